@@ -1,0 +1,28 @@
+/* plan.h - a recorded evaluation forward: what a bundle keeps of a model, and what scores rows without Lua or tape.
+ *
+ * A plan is a list of steps over value slots: named inputs, named weights, then one slot per operation. It is
+ * recorded from an evaluation tape and runs the very same forward functions, tile by tile, so that a row's
+ * result has the same bits alone, in a batch and in training's validation. */
+#ifndef RS_PLAN_H
+#define RS_PLAN_H
+#include "autograd/tape.h"
+#include "base/buffer.h"
+#include "tensor/tensors.h"
+
+typedef struct rs_plan rs_plan; /* immutable after recording or parsing; safe to run from many threads at once */
+
+/* The operations that lead to 'nodes' (n of them), named 'names', as a plan. The tape must be in evaluation
+ * mode and every leaf a named input or a parameter. RS_EARG says which leaf is not. */
+rs_status rs_plan_record(rs_plan **out, const rs_tape *tape, int n, const int *nodes, const char *const *names);
+
+/* Run on 'inputs' (found by name) with 'weights' (found by name); 'outputs' gets one tensor per recorded output,
+ * by name. RS_EARG names a missing input or weight, RS_ESHAPE/RS_EDTYPE one of the wrong kind, RS_ERANGE a code
+ * outside its table. */
+rs_status rs_plan_run(const rs_plan *plan, const rs_tensors *weights, const rs_tensors *inputs, rs_tensors *outputs);
+
+rs_status rs_plan_to_json(const rs_plan *plan, rs_buffer *json);
+/* Parse and check a plan from untrusted bytes; RS_EFORMAT says what is wrong and where. */
+rs_status rs_plan_from_json(rs_plan **out, const char *json, size_t bytes);
+void rs_plan_free(rs_plan *plan);
+
+#endif

@@ -1,0 +1,41 @@
+/* file.h - whole files: read, map, and replace atomically.
+ *
+ * A writer writes to a temporary file in the target's folder; commit flushes it to disk, renames it over
+ * the target and flushes the folder. A process killed at any moment leaves the old file or the new one. */
+#ifndef RS_FILE_H
+#define RS_FILE_H
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+/* Append the whole of a regular file to 'out'. RS_EIO when it cannot be read, with the path and the system's
+ * reason; RS_EFORMAT when it is larger than 'limit' bytes. */
+rs_status rs_file_read(rs_buffer *out, const char *path, size_t limit);
+
+/* A file mapped read-only. All-zero is a valid empty mapping. */
+typedef struct rs_mapping {
+  const char *data;
+  size_t size;
+} rs_mapping;
+
+rs_status rs_mapping_open(rs_mapping *map, const char *path);
+void rs_mapping_close(rs_mapping *map);
+
+/* A file being written. All-zero is a valid idle writer. */
+typedef struct rs_writer {
+  FILE *stream;
+  char *path, *temporary;
+} rs_writer;
+
+/* Start writing what is to become 'path', whose folder must exist. */
+rs_status rs_writer_open(rs_writer *w, const char *path);
+rs_status rs_writer_write(rs_writer *w, const void *bytes, size_t n);
+/* Put the file in place. On failure the target is as it was; the writer is idle in either case. */
+rs_status rs_writer_commit(rs_writer *w);
+/* Throw away what was written; fine on an idle writer. */
+void rs_writer_abort(rs_writer *w);
+
+#endif

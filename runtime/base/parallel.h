@@ -1,0 +1,24 @@
+/* parallel.h - the one thread pool (OpenMP), shared with OpenBLAS's OpenMP build.
+ *
+ * Work is cut into chunks of a fixed size, whatever the number of threads; a result that is combined
+ * chunk by chunk in order therefore has the same bits on one thread and on many. */
+#ifndef RS_PARALLEL_H
+#define RS_PARALLEL_H
+#include <stdint.h>
+
+/* Work on rows begin .. end-1. May not fail: allocate before, note trouble in 'context'. */
+typedef void rs_body(void *context, int64_t begin, int64_t end);
+
+/* Call 'body' on [0, grain), [grain, 2 grain), ... up to n, in any order, on any thread.
+ * Always opens a parallel region, even for one chunk: a BLAS call inside a body is then
+ * single-threaded whatever the thread count, and its bits do not depend on it. */
+void rs_parallel_for(int64_t n, int64_t grain, rs_body *body, void *context);
+
+/* How many threads a parallel loop uses; at the start OMP_NUM_THREADS or the cores. */
+int rs_threads(void);
+/* Use 'n' threads, 1 or more, from now on. */
+void rs_threads_set(int n);
+/* Index of the calling thread inside a body, 0 .. rs_threads()-1: for scratch memory. */
+int rs_thread_index(void);
+
+#endif

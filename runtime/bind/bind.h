@@ -1,0 +1,62 @@
+/* bind.h - what the bindings share: statuses to Lua errors, positions, and the tensor userdata.
+ *
+ * The only folder besides main.c that sees lua.h. Order in every binding: check arguments, push the empty
+ * userdata that __gc can already free, call the core, return. */
+#ifndef RS_BIND_H
+#define RS_BIND_H
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "tensor/tensor.h"
+#include "tensor/tensors.h"
+
+#define RS_TENSOR "recsys.Tensor"
+
+/* Raise a failed status as a Lua error whose message is the core's: for wrong arguments and shapes. */
+void rs_check(lua_State *L, rs_status status);
+
+/* For refusals of the world (io, format, ...): on RS_OK return 'results', the values already pushed; else push
+ * nil, message, code word ("io", "format", "memory", ...) and return 3. */
+int rs_return(lua_State *L, rs_status status, int results);
+
+/* Push an empty userdata of 'bytes' zeroed bytes with the metatable 'type' and 'uservalues' user values. */
+void *rs_push_object(lua_State *L, size_t bytes, const char *type, int uservalues);
+
+/* The Lua position at 'arg', 1..n or -n..-1 from the end, as a C index; raises outside. */
+int64_t rs_check_index(lua_State *L, int arg, int64_t n);
+
+/* Register a type: a metatable called 'type' whose __index is a table of 'methods'; 'meta' holds __gc, __tostring, ... */
+void rs_new_type(lua_State *L, const char *type, const luaL_Reg *methods, const luaL_Reg *meta);
+
+rs_tensor *rs_push_tensor(lua_State *L); /* an empty one */
+/* The open tensor at 'arg'; raises for anything else. */
+rs_tensor *rs_check_tensor(lua_State *L, int arg);
+rs_tensor *rs_test_tensor(lua_State *L, int arg); /* NULL when it is not a tensor */
+/* Tell Lua's collector about the bytes of a tensor just made. */
+void rs_account(lua_State *L, const rs_tensor *t);
+
+/* Fill 'list' from the Lua table at 'arg', name -> Tensor, in sorted order of names; raises for other contents.
+ * 'list' must be reachable by __gc (inside a userdata), as this may raise half-way. */
+void rs_check_tensors(lua_State *L, int arg, rs_tensors *list);
+/* Push a table name -> Tensor. */
+void rs_push_tensors(lua_State *L, const rs_tensors *list);
+
+/* One opener a module; each pushes its module table. */
+int rs_open_base(lua_State *L);
+int rs_open_tensor(lua_State *L);
+int rs_open_autograd(lua_State *L);
+int rs_open_nn(lua_State *L);
+int rs_open_optim(lua_State *L);
+int rs_open_frame(lua_State *L);
+int rs_open_feature(lua_State *L);
+int rs_open_metrics(lua_State *L);
+int rs_open_retrieval(lua_State *L);
+int rs_open_bundle(lua_State *L);
+int rs_open_serve(lua_State *L);
+
+/* Pushes the table of all modules: what require "recsys.core" gives. */
+int luaopen_recsys_core(lua_State *L);
+
+#endif
