@@ -9,6 +9,7 @@
 #ifndef RS_COLUMN_H
 #define RS_COLUMN_H
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "tensor/tensor.h"
 
@@ -49,6 +50,14 @@ typedef struct rs_column {
 } rs_column;
 
 void rs_column_free(rs_column *c);
+int64_t rs_column_rows(const rs_column *c);
+const char *rs_column_type_name(rs_column_type type); /* "number", "time", "string", "list" */
+/* The type called 'name' into *out; RS_EARG names the four when there is none. */
+rs_status rs_column_type_named(rs_column_type *out, const char *name);
+/* Another handle on the same values under 'name' (NULL: its own name). 'out' is overwritten. */
+rs_status rs_column_share(rs_column *out, const rs_column *c, const char *name);
+/* out row i = row rows[i] of 'c', 0-based and in range (asserted). The dictionary is shared; a list's values too. */
+rs_status rs_column_take(rs_column *out, const rs_column *c, const int64_t *rows, int64_t n);
 
 /* All-zero is a valid empty frame. All columns have 'rows' rows; names are distinct. */
 typedef struct rs_frame {
