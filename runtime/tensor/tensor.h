@@ -7,6 +7,7 @@
 #define RS_TENSOR_H
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
