@@ -11,9 +11,9 @@
 
 typedef struct rs_plan rs_plan; /* immutable after recording or parsing; safe to run from many threads at once */
 
-/* The operations that lead to 'nodes' (n of them), named 'names', as a plan. The tape must be in evaluation
- * mode and every leaf a named input or a parameter. RS_EARG says which leaf is not. */
-rs_status rs_plan_record(rs_plan **out, const rs_tape *tape, int n, const int *nodes, const char *const *names);
+/* The operations that lead to 'nodes' (n of them, of one tape), named 'names', as a plan. The tape must be in
+ * evaluation mode and every leaf a named input or a parameter. RS_EARG says which leaf is not. */
+rs_status rs_plan_record(rs_plan **out, int n, rs_node *const *nodes, const char *const *names);
 
 /* Run on 'inputs' (found by name) with 'weights' (found by name); 'outputs' gets one tensor per recorded output,
  * by name. RS_EARG names a missing input or weight, RS_ESHAPE/RS_EDTYPE one of the wrong kind, RS_ERANGE a code
