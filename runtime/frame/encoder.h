@@ -1,0 +1,48 @@
+/* encoder.h - fitted feature programs: the one transform from a frame to features.
+ *
+ * An encoder is data: JSON (steps and outputs of three sides, names of tables) and tensors (vocabularies, edges). A
+ * step is a primitive over columns (read, lookup, affine, bucketize, fourier, window, ...); C knows the primitives,
+ * Lua (lua/recsys/feature/) composes features from them. Each output row is a function of its frame row and its
+ * slice of events alone, so a million rows and a single request give the same bits. docs/features.md, "The program". */
+#ifndef RS_ENCODER_H
+#define RS_ENCODER_H
+#include <jansson.h>
+
+#include "frame/column.h"
+#include "frame/features.h"
+#include "frame/vocabulary.h"
+
+typedef struct rs_encoder rs_encoder; /* immutable once parsed: any number of threads may run it at once */
+
+typedef enum rs_side { RS_USER, RS_EVENT, RS_ITEM } rs_side;
+
+/* Parse and check an encoder from untrusted bytes; the tensors it names are shared, others are ignored. RS_EFORMAT
+ * says what is wrong and in which step. */
+rs_status rs_encoder_parse(rs_encoder **out, const char *json, size_t bytes, const rs_tensors *tensors);
+void rs_encoder_free(rs_encoder *e); /* NULL is fine */
+
+/* The text it was parsed from, and the tensors it uses, by name. Owned by the encoder. */
+const char *rs_encoder_json(const rs_encoder *e, size_t *bytes);
+const rs_tensors *rs_encoder_tensors(const rs_encoder *e);
+
+/* The vocabulary called 'table', or NULL. */
+const rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table);
+
+/* What history outputs read: row i of the event frame is preceded by events[begin[i] .. end[i]), oldest first. */
+typedef struct rs_events {
+  const rs_features *items; /* the item side of the whole catalogue */
+  const int32_t *events;    /* rows of the catalogue; -1 is an item that it does not hold */
+  int64_t n_events;
+  const int64_t *begin, *end; /* one each a row of the frame, 0 <= begin <= end <= n_events */
+} rs_events;
+
+/* Run one side over a frame. A column that the frame lacks counts as missing in every row; RS_EARG names a column of
+ * the wrong type. 'events' is read by the event side alone; NULL stands for no events. 'out' must be empty. */
+rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *frame, const rs_events *events,
+                         rs_features *out);
+
+/* A frame of one row from the fields of a request (a JSON object; null and absent are missing), with the columns that
+ * the side reads, in the types it reads them. RS_EARG names a field of the wrong type; unknown fields are ignored. */
+rs_status rs_encoder_request(const rs_encoder *e, rs_side side, const json_t *fields, rs_frame *out);
+
+#endif

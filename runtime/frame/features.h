@@ -1,0 +1,49 @@
+/* features.h - what an encoder makes of a frame: named outputs over the same rows, and batches gathered from them.
+ *
+ * | output  | tensors                                                                                     |
+ * | codes   | values i32 [n]                                                                              |
+ * | numbers | values f32 [n, width]                                                                       |
+ * | list    | values i32 [total]; row i is values[starts[i] .. starts[i] + lengths[i]), starts i64 [n],   |
+ * |         | lengths i32 [n]. Slices may overlap: histories share one copy of each user's events.        |
+ */
+#ifndef RS_FEATURES_H
+#define RS_FEATURES_H
+#include "tensor/tensors.h"
+
+typedef enum rs_output_kind { RS_CODES, RS_NUMBERS, RS_CODE_LIST } rs_output_kind;
+
+typedef struct rs_output {
+  char *name; /* owned; "side.feature" */
+  rs_output_kind kind;
+  rs_tensor values;
+  rs_tensor starts, lengths; /* list only */
+} rs_output;
+
+/* All-zero is a valid empty set of features. */
+typedef struct rs_features {
+  rs_output *outputs;
+  int n_outputs;
+  int64_t rows;
+} rs_features;
+
+/* The output called 'name', or NULL. */
+const rs_output *rs_features_output(const rs_features *f, const char *name);
+
+/* Append an output (moved: the caller's becomes empty). RS_EARG when the name is taken or holds no '.', RS_ESHAPE /
+ * RS_EDTYPE when the tensors are not as the table above says or the rows differ, RS_ERANGE when a slice leaves its
+ * values. On failure the output stays the caller's. */
+rs_status rs_features_add(rs_features *f, rs_output *output);
+
+/* The outputs at 'rows' (0-based, n of them, repeats allowed) as a batch: a dense output x becomes "x" [n] or
+ * [n, width]; a list "x" i32 [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 .. rows-1. */
+rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch);
+
+/* As tensors for storing, without copies: a dense output as "x", a list as "x.values", "x.starts", "x.lengths". */
+rs_status rs_features_tensors(const rs_features *f, rs_tensors *out);
+/* The reverse; 'out' must be empty. RS_EFORMAT for tensors that make no features: they may come from strangers. */
+rs_status rs_features_from(rs_features *out, const rs_tensors *tensors);
+
+void rs_output_free(rs_output *o);
+void rs_features_free(rs_features *f);
+
+#endif
