@@ -1,0 +1,286 @@
+--- Parameters of a recipe: declared with defaults, checked, overridden from a profile, a file and --set.
+---
+--- A declaration is a tree of tables. A leaf is a plain default, whose type is then the parameter's type, or
+--- `config.param(default, about, limits)`, which adds a sentence and limits. A name that was not declared, or a
+--- value of another type, is refused with the nearest name: a typing error must never train the wrong model.
+
+local cjson = require "cjson.safe"
+local text = require "recsys.text"
+
+local config = {}
+
+local Param = {}
+Param.__index = Param
+
+---@class Limits
+---@field min? number      smallest value
+---@field max? number      largest value
+---@field choices? any[]   the only values
+---@field optional? boolean the value may be absent (`null`); then `type` says what it is otherwise
+---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
+
+--- Declare a parameter.
+---@param default any     its value when nobody sets it; its type is the parameter's
+---@param about string    a sentence for `--help`
+---@param limits? Limits
+function config.param(default, about, limits)
+  limits = limits or {}
+  return setmetatable({ default = default, about = about, limits = limits }, Param)
+end
+
+local function is_list(value)
+  return type(value) == "table" and (value[1] ~= nil or next(value) == nil)
+end
+
+local function is_leaf(node)
+  return type(node) ~= "table" or getmetatable(node) == Param or is_list(node)
+end
+
+local function declared(node)
+  return getmetatable(node) == Param and node or config.param(node, "", {})
+end
+
+local function kind_of(value)
+  if math.type(value) == "integer" then return "integer" end
+  if is_list(value) then return "list" end
+  return type(value)
+end
+
+local function type_of(leaf)
+  return leaf.limits.type or kind_of(leaf.default)
+end
+
+--- Raise a usage error: exit code 2.
+local function refuse(format, ...)
+  error({ code = "usage", message = format:format(...) }, 0)
+end
+
+local function shown(value)
+  if type(value) == "string" then return ("'%s'"):format(value) end
+  return cjson.encode(value) or tostring(value)
+end
+
+-- What a value of each type may be written as. Each takes the offered value and returns it, converted, or nil.
+local readers = {}
+
+function readers.integer(value)
+  if type(value) == "string" then value = tonumber(value) end
+  return type(value) == "number" and math.tointeger(value) or nil
+end
+
+function readers.number(value)
+  if type(value) == "string" then value = tonumber(value) end
+  return type(value) == "number" and value == value and value + 0.0 or nil
+end
+
+function readers.boolean(value)
+  if type(value) == "boolean" then return value end
+  return ({ ["true"] = true, ["false"] = false })[value]
+end
+
+function readers.string(value)
+  return type(value) == "string" and value or nil
+end
+
+--- A list: a table, JSON, or comma-separated words. Elements take the type of the default's first element.
+function readers.list(value, leaf)
+  if type(value) == "string" then
+    local decoded = cjson.decode(value)
+    if type(decoded) == "table" then
+      value = decoded
+    else
+      local words = {}
+      for word in value:gmatch "[^,]+" do words[#words + 1] = word end
+      value = words
+    end
+  end
+  if not is_list(value) then return nil end
+  local read = readers[kind_of(leaf.default[1])] or function(element) return element end
+  local list = {}
+  for i, element in ipairs(value) do
+    list[i] = read(element, leaf)
+    if list[i] == nil then return nil end
+  end
+  return list
+end
+
+local articles = { integer = "a whole number", number = "a number", boolean = "true or false", string = "a text",
+  list = "a list such as 10,50" }
+
+local function check_limits(name, value, limits, origin)
+  if limits.choices then
+    for _, choice in ipairs(limits.choices) do
+      if choice == value then return end
+    end
+    local near = text.nearest(tostring(value), limits.choices)
+    refuse("%s: %s is not one of %s%s (%s)", name, shown(value), table.concat(limits.choices, ", "),
+      near and (("; did you mean '%s'?"):format(near)) or "", origin)
+  end
+  for _, number in ipairs(type(value) == "table" and value or { value }) do
+    if type(number) == "number" and (number < (limits.min or -math.huge) or number > (limits.max or math.huge)) then
+      refuse("%s: %s is outside %s .. %s (%s)", name, shown(number), limits.min or "-inf", limits.max or "inf", origin)
+    end
+  end
+end
+
+--- The value of leaf 'name' as offered by 'origin', converted and checked.
+local function read_leaf(name, node, offered, origin)
+  local leaf = declared(node)
+  if leaf.limits.optional and (offered == cjson.null or offered == "null" or offered == "") then return nil end
+  local kind = type_of(leaf)
+  local value = readers[kind](offered, leaf)
+  if value == nil then
+    refuse("%s must be %s, not %s (%s)", name, articles[kind], shown(offered), origin)
+  end
+  check_limits(name, value, leaf.limits, origin)
+  return value
+end
+
+local function names_below(node, prefix, names)
+  for key, child in pairs(node) do
+    local name = prefix .. key
+    if is_leaf(child) then names[#names + 1] = name else names_below(child, name .. ".", names) end
+  end
+  return names
+end
+
+--- All parameter names, sorted: "train.epochs", ...
+---@return string[]
+function config.names(declaration)
+  local names = names_below(declaration, "", {})
+  table.sort(names)
+  return names
+end
+
+local function unknown(declaration, name, origin)
+  local near = text.nearest(name, config.names(declaration))
+  refuse("there is no parameter '%s' (%s)%s", name, origin,
+    near and ("; did you mean '" .. near .. "'?") or "; --help lists them")
+end
+
+--- The declared node called "a.b", and where its value lives: the table and key in 'values'.
+local function locate(declaration, values, name, origin)
+  local node, key = declaration, nil
+  for part in name:gmatch "[^.]+" do
+    if key then values = values[key] end
+    if is_leaf(node) then unknown(declaration, name, origin) end
+    node, key = node[part], part
+    if node == nil then unknown(declaration, name, origin) end
+  end
+  if key == nil then unknown(declaration, name, origin) end
+  return node, values, key
+end
+
+--- Put one value into place.
+local function set(declaration, values, name, offered, origin)
+  local node, place, key = locate(declaration, values, name, origin)
+  if is_leaf(node) then
+    place[key] = read_leaf(name, node, offered, origin)
+  elseif type(offered) == "table" and not is_list(offered) then
+    for part, value in pairs(offered) do set(declaration, values, name .. "." .. part, value, origin) end
+  else
+    refuse("'%s' is a group of parameters, not one: set %s (%s)", name,
+      table.concat(names_below(node, name .. ".", {}), ", "), origin)
+  end
+end
+
+local function defaults(node, prefix)
+  local values = {}
+  for key, child in pairs(node) do
+    local name = prefix .. key
+    if is_leaf(child) then
+      local default = declared(child).default
+      if default ~= nil then values[key] = read_leaf(name, child, default, "the recipe's default") end
+    else
+      values[key] = defaults(child, name .. ".")
+    end
+  end
+  return values
+end
+
+local function read_file(path)
+  local file, message = io.open(path, "rb")
+  if not file then refuse("cannot read the configuration file: %s", message) end
+  local bytes = file:read "a"
+  file:close()
+  if path:match "%.lua$" then
+    local chunk, problem = load(bytes, "@" .. path, "t", {})
+    local ok, value = pcall(chunk or error, problem)
+    if not ok or type(value) ~= "table" then refuse("%s: %s", path, ok and "returns no table" or value) end
+    return value
+  end
+  local value, problem = cjson.decode(bytes)
+  if type(value) ~= "table" or is_list(value) and #value > 0 then
+    refuse("%s is not a JSON object: %s", path, problem or "it holds something else")
+  end
+  return value
+end
+
+local function apply(declaration, values, overrides, origin)
+  local names = {}
+  for name in pairs(overrides) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  for _, name in ipairs(names) do set(declaration, values, name, overrides[name], origin) end
+end
+
+local function parse_set(setting)
+  local name, value = setting:match "^%s*([%w_.]+)%s*=(.*)$"
+  if not name then refuse("--set takes NAME=VALUE, such as --set train.epochs=5; got '%s'", setting) end
+  return name, value
+end
+
+--- The values of all parameters.
+---
+--- Order of precedence, lowest first: the declared defaults, the recipe's profile for the chosen source, the file, the
+--- `--set` options in order. Raises {code = "usage", message} for a wrong name, type or value.
+---@param declaration table      the recipe's `params`
+---@param options { file?: string, set?: string[], profiles?: table }
+---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
+---@return table                 nested values, shaped as the declaration
+function config.resolve(declaration, options)
+  local settings, file = {}, options.file and read_file(options.file) or {}
+  for _, setting in ipairs(options.set or {}) do
+    local name, value = parse_set(setting)
+    settings[#settings + 1] = { name = name, value = value, origin = "--set " .. setting }
+  end
+  local function overrides(values)
+    if options.file then apply(declaration, values, file, options.file) end
+    for _, s in ipairs(settings) do set(declaration, values, s.name, s.value, s.origin) end
+    return values
+  end
+  local values = overrides(defaults(declaration, ""))
+  local profiles = options.profiles
+  if not profiles then return values end
+  local _, place, key = locate(declaration, values, profiles.by, "the recipe's profiles")
+  local profile = profiles[place[key]]
+  if not profile then return values end
+  local base = defaults(declaration, "")
+  apply(declaration, base, profile, "the recipe's profile " .. tostring(place[key]))
+  return overrides(base)
+end
+
+local function describe(node, prefix, values, lines)
+  local keys = {}
+  for key in pairs(node) do keys[#keys + 1] = key end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local child, name = node[key], prefix .. key
+    if is_leaf(child) then
+      local leaf = declared(child)
+      local value = leaf.default == nil and "none" or shown(leaf.default)
+      local choices = leaf.limits.choices and (" (%s)"):format(table.concat(leaf.limits.choices, ", ")) or ""
+      lines[#lines + 1] = ("  %-24s %-8s %-16s %s%s"):format(name, type_of(leaf), value, leaf.about, choices)
+    else
+      describe(child, name .. ".", values, lines)
+    end
+  end
+  return lines
+end
+
+--- The parameters as a table for people: name, type, default, meaning.
+---@return string
+function config.describe(declaration)
+  return table.concat(describe(declaration, "", nil, {}), "\n")
+end
+
+return config

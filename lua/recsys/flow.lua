@@ -1,0 +1,176 @@
+--- A run's steps: each a named task with its time, its log lines and its saved result in the run's folder.
+---
+--- `flow:task(name, [options,] fn, ...)` gives a handle: indexing it gives a handle on that field, handing it to
+--- another task hands over its value, `:value()` takes it out. Tasks run in the order in which they are declared.
+--- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there.
+
+local uv = require "luv"
+local files = require "recsys.files"
+local log = require "recsys.log"
+local store = require "recsys.store"
+local text = require "recsys.text"
+
+local flow = {}
+
+local Flow = {}
+Flow.__index = Flow
+
+-- A handle keeps its state in a table of this map, so that every key of the value can be indexed.
+local states = setmetatable({}, { __mode = "k" })
+local Handle = { __name = "recsys.Handle" }
+
+local function new_handle(state)
+  local handle = setmetatable({}, Handle)
+  states[handle] = state
+  return handle
+end
+
+local function force(handle)
+  local state = states[handle]
+  if state.parent then
+    local value = force(state.parent)
+    if type(value) ~= "table" and type(value) ~= "userdata" then
+      error(("task '%s' gave %s, which has no field '%s'"):format(state.task, type(value), tostring(state.key)), 0)
+    end
+    return value[state.key]
+  end
+  if not state.done then error({ code = "plan", message = state.task }, 0) end
+  return state.value
+end
+
+function Handle.__index(handle, key)
+  if key == "value" then return force end
+  local state = states[handle]
+  return new_handle { parent = handle, key = key, task = state.task }
+end
+
+function Handle.__newindex()
+  error("a task's result is not to be changed: make a new task for what comes next", 2)
+end
+
+function Handle.__tostring(handle)
+  return ("handle on task '%s'"):format(states[handle].task)
+end
+
+--- Whether a value is a handle.
+function flow.is_handle(value)
+  return getmetatable(value) == Handle
+end
+
+--- 'value' with every handle in it, also inside plain tables, replaced by what it stands for.
+local function resolved(value)
+  if flow.is_handle(value) then return force(value) end
+  if type(value) ~= "table" or getmetatable(value) then return value end
+  local copy = {}
+  for key, part in pairs(value) do copy[key] = resolved(part) end
+  return copy
+end
+
+local function feeders(value, found)
+  if flow.is_handle(value) then
+    found[states[value].task] = true
+  elseif type(value) == "table" and not getmetatable(value) then
+    for _, part in pairs(value) do feeders(part, found) end
+  end
+  return found
+end
+
+--- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
+---@param options { folder?: string, plan?: boolean }
+function flow.new(options)
+  return setmetatable({ folder = options.folder, plan_only = options.plan, tasks = {}, names = {} }, Flow)
+end
+
+local function check_name(self, name)
+  if type(name) ~= "string" or not name:match "^[%w_][%w_%-]*$" then
+    error("bad argument #1 to 'task' (a name of letters, digits, _ and - is expected)", 3)
+  end
+  if self.names[name] then error(("bad argument #1 to 'task' (there is a task '%s' already)"):format(name), 3) end
+  self.names[name] = true
+end
+
+local function describe_failure(name, problem)
+  if type(problem) == "table" and problem.message then
+    problem.task = problem.task or name
+    return problem
+  end
+  return { code = "failed", task = name, message = tostring(problem) }
+end
+
+local function traced(problem)
+  if type(problem) == "table" then return problem end
+  return debug.traceback(tostring(problem), 2)
+end
+
+function Flow:run(task, fn, arguments)
+  local began, name = uv.hrtime(), task.name
+  log.note("task %s begins", name)
+  local results = table.pack(xpcall(fn, traced, table.unpack(arguments, 1, arguments.n)))
+  task.seconds = (uv.hrtime() - began) / 1e9
+  task.state = results[1] and "done" or "failed"
+  if not results[1] then
+    local failure = describe_failure(name, results[2])
+    log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
+    error(failure, 0)
+  end
+  if results.n < 2 or results[2] == nil and results[3] then
+    if results[3] then error({ code = results[4] or "failed", task = name, message = tostring(results[3]) }, 0) end
+  end
+  if self.folder and task.save then
+    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, name), results[2])
+  end
+  log.info("  %-10s %s", name, text.duration(task.seconds))
+  return results[2]
+end
+
+--- Run fn(...) as a task, handles among the arguments replaced by their values.
+---@param name string      unique in the flow; letters, digits, _ and -
+---@param options? { save?: boolean }  save = false: the result need not be saved
+---@param fn function      returns one value, or nil, message, code to fail
+---@return any handle
+function Flow:task(name, options, fn, ...)
+  if type(options) == "function" then return self:task(name, {}, options, fn, ...) end
+  check_name(self, name)
+  local arguments = table.pack(...)
+  local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",
+    after = feeders({ ... }, {}) }
+  self.tasks[task.number] = task
+  local state = { task = name }
+  local handle = new_handle(state)
+  if self.plan_only then return handle end
+  for i = 1, arguments.n do arguments[i] = resolved(arguments[i]) end
+  state.value = self:run(task, fn, arguments)
+  state.done = true
+  return handle
+end
+
+--- Seconds by task name.
+---@return table<string, number>
+function Flow:seconds()
+  local seconds = {}
+  for _, task in ipairs(self.tasks) do seconds[task.name] = task.seconds end
+  return seconds
+end
+
+--- The planned tasks, a line each: number, name, what feeds it.
+---@return string
+function Flow:plan()
+  local lines = {}
+  for i, task in ipairs(self.tasks) do
+    local after = {}
+    for feeder in pairs(task.after) do after[#after + 1] = feeder end
+    table.sort(after)
+    lines[i] = ("%3d  %-12s %s"):format(i, task.name, #after > 0 and "after " .. table.concat(after, ", ") or "")
+  end
+  return table.concat(lines, "\n")
+end
+
+--- Write what is known of the tasks (name, state, seconds) into the run's folder.
+function Flow:write_summary()
+  local cjson = require "cjson"
+  local list = {}
+  for i, task in ipairs(self.tasks) do list[i] = { name = task.name, state = task.state, seconds = task.seconds } end
+  files.write(self.folder .. "/tasks.json", cjson.encode(list))
+end
+
+return flow

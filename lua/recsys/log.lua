@@ -1,0 +1,89 @@
+--- What a run tells people while it works: lines to stderr and to the run's log file, and one progress line.
+---
+--- stdout is left to results (`--json` prints nothing else there). A progress line is drawn only on a terminal;
+--- elsewhere (Jenkins) it becomes a plain line every ten seconds.
+
+local uv = require "luv"
+local text = require "recsys.text"
+
+local log = { level = "info" }
+
+local file          -- the run's log, while there is one
+local drawn = false -- a progress line stands on the terminal
+local terminal = uv.guess_handle(2) == "tty"
+
+local function wipe()
+  if drawn then io.stderr:write "\r\27[K" end
+  drawn = false
+end
+
+--- Write all lines also to 'path' (appended) until the next call; nil stops.
+function log.to(path)
+  if file then file:close() end
+  file = path and assert(io.open(path, "a")) or nil
+  if file then file:setvbuf "line" end
+end
+
+local function emit(mark, format, ...)
+  local line = select("#", ...) > 0 and format:format(...) or format
+  if file then file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", mark, line, "\n") end
+  if log.level == "quiet" then return end
+  wipe()
+  io.stderr:write(mark, line, "\n")
+end
+
+--- Tell what happens. Arguments as for string.format.
+function log.info(format, ...) emit("", format, ...) end
+
+--- Tell what looks wrong but does not stop the work.
+function log.warn(format, ...) emit("warning: ", format, ...) end
+
+--- Only to the log file.
+function log.note(format, ...)
+  if file then
+    file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", select("#", ...) > 0 and format:format(...) or format, "\n")
+  end
+end
+
+local Progress = {}
+Progress.__index = Progress
+
+--- Follow a piece of work of 'total' steps.
+---@param label string
+---@param total integer
+---@return Progress  call :update(done, text) as often as you like and :finish() at the end
+function log.progress(label, total)
+  local now = uv.hrtime()
+  return setmetatable({ label = label, total = total, began = now, shown = now, last = 0 }, Progress)
+end
+
+local function bar(share, width)
+  local full = math.floor(share * width + 0.5)
+  return ("#"):rep(full) .. ("."):rep(width - full)
+end
+
+--- 'done' of the total steps are done; 'extra' is shown behind (a loss, say).
+function Progress:update(done, extra)
+  local now = uv.hrtime()
+  local wait = terminal and 1e8 or 1e10
+  if log.level == "quiet" or now - self.shown < wait then return end
+  self.shown = now
+  local spent = (now - self.began) / 1e9
+  local left = spent / math.max(done, 1) * (self.total - done)
+  local line = ("%s [%s] %3d %%  %s  %.0f/s  %s left"):format(self.label, bar(done / self.total, 24),
+    100 * done // self.total, extra or "", done / spent, text.duration(left))
+  if terminal then
+    io.stderr:write("\r", line, "\27[K")
+    drawn = true
+  else
+    io.stderr:write(line, "\n")
+  end
+end
+
+--- Take the line away. What is worth keeping is said with log.info.
+function Progress:finish()
+  wipe()
+  self.shown = math.huge
+end
+
+return log

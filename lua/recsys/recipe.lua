@@ -1,0 +1,206 @@
+--- A recipe: a name, a sentence, declared parameters and a function of steps; and how one is run.
+---
+--- `recsys.recipe { name, about, params, profiles, run }` checks the description and gives it back; a recipe file returns it.
+--- `recipe.main(path, options)` is what the command line calls: parameters, run folder, steps, result, exit code.
+
+local config = require "recsys.config"
+local files = require "recsys.files"
+local flow = require "recsys.flow"
+local json = require "recsys.json"
+local log = require "recsys.log"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local recipe = {}
+
+local Recipe = { __name = "recsys.Recipe" }
+
+local exit_codes = { usage = 2, quality = 3, retry = 75, busy = 75 }
+
+-- What every recipe can be told, beside its own parameters.
+local common = {
+  seed = config.param(1, "start of all random streams", { min = 0 }),
+  runs = config.param("artifacts/runs", "where the run's folder is made"),
+}
+
+local function with_common(params)
+  local all = {}
+  for name, node in pairs(common) do all[name] = node end
+  for name, node in pairs(params or {}) do all[name] = node end
+  return all
+end
+
+--- Describe a recipe.
+---@param spec { name: string, about: string, params?: table, profiles?: table, run: fun(flow, params): any }
+---   run's result is the recipe's: a table whose fields go into the result (see docs/recipes.md)
+function recipe.new(spec)
+  if type(spec) ~= "table" then error("bad argument #1 to 'recipe' (a table is expected)", 2) end
+  for field, kind in pairs { name = "string", about = "string", run = "function" } do
+    if type(spec[field]) ~= kind then
+      error(("bad argument #1 to 'recipe' (field '%s' must be a %s)"):format(field, kind), 2)
+    end
+  end
+  if not spec.name:match "^[a-z][a-z0-9_%-]*$" then
+    error(("bad argument #1 to 'recipe' (the name '%s' must be of a-z, 0-9, _ and -)"):format(spec.name), 2)
+  end
+  local known = { name = true, about = true, params = true, profiles = true, run = true }
+  for field in pairs(spec) do
+    if not known[field] then error(("bad argument #1 to 'recipe' (there is no field '%s')"):format(field), 2) end
+  end
+  return setmetatable({ name = spec.name, about = spec.about, params = with_common(spec.params),
+    profiles = spec.profiles, run = spec.run }, Recipe)
+end
+
+--- Load the recipe that a file returns. Raises {code = "usage"} when there is none.
+function recipe.load(path)
+  local chunk, message = loadfile(path, "t")
+  if not chunk then error({ code = "usage", message = "cannot read the recipe: " .. message }, 0) end
+  local loaded = chunk()
+  if getmetatable(loaded) ~= Recipe then
+    error({ code = "usage", message = path .. " returns no recipe; it must end with 'return recsys.recipe { ... }'" }, 0)
+  end
+  return loaded
+end
+
+--- The recipe's sentence and its parameters, for --help.
+function recipe.help(loaded)
+  return ("%s\n\nParameters (set with --set NAME=VALUE or --config FILE):\n%s\n"):format(loaded.about,
+    config.describe(loaded.params))
+end
+
+--- A new folder for a run: NAME-YYYYMMDD-HHMMSS, with -2, -3, ... when the second is taken.
+local function make_run_folder(runs, name)
+  files.make_folder(runs)
+  local base = ("%s/%s-%s"):format(runs, name, os.date "!%Y%m%d-%H%M%S")
+  for attempt = 1, 1000 do
+    local folder = attempt == 1 and base or ("%s-%d"):format(base, attempt)
+    if uv.fs_mkdir(folder, tonumber("755", 8)) then return folder end
+  end
+  error({ code = "io", message = "cannot make a run folder below " .. runs }, 0)
+end
+
+local function environment(options)
+  local core = require "recsys.core"
+  local system = uv.os_uname()
+  return { version = core.version, commit = core.commit, lua = _VERSION, threads = core.base.threads(),
+    system = system.sysname .. " " .. system.release, host = uv.os_gethostname(),
+    cpu = uv.cpu_info() and uv.cpu_info()[1].model, started = os.date "!%Y-%m-%dT%H:%M:%SZ",
+    command = options.command }
+end
+
+--- What `flow:task` gave for the recipe's result, with every handle inside replaced.
+local function plain(value)
+  if flow.is_handle(value) then return plain(value:value()) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, part in pairs(value) do copy[key] = plain(part) end
+  return setmetatable(copy, getmetatable(value))
+end
+
+local function finish(self, outcome, steps, began, params)
+  local base = require("recsys.core").base
+  local result = plain(outcome)
+  if type(result) ~= "table" then result = { result = result } end
+  local seconds = steps:seconds()
+  seconds.total = (uv.hrtime() - began) / 1e9
+  result.recipe, result.run, result.seed = self.name, steps.folder:match "[^/]+$", params.seed
+  result.seconds = seconds
+  result.memory_peak_mib = math.floor(base.memory_peak() / 2^20 + 0.5)
+  result.paths = result.paths or {}
+  result.paths.run = steps.folder
+  local text_of, next_steps = result.text, result.next_steps
+  result.text, result.next_steps = nil, nil
+  files.write(steps.folder .. "/result.json", json.pretty(result))
+  steps:write_summary()
+  return result, text_of, next_steps
+end
+
+local function show(result, text_of, next_steps, options)
+  if options.json then
+    io.stdout:write(json.encode(result), "\n")
+    return
+  end
+  if text_of then io.stdout:write("\n", text_of, "\n") end
+  local paths = {}
+  for name in pairs(result.paths) do paths[#paths + 1] = name end
+  table.sort(paths)
+  io.stdout:write "\n"
+  for _, name in ipairs(paths) do io.stdout:write(("%-16s %s\n"):format(name, tostring(result.paths[name]))) end
+  io.stdout:write(("%-16s %s, %d MiB at the most\n"):format("took", text.duration(result.seconds.total),
+    result.memory_peak_mib))
+  if next_steps then io.stdout:write("\nNext:\n", next_steps, "\n") end
+end
+
+local function report_failure(problem, folder)
+  if type(problem) ~= "table" then problem = { code = "failed", message = tostring(problem) } end
+  local where = problem.task and ("task '%s': "):format(problem.task) or ""
+  io.stderr:write("recsys-run: ", where, tostring(problem.message), "\n")
+  if folder then
+    log.note("failed: %s%s", where, tostring(problem.message))
+    io.stderr:write("the run's log: ", folder, "/log.txt\n")
+  end
+  return problem.exit or exit_codes[problem.code] or 1
+end
+
+local function traced(problem)
+  if type(problem) == "table" then return problem end
+  return { code = "failed", message = debug.traceback(tostring(problem), 2) }
+end
+
+--- Run a recipe with resolved parameters in a new run folder.
+---@return table result, string? text, string? next_steps
+local function execute(self, params, options, folder)
+  local began = uv.hrtime()
+  log.to(folder .. "/log.txt")
+  log.info("%s: %s", self.name, folder)
+  files.write(folder .. "/params.json", json.pretty(params))
+  files.write(folder .. "/environment.json", json.pretty(environment(options)))
+  local steps = flow.new { folder = folder }
+  local outcome = self.run(steps, params)
+  return finish(self, outcome, steps, began, params)
+end
+
+local function show_plan(self, params)
+  local steps = flow.new { plan = true }
+  local ok, problem = xpcall(self.run, traced, steps, params)
+  io.stdout:write(steps:plan(), "\n")
+  if ok then return 0 end
+  if problem.code ~= "plan" then error(problem, 0) end
+  io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
+  return 0
+end
+
+--- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
+---@param options { set?: string[], config?: string, seed?: integer, threads?: integer, json?: boolean,
+---   plan?: boolean, no_cache?: boolean, help?: boolean, command?: string }
+---@return integer
+function recipe.main(path, options)
+  local folder
+  local ok, result, text_of, next_steps = xpcall(function()
+    local self = recipe.load(path)
+    if options.help then
+      io.stdout:write(recipe.help(self))
+      return
+    end
+    local set = { table.unpack(options.set or {}) }
+    if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
+    local params = config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
+    if options.threads then require("recsys.core").base.set_threads(options.threads) end
+    if options.no_cache then recipe.no_cache = true end
+    if options.plan then
+      show_plan(self, params)
+      return
+    end
+    folder = make_run_folder(params.runs, self.name)
+    return execute(self, params, options, folder)
+  end, traced)
+  local code = ok and 0 or report_failure(result, folder)
+  if ok and result then
+    show(result, text_of, next_steps, options)
+    code = result.refused and exit_codes.quality or 0
+  end
+  log.to(nil)
+  return code
+end
+
+return setmetatable(recipe, { __call = function(_, spec) return recipe.new(spec) end })

@@ -1,0 +1,90 @@
+--- Small helpers for what people read: nearest names, durations, counts, aligned columns.
+
+local text = {}
+
+--- Edits (insert, delete, replace, swap neighbours) between two words: Damerau 1964, optimal string alignment.
+---@return integer
+function text.distance(a, b)
+  local rows = { [0] = {} }
+  for j = 0, #b do rows[0][j] = j end
+  for i = 1, #a do
+    rows[i] = { [0] = i }
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j) and 0 or 1
+      local best = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + same)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        best = math.min(best, rows[i - 2][j - 2] + 1)
+      end
+      rows[i][j] = best
+    end
+  end
+  return rows[#a][#b]
+end
+
+--- The name most like 'word', or nil when none is close (more than half of it would have to change).
+---@param word string
+---@param names any[]
+---@return string?
+function text.nearest(word, names)
+  local best, least
+  for _, name in ipairs(names) do
+    name = tostring(name)
+    local edits = text.distance(word, name)
+    local tail = name:match "([^.]+)$"
+    if tail ~= name then edits = math.min(edits, text.distance(word, tail) + 1) end
+    if not least or edits < least then best, least = name, edits end
+  end
+  if least and least <= math.max(2, #word // 2) then return best end
+end
+
+--- "0.8 s", "12 s", "3 min 20 s", "2 h 05 min".
+---@param seconds number
+---@return string
+function text.duration(seconds)
+  if seconds < 10 then return ("%.1f s"):format(seconds) end
+  local whole = math.floor(seconds + 0.5)
+  if whole < 60 then return ("%d s"):format(whole) end
+  if whole < 3600 then return ("%d min %02d s"):format(whole // 60, whole % 60) end
+  return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
+end
+
+--- 1234567 -> "1,234,567".
+---@param n integer
+---@return string
+function text.count(n)
+  local digits = ("%d"):format(n)
+  local grouped = digits:reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (grouped:gsub("^(-?),", "%1"))
+end
+
+--- Characters a terminal shows for UTF-8 text: one a code point, bytes where it is not UTF-8.
+---@return integer
+function text.width(s)
+  return utf8.len(s) or #s
+end
+
+--- 's' padded with blanks to 'width' characters, on the left when 'right' is set.
+---@return string
+function text.pad(s, width, right)
+  local blanks = (" "):rep(math.max(0, width - text.width(s)))
+  return right and blanks .. s or s .. blanks
+end
+
+--- Rows of cells as aligned lines, the first column to the left, the others to the right.
+---@param rows string[][]
+---@return string
+function text.columns(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for c, cell in ipairs(row) do widths[c] = math.max(widths[c] or 0, text.width(cell)) end
+  end
+  local lines = {}
+  for i, row in ipairs(rows) do
+    local cells = {}
+    for c, cell in ipairs(row) do cells[c] = text.pad(cell, widths[c], c > 1) end
+    lines[i] = (table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+  return table.concat(lines, "\n")
+end
+
+return text
