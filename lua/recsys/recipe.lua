@@ -1,6 +1,6 @@
 --- A recipe: a name, a sentence, declared parameters and a function of steps; and how one is run.
 ---
---- `recsys.recipe { name, about, params, profiles, run }` checks the description and gives it back; a recipe file returns it.
+--- `recsys.recipe { name, about, params, profiles, run }` checks the description; a recipe file returns it.
 --- `recipe.main(path, options)` is what the command line calls: parameters, run folder, steps, result, exit code.
 
 local config = require "recsys.config"
@@ -57,7 +57,8 @@ function recipe.load(path)
   if not chunk then error({ code = "usage", message = "cannot read the recipe: " .. message }, 0) end
   local loaded = chunk()
   if getmetatable(loaded) ~= Recipe then
-    error({ code = "usage", message = path .. " returns no recipe; it must end with 'return recsys.recipe { ... }'" }, 0)
+    error({ code = "usage",
+      message = path .. " returns no recipe; it must end with 'return recsys.recipe { ... }'" }, 0)
   end
   return loaded
 end

@@ -1,0 +1,91 @@
+local config = require "recsys.config"
+
+local declaration = {
+  data = { source = config.param("news", "where from", { choices = { "news", "movielens" } }), dir = "artifacts" },
+  train = { epochs = config.param(10, "passes", { min = 1, max = 1000 }), learning_rate = 1e-3, shuffle = true,
+    limit = config.param(nil, "rows", { type = "integer", optional = true }) },
+  eval = { k = { 10, 50 } },
+}
+
+local function refusal(options)
+  local ok, problem = pcall(config.resolve, declaration, options)
+  assert.is_false(ok)
+  assert.equal("usage", problem.code)
+  return problem.message
+end
+
+local function temporary(suffix, bytes)
+  local path = os.tmpname() .. suffix
+  local file = assert(io.open(path, "w"))
+  file:write(bytes)
+  file:close()
+  finally(function() os.remove(path) end)
+  return path
+end
+
+describe("config", function()
+  it("gives the defaults when nothing is set", function()
+    assert.same({ data = { source = "news", dir = "artifacts" },
+      train = { epochs = 10, learning_rate = 1e-3, shuffle = true }, eval = { k = { 10, 50 } } },
+      config.resolve(declaration, {}))
+  end)
+
+  it("converts what --set says to the declared type", function()
+    local p = config.resolve(declaration, { set = { "train.epochs=3", "train.learning_rate=1", "train.shuffle=false",
+      "eval.k=5,20", "data.dir=a=b", "train.limit=7" } })
+    assert.equal("integer", math.type(p.train.epochs))
+    assert.equal("float", math.type(p.train.learning_rate))
+    assert.is_false(p.train.shuffle)
+    assert.same({ 5, 20 }, p.eval.k)
+    assert.equal("a=b", p.data.dir)
+    assert.equal(7, p.train.limit)
+  end)
+
+  it("names the nearest parameter for a misspelled one", function()
+    assert.matches("there is no parameter 'train.epoch'.*did you mean 'train.epochs'%?",
+      refusal { set = { "train.epoch=3" } })
+    assert.matches("did you mean 'train.epochs'%?", refusal { set = { "epochs=3" } })
+    assert.matches("%-%-help lists them", refusal { set = { "zzzzzzzz=3" } })
+  end)
+
+  it("refuses a value of another type, outside its limits or its choices, and a group", function()
+    assert.matches("train.epochs must be a whole number, not 'many'", refusal { set = { "train.epochs=many" } })
+    assert.matches("train.epochs must be a whole number, not '1.5'", refusal { set = { "train.epochs=1.5" } })
+    assert.matches("0 is outside 1 .. 1000", refusal { set = { "train.epochs=0" } })
+    assert.matches("'movie' is not one of news, movielens", refusal { set = { "data.source=movie" } })
+    assert.matches("'train' is a group", refusal { set = { "train=3" } })
+    assert.matches("%-%-set takes NAME=VALUE", refusal { set = { "train.epochs" } })
+    assert.matches("eval.k must be a list", refusal { set = { "eval.k=ten" } })
+  end)
+
+  it("takes JSON and Lua files, and lets --set win over them", function()
+    local file = temporary(".json", [[{"train": {"epochs": 4, "shuffle": false}, "eval.k": [1]}]])
+    local p = config.resolve(declaration, { file = file, set = { "train.epochs=5" } })
+    assert.equal(5, p.train.epochs)
+    assert.is_false(p.train.shuffle)
+    assert.same({ 1 }, p.eval.k)
+    assert.equal(6, config.resolve(declaration, { file = temporary(".lua", "return {train={epochs=6}}") }).train.epochs)
+  end)
+
+  it("names the file in which a wrong name stands", function()
+    local file = temporary(".json", [[{"train": {"epoch": 4}}]])
+    assert.matches(file, refusal { file = file }, 1, true)
+    assert.matches("is not a JSON object", refusal { file = temporary(".json", "{") })
+    assert.matches("cannot read the configuration file", refusal { file = "/no/such/file.json" })
+  end)
+
+  it("puts a profile between the defaults and what people set", function()
+    local profiles = { by = "data.source", movielens = { train = { epochs = 99, learning_rate = 0.5 } } }
+    local p = config.resolve(declaration, { profiles = profiles,
+      set = { "data.source=movielens", "train.epochs=2" } })
+    assert.equal(2, p.train.epochs)
+    assert.equal(0.5, p.train.learning_rate)
+    assert.equal(10, config.resolve(declaration, { profiles = profiles }).train.epochs)
+  end)
+
+  it("describes every parameter in a line", function()
+    local described = config.describe(declaration)
+    for _, name in ipairs(config.names(declaration)) do assert.matches(name, described, 1, true) end
+    assert.matches("passes", described)
+  end)
+end)

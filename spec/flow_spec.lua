@@ -1,0 +1,63 @@
+local flow = require "recsys.flow"
+local log = require "recsys.log"
+
+local function add(a, b) return { sum = a + b } end
+
+describe("flow", function()
+  local level = log.level
+  setup(function() log.level = "quiet" end)
+  teardown(function() log.level = level end)
+
+  it("hands results from task to task through handles and their fields", function()
+    local steps = flow.new {}
+    local first = steps:task("first", add, 1, 2)
+    local second = steps:task("second", add, first.sum, 10)
+    local third = steps:task("third", function(t) return t.inside.deep end, { inside = { deep = second.sum } })
+    assert.equal(13, second:value().sum)
+    assert.equal(13, third:value())
+  end)
+
+  it("notes the time of each task", function()
+    local steps = flow.new {}
+    steps:task("one", add, 1, 2)
+    assert.is_true(steps:seconds().one >= 0)
+  end)
+
+  it("fails with the task's name when the function raises", function()
+    local steps = flow.new {}
+    local ok, problem = pcall(steps.task, steps, "broken", function() error "no luck" end)
+    assert.is_false(ok)
+    assert.equal("broken", problem.task)
+    assert.matches("no luck", problem.message)
+  end)
+
+  it("fails with message and code when the function gives nil, message, code", function()
+    local steps = flow.new {}
+    local _, problem = pcall(steps.task, steps, "refused", function() return nil, "disk full", "io" end)
+    assert.same({ code = "io", message = "disk full", task = "refused" }, problem)
+  end)
+
+  it("refuses a name that is taken or not a name", function()
+    local steps = flow.new {}
+    steps:task("one", add, 1, 2)
+    assert.has_error(function() steps:task("one", add, 1, 2) end,
+      "bad argument #1 to 'task' (there is a task 'one' already)")
+    assert.has_error(function() steps:task("a b", add, 1, 2) end)
+  end)
+
+  it("plans without running, and ends the plan where a value is asked for", function()
+    local ran = false
+    local steps = flow.new { plan = true }
+    local first = steps:task("first", function() ran = true end)
+    steps:task("second", add, first.sum, { first })
+    assert.is_false(ran)
+    assert.equal("  1  first        \n  2  second       after first", steps:plan())
+    local _, problem = pcall(function() return first:value() end)
+    assert.equal("plan", problem.code)
+  end)
+
+  it("does not let a result be changed through its handle", function()
+    local first = flow.new {}:task("first", add, 1, 2)
+    assert.has_error(function() first.sum = 4 end)
+  end)
+end)

@@ -1,0 +1,31 @@
+local text = require "recsys.text"
+
+describe("text", function()
+  it("counts insertions, deletions, replacements and swaps as one edit", function()
+    assert.equal(0, text.distance("same", "same"))
+    assert.equal(1, text.distance("epoch", "epochs"))
+    assert.equal(1, text.distance("epcoh", "epoch"))
+    assert.equal(3, text.distance("kitten", "sitting"))
+    assert.equal(4, text.distance("", "four"))
+  end)
+
+  it("finds the nearest name and admits when none is near", function()
+    assert.equal("train.epochs", text.nearest("train.epoch", { "data.dir", "train.epochs" }))
+    assert.is_nil(text.nearest("quagmire", { "data.dir", "train.epochs" }))
+    assert.is_nil(text.nearest("x", {}))
+  end)
+
+  it("writes durations and counts for people", function()
+    assert.equal("0.8 s", text.duration(0.82))
+    assert.equal("12 s", text.duration(12.3))
+    assert.equal("3 min 20 s", text.duration(200))
+    assert.equal("2 h 05 min", text.duration(7500))
+    assert.equal("1,234,567", text.count(1234567))
+    assert.equal("123", text.count(123))
+    assert.equal("-1,000", text.count(-1000))
+  end)
+
+  it("aligns columns by characters, not bytes", function()
+    assert.equal("é    1\nab  22", text.columns { { "é", "1" }, { "ab", "22" } })
+  end)
+end)
