@@ -1,0 +1,260 @@
+---@meta
+
+--- Columnar frames: typed, named columns of equal length, read from CSV, selected, joined, grouped.
+---
+--- | type     | values                                    | missing                    | in Lua tables    |
+--- | number   | f64 [n]                                   | NaN                        | number           |
+--- | time     | i64 [n], milliseconds since 1970 UTC      | frame.TIME_MISSING         | integer          |
+--- | string   | i32 [n], codes from 1 into a dictionary   | code 0                     | string           |
+--- | list     | i32 [total], row i at starts[i], lengths[i] of them | length 0         | string[]         |
+---
+--- A missing value is `nil` when read one at a time, and `false` in tables given to `frame.from`.
+--- Frames are immutable: every operation gives a new one that shares what it can. Rows that one function gives to
+--- another are 0-based (data, see docs/architecture.md); rows that people name (`f:text`, `f:value`) count from 1.
+local frame = {}
+
+--- The i64 that stands for a missing time: math.mininteger.
+frame.TIME_MISSING = math.mininteger
+
+---@class FrameCsvOptions
+---@field separator? string  one or more bytes; default: found from the file among `,` tab `;` `|` `::`
+---@field header? boolean    whether the first row holds the names; default: true unless `names` is given
+---@field names? string[]    the names of all columns; they replace those of a header
+---@field columns? string[]  the columns to keep, in this order; default all
+---@field types? table<string, string|table>  name -> "number" | "string" | "time" (ISO 8601 text, or 31-Dec-1999) |
+---  "time_s" | "time_ms" (epoch numbers) | { "list", separator } ("list" alone splits at `|`); columns not named
+---  here are inferred: number, time or string
+---@field nulls? string[]    words that mean missing, beside the empty field: `{ "NULL", "\\N" }`
+---@field escape? "doubled"|"backslash"|"mysql"  how a quote inside quotes is written; default: found from the file.
+---  "mysql": a backslash escapes outside quotes too
+---@field quote? string      the quote character, default `"`; "" reads quotes as ordinary characters
+---@field encoding? "utf-8"|"latin-1"  default: found from the file
+---@field bad_limit? number  the share of malformed rows from which the file is refused, default 0.01
+---@field quarantine? string a path: malformed rows are written there as CSV file,line,reason,text
+
+---@class FrameCsvReport
+---@field path string
+---@field rows integer         rows read
+---@field quarantined integer  malformed rows left out
+---@field first_bad? { line: integer, reason: string }
+---@field separator string
+---@field escape string
+---@field encoding string
+---@field types table<string, string>  the types of the columns kept
+
+--- Read a CSV or TSV file (RFC 4180 and its relatives: see docs/data.md).
+--- Malformed rows are left out, counted in the report and written to `quarantine`; a share of them over
+--- `bad_limit` refuses the file with code "format".
+---@param path string
+---@param options? FrameCsvOptions
+---@return Frame? frame  nil, message, code on refusal: "io", "format", "memory"
+---@return FrameCsvReport|string report
+---@return string? code
+function frame.read_csv(path, options) end
+
+---@class FrameWriteOptions
+---@field separator? string  default ","
+---@field header? boolean    default true
+---@field escape? "doubled"|"backslash"  default "doubled" (RFC 4180); "backslash" writes as Spark does
+---@field times? "iso"|"ms"|"s"  how times are written; default "iso" (2024-01-31T12:00:00.000Z)
+---@field list? string       separator inside list cells, default "|"
+---@field null? string       the word for missing, default ""
+
+--- Write a frame as CSV, atomically. Numbers are written so that they read back exactly.
+---@param path string
+---@param f Frame
+---@param options? FrameWriteOptions
+---@return boolean? done  true; nil, message, code on refusal
+---@return string? message
+---@return string? code
+function frame.write_csv(path, f, options) end
+
+--- A frame from columns in memory: `frame.from{ {"user", "string", {"a", "b"}}, {"time", "time", tensor} }`.
+--- Numbers take a float or integer tensor or a table, times an i64 tensor or a table of integers, strings a table of
+--- strings, or { codes = i32 Tensor, strings = string[] }, lists a table of tables. `false` is missing.
+---@param columns { [1]: string, [2]: string, [3]: Tensor|table }[]
+---@return Frame
+function frame.from(columns) end
+
+--- The rows of all frames, one frame after another. All must have the same columns and types.
+---@param frames Frame[]
+---@return Frame
+function frame.concat(frames) end
+
+--- The rows whose user and whose item have at least `k` rows among the rows that remain, found by repetition.
+---@param f Frame
+---@param user string  a column
+---@param item string  a column
+---@param k integer
+---@return Frame
+function frame.k_core(f, user, item, k) end
+
+--- Put a frame together again from `f:tensors()` and `f:schema()`, as they were stored. Checks everything.
+---@param tensors table<string, Tensor>
+---@param schema { name: string, type: string }[]
+---@return Frame? f  nil, message, "format" when they do not fit
+---@return string? message
+---@return string? code
+function frame.from_tensors(tensors, schema) end
+
+--- Milliseconds since 1970 UTC of an ISO 8601 text.
+---@param text string
+---@return integer? ms  nil when it is no time
+function frame.parse_time(text) end
+
+--- ISO 8601 text in UTC with milliseconds: 2024-01-31T12:00:00.000Z.
+---@param ms integer
+---@return string
+function frame.format_time(ms) end
+
+--- A non-secret 128-bit hash (XXH3) of a file's bytes, as hex.
+---@param path string
+---@return string? hash  nil, message, code when the file cannot be read
+---@return string? message
+---@return string? code
+function frame.hash_file(path) end
+
+--- Hash of a string, as `frame.hash_file`.
+---@param text string
+---@return string
+function frame.hash(text) end
+
+---@class Frame
+local Frame = {}
+
+---@return integer
+function Frame:rows() end
+
+--- Names of the columns, in order.
+---@return string[]
+function Frame:names() end
+
+---@param name string
+---@return boolean
+function Frame:has(name) end
+
+--- "number", "time", "string" or "list".
+---@param name string
+---@return string
+function Frame:type(name) end
+
+--- Name and type of each column, as plain data.
+---@return { name: string, type: string }[]
+function Frame:schema() end
+
+--- The values of a column, shared with the frame: do not change them.
+---@param name string
+---@return Tensor values  f64 numbers, i64 times, i32 codes; of a list the codes of all rows
+---@return Tensor? starts   list only: i64 [rows]
+---@return Tensor? lengths  list only: i32 [rows]
+function Frame:column(name) end
+
+--- The distinct texts of a string or list column: code c is the c-th.
+---@param name string
+---@return string[]
+function Frame:strings(name) end
+
+--- The code of a text in a string or list column; 0 when it has none.
+---@param name string
+---@param text string
+---@return integer
+function Frame:code(name, text) end
+
+--- The text of a string column at a row, nil when missing; of a list column the texts.
+---@param name string
+---@param row integer  from 1
+---@return string|string[]|nil
+function Frame:text(name, row) end
+
+--- The value of any column at a row, nil when missing.
+---@param name string
+---@param row integer  from 1
+---@return number|integer|string|string[]|nil
+function Frame:value(name, row) end
+
+--- The 0-based rows where a comparison holds; missing values compare with nothing.
+--- Strings know "==", "~=", "in" and "not in"; "missing" and "present" take no value.
+---@param name string
+---@param op "=="|"~="|"<"|"<="|">"|">="|"in"|"not in"|"missing"|"present"
+---@param value? number|string|string[]
+---@return Tensor rows  i64
+function Frame:where(name, op, value) end
+
+---@param names string[]
+---@return Frame
+function Frame:select(names) end
+
+--- The rows where a u8 mask [rows] is not 0, or the rows at i64 0-based positions (in their order, repeats allowed).
+---@param rows Tensor
+---@return Frame
+function Frame:filter(rows) end
+
+--- Stable sort by one or more columns; "-name" sorts descending; missing values come last; strings by their bytes.
+---@param ... string
+---@return Frame sorted
+---@return Tensor rows  i64 [rows]: the 0-based row that each row came from
+function Frame:sort(...) end
+
+--- Join on equal keys. Rows come in the left frame's order, matches in the right frame's order; strings match by
+--- text; missing keys match nothing. Other columns of the right frame are appended ("semi" and "anti": none); a
+--- name that both have raises. "left" keeps rows without a match, with missing values.
+---@param other Frame
+---@param keys string|string[]  of both frames; { user = "id" } where the names differ
+---@param how? "inner"|"left"|"semi"|"anti"  default "inner"
+---@return Frame
+function Frame:join(other, keys, how) end
+
+--- For each row the 0-based row of `other` with the same key, -1 when there is none (the first when several).
+---@param other Frame
+---@param keys string|string[]|table
+---@return Tensor rows  i64 [rows]
+function Frame:lookup(other, keys) end
+
+--- One row for each distinct combination of keys, in order of first appearance (missing is a value of its own).
+--- `f:group_by("user", { {"n", "count"}, {"last", "max", "time"} })`
+---@param keys string|string[]
+---@param aggregations { [1]: string, [2]: "count"|"sum"|"mean"|"min"|"max"|"first"|"last"|"n_distinct", [3]: string? }[]
+---  {new name, what, column}; missing values are left out, but by "count" without a column, "first" and "last"
+---@return Frame
+function Frame:group_by(keys, aggregations) end
+
+--- The group of each row: 0-based, numbered by first appearance.
+---@param keys string|string[]
+---@return Tensor groups  i64 [rows]
+---@return integer n      how many groups
+function Frame:groups(keys) end
+
+--- The first or the last row of each combination of keys, in row order.
+---@param keys string|string[]
+---@param keep? "first"|"last"  default "first"
+---@return Frame
+function Frame:distinct(keys, keep) end
+
+---@param names table<string, string>  old -> new
+---@return Frame
+function Frame:rename(names) end
+
+--- With a column added or replaced: values as in `frame.from`, or the column `values` of another frame.
+---@param name string
+---@param type string|Frame      a type, or the frame to take a column from
+---@param values Tensor|table|string
+---@return Frame
+function Frame:with(name, type, values) end
+
+---@param names string[]
+---@return Frame
+function Frame:without(names) end
+
+--- The first n rows as a text table.
+---@param n? integer  default 10
+---@return string
+function Frame:head(n) end
+
+--- All columns as tensors by name, to be stored: "user.values", "user.bytes", "user.offsets", ...
+---@return table<string, Tensor>
+function Frame:tensors() end
+
+--- Free the columns now; later use raises.
+function Frame:close() end
+
+return frame
