@@ -1,0 +1,153 @@
+/* scan.c - see scan.h. */
+#include "metrics/scan.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+  MANY = 64,     /* from so many thresholds on, one pass with a search per score beats a pass per threshold */
+  STRIDE = 1024, /* scores whose counts fit 32 bits with ease and whose bytes stay in L1 */
+  SKIP = 64      /* scores that are compared with the k-th best at once */
+};
+
+#if defined(__x86_64__)
+#define WIDE __attribute__((target("avx2")))
+static bool wide(void) { return __builtin_cpu_supports("avx2"); }
+#else
+#define WIDE
+static bool wide(void) { return false; }
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int64_t infinite(const float *row, int64_t n) {
+  int64_t sum = 0;
+  for (int64_t begin = 0; begin < n; begin += STRIDE) {
+    int64_t end = begin + STRIDE < n ? begin + STRIDE : n;
+    int32_t count = 0;
+    for (int64_t i = begin; i < end; i++) {
+      uint32_t bits;
+      memcpy(&bits, &row[i], sizeof bits);
+      count += (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    sum += count;
+  }
+  return sum;
+}
+
+INLINE void count_one(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
+  int64_t above = 0, same = 0;
+  for (int64_t begin = 0; begin < n; begin += STRIDE) {
+    int64_t end = begin + STRIDE < n ? begin + STRIDE : n;
+    int32_t g = 0, e = 0;
+    for (int64_t i = begin; i < end; i++) {
+      g += row[i] > score;
+      e += row[i] == score;
+    }
+    above += g;
+    same += e;
+  }
+  *greater = above;
+  *equal = same;
+}
+
+/* How many of SKIP scores are greater: a count, as a maximum would not be vectorised where NaN matters. */
+INLINE int32_t above(const float *row, float score) {
+  int32_t count = 0;
+  for (int i = 0; i < SKIP; i++) count += row[i] > score;
+  return count;
+}
+
+WIDE static int64_t infinite_wide(const float *row, int64_t n) { return infinite(row, n); }
+WIDE static void count_one_wide(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
+  count_one(row, n, score, greater, equal);
+}
+WIDE static int32_t above_wide(const float *row, float score) { return above(row, score); }
+
+int64_t rs_scan_infinite(const float *row, int64_t n) { return wide() ? infinite_wide(row, n) : infinite(row, n); }
+
+/* How many thresholds, sorted from the best, are >= score. */
+static int64_t at_least(const float *thresholds, int64_t m, float score) {
+  int64_t at = 0;
+  while (m > 0) {
+    int64_t half = m / 2;
+    bool right = thresholds[at + half] >= score;
+    at += right ? half + 1 : 0;
+    m = right ? m - half - 1 : half;
+  }
+  return at;
+}
+
+/* One pass: each score adds to the first threshold that is below it; sums over the thresholds before follow. */
+static void count_many(const float *row, int64_t n, const float *thresholds, int64_t m, int64_t *greater,
+                       int64_t *equal) {
+  memset(greater, 0, (size_t)m * sizeof *greater);
+  memset(equal, 0, (size_t)m * sizeof *equal);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t below = at_least(thresholds, m, row[i]);
+    if (below < m) greater[below]++;
+    if (below > 0 && thresholds[below - 1] == row[i]) equal[below - 1]++;
+  }
+  for (int64_t j = 1; j < m; j++) greater[j] += greater[j - 1];
+}
+
+void rs_scan_count(const float *row, int64_t n, const float *thresholds, int64_t m, int64_t *greater, int64_t *equal) {
+  if (m >= MANY) {
+    count_many(row, n, thresholds, m, greater, equal);
+    return;
+  }
+  for (int64_t j = 0; j < m; j++) {
+    if (wide())
+      count_one_wide(row, n, thresholds[j], &greater[j], &equal[j]);
+    else
+      count_one(row, n, thresholds[j], &greater[j], &equal[j]);
+  }
+}
+
+/* Whether a comes after b in the result. */
+static bool worse(rs_scored a, rs_scored b) { return a.score < b.score || (a.score == b.score && a.at > b.at); }
+
+/* 'heap' has its worst entry on top; put 'entry' at 'at' or below. */
+static void sink(rs_scored *heap, int64_t n, int64_t at, rs_scored entry) {
+  for (int64_t child; (child = 2 * at + 1) < n; at = child) {
+    if (child + 1 < n && worse(heap[child + 1], heap[child])) child++;
+    if (!worse(heap[child], entry)) break;
+    heap[at] = heap[child];
+  }
+  heap[at] = entry;
+}
+
+/* Take row[begin .. end-1] into the heap of the best k so far; gives its size. Positions come in rising order, so an
+ * equal score never displaces an earlier one. */
+static int64_t take(rs_scored *heap, int64_t size, int64_t k, const float *row, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) {
+    rs_scored entry = {row[i], (int32_t)i};
+    if (!isfinite(row[i])) continue;
+    if (size < k) {
+      heap[size++] = entry;
+      if (size == k)
+        for (int64_t at = k / 2; at-- > 0;) sink(heap, k, at, heap[at]);
+    } else if (row[i] > heap[0].score) {
+      sink(heap, k, 0, entry);
+    }
+  }
+  return size;
+}
+
+int64_t rs_scan_best(const float *row, int64_t n, int64_t k, rs_scored *best) {
+  int64_t size = 0, whole = n - n % SKIP;
+  bool fast = wide();
+  if (k <= 0) return 0;
+  for (int64_t i = 0; i < whole; i += SKIP) {
+    if (size == k && (fast ? above_wide(row + i, best[0].score) : above(row + i, best[0].score)) == 0) continue;
+    size = take(best, size, k, row, i, i + SKIP);
+  }
+  size = take(best, size, k, row, whole, n);
+  for (int64_t at = size / 2; size < k && at-- > 0;) sink(best, size, at, best[at]);
+  for (int64_t last = size - 1; last > 0; last--) {
+    rs_scored top = best[0];
+    sink(best, last, 0, best[last]);
+    best[last] = top;
+  }
+  return size;
+}
