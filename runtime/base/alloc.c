@@ -15,7 +15,7 @@ typedef struct header {
 } header;
 
 static atomic_int_fast64_t live_bytes, live_blocks;
-static atomic_int_fast64_t grants = -1;
+static atomic_int_fast64_t grants = -1, refusals;
 static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
 static void tune(void) {
@@ -26,8 +26,11 @@ static void tune(void) {
 
 /* Whether the fault hook lets one more allocation through. */
 static int granted(void) {
-  if (atomic_load_explicit(&grants, memory_order_relaxed) < 0) return 1;
-  return atomic_fetch_sub(&grants, 1) > 0 || (atomic_store(&grants, 0), 0);
+  int_fast64_t left = atomic_load_explicit(&grants, memory_order_relaxed);
+  while (left > 0)
+    if (atomic_compare_exchange_weak(&grants, &left, left - 1)) return 1;
+  if (left == 0) atomic_fetch_add(&refusals, 1);
+  return left < 0;
 }
 
 void *rs_alloc(size_t bytes) {
@@ -78,4 +81,9 @@ rs_status rs_nomem(const char *what, size_t bytes) {
 
 int64_t rs_alloc_bytes(void) { return atomic_load(&live_bytes); }
 int64_t rs_alloc_blocks(void) { return atomic_load(&live_blocks); }
-void rs_alloc_fault(int64_t n) { atomic_store(&grants, n); }
+int64_t rs_alloc_refusals(void) { return atomic_load(&refusals); }
+
+void rs_alloc_fault(int64_t n) {
+  atomic_store(&refusals, 0);
+  atomic_store(&grants, n);
+}

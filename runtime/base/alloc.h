@@ -30,5 +30,7 @@ int64_t rs_alloc_blocks(void); /* live blocks */
 
 /* Grant 'n' more allocations and refuse all later ones; n < 0 takes the limit off. For tests. */
 void rs_alloc_fault(int64_t n);
+/* How many allocations the hook has refused since rs_alloc_fault was last called. */
+int64_t rs_alloc_refusals(void);
 
 #endif

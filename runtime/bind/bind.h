@@ -17,6 +17,18 @@
 /* Raise a failed status as a Lua error whose message is the core's: for wrong arguments and shapes. */
 void rs_check(lua_State *L, rs_status status);
 
+/* Collect all garbage, so that finalizers give memory back; false when there is too little memory even for that. */
+bool rs_collect(lua_State *L);
+
+/* rs_check for a call that makes something large: when memory is refused, collect and try once more. The call
+ * must leave its output empty on failure. */
+#define rs_check_retry(L, call)                                         \
+  do {                                                                  \
+    rs_status status_ = (call);                                         \
+    if (status_ == RS_ENOMEM && rs_collect(L)) status_ = (call);        \
+    rs_check(L, status_);                                               \
+  } while (0)
+
 /* For refusals of the world (io, format, ...): on RS_OK return 'results', the values already pushed; else push
  * nil, message, code word ("io", "format", "memory", ...) and return 3. */
 int rs_return(lua_State *L, rs_status status, int results);
