@@ -67,6 +67,7 @@ int rs_open_metrics(lua_State *L);
 int rs_open_retrieval(lua_State *L);
 int rs_open_bundle(lua_State *L);
 int rs_open_serve(lua_State *L);
+int rs_open_doctor(lua_State *L);
 
 /* Pushes the table of all modules: what require "recsys.core" gives. */
 int luaopen_recsys_core(lua_State *L);

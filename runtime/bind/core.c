@@ -1,9 +1,18 @@
-/* core.c - the table of all modules; generated/modules.inc has a line MODULE(x) for every bind/l_x.c. */
+/* core.c - recsys.core: the table of all C modules, with the runtime's version and the commit it was built at.
+ *
+ * generated/modules.inc has a line MODULE(x) for every bind/l_x.c: a new module is a new file. */
 #include "bind/bind.h"
+#include "tensor/blas.h"
+#include "version.h"
 
 #define MODULE(name) int rs_open_##name(lua_State *);
 #include "modules.inc"
 #undef MODULE
+
+static void set_text(lua_State *L, const char *key, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, key);
+}
 
 int luaopen_recsys_core(lua_State *L) {
 #define MODULE(name) {#name, rs_open_##name},
@@ -11,7 +20,10 @@ int luaopen_recsys_core(lua_State *L) {
 #include "modules.inc"
   };
 #undef MODULE
+  rs_blas_prepare();
   lua_newtable(L);
+  set_text(L, "version", RS_VERSION);
+  set_text(L, "commit", RS_COMMIT);
   for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
     lua_pushcfunction(L, modules[i].func);
     lua_call(L, 0, 1);

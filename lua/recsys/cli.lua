@@ -1,0 +1,184 @@
+--- The command line: `recsys-run RECIPE [options]`, or `recsys-run COMMAND ...` with a file in cli/ for each command.
+---
+--- A command's module is { about = sentence, options = function(parser), run = function(args) -> exit code }, where the
+--- parser is lua-argparse's; `raw = true` instead of `options` hands the arguments over as they are.
+
+local argparse = require "argparse"
+local exit = require "recsys.exit"
+local host = require "recsys.host"
+local lfs = require "lfs"
+
+local cli = {}
+
+local function lua_files(folder)
+  local names = {}
+  if lfs.attributes(folder, "mode") ~= "directory" then return names end
+  for file in lfs.dir(folder) do names[#names + 1] = file:match "^([%w_%-]+)%.lua$" end
+  table.sort(names)
+  return names
+end
+
+--- Names of the commands, sorted.
+---@return string[]
+function cli.commands()
+  return lua_files(host.root .. "/lua/recsys/cli")
+end
+
+--- Names of the recipes at hand, in ./recipes and in the library's own, sorted and distinct.
+---@return string[]
+function cli.recipes()
+  local names, seen = {}, {}
+  for _, folder in ipairs { "recipes", host.root .. "/recipes" } do
+    for _, name in ipairs(lua_files(folder)) do
+      if not seen[name] then names[#names + 1] = name end
+      seen[name] = true
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+--- "; did you mean 'x'?" when one of the candidates is near, else "".
+local function suggestion(word, candidates)
+  local near = require("recsys.text").nearest(word, candidates)
+  return near and ("; did you mean '%s'?"):format(near) or ""
+end
+
+local function is_file(path)
+  return lfs.attributes(path, "mode") == "file"
+end
+
+--- The file that RECIPE stands for: a path, from here or from the library's folder, or the name of a recipe.
+--- Raises { code = "usage" } with the nearest name when there is none.
+---@param recipe string
+---@return string path
+function cli.find_recipe(recipe)
+  local tries = { recipe, host.root .. "/" .. recipe }
+  if not recipe:find "[/.]" then
+    tries = { "recipes/" .. recipe .. ".lua", host.root .. "/recipes/" .. recipe .. ".lua" }
+  end
+  for _, path in ipairs(tries) do
+    if is_file(path) then return path end
+  end
+  if recipe:find "[/.]" then
+    local paths = {}
+    for i, name in ipairs(cli.recipes()) do paths[i] = "recipes/" .. name .. ".lua" end
+    exit.usage_error("there is no recipe file '%s'%s", recipe, suggestion(recipe, paths))
+  end
+  local names = cli.commands()
+  for _, name in ipairs(names) do
+    if name == recipe then exit.usage_error("the command comes first: recsys-run %s ...", recipe) end
+  end
+  table.move(cli.recipes(), 1, #cli.recipes(), #names + 1, names)
+  exit.usage_error("there is no command or recipe '%s'%s", recipe, suggestion(recipe, names))
+end
+
+--- A parser that knows -h; asked for it, `parse` is not called.
+local function new_parser(name, about)
+  local parser = argparse(name):description(about):add_help(false)
+  parser:flag("-h --help", "Show this help")
+  return parser
+end
+
+local function asks_for_help(words)
+  for _, word in ipairs(words) do
+    if word == "-h" or word == "--help" then return true end
+    if word == "--" then return false end
+  end
+  return false
+end
+
+--- Parse with argparse, whose refusals become usage errors.
+local function parse(parser, words)
+  local ok, result = parser:pparse(words)
+  if ok then return result end
+  exit.usage_error("%s\nTry: %s --help", result:gsub("\nDid you mean", "; did you mean"), parser._name)
+end
+
+local function whole_number(least)
+  return function(word)
+    local number = math.tointeger(tonumber(word))
+    if number and number >= least then return number end
+    return nil, ("'%s' is not a whole number of %d or more"):format(word, least)
+  end
+end
+
+local function recipe_parser()
+  local parser = new_parser("recsys-run", "Run a recipe.")
+  parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/")
+  parser:option("--set", "Set a parameter, as in --set train.epochs=5"):argname "NAME=VALUE":count "*":target "set"
+  parser:option("--config", "Read parameters from a JSON or Lua file"):argname "FILE"
+  parser:option("--seed", "Start of all random streams"):argname "N":convert(whole_number(0))
+  parser:option("--threads", "Threads to compute with"):argname "N":convert(whole_number(1))
+  parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
+  parser:flag("--plan", "Show the steps without running them")
+  parser:flag("--no-cache", "Compute every step anew"):target "no_cache"
+  return parser
+end
+
+--- `recsys-run RECIPE --help`: the recipe's own parameters after the options.
+local function help_of_recipe(words, parser)
+  io.stdout:write(parser:get_help(), "\n")
+  for _, word in ipairs(words) do
+    if not word:match "^%-" then
+      io.stdout:write "\n"
+      return require("recsys.recipe").main(cli.find_recipe(word), { help = true })
+    end
+  end
+  return exit.done
+end
+
+local function run_recipe(words)
+  local parser = recipe_parser()
+  if asks_for_help(words) then return help_of_recipe(words, parser) end
+  local args = parse(parser, words)
+  local path = cli.find_recipe(args.RECIPE)
+  args.command = "recsys-run " .. table.concat(words, " ")
+  return require("recsys.recipe").main(path, args)
+end
+
+local function run_command(name, words)
+  local command = require("recsys.cli." .. name)
+  if command.raw then return command.run(words) end
+  local parser = new_parser("recsys-run " .. name, command.about .. ".")
+  command.options(parser)
+  if not asks_for_help(words) then return command.run(parse(parser, words)) end
+  io.stdout:write(parser:get_help(), "\n")
+  return exit.done
+end
+
+--- The runtime's name, version and commit, in one line.
+---@return string
+function cli.version()
+  local core = require "recsys.core"
+  return ("recsys-run %s (commit %s)"):format(core.version, core.commit)
+end
+
+local function dispatch(words)
+  local first = words[1]
+  if first == nil then
+    io.stderr:write(require("recsys.cli.help").overview())
+    return exit.usage
+  elseif first == "--version" or first == "-V" then
+    print(cli.version())
+    return exit.done
+  elseif first == "--help" or first == "-h" then
+    return run_command("help", {})
+  end
+  for _, name in ipairs(cli.commands()) do
+    if name == first then return run_command(name, table.move(words, 2, #words, 1, {})) end
+  end
+  return run_recipe(words)
+end
+
+--- Run the command line.
+---@param words string[]   the arguments after the program's name
+---@return integer         the exit code
+function cli.main(words)
+  local ok, result = xpcall(dispatch, exit.traced, words)
+  if ok then return result or exit.done end
+  io.stderr:write("recsys-run: ", exit.message_of(result), "\n")
+  return exit.code_of(result)
+end
+
+return cli

@@ -1,0 +1,36 @@
+--- Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a quality gate refused, 75 worth retrying, 128+n by signal.
+---
+--- Whoever ends a command early raises a table { code = word, message = text }; the word decides the exit code.
+
+local exit = { done = 0, failed = 1, usage = 2, quality = 3, retry = 75 }
+
+local codes = { usage = exit.usage, config = exit.usage, quality = exit.quality, retry = exit.retry, busy = exit.retry }
+
+--- Stop with a usage error: exit code 2.
+function exit.usage_error(format, ...)
+  error({ code = "usage", message = format:format(...) }, 0)
+end
+
+--- The exit code of something raised.
+---@param problem any       a table { code, message, exit?, signal? }, or anything else
+---@return integer
+function exit.code_of(problem)
+  if type(problem) ~= "table" then return exit.failed end
+  if problem.signal then return 128 + problem.signal end
+  return problem.exit or codes[problem.code] or exit.failed
+end
+
+--- What people read about something raised.
+---@return string
+function exit.message_of(problem)
+  if type(problem) == "table" and problem.message then return tostring(problem.message) end
+  return tostring(problem)
+end
+
+--- Message handler for xpcall: a text gets a traceback, a described refusal stays as it is.
+function exit.traced(problem)
+  if type(problem) == "table" then return problem end
+  return debug.traceback(tostring(problem), 2)
+end
+
+return exit
