@@ -121,26 +121,38 @@ static json_t *members_of(const draft *d) {
   return members;
 }
 
-/* The writer's fields between "format" and "members", as text that the caller frees by rs_free. */
-static rs_status finish_manifest(char **text, json_t *fields, const draft *d) {
-  if (json_object_get(fields, "format") || json_object_get(fields, "members"))
-    return rs_fail(RS_EARG, "bundle: the manifest's fields 'format' and 'members' are written by the bundle itself");
-  json_t *manifest = json_pack("{s:i}", "format", RS_BUNDLE_FORMAT);
-  int failed = !manifest || json_object_update(manifest, fields) ||
-               json_object_set_new(manifest, "members", members_of(d));
-  *text = failed ? NULL : json_dumps(manifest, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENSURE_ASCII);
-  json_decref(manifest);
-  if (!*text) return rs_nomem("manifest", 0);
-  if (strlen(*text) <= RS_BUNDLE_MANIFEST_LIMIT) return RS_OK;
-  return rs_fail(RS_EARG, "bundle: a manifest of %zu bytes; at most %d are served", strlen(*text), RS_BUNDLE_MANIFEST_LIMIT);
+/* '{', "format", the fields as the writer wrote them (their numbers keep every digit), "members", '}'. */
+static rs_status splice(rs_buffer *text, const char *fields, size_t bytes, const char *members) {
+  const char *begin = memchr(fields, '{', bytes), *end = memrchr(fields, '}', bytes);
+  size_t inside = (size_t)(end - begin - 1);
+  while (inside > 0 && strchr(" \t\r\n", begin[inside])) inside--;
+  rs_status status = rs_buffer_printf(text, "{\n  \"format\": %d,", RS_BUNDLE_FORMAT);
+  if (status == RS_OK) status = rs_buffer_append(text, begin + 1, inside);
+  if (status == RS_OK) status = rs_buffer_printf(text, "%s\n  \"members\": %s\n}\n", inside ? "," : "", members);
+  if (status == RS_OK && text->size > RS_BUNDLE_MANIFEST_LIMIT)
+    status = rs_fail(RS_EARG, "bundle: a manifest of %zu bytes; at most %d are served", text->size,
+                     RS_BUNDLE_MANIFEST_LIMIT);
+  return status;
 }
 
-static rs_status make_manifest(char **text, const char *fields_text, size_t bytes, const draft *d) {
+static rs_status check_fields(const char *text, size_t bytes) {
   json_t *fields = NULL;
-  rs_status status = rs_json_object(&fields, fields_text, bytes, "manifest");
+  rs_status status = rs_json_object(&fields, text, bytes, "manifest");
   if (status == RS_EFORMAT) return RS_EARG; /* the writer's own mistake, not the world's */
-  if (status == RS_OK) status = finish_manifest(text, fields, d);
+  if (status == RS_OK && (json_object_get(fields, "format") || json_object_get(fields, "members")))
+    status = rs_fail(RS_EARG, "bundle: the manifest's fields 'format' and 'members' are written by the bundle itself");
   json_decref(fields);
+  return status;
+}
+
+static rs_status make_manifest(rs_buffer *text, const char *fields, size_t bytes, const draft *d) {
+  rs_status status = check_fields(fields, bytes);
+  if (status != RS_OK) return status;
+  json_t *members = members_of(d);
+  char *dumped = members ? json_dumps(members, JSON_INDENT(2)) : NULL;
+  status = dumped ? splice(text, fields, bytes, dumped) : rs_nomem("manifest", 0);
+  rs_free(dumped);
+  json_decref(members);
   return status;
 }
 
@@ -181,19 +193,20 @@ static bool write_pieces(struct archive *tar, const char *name, const rs_piece *
   return true;
 }
 
-static bool write_tar(struct archive *tar, rs_writer *writer, const char *manifest, const char *seal, const draft *d) {
+static bool write_tar(struct archive *tar, rs_writer *writer, const rs_piece *manifest, const char *seal,
+                      const draft *d) {
   if (archive_write_set_format_pax_restricted(tar) != ARCHIVE_OK) return false;
   if (archive_write_set_bytes_per_block(tar, 1 << 16) != ARCHIVE_OK) return false;
   if (archive_write_set_bytes_in_last_block(tar, 1) != ARCHIVE_OK) return false;
   if (archive_write_open(tar, writer, NULL, write_bytes, NULL) != ARCHIVE_OK) return false;
-  if (!write_pieces(tar, "manifest.json", &(rs_piece){manifest, strlen(manifest)}, 1)) return false;
+  if (!write_pieces(tar, "manifest.json", manifest, 1)) return false;
   if (!write_pieces(tar, "manifest.sha256", &(rs_piece){seal, strlen(seal)}, 1)) return false;
   for (int i = 0; i < d->n; i++)
     if (!write_pieces(tar, d->parts[i].name, d->parts[i].pieces, d->parts[i].n_pieces)) return false;
   return archive_write_close(tar) == ARCHIVE_OK;
 }
 
-static rs_status write_file(const char *path, const char *manifest, const char *seal, const draft *d) {
+static rs_status write_file(const char *path, const rs_piece *manifest, const char *seal, const draft *d) {
   rs_writer writer = {0};
   rs_status status = rs_writer_open(&writer, path);
   if (status != RS_OK) return status;
@@ -206,23 +219,28 @@ static rs_status write_file(const char *path, const char *manifest, const char *
   return status;
 }
 
+static rs_status seal_and_write(const char *path, const rs_buffer *manifest, const draft *d,
+                                char digest[RS_SHA256_TEXT + 1]) {
+  rs_piece piece = {manifest->data, manifest->size};
+  rs_digest_job job = {.pieces = &piece, .size = piece.size};
+  char seal[RS_SEAL_BYTES + 1];
+  rs_status status = rs_digest_all(&job, 1);
+  if (status != RS_OK) return status;
+  rs_seal(seal, job.hex);
+  if (digest) memcpy(digest, job.hex, sizeof job.hex);
+  return write_file(path, &piece, seal, d);
+}
+
 rs_status rs_bundle_write(const char *path, const char *manifest, size_t manifest_bytes, int n,
                           const rs_bundle_source *sources, char digest[RS_SHA256_TEXT + 1]) {
   draft d = {0};
-  char *text = NULL;
+  rs_buffer text = {0};
   rs_status status = check_sources(n, sources);
   if (status == RS_OK) status = prepare(&d, n, sources);
   if (status == RS_OK) status = hash(&d);
   if (status == RS_OK) status = make_manifest(&text, manifest, manifest_bytes, &d);
-  if (status == RS_OK) {
-    rs_digest_job job = {.pieces = &(rs_piece){text, strlen(text)}, .size = strlen(text)};
-    char seal[RS_SEAL_BYTES + 1];
-    status = rs_digest_all(&job, 1);
-    rs_seal(seal, job.hex);
-    if (status == RS_OK) status = write_file(path, text, seal, &d);
-    if (digest) memcpy(digest, job.hex, sizeof job.hex);
-  }
-  rs_free(text);
+  if (status == RS_OK) status = seal_and_write(path, &text, &d, digest);
+  rs_buffer_free(&text);
   draft_free(&d);
   return status;
 }
