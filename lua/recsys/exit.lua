@@ -1,5 +1,4 @@
---- Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a quality gate refused, 75 worth retrying,
---- 128+n by signal n.
+--- Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a quality gate refused, 75 worth retrying, 128+n by signal.
 ---
 --- Whoever ends a command early raises a table { code = word, message = text }; the word decides the exit code.
 

@@ -14,8 +14,7 @@ function help.overview()
   end
   lines[#lines + 1] = "\nRecipes:"
   for _, name in ipairs(cli.recipes()) do lines[#lines + 1] = "  " .. name end
-  lines[#lines + 1] = "\n'recsys-run RECIPE --help' lists a recipe's parameters,\n" ..
-    "'recsys-run COMMAND --help' a command's options.\n"
+  lines[#lines + 1] = "\n'recsys-run RECIPE --help' lists a recipe's parameters, 'recsys-run COMMAND --help' a command's.\n"
   return table.concat(lines, "\n")
 end
 
