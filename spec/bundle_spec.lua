@@ -82,6 +82,7 @@ describe("bundle", function()
     assert.equal("sample", manifest.name)
     assert.equal(1 / 3, manifest.metrics.third)
     assert.equal(1, manifest.format)
+    assert.equal("integer", math.type(manifest.version))
     assert.equal("a note\n", b:text "notes.txt")
     assert.is_nil(b:text "absent")
     local tensors = b:tensors "weights.safetensors"

@@ -47,7 +47,7 @@ function bundle.read_safetensors(path) end
 ---@class Bundle
 local Bundle = {}
 
---- The manifest, decoded: numbers are floats as cjson reads them.
+--- The manifest as a table: whole numbers are integers, null is absent.
 ---@return table
 function Bundle:manifest() end
 

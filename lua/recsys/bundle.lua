@@ -5,10 +5,6 @@ local json = require "recsys.json"
 
 local bundle = { write_safetensors = core.write_safetensors, read_safetensors = core.read_safetensors }
 
-local function manifest(self)
-  return assert(json.decode(self:manifest_text()))
-end
-
 function bundle.write(path, contents)
   if type(contents) ~= "table" or type(contents.manifest) ~= "table" or type(contents.members) ~= "table" then
     error("bad argument #2 to 'write' (a table with manifest and members is expected)", 2)
@@ -17,10 +13,7 @@ function bundle.write(path, contents)
 end
 
 function bundle.open(path, options)
-  local opened, message, code = core.open(path, not options or options.verify ~= false)
-  if not opened then return nil, message, code end
-  getmetatable(opened).__index.manifest = manifest
-  return opened
+  return core.open(path, not options or options.verify ~= false)
 end
 
 return bundle

@@ -1,4 +1,5 @@
---- Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a quality gate refused, 75 worth retrying, 128+n by signal.
+--- Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a quality gate refused, 75 worth retrying,
+--- 128+n by signal n.
 ---
 --- Whoever ends a command early raises a table { code = word, message = text }; the word decides the exit code.
 

@@ -1,11 +1,16 @@
-/* l_bundle.c - recsys.core.bundle: bundles and safetensors files. lua/recsys/bundle.lua adds JSON on top. */
+/* l_bundle.c - recsys.core.bundle: bundles and safetensors files. */
 #include <string.h>
 
 #include "bind/bind.h"
 #include "bundle/bundle.h"
+#include "bundle/json.h"
 
 #define BUNDLE "recsys.Bundle"
-#define DRAFT "recsys.BundleDraft"
+
+/* Metatables of what only this file holds in userdata, so that whatever raises leaks nothing. */
+#define DRAFT "recsys bundle draft"
+#define LIST "recsys tensor list"
+#define JSON "recsys json"
 
 /* A wrong argument raises; a refusal of the world is returned. */
 static int finish(lua_State *L, rs_status status, int results) {
@@ -100,6 +105,59 @@ static int l_manifest_text(lua_State *L) {
   return 1;
 }
 
+static int l_json_free(lua_State *L) {
+  json_t **value = luaL_checkudata(L, 1, JSON);
+  json_decref(*value);
+  *value = NULL;
+  return 0;
+}
+
+static void push_json(lua_State *L, const json_t *value);
+
+static void push_object(lua_State *L, const json_t *object) {
+  const char *key;
+  json_t *value;
+  lua_createtable(L, 0, (int)json_object_size(object));
+  json_object_foreach((json_t *)object, key, value) {
+    push_json(L, value);
+    lua_setfield(L, -2, key);
+  }
+}
+
+static void push_array(lua_State *L, const json_t *array) {
+  size_t n = json_array_size(array);
+  lua_createtable(L, (int)n, 0);
+  for (size_t i = 0; i < n; i++) {
+    push_json(L, json_array_get(array, i));
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+}
+
+/* null becomes nil; whole numbers stay whole. */
+static void push_json(lua_State *L, const json_t *value) {
+  luaL_checkstack(L, 4, "the manifest is nested too deeply");
+  switch (json_typeof(value)) {
+    case JSON_OBJECT: push_object(L, value); break;
+    case JSON_ARRAY: push_array(L, value); break;
+    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
+    case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
+    case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
+    case JSON_NULL: lua_pushnil(L); break;
+    default: lua_pushboolean(L, json_is_true(value));
+  }
+}
+
+/* b:manifest() -> table */
+static int l_manifest(lua_State *L) {
+  const rs_member *m = rs_bundle_manifest(check_bundle(L));
+  json_t **value = rs_push_object(L, sizeof *value, JSON, 0);
+  rs_check(L, rs_json_object(value, m->data, m->size, m->name));
+  push_json(L, *value);
+  json_decref(*value);
+  *value = NULL;
+  return 1;
+}
+
 /* b:digest() -> string: the SHA-256 of the manifest, which vouches for all the rest */
 static int l_digest(lua_State *L) {
   lua_pushstring(L, rs_bundle_manifest(check_bundle(L))->sha256);
@@ -133,8 +191,6 @@ static int l_text(lua_State *L) {
 }
 
 /* Tensors on their way into a Lua table: freed by whoever comes first, the call's end or the collector. */
-#define LIST "recsys.TensorList"
-
 static int l_list_free(lua_State *L) {
   rs_tensors_free(luaL_checkudata(L, 1, LIST));
   return 0;
@@ -189,22 +245,30 @@ static int l_read_safetensors(lua_State *L) {
   return push_list(L, rs_safetensors_open(list, path), list);
 }
 
+/* A metatable of that name which only frees. */
+static void new_scratch_type(lua_State *L, const char *type, lua_CFunction release) {
+  luaL_newmetatable(L, type);
+  lua_pushcfunction(L, release);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
 int rs_open_bundle(lua_State *L) {
-  static const luaL_Reg methods[] = {{"manifest_text", l_manifest_text}, {"digest", l_digest},   {"members", l_members},
-                                     {"text", l_text},                   {"tensors", l_tensors}, {"verify", l_verify},
-                                     {"close", l_free},                  {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"manifest", l_manifest}, {"manifest_text", l_manifest_text},
+                                     {"digest", l_digest},     {"members", l_members},
+                                     {"text", l_text},         {"tensors", l_tensors},
+                                     {"verify", l_verify},     {"close", l_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg draft_meta[] = {{"__gc", l_draft_free}, {NULL, NULL}};
-  static const luaL_Reg list_meta[] = {{"__gc", l_list_free}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"write", l_write},
                                        {"open", l_open},
                                        {"write_safetensors", l_write_safetensors},
                                        {"read_safetensors", l_read_safetensors},
                                        {NULL, NULL}};
   rs_new_type(L, BUNDLE, methods, meta);
-  rs_new_type(L, DRAFT, none, draft_meta);
-  rs_new_type(L, LIST, none, list_meta);
+  new_scratch_type(L, DRAFT, l_draft_free);
+  new_scratch_type(L, LIST, l_list_free);
+  new_scratch_type(L, JSON, l_json_free);
   luaL_newlib(L, functions);
   return 1;
 }

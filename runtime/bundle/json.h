@@ -1,4 +1,4 @@
-/* json.h - JSON from untrusted bytes, within the bundle folder.
+/* json.h - JSON objects from untrusted bytes.
  *
  * jansson allocates through the counted allocator from the program's start on (a switch later would free blocks by
  * the wrong hands), so its memory is seen by the leak counts and by the fault hook. */

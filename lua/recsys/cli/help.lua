@@ -14,7 +14,8 @@ function help.overview()
   end
   lines[#lines + 1] = "\nRecipes:"
   for _, name in ipairs(cli.recipes()) do lines[#lines + 1] = "  " .. name end
-  lines[#lines + 1] = "\n'recsys-run RECIPE --help' lists a recipe's parameters, 'recsys-run COMMAND --help' a command's.\n"
+  lines[#lines + 1] = "\n'recsys-run RECIPE --help' lists a recipe's parameters,\n" ..
+    "'recsys-run COMMAND --help' a command's options.\n"
   return table.concat(lines, "\n")
 end
 

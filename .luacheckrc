@@ -1,0 +1,6 @@
+std = "lua54"
+max_line_length = 120
+cache = false
+files["spec"].std = "+busted"
+-- Documentation of C modules: functions without bodies.
+files["lua/meta"].ignore = { "212", "241" }
