@@ -130,6 +130,14 @@ static int guarded(lua_State *L, char **argv) {
   return stopped ? 128 + stopped : code;
 }
 
+/* With RECSYS_LEAK_CHECK in the environment, a block that was never freed fails the run. */
+static int check_leaks(int code) {
+  if (!getenv("RECSYS_LEAK_CHECK") || rs_alloc_blocks() == 0) return code;
+  fprintf(stderr, "recsys-run: %lld blocks (%lld bytes) were never freed\n", (long long)rs_alloc_blocks(),
+          (long long)rs_alloc_bytes());
+  return code ? code : 1;
+}
+
 int main(int argc, char **argv) {
   (void)argc;
   running = lua_newstate(allocate, NULL);
@@ -142,5 +150,5 @@ int main(int argc, char **argv) {
   signal(SIGINT, SIG_DFL);
   signal(SIGTERM, SIG_DFL);
   lua_close(running);
-  return code;
+  return check_leaks(code);
 }

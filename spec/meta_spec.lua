@@ -47,6 +47,17 @@ local function registered_types()
   return types
 end
 
+--- Methods that Lua adds to a registered type: "getmetatable(x).__index.name = f" somewhere in lua/recsys.
+local function added_methods()
+  local names = {}
+  for file in lfs.dir "lua/recsys" do
+    if file:match "%.lua$" then
+      for name in command.read("lua/recsys/" .. file):gmatch "%.__index%.([%w_]+)%s*=[^=]" do names[name] = true end
+    end
+  end
+  return names
+end
+
 local function missing(names, from)
   local list = {}
   for name, value in pairs(names) do
@@ -71,12 +82,14 @@ describe("lua/meta", function()
   end
 
   it("documents every method of every type, and no other", function()
-    local count = 0
+    local count, added = 0, added_methods()
     for class, registered in pairs(registered_types()) do
       count = count + 1
       assert.truthy(methods[class], class .. " has no documentation in lua/meta")
       assert.same({}, missing(registered, methods[class]), "registered and not documented: " .. class)
-      assert.same({}, missing(methods[class], registered), "documented and not there: " .. class)
+      for _, name in ipairs(missing(methods[class], registered)) do
+        assert.truthy(added[name], ("documented and not there: %s:%s"):format(class, name))
+      end
     end
     assert.is_true(count >= 2)
   end)

@@ -102,6 +102,12 @@ describe("the wrapper", function()
     assert.matches("cmake %-%-build %-%-preset release\n", log())
   end)
 
+  it("sees to the packages that a job around it names", function()
+    checkout { "valgrind" }
+    assert.equal("built: 0\n", wrapper("0", "RECSYS_PACKAGES='valgrind python3-venv'").out)
+    assert.matches("install %-y %-%-no%-install%-recommends valgrind\n", log())
+  end)
+
   it("shows what the compiler said when the build fails, and builds again next time", function()
     checkout {}
     command.write(folder .. "/cmake_fails", "")

@@ -35,8 +35,8 @@ return function(options)
   local function show_skipped(from)
     for i = from + 1, #handler.pendings do
       local pending = handler.pendings[i]
-      write("  skipped %s%s%s", place(pending.trace), pending.name,
-        pending.message and ": " .. text_of(pending.message) or "")
+      local reason = pending.message and ": " .. text_of(pending.message):gsub("^%S+:%d+: ", "") or ""
+      write("  skipped %s%s%s", place(pending.trace), pending.name, reason)
     end
   end
 
