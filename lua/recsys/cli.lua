@@ -118,14 +118,14 @@ end
 
 --- `recsys-run RECIPE --help`: the recipe's own parameters after the options.
 local function help_of_recipe(words, parser)
-  io.stdout:write(parser:get_help(), "\n")
+  local path
   for _, word in ipairs(words) do
-    if not word:match "^%-" then
-      io.stdout:write "\n"
-      return require("recsys.recipe").main(cli.find_recipe(word), { help = true })
-    end
+    if not word:match "^%-" then path = path or cli.find_recipe(word) end
   end
-  return exit.done
+  io.stdout:write(parser:get_help(), "\n")
+  if not path then return exit.done end
+  io.stdout:write "\n"
+  return require("recsys.recipe").main(path, { help = true })
 end
 
 local function run_recipe(words)
