@@ -17,9 +17,10 @@ typedef struct rs_piece {
   rs_tensor rows;   /* [n, d] */
   rs_tensor row;    /* i32 [m], 0 .. n-1; empty: m is n, and row[p] is p */
   rs_tensor weight; /* [m] of the rows' dtype; empty: all 1 */
+  bool merged;      /* codes are distinct and ascending, row and weight empty */
 } rs_piece;
 
-typedef struct rs_parameter {
+typedef struct rs_parameter { /* open for reading; change it through the functions below */
   atomic_int references;
   char *name;
   rs_tensor value; /* f32 or f64, contiguous; the optimiser writes into it */
@@ -57,5 +58,7 @@ rs_status rs_parameter_dense_grad(rs_tensor *out, rs_parameter *p);
 /* The sums behind merge: 'pieces' of one dtype and width d into distinct ascending codes and summed rows. */
 rs_status rs_pieces_merge(rs_tensor *codes, rs_tensor *rows, const rs_piece *pieces, int n_pieces, rs_dtype dtype,
                           int64_t width);
+/* The gradient that a piece is, as a tensor of the shape and dtype of 'table'. */
+rs_status rs_piece_dense(rs_tensor *out, const rs_piece *piece, const rs_tensor *table);
 
 #endif

@@ -14,7 +14,7 @@ typedef struct rs_tape_options {
   bool gradients; /* keep what backward needs; without it a tape is a plain evaluation */
   uint64_t seed;  /* with epoch and step: the streams of random numbers */
   uint32_t epoch, step;
-  int64_t first_row; /* position of the batch's first row in the global batch (ranks draw their own rows) */
+  int64_t rows_before; /* rows of the global batch before this one (ranks draw their own rows) */
 } rs_tape_options;
 
 struct rs_node {
@@ -31,6 +31,7 @@ struct rs_node {
   bool needs_grad;
   rs_parameter *parameter; /* of a parameter leaf: one reference */
   char *name;              /* of an input leaf; NULL: anonymous, cannot be recorded */
+  bool is_weight;          /* in a plan, where parameters are not at hand: 'name' is a parameter's */
 };
 
 rs_status rs_tape_new(rs_tape **out, const rs_tape_options *options);

@@ -23,8 +23,9 @@ rs_node *rs_opt_var(lua_State *L, int arg); /* NULL for nil or none */
 /* Push a Var whose tape is that of the Var or Tape at index 'of', and return where its node goes: call this before
  * the core, so that nothing raises while a node is in flight. A Var keeps its tape alive. */
 rs_node **rs_push_var(lua_State *L, int of);
-/* After the core filled the node of the Var on top: tell Lua's collector its bytes. Returns 1. */
-int rs_return_var(lua_State *L, rs_status status);
+/* After the core filled the node of the Var on top: tell Lua's collector its bytes. Returns 1, so that a binding ends
+ * with rs_check_retry(L, rs_ag_relu(out, x)); return rs_return_var(L); */
+int rs_return_var(lua_State *L);
 
 rs_plan **rs_push_plan(lua_State *L);
 rs_plan *rs_check_plan(lua_State *L, int arg);

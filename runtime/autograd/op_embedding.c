@@ -1,0 +1,80 @@
+/* op_embedding.c - rows of a table [rows, d] at codes [...]: [..., d]. The gradient is a piece (parameter.h): codes and
+ * rows, without touching the table. */
+#include <string.h>
+
+#include "autograd/builtin.h"
+#include "autograd/kernel.h"
+#include "autograd/ops.h"
+#include "autograd/table.h"
+
+typedef struct context {
+  const char *table;
+  const int32_t *codes;
+  char *out;
+  size_t row; /* bytes */
+} context;
+
+/* Not the first one out of range, but whether there is one: this loop vectorises. */
+static bool all_inside(const int32_t *codes, int64_t n, int64_t rows) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; i++) largest = (uint32_t)codes[i] > largest ? (uint32_t)codes[i] : largest;
+  return n == 0 || (int64_t)largest < rows;
+}
+
+rs_status rs_need_table(const rs_node *self) {
+  const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
+  if (!rs_is_real(table) || codes->dtype != RS_I32)
+    return rs_fail(RS_EDTYPE, "%s: wants a table of reals and i32 codes, not %s and %s", self->op->name,
+                   rs_dtype_name(table->dtype), rs_dtype_name(codes->dtype));
+  rs_status status = rs_need_ndim(self, 0, 2);
+  if (status != RS_OK || all_inside(rs_i32(codes), rs_tensor_count(codes), table->size[0])) return status;
+  int64_t i = 0;
+  while (rs_i32(codes)[i] >= 0 && rs_i32(codes)[i] < table->size[0]) i++;
+  return rs_fail(RS_ERANGE, "%s: code %d is outside the table %s, which has %lld rows (codes 0 to %lld)",
+                 self->op->name, rs_i32(codes)[i], rs_node_label(self->input[0]), (long long)table->size[0],
+                 (long long)table->size[0] - 1);
+}
+
+static void gather_body(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  for (int64_t i = begin; i < end; i++) {
+    if (i + 8 < end) __builtin_prefetch(c->table + (size_t)c->codes[i + 8] * c->row);
+    memcpy(c->out + (size_t)i * c->row, c->table + (size_t)c->codes[i] * c->row, c->row);
+  }
+}
+
+static rs_status forward(rs_node *self) {
+  const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
+  rs_status status = rs_need_table(self);
+  if (status != RS_OK) return status;
+  if (codes->ndim >= RS_MAX_DIMS)
+    return rs_fail(RS_ESHAPE, "embedding: codes are %s, at most %d dimensions fit", rs_shape(codes).text,
+                   RS_MAX_DIMS - 1);
+  int64_t size[RS_MAX_DIMS];
+  memcpy(size, codes->size, sizeof size);
+  size[codes->ndim] = table->size[1];
+  status = rs_tensor_new(&self->value, table->dtype, codes->ndim + 1, size);
+  if (status != RS_OK) return status;
+  context c = {rs_tensor_data(table), rs_i32(codes), rs_tensor_data(&self->value),
+               (size_t)table->size[1] * rs_dtype_size(table->dtype)};
+  if (c.row) rs_each(rs_tensor_count(codes), rs_row_grain(table->size[1]), gather_body, &c);
+  return RS_OK;
+}
+
+static rs_status backward(rs_node *self) {
+  const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
+  int64_t m = rs_tensor_count(codes);
+  rs_piece piece = {0};
+  rs_status status = rs_tensor_reshape(&piece.codes, codes, 1, &m);
+  if (status == RS_OK) status = rs_tensor_reshape(&piece.rows, &self->grad, 2, (int64_t[]){m, table->size[1]});
+  if (status == RS_OK) status = rs_grad_give_piece(self->input[0], &piece);
+  rs_tensor_free(&piece.codes);
+  rs_tensor_free(&piece.rows);
+  return status;
+}
+
+const rs_op rs_op_embedding = {"embedding", 2, 2, 0, NULL, forward, backward, false};
+
+rs_status rs_ag_embedding(rs_node **out, rs_node *table, rs_node *codes) {
+  return rs_apply(out, &rs_op_embedding, 2, (rs_node *[]){table, codes}, NULL);
+}

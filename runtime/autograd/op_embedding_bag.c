@@ -1,0 +1,171 @@
+/* op_embedding_bag.c - y [n, d]: bag i is the sum or mean of the table's rows at codes[offsets[i] .. offsets[i+1]-1],
+ * each times its weight where weights are given; an empty bag is 0.
+ *
+ * Backward: position p of bag i adds w_p g_i (divided by the bag's size for a mean) to row codes[p], kept as a piece
+ * that points into g; dw_p = <table row, g_i>, divided likewise. */
+#ifndef REAL
+#include <string.h>
+
+#include "autograd/builtin.h"
+#include "autograd/kernel.h"
+#include "autograd/ops.h"
+#include "autograd/table.h"
+
+enum { TABLE, CODES, OFFSETS, WEIGHTS };
+enum { BAGS = 32 }; /* bags of a chunk */
+
+typedef struct context {
+  bool mean;
+  int64_t d;
+  const void *table, *weights, *g;
+  const int32_t *codes;
+  const int64_t *offsets;
+  void *out;
+  int32_t *row;
+  void *factor;
+} context;
+
+#define KERNELS "autograd/op_embedding_bag.c"
+#include "autograd/each_real.h"
+
+static rs_status check_offsets(const rs_node *self) {
+  const rs_tensor *codes = rs_in(self, CODES), *offsets = rs_in(self, OFFSETS);
+  if (offsets->dtype != RS_I64)
+    return rs_fail(RS_EDTYPE, "embedding_bag: offsets are %s, not i64", rs_dtype_name(offsets->dtype));
+  if (codes->ndim != 1 || offsets->ndim != 1 || offsets->size[0] < 1)
+    return rs_fail(RS_ESHAPE, "embedding_bag: codes are %s and offsets %s, not [total] and [n + 1]",
+                   rs_shape(codes).text, rs_shape(offsets).text);
+  const int64_t *at = rs_i64(offsets);
+  int64_t n = offsets->size[0] - 1;
+  bool ascending = at[0] == 0 && at[n] == codes->size[0] && codes->size[0] <= INT32_MAX;
+  for (int64_t i = 0; i < n; i++) ascending &= at[i] <= at[i + 1];
+  if (ascending) return RS_OK;
+  return rs_fail(RS_ERANGE, "embedding_bag: %s must ascend from 0 to the number of codes, %lld",
+                 rs_node_label(self->input[OFFSETS]), (long long)codes->size[0]);
+}
+
+static rs_status check(const rs_node *self) {
+  rs_status status = rs_need_table(self);
+  if (status == RS_OK) status = check_offsets(self);
+  if (status != RS_OK || self->n_inputs == 3) return status;
+  if (rs_in(self, WEIGHTS)->dtype != rs_in(self, TABLE)->dtype)
+    return rs_fail(RS_EDTYPE, "embedding_bag: the table is %s and the weights %s",
+                   rs_dtype_name(rs_in(self, TABLE)->dtype), rs_dtype_name(rs_in(self, WEIGHTS)->dtype));
+  return rs_need_same(self, CODES, WEIGHTS);
+}
+
+static context context_of(const rs_node *self) {
+  const rs_tensor *table = rs_in(self, TABLE);
+  context c = {.mean = self->attr[0].integer == RS_BAG_MEAN, .d = table->size[1], .table = rs_tensor_data(table)};
+  if (self->n_inputs == 4) c.weights = rs_tensor_data(rs_in(self, WEIGHTS));
+  c.codes = rs_i32(rs_in(self, CODES));
+  c.offsets = rs_i64(rs_in(self, OFFSETS));
+  return c;
+}
+
+static rs_status forward(rs_node *self) {
+  rs_status status = check(self);
+  if (status != RS_OK) return status;
+  const rs_tensor *table = rs_in(self, TABLE);
+  int64_t n = rs_in(self, OFFSETS)->size[0] - 1;
+  status = rs_tensor_new(&self->value, table->dtype, 2, (int64_t[]){n, table->size[1]});
+  if (status != RS_OK) return status;
+  context c = context_of(self);
+  c.out = rs_tensor_data(&self->value);
+  rs_each(n, BAGS, RS_BODY(table->dtype, forward_bags), &c);
+  return RS_OK;
+}
+
+static rs_status back_table(rs_node *self) {
+  const rs_tensor *codes = rs_in(self, CODES);
+  rs_piece piece = {0};
+  context c = context_of(self);
+  bool weighted = c.mean || c.weights;
+  rs_status status = rs_tensor_new(&piece.row, RS_I32, 1, codes->size);
+  if (status == RS_OK && weighted) status = rs_tensor_new(&piece.weight, self->grad.dtype, 1, codes->size);
+  if (status == RS_OK) {
+    rs_tensor_share(&piece.codes, codes);
+    rs_tensor_share(&piece.rows, &self->grad);
+    c.row = rs_i32(&piece.row);
+    if (weighted) c.factor = rs_tensor_data(&piece.weight);
+    rs_each(self->grad.size[0], BAGS, RS_BODY(self->grad.dtype, piece_bags), &c);
+    status = rs_grad_give_piece(self->input[TABLE], &piece);
+  }
+  rs_tensor_free(&piece.codes);
+  rs_tensor_free(&piece.rows);
+  rs_tensor_free(&piece.row);
+  rs_tensor_free(&piece.weight);
+  return status;
+}
+
+static rs_status back_weights(rs_node *self) {
+  rs_tensor dw = {0};
+  rs_status status = rs_tensor_like(&dw, rs_in(self, WEIGHTS));
+  if (status != RS_OK) return status;
+  context c = context_of(self);
+  c.g = rs_tensor_data(&self->grad);
+  c.out = rs_tensor_data(&dw);
+  rs_each(self->grad.size[0], BAGS, RS_BODY(dw.dtype, weight_bags), &c);
+  return rs_grad_give(self->input[WEIGHTS], &dw);
+}
+
+static rs_status backward(rs_node *self) {
+  rs_status status = self->input[TABLE]->needs_grad ? back_table(self) : RS_OK;
+  if (status == RS_OK && self->n_inputs == 4 && self->input[WEIGHTS]->needs_grad) status = back_weights(self);
+  return status;
+}
+
+static const char *const modes[] = {"sum", "mean", NULL};
+static const rs_attr_field fields[] = {{"mode", RS_ATTR_CHOICE, 0, 0, modes}};
+const rs_op rs_op_embedding_bag = {"embedding_bag", 3, 4, 1, fields, forward, backward, false};
+
+rs_status rs_ag_embedding_bag(rs_node **out, rs_node *table, rs_node *codes, rs_node *offsets, rs_node *weights,
+                              rs_bag_mode mode) {
+  rs_attr attr = {.integer = mode};
+  return rs_apply(out, &rs_op_embedding_bag, weights ? 4 : 3, (rs_node *[]){table, codes, offsets, weights}, &attr);
+}
+
+#else
+#include "autograd/lanes.h"
+
+/* The factor of position p in a bag of 'size' codes. */
+static inline REAL OF(factor_of)(const context *c, int64_t p, int64_t size) {
+  REAL weight = c->weights ? ((const REAL *)c->weights)[p] : 1;
+  return c->mean ? weight / (REAL)size : weight;
+}
+
+RS_SIMD static void OF(forward_bags)(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  int64_t d = c->d, last = c->offsets[end];
+  for (int64_t i = begin; i < end; i++) {
+    REAL *restrict y = (REAL *)c->out + i * d;
+    int64_t from = c->offsets[i], to = c->offsets[i + 1];
+    memset(y, 0, (size_t)d * sizeof *y);
+    for (int64_t p = from; p < to; p++) {
+      const REAL *restrict row = (const REAL *)c->table + c->codes[p] * d;
+      REAL factor = OF(factor_of)(c, p, to - from);
+      if (p + 4 < last) __builtin_prefetch((const REAL *)c->table + c->codes[p + 4] * d);
+      for (int64_t j = 0; j < d; j++) y[j] += factor * row[j];
+    }
+  }
+}
+
+static void OF(piece_bags)(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  for (int64_t i = begin; i < end; i++)
+    for (int64_t p = c->offsets[i]; p < c->offsets[i + 1]; p++) {
+      c->row[p] = (int32_t)i;
+      if (c->factor) ((REAL *)c->factor)[p] = OF(factor_of)(c, p, c->offsets[i + 1] - c->offsets[i]);
+    }
+}
+
+RS_SIMD static void OF(weight_bags)(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  for (int64_t i = begin; i < end; i++) {
+    const REAL *g = (const REAL *)c->g + i * c->d;
+    REAL divisor = c->mean ? (REAL)(c->offsets[i + 1] - c->offsets[i]) : 1;
+    for (int64_t p = c->offsets[i]; p < c->offsets[i + 1]; p++)
+      ((REAL *)c->out)[p] = OF(lanes_dot)((const REAL *)c->table + c->codes[p] * c->d, g, c->d) / divisor;
+  }
+}
+#endif
