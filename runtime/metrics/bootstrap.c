@@ -25,44 +25,71 @@ typedef struct job {
 } job;
 
 typedef struct cluster {
-  int32_t user;
-  int64_t query;
+  int64_t user, place;
 } cluster;
 
 static int by_user(const void *a, const void *b) {
   const cluster *x = a, *y = b;
   if (x->user != y->user) return x->user < y->user ? -1 : 1;
-  return (x->query > y->query) - (x->query < y->query);
+  return (x->place > y->place) - (x->place < y->place);
 }
 
-/* Number the users 0, 1, .. in order of their codes into index [queries]; gives how many there are, -1 on refusal. */
-static int64_t number_users(int64_t *index, const int32_t *users, int64_t queries) {
-  cluster *order = rs_alloc((size_t)queries * sizeof *order);
+static int64_t meant(const rs_measured *m) { return m->rows ? m->n_rows : m->queries; }
+static int64_t row_at(const rs_measured *m, int64_t place) { return m->rows ? m->rows[place] : place; }
+
+static rs_status check_rows(const rs_measured *m) {
+  for (int64_t i = 0; m->rows && i < m->n_rows; i++)
+    if (m->rows[i] < 0 || m->rows[i] >= m->queries)
+      return rs_fail(RS_ERANGE, "metrics: query row %lld is outside 0..%lld", (long long)m->rows[i],
+                     (long long)m->queries - 1);
+  return RS_OK;
+}
+
+rs_status rs_means(double *out, const rs_measured *m) {
+  rs_status status = check_rows(m);
+  if (status != RS_OK) return status;
+  for (int64_t i = 0; i < m->metrics; i++) {
+    const double *values = m->values + i * m->queries;
+    double sum = 0, count = 0;
+    for (int64_t place = 0; place < meant(m); place++) {
+      double value = values[row_at(m, place)];
+      if (isnan(value)) continue;
+      sum += value;
+      count++;
+    }
+    out[i] = count > 0 ? sum / count : NAN;
+  }
+  return RS_OK;
+}
+
+/* Number the users 0, 1, .. in order of their codes into index [meant]; gives how many there are, -1 on refusal. */
+static int64_t number_users(int64_t *index, const rs_measured *m, const int64_t *users) {
+  int64_t places = meant(m), n = 0;
+  cluster *order = rs_alloc((size_t)places * sizeof *order);
   if (!order) return -1;
-  for (int64_t q = 0; q < queries; q++) order[q] = (cluster){users[q], q};
-  qsort(order, (size_t)queries, sizeof *order, by_user);
-  int64_t n = 0;
-  for (int64_t i = 0; i < queries; i++) {
+  for (int64_t i = 0; i < places; i++) order[i] = (cluster){users[row_at(m, i)], i};
+  qsort(order, (size_t)places, sizeof *order, by_user);
+  for (int64_t i = 0; i < places; i++) {
     if (i > 0 && order[i].user != order[i - 1].user) n++;
-    index[order[i].query] = n;
+    index[order[i].place] = n;
   }
   rs_free(order);
   return n + 1;
 }
 
-static bool any_nan(const double *values, int64_t n) {
+static bool any_nan(const rs_measured *m) {
   bool found = false;
-  for (int64_t i = 0; i < n; i++) found |= isnan(values[i]);
+  for (int64_t i = 0; i < m->metrics * m->queries; i++) found |= isnan(m->values[i]);
   return found;
 }
 
-static void add_up(job *j, const double *values, int64_t queries, const int64_t *index) {
-  for (int64_t m = 0; m < j->metrics; m++)
-    for (int64_t q = 0; q < queries; q++) {
-      double *row = j->sums + index[q] * j->width, value = values[m * queries + q];
+static void add_up(job *j, const rs_measured *m, const int64_t *index) {
+  for (int64_t i = 0; i < m->metrics; i++)
+    for (int64_t place = 0; place < meant(m); place++) {
+      double *row = j->sums + index[place] * j->width, value = m->values[i * m->queries + row_at(m, place)];
       if (!j->shared && isnan(value)) continue;
-      row[m] += value;
-      if (!j->shared || m == 0) row[j->metrics + m] += 1;
+      row[i] += value;
+      if (!j->shared || i == 0) row[j->metrics + i] += 1;
     }
 }
 
@@ -110,14 +137,14 @@ static void resample(void *context, int64_t begin, int64_t end) {
 }
 
 /* Scratch for all threads, then the loop. */
-static rs_status run(job *j, const double *values, int64_t queries, const int64_t *index) {
+static rs_status run(job *j, const rs_measured *m, const int64_t *index) {
   int64_t threads = rs_threads();
   j->sums = rs_alloc_zero((size_t)(j->users * j->width) * sizeof *j->sums);
   j->totals = rs_alloc((size_t)(threads * CHUNK * j->width) * sizeof *j->totals);
   j->drawn = rs_alloc((size_t)(threads * CHUNK * j->users) * sizeof *j->drawn);
   bool fits = j->sums && j->totals && j->drawn;
   if (fits) {
-    add_up(j, values, queries, index);
+    add_up(j, m, index);
     rs_parallel_for(j->samples, CHUNK, resample, j);
   }
   rs_free(j->sums);
@@ -126,19 +153,22 @@ static rs_status run(job *j, const double *values, int64_t queries, const int64_
   return fits ? RS_OK : rs_nomem("bootstrap", (size_t)(j->users * j->width) * sizeof *j->sums);
 }
 
-rs_status rs_bootstrap(rs_tensor *out, const double *values, int64_t metrics, int64_t queries, const int32_t *users,
-                       int64_t samples, uint64_t seed) {
-  if (queries < 1) return rs_fail(RS_EARG, "bootstrap: there are no queries to resample");
+static rs_status check_samples(const rs_measured *m, int64_t samples) {
+  if (meant(m) < 1) return rs_fail(RS_EARG, "bootstrap: there are no queries to resample");
   if (samples < 1 || samples > UINT32_MAX)
     return rs_fail(RS_EARG, "bootstrap: %lld samples; at least 1 is needed", (long long)samples);
-  rs_status status = rs_tensor_new(out, RS_F64, 2, (int64_t[]){metrics, samples});
+  return check_rows(m);
+}
+
+rs_status rs_bootstrap(rs_tensor *out, const rs_measured *m, const int64_t *users, int64_t samples, uint64_t seed) {
+  rs_status status = check_samples(m, samples);
+  if (status == RS_OK) status = rs_tensor_new(out, RS_F64, 2, (int64_t[]){m->metrics, samples});
   if (status != RS_OK) return status;
-  job j = {.metrics = metrics, .samples = samples, .seed = seed, .out = rs_f64(out)};
-  int64_t *index = rs_alloc((size_t)queries * sizeof *index);
-  j.users = index ? number_users(index, users, queries) : -1;
-  j.shared = !any_nan(values, metrics * queries);
-  j.width = metrics + (j.shared ? 1 : metrics);
-  status = j.users < 0 ? rs_nomem("bootstrap", (size_t)queries * sizeof *index) : run(&j, values, queries, index);
+  job j = {.metrics = m->metrics, .samples = samples, .seed = seed, .out = rs_f64(out), .shared = !any_nan(m)};
+  j.width = m->metrics + (j.shared ? 1 : m->metrics);
+  int64_t *index = rs_alloc((size_t)meant(m) * sizeof *index);
+  j.users = index ? number_users(index, m, users) : -1;
+  status = j.users < 0 ? rs_nomem("bootstrap", (size_t)meant(m) * sizeof *index) : run(&j, m, index);
   rs_free(index);
   if (status != RS_OK) rs_tensor_free(out);
   return status;

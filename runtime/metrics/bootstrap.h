@@ -11,10 +11,21 @@
 
 #include "tensor/tensor.h"
 
-/* out f64 [metrics, samples] from values [metrics, queries], row-major, and users [queries], any codes. A NaN is
- * a query without that metric and is left out; a resample without any is NaN. RS_EARG without queries or samples. */
-rs_status rs_bootstrap(rs_tensor *out, const double *values, int64_t metrics, int64_t queries, const int32_t *users,
-                       int64_t samples, uint64_t seed);
+/* Values of some metrics for some queries. */
+typedef struct rs_measured {
+  const double *values; /* [metrics, queries]; NaN: the query has no such metric and is left out */
+  int64_t metrics, queries;
+  const int64_t *rows; /* [n_rows] the queries meant, 0-based, each at most once; NULL: all */
+  int64_t n_rows;
+} rs_measured;
+
+/* out [metrics]: the mean of each metric over the queries meant; NaN when none has it. RS_ERANGE for a row outside. */
+rs_status rs_means(double *out, const rs_measured *m);
+
+/* out f64 [metrics, samples]: the means in each resample of the users of the queries meant; 'users' [queries] holds any
+ * codes. NaN where a resample has no query with the metric. RS_EARG without queries or samples, RS_ERANGE for a row
+ * outside. */
+rs_status rs_bootstrap(rs_tensor *out, const rs_measured *m, const int64_t *users, int64_t samples, uint64_t seed);
 
 /* The quantiles of 'n' values at 'p' (each in 0 .. 1) by linear interpolation of the order statistics (type 7 of
  * Hyndman & Fan 1996). NaN values are left out; without any value the quantiles are NaN. */

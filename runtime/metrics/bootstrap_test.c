@@ -16,36 +16,37 @@
 enum { QUERIES = 400, METRICS = 5, SAMPLES = 203 };
 
 static double values[METRICS * QUERIES];
-static int32_t users[QUERIES];
+static int64_t users[QUERIES];
+static const rs_measured all = {values, METRICS, QUERIES, NULL, 0};
 
 /* Users have 1 .. some queries in any order; codes leave gaps. */
 static void fill(bool with_nan) {
   rs_stream s = rs_stream_at(2, RS_RNG_USER, 0, 0);
-  for (int64_t q = 0; q < QUERIES; q++) users[q] = 3 * (int32_t)rs_stream_below(&s, (uint64_t)q, 90) + 5;
+  for (int64_t q = 0; q < QUERIES; q++) users[q] = 3 * (int64_t)rs_stream_below(&s, (uint64_t)q, 90) + 5;
   for (int64_t i = 0; i < METRICS * QUERIES; i++) {
     values[i] = rs_stream_f64(&s, (uint64_t)(1000 + i));
     if (with_nan && i >= 2 * QUERIES && i % 7 == 0) values[i] = NAN;
   }
 }
 
-static bool has_queries(int32_t code) {
+static bool has_queries(int64_t code) {
   for (int64_t q = 0; q < QUERIES; q++)
     if (users[q] == code) return true;
   return false;
 }
 
-static int64_t list_users(int32_t *codes) {
+static int64_t list_users(int64_t *codes) {
   int64_t n = 0;
-  for (int32_t code = 0; code < 300; code++)
+  for (int64_t code = 0; code < 300; code++)
     if (has_queries(code)) codes[n++] = code;
   return n;
 }
 
-static double resampled(const int32_t *codes, int64_t n, int64_t metric, int64_t sample, uint64_t seed) {
-  rs_stream s = rs_stream_at(seed, RS_RNG_BOOTSTRAP, 0, (uint32_t)sample);
+static double resampled(const int64_t *codes, int64_t n, int64_t metric, int64_t sample, uint64_t seed) {
+  rs_stream s = rs_stream_at(seed, RS_RNG_BOOTSTRAP, 0, (uint64_t)sample);
   double sum = 0, count = 0;
   for (int64_t i = 0; i < n; i++) {
-    int32_t code = codes[rs_stream_below(&s, (uint64_t)i, (uint64_t)n)];
+    int64_t code = codes[rs_stream_below(&s, (uint64_t)i, (uint64_t)n)];
     for (int64_t q = 0; q < QUERIES; q++) {
       double value = values[metric * QUERIES + q];
       if (users[q] == code && !isnan(value)) sum += value, count++;
@@ -56,12 +57,12 @@ static double resampled(const int32_t *codes, int64_t n, int64_t metric, int64_t
 
 static void a_resample_is_the_ratio_of_sums_over_the_users_drawn(void **state) {
   (void)state;
-  int32_t codes[100];
+  int64_t codes[100];
   for (int with_nan = 0; with_nan < 2; with_nan++) {
     fill(with_nan);
     int64_t n = list_users(codes);
     rs_tensor out;
-    assert_int_equal(rs_bootstrap(&out, values, METRICS, QUERIES, users, SAMPLES, 77), RS_OK);
+    assert_int_equal(rs_bootstrap(&out, &all, users, SAMPLES, 77), RS_OK);
     for (int64_t sample = 0; sample < SAMPLES; sample += 29)
       for (int64_t m = 0; m < METRICS; m++)
         assert_true(fabs(rs_f64(&out)[m * SAMPLES + sample] - resampled(codes, n, m, sample, 77)) < 1e-12);
@@ -75,9 +76,9 @@ static void any_number_of_threads_gives_the_same_bits(void **state) {
   rs_tensor one, two;
   fill(true);
   rs_threads_set(1);
-  assert_int_equal(rs_bootstrap(&one, values, METRICS, QUERIES, users, SAMPLES, 5), RS_OK);
+  assert_int_equal(rs_bootstrap(&one, &all, users, SAMPLES, 5), RS_OK);
   rs_threads_set(2);
-  assert_int_equal(rs_bootstrap(&two, values, METRICS, QUERIES, users, SAMPLES, 5), RS_OK);
+  assert_int_equal(rs_bootstrap(&two, &all, users, SAMPLES, 5), RS_OK);
   rs_threads_set(before);
   assert_memory_equal(rs_f64(&one), rs_f64(&two), rs_tensor_bytes(&one));
   rs_tensor_free(&one);
@@ -85,16 +86,51 @@ static void any_number_of_threads_gives_the_same_bits(void **state) {
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
+/* The queries picked alone, copied together, give what picking them by row gives. */
+static void rows_pick_queries(void **state) {
+  (void)state;
+  static double picked[METRICS * QUERIES];
+  int64_t rows[100], their_users[100];
+  rs_tensor by_row, alone;
+  double mean[METRICS], mean_alone[METRICS];
+  fill(true);
+  for (int64_t i = 0; i < 100; i++) {
+    rows[i] = (i * 37) % QUERIES;
+    their_users[i] = users[rows[i]];
+    for (int64_t m = 0; m < METRICS; m++) picked[m * 100 + i] = values[m * QUERIES + rows[i]];
+  }
+  rs_measured some = {values, METRICS, QUERIES, rows, 100}, copied = {picked, METRICS, 100, NULL, 0};
+  assert_int_equal(rs_bootstrap(&by_row, &some, users, 50, 3), RS_OK);
+  assert_int_equal(rs_bootstrap(&alone, &copied, their_users, 50, 3), RS_OK);
+  assert_memory_equal(rs_f64(&by_row), rs_f64(&alone), rs_tensor_bytes(&alone));
+  assert_int_equal(rs_means(mean, &some), RS_OK);
+  assert_int_equal(rs_means(mean_alone, &copied), RS_OK);
+  assert_memory_equal(mean, mean_alone, sizeof mean);
+  rs_tensor_free(&by_row);
+  rs_tensor_free(&alone);
+  rows[7] = QUERIES;
+  assert_int_equal(rs_means(mean, &some), RS_ERANGE);
+  assert_string_equal(rs_message(), "metrics: query row 400 is outside 0..399");
+}
+
+static void means_leave_out_what_is_missing(void **state) {
+  (void)state;
+  const double x[] = {1, NAN, 4, NAN, NAN, NAN};
+  double mean[2];
+  assert_int_equal(rs_means(mean, &(rs_measured){x, 2, 3, NULL, 0}), RS_OK);
+  assert_true(mean[0] == 2.5 && isnan(mean[1]));
+}
+
 /* One query a user and values 0 or 1: the bootstrap's spread is that of a binomial. */
 static void the_spread_is_that_of_the_mean(void **state) {
   (void)state;
   enum { N = 2000 };
   static double ones[400];
-  static int32_t each[400];
+  static int64_t each[400];
   for (int i = 0; i < 400; i++) ones[i] = i % 4 == 0, each[i] = i;
   rs_tensor out;
   double mean = 0, square = 0;
-  assert_int_equal(rs_bootstrap(&out, ones, 1, 400, each, N, 1), RS_OK);
+  assert_int_equal(rs_bootstrap(&out, &(rs_measured){ones, 1, 400, NULL, 0}, each, N, 1), RS_OK);
   for (int i = 0; i < N; i++) mean += rs_f64(&out)[i] / N;
   for (int i = 0; i < N; i++) square += (rs_f64(&out)[i] - mean) * (rs_f64(&out)[i] - mean) / N;
   double expected = sqrt(0.25 * 0.75 / 400); /* 0.02165; the estimate's own standard error is expected / sqrt(2 N) */
@@ -131,15 +167,17 @@ static void paired_intervals_compare_resample_by_resample(void **state) {
 static void nothing_to_resample_is_refused(void **state) {
   (void)state;
   rs_tensor out;
-  assert_int_equal(rs_bootstrap(&out, values, METRICS, 0, users, 10, 1), RS_EARG);
+  assert_int_equal(rs_bootstrap(&out, &(rs_measured){values, METRICS, 0, NULL, 0}, users, 10, 1), RS_EARG);
   assert_string_equal(rs_message(), "bootstrap: there are no queries to resample");
-  assert_int_equal(rs_bootstrap(&out, values, METRICS, 5, users, 0, 1), RS_EARG);
+  assert_int_equal(rs_bootstrap(&out, &all, users, 0, 1), RS_EARG);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_resample_is_the_ratio_of_sums_over_the_users_drawn),
     cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
+    cmocka_unit_test(rows_pick_queries),
+    cmocka_unit_test(means_leave_out_what_is_missing),
     cmocka_unit_test(the_spread_is_that_of_the_mean),
     cmocka_unit_test(quantiles_are_numpys),
     cmocka_unit_test(paired_intervals_compare_resample_by_resample),
