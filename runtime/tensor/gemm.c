@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "tensor/blas.h"
 
 enum { TURN_LIMIT = 1 << 16, K_BLOCK = 1024, ADD_GRAIN = 16384 };
 
@@ -60,6 +61,7 @@ static bool tiles_are_alike(rs_dtype dtype, int64_t m) {
 }
 
 static void probe(void) {
+  rs_blas_prepare();
   for (int dtype = RS_F32; dtype <= RS_F64; dtype++)
     while (call_rows[dtype] > 1 && !tiles_are_alike((rs_dtype)dtype, call_rows[dtype])) call_rows[dtype] /= 2;
 }
