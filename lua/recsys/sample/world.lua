@@ -74,7 +74,7 @@ local function draw_user(draw, topics, districts, finish)
   local hindi = draw.uniform() < constants.hindi_users
   local bilingual = draw.uniform() < constants.bilingual
   local user = {
-    id = identifier(draw, { 8, 4, 4, 12 }),
+    id = identifier(draw, { 8, 4, 4, 4, 12 }),
     language = hindi and 2 or 1,
     foreign = bilingual and constants.foreign.bilingual or constants.foreign.monolingual,
     district = draw.pick(districts),
