@@ -2,6 +2,10 @@
 local constants = require "recsys.sample.constants"
 local files = require "recsys.files"
 local news = require "recsys.sample.news"
+local oracle = require "recsys.sample.oracle"
+local random = require "recsys.sample.random"
+local ranking = require "spec.support.news_ranking"
+local visible = require "recsys.sample.visible"
 
 local function scratch(name)
   local dir = os.tmpname()
@@ -149,6 +153,15 @@ describe("the news sample", function()
     assert.is_true(newline > 100 and comma > 50 and quote > 50 and hindi > 50)
   end)
 
+  it("is read back by the oracle's reader as by the plainest one", function()
+    for name in pairs(tables) do
+      local rows = visible.parse(files.read(("%s/%s.csv"):format(dir, name)))
+      local sound = sound_rows(name)
+      assert.equal(#sound, #rows - 1)
+      for i = 1, #sound, 17 do assert.same(sound[i], rows[i + 1]) end
+    end
+  end)
+
   it("logs a slate of distinct live articles for every first engagement", function()
     local slates, layout = files.read(dir .. "/hidden/slates.bin"), "<" .. ("I2"):rep(constants.slate)
     local articles, seen, at, number = sound_rows "contents", {}, 1, {}
@@ -211,5 +224,180 @@ describe("the news sample", function()
     assert.is_nil(made)
     assert.matches("/dev/null", message)
     assert.equal("io", code)
+  end)
+end)
+
+--- The terms of an item's vector that are not zero, few as they are.
+local function sparse(vector)
+  local at, value = {}, {}
+  for d, x in ipairs(vector) do
+    if x ~= 0 then at[#at + 1], value[#at + 1] = d, x end
+  end
+  return { at = at, value = value }
+end
+
+--- The scores of query q's candidates: dot products of the vectors.
+local function score(vectors, items, q, candidates)
+  local user, scores = {}, {}
+  for _, part in ipairs(vectors.users[q]) do table.move(part, 1, #part, #user + 1, user) end
+  for _, i in ipairs(candidates) do
+    local at, value, sum = items[i].at, items[i].value, 0
+    for n = 1, #at do sum = sum + user[at[n]] * value[n] end
+    scores[i] = sum
+  end
+  return scores
+end
+
+describe("the news sample's default scale", function()
+  local dir, data, queries, ids, best = scratch "oracle"
+  local of = {} -- kind -> { ndcg, nll, entropy }, means over the test events
+
+
+  --- Rank and weigh every so many-th test event by an oracle's vectors.
+  local function judge(kind, every, learn_until)
+    local vectors = assert(best:vectors(kind, queries, ids, learn_until))
+    local items, sums, q, n = {}, { ndcg = 0, nll = 0, entropy = 0 }, 0, 0
+    for i, vector in ipairs(vectors.items) do items[i] = sparse(vector) end
+    ranking.walk(data, function(_, _, article, _, candidates)
+      q = q + 1
+      if q % every > 0 then return end
+      local scores, total, expected = score(vectors, items, q, candidates), 0, 0
+      local own, above, exp = scores[article], 0, math.exp
+      for _, i in ipairs(candidates) do
+        local s = scores[i]
+        if s > own then above = above + 1 end
+        local p = exp(s - own)
+        total, expected = total + p, expected + p * (s - own)
+      end
+      n = n + 1
+      sums.nll = sums.nll + math.log(total)
+      sums.entropy = sums.entropy + math.log(total) - expected / total
+      sums.ndcg = sums.ndcg + (above < 10 and 1 / math.log(above + 2, 2) or 0)
+    end)
+    for name, sum in pairs(sums) do sums[name] = sum / n end
+    return sums
+  end
+
+  setup(function()
+    assert(news.generate { dir = dir, seed = 1 })
+    data = assert(visible.read(dir))
+    best = assert(oracle.load(dir))
+    queries, ids = ranking.queries(data)
+    of.best_possible = judge("best_possible", 1)
+    of.best_observable = judge("best_observable", 2, data.log.time[ranking.valid_from(data)])
+  end)
+  teardown(function() remove(dir) end)
+
+  it("draws test events whose mean negative log-probability is their entropy within 1 %", function()
+    assert.near(1, of.best_possible.nll / of.best_possible.entropy, 0.01)
+  end)
+
+  it("has a best possible NDCG@10 between 0.20 and 0.40", function()
+    assert.is_true(0.20 < of.best_possible.ndcg and of.best_possible.ndcg < 0.40, of.best_possible.ndcg)
+  end)
+
+  it("lets an observer who knows the laws reach most of that, never more", function()
+    local share = of.best_observable.ndcg / of.best_possible.ndcg
+    assert.is_true(0.75 < share and share < 1, share)
+    assert.is_true(of.best_observable.nll > of.best_possible.nll)
+  end)
+
+  it("makes the observer's beliefs honest: his surprise is about what he expects", function()
+    assert.near(1, of.best_observable.nll / of.best_observable.entropy, 0.03)
+  end)
+
+  it("draws slates uniformly from before the validation events on", function()
+    assert.is_true(best.uniform_from < data.log.time[ranking.valid_from(data)])
+  end)
+
+  it("has at least 30 % of the test events on articles, and some by users, unseen in training", function()
+    local trained, users, new_items, new_users, n = {}, {}, 0, 0, 0
+    ranking.walk(data, function(_, user, article)
+      n = n + 1
+      if not trained[article] then new_items = new_items + 1 end
+      if not users[user] then new_users = new_users + 1 end
+    end, function(e, user, article)
+      if e < ranking.valid_from(data) then trained[article], users[user] = true, true end
+    end)
+    assert.is_true(new_items / n >= 0.3, new_items / n)
+    assert.is_true(new_users > 50, new_users)
+  end)
+
+  it("is at least 2.5 times easier for the best possible than for the best baseline", function()
+    local draw, sums, n = random.stream(7, "baseline"), {}, 0
+    local group = {
+      overall = function() return 0 end,
+      language = function(user) return data.users[user].language end,
+      place = function(user) return data.users[user].district end,
+    }
+    local counters = {}
+    for name, of_user in pairs(group) do
+      for _, hours in ipairs { 0, 6, 24 } do
+        counters[("%s %d h"):format(name, hours)] = { ranking.counter(hours > 0 and hours or nil), of_user }
+      end
+    end
+    local function add(name, article, candidates, of_item)
+      sums[name] = (sums[name] or 0) + ranking.ndcg_10(article, candidates, of_item)
+    end
+    ranking.walk(data, function(e, user, article, time, candidates)
+      if e % 6 > 0 then return end
+      n = n + 1
+      local chance = {}
+      for _, i in ipairs(candidates) do chance[i] = draw.uniform() end
+      add("random", article, candidates, function(i) return chance[i] end)
+      add("newest", article, candidates, function(i) return data.articles[i].created end)
+      for name, counter in pairs(counters) do
+        local counts = counter[1].of(counter[2](user), time)
+        add(name, article, candidates, function(i) return counts[i] or 0 end)
+      end
+    end, function(_, user, article, time)
+      for _, counter in pairs(counters) do counter[1].add(counter[2](user), article, time) end
+    end)
+    local highest, which = 0, nil
+    for name, sum in pairs(sums) do
+      if sum / n > highest then highest, which = sum / n, name end
+    end
+    assert.is_true(of.best_possible.ndcg >= 2.5 * highest, ("%s reaches %.4f"):format(which, highest))
+    assert.is_true(sums.random / n < 0.02 and highest > 2 * sums.random / n)
+  end)
+
+  it("gives the same scores as tensors", function()
+    for _, kind in ipairs { "best_possible", "best_observable" } do
+      local some = { user = {}, time = {} }
+      for q = 1, 40 do
+        some.user[q], some.time[q] = queries.user[q * 7], queries.time[q * 7]
+      end
+      local vectors = assert(best:vectors(kind, some, ids))
+      local factors = assert(best:factors(kind, some, ids))
+      assert.same({ 40, vectors.width }, factors.users:size())
+      assert.same({ #ids, vectors.width }, factors.items:size())
+      for q = 1, 40, 13 do
+        local d = 0
+        for _, part in ipairs(vectors.users[q]) do
+          for _, x in ipairs(part) do
+            d = d + 1
+            assert.near(x, factors.users:get(q, d), 1e-6 * math.max(1, math.abs(x)))
+          end
+        end
+        assert.equal(vectors.width, d)
+      end
+      for d, x in ipairs(vectors.items[#ids]) do
+        assert.near(x, factors.items:get(#ids, d), 1e-6 * math.max(1, math.abs(x)))
+      end
+    end
+  end)
+
+  it("refuses a device, an article and a folder that it does not know", function()
+    for _, kind in ipairs { "best_possible", "best_observable" } do
+      local now = { data.log.time[#data.log.time] }
+      local none, message, code = best:factors(kind, { user = { "nobody" }, time = now }, ids)
+      assert.same({ nil, "argument" }, { none, code })
+      assert.matches("nobody is not of this sample", message)
+      none, message = best:factors(kind, { user = { queries.user[1] }, time = now }, { "nothing" })
+      assert.is_nil(none)
+      assert.matches("nothing is not of this sample", message)
+    end
+    local none, _, code = oracle.load(dir .. "/nowhere")
+    assert.same({ nil, "io" }, { none, code })
   end)
 end)

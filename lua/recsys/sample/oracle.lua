@@ -157,7 +157,6 @@ local function follow_log(self, data, beliefs, items, first, length, learn_until
   return users
 end
 
---- Vectors of queries and items as tables of Lua numbers; 'item_of' takes an item's id, 'user_of' a query.
 local function possible(self, queries, ids)
   local users, items, of = {}, {}, {}
   local _, first, length = blocks_of(queries.time)
@@ -207,8 +206,8 @@ end
 ---@param ids string[]      the catalogue's articles, in its order
 ---@param learn_until integer?  best_observable: users are known by their events before this time (ms); default: the
 ---  first query's
----@return table|nil vectors  { users = number[][][] (a query's vector is its parts one after another; parts are shared),
----  items = number[][], width = integer }
+---@return table|nil vectors  { users = number[][][] (a query's vector is its parts one after another; they are
+---  shared), items = number[][], width = integer }
 ---@return string? message, string? code
 function Oracle:vectors(kind, queries, ids, learn_until)
   if kind == "best_possible" then return possible(self, queries, ids) end

@@ -89,20 +89,20 @@ end
 
 --- Factors by town: exact when the device tells the user's, else the expectation given where his articles were from.
 local function place_factors(user)
-  local factors, logs, highest, total = {}, {}, -math.huge, 0
+  local factors, log, highest, total = {}, {}, -math.huge, 0
   for home = 1, DISTRICTS do
     local mass = 0
     for place = 1, DISTRICTS do mass = mass + district_share[place] * place_factor(home, place) end
-    logs[home] = math.log(district_share[home])
-    for place, n in pairs(user.by_district) do
-      logs[home] = logs[home] + n * math.log(place_factor(home, place) / mass)
+    log[home] = math.log(district_share[home])
+    for place = 1, DISTRICTS do
+      log[home] = log[home] + (user.by_district[place] or 0) * math.log(place_factor(home, place) / mass)
     end
-    if user.district > 0 and user.district ~= home then logs[home] = -math.huge end
-    highest = math.max(highest, logs[home])
+    if user.district > 0 and user.district ~= home then log[home] = -math.huge end
+    highest = math.max(highest, log[home])
   end
   for place = 1, DISTRICTS do factors[place] = 0 end
   for home = 1, DISTRICTS do
-    local p = math.exp(logs[home] - highest)
+    local p = math.exp(log[home] - highest)
     total = total + p
     for place = 1, DISTRICTS do factors[place] = factors[place] + p * place_factor(home, place) end
   end
