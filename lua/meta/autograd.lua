@@ -1,0 +1,383 @@
+---@meta recsys.autograd
+--- recsys.autograd: parameters, the tape that records a step and walks it back, and plans.
+---
+---     local w = autograd.parameter("w", tensor.new { { 1, 2 } })
+---     local tape <close> = autograd.tape { train = true }
+---     local loss = autograd.mse(tape:input("x", x):linear(tape:parameter(w)), tape:input("y", y))
+---     tape:backward(loss)          -- w:grad() is d loss / d w
+---
+--- Sizes: n rows, d width. Reals are f32 or f64, all operands of one dtype; codes are i32. Shapes that do not fit raise
+--- and are named, both.
+
+---@class Autograd
+local autograd = {}
+
+--- A named tensor that training changes. It shares the tensor's memory (a view that is not contiguous is copied).
+---@param name string
+---@param tensor Tensor f32 or f64
+---@param options? { sparse?: boolean, trainable?: boolean }
+---   sparse (default false): gradients are kept as rows, for embedding tables [rows, d]; trainable (default true): false
+---   makes a buffer, saved with the model but never given a gradient
+---@return Parameter
+function autograd.parameter(name, tensor, options) end
+
+--- A tape owns what a step makes; closing it frees that. Use `local tape <close> = autograd.tape {...}`.
+---@param options? { train?: boolean, gradients?: boolean, seed?: integer, epoch?: integer, step?: integer,
+---   rows_before?: integer }
+---   train (default false): dropout drops, batch norm uses and tracks the batch; gradients (default: as train): keep what
+---   backward needs; seed, epoch, step (default 0) name the random streams; rows_before (default 0): rows of the global
+---   batch before this one
+---@return Tape
+function autograd.tape(options) end
+
+--- A plan from JSON text that nobody vouches for.
+---@param text string
+---@return Plan|nil plan nil, message, code when the text is refused
+---@return string? message
+---@return string? code "format" or "memory"
+function autograd.plan_from_json(text) end
+
+--- activation(x w^T + b).
+---@param x Var [n, k]
+---@param w Var [m, k]
+---@param b? Var [m]
+---@param activation? "none"|"relu"|"gelu"|"tanh"|"sigmoid" default "none"
+---@return Var [n, m]
+function autograd.linear(x, w, b, activation) end
+
+--- The product of two matrices, each transposed first where asked.
+---@param a Var
+---@param b Var
+---@param transpose_a? boolean
+---@param transpose_b? boolean
+---@return Var
+function autograd.matmul(a, b, transpose_a, transpose_b) end
+
+--- a + b; sizes broadcast as in NumPy. Either may be a number.
+---@param a Var|number
+---@param b Var|number
+---@return Var
+function autograd.add(a, b) end
+
+--- a - b, as add.
+---@param a Var|number
+---@param b Var|number
+---@return Var
+function autograd.sub(a, b) end
+
+--- a b element by element, as add.
+---@param a Var|number
+---@param b Var|number
+---@return Var
+function autograd.mul(a, b) end
+
+--- a / b element by element; b may be a number.
+---@param a Var
+---@param b Var|number
+---@return Var
+function autograd.div(a, b) end
+
+--- scale x + shift.
+---@param x Var
+---@param scale number
+---@param shift? number default 0
+---@return Var
+function autograd.affine(x, scale, shift) end
+
+--- max(x, 0); the gradient at 0 is 0.
+---@param x Var
+---@return Var
+function autograd.relu(x) end
+
+--- x Phi(x) with the normal distribution function, exact. Hendrycks & Gimpel 2016, arXiv:1606.08415.
+---@param x Var
+---@return Var
+function autograd.gelu(x) end
+
+---@param x Var
+---@return Var
+function autograd.tanh(x) end
+
+--- 1 / (1 + exp(-x)).
+---@param x Var
+---@return Var
+function autograd.sigmoid(x) end
+
+---@param x Var
+---@return Var
+function autograd.exp(x) end
+
+--- The natural logarithm.
+---@param x Var
+---@return Var
+function autograd.log(x) end
+
+--- Over the last dimension, stable for any finite logits.
+---@param x Var [..., d], d >= 1
+---@return Var
+function autograd.softmax(x) end
+
+--- log(softmax(x)).
+---@param x Var [..., d], d >= 1
+---@return Var
+function autograd.log_softmax(x) end
+
+--- Training: each element is 0 with probability `rate`, else divided by 1 - rate, by a draw that is a function of (seed,
+--- epoch, step, place on the tape, global row). Evaluation: x. Srivastava et al. 2014.
+---@param x Var
+---@param rate number in [0, 1)
+---@return Var
+function autograd.dropout(x, rate) end
+
+--- Each row to mean 0 and variance 1 (divided by d), then gain and bias. Ba, Kiros & Hinton 2016, arXiv:1607.06450.
+---@param x Var [..., d]
+---@param gain Var [d]
+---@param bias Var [d]
+---@param epsilon? number default 1e-5
+---@return Var
+function autograd.layer_norm(x, gain, bias, epsilon) end
+
+--- Each column to mean 0 and variance 1, then gain and bias. Training takes the batch's moments and moves the buffers:
+--- running += momentum (batch - running), the variance there divided by n - 1; evaluation takes the buffers. Ioffe & Szegedy
+--- 2015, arXiv:1502.03167.
+---@param x Var [n, d]; training wants n >= 2
+---@param gain Var [d]
+---@param bias Var [d]
+---@param mean Var [d], a parameter that is not trainable
+---@param variance Var [d], likewise
+---@param momentum? number default 0.1
+---@param epsilon? number default 1e-5
+---@return Var
+function autograd.batch_norm(x, gain, bias, mean, variance, momentum, epsilon) end
+
+--- Rows divided by max(||row||, epsilon).
+---@param x Var [..., d]
+---@param epsilon? number default 1e-12
+---@return Var
+function autograd.l2_normalize(x, epsilon) end
+
+--- Side by side along the last dimension.
+---@param list Var[] of one tape; all other sizes agree
+---@return Var
+function autograd.concat(list) end
+
+--- Positions start .. start + length - 1 of a dimension.
+---@param x Var
+---@param dim integer    1..ndim, or -1 for the last
+---@param start integer  from 1
+---@param length integer 1 or more
+---@return Var
+function autograd.narrow(x, dim, start, length) end
+
+--- The same elements under other sizes; one may be -1 and is inferred.
+---@param x Var
+---@param ... integer
+---@return Var
+function autograd.reshape(x, ...) end
+
+--- Over all elements (a scalar) or one dimension, which is dropped.
+---@param x Var
+---@param dim? integer 1..ndim, or -1 for the last
+---@return Var
+function autograd.sum(x, dim) end
+
+--- As sum; the mean of nothing raises.
+---@param x Var
+---@param dim? integer
+---@return Var
+function autograd.mean(x, dim) end
+
+--- The dot product of each row of a with the same row of b.
+---@param a Var [n, d]
+---@param b Var [n, d]
+---@return Var [n]
+function autograd.dot(a, b) end
+
+--- Rows of a table. A code outside it raises with the table's name, the code and the number of rows.
+---@param table Var [rows, d]
+---@param codes Var i32 [...], up to three dimensions
+---@return Var [..., d]
+function autograd.embedding(table, codes) end
+
+--- The sum or mean of the table's rows at codes[offsets[i]] .. codes[offsets[i + 1] - 1]; an empty bag is 0.
+---@param table Var [rows, d]
+---@param codes Var i32 [total]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@param weights? Var [total], multiplies each row (a mean still divides by the number of codes)
+---@param mode? "sum"|"mean" default "sum"
+---@return Var [n, d]
+function autograd.embedding_bag(table, codes, offsets, weights, mode) end
+
+--- The mean of weight (x - target)^2. Targets and weights are data: they cannot want a gradient.
+---@param x Var
+---@param target Var of x's shape
+---@param weights? Var of x's shape; default all 1. The mean divides by the number of elements
+---@return Var scalar
+function autograd.mse(x, target, weights) end
+
+--- The mean binary cross-entropy of sigmoid(logits), stable for any finite logits.
+---@param logits Var
+---@param target Var of the same shape, in [0, 1]
+---@param weights? Var as in mse
+---@return Var scalar
+function autograd.bce(logits, target, weights) end
+
+--- The mean of -log sigmoid(positive - negative). Rendle et al. 2009, arXiv:1205.2618.
+---@param positive Var
+---@param negative Var of the same shape
+---@return Var scalar
+function autograd.bpr(positive, negative) end
+
+---@class Parameter
+local Parameter = {}
+
+---@return string
+function Parameter:name() end
+
+--- The value itself: writing to it changes the parameter.
+---@return Tensor
+function Parameter:value() end
+
+--- A copy of the gradient, dense; zero where nothing was added.
+---@return Tensor
+function Parameter:grad() end
+
+--- The gradient of a sparse parameter: distinct ascending codes and their summed rows. Raises for a dense one.
+---@return Tensor codes i32 [k]
+---@return Tensor rows  [k, d]
+function Parameter:rows() end
+
+---@return Parameter self
+function Parameter:zero_grad() end
+
+--- Sizes of the value as a table, or the one of a dimension.
+---@param dim? integer 1..ndim, or -1 for the last
+---@return integer[]|integer
+function Parameter:size(dim) end
+
+---@return boolean
+function Parameter:trainable() end
+
+---@return boolean
+function Parameter:sparse() end
+
+---@class Tape
+local Tape = {}
+
+--- A leaf. Inputs that a plan is to read need names; the same name with the same tensor is one Var.
+---@param name string|nil
+---@param tensor Tensor
+---@param needs_grad? boolean default false; then `var:grad()` holds the gradient after backward
+---@return Var
+function Tape:input(name, tensor, needs_grad) end
+
+--- The leaf of a parameter, one for each parameter.
+---@param parameter Parameter
+---@return Var
+function Tape:parameter(parameter) end
+
+--- Add d loss / d parameter to the parameters' gradients. Once for each tape.
+---@param loss Var one real number
+function Tape:backward(loss) end
+
+--- What leads from named inputs and parameters to these Vars, as a plan. The tape must be in evaluation mode.
+---@param outputs table<string, Var> up to 64
+---@return Plan
+function Tape:plan(outputs) end
+
+---@return boolean
+function Tape:training() end
+
+--- Free all that the tape made; its Vars cannot be used any more. Tensors taken from them stay.
+function Tape:close() end
+
+---@class Var
+---@operator add(Var|number): Var
+---@operator sub(Var|number): Var
+---@operator mul(Var|number): Var
+---@operator div(Var|number): Var
+---@operator unm: Var
+local Var = {}
+
+--- The value, sharing memory.
+---@return Tensor
+function Var:value() end
+
+--- The one element of a Var with one.
+---@return number
+function Var:item() end
+
+--- After backward: of an input that wants one, or of a parameter (as Parameter:grad); else nil.
+---@return Tensor|nil
+function Var:grad() end
+
+--- Sizes as a table, or the one of a dimension.
+---@param dim? integer 1..ndim, or -1 for the last
+---@return integer[]|integer
+function Var:size(dim) end
+
+---@return "f32"|"f64"|"i32"|"i64"|"u8"
+function Var:dtype() end
+
+---@return Tape
+function Var:tape() end
+
+--- The functions of recsys.autograd, as methods of their first argument.
+function Var:linear(w, b, activation) end
+function Var:matmul(b, transpose_a, transpose_b) end
+function Var:add(b) end
+function Var:sub(b) end
+function Var:mul(b) end
+function Var:div(b) end
+function Var:affine(scale, shift) end
+function Var:relu() end
+function Var:gelu() end
+function Var:tanh() end
+function Var:sigmoid() end
+function Var:exp() end
+function Var:log() end
+function Var:softmax() end
+function Var:log_softmax() end
+function Var:dropout(rate) end
+function Var:layer_norm(gain, bias, epsilon) end
+function Var:batch_norm(gain, bias, mean, variance, momentum, epsilon) end
+function Var:l2_normalize(epsilon) end
+function Var:narrow(dim, start, length) end
+function Var:reshape(...) end
+function Var:sum(dim) end
+function Var:mean(dim) end
+function Var:dot(b) end
+function Var:embedding(codes) end
+function Var:embedding_bag(codes, offsets, weights, mode) end
+function Var:mse(target, weights) end
+function Var:bce(target, weights) end
+function Var:bpr(negative) end
+
+---@class Plan
+local Plan = {}
+
+--- Run the plan. A row's result has the same bits alone, in any batch, and on the tape.
+---@param weights table<string, Tensor> parameters by name; others are ignored
+---@param inputs table<string, Tensor>  inputs by name; others are ignored
+---@return table<string, Tensor> outputs
+function Plan:run(weights, inputs) end
+
+--- The plan as JSON text.
+---@return string
+function Plan:json() end
+
+--- Names of the inputs that it reads.
+---@return string[]
+function Plan:inputs() end
+
+--- Names of the parameters that it reads.
+---@return string[]
+function Plan:weights() end
+
+--- Names of what it gives.
+---@return string[]
+function Plan:outputs() end
+
+function Plan:close() end
+
+return autograd

@@ -1,0 +1,717 @@
+/* l_autograd.c - recsys.core.autograd: parameters, tapes, Vars, plans.
+ *
+ * Userdata: Parameter holds a reference; Tape owns its rs_tape; Var points at a node and keeps its Tape in user value
+ * 1, so that the node lives; Plan owns its rs_plan. A closed tape is NULL in its userdata, where every Var of it looks. */
+#include "bind/l_autograd.h"
+
+#include <string.h>
+
+#include "autograd/ops.h"
+
+/* A list of tensors by name in userdata, so that whatever raises leaks nothing. */
+#define LIST "recsys autograd tensors"
+
+/* Parameters. */
+
+rs_parameter **rs_push_parameter(lua_State *L) { return rs_push_object(L, sizeof(rs_parameter *), RS_PARAMETER, 0); }
+
+rs_parameter *rs_check_parameter(lua_State *L, int arg) {
+  rs_parameter **p = luaL_checkudata(L, arg, RS_PARAMETER);
+  luaL_argcheck(L, *p, arg, "parameter is empty");
+  return *p;
+}
+
+static bool boolean_option(lua_State *L, int table, const char *key, bool standard) {
+  if (lua_isnoneornil(L, table)) return standard;
+  int type = lua_getfield(L, table, key);
+  if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+    luaL_argerror(L, table, lua_pushfstring(L, "%s must be true or false", key));
+  bool value = type == LUA_TNIL ? standard : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+static lua_Integer integer_option(lua_State *L, int table, const char *key, lua_Integer most) {
+  if (lua_isnoneornil(L, table)) return 0;
+  int type = lua_getfield(L, table, key);
+  lua_Integer value = type == LUA_TNIL ? 0 : lua_tointeger(L, -1);
+  if (type != LUA_TNIL && (!lua_isinteger(L, -1) || value < 0 || value > most))
+    luaL_argerror(L, table, lua_pushfstring(L, "%s must be an integer from 0 to %I", key, (LUAI_UACINT)most));
+  lua_pop(L, 1);
+  return value;
+}
+
+/* Raise when the options at 'arg' have a key that is not listed. */
+static void check_options(lua_State *L, int arg, const char *const *keys) {
+  if (lua_isnoneornil(L, arg)) return;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+    int i = 0;
+    while (keys[i] && strcmp(keys[i], key)) i++;
+    if (!keys[i]) luaL_argerror(L, arg, lua_pushfstring(L, "there is no option '%s'", key));
+  }
+}
+
+/* autograd.parameter(name, tensor, [options]) -> Parameter */
+static int l_parameter(lua_State *L) {
+  static const char *const keys[] = {"sparse", "trainable", NULL};
+  const char *name = luaL_checkstring(L, 1);
+  const rs_tensor *t = rs_check_tensor(L, 2);
+  check_options(L, 3, keys);
+  bool trainable = boolean_option(L, 3, "trainable", true), sparse = boolean_option(L, 3, "sparse", false);
+  rs_parameter **out = rs_push_parameter(L);
+  rs_check_retry(L, rs_parameter_new(out, name, t, trainable, sparse));
+  return 1;
+}
+
+static int l_parameter_free(lua_State *L) {
+  rs_parameter **p = luaL_checkudata(L, 1, RS_PARAMETER);
+  rs_parameter_release(*p);
+  *p = NULL;
+  return 0;
+}
+
+/* p:name() -> string */
+static int l_parameter_name(lua_State *L) {
+  lua_pushstring(L, rs_check_parameter(L, 1)->name);
+  return 1;
+}
+
+/* p:value() -> Tensor, sharing the parameter's memory */
+static int l_parameter_value(lua_State *L) {
+  const rs_parameter *p = rs_check_parameter(L, 1);
+  rs_tensor_share(rs_push_tensor(L), &p->value);
+  return 1;
+}
+
+static int push_grad(lua_State *L, rs_parameter *p) {
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_parameter_dense_grad(out, p));
+  rs_account(L, out);
+  return 1;
+}
+
+/* p:grad() -> Tensor, dense; zero where nothing was added */
+static int l_parameter_grad(lua_State *L) { return push_grad(L, rs_check_parameter(L, 1)); }
+
+/* p:rows() -> codes, rows of a sparse gradient */
+static int l_parameter_rows(lua_State *L) {
+  rs_parameter *p = rs_check_parameter(L, 1);
+  rs_tensor *out_codes = rs_push_tensor(L), *out_rows = rs_push_tensor(L);
+  const rs_tensor *codes = NULL, *rows = NULL;
+  rs_check_retry(L, rs_parameter_merge(p, &codes, &rows));
+  rs_tensor_share(out_codes, codes);
+  rs_tensor_share(out_rows, rows);
+  return 2;
+}
+
+/* p:zero_grad() -> p */
+static int l_parameter_zero_grad(lua_State *L) {
+  rs_parameter_zero_grad(rs_check_parameter(L, 1));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* The sizes of 't' as a table, or the one of the dimension at argument 2. */
+static int push_size(lua_State *L, const rs_tensor *t) {
+  if (!lua_isnoneornil(L, 2)) {
+    lua_pushinteger(L, t->size[rs_check_index(L, 2, t->ndim)]);
+    return 1;
+  }
+  lua_createtable(L, t->ndim, 0);
+  for (int d = 0; d < t->ndim; d++) {
+    lua_pushinteger(L, t->size[d]);
+    lua_rawseti(L, -2, d + 1);
+  }
+  return 1;
+}
+
+/* p:size([dim]) -> {size...} or integer */
+static int l_parameter_size(lua_State *L) { return push_size(L, &rs_check_parameter(L, 1)->value); }
+
+static int l_parameter_trainable(lua_State *L) {
+  lua_pushboolean(L, rs_check_parameter(L, 1)->trainable);
+  return 1;
+}
+
+static int l_parameter_sparse(lua_State *L) {
+  lua_pushboolean(L, rs_check_parameter(L, 1)->sparse);
+  return 1;
+}
+
+static int l_parameter_tostring(lua_State *L) {
+  const rs_parameter *p = rs_check_parameter(L, 1);
+  lua_pushfstring(L, "Parameter %s %s %s%s%s", p->name, rs_dtype_name(p->value.dtype), rs_shape(&p->value).text,
+                  p->sparse ? ", sparse" : "", p->trainable ? "" : ", buffer");
+  return 1;
+}
+
+/* Tapes and Vars. */
+
+typedef struct var {
+  rs_node *node;
+  rs_tape **tape; /* in the Tape userdata, which user value 1 holds */
+} var;
+
+rs_tape *rs_check_tape(lua_State *L, int arg) {
+  rs_tape **tape = luaL_checkudata(L, arg, RS_TAPE);
+  luaL_argcheck(L, *tape, arg, "tape is closed");
+  return *tape;
+}
+
+rs_node *rs_check_var(lua_State *L, int arg) {
+  const var *v = luaL_checkudata(L, arg, RS_VAR);
+  luaL_argcheck(L, v->tape && *v->tape, arg, "the tape of this Var is closed");
+  luaL_argcheck(L, v->node, arg, "Var is empty");
+  return v->node;
+}
+
+rs_node *rs_opt_var(lua_State *L, int arg) { return lua_isnoneornil(L, arg) ? NULL : rs_check_var(L, arg); }
+
+rs_node **rs_push_var(lua_State *L, int of) {
+  of = lua_absindex(L, of);
+  var *v = rs_push_object(L, sizeof *v, RS_VAR, 1);
+  if (luaL_testudata(L, of, RS_TAPE))
+    lua_pushvalue(L, of);
+  else
+    lua_getiuservalue(L, of, 1);
+  v->tape = lua_touserdata(L, -1);
+  lua_setiuservalue(L, -2, 1);
+  return &v->node;
+}
+
+int rs_return_var(lua_State *L) {
+  const var *v = lua_touserdata(L, -1);
+  if (v->node->op) rs_account(L, &v->node->value);
+  return 1;
+}
+
+/* autograd.tape([options]) -> Tape */
+static int l_tape(lua_State *L) {
+  static const char *const keys[] = {"train", "gradients", "seed", "epoch", "step", "rows_before", NULL};
+  check_options(L, 1, keys);
+  rs_tape_options o = {.train = boolean_option(L, 1, "train", false)};
+  o.gradients = boolean_option(L, 1, "gradients", o.train);
+  o.seed = (uint64_t)integer_option(L, 1, "seed", LUA_MAXINTEGER);
+  o.epoch = (uint32_t)integer_option(L, 1, "epoch", UINT32_MAX);
+  o.step = (uint32_t)integer_option(L, 1, "step", UINT32_MAX);
+  o.rows_before = integer_option(L, 1, "rows_before", INT64_C(1) << 40);
+  rs_tape **out = rs_push_object(L, sizeof *out, RS_TAPE, 0);
+  rs_check_retry(L, rs_tape_new(out, &o));
+  return 1;
+}
+
+/* __gc, __close and tape:close(): any number of times. */
+static int l_tape_free(lua_State *L) {
+  rs_tape **tape = luaL_checkudata(L, 1, RS_TAPE);
+  rs_tape_free(*tape);
+  *tape = NULL;
+  return 0;
+}
+
+/* tape:input(name | nil, tensor, [needs_grad]) -> Var */
+static int l_input(lua_State *L) {
+  rs_tape *tape = rs_check_tape(L, 1);
+  const char *name = luaL_optstring(L, 2, NULL);
+  const rs_tensor *t = rs_check_tensor(L, 3);
+  bool needs_grad = lua_toboolean(L, 4);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_tape_input(out, tape, name, t, needs_grad));
+  return rs_return_var(L);
+}
+
+/* tape:parameter(parameter) -> Var */
+static int l_tape_parameter(lua_State *L) {
+  rs_tape *tape = rs_check_tape(L, 1);
+  rs_parameter *p = rs_check_parameter(L, 2);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_tape_parameter(out, tape, p));
+  return rs_return_var(L);
+}
+
+/* tape:backward(loss) */
+static int l_backward(lua_State *L) {
+  rs_tape *tape = rs_check_tape(L, 1);
+  rs_node *loss = rs_check_var(L, 2);
+  luaL_argcheck(L, loss->tape == tape, 2, "Var of another tape");
+  rs_check(L, rs_tape_backward(loss));
+  return 0;
+}
+
+/* tape:training() -> boolean */
+static int l_training(lua_State *L) {
+  lua_pushboolean(L, rs_tape_options_of(rs_check_tape(L, 1))->train);
+  return 1;
+}
+
+static int l_tape_tostring(lua_State *L) {
+  rs_tape **tape = luaL_checkudata(L, 1, RS_TAPE);
+  if (*tape)
+    lua_pushfstring(L, "Tape (%s, %d nodes)", rs_tape_options_of(*tape)->train ? "training" : "evaluation",
+                    rs_tape_size(*tape));
+  else
+    lua_pushliteral(L, "Tape (closed)");
+  return 1;
+}
+
+/* var:value() -> Tensor */
+static int l_value(lua_State *L) {
+  const rs_node *node = rs_check_var(L, 1);
+  rs_tensor_share(rs_push_tensor(L), &node->value);
+  return 1;
+}
+
+/* var:item() -> number */
+static int l_item(lua_State *L) {
+  const rs_node *node = rs_check_var(L, 1);
+  const rs_tensor *t = &node->value;
+  if (rs_tensor_count(t) != 1) luaL_error(L, "item: %s has not exactly one element", rs_shape(t).text);
+  const int64_t at[RS_MAX_DIMS] = {0};
+  if (t->dtype == RS_F32 || t->dtype == RS_F64)
+    lua_pushnumber(L, rs_tensor_get(t, at));
+  else
+    lua_pushinteger(L, rs_tensor_get_integer(t, at));
+  return 1;
+}
+
+/* var:grad() -> Tensor | nil */
+static int l_grad(lua_State *L) {
+  rs_node *node = rs_check_var(L, 1);
+  if (node->parameter) return push_grad(L, node->parameter);
+  if (!node->grad.storage) return lua_pushnil(L), 1;
+  rs_tensor_share(rs_push_tensor(L), &node->grad);
+  return 1;
+}
+
+/* var:size([dim]) -> {size...} or integer */
+static int l_size(lua_State *L) { return push_size(L, &rs_check_var(L, 1)->value); }
+
+/* var:dtype() -> string */
+static int l_dtype(lua_State *L) {
+  lua_pushstring(L, rs_dtype_name(rs_check_var(L, 1)->value.dtype));
+  return 1;
+}
+
+/* var:tape() -> Tape */
+static int l_var_tape(lua_State *L) {
+  rs_check_var(L, 1);
+  lua_getiuservalue(L, 1, 1);
+  return 1;
+}
+
+static int l_var_tostring(lua_State *L) {
+  const var *v = luaL_checkudata(L, 1, RS_VAR);
+  if (!v->tape || !*v->tape || !v->node)
+    lua_pushliteral(L, "Var (closed)");
+  else
+    lua_pushfstring(L, "Var %s %s (%s)", rs_dtype_name(v->node->value.dtype), rs_shape(&v->node->value).text,
+                    rs_node_label(v->node));
+  return 1;
+}
+
+/* Operations. */
+
+#define UNARY(name)                            \
+  static int l_##name(lua_State *L) {          \
+    rs_node *x = rs_check_var(L, 1);           \
+    rs_node **out = rs_push_var(L, 1);         \
+    rs_check_retry(L, rs_ag_##name(out, x));   \
+    return rs_return_var(L);                   \
+  }
+
+UNARY(relu)
+UNARY(gelu)
+UNARY(tanh)
+UNARY(sigmoid)
+UNARY(exp)
+UNARY(log)
+UNARY(softmax)
+UNARY(log_softmax)
+
+#define BINARY(name)                                                \
+  static int l_##name(lua_State *L) {                               \
+    rs_node *a = rs_check_var(L, 1), *b = rs_check_var(L, 2);       \
+    rs_node **out = rs_push_var(L, 1);                              \
+    rs_check_retry(L, rs_ag_##name(out, a, b));                     \
+    return rs_return_var(L);                                        \
+  }
+
+BINARY(dot)
+BINARY(embedding)
+BINARY(bpr)
+
+/* scale * x + shift of the Var at 'arg'. */
+static int affine(lua_State *L, int arg, double scale, double shift) {
+  rs_node *x = rs_check_var(L, arg);
+  rs_node **out = rs_push_var(L, arg);
+  rs_check_retry(L, rs_ag_affine(out, x, scale, shift));
+  return rs_return_var(L);
+}
+
+/* autograd.affine(x, scale, [shift]) */
+static int l_affine(lua_State *L) { return affine(L, 1, luaL_checknumber(L, 2), luaL_optnumber(L, 3, 0)); }
+
+typedef rs_status binary_op(rs_node **out, rs_node *a, rs_node *b);
+
+static int binary(lua_State *L, binary_op *op) {
+  rs_node *a = rs_check_var(L, 1), *b = rs_check_var(L, 2);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, op(out, a, b));
+  return rs_return_var(L);
+}
+
+/* A number on either side of + - * / is a constant. */
+static int l_add(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) return affine(L, 2, 1, lua_tonumber(L, 1));
+  if (lua_type(L, 2) == LUA_TNUMBER) return affine(L, 1, 1, lua_tonumber(L, 2));
+  return binary(L, rs_ag_add);
+}
+
+static int l_sub(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) return affine(L, 2, -1, lua_tonumber(L, 1));
+  if (lua_type(L, 2) == LUA_TNUMBER) return affine(L, 1, 1, -lua_tonumber(L, 2));
+  return binary(L, rs_ag_sub);
+}
+
+static int l_mul(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) return affine(L, 2, lua_tonumber(L, 1), 0);
+  if (lua_type(L, 2) == LUA_TNUMBER) return affine(L, 1, lua_tonumber(L, 2), 0);
+  return binary(L, rs_ag_mul);
+}
+
+/* x / 4 multiplies by 1/4; 4 / x is refused, a constant Var says it. */
+static int l_div(lua_State *L) {
+  if (lua_type(L, 2) == LUA_TNUMBER) return affine(L, 1, 1 / lua_tonumber(L, 2), 0);
+  return binary(L, rs_ag_div);
+}
+
+static int l_unm(lua_State *L) { return affine(L, 1, -1, 0); }
+
+/* autograd.linear(x, w, [b], [activation]) */
+static int l_linear(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *w = rs_check_var(L, 2), *b = rs_opt_var(L, 3);
+  rs_activation activation = (rs_activation)luaL_checkoption(L, 4, "none", rs_activation_names);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_linear(out, x, w, b, activation));
+  return rs_return_var(L);
+}
+
+/* autograd.matmul(a, b, [transpose_a], [transpose_b]) */
+static int l_matmul(lua_State *L) {
+  rs_node *a = rs_check_var(L, 1), *b = rs_check_var(L, 2);
+  bool ta = lua_toboolean(L, 3), tb = lua_toboolean(L, 4);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_matmul(out, a, ta, b, tb));
+  return rs_return_var(L);
+}
+
+/* autograd.dropout(x, rate) */
+static int l_dropout(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  double rate = luaL_checknumber(L, 2);
+  luaL_argcheck(L, rate >= 0 && rate < 1, 2, "rate must be in [0, 1)");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_dropout(out, x, rate));
+  return rs_return_var(L);
+}
+
+/* autograd.layer_norm(x, gain, bias, [epsilon]) */
+static int l_layer_norm(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *gain = rs_check_var(L, 2), *bias = rs_check_var(L, 3);
+  double epsilon = luaL_optnumber(L, 4, 1e-5);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_layer_norm(out, x, gain, bias, epsilon));
+  return rs_return_var(L);
+}
+
+/* autograd.batch_norm(x, gain, bias, mean, variance, [momentum], [epsilon]) */
+static int l_batch_norm(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *gain = rs_check_var(L, 2), *bias = rs_check_var(L, 3);
+  rs_node *mean = rs_check_var(L, 4), *variance = rs_check_var(L, 5);
+  double momentum = luaL_optnumber(L, 6, 0.1), epsilon = luaL_optnumber(L, 7, 1e-5);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_batch_norm(out, x, gain, bias, mean, variance, momentum, epsilon));
+  return rs_return_var(L);
+}
+
+/* autograd.l2_normalize(x, [epsilon]) */
+static int l_l2_normalize(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  double epsilon = luaL_optnumber(L, 2, 1e-12);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_l2_normalize(out, x, epsilon));
+  return rs_return_var(L);
+}
+
+/* autograd.concat({x, ...}) */
+static int l_concat(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Unsigned n = lua_rawlen(L, 1);
+  luaL_argcheck(L, n >= 1 && n <= 4096, 1, "a list of 1 to 4096 Vars expected");
+  rs_node **inputs = lua_newuserdatauv(L, n * sizeof *inputs, 0);
+  for (lua_Unsigned i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, (lua_Integer)i + 1);
+    const var *v = luaL_testudata(L, -1, RS_VAR);
+    luaL_argcheck(L, v && v->tape && *v->tape, 1, "a list of Vars of an open tape expected");
+    inputs[i] = v->node;
+    lua_pop(L, 1);
+  }
+  lua_rawgeti(L, 1, 1);
+  rs_node **out = rs_push_var(L, -1);
+  rs_check_retry(L, rs_ag_concat(out, (int)n, inputs));
+  return rs_return_var(L);
+}
+
+/* autograd.narrow(x, dim, start, length) */
+static int l_narrow(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  int dim = (int)rs_check_index(L, 2, x->value.ndim);
+  int64_t start = rs_check_index(L, 3, x->value.size[dim]), length = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, 1 <= length && length <= x->value.size[dim] - start, 4, "slice leaves the dimension");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_narrow(out, x, dim, start, length));
+  return rs_return_var(L);
+}
+
+/* autograd.reshape(x, size...) */
+static int l_reshape(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  int ndim = lua_gettop(L) - 1;
+  int64_t size[RS_MAX_DIMS];
+  luaL_argcheck(L, ndim <= RS_MAX_DIMS, RS_MAX_DIMS + 2, "at most 4 dimensions are served");
+  for (int i = 0; i < ndim; i++) size[i] = luaL_checkinteger(L, i + 2);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_reshape(out, x, ndim, size));
+  return rs_return_var(L);
+}
+
+/* All elements, or the dimension at argument 2. A dimension is recorded from the last, as the rows come first. */
+static int reduce(lua_State *L, rs_status (*all)(rs_node **, rs_node *),
+                  rs_status (*along)(rs_node **, rs_node *, int)) {
+  rs_node *x = rs_check_var(L, 1);
+  int dim = lua_isnoneornil(L, 2) ? -1 : (int)rs_check_index(L, 2, x->value.ndim);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, dim < 0 ? all(out, x) : along(out, x, dim));
+  return rs_return_var(L);
+}
+
+/* autograd.sum(x, [dim]) */
+static int l_sum(lua_State *L) { return reduce(L, rs_ag_sum, rs_ag_sum_dim); }
+/* autograd.mean(x, [dim]) */
+static int l_mean(lua_State *L) { return reduce(L, rs_ag_mean, rs_ag_mean_dim); }
+
+/* autograd.embedding_bag(table, codes, offsets, [weights], [mode]) */
+static int l_embedding_bag(lua_State *L) {
+  static const char *const modes[] = {"sum", "mean", NULL};
+  rs_node *table = rs_check_var(L, 1), *codes = rs_check_var(L, 2), *offsets = rs_check_var(L, 3);
+  rs_node *weights = rs_opt_var(L, 4);
+  rs_bag_mode mode = (rs_bag_mode)luaL_checkoption(L, 5, "sum", modes);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_embedding_bag(out, table, codes, offsets, weights, mode));
+  return rs_return_var(L);
+}
+
+/* autograd.mse(x, target, [weights]) */
+static int l_mse(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_mse(out, x, target, weights));
+  return rs_return_var(L);
+}
+
+/* autograd.bce(logits, target, [weights]) */
+static int l_bce(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_bce(out, x, target, weights));
+  return rs_return_var(L);
+}
+
+/* Plans. */
+
+rs_plan **rs_push_plan(lua_State *L) { return rs_push_object(L, sizeof(rs_plan *), RS_PLAN, 0); }
+
+rs_plan *rs_check_plan(lua_State *L, int arg) {
+  rs_plan **plan = luaL_checkudata(L, arg, RS_PLAN);
+  luaL_argcheck(L, *plan, arg, "plan is closed");
+  return *plan;
+}
+
+static int l_plan_free(lua_State *L) {
+  rs_plan **plan = luaL_checkudata(L, 1, RS_PLAN);
+  rs_plan_free(*plan);
+  *plan = NULL;
+  return 0;
+}
+
+/* Put 'name' with its node into place: 'names' ascend. */
+static void insert(const char **names, rs_node **nodes, int n, const char *name, rs_node *node) {
+  for (; n > 0 && strcmp(names[n - 1], name) > 0; n--) {
+    names[n] = names[n - 1];
+    nodes[n] = nodes[n - 1];
+  }
+  names[n] = name;
+  nodes[n] = node;
+}
+
+/* tape:plan{ name = var, ... } -> Plan */
+static int l_tape_plan(lua_State *L) {
+  enum { MOST = 64 };
+  const char *names[MOST];
+  rs_node *nodes[MOST];
+  int n = 0;
+  const rs_tape *tape = rs_check_tape(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    const var *v = luaL_testudata(L, -1, RS_VAR);
+    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && v && v->node, 2, "a table of names to Vars expected");
+    luaL_argcheck(L, *v->tape == tape, 2, "Var of another tape");
+    luaL_argcheck(L, n < MOST, 2, "too many outputs");
+    insert(names, nodes, n++, lua_tostring(L, -2), v->node);
+  }
+  rs_plan **out = rs_push_plan(L);
+  rs_check_retry(L, rs_plan_record(out, n, nodes, names));
+  return 1;
+}
+
+static int l_list_free(lua_State *L) {
+  rs_tensors_free(luaL_checkudata(L, 1, LIST));
+  return 0;
+}
+
+/* plan:run(weights, inputs) -> outputs, tables name -> Tensor */
+static int l_run(lua_State *L) {
+  const rs_plan *plan = rs_check_plan(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  rs_tensors *weights = rs_push_object(L, sizeof *weights, LIST, 0);
+  rs_tensors *inputs = rs_push_object(L, sizeof *inputs, LIST, 0);
+  rs_tensors *outputs = rs_push_object(L, sizeof *outputs, LIST, 0);
+  rs_check_tensors(L, 2, weights);
+  rs_check_tensors(L, 3, inputs);
+  rs_check_retry(L, rs_plan_run(plan, weights, inputs, outputs));
+  for (int64_t i = 0; i < outputs->n; i++) rs_account(L, &outputs->items[i].tensor);
+  rs_push_tensors(L, outputs);
+  return 1;
+}
+
+static int l_buffer_free(lua_State *L) {
+  rs_buffer_free(luaL_checkudata(L, 1, LIST ".buffer"));
+  return 0;
+}
+
+/* plan:json() -> string */
+static int l_json(lua_State *L) {
+  const rs_plan *plan = rs_check_plan(L, 1);
+  rs_buffer *json = rs_push_object(L, sizeof *json, LIST ".buffer", 0);
+  rs_check(L, rs_plan_to_json(plan, json));
+  lua_pushlstring(L, json->data, json->size);
+  return 1;
+}
+
+static int push_names(lua_State *L, rs_plan_part part) {
+  const rs_plan *plan = rs_check_plan(L, 1);
+  int n = rs_plan_count(plan, part);
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_pushstring(L, rs_plan_name(plan, part, i));
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* plan:inputs(), plan:weights(), plan:outputs() -> {name, ...} */
+static int l_inputs(lua_State *L) { return push_names(L, RS_PLAN_INPUTS); }
+static int l_weights(lua_State *L) { return push_names(L, RS_PLAN_WEIGHTS); }
+static int l_outputs(lua_State *L) { return push_names(L, RS_PLAN_OUTPUTS); }
+
+static int l_plan_tostring(lua_State *L) {
+  rs_plan **plan = luaL_checkudata(L, 1, RS_PLAN);
+  if (*plan)
+    lua_pushfstring(L, "Plan (%d inputs, %d weights, %d outputs)", rs_plan_count(*plan, RS_PLAN_INPUTS),
+                    rs_plan_count(*plan, RS_PLAN_WEIGHTS), rs_plan_count(*plan, RS_PLAN_OUTPUTS));
+  else
+    lua_pushliteral(L, "Plan (closed)");
+  return 1;
+}
+
+/* autograd.plan_from_json(text) -> Plan | nil, message, code */
+static int l_plan_from_json(lua_State *L) {
+  size_t bytes = 0;
+  const char *text = luaL_checklstring(L, 1, &bytes);
+  rs_plan **out = rs_push_plan(L);
+  return rs_return(L, rs_plan_from_json(out, text, bytes), 1);
+}
+
+/* Operations that are functions of the module and methods of Var alike. */
+#define OPERATIONS                                                                                             \
+  {"linear", l_linear}, {"matmul", l_matmul}, {"add", l_add}, {"sub", l_sub}, {"mul", l_mul}, {"div", l_div},  \
+      {"affine", l_affine}, {"relu", l_relu}, {"gelu", l_gelu}, {"tanh", l_tanh}, {"sigmoid", l_sigmoid},      \
+      {"exp", l_exp}, {"log", l_log}, {"softmax", l_softmax}, {"log_softmax", l_log_softmax},                  \
+      {"dropout", l_dropout}, {"layer_norm", l_layer_norm}, {"batch_norm", l_batch_norm},                      \
+      {"l2_normalize", l_l2_normalize}, {"narrow", l_narrow}, {"reshape", l_reshape}, {"sum", l_sum},          \
+      {"mean", l_mean}, {"dot", l_dot}, {"embedding", l_embedding}, {"embedding_bag", l_embedding_bag},        \
+      {"mse", l_mse}, {"bce", l_bce}, {"bpr", l_bpr}
+
+static void open_parameter(lua_State *L) {
+  static const luaL_Reg methods[] = {{"name", l_parameter_name},
+                                     {"value", l_parameter_value},
+                                     {"grad", l_parameter_grad},
+                                     {"rows", l_parameter_rows},
+                                     {"zero_grad", l_parameter_zero_grad},
+                                     {"size", l_parameter_size},
+                                     {"trainable", l_parameter_trainable},
+                                     {"sparse", l_parameter_sparse},
+                                     {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", l_parameter_free}, {"__tostring", l_parameter_tostring}, {NULL, NULL}};
+  rs_new_type(L, RS_PARAMETER, methods, meta);
+}
+
+static void open_tape(lua_State *L) {
+  static const luaL_Reg methods[] = {{"input", l_input},       {"parameter", l_tape_parameter}, {"backward", l_backward},
+                                     {"plan", l_tape_plan},    {"training", l_training},        {"close", l_tape_free},
+                                     {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", l_tape_free}, {"__close", l_tape_free}, {"__tostring", l_tape_tostring}, {NULL, NULL}};
+  rs_new_type(L, RS_TAPE, methods, meta);
+}
+
+static void open_var(lua_State *L) {
+  static const luaL_Reg methods[] = {{"value", l_value}, {"item", l_item},     {"grad", l_grad},    {"size", l_size},
+                                     {"dtype", l_dtype}, {"tape", l_var_tape}, OPERATIONS, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__add", l_add}, {"__sub", l_sub},           {"__mul", l_mul},
+                                  {"__div", l_div}, {"__unm", l_unm},           {"__tostring", l_var_tostring},
+                                  {NULL, NULL}};
+  rs_new_type(L, RS_VAR, methods, meta);
+}
+
+static void open_plan(lua_State *L) {
+  static const luaL_Reg methods[] = {{"run", l_run},         {"json", l_json},       {"inputs", l_inputs},
+                                     {"weights", l_weights}, {"outputs", l_outputs}, {"close", l_plan_free},
+                                     {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__gc", l_plan_free}, {"__close", l_plan_free}, {"__tostring", l_plan_tostring}, {NULL, NULL}};
+  rs_new_type(L, RS_PLAN, methods, meta);
+}
+
+/* A metatable of what only this file holds in userdata. */
+static void open_scratch(lua_State *L, const char *type, lua_CFunction collect) {
+  luaL_newmetatable(L, type);
+  lua_pushcfunction(L, collect);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+int rs_open_autograd(lua_State *L) {
+  static const luaL_Reg functions[] = {{"parameter", l_parameter}, {"tape", l_tape}, {"concat", l_concat},
+                                       {"plan_from_json", l_plan_from_json}, OPERATIONS, {NULL, NULL}};
+  open_parameter(L);
+  open_tape(L);
+  open_var(L);
+  open_plan(L);
+  open_scratch(L, LIST, l_list_free);
+  open_scratch(L, LIST ".buffer", l_buffer_free);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,33 @@
+-- autograd.lua - a step of training and a plan under refused memory.
+local core = require "recsys.core"
+local autograd, tensor = core.autograd, core.tensor
+
+local table_ = autograd.parameter("table", tensor.zeros(3, 2), { sparse = true })
+local weight = autograd.parameter("weight", tensor.new { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } })
+local gain = autograd.parameter("gain", tensor.new { 1, 1 })
+local mean = autograd.parameter("mean", tensor.zeros(2), { trainable = false })
+local codes, offsets = tensor.new({ 1, 2, 1 }, "i32"), tensor.new({ 0, 1, 3 }, "i64")
+
+local function forward(tape)
+  local rows = tape:parameter(table_)
+  local bag = rows:embedding_bag(tape:input("codes", codes), tape:input("offsets", offsets), nil, "mean")
+  local one = rows:embedding(tape:input("one", codes):narrow(1, 1, 2))
+  local x = autograd.concat { bag, one + 0.5 }:linear(tape:parameter(weight), nil, "gelu")
+  local g, m = tape:parameter(gain), tape:parameter(mean)
+  x = x:batch_norm(g, g, m, m):layer_norm(g, g):dropout(0.5)
+  return (x / (x * x + 2)):l2_normalize():softmax()
+end
+
+do
+  local tape <close> = autograd.tape { train = true }
+  local y = forward(tape)
+  tape:backward(y:dot(y:tanh()):mean() + y:reshape(-1):mse(y:reshape(-1):value() and tape:input(nil, tensor.zeros(4))))
+  assert(table_:rows():count() == 2 and weight:grad():count() == 8)
+end
+
+local tape <close> = autograd.tape()
+local plan = tape:plan { y = forward(tape) }
+local again = assert(autograd.plan_from_json(plan:json()))
+local weights = { table = table_:value(), weight = weight:value(), gain = gain:value(), mean = mean:value() }
+local outputs = again:run(weights, { codes = codes, offsets = offsets, one = codes })
+assert(outputs.y:size(1) == 2 and #again:inputs() == 3 and tostring(again):find "4 weights")
