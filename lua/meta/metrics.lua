@@ -80,8 +80,8 @@ function metrics.sequences(user, item, users, rows) end
 ---@class Ranking
 local Ranking = {}
 
---- Names of the metrics: "hit_10", "recall_10", "precision_10", "ndcg_10", "map_10" (and "graded_ndcg_10") at each k, then
---- "mrr", "auc", "tie_share".
+--- Names of the metrics: "hit_10", "recall_10", "precision_10", "ndcg_10", "map_10" (and "graded_ndcg_10") at each k,
+--- then "mrr", "auc", "tie_share".
 ---@return string[]
 function Ranking:names() end
 
@@ -105,8 +105,8 @@ function Ranking:close() end
 ---@class Ranked
 local Ranked = {}
 
---- Rank queries first .. first + n - 1 (from 1). Raises, with query and item, when a candidate's score is NaN or infinite;
---- items that are no candidates may have any score.
+--- Rank queries first .. first + n - 1 (from 1). Raises, with query and item, when a candidate's score is NaN or
+--- infinite; items that are no candidates may have any score.
 ---@param first integer
 ---@param scores Tensor  f32 [n, items]
 function Ranked:rows(first, scores) end
@@ -131,8 +131,8 @@ function Ranked:close() end
 ---@class WindowCounts
 local WindowCounts = {}
 
---- How many events each item had in [time - length, time), of the query's group or of all. Queries in order of time are fast,
---- any order works.
+--- How many events each item had in [time - length, time), of the query's group or of all. Queries in order of time are
+--- fast, any order works.
 ---@param time Tensor    i64 [n]
 ---@param group? Tensor  i32 [n]
 ---@return Tensor        f32 [n, items]

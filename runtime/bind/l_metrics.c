@@ -1,8 +1,8 @@
 /* l_metrics.c - recsys.core.metrics: full ranking, means and bootstrap intervals, trailing counts, users' sequences. */
 #include <string.h>
 
-#include "base/alloc.h"
 #include "bind/bind.h"
+#include "bind/fields.h"
 #include "metrics/bootstrap.h"
 #include "metrics/ranking.h"
 #include "metrics/sequences.h"
@@ -15,81 +15,12 @@
 
 enum { MOST_CUTOFFS = 32 };
 
-/* Fields of option tables. What they hold is kept by handles inside a userdata that __gc frees. */
-
-/* The tensor at 'index' as a contiguous handle in 'out', which is empty; 'name' is for people. */
-static void take_tensor(lua_State *L, int index, const char *name, rs_dtype dtype, int ndim, rs_tensor *out) {
-  const rs_tensor *t = rs_test_tensor(L, index);
-  if (!t || t->dtype != dtype || t->ndim != ndim)
-    luaL_error(L, "'%s' must be a tensor %s with %d dimension%s, not %s", name, rs_dtype_name(dtype), ndim,
-               ndim == 1 ? "" : "s", luaL_tolstring(L, index, NULL));
-  rs_check_retry(L, rs_tensor_contiguous(out, t));
-}
-
-/* The same for a field of the table at 'index'; false when it is nil. */
-static bool take_field(lua_State *L, int index, const char *name, rs_dtype dtype, int ndim, rs_tensor *out) {
-  bool given = lua_getfield(L, index, name) != LUA_TNIL;
-  if (given) take_tensor(L, -1, name, dtype, ndim, out);
-  lua_pop(L, 1);
-  return given;
-}
-
-static void need_field(lua_State *L, int index, const char *name, rs_dtype dtype, int ndim, rs_tensor *out) {
-  if (!take_field(L, index, name, dtype, ndim, out)) luaL_error(L, "'%s' is missing", name);
-}
-
-static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_Integer standard) {
-  lua_getfield(L, index, name);
-  int whole = 1;
-  lua_Integer value = lua_isnil(L, -1) ? standard : lua_tointegerx(L, -1, &whole);
-  if (!whole) luaL_error(L, "'%s' must be an integer, not %s", name, luaL_tolstring(L, -1, NULL));
-  lua_pop(L, 1);
-  return value;
-}
-
-static double number_field(lua_State *L, int index, const char *name, double standard) {
-  lua_getfield(L, index, name);
-  int is_number = 1;
-  double value = lua_isnil(L, -1) ? standard : lua_tonumberx(L, -1, &is_number);
-  if (!is_number) luaL_error(L, "'%s' must be a number, not %s", name, luaL_tolstring(L, -1, NULL));
-  lua_pop(L, 1);
-  return value;
-}
-
-static void need_rows(lua_State *L, const rs_tensor *t, const char *name, int64_t n) {
-  if (t->size[0] != n)
-    luaL_error(L, "'%s' has %I elements, not %I", name, (LUAI_UACINT)t->size[0], (LUAI_UACINT)n);
-}
-
-/* Starts, lengths and values. */
-typedef struct list_tensors {
-  rs_tensor starts, lengths, values;
-} list_tensors;
-
-static void free_lists(list_tensors *l) {
-  rs_tensor_free(&l->starts);
-  rs_tensor_free(&l->lengths);
-  rs_tensor_free(&l->values);
-}
-
-/* The table of lists on top of the stack, { starts = i64, lengths = i32, values = i32 }. */
-static rs_lists take_lists(lua_State *L, const char *name, list_tensors *out) {
-  if (!lua_istable(L, -1)) luaL_error(L, "'%s' must be a table of starts, lengths and values", name);
-  int index = lua_gettop(L);
-  need_field(L, index, "starts", RS_I64, 1, &out->starts);
-  need_field(L, index, "lengths", RS_I32, 1, &out->lengths);
-  need_field(L, index, "values", RS_I32, 1, &out->values);
-  need_rows(L, &out->lengths, "lengths", out->starts.size[0]);
-  return (rs_lists){out->starts.size[0], rs_i64(&out->starts), rs_i32(&out->lengths), rs_i32(&out->values),
-                    out->values.size[0]};
-}
-
 /* Ranking. */
 
 typedef struct ranking {
   rs_ranking *core;
   rs_question ask; /* borrows from the tensors below */
-  list_tensors relevant, excluded;
+  rs_list_tensors relevant, excluded;
   rs_tensor gains, item_time, from, to;
   int64_t k[MOST_CUTOFFS];
 } ranking;
@@ -97,8 +28,8 @@ typedef struct ranking {
 static int l_ranking_free(lua_State *L) {
   ranking *r = luaL_checkudata(L, 1, RANKING);
   rs_ranking_free(r->core);
-  free_lists(&r->relevant);
-  free_lists(&r->excluded);
+  rs_free_lists(&r->relevant);
+  rs_free_lists(&r->excluded);
   rs_tensor_free(&r->gains);
   rs_tensor_free(&r->item_time);
   rs_tensor_free(&r->from);
@@ -128,29 +59,27 @@ static void take_cutoffs(lua_State *L, ranking *r) {
 }
 
 static void take_question_lists(lua_State *L, ranking *r) {
-  if (lua_getfield(L, 1, "relevant") == LUA_TNIL) luaL_error(L, "'relevant' is missing");
-  r->ask.relevant = take_lists(L, "relevant", &r->relevant);
+  r->ask.relevant = rs_take_lists(L, 1, "relevant", &r->relevant);
+  if (!r->relevant.starts.storage) luaL_error(L, "'relevant' is missing");
   r->ask.queries = r->ask.relevant.n;
-  lua_pop(L, 1);
-  if (lua_getfield(L, 1, "excluded") != LUA_TNIL) r->ask.excluded = take_lists(L, "excluded", &r->excluded);
-  lua_pop(L, 1);
-  if (take_field(L, 1, "gains", RS_F32, 1, &r->gains)) {
-    need_rows(L, &r->gains, "gains", r->ask.relevant.n_values);
+  r->ask.excluded = rs_take_lists(L, 1, "excluded", &r->excluded);
+  if (rs_take_field(L, 1, "gains", RS_F32, 1, &r->gains)) {
+    rs_need_rows(L, &r->gains, "gains", r->ask.relevant.n_values);
     r->ask.gains = rs_f32(&r->gains);
   }
 }
 
 static void take_windows(lua_State *L, ranking *r) {
-  if (take_field(L, 1, "item_time", RS_I64, 1, &r->item_time)) {
-    need_rows(L, &r->item_time, "item_time", r->ask.items);
+  if (rs_take_field(L, 1, "item_time", RS_I64, 1, &r->item_time)) {
+    rs_need_rows(L, &r->item_time, "item_time", r->ask.items);
     r->ask.item_time = rs_i64(&r->item_time);
   }
-  if (take_field(L, 1, "from", RS_I64, 1, &r->from)) {
-    need_rows(L, &r->from, "from", r->ask.queries);
+  if (rs_take_field(L, 1, "from", RS_I64, 1, &r->from)) {
+    rs_need_rows(L, &r->from, "from", r->ask.queries);
     r->ask.from = rs_i64(&r->from);
   }
-  if (take_field(L, 1, "to", RS_I64, 1, &r->to)) {
-    need_rows(L, &r->to, "to", r->ask.queries);
+  if (rs_take_field(L, 1, "to", RS_I64, 1, &r->to)) {
+    rs_need_rows(L, &r->to, "to", r->ask.queries);
     r->ask.to = rs_i64(&r->to);
   }
 }
@@ -160,7 +89,7 @@ static int l_ranking(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   ranking *r = rs_push_object(L, sizeof *r, RANKING, 0);
-  r->ask.items = integer_field(L, 1, "items", -1);
+  r->ask.items = rs_integer_field(L, 1, "items", -1);
   if (r->ask.items < 0) luaL_error(L, "'items' must be the number of items");
   take_cutoffs(L, r);
   take_question_lists(L, r);
@@ -332,7 +261,7 @@ static rs_measured check_measured(lua_State *L, int arg) {
   rs_measured m = {rs_f64(values), t->size[0], t->size[1], NULL, 0};
   if (lua_isnoneornil(L, arg)) return m;
   rs_tensor *rows = rs_push_tensor(L);
-  take_tensor(L, arg, "rows", RS_I64, 1, rows);
+  rs_take_tensor(L, arg, "rows", RS_I64, 1, rows);
   m.rows = rs_i64(rows);
   m.n_rows = rows->size[0];
   return m;
@@ -360,12 +289,12 @@ static int l_bootstrap(lua_State *L) {
     lua_replace(L, 3);
   }
   luaL_checktype(L, 3, LUA_TTABLE);
-  lua_Integer samples = integer_field(L, 3, "samples", 1000), seed = integer_field(L, 3, "seed", 1);
+  lua_Integer samples = rs_integer_field(L, 3, "samples", 1000), seed = rs_integer_field(L, 3, "seed", 1);
   lua_getfield(L, 3, "rows");
   rs_measured m = check_measured(L, 4);
   rs_tensor *users = rs_push_tensor(L);
-  take_tensor(L, 2, "users", RS_I64, 1, users);
-  need_rows(L, users, "users", m.queries);
+  rs_take_tensor(L, 2, "users", RS_I64, 1, users);
+  rs_need_rows(L, users, "users", m.queries);
   rs_tensor *out = rs_push_tensor(L);
   rs_check_retry(L, rs_bootstrap(out, &m, rs_i64(users), samples, (uint64_t)seed));
   rs_account(L, out);
@@ -447,20 +376,20 @@ static int l_window(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   window *w = rs_push_object(L, sizeof *w, WINDOW, 0);
-  need_field(L, 1, "time", RS_I64, 1, &w->time);
-  need_field(L, 1, "item", RS_I32, 1, &w->item);
-  need_rows(L, &w->item, "item", w->time.size[0]);
-  rs_events events = {w->time.size[0], rs_i64(&w->time), rs_i32(&w->item), NULL, integer_field(L, 1, "items", -1),
-                      integer_field(L, 1, "groups", 1)};
+  rs_need_field(L, 1, "time", RS_I64, 1, &w->time);
+  rs_need_field(L, 1, "item", RS_I32, 1, &w->item);
+  rs_need_rows(L, &w->item, "item", w->time.size[0]);
+  rs_events events = {w->time.size[0], rs_i64(&w->time), rs_i32(&w->item), NULL, rs_integer_field(L, 1, "items", -1),
+                      rs_integer_field(L, 1, "groups", 1)};
   if (events.items < 0 || events.groups < 1) luaL_error(L, "'items' and 'groups' must be numbers of items and groups");
   if (events.groups > INT32_MAX || events.items > INT32_MAX)
     luaL_error(L, "'items' and 'groups' must be below 2147483648");
-  if ((w->grouped = take_field(L, 1, "group", RS_I32, 1, &w->group))) {
-    need_rows(L, &w->group, "group", events.n);
+  if ((w->grouped = rs_take_field(L, 1, "group", RS_I32, 1, &w->group))) {
+    rs_need_rows(L, &w->group, "group", events.n);
     events.group = rs_i32(&w->group);
   }
   w->items = events.items;
-  rs_check_retry(L, rs_window_new(&w->core, &events, (int64_t)number_field(L, 1, "length", 0)));
+  rs_check_retry(L, rs_window_new(&w->core, &events, (int64_t)rs_number_field(L, 1, "length", 0)));
   return 1;
 }
 
@@ -470,12 +399,12 @@ static int l_window_counts(lua_State *L) {
   window *w = luaL_checkudata(L, 1, WINDOW);
   luaL_argcheck(L, w->core, 1, "window is closed");
   rs_tensor *time = rs_push_tensor(L), *group = rs_push_tensor(L), *out = rs_push_tensor(L);
-  take_tensor(L, 2, "time", RS_I64, 1, time);
+  rs_take_tensor(L, 2, "time", RS_I64, 1, time);
   bool by_group = !lua_isnil(L, 3);
   luaL_argcheck(L, !by_group || w->grouped, 3, "the events have no groups");
   if (by_group) {
-    take_tensor(L, 3, "group", RS_I32, 1, group);
-    need_rows(L, group, "group", time->size[0]);
+    rs_take_tensor(L, 3, "group", RS_I32, 1, group);
+    rs_need_rows(L, group, "group", time->size[0]);
   }
   rs_check_retry(L, rs_tensor_new(out, RS_F32, 2, (int64_t[]){time->size[0], w->items}));
   rs_check(L, rs_window_counts(w->core, time->size[0], rs_i64(time), by_group ? rs_i32(group) : NULL, rs_f32(out)));
@@ -520,11 +449,11 @@ static int l_sequences(lua_State *L) {
   lua_Integer users = luaL_checkinteger(L, 3);
   luaL_argcheck(L, users >= 0, 3, "there cannot be fewer than 0 users");
   sequences *s = rs_push_object(L, sizeof *s, SEQUENCES, 0);
-  take_tensor(L, 1, "user", RS_I64, 1, &s->user);
-  take_tensor(L, 2, "item", RS_I64, 1, &s->item);
-  need_rows(L, &s->item, "item", s->user.size[0]);
+  rs_take_tensor(L, 1, "user", RS_I64, 1, &s->user);
+  rs_take_tensor(L, 2, "item", RS_I64, 1, &s->item);
+  rs_need_rows(L, &s->item, "item", s->user.size[0]);
   bool some = !lua_isnil(L, 4);
-  if (some) take_tensor(L, 4, "rows", RS_I64, 1, &s->rows);
+  if (some) rs_take_tensor(L, 4, "rows", RS_I64, 1, &s->rows);
   rs_check_retry(L, rs_sequences_new(&s->core, rs_i64(&s->user), rs_i64(&s->item), s->user.size[0], users,
                                      some ? rs_i64(&s->rows) : NULL, some ? s->rows.size[0] : 0));
   return 1;
@@ -546,11 +475,11 @@ static int l_sequences_before(lua_State *L) {
   lua_settop(L, 4);
   const sequences *s = check_sequences(L);
   rs_tensor *time = rs_push_tensor(L), *user = rs_push_tensor(L), *at = rs_push_tensor(L);
-  take_tensor(L, 2, "time", RS_I64, 1, time);
-  take_tensor(L, 3, "user", RS_I64, 1, user);
-  take_tensor(L, 4, "at", RS_I64, 1, at);
-  need_rows(L, time, "time", s->user.size[0]);
-  need_rows(L, at, "at", user->size[0]);
+  rs_take_tensor(L, 2, "time", RS_I64, 1, time);
+  rs_take_tensor(L, 3, "user", RS_I64, 1, user);
+  rs_take_tensor(L, 4, "at", RS_I64, 1, at);
+  rs_need_rows(L, time, "time", s->user.size[0]);
+  rs_need_rows(L, at, "at", user->size[0]);
   lua_createtable(L, 0, 3);
   rs_tensor *starts = rs_push_tensor(L), *lengths = rs_push_tensor(L);
   rs_check_retry(L, rs_tensor_new(starts, RS_I64, 1, user->size));

@@ -1,0 +1,12 @@
+-- retrieval.lua - exact top-K under refused memory.
+local core = require "recsys.core"
+local tensor = core.tensor
+
+local rows, scores = core.retrieval.topk {
+  users = tensor.new { { 1, 0 }, { 0, 1 } }, items = tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } }, k = 2,
+  excluded = { starts = tensor.new({ 0, 0 }, "i64"), lengths = tensor.new({ 1, 0 }, "i32"),
+    values = tensor.new({ 2 }, "i32") },
+  item_time = tensor.new({ 1, 2, 3 }, "i64"), from = tensor.new({ 0, 0 }, "i64"), to = tensor.new({ 9, 2 }, "i64"),
+}
+assert(rows:get(1, 1) == 1 and rows:get(1, 2) == 0 and rows:get(2, 1) == 0 and rows:get(2, 2) == -1)
+assert(scores:get(1, 1) == 2)
