@@ -2,6 +2,7 @@
 #include "frame/column.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -61,7 +62,8 @@ typedef struct take_work {
   const int64_t *rows;
   const void *from;
   void *to;
-  int64_t limit;
+  int64_t limit;   /* rows in 'from' */
+  int64_t missing; /* the bits for row -1 */
 } take_work;
 
 static void take_wide(void *context, int64_t begin, int64_t end) {
@@ -69,8 +71,8 @@ static void take_wide(void *context, int64_t begin, int64_t end) {
   const int64_t *from = w->from;
   int64_t *to = w->to;
   for (int64_t i = begin; i < end; i++) {
-    assert(w->rows[i] >= 0 && w->rows[i] < w->limit);
-    to[i] = from[w->rows[i]];
+    assert(w->rows[i] >= -1 && w->rows[i] < w->limit);
+    to[i] = w->rows[i] < 0 ? w->missing : from[w->rows[i]];
   }
 }
 
@@ -79,26 +81,35 @@ static void take_narrow(void *context, int64_t begin, int64_t end) {
   const int32_t *from = w->from;
   int32_t *to = w->to;
   for (int64_t i = begin; i < end; i++) {
-    assert(w->rows[i] >= 0 && w->rows[i] < w->limit);
-    to[i] = from[w->rows[i]];
+    assert(w->rows[i] >= -1 && w->rows[i] < w->limit);
+    to[i] = w->rows[i] < 0 ? 0 : from[w->rows[i]];
   }
 }
 
-static rs_status take_tensor(rs_tensor *out, const rs_tensor *t, const int64_t *rows, int64_t n) {
+static rs_status take_tensor(rs_tensor *out, const rs_tensor *t, const int64_t *rows, int64_t n, int64_t missing) {
   rs_status status = rs_tensor_new(out, t->dtype, 1, &n);
   if (status != RS_OK) return status;
-  take_work w = {rows, rs_tensor_data(t), rs_tensor_data(out), t->size[0]};
-  rs_parallel_for(n, GRAIN, rs_dtype_size(t->dtype) == 8 ? take_wide : take_narrow, &w);
+  take_work w = {rows, rs_tensor_data(t), rs_tensor_data(out), t->size[0], missing};
+  rs_body *body = rs_dtype_size(t->dtype) == 8 ? take_wide : take_narrow;
+  if (n <= GRAIN) body(&w, 0, n); /* waking the threads would cost more */
+  else rs_parallel_for(n, GRAIN, body, &w);
   return RS_OK;
+}
+
+static int64_t missing_bits(rs_column_type type) {
+  double nan = NAN;
+  int64_t bits = 0;
+  if (type == RS_NUMBER) memcpy(&bits, &nan, sizeof bits);
+  return type == RS_TIME ? RS_TIME_MISSING : bits;
 }
 
 rs_status rs_column_take(rs_column *out, const rs_column *c, const int64_t *rows, int64_t n) {
   rs_status status = begin_like(out, c, NULL);
-  if (status == RS_OK && c->type != RS_LIST) status = take_tensor(&out->values, &c->values, rows, n);
+  if (status == RS_OK && c->type != RS_LIST) status = take_tensor(&out->values, &c->values, rows, n, missing_bits(c->type));
   if (status == RS_OK && c->type == RS_LIST) {
     rs_tensor_share(&out->values, &c->values);
-    status = take_tensor(&out->starts, &c->starts, rows, n);
-    if (status == RS_OK) status = take_tensor(&out->lengths, &c->lengths, rows, n);
+    status = take_tensor(&out->starts, &c->starts, rows, n, 0);
+    if (status == RS_OK) status = take_tensor(&out->lengths, &c->lengths, rows, n, 0);
   }
   if (status != RS_OK) rs_column_free(out);
   return status;

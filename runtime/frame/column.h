@@ -56,7 +56,8 @@ const char *rs_column_type_name(rs_column_type type); /* "number", "time", "stri
 rs_status rs_column_type_named(rs_column_type *out, const char *name);
 /* Another handle on the same values under 'name' (NULL: its own name). 'out' is overwritten. */
 rs_status rs_column_share(rs_column *out, const rs_column *c, const char *name);
-/* out row i = row rows[i] of 'c', 0-based and in range (asserted). The dictionary is shared; a list's values too. */
+/* out row i = row rows[i] of 'c', 0-based and in range (asserted); row -1 is a missing value. The dictionary is
+ * shared, a list's values too. */
 rs_status rs_column_take(rs_column *out, const rs_column *c, const int64_t *rows, int64_t n);
 
 /* All-zero is a valid empty frame. All columns have 'rows' rows; names are distinct. */

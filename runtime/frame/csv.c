@@ -1,6 +1,7 @@
 /* csv.c - reading a CSV file: header, passes over the rows, the limit of bad ones. See csv.h. */
 #include "frame/csv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,5 +1,6 @@
 /* csv_write.c - frames as CSV text. See csv.h. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"

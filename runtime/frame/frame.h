@@ -1,0 +1,85 @@
+/* frame.h - operations on frames: each gives a new frame that shares what it can, or tensors of row numbers.
+ *
+ * Frames are never changed. Row numbers are 0-based; results follow row order, and nothing depends on the number of
+ * threads. 'out' must be empty and is empty after a failure. RS_EARG names a column that is not there. */
+#ifndef RS_FRAME_H
+#define RS_FRAME_H
+#include "frame/column.h"
+#include "tensor/tensors.h"
+
+/* The rows i64 [n], in that order, repeats allowed; -1 gives a row of missing values. RS_ERANGE for others. */
+rs_status rs_frame_take(rs_frame *out, const rs_frame *f, const int64_t *rows, int64_t n);
+/* The columns called names, in that order. */
+rs_status rs_frame_select(rs_frame *out, const rs_frame *f, const char *const *names, int n);
+/* The rows of all frames, one frame after another; RS_EARG unless they have the same columns and types (any order). */
+rs_status rs_frame_concat(rs_frame *out, const rs_frame *const *frames, int n);
+/* The column called 'name', or NULL with a message that lists what there is (status RS_EARG). */
+const rs_column *rs_frame_need(const rs_frame *f, const char *name);
+bool rs_column_is_missing(const rs_column *c, int64_t row);
+
+typedef enum rs_comparison { RS_EQ, RS_NE, RS_LT, RS_LE, RS_GT, RS_GE, RS_IN, RS_NOT_IN, RS_IS_MISSING, RS_PRESENT } rs_comparison;
+
+/* rows i64: those where the column compares so; missing values compare with nothing. A number column takes 'number', a
+ * time column 'time', a string column 'texts' (n of them; order comparisons are not for strings). */
+rs_status rs_frame_where(rs_tensor *rows, const rs_frame *f, const char *name, rs_comparison how, double number,
+                         int64_t time, const char *const *texts, int n);
+
+typedef struct rs_sort_key {
+  const char *name;
+  bool descending;
+} rs_sort_key;
+
+/* rows i64 [rows]: a stable order by the keys, missing values last, strings by their bytes. */
+rs_status rs_frame_sort(rs_tensor *rows, const rs_frame *f, const rs_sort_key *keys, int n);
+
+/* groups i64 [rows]: the number of each row's combination of key values, by first appearance; missing is a value.
+ * *n_groups of them. RS_EARG for a list column. */
+rs_status rs_frame_groups(rs_tensor *groups, int64_t *n_groups, const rs_frame *f, const char *const *names, int n);
+/* rows i64: the first (or last) row of each combination, in row order. */
+rs_status rs_frame_distinct(rs_tensor *rows, const rs_frame *f, const char *const *names, int n, bool last);
+
+typedef enum rs_aggregate {
+  RS_COUNT, /* rows, or present values when a column is given */
+  RS_SUM,   /* numbers: missing ones left out, added in row order; 0 for none */
+  RS_MEAN,  /* numbers; NaN for none */
+  RS_MIN,   /* numbers and times; missing for none */
+  RS_MAX,
+  RS_FIRST, /* any type, missing or not */
+  RS_LAST,
+  RS_N_DISTINCT /* present values; not for lists */
+} rs_aggregate;
+
+typedef struct rs_aggregation {
+  const char *name; /* of the new column */
+  rs_aggregate what;
+  const char *column; /* NULL: RS_COUNT of rows */
+} rs_aggregation;
+
+/* One row a group: the key columns, then the aggregations. */
+rs_status rs_frame_group_by(rs_frame *out, const rs_frame *f, const char *const *names, int n,
+                            const rs_aggregation *aggregations, int n_aggregations);
+
+/* rows i64 [left rows]: the first row of 'right' whose keys equal, -1 when there is none; missing equals nothing.
+ * String keys match by text. RS_EARG when the types of a key differ. */
+rs_status rs_frame_lookup(rs_tensor *rows, const rs_frame *left, const rs_frame *right, const char *const *left_names,
+                          const char *const *right_names, int n);
+
+typedef enum rs_join { RS_INNER, RS_LEFT, RS_SEMI, RS_ANTI } rs_join;
+
+/* Left rows in order, each with its matches in the right frame's order. The right frame's other columns follow the left
+ * frame's; RS_EARG when both have a column of that name. */
+rs_status rs_frame_join(rs_frame *out, const rs_frame *left, const rs_frame *right, const char *const *left_names,
+                        const char *const *right_names, int n, rs_join how);
+
+/* rows i64: the largest set in which every user and every item has at least k rows. Rows where either is missing
+ * are not in it. */
+rs_status rs_frame_k_core(rs_tensor *rows, const rs_frame *f, const char *user, const char *item, int64_t k);
+
+/* All columns as tensors without copies: "name.values", of lists "name.starts" and "name.lengths", of strings and
+ * lists "name.bytes" u8 and "name.offsets" i64 [n + 1], the dictionary. */
+rs_status rs_frame_tensors(const rs_frame *f, rs_tensors *out);
+/* The reverse. RS_EFORMAT when the tensors do not make such columns: they may come from strangers. */
+rs_status rs_frame_from_tensors(rs_frame *out, const rs_tensors *tensors, const char *const *names,
+                                const rs_column_type *types, int n);
+
+#endif

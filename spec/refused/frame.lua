@@ -1,0 +1,32 @@
+-- frame.lua - frames under refused memory: reading, making, operations, storing.
+local core = require "recsys.core"
+local frame, tensor = core.frame, core.tensor
+
+local scratch = ...
+local path = (scratch or os.tmpname()) .. ".csv"
+local f = frame.from {
+  { "user", "string", { "a", "b", "a", false } },
+  { "n", "number", tensor.new({ 3, 1, 2, 5 }, "i32") },
+  { "t", "time", { 1000, 2000, false, 4000 } },
+  { "tags", "list", { { "x", "y" }, false, { "y" }, {} } },
+  { "kind", "string", { codes = tensor.new({ 1, 0, 2, 1 }, "i32"), strings = { "k", "l" } } },
+}
+assert(frame.write_csv(path, f, { escape = "backslash" }))
+local again, report = frame.read_csv(path, { types = { tags = { "list", "|" }, n = "number" }, nulls = { "-" },
+  columns = { "user", "n", "t", "tags", "kind" }, quarantine = path .. ".bad" })
+assert(again, report)
+assert(report.rows == 4 and again:value("t", 2) == 2000)
+os.remove(path)
+os.remove(path .. ".bad")
+assert(again:sort("-n", "user"):text("user", 1) == nil and #again:text("tags", 1) == 2)
+assert(again:filter(again:where("user", "in", { "a" })):rows() == 2)
+assert(again:filter(tensor.new({ 1, 0, 0, 1 }, "u8")):rows() == 2)
+local groups = again:group_by("user", { { "n", "sum", "n" }, { "last", "max", "t" }, { "kinds", "n_distinct", "kind" } })
+assert(groups:rows() == 3 and again:distinct({ "user" }, "last"):rows() == 3)
+assert(again:join(groups:select { "user", "last" }, "user", "left"):rows() == 4)
+assert(again:lookup(groups, "user"):get(2) == 1)
+assert(frame.concat { again, f }:rows() == 8 and frame.k_core(f, "user", "kind", 1):rows() == 2)
+local schema = {}
+for i, name in ipairs(f:names()) do schema[i] = { name = name, type = f:type(name) } end
+assert(assert(frame.from_tensors(f:tensors(), schema)):with("n", "number", { 1, 2, 3, 4 }):with("m", f, "n"):has "m")
+assert(f:code("user", "b") == 2 and #f:strings "tags" == 2 and #frame.hash "x" == 32)
