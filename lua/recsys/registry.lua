@@ -1,0 +1,224 @@
+--- Published models: `DIR/NAME-VERSION.tar`, versions counted from 1, each bundle complete before it can be seen.
+---
+--- A bundle is written under a hidden name that holds its digest, then linked to its public name: linking fails when
+--- the name is taken, so two publishers get two versions, and a killed one leaves nothing that anybody would open.
+
+local bundle = require "recsys.bundle"
+local core = require "recsys.core"
+local files = require "recsys.files"
+local lfs = require "lfs"
+local tensor = require "recsys.tensor"
+local uv = require "luv"
+
+local registry = { dir = "artifacts/models" }
+
+local function name_is_plain(name)
+  return type(name) == "string" and #name <= 64 and name:match "^[a-z][a-z0-9_%-]*$" ~= nil
+    and not name:match "%-%d+$"
+end
+
+--- Versions of one model, or of all (name nil), sorted by name and version.
+---@param name? string
+---@param dir? string   default registry.dir
+---@return { name: string, version: integer, path: string, bytes: integer }[]
+function registry.list(name, dir)
+  dir = dir or registry.dir
+  local list = {}
+  if lfs.attributes(dir, "mode") ~= "directory" then return list end
+  for file in lfs.dir(dir) do
+    local model, version = file:match "^([a-z][a-z0-9_%-]*)%-(%d+)%.tar$"
+    if model and (not name or name == model) then
+      local path = dir .. "/" .. file
+      list[#list + 1] = { name = model, version = math.tointeger(tonumber(version)), path = path,
+        bytes = lfs.attributes(path, "size") }
+    end
+  end
+  table.sort(list, function(a, b)
+    if a.name ~= b.name then return a.name < b.name end
+    return a.version < b.version
+  end)
+  return list
+end
+
+--- The file that a word stands for: a path, NAME-VERSION, or NAME, which is its latest version.
+---@param word string
+---@param dir? string
+---@return string? path
+---@return string? message   with what there is
+function registry.resolve(word, dir)
+  dir = dir or registry.dir
+  if lfs.attributes(word, "mode") == "file" then return word end
+  local exact = ("%s/%s.tar"):format(dir, word)
+  if name_is_plain((word:gsub("%-%d+$", ""))) then
+    if lfs.attributes(exact, "mode") == "file" then return exact end
+    local versions = registry.list(word, dir)
+    if #versions > 0 then return versions[#versions].path end
+  end
+  local known, seen = {}, {}
+  for _, found in ipairs(registry.list(nil, dir)) do
+    if not seen[found.name] then known[#known + 1] = found.name end
+    seen[found.name] = true
+  end
+  local near = require("recsys.text").nearest(word, known)
+  local hint = near and ("; did you mean '%s'?"):format(near)
+    or #known > 0 and ("; there are: " .. table.concat(known, ", ")) or ""
+  return nil, ("there is no bundle '%s', neither as a file nor in %s%s"):format(word, dir, hint)
+end
+
+local function sync(dir)
+  local handle = assert(uv.fs_open(dir, "r", 0))
+  uv.fs_fsync(handle)
+  uv.fs_close(handle)
+end
+
+--- Make the finished file 'hidden' visible as dir/name-version.tar, unless that is taken; returns the path.
+local function reveal(hidden, dir, name, version)
+  local path = ("%s/%s-%d.tar"):format(dir, name, version)
+  local ok, message, code = uv.fs_link(hidden, path)
+  if not ok and code ~= "EEXIST" then
+    error({ code = "io", message = ("cannot publish %s: %s"):format(path, message) }, 0)
+  end
+  return ok and path
+end
+
+--- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version.
+---@param request { name: string, manifest: table, members: BundleMember[], dir?: string }
+---@return string? path
+---@return string? message
+---@return string? code
+function registry.add(request)
+  local name, dir = request.name, request.dir or registry.dir
+  if not name_is_plain(name) then
+    error("bad argument #1 to 'add' (field 'name' must be of a-z, 0-9, _ and -, without a number at its end)", 2)
+  end
+  files.make_folder(dir)
+  local versions = registry.list(name, dir)
+  local version = #versions > 0 and versions[#versions].version + 1 or 1
+  local unfinished = ("%s/.%s-%d"):format(dir, name, uv.os_getpid())
+  while true do
+    local manifest = { name = name, version = version }
+    for key, value in pairs(request.manifest) do manifest[key] = manifest[key] or value end
+    local digest, message, code = bundle.write(unfinished, { manifest = manifest, members = request.members })
+    if not digest then return nil, message, code end
+    local hidden = ("%s/.%s.tar"):format(dir, digest)
+    assert(uv.fs_rename(unfinished, hidden))
+    local path = reveal(hidden, dir, name, version)
+    uv.fs_unlink(hidden)
+    sync(dir)
+    if path then return path end
+    version = version + 1
+  end
+end
+
+--- Strings one after another, and where each begins: u8 [total] and i64 [n + 1]. A nil is an empty string.
+---@param n integer
+---@param text fun(i: integer): string?
+local function packed(n, text)
+  local strings, offsets, total = {}, { 0 }, 0
+  for i = 1, n do
+    strings[i] = text(i) or ""
+    total = total + #strings[i]
+    offsets[i + 1] = total
+  end
+  return tensor.from_string(table.concat(strings), "u8", total), tensor.new(offsets, "i64")
+end
+
+local function item_tensors(request)
+  local items = request.dataset.items
+  local tensors = { vectors = request.vectors }
+  tensors["ids.bytes"], tensors["ids.offsets"] = packed(items:rows(), function(i) return items:text("item", i) end)
+  if items:has "title" then
+    tensors["titles.bytes"], tensors["titles.offsets"] = packed(items:rows(),
+      function(i) return items:text("title", i) end)
+  end
+  if items:has "created" then tensors.created = items:column "created" end
+  return tensors
+end
+
+local function user_tensors(request)
+  local users = request.dataset.users
+  local bytes, offsets = packed(users:rows(), function(i) return users:text("user", i) end)
+  return { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
+end
+
+--- The members of a model's bundle (docs/bundle.md).
+local function members_of(request)
+  local feature = require "recsys.feature"
+  local encoder, dataset = request.encoder, request.dataset
+  local encoded = encoder:save()
+  local items = request.items or encoder:encode_items(dataset.items)
+  local users = request.users or encoder:encode_users(dataset.users)
+  local history = request.history or feature.sequences(dataset)
+  local members = {
+    { "features.json", bytes = encoded.json },
+    { "vocabularies.safetensors", tensors = encoded.tensors },
+    { "plan.user.json", bytes = request.plans.user },
+    { "plan.item.json", bytes = request.plans.item },
+    { "weights.safetensors", tensors = request.weights },
+    { "items.safetensors", tensors = item_tensors(request) },
+    { "items.features.safetensors", tensors = items:tensors() },
+    { "users.safetensors", tensors = user_tensors(request) },
+    { "users.features.safetensors", tensors = users:tensors() },
+    { "history.safetensors", tensors = history:tensors() },
+  }
+  if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
+  return members
+end
+
+--- The commit of the working folder, nil outside of git.
+local function git_commit()
+  local pipe = io.popen "git rev-parse HEAD 2>/dev/null"
+  local commit = pipe and pipe:read "l"
+  if pipe then pipe:close() end
+  return commit and commit:match "^%x+$"
+end
+
+--- Just after the last interaction, ms.
+local function end_of(dataset)
+  return dataset.interactions:rows() > 0 and dataset.interactions:column("time"):max():item() + 1 or 0
+end
+
+local function weights_of(tensors)
+  local count = 0
+  for _, t in pairs(tensors) do count = count + t:count() end
+  return count
+end
+
+local function manifest_of(request)
+  local dataset = request.dataset
+  return {
+    created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
+    model = { kind = request.kind, config = request.config or {}, weights = weights_of(request.weights),
+      dimensions = request.vectors:size(2) },
+    parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
+    data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
+      items = dataset.items:rows(), interactions = dataset.interactions:rows() },
+    serving = { as_of = request.as_of or end_of(dataset), window = request.window },
+    git_commit = request.git_commit or git_commit(),
+    runtime = { version = core.version, commit = core.commit },
+  }
+end
+
+local required = { name = "string", kind = "string", plans = "table", weights = "table", dataset = "table" }
+
+--- Publish a model as the next version of its name.
+---
+--- request: name; kind and config of the model; plans = { user = json, item = json }; weights: name -> Tensor, of both
+--- plans; vectors: f32 [items, d], one a row of the catalogue; encoder; dataset. Optional: items and users (encoded
+--- Features), history (feature.sequences), as_of (ms; the moment requests are answered for by default), window (ms
+--- that an item stays a candidate after its creation), parameters, metrics, run, seed, card (Markdown), created, dir.
+---@param request table
+---@return string? path      DIR/NAME-VERSION.tar
+---@return string? message
+---@return string? code      "io", "memory"
+function registry.publish(request)
+  for field, kind in pairs(required) do
+    if type(request[field]) ~= kind then
+      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(field, kind), 2)
+    end
+  end
+  return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request),
+    members = members_of(request) }
+end
+
+return registry

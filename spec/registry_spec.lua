@@ -1,0 +1,98 @@
+local bundle = require "recsys.bundle"
+local command = require "spec.support.command"
+local registry = require "recsys.registry"
+
+local function add(dir, name, manifest)
+  return assert(registry.add { name = name, dir = dir, manifest = manifest or {},
+    members = { { "note.txt", bytes = "hello" } } })
+end
+
+describe("registry", function()
+  local dir
+
+  before_each(function() dir = command.temporary() end)
+  after_each(function() command.remove(dir) end)
+
+  it("counts versions of each name from 1", function()
+    assert.equal(dir .. "/mf-1.tar", add(dir, "mf"))
+    assert.equal(dir .. "/mf-2.tar", add(dir, "mf"))
+    assert.equal(dir .. "/two_tower-1.tar", add(dir, "two_tower"))
+    local names = {}
+    for i, found in ipairs(registry.list(nil, dir)) do names[i] = found.name .. " " .. found.version end
+    assert.same({ "mf 1", "mf 2", "two_tower 1" }, names)
+    assert.equal(2, #registry.list("mf", dir))
+  end)
+
+  it("orders versions as numbers and goes on after the highest", function()
+    add(dir, "mf")
+    os.rename(dir .. "/mf-1.tar", dir .. "/mf-10.tar")
+    command.write(dir .. "/mf-9.tar", "")
+    assert.equal(dir .. "/mf-11.tar", add(dir, "mf"))
+    assert.equal(11, registry.list("mf", dir)[3].version)
+  end)
+
+  it("writes name and version into the manifest, beside what it is given", function()
+    local b = assert(bundle.open(add(dir, "mf", { model = { kind = "mf" } })))
+    assert.equal("mf", b:manifest().name)
+    assert.equal(1, b:manifest().version)
+    assert.equal("mf", b:manifest().model.kind)
+  end)
+
+  it("gives two publishers of the same moment two versions", function()
+    local script = command.write(dir .. "/publish.lua", [[
+      local registry = require "recsys.registry"
+      for _ = 1, 5 do
+        assert(registry.add { name = "mf", dir = ..., manifest = { by = tostring({}) },
+          members = { { "note.txt", bytes = ("x"):rep(1000) } } })
+      end]])
+    local publish = ("%s lua %s %s"):format(command.program, script, dir)
+    assert.equal(0, command.run(("%s & one=$!; %s || exit 1; wait $one"):format(publish, publish)).code)
+    local list = registry.list("mf", dir)
+    assert.equal(10, #list)
+    for version, found in ipairs(list) do
+      assert.equal(version, found.version)
+      assert.equal(version, assert(bundle.open(found.path)):manifest().version)
+    end
+  end)
+
+  it("leaves nothing but versions in the folder", function()
+    add(dir, "mf")
+    assert.equal("mf-1.tar\n", command.run("ls -A " .. dir).out)
+  end)
+
+  it("makes the folder", function()
+    assert.equal(dir .. "/deep/er/mf-1.tar", add(dir .. "/deep/er", "mf"))
+  end)
+
+  it("resolves a path, a version and a name", function()
+    add(dir, "mf")
+    add(dir, "mf")
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("mf", dir))
+    assert.equal(dir .. "/mf-1.tar", registry.resolve("mf-1", dir))
+    assert.equal(dir .. "/mf-1.tar", registry.resolve(dir .. "/mf-1.tar", "elsewhere"))
+  end)
+
+  it("says what there is when a name is not", function()
+    add(dir, "two_tower")
+    local path, message = registry.resolve("two_towr", dir)
+    assert.is_nil(path)
+    assert.equal(("there is no bundle 'two_towr', neither as a file nor in %s; did you mean 'two_tower'?"):format(dir),
+      message)
+    assert.matches("; there are: two_tower$", select(2, registry.resolve("x.tar", dir)))
+    assert.matches("nor in /no/where$", select(2, registry.resolve("mf", "/no/where")))
+    assert.is_nil(registry.resolve("../mf", dir))
+  end)
+
+  it("refuses names that a file or a version could not have", function()
+    for _, name in ipairs { "", "A", "a/b", "../a", "mf-2", "1x" } do
+      assert.has_error(function() registry.add { name = name, dir = dir, manifest = {}, members = {} } end,
+        "bad argument #1 to 'add' (field 'name' must be of a-z, 0-9, _ and -, without a number at its end)")
+    end
+  end)
+
+  it("names the field that publishing lacks", function()
+    assert.has_error(function() registry.publish { name = "mf" } end, function(message)
+      return tostring(message):find "bad argument #1 to 'publish' %(field '%w+' must be a %w+%)" ~= nil
+    end)
+  end)
+end)
