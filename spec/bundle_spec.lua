@@ -1,4 +1,6 @@
 local bundle = require "recsys.bundle"
+local command = require "spec.support.command"
+local json = require "recsys.json"
 local tensor = require "recsys.tensor"
 
 local scratch
@@ -68,12 +70,8 @@ local function sample()
 end
 
 describe("bundle", function()
-  setup(function()
-    scratch = os.tmpname()
-    os.remove(scratch)
-    os.execute("mkdir " .. scratch)
-  end)
-  teardown(function() os.execute("rm -rf " .. scratch) end)
+  setup(function() scratch = command.temporary() end)
+  teardown(function() command.remove(scratch) end)
 
   it("brings manifest, text and tensors back", function()
     local path, digest = sample()
@@ -183,6 +181,7 @@ describe("bundle", function()
       refused(tar(entry("manifest.json", "{}"), entry(name, "x")), "refused")
     end
     refused(tar(entry("../escape", "x")), "member '../escape'", "could leave the bundle")
+    refused(tar(entry("\27[2Jx", "x")), "member '?[2Jx'")
   end)
 
   it("refuses links, folders, devices and members that come twice", function()
@@ -236,13 +235,66 @@ describe("bundle", function()
   end)
 end)
 
-describe("a safetensors file", function()
-  setup(function()
-    scratch = os.tmpname()
-    os.remove(scratch)
-    os.execute("mkdir " .. scratch)
+describe("recsys-run inspect", function()
+  setup(function() scratch = command.temporary() end)
+  teardown(function() command.remove(scratch) end)
+
+  local function inspect(...)
+    return command.run(command.program .. " inspect " .. table.concat({ ... }, " "))
+  end
+
+  it("shows what a bundle holds", function()
+    local path, digest = sample()
+    local ran = inspect(path, "--verify")
+    assert.equal(0, ran.code, ran.err)
+    for _, part in ipairs { "sample, version 3", digest, "whole", "ndcg_10", "f32 [3, 2]", "weights.safetensors" } do
+      assert.truthy(ran.out:find(part, 1, true), part)
+    end
   end)
-  teardown(function() os.execute("rm -rf " .. scratch) end)
+
+  it("puts all of it on stdout as JSON", function()
+    local path, digest = sample()
+    local found = json.decode(inspect(path, "--json").out)
+    assert.equal(digest, found.digest)
+    assert.equal("i64 [2]", found.tensors["weights.safetensors"].ids)
+    assert.equal("notes.txt", found.members[1].name)
+    assert.is_true(found.whole)
+  end)
+
+  it("ends with 1 and a reason for a damaged and for a hostile file", function()
+    local whole = read((sample()))
+    local ran = inspect(spew("cut.tar", whole:sub(1, 2000)))
+    assert.equal(1, ran.code)
+    assert.equal("", ran.out)
+    assert.matches("^recsys%-run: .*cut.tar is truncated or damaged", ran.err)
+    ran = inspect(spew("flipped.tar", (whole:gsub("a note", "a vote"))))
+    assert.equal(1, ran.code)
+    assert.matches("member 'notes.txt' does not have its SHA%-256", ran.err)
+    ran = inspect(spew("hostile.tar", tar(entry("../../etc/cron.d/x", "x"))))
+    assert.equal(1, ran.code)
+    assert.matches("member '../../etc/cron.d/x' has a name that could leave the bundle", ran.err)
+  end)
+
+  it("ends with 2 without a file, and with one that is not there", function()
+    assert.equal(2, inspect().code)
+    local ran = inspect "absent.tar"
+    assert.equal(2, ran.code)
+    assert.matches("there is no bundle 'absent.tar'", ran.err)
+  end)
+
+  it("lets no control character of a bundle through to the terminal", function()
+    local path = path_of "escape.tar"
+    bundle.write(path, { manifest = { name = "a\27[2Jb", metrics = { ["\27c"] = 1, list = { "\27]0;x" } } },
+      members = {} })
+    local ran = inspect(path)
+    assert.equal(0, ran.code)
+    assert.is_nil(ran.out:find "[\0-\9\11-\31]")
+  end)
+end)
+
+describe("a safetensors file", function()
+  setup(function() scratch = command.temporary() end)
+  teardown(function() command.remove(scratch) end)
 
   local function values()
     return {

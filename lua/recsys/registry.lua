@@ -199,7 +199,8 @@ local function manifest_of(request)
   }
 end
 
-local required = { name = "string", kind = "string", plans = "table", weights = "table", dataset = "table" }
+local required = { { "name", "string" }, { "kind", "string" }, { "plans", "table" }, { "weights", "table" },
+  { "dataset", "table" }, { "encoder" }, { "vectors" } }
 
 --- Publish a model as the next version of its name.
 ---
@@ -212,9 +213,10 @@ local required = { name = "string", kind = "string", plans = "table", weights = 
 ---@return string? message
 ---@return string? code      "io", "memory"
 function registry.publish(request)
-  for field, kind in pairs(required) do
-    if type(request[field]) ~= kind then
-      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(field, kind), 2)
+  for _, field in ipairs(required) do
+    local name, kind = field[1], field[2]
+    if request[name] == nil or kind and type(request[name]) ~= kind then
+      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(name, kind or name), 2)
     end
   end
   return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request),

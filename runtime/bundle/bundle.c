@@ -38,11 +38,19 @@ static const char *unwanted(struct archive_entry *entry) {
   return NULL;
 }
 
+/* Refuse a name that may not be; it is shown without what a terminal would act on. */
+static rs_status refuse_name(const rs_bundle *b, const char *name) {
+  char shown[RS_BUNDLE_NAME_LIMIT + 1];
+  size_t n = strnlen(name, RS_BUNDLE_NAME_LIMIT);
+  for (size_t i = 0; i < n; i++) shown[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
+  shown[n] = 0;
+  return rs_fail(RS_EFORMAT, "%s is refused: member '%s' has a name that could leave the bundle; names are made of a-z 0-9 "
+                 ". _ - in parts between '/'. Do not unpack this file", b->path, shown);
+}
+
 static rs_status check_name(const rs_bundle *b, const char *name) {
   if (!name) return rs_fail(RS_EFORMAT, "%s is refused: a member's name is not plain text", b->path);
-  if (!rs_member_name_is_plain(name))
-    return rs_fail(RS_EFORMAT, "%s is refused: member '%.120s' has a name that could leave the bundle; names are made of "
-                   "a-z 0-9 . _ - in parts between '/'. Do not unpack this file", b->path, name);
+  if (!rs_member_name_is_plain(name)) return refuse_name(b, name);
   for (int i = 0; i < b->n; i++)
     if (!strcmp(b->entries[i].name, name))
       return rs_fail(RS_EFORMAT, "%s is refused: it holds member '%s' twice", b->path, name);

@@ -16,5 +16,7 @@ rs_status rs_json_object(json_t **out, const char *text, size_t bytes, const cha
     return rs_fail(RS_EFORMAT, "%s: the JSON is not an object", what);
   }
   if (rs_alloc_refusals() != refusals) return rs_nomem(what, bytes); /* jansson may call it an invalid token */
+  for (char *p = error.text; *p; p++)
+    if (*p < ' ' || *p > '~') *p = '?'; /* it quotes the bytes, which may be a terminal's commands */
   return rs_fail(RS_EFORMAT, "%s: line %d, column %d: %s", what, error.line, error.column, error.text);
 }

@@ -178,7 +178,7 @@ static rs_status parse_range(const header *h, entry *e, const json_t *offsets, s
 
 static rs_status parse_entry(const header *h, entry *e, const json_t *value, size_t data_bytes) {
   size_t bytes = 0;
-  if (!name_is_plain(e->name)) return bad(h, e->name, "has a name that is not plain printable text");
+  if (!name_is_plain(e->name)) return rs_fail(RS_EFORMAT, "%s: a tensor's name is not plain printable text", h->what);
   if (!json_is_object(value) || json_object_size(value) != 3)
     return bad(h, e->name, "is not described by dtype, shape and data_offsets");
   rs_status status = parse_dtype(h, e, json_object_get(value, "dtype"));

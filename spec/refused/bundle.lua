@@ -3,7 +3,7 @@ local core = require "recsys.core"
 local bundle, tensor = core.bundle, core.tensor
 
 local scratch = ...
-local path = (scratch or os.tmpname()) .. ".tar"
+local path = scratch .. "/bundle.tar"
 local w = tensor.new({ { 1, 2 }, { 3, 4 } }, "f64")
 assert(bundle.write(path, '{"name": "x", "list": [1, 0.5, null]}',
   { { "a.txt", bytes = "hi" }, { "w.safetensors", tensors = { w = w } } }))
