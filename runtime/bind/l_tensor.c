@@ -1,7 +1,9 @@
-/* l_tensor.c - recsys.core.tensor: making tensors, looking into them, and views. Arithmetic is in l_tensor_math.c. */
+/* l_tensor.c - recsys.core.tensor: making tensors, looking into them, and views. Arithmetic is in tensor_math.c. */
+#include <math.h>
 #include <string.h>
 
-#include "bind/bind.h"
+#include "bind/tensor_math.h"
+#include "tensor/kernels.h"
 
 /* Sizes: integers from 'arg' on, or one table of them; then an optional dtype name. */
 typedef struct sizes {
@@ -16,7 +18,7 @@ static void add_size(lua_State *L, sizes *s, int arg, int64_t size, bool ok) {
   s->size[s->n++] = size;
 }
 
-static rs_dtype opt_dtype(lua_State *L, int arg, rs_dtype standard) {
+rs_dtype rs_opt_dtype(lua_State *L, int arg, rs_dtype standard) {
   rs_dtype dtype = standard;
   if (!lua_isnoneornil(L, arg) && rs_dtype_named(&dtype, luaL_checkstring(L, arg)) != RS_OK)
     luaL_argerror(L, arg, rs_message());
@@ -36,7 +38,7 @@ static sizes check_sizes(lua_State *L, int arg, rs_dtype standard) {
     for (; lua_type(L, arg) == LUA_TNUMBER; arg++)
       add_size(L, &s, arg, lua_tointeger(L, arg), lua_isinteger(L, arg));
   }
-  s.dtype = opt_dtype(L, arg, standard);
+  s.dtype = rs_opt_dtype(L, arg, standard);
   return s;
 }
 
@@ -64,6 +66,46 @@ static void push_element(lua_State *L, const rs_tensor *t, const int64_t *at) {
     lua_pushinteger(L, rs_tensor_get_integer(t, at));
 }
 
+/* tensor.full(value, size..., [dtype]) -> Tensor */
+static int l_full(lua_State *L) {
+  luaL_checknumber(L, 1);
+  sizes s = check_sizes(L, 2, RS_F32);
+  rs_tensor *t = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_new(t, s.dtype, s.n, s.size));
+  rs_tensor *value = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_new(value, s.dtype, 0, NULL));
+  set_element(L, value, NULL, 1);
+  rs_check(L, rs_copy_into(t, value));
+  rs_tensor_free(value);
+  lua_pop(L, 1);
+  rs_account(L, t);
+  return 1;
+}
+
+/* tensor.arange([start,] stop, [step], [dtype]) -> Tensor [n]: start (0), start + step, ... before stop */
+static int l_arange(lua_State *L) {
+  int n_numbers = 0;
+  bool integers = true;
+  while (n_numbers < 3 && lua_type(L, n_numbers + 1) == LUA_TNUMBER)
+    integers = lua_isinteger(L, ++n_numbers) && integers;
+  luaL_argcheck(L, n_numbers >= 1, 1, "a number expected");
+  double start = n_numbers >= 2 ? lua_tonumber(L, 1) : 0, stop = lua_tonumber(L, n_numbers >= 2 ? 2 : 1);
+  double step = n_numbers == 3 ? lua_tonumber(L, 3) : 1, n = ceil((stop - start) / step);
+  luaL_argcheck(L, step != 0, 3, "the step must not be 0");
+  luaL_argcheck(L, n < 0x1p62, n_numbers, "too many elements");
+  int64_t first = n_numbers >= 2 ? (int64_t)start : 0, hop = (int64_t)step, count = n > 0 ? (int64_t)n : 0;
+  rs_dtype dtype = rs_opt_dtype(L, n_numbers + 1, integers ? RS_I64 : RS_F32);
+  rs_tensor *t = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_new(t, dtype, 1, &count));
+  for (int64_t i = 0; i < count; i++)
+    if (integers)
+      rs_tensor_set_integer(t, &i, first + i * hop);
+    else
+      rs_tensor_set(t, &i, start + (double)i * step);
+  rs_account(L, t);
+  return 1;
+}
+
 /* Copy the nested table on top of the stack into dimension 'd' on. */
 static void fill_from(lua_State *L, rs_tensor *t, int d, int64_t *at) {
   if (d == t->ndim || d == RS_MAX_DIMS) {
@@ -82,7 +124,7 @@ static void fill_from(lua_State *L, rs_tensor *t, int d, int64_t *at) {
 
 /* tensor.new(number | nested table, [dtype]) -> Tensor */
 static int l_new(lua_State *L) {
-  sizes s = {.dtype = opt_dtype(L, 2, RS_F32)};
+  sizes s = {.dtype = rs_opt_dtype(L, 2, RS_F32)};
   lua_settop(L, 2);
   luaL_argcheck(L, lua_istable(L, 1) || lua_isnumber(L, 1), 1, "a number or a nested table of numbers expected");
   lua_pushvalue(L, 1);
@@ -105,7 +147,7 @@ static int l_new(lua_State *L) {
 static int l_from_string(lua_State *L) {
   size_t length;
   const char *bytes = luaL_checklstring(L, 1, &length);
-  rs_dtype dtype = opt_dtype(L, 2, RS_F32);
+  rs_dtype dtype = rs_opt_dtype(L, 2, RS_F32);
   sizes s = check_sizes(L, 3, dtype);
   if (s.n == 0) s = (sizes){1, {(int64_t)(length / rs_dtype_size(dtype))}, dtype};
   rs_tensor *t = rs_push_tensor(L);
@@ -179,7 +221,7 @@ static int l_get(lua_State *L) {
   return 1;
 }
 
-static rs_tensor *check_writable(lua_State *L, int arg) {
+rs_tensor *rs_check_writable(lua_State *L, int arg) {
   rs_tensor *t = rs_check_tensor(L, arg);
   luaL_argcheck(L, t->storage->writable, arg, "tensor is a read-only mapping");
   return t;
@@ -187,7 +229,7 @@ static rs_tensor *check_writable(lua_State *L, int arg) {
 
 /* t:set(i, j, ..., value) -> t */
 static int l_set(lua_State *L) {
-  rs_tensor *t = check_writable(L, 1);
+  rs_tensor *t = rs_check_writable(L, 1);
   int64_t at[RS_MAX_DIMS];
   check_position(L, t, at);
   luaL_checknumber(L, 2 + t->ndim);
@@ -306,19 +348,31 @@ static int l_is(lua_State *L) {
   return 1;
 }
 
+static void register_all(lua_State *L, const char *field) {
+  luaL_getmetatable(L, RS_TENSOR);
+  if (field) lua_getfield(L, -1, field);
+  luaL_setfuncs(L, field ? rs_tensor_math_methods : rs_tensor_math_operators, 0);
+  lua_pop(L, field ? 2 : 1);
+}
+
 int rs_open_tensor(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"to_string", l_to_string},   {"size", l_size},           {"dim", l_dim},
-      {"count", l_count},           {"dtype", l_dtype},         {"get", l_get},
-      {"set", l_set},               {"item", l_item},           {"tolist", l_tolist},
-      {"narrow", l_narrow},         {"select", l_select},       {"transpose", l_transpose},
-      {"reshape", l_reshape},       {"contiguous", l_contiguous}, {"is_contiguous", l_is_contiguous},
-      {"clone", l_clone},           {"close", l_free},          {NULL, NULL}};
+      {"to_string", l_to_string}, {"size", l_size},           {"dim", l_dim},
+      {"count", l_count},         {"dtype", l_dtype},         {"get", l_get},
+      {"set", l_set},             {"item", l_item},           {"tolist", l_tolist},
+      {"narrow", l_narrow},       {"select", l_select},       {"transpose", l_transpose},
+      {"reshape", l_reshape},     {"contiguous", l_contiguous}, {"is_contiguous", l_is_contiguous},
+      {"clone", l_clone},         {"close", l_free},          {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {"__len", l_len}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {
-      {"zeros", l_zeros}, {"new", l_new}, {"from_string", l_from_string}, {"is", l_is}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"zeros", l_zeros},   {"full", l_full},
+                                       {"arange", l_arange}, {"new", l_new},
+                                       {"is", l_is},         {"from_string", l_from_string},
+                                       {NULL, NULL}};
   rs_new_type(L, RS_TENSOR, methods, meta);
+  register_all(L, "__index");
+  register_all(L, NULL);
   luaL_newlib(L, functions);
+  luaL_setfuncs(L, rs_tensor_math_functions, 0);
   return 1;
 }

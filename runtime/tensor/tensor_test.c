@@ -141,7 +141,7 @@ static void named_tensors_keep_order_and_refuse_a_taken_name(void **state) {
   rs_tensors list = {0};
   rs_tensor t = counted(1, (int64_t[]){3});
   for (int i = 0; i < 20; i++) {
-    char name[8];
+    char name[16];
     snprintf(name, sizeof name, "w%d", i);
     assert_int_equal(rs_tensors_add(&list, name, &t), RS_OK);
   }
