@@ -1,0 +1,98 @@
+---@meta recsys.nn
+
+--- Tower layers over the tape: parameters under a name, and a forward. Whether dropout drops and batch norm tracks
+--- follows from the tape (`train = true`). Parameters start from random streams keyed by (seed, parameter name), so
+--- adding a layer does not change how the others start. An option that is not known raises.
+local nn = {}
+
+---@class Layer
+local Layer = {}
+
+--- Apply the layer to one to four vars of one tape; how many and which is said at each constructor.
+---@param ... Var
+---@return Var
+function Layer:forward(...) end
+
+--- The layer's parameters and buffers.
+---@return Parameter[]
+function Layer:parameters() end
+
+---@return string
+function Layer:name() end
+
+--- y = activation(x W^T + b); x [n, inputs] -> [n, outputs]. W starts uniform in +-sqrt(6 / (inputs + outputs))
+--- (Glorot & Bengio 2010), b at zero. Parameters `name.weight` [outputs, inputs] and `name.bias` [outputs].
+---@param options { name: string, inputs: integer, outputs: integer, bias?: boolean, activation?: string,
+---   seed?: integer, dtype?: string }
+---   activation: "none" (default), "relu", "gelu", "tanh", "sigmoid"; dtype: "f32" (default) or "f64"
+---@return Layer
+function nn.linear(options) end
+
+--- Rows of a table: codes i32 [n] -> [n, width]. Gradients are row-sparse. Row 0 is "unknown or missing" and is trained
+--- like the others. Starts normal with standard deviation `scale` (default 0.1; 0: all zero). One parameter, `name`.
+--- Raises in forward for a code outside 0 .. rows - 1.
+---@param options { name: string, rows: integer, width: integer, scale?: number, seed?: integer, dtype?: string }
+---@return Layer
+function nn.embedding(options) end
+
+--- Sums or means of rows of another embedding's table: codes i32 [total], offsets i64 [n + 1] and, optionally, weights
+--- [total] -> [n, width]. An empty bag is zero. No parameter of its own.
+---@param options { table: Layer, mode?: string }  mode: "mean" (default) or "sum"
+---@return Layer
+function nn.embedding_bag(options) end
+
+--- Normalises each row, then a learned gain and bias [width]. Ba, Kiros & Hinton 2016, arXiv:1607.06450.
+---@param options { name: string, width: integer, epsilon?: number, seed?: integer, dtype?: string }
+---@return Layer
+function nn.layer_norm(options) end
+
+--- Normalises each column by the batch in training, by running statistics in evaluation. Ioffe & Szegedy 2015,
+--- arXiv:1502.03167. Buffers `name.mean` and `name.variance`; running += momentum * (batch - running).
+---@param options { name: string, width: integer, momentum?: number, epsilon?: number, seed?: integer, dtype?: string }
+---@return Layer
+function nn.batch_norm(options) end
+
+--- In training each element is 0 with probability `rate`, in [0, 1), else divided by 1 - rate. Srivastava et al. 2014.
+---@param options { name: string, rate?: number }  rate: default 0.5
+---@return Layer
+function nn.dropout(options) end
+
+---@class Tower
+local Tower = {}
+
+--- The tower over a batch: a table name -> Tensor with all its inputs, others are ignored. [n, width].
+---@param tape Tape
+---@param batch table<string, Tensor>
+---@return Var
+function Tower:forward(tape, batch) end
+
+--- All parameters and buffers, those of the inputs' tables included, each once.
+---@return Parameter[]
+function Tower:parameters() end
+
+--- Width of what forward gives.
+---@return integer
+function Tower:width() end
+
+--- Named inputs -> their layers -> concat -> hidden stages -> output -> optional L2 normalisation of rows. A stage is
+--- linear, norm, activation, dropout. Without `hidden` and `outputs` the tower is the concatenation alone. An input is
+--- { name, layer = an Embedding or EmbeddingBag } or { name, width } for numbers; a bag also reads `name.offsets`.
+---@param options { name: string, inputs: table[], hidden?: integer[], outputs?: integer, activation?: string,
+---   norm?: string, dropout?: number, normalize?: boolean, seed?: integer, dtype?: string }
+---   activation: "relu" (default) as in linear; norm: "none" (default), "layer", "batch"
+---@return Tower
+function nn.tower(options) end
+
+--- The sampled softmax loss with the batch's own items as negatives: the mean over rows i of
+--- log(sum over columns j left to row i of exp s_ij) - s_ii, s_ij = <user_i, item_j> / temperature - log_q_j.
+--- Column i is row i's positive; further columns are negatives only. Another column is left out of row i when its code
+--- is that of the positive (an accidental hit), or unless from_j <= now_i < to_j. The tensors are data: no gradient.
+--- Yi et al. 2019, doi:10.1145/3298689.3346996. The n x m logits never exist as a whole. Raises when shapes do not fit.
+---@param options { users: Var, items: Var, temperature?: number, log_q?: Tensor, codes?: Tensor, now?: Tensor,
+---   from?: Tensor, to?: Tensor }
+---   users [n, d]; items [m, d], m >= n; temperature: default 1; log_q [m] of their dtype; codes i64 [m]; now i64 [n]
+---   with from and to i64 [m], all three or none
+---@return Var scalar
+function nn.in_batch_softmax(options) end
+
+return nn

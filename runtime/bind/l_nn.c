@@ -1,0 +1,402 @@
+/* l_nn.c - recsys.core.nn: layers and towers. Constructors take one table of named options; an option that is not
+ * known is refused, since a typing error would train another model. */
+#include <string.h>
+
+#include "bind/l_autograd.h"
+#include "nn/in_batch_softmax.h"
+#include "nn/tower.h"
+
+#define LAYER "recsys.Layer"
+#define TOWER "recsys.Tower"
+
+static rs_layer *check_layer(lua_State *L, int arg) {
+  rs_layer **slot = luaL_checkudata(L, arg, LAYER);
+  luaL_argcheck(L, *slot, arg, "layer is closed");
+  return *slot;
+}
+
+/* Refuse fields of the option table at 1 that are not in 'known' (ends with NULL). */
+static void check_options(lua_State *L, const char *const *known) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    const char *field = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "a list element";
+    int found = 0;
+    for (int i = 0; known[i]; i++) found |= strcmp(known[i], field) == 0;
+    if (!found) luaL_argerror(L, 1, lua_pushfstring(L, "there is no option '%s'", field));
+  }
+}
+
+static int wrong(lua_State *L, const char *field, const char *expected) {
+  return luaL_argerror(L, 1, lua_pushfstring(L, "option '%s' must be %s", field, expected));
+}
+
+/* A positive integer option; 'standard' when absent, unless that is negative: then it must be there. */
+static int64_t integer_option(lua_State *L, const char *field, int64_t least, int64_t standard) {
+  int type = lua_getfield(L, 1, field), ok = 0;
+  int64_t value = type == LUA_TNIL ? standard : lua_tointegerx(L, -1, &ok);
+  if (value < least || (type == LUA_TNIL ? standard < 0 : !ok))
+    wrong(L, field, lua_pushfstring(L, "an integer of %I or more", (LUAI_UACINT)least));
+  lua_pop(L, 1);
+  return value;
+}
+
+static double number_option(lua_State *L, const char *field, double standard) {
+  int type = lua_getfield(L, 1, field), ok = 1;
+  double value = type == LUA_TNIL ? standard : lua_tonumberx(L, -1, &ok);
+  if (!ok) wrong(L, field, "a number");
+  lua_pop(L, 1);
+  return value;
+}
+
+static bool boolean_option(lua_State *L, const char *field, bool standard) {
+  int type = lua_getfield(L, 1, field);
+  if (type != LUA_TNIL && type != LUA_TBOOLEAN) wrong(L, field, "true or false");
+  bool value = type == LUA_TNIL ? standard : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+/* A string option, left on the stack so that it stays; 'standard' NULL: it must be there. */
+static const char *string_option(lua_State *L, const char *field, const char *standard) {
+  int type = lua_getfield(L, 1, field);
+  if (type == LUA_TNIL && standard) return standard;
+  if (type != LUA_TSTRING) wrong(L, field, "a string");
+  return lua_tostring(L, -1);
+}
+
+/* The position of a string option in 'names' (ends with NULL). */
+static int choice_option(lua_State *L, const char *field, const char *const *names, const char *standard) {
+  const char *value = string_option(L, field, standard);
+  for (int i = 0; names[i]; i++)
+    if (strcmp(names[i], value) == 0) return i;
+  lua_pushliteral(L, "one of");
+  for (int i = 0; names[i]; i++) lua_pushfstring(L, "%s%s '%s'", lua_tostring(L, -1), i ? "," : "", names[i]);
+  return wrong(L, field, lua_tostring(L, -1));
+}
+
+static rs_start start_options(lua_State *L) {
+  static const char *const dtypes[] = {"f32", "f64", NULL};
+  return (rs_start){.seed = (uint64_t)integer_option(L, "seed", 0, 1),
+                    .dtype = choice_option(L, "dtype", dtypes, "f32") ? RS_F64 : RS_F32};
+}
+
+static rs_layer **push_layer(lua_State *L) { return rs_push_object(L, sizeof(rs_layer *), LAYER, 0); }
+
+/* nn.linear{name, inputs, outputs, bias, activation, seed, dtype} -> Layer */
+static int l_linear(lua_State *L) {
+  static const char *const known[] = {"name", "inputs", "outputs", "bias", "activation", "seed", "dtype", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  int64_t inputs = integer_option(L, "inputs", 1, -1), outputs = integer_option(L, "outputs", 1, -1);
+  bool bias = boolean_option(L, "bias", true);
+  int activation = choice_option(L, "activation", rs_activation_names, "none");
+  rs_start start = start_options(L);
+  rs_check(L, rs_linear_new(push_layer(L), name, inputs, outputs, bias, (rs_activation)activation, start));
+  return 1;
+}
+
+/* nn.embedding{name, rows, width, scale, seed, dtype} -> Layer */
+static int l_embedding(lua_State *L) {
+  static const char *const known[] = {"name", "rows", "width", "scale", "seed", "dtype", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  int64_t rows = integer_option(L, "rows", 1, -1), width = integer_option(L, "width", 1, -1);
+  double scale = number_option(L, "scale", 0.1);
+  rs_start start = start_options(L);
+  rs_check(L, rs_embedding_new(push_layer(L), name, rows, width, scale, start));
+  return 1;
+}
+
+/* nn.embedding_bag{table, mode} -> Layer */
+static int l_embedding_bag(lua_State *L) {
+  static const char *const known[] = {"table", "mode", NULL};
+  static const char *const modes[] = {"sum", "mean", NULL};
+  check_options(L, known);
+  int mode = choice_option(L, "mode", modes, "mean");
+  lua_getfield(L, 1, "table");
+  rs_layer **table = luaL_testudata(L, -1, LAYER);
+  if (!table || !*table) wrong(L, "table", "an Embedding");
+  rs_check(L, rs_embedding_bag_new(push_layer(L), *table, mode ? RS_BAG_MEAN : RS_BAG_SUM));
+  return 1;
+}
+
+/* nn.layer_norm{name, width, epsilon, seed, dtype} -> Layer */
+static int l_layer_norm(lua_State *L) {
+  static const char *const known[] = {"name", "width", "epsilon", "seed", "dtype", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  int64_t width = integer_option(L, "width", 1, -1);
+  double epsilon = number_option(L, "epsilon", 1e-5);
+  rs_start start = start_options(L);
+  rs_check(L, rs_layer_norm_new(push_layer(L), name, width, epsilon, start));
+  return 1;
+}
+
+/* nn.batch_norm{name, width, momentum, epsilon, seed, dtype} -> Layer */
+static int l_batch_norm(lua_State *L) {
+  static const char *const known[] = {"name", "width", "momentum", "epsilon", "seed", "dtype", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  int64_t width = integer_option(L, "width", 1, -1);
+  double momentum = number_option(L, "momentum", 0.1), epsilon = number_option(L, "epsilon", 1e-5);
+  rs_start start = start_options(L);
+  rs_check(L, rs_batch_norm_new(push_layer(L), name, width, momentum, epsilon, start));
+  return 1;
+}
+
+/* nn.dropout{name, rate} -> Layer */
+static int l_dropout(lua_State *L) {
+  static const char *const known[] = {"name", "rate", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  double rate = number_option(L, "rate", 0.5);
+  rs_check(L, rs_dropout_new(push_layer(L), name, rate));
+  return 1;
+}
+
+/* layer:forward(var, ...) -> Var */
+static int l_forward(lua_State *L) {
+  rs_node *inputs[4];
+  const rs_layer *layer = check_layer(L, 1);
+  int n = lua_gettop(L) - 1;
+  luaL_argcheck(L, 1 <= n && n <= 4, 2, "1 to 4 inputs are expected");
+  for (int i = 0; i < n; i++) {
+    inputs[i] = rs_check_var(L, i + 2);
+    luaL_argcheck(L, inputs[i]->tape == inputs[0]->tape, i + 2, "the inputs are on different tapes");
+  }
+  rs_node **out = rs_push_var(L, 2);
+  rs_check(L, rs_layer_forward(layer, out, inputs, n));
+  return rs_return_var(L);
+}
+
+/* Append the layer's parameters that the list on top lacks; 'seen' at index 'seen' maps names to true. */
+static void append_parameters(lua_State *L, const rs_layer *layer, int list, int seen) {
+  for (int i = 0; layer && i < RS_LAYER_PARAMETERS; i++) {
+    rs_parameter *p = layer->parameter[i];
+    if (!p || lua_getfield(L, seen, p->name) != LUA_TNIL) continue;
+    lua_pushboolean(L, 1);
+    lua_setfield(L, seen, p->name);
+    rs_parameter **slot = rs_push_parameter(L);
+    rs_parameter_retain(p);
+    *slot = p;
+    lua_seti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
+    lua_settop(L, seen);
+  }
+  lua_settop(L, seen);
+}
+
+/* layer:parameters() -> Parameter[] */
+static int l_parameters(lua_State *L) {
+  const rs_layer *layer = check_layer(L, 1);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  lua_newtable(L);
+  append_parameters(L, layer, 2, 3);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* layer:name() -> string */
+static int l_name(lua_State *L) {
+  lua_pushstring(L, check_layer(L, 1)->name);
+  return 1;
+}
+
+static int l_layer_free(lua_State *L) {
+  rs_layer **slot = luaL_checkudata(L, 1, LAYER);
+  rs_layer_release(*slot);
+  *slot = NULL;
+  return 0;
+}
+
+/* Push the text of 'buffer', which a userdata owns as Lua may raise, and free it. */
+static int push_text(lua_State *L, rs_buffer *buffer, rs_status status) {
+  rs_check(L, status);
+  lua_pushlstring(L, buffer->data, buffer->size);
+  rs_buffer_free(buffer);
+  return 1;
+}
+
+#define TEXT "recsys.nn.text"
+
+static int l_text_free(lua_State *L) {
+  rs_buffer_free(luaL_checkudata(L, 1, TEXT));
+  return 0;
+}
+
+static int l_layer_tostring(lua_State *L) {
+  rs_layer **slot = luaL_checkudata(L, 1, LAYER);
+  rs_buffer *text = rs_push_object(L, sizeof *text, TEXT, 0);
+  return push_text(L, text, *slot ? rs_layer_describe(*slot, text) : rs_buffer_append_text(text, "Layer (closed)"));
+}
+
+
+/* The input described by the table on top, whose strings and layers stay alive in it. */
+static void read_input(lua_State *L, rs_tower_input *in, int at) {
+  if (lua_type(L, -1) != LUA_TTABLE) wrong(L, "inputs", "a list of { name, layer or width }");
+  if (lua_getfield(L, -1, "name") != LUA_TSTRING)
+    luaL_argerror(L, 1, lua_pushfstring(L, "input %d has no name", at));
+  in->name = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  lua_getfield(L, -1, "layer");
+  rs_layer **layer = luaL_testudata(L, -1, LAYER);
+  in->layer = layer ? *layer : NULL;
+  lua_pop(L, 1);
+  lua_getfield(L, -1, "width");
+  in->width = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+}
+
+/* The list in field 'field' on top of the stack; its length. */
+static int push_list(lua_State *L, const char *field) {
+  int type = lua_getfield(L, 1, field);
+  if (type == LUA_TNIL) return 0;
+  if (type != LUA_TTABLE) wrong(L, field, "a list");
+  lua_Unsigned n = lua_rawlen(L, -1);
+  if (n > 4096) wrong(L, field, "a list of at most 4096");
+  return (int)n;
+}
+
+static rs_tower *check_tower(lua_State *L, int arg) {
+  rs_tower **slot = luaL_checkudata(L, arg, TOWER);
+  luaL_argcheck(L, *slot, arg, "tower is closed");
+  return *slot;
+}
+
+/* nn.tower{name, inputs, hidden, outputs, activation, norm, dropout, normalize, seed, dtype} -> Tower */
+static int l_tower(lua_State *L) {
+  static const char *const known[] = {"name", "inputs",  "hidden",    "outputs", "activation", "norm",
+                                      "dropout", "normalize", "seed", "dtype",   NULL};
+  static const char *const norms[] = {"none", "layer", "batch", NULL};
+  check_options(L, known);
+  const char *name = string_option(L, "name", NULL);
+  int n = push_list(L, "inputs");
+  rs_tower_input *inputs = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *inputs, 0);
+  for (int i = 0; i < n; i++) {
+    lua_geti(L, -2, i + 1);
+    read_input(L, &inputs[i], i + 1);
+    lua_pop(L, 1);
+  }
+  int n_hidden = push_list(L, "hidden");
+  int64_t *hidden = lua_newuserdatauv(L, (size_t)(n_hidden + 1) * sizeof *hidden, 0);
+  for (int i = 0; i < n_hidden; i++) {
+    lua_geti(L, -2, i + 1);
+    hidden[i] = lua_tointeger(L, -1);
+    if (hidden[i] < 1) wrong(L, "hidden", "a list of sizes of 1 or more");
+    lua_pop(L, 1);
+  }
+  rs_tower_shape shape = {.hidden = hidden, .n_hidden = n_hidden};
+  shape.outputs = integer_option(L, "outputs", 0, 0);
+  shape.activation = (rs_activation)choice_option(L, "activation", rs_activation_names, "relu");
+  shape.norm = (rs_tower_norm)choice_option(L, "norm", norms, "none");
+  shape.dropout = number_option(L, "dropout", 0);
+  shape.normalize = boolean_option(L, "normalize", false);
+  rs_start start = start_options(L);
+  rs_tower **tower = rs_push_object(L, sizeof(rs_tower *), TOWER, 0);
+  rs_check(L, rs_tower_new(tower, name, inputs, n, &shape, start));
+  return 1;
+}
+
+#define BATCH "recsys.nn.batch"
+
+static int l_batch_free(lua_State *L) {
+  rs_tensors_free(luaL_checkudata(L, 1, BATCH));
+  return 0;
+}
+
+/* tower:forward(tape, batch) -> Var [n, width] */
+static int l_tower_forward(lua_State *L) {
+  const rs_tower *tower = check_tower(L, 1);
+  rs_tape *tape = rs_check_tape(L, 2);
+  rs_tensors *batch = rs_push_object(L, sizeof *batch, BATCH, 0);
+  rs_check_tensors(L, 3, batch);
+  rs_node **out = rs_push_var(L, 2);
+  rs_check(L, rs_tower_forward(tower, out, tape, batch));
+  return rs_return_var(L);
+}
+
+/* tower:parameters() -> Parameter[], those of its inputs' tables included */
+static int l_tower_parameters(lua_State *L) {
+  const rs_tower *tower = check_tower(L, 1);
+  lua_settop(L, 1);
+  lua_newtable(L);
+  lua_newtable(L);
+  for (int i = 0; i < rs_tower_layers(tower); i++) append_parameters(L, rs_tower_layer(tower, i), 2, 3);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* tower:width() -> integer */
+static int l_tower_width(lua_State *L) {
+  lua_pushinteger(L, rs_tower_width(check_tower(L, 1)));
+  return 1;
+}
+
+static int l_tower_free(lua_State *L) {
+  rs_tower **slot = luaL_checkudata(L, 1, TOWER);
+  rs_tower_free(*slot);
+  *slot = NULL;
+  return 0;
+}
+
+static int l_tower_tostring(lua_State *L) {
+  rs_tower **slot = luaL_checkudata(L, 1, TOWER);
+  rs_buffer *text = rs_push_object(L, sizeof *text, TEXT, 0);
+  return push_text(L, text, *slot ? rs_tower_describe(*slot, text) : rs_buffer_append_text(text, "Tower (closed)"));
+}
+
+/* The Tensor in option 'field', which the table keeps; NULL when absent. */
+static const rs_tensor *tensor_option(lua_State *L, const char *field) {
+  if (lua_getfield(L, 1, field) == LUA_TNIL) return NULL;
+  const rs_tensor *t = rs_test_tensor(L, -1);
+  if (!t) wrong(L, field, "a Tensor");
+  return t;
+}
+
+static rs_node *var_option(lua_State *L, const char *field) {
+  lua_getfield(L, 1, field);
+  if (!luaL_testudata(L, -1, RS_VAR)) wrong(L, field, "a Var");
+  return rs_check_var(L, -1);
+}
+
+/* nn.in_batch_softmax{users, items, temperature, log_q, codes, now, from, to} -> Var */
+static int l_in_batch_softmax(lua_State *L) {
+  static const char *const known[] = {"users", "items", "temperature", "log_q", "codes", "now", "from", "to", NULL};
+  check_options(L, known);
+  rs_in_batch_softmax_options options = {.temperature = number_option(L, "temperature", 1),
+                                         .log_q = tensor_option(L, "log_q"),
+                                         .codes = tensor_option(L, "codes"),
+                                         .now = tensor_option(L, "now"),
+                                         .from = tensor_option(L, "from"),
+                                         .to = tensor_option(L, "to")};
+  rs_node *items = var_option(L, "items"), *users = var_option(L, "users");
+  luaL_argcheck(L, users->tape == items->tape, 1, "users and items are on different tapes");
+  rs_node **out = rs_push_var(L, lua_gettop(L));
+  rs_check_retry(L, rs_nn_in_batch_softmax(out, users, items, &options));
+  return rs_return_var(L);
+}
+
+int rs_open_nn(lua_State *L) {
+  static const luaL_Reg layer_methods[] = {
+      {"forward", l_forward}, {"parameters", l_parameters}, {"name", l_name}, {NULL, NULL}};
+  static const luaL_Reg layer_meta[] = {
+      {"__gc", l_layer_free}, {"__close", l_layer_free}, {"__tostring", l_layer_tostring}, {NULL, NULL}};
+  static const luaL_Reg tower_methods[] = {
+      {"forward", l_tower_forward}, {"parameters", l_tower_parameters}, {"width", l_tower_width}, {NULL, NULL}};
+  static const luaL_Reg tower_meta[] = {
+      {"__gc", l_tower_free}, {"__close", l_tower_free}, {"__tostring", l_tower_tostring}, {NULL, NULL}};
+  static const luaL_Reg no_methods[] = {{NULL, NULL}};
+  static const luaL_Reg text_meta[] = {{"__gc", l_text_free}, {NULL, NULL}};
+  static const luaL_Reg batch_meta[] = {{"__gc", l_batch_free}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"linear", l_linear},         {"embedding", l_embedding},
+                                       {"embedding_bag", l_embedding_bag}, {"layer_norm", l_layer_norm},
+                                       {"batch_norm", l_batch_norm}, {"dropout", l_dropout},
+                                       {"tower", l_tower},           {"in_batch_softmax", l_in_batch_softmax},
+                                       {NULL, NULL}};
+  rs_new_type(L, LAYER, layer_methods, layer_meta);
+  rs_new_type(L, TOWER, tower_methods, tower_meta);
+  rs_new_type(L, TEXT, no_methods, text_meta);
+  rs_new_type(L, BATCH, no_methods, batch_meta);
+  luaL_newlib(L, functions);
+  return 1;
+}

@@ -1,0 +1,22 @@
+-- Layers, towers and the softmax loss, forward and backward.
+local core = require "recsys.core"
+local autograd, nn, tensor = core.autograd, core.nn, core.tensor
+
+local ids = nn.embedding { name = "ids", rows = 5, width = 4 }
+local tower = nn.tower { name = "user", hidden = { 3 }, outputs = 2, norm = "batch", dropout = 0.1, normalize = true,
+  inputs = { { name = "id", layer = ids }, { name = "bag", layer = nn.embedding_bag { table = ids } } } }
+local layers = { nn.linear { name = "l", inputs = 2, outputs = 2 }, nn.layer_norm { name = "n", width = 2 },
+  nn.batch_norm { name = "b", width = 2 }, nn.dropout { name = "d", rate = 0.5 } }
+local batch = { id = tensor.new({ 1, 2, 1 }, "i32"), bag = tensor.new({ 1, 2 }, "i32"),
+  ["bag.offsets"] = tensor.new({ 0, 1, 1, 2 }, "i64") }
+local tape <close> = autograd.tape { train = true }
+local users = tower:forward(tape, batch)
+local items = users
+for _, layer in ipairs(layers) do
+  items = layer:forward(items)
+  assert(#tostring(layer) > 0 and layer:parameters() and layer:name())
+end
+local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
+  codes = tensor.new({ 1, 2, 3 }, "i64") }
+tape:backward(loss)
+assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)
