@@ -5,6 +5,7 @@
 --- value of another type, is refused with the nearest name: a typing error must never train the wrong model.
 
 local cjson = require "cjson.safe"
+local exit = require "recsys.exit"
 local text = require "recsys.text"
 
 local config = {}
@@ -50,10 +51,7 @@ local function type_of(leaf)
   return leaf.limits.type or kind_of(leaf.default)
 end
 
---- Raise a usage error: exit code 2.
-local function refuse(format, ...)
-  error({ code = "usage", message = format:format(...) }, 0)
-end
+local refuse = exit.usage_error
 
 local function shown(value)
   if type(value) == "string" then return ("'%s'"):format(value) end

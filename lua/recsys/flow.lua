@@ -5,6 +5,7 @@
 --- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there.
 
 local uv = require "luv"
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local log = require "recsys.log"
 local store = require "recsys.store"
@@ -94,18 +95,13 @@ local function describe_failure(name, problem)
     problem.task = problem.task or name
     return problem
   end
-  return { code = "failed", task = name, message = tostring(problem) }
-end
-
-local function traced(problem)
-  if type(problem) == "table" then return problem end
-  return debug.traceback(tostring(problem), 2)
+  return { code = "failed", task = name, message = exit.message_of(problem) }
 end
 
 function Flow:run(task, fn, arguments)
   local began, name = uv.hrtime(), task.name
   log.note("task %s begins", name)
-  local results = table.pack(xpcall(fn, traced, table.unpack(arguments, 1, arguments.n)))
+  local results = table.pack(xpcall(fn, exit.traced, table.unpack(arguments, 1, arguments.n)))
   task.seconds = (uv.hrtime() - began) / 1e9
   task.state = results[1] and "done" or "failed"
   if not results[1] then

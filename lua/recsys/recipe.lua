@@ -4,6 +4,7 @@
 --- `recipe.main(path, options)` is what the command line calls: parameters, run folder, steps, result, exit code.
 
 local config = require "recsys.config"
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
 local json = require "recsys.json"
@@ -14,8 +15,6 @@ local uv = require "luv"
 local recipe = {}
 
 local Recipe = { __name = "recsys.Recipe" }
-
-local exit_codes = { usage = 2, quality = 3, retry = 75, busy = 75 }
 
 -- What every recipe can be told, beside its own parameters.
 local common = {
@@ -106,7 +105,7 @@ local function finish(self, outcome, steps, began, params)
   seconds.total = (uv.hrtime() - began) / 1e9
   result.recipe, result.run, result.seed = self.name, steps.folder:match "[^/]+$", params.seed
   result.seconds = seconds
-  result.memory_peak_mib = math.floor(base.memory_peak() / 2^20 + 0.5)
+  result.memory_peak_mib = math.floor(base.memory() / 2^20 + 0.5)
   result.paths = result.paths or {}
   result.paths.run = steps.folder
   local text_of, next_steps = result.text, result.next_steps
@@ -133,19 +132,14 @@ local function show(result, text_of, next_steps, options)
 end
 
 local function report_failure(problem, folder)
-  if type(problem) ~= "table" then problem = { code = "failed", message = tostring(problem) } end
-  local where = problem.task and ("task '%s': "):format(problem.task) or ""
-  io.stderr:write("recsys-run: ", where, tostring(problem.message), "\n")
+  local where = type(problem) == "table" and problem.task and ("task '%s': "):format(problem.task) or ""
+  local message = where .. exit.message_of(problem)
+  io.stderr:write("recsys-run: ", message, "\n")
   if folder then
-    log.note("failed: %s%s", where, tostring(problem.message))
+    log.note("failed: %s", message)
     io.stderr:write("the run's log: ", folder, "/log.txt\n")
   end
-  return problem.exit or exit_codes[problem.code] or 1
-end
-
-local function traced(problem)
-  if type(problem) == "table" then return problem end
-  return { code = "failed", message = debug.traceback(tostring(problem), 2) }
+  return exit.code_of(problem)
 end
 
 --- Run a recipe with resolved parameters in a new run folder.
@@ -163,12 +157,11 @@ end
 
 local function show_plan(self, params)
   local steps = flow.new { plan = true }
-  local ok, problem = xpcall(self.run, traced, steps, params)
+  local ok, problem = xpcall(self.run, exit.traced, steps, params)
   io.stdout:write(steps:plan(), "\n")
-  if ok then return 0 end
-  if problem.code ~= "plan" then error(problem, 0) end
+  if ok then return end
+  if type(problem) ~= "table" or problem.code ~= "plan" then error(problem, 0) end
   io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
-  return 0
 end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
@@ -186,7 +179,7 @@ function recipe.main(path, options)
     local set = { table.unpack(options.set or {}) }
     if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
     local params = config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
-    if options.threads then require("recsys.core").base.set_threads(options.threads) end
+    if options.threads then require("recsys.core").base.threads(options.threads) end
     if options.no_cache then recipe.no_cache = true end
     if options.plan then
       show_plan(self, params)
@@ -194,11 +187,11 @@ function recipe.main(path, options)
     end
     folder = make_run_folder(params.runs, self.name)
     return execute(self, params, options, folder)
-  end, traced)
-  local code = ok and 0 or report_failure(result, folder)
+  end, exit.traced)
+  local code = ok and exit.done or report_failure(result, folder)
   if ok and result then
     show(result, text_of, next_steps, options)
-    code = result.refused and exit_codes.quality or 0
+    code = result.refused and exit.quality or exit.done
   end
   log.to(nil)
   return code
