@@ -1,0 +1,192 @@
+--- The training loop: shuffled batches, one optimiser, a validation metric after every epoch, the best weights kept.
+---
+--- A model definition (models/<kind>.lua) is called as `definition(config, encoder, settings)` and gives a table with
+--- `parameters`, `user(tape, batch)`, `item(tape, batch)` and `loss(tape, step)`; see docs/models.md. The loop knows
+--- nothing else of it. What is drawn is a function of (seed, epoch, step), so equal runs give equal bits.
+
+local autograd = require "recsys.autograd"
+local base = require("recsys.core").base
+local feature = require "recsys.feature"
+local log = require "recsys.log"
+local model = require "recsys.model"
+local optim = require "recsys.optim"
+local schedule = require "recsys.schedule"
+local tensor = require "recsys.tensor"
+local text = require "recsys.text"
+
+local train = {}
+
+--- What batches are made of: the encoded tables and, for each interaction, its user and item row.
+---
+---@param encoder Encoder
+---@param data Dataset
+---@param split Split       says how histories treat equal times, and which rows they may know
+---@param rows Tensor       i64, 0-based interactions to train or score on
+local function prepare(encoder, data, split, rows)
+  local at = feature.rows(data)
+  local items = encoder:encode_items(data.items)
+  return {
+    rows = rows, n = #rows,
+    users = encoder:encode_users(data.users), items = items,
+    events = encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
+    user_rows = at.users:index_select(rows), item_rows = at.items:index_select(rows),
+    times = data.interactions:column("time"):index_select(rows),
+    strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
+  }
+end
+
+--- log of each catalogue item's share of the training rows: the probability of meeting it as an in-batch negative.
+--- An item that training never saw counts as half an event, so that its logarithm exists.
+local function log_shares(item_rows, n_items)
+  local counts = item_rows:bincount(n_items):to "f32"
+  return (counts:clamp(0.5, math.huge) / #item_rows):log()
+end
+
+--- From when to when each catalogue item can be shown, ms: nil where items do not age.
+local function lifetimes(data, window)
+  if not window or not data.items:has "created" then return end
+  local created = data.items:column "created"
+  return { from = created, to = created + feature.milliseconds(window) }
+end
+
+--- What model:loss reads of a batch: positions 'at' (i64) of the prepared rows.
+local function new_step(source, at, shared)
+  local items = source.item_rows:index_select(at)
+  local step = {
+    batch = model.merge(source.events:gather(at), source.users:gather(source.user_rows:index_select(at))),
+    items = source.items, item_rows = items, times = source.times:index_select(at),
+    strengths = source.strengths and source.strengths:index_select(at),
+    log_q = shared.log_q:index_select(items), n_items = shared.n_items,
+  }
+  if shared.life then
+    step.from, step.to = shared.life.from:index_select(items), shared.life.to:index_select(items)
+  end
+  return step
+end
+
+local function check_number(loss, epoch, step)
+  if loss ~= loss or math.abs(loss) == math.huge then
+    error({ code = "numeric", message = ("the loss is %s in epoch %d, step %d: lower train.learning_rate or "
+      .. "check the features for extreme values"):format(loss, epoch, step) }, 0)
+  end
+  return loss
+end
+
+--- One pass over the training rows. Returns the mean loss.
+local function run_epoch(network, optimizer, source, shared, settings, epoch)
+  local n, size = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch
+  local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.n)
+  local steps = math.max(1, n // size)
+  local progress, sum = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps), 0
+  for step = 1, steps do
+    local first = (step - 1) * size
+    local last = step == steps and n or first + size
+    if last - first > size + size // 2 then last = first + size end
+    local at = order:narrow(1, first + 1, last - first)
+    local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
+    local input = new_step(source, at, shared)
+    input.stream = base.stream(settings.seed, "negatives", epoch, step)
+    local loss = network:loss(tape, input)
+    sum = sum + check_number(loss:item(), epoch, step)
+    tape:backward(loss)
+    if settings.clip > 0 then optimizer:clip(settings.clip) end
+    optimizer:set_learning_rate(settings.rate((epoch - 1) * steps + step))
+    optimizer:step()
+    optimizer:zero_grad()
+    progress:update(step, ("loss %.4f"):format(sum / step))
+  end
+  progress:finish()
+  return sum / steps
+end
+
+--- The mean loss over rows that are not trained on, in evaluation mode.
+local function held_out_loss(network, source, shared, settings)
+  local sum, rows = 0, 0
+  for first = 0, source.n - 1, settings.batch do
+    local n = math.min(settings.batch, source.n - first)
+    local tape <close> = autograd.tape { train = false, gradients = false, seed = settings.seed }
+    local input = new_step(source, tensor.arange(first, first + n, "i64"), shared)
+    input.stream = base.stream(settings.seed, "negatives", 0, 1 + first // settings.batch)
+    sum, rows = sum + network:loss(tape, input):item() * n, rows + n
+  end
+  return rows > 0 and sum / rows or nil
+end
+
+--- A row of each tower's inputs, to record plans from.
+local function example(source)
+  local first = tensor.zeros(1, "i64")
+  return { user = model.merge(source.events:gather(first), source.users:gather(source.user_rows:index_select(first))),
+    item = source.items:gather(source.item_rows:index_select(first)) }
+end
+
+local function snapshot(parameters)
+  local values = {}
+  for i, parameter in ipairs(parameters) do values[i] = parameter:value():clone() end
+  return values
+end
+
+local function restore(parameters, values)
+  for i, parameter in ipairs(parameters) do parameter:value():copy_(values[i]) end
+end
+
+local optimizers = {
+  adam = optim.adam, adamw = optim.adamw, adagrad = optim.adagrad, sgd = optim.sgd,
+}
+
+local function new_optimizer(network, settings)
+  return optimizers[settings.optimizer](network.parameters, { learning_rate = settings.learning_rate,
+    weight_decay = settings.weight_decay })
+end
+
+local function describe_epoch(row, metric)
+  return ("  epoch %2d  train/loss %.4f  valid/loss %s  valid/%s %.4f  %s"):format(row.epoch, row["train/loss"],
+    row["valid/loss"] and ("%.4f"):format(row["valid/loss"]) or "-", metric, row["valid/" .. metric],
+    text.duration(row.seconds))
+end
+
+--- Train a model.
+---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
+---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
+---   validate: fun(model): number, metric: string, window?: string, seed: integer }
+---   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch
+---   validate: the ranking metric on validation rows, higher is better; called after every epoch
+---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
+function train.fit(definition, request)
+  local settings = model.merge({ seed = request.seed }, request.train)
+  local split, data, encoder = request.split, request.data, request.encoder
+  local network = definition(request.config, encoder, { seed = settings.seed })
+  local source = prepare(encoder, data, split, split.train)
+  local held_out = split.valid and #split.valid > 0 and prepare(encoder, data, split, split.valid) or nil
+  local n_items = data.items:rows()
+  local shared = { n_items = n_items, log_q = log_shares(source.item_rows, n_items),
+    life = lifetimes(data, request.window) }
+  local optimizer = new_optimizer(network, settings)
+  local steps = math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
+  settings.rate = schedule.cosine { peak = settings.learning_rate, steps = steps * settings.epochs,
+    warmup = math.floor(settings.warmup * steps) }
+  local trained = model.record(network, encoder, request.kind, request.config, example(source))
+  log.info("  %s rows of %s users x %s items, %s parameters", text.count(source.n), text.count(data.users:rows()),
+    text.count(n_items), text.count(trained:size()))
+  local curves, best, kept = {}, -math.huge, nil
+  for epoch = 1, settings.epochs do
+    local began = base.clock()
+    local row = { epoch = epoch, ["train/loss"] = run_epoch(network, optimizer, source, shared, settings, epoch) }
+    row["valid/loss"] = held_out and held_out_loss(network, held_out, shared, settings)
+    row["valid/" .. request.metric] = request.validate(trained)
+    row.seconds = base.clock() - began
+    row.memory_mib = select(2, base.memory()) / 2^20
+    curves[epoch] = row
+    log.info("%s", describe_epoch(row, request.metric))
+    if row["valid/" .. request.metric] > best then
+      best, kept, trained.epoch = row["valid/" .. request.metric], snapshot(network.parameters), epoch
+    elseif epoch - trained.epoch >= settings.patience then
+      log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, trained.epoch)
+      break
+    end
+  end
+  restore(network.parameters, kept)
+  trained.curves, trained.metric = curves, { name = request.metric, value = best }
+  return trained
+end
+
+return train

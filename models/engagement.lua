@@ -1,0 +1,51 @@
+--- The regression form of two towers: towers of linear, batch norm, ReLU and dropout, concatenated into one linear
+--- output that is fitted to the engagement strength by squared error, with sampled negatives at strength 0.
+---
+--- As the output is linear in the concatenation, a score is (user part) + (item part): the order of items is the same
+--- for every user. That is how this classical form behaves, and why models/two_tower.lua multiplies instead.
+
+local autograd = require "recsys.autograd"
+local nn = require "recsys.nn"
+local tensor = require "recsys.tensor"
+local towers = require "recsys.towers"
+
+local Engagement = {}
+Engagement.__index = Engagement
+
+--- [user part, 1]
+function Engagement:user(tape, batch)
+  local part = self.user_output:forward(self.user_tower:forward(tape, batch))
+  return autograd.concat { part, towers.ones(part) }
+end
+
+--- [1, item part]
+function Engagement:item(tape, batch)
+  local part = self.item_output:forward(self.item_tower:forward(tape, batch))
+  return autograd.concat { towers.ones(part), part }
+end
+
+--- Mean squared error on the observed strengths and on `negatives` items a row, drawn uniformly, at 0.
+function Engagement:loss(tape, step)
+  local n, each = #step.item_rows, self.config.negatives
+  local drawn = step.stream:integers(n * each, step.n_items)
+  local items = step.items:gather(tensor.concat { step.item_rows, drawn })
+  local user = self.user_output:forward(self.user_tower:forward(tape, step.batch)):reshape(1, n)
+  local item = self.item_output:forward(self.item_tower:forward(tape, items)):reshape(1 + each, n)
+  local target = tensor.zeros(1 + each, n)
+  target:select(1, 1):copy_(step.strengths)
+  return autograd.mse(user + item, tape:input(nil, target))
+end
+
+return function(config, encoder, settings)
+  local tables = towers.tables(encoder, config.dim, settings)
+  local self = setmetatable({ config = config }, Engagement)
+  local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, activation = "relu",
+    norm = "batch" }
+  self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
+  self.item_tower = towers.tower("item", tables, { "item" }, shape)
+  self.user_output = nn.linear { name = "user.output", inputs = config.dim, outputs = 1, seed = settings.seed }
+  self.item_output = nn.linear { name = "item.output", inputs = config.dim, outputs = 1, bias = false,
+    seed = settings.seed }
+  self.parameters = towers.parameters(self.user_tower, self.item_tower, self.user_output, self.item_output)
+  return self
+end

@@ -1,0 +1,48 @@
+--- The two-tower retriever: a user tower and an item tower meet in a dot product; trained by in-batch sampled softmax.
+---
+---     user = [ normalised tower(user and event features) / temperature, freshness of the moment, 1 ]
+---     item = [ normalised tower(item features),                         freshness of the item,   bias of the item id ]
+---
+--- The appended dimensions make age and popularity additive terms of the same dot product, so that item vectors stay
+--- precomputable. Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; sampled softmax with logQ correction: Yi et
+--- al. 2019, doi:10.1145/3298689.3346996.
+
+local autograd = require "recsys.autograd"
+local nn = require "recsys.nn"
+local towers = require "recsys.towers"
+
+local TwoTower = {}
+TwoTower.__index = TwoTower
+
+function TwoTower:user(tape, batch)
+  local tower = autograd.affine(self.user_tower:forward(tape, batch), 1 / self.config.temperature, 0)
+  local parts = { tower, self.freshness:moment(tape, batch) }
+  if self.bias then parts[#parts + 1] = towers.ones(tower) end
+  return autograd.concat(parts)
+end
+
+function TwoTower:item(tape, batch)
+  local parts = { self.item_tower:forward(tape, batch), self.freshness:item(tape, batch) }
+  if self.bias then parts[#parts + 1] = self.bias:forward(tape:input("item.id", batch["item.id"])) end
+  return autograd.concat(parts)
+end
+
+--- Softmax over the batch's own items, corrected by how often each is met; see docs/models.md.
+function TwoTower:loss(tape, step)
+  return nn.in_batch_softmax {
+    users = self:user(tape, step.batch), items = self:item(tape, step.items:gather(step.item_rows)),
+    log_q = self.config.log_q and step.log_q or nil, codes = step.item_rows,
+    now = step.times, from = step.from, to = step.to,
+  }
+end
+
+return function(config, encoder, settings)
+  local tables = towers.tables(encoder, config.dim, settings)
+  local self = setmetatable({ config = config }, TwoTower)
+  self.user_tower = towers.tower("user", tables, { "user", "event" }, config)
+  self.item_tower = towers.tower("item", tables, { "item" }, config)
+  self.freshness = towers.freshness(encoder, settings)
+  self.bias = config.bias and towers.bias(encoder, "item.id", settings)
+  self.parameters = towers.parameters(self.user_tower, self.item_tower, self.freshness, self.bias)
+  return self
+end
