@@ -10,10 +10,10 @@
 typedef struct rs_vocabulary rs_vocabulary;
 struct rs_vocabulary {
   atomic_int references;
-  int64_t n;      /* codes 1 .. n */
-  rs_tensor bytes; /* u8 [total] */
+  int64_t n;         /* codes 1 .. n */
+  rs_tensor bytes;   /* u8 [total] */
   rs_tensor offsets; /* i64 [n + 1]; code c is bytes[offsets[c-1] .. offsets[c]) */
-  int32_t *slots; /* hash table of codes, 0 = free */
+  int32_t *slots;    /* hash table of codes, 0 = free */
   int64_t n_slots;
 };
 
