@@ -1,0 +1,233 @@
+/* features.c - gathering is the training input path: one pass over the rows an output, in parallel by chunks. */
+#include "frame/features.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "base/parallel.h"
+
+enum { GRAIN = 1024 };
+
+const rs_output *rs_features_output(const rs_features *f, const char *name) {
+  for (int i = 0; i < f->n_outputs; i++)
+    if (strcmp(f->outputs[i].name, name) == 0) return &f->outputs[i];
+  return NULL;
+}
+
+void rs_output_free(rs_output *o) {
+  if (!o) return;
+  rs_free(o->name);
+  rs_tensor_free(&o->values);
+  rs_tensor_free(&o->starts);
+  rs_tensor_free(&o->lengths);
+  *o = (rs_output){0};
+}
+
+void rs_features_free(rs_features *f) {
+  if (!f) return;
+  for (int i = 0; i < f->n_outputs; i++) rs_output_free(&f->outputs[i]);
+  rs_free(f->outputs);
+  *f = (rs_features){0};
+}
+
+static bool is(const rs_tensor *t, rs_dtype dtype, int ndim) {
+  return t->storage && t->dtype == dtype && t->ndim == ndim && rs_tensor_is_contiguous(t);
+}
+
+static rs_status check_slices(const rs_output *o) {
+  int64_t n = o->starts.size[0], total = o->values.size[0];
+  const int64_t *starts = rs_i64(&o->starts);
+  const int32_t *lengths = rs_i32(&o->lengths);
+  for (int64_t i = 0; i < n; i++)
+    if (starts[i] < 0 || lengths[i] < 0 || starts[i] > total - lengths[i])
+      return rs_fail(RS_ERANGE, "features: row %lld of '%s' is %d values from %lld, of %lld", (long long)i, o->name,
+                     (int)lengths[i], (long long)starts[i], (long long)total);
+  return RS_OK;
+}
+
+static rs_status check_output(const rs_output *o) {
+  const char *dot = strchr(o->name, '.');
+  if (!dot || strchr(dot + 1, '.'))
+    return rs_fail(RS_EARG, "features: the output name '%.200s' is not of the form side.feature", o->name);
+  bool good = o->kind == RS_NUMBERS ? is(&o->values, RS_F32, 2) : is(&o->values, RS_I32, 1);
+  if (!good)
+    return rs_fail(RS_EDTYPE, "features: '%s' holds %s %s", o->name, rs_dtype_name(o->values.dtype),
+                   rs_shape(&o->values).text);
+  if (o->kind != RS_CODE_LIST) return RS_OK;
+  if (!is(&o->starts, RS_I64, 1) || !is(&o->lengths, RS_I32, 1) || o->starts.size[0] != o->lengths.size[0])
+    return rs_fail(RS_EDTYPE, "features: '%s' needs starts i64 [n] and lengths i32 [n]", o->name);
+  return check_slices(o);
+}
+
+static int64_t rows_of(const rs_output *o) { return o->kind == RS_CODE_LIST ? o->starts.size[0] : o->values.size[0]; }
+
+rs_status rs_features_add(rs_features *f, rs_output *output) {
+  rs_status status = check_output(output);
+  if (status != RS_OK) return status;
+  if (rs_features_output(f, output->name)) return rs_fail(RS_EARG, "features: the name '%s' is taken", output->name);
+  if (f->n_outputs > 0 && rows_of(output) != f->rows)
+    return rs_fail(RS_ESHAPE, "features: '%s' has %lld rows, the others %lld", output->name, (long long)rows_of(output),
+                   (long long)f->rows);
+  size_t bytes = (size_t)(f->n_outputs + 1) * sizeof *f->outputs;
+  rs_output *outputs = rs_realloc(f->outputs, bytes);
+  if (!outputs) return rs_nomem("features", bytes);
+  f->outputs = outputs;
+  f->rows = rows_of(output);
+  f->outputs[f->n_outputs++] = *output;
+  *output = (rs_output){0};
+  return RS_OK;
+}
+
+/* ---- gathering ---- */
+
+typedef struct gather_work {
+  const int64_t *rows;
+  const char *from;
+  char *to;
+  size_t row_bytes;
+  const int64_t *starts, *offsets;
+} gather_work;
+
+static void gather_codes(void *context, int64_t begin, int64_t end) {
+  const gather_work *w = context;
+  const int32_t *from = (const int32_t *)w->from;
+  int32_t *to = (int32_t *)w->to;
+  for (int64_t i = begin; i < end; i++) to[i] = from[w->rows[i]];
+}
+
+static void gather_numbers(void *context, int64_t begin, int64_t end) {
+  const gather_work *w = context;
+  for (int64_t i = begin; i < end; i++)
+    memcpy(w->to + (size_t)i * w->row_bytes, w->from + (size_t)w->rows[i] * w->row_bytes, w->row_bytes);
+}
+
+static void gather_slices(void *context, int64_t begin, int64_t end) {
+  const gather_work *w = context;
+  for (int64_t i = begin; i < end; i++) {
+    const int32_t *from = (const int32_t *)w->from + w->starts[w->rows[i]];
+    memcpy((int32_t *)w->to + w->offsets[i], from, (size_t)(w->offsets[i + 1] - w->offsets[i]) * sizeof *from);
+  }
+}
+
+static rs_status gather_dense(const rs_output *o, const int64_t *rows, int64_t n, rs_tensors *batch) {
+  rs_tensor t = {0};
+  int64_t size[] = {n, o->kind == RS_NUMBERS ? o->values.size[1] : 1};
+  rs_status status = rs_tensor_new(&t, o->values.dtype, o->kind == RS_NUMBERS ? 2 : 1, size);
+  if (status != RS_OK) return status;
+  gather_work w = {.rows = rows, .from = rs_tensor_data(&o->values), .to = rs_tensor_data(&t)};
+  w.row_bytes = (size_t)size[1] * sizeof(float);
+  rs_parallel_for(n, GRAIN, o->kind == RS_NUMBERS ? gather_numbers : gather_codes, &w);
+  status = rs_tensors_add(batch, o->name, &t);
+  rs_tensor_free(&t);
+  return status;
+}
+
+static rs_status add_suffixed(rs_tensors *list, const char *name, const char *suffix, const rs_tensor *t) {
+  rs_buffer full = {0};
+  rs_status status = rs_buffer_printf(&full, "%s.%s", name, suffix);
+  if (status == RS_OK) status = rs_buffer_append(&full, "", 1);
+  if (status == RS_OK) status = rs_tensors_add(list, full.data, t);
+  rs_buffer_free(&full);
+  return status;
+}
+
+static rs_status gather_list(const rs_output *o, const int64_t *rows, int64_t n, rs_tensors *batch) {
+  rs_tensor offsets = {0}, values = {0};
+  int64_t size = n + 1;
+  rs_status status = rs_tensor_new(&offsets, RS_I64, 1, &size);
+  if (status != RS_OK) return status;
+  const int32_t *lengths = rs_i32(&o->lengths);
+  int64_t *at = rs_i64(&offsets);
+  at[0] = 0;
+  for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + lengths[rows[i]];
+  status = rs_tensor_new(&values, RS_I32, 1, &at[n]);
+  if (status == RS_OK) {
+    gather_work w = {.rows = rows, .from = rs_tensor_data(&o->values), .to = rs_tensor_data(&values)};
+    w.starts = rs_i64(&o->starts);
+    w.offsets = at;
+    rs_parallel_for(n, GRAIN, gather_slices, &w);
+    status = rs_tensors_add(batch, o->name, &values);
+  }
+  if (status == RS_OK) status = add_suffixed(batch, o->name, "offsets", &offsets);
+  rs_tensor_free(&values);
+  rs_tensor_free(&offsets);
+  return status;
+}
+
+rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch) {
+  for (int64_t i = 0; i < n; i++)
+    if (rows[i] < 0 || rows[i] >= f->rows)
+      return rs_fail(RS_ERANGE, "features: row %lld of %lld", (long long)rows[i], (long long)f->rows);
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
+    const rs_output *o = &f->outputs[i];
+    status = o->kind == RS_CODE_LIST ? gather_list(o, rows, n, batch) : gather_dense(o, rows, n, batch);
+  }
+  return status;
+}
+
+/* ---- storing ---- */
+
+rs_status rs_features_tensors(const rs_features *f, rs_tensors *out) {
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
+    const rs_output *o = &f->outputs[i];
+    if (o->kind != RS_CODE_LIST) {
+      status = rs_tensors_add(out, o->name, &o->values);
+      continue;
+    }
+    status = add_suffixed(out, o->name, "values", &o->values);
+    if (status == RS_OK) status = add_suffixed(out, o->name, "starts", &o->starts);
+    if (status == RS_OK) status = add_suffixed(out, o->name, "lengths", &o->lengths);
+  }
+  return status;
+}
+
+/* The tensor called 'name' with its last part replaced by 'suffix'. */
+static const rs_tensor *sibling(const rs_tensors *tensors, const char *name, const char *suffix) {
+  char full[512];
+  int stem = (int)(strrchr(name, '.') - name);
+  if (snprintf(full, sizeof full, "%.*s.%s", stem, name, suffix) >= (int)sizeof full) return NULL;
+  return rs_tensors_find(tensors, full);
+}
+
+/* Add the output that starts with this tensor; "x.starts" and "x.lengths" come with their "x.values". */
+static rs_status take_tensor(rs_features *out, const rs_tensors *tensors, const rs_named_tensor *item) {
+  const char *first = strchr(item->name, '.'), *last = strrchr(item->name, '.');
+  if (!first) return rs_fail(RS_EFORMAT, "features: the tensor '%.200s' names no output", item->name);
+  rs_output o = {.kind = item->tensor.dtype == RS_F32 ? RS_NUMBERS : RS_CODES};
+  size_t length = strlen(item->name);
+  if (first != last) {
+    const rs_tensor *starts = sibling(tensors, item->name, "starts");
+    const rs_tensor *lengths = sibling(tensors, item->name, "lengths");
+    const rs_tensor *values = sibling(tensors, item->name, "values");
+    if (!starts || !lengths || !values)
+      return rs_fail(RS_EFORMAT, "features: '%.200s' lacks its values, starts or lengths", item->name);
+    if (strcmp(last, ".values") != 0)
+      return strcmp(last, ".starts") == 0 || strcmp(last, ".lengths") == 0
+                 ? RS_OK
+                 : rs_fail(RS_EFORMAT, "features: the tensor '%.200s' names no output", item->name);
+    o.kind = RS_CODE_LIST;
+    rs_tensor_share(&o.starts, starts);
+    rs_tensor_share(&o.lengths, lengths);
+    length = (size_t)(last - item->name);
+  }
+  rs_tensor_share(&o.values, &item->tensor);
+  o.name = rs_alloc_zero(length + 1);
+  rs_status status = o.name ? RS_OK : rs_nomem("features", length + 1);
+  if (status == RS_OK) {
+    memcpy(o.name, item->name, length);
+    status = rs_features_add(out, &o);
+  }
+  rs_output_free(&o);
+  return status == RS_OK || status == RS_ENOMEM ? status : rs_fail(RS_EFORMAT, "%s", rs_message());
+}
+
+rs_status rs_features_from(rs_features *out, const rs_tensors *tensors) {
+  rs_status status = RS_OK;
+  for (int64_t i = 0; status == RS_OK && i < tensors->n; i++) status = take_tensor(out, tensors, &tensors->items[i]);
+  if (status != RS_OK) rs_features_free(out);
+  return status;
+}
