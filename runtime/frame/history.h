@@ -1,7 +1,7 @@
 /* history.h - per-user sequences of what users interacted with, and pure reads of them at a given moment.
  *
  * User u's events are items[starts[u] .. starts[u+1]), oldest first; events of equal time keep their order in the
- * interactions. What precedes a moment is a prefix of that slice, so a history never sees its own row or a later one. */
+ * interactions. What precedes a moment is a prefix of that slice: a history never sees its own row or a later one. */
 #ifndef RS_HISTORY_H
 #define RS_HISTORY_H
 #include "tensor/tensors.h"
@@ -23,6 +23,11 @@ rs_status rs_history_new(rs_history *out, int64_t users, int64_t items, int64_t 
 /* How many of user 'u's events come before the moment (time, order): with order < 0 those with an earlier time
  * (ties excluded: "strict"); else those earlier in the stable order of the interactions (equal time, lower row). */
 int64_t rs_history_before(const rs_history *h, int64_t u, int64_t time, int64_t order);
+
+/* The events before each of n moments of users: events begin[i] .. end[i] of all events. 'orders' NULL: strict.
+ * RS_ERANGE for a user row outside. */
+rs_status rs_history_read(const rs_history *h, int64_t n, const int64_t *users, const int64_t *times,
+                          const int64_t *orders, int64_t *begin, int64_t *end);
 
 /* As tensors "starts", "items", "times", "orders", without copies. */
 rs_status rs_history_tensors(const rs_history *h, rs_tensors *out);
