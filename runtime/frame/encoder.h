@@ -15,6 +15,7 @@
 typedef struct rs_encoder rs_encoder; /* immutable once parsed: any number of threads may run it at once */
 
 typedef enum rs_side { RS_USER, RS_EVENT, RS_ITEM } rs_side;
+const char *rs_side_name(rs_side side); /* "user", "event", "item" */
 
 /* Parse and check an encoder from untrusted bytes; the tensors it names are shared, others are ignored. RS_EFORMAT
  * says what is wrong and in which step. */
@@ -25,8 +26,19 @@ void rs_encoder_free(rs_encoder *e); /* NULL is fine */
 const char *rs_encoder_json(const rs_encoder *e, size_t *bytes);
 const rs_tensors *rs_encoder_tensors(const rs_encoder *e);
 
-/* The vocabulary called 'table', or NULL. */
-const rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table);
+/* The vocabulary called 'table', or NULL; the encoder's reference. */
+rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table);
+
+/* What a side puts out, in order. */
+typedef struct rs_output_info {
+  const char *name; /* the encoder's */
+  rs_output_kind kind;
+  const char *table; /* the vocabulary its codes come from, or NULL */
+  int64_t rows;      /* codes lie in 0 .. rows-1 */
+  int64_t width;     /* of numbers; else 1 */
+} rs_output_info;
+int rs_encoder_outputs(const rs_encoder *e, rs_side side);
+rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i);
 
 /* What history outputs read: row i of the event frame is preceded by events[begin[i] .. end[i]), oldest first. */
 typedef struct rs_events {

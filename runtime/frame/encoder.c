@@ -1,0 +1,120 @@
+/* encoder.c - run a parsed program, and what an encoder tells about itself; parsing is in encoder_parse.c. */
+#include "frame/encoder.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "frame/program.h"
+
+enum { GRAIN = 1 << 14 };
+
+static const char *const side_names[] = {"user", "event", "item"};
+
+const char *rs_side_name(rs_side side) { return side_names[side]; }
+
+void rs_each(int64_t n, rs_each_body *body, void *context) {
+  if (n > GRAIN)
+    rs_parallel_for(n, GRAIN, body, context);
+  else if (n > 0)
+    body(context, 0, n);
+}
+
+rs_status rs_value_numbers(rs_column *out, int64_t n) { return rs_tensor_new(&out->values, RS_F64, 1, &n); }
+rs_status rs_value_codes(rs_column *out, int64_t n) { return rs_tensor_new(&out->values, RS_I32, 1, &n); }
+
+static void step_free(rs_step *s) {
+  rs_free(s->inputs);
+  rs_free(s->text);
+  rs_tensor_free(&s->edges);
+}
+
+static void program_free(rs_program *p) {
+  for (int i = 0; i < p->n_steps; i++) step_free(&p->steps[i]);
+  for (int i = 0; i < p->n_outputs; i++) rs_free(p->outputs[i].name);
+  rs_free(p->steps);
+  rs_free(p->outputs);
+}
+
+void rs_encoder_free(rs_encoder *e) {
+  if (!e) return;
+  for (int i = 0; i < 3; i++) program_free(&e->sides[i]);
+  for (int i = 0; i < e->n_tables; i++) {
+    rs_free(e->tables[i].name);
+    rs_vocabulary_release(e->tables[i].vocabulary);
+  }
+  rs_free(e->tables);
+  rs_tensors_free(&e->tensors);
+  rs_buffer_free(&e->json);
+  rs_free(e);
+}
+
+const char *rs_encoder_json(const rs_encoder *e, size_t *bytes) {
+  *bytes = e->json.size;
+  return e->json.data;
+}
+
+const rs_tensors *rs_encoder_tensors(const rs_encoder *e) { return &e->tensors; }
+
+rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table) {
+  for (int i = 0; i < e->n_tables; i++)
+    if (strcmp(e->tables[i].name, table) == 0) return e->tables[i].vocabulary;
+  return NULL;
+}
+
+int rs_encoder_outputs(const rs_encoder *e, rs_side side) { return e->sides[side].n_outputs; }
+
+rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i) {
+  const rs_program *p = &e->sides[side];
+  const rs_step *s = &p->steps[p->outputs[i].step];
+  rs_output_kind kind = s->type == RS_V_CODES ? RS_CODES : s->type == RS_V_LIST ? RS_CODE_LIST : RS_NUMBERS;
+  return (rs_output_info){p->outputs[i].name, kind, s->table, s->rows, s->width};
+}
+
+/* ---- running ---- */
+
+/* Share a step's value under an output's name. */
+static rs_status emit(const rs_run *run, const rs_program_output *output, rs_features *out) {
+  const rs_step *step = &run->program->steps[output->step];
+  const rs_column *value = &run->values[output->step];
+  rs_output o = {.kind = RS_CODES, .name = rs_strdup(output->name)};
+  if (!o.name) return rs_nomem("encoder", strlen(output->name));
+  rs_tensor_share(&o.values, &value->values);
+  if (step->type == RS_V_MATRIX) o.kind = RS_NUMBERS;
+  if (step->type == RS_V_LIST) {
+    o.kind = RS_CODE_LIST;
+    rs_tensor_share(&o.starts, &value->starts);
+    rs_tensor_share(&o.lengths, &value->lengths);
+  }
+  rs_status status = rs_features_add(out, &o);
+  rs_output_free(&o);
+  return status;
+}
+
+static rs_status run_steps(rs_run *run, rs_features *out) {
+  const rs_program *p = run->program;
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && i < p->n_steps; i++)
+    status = p->steps[i].primitive->run(&p->steps[i], i, run, &run->values[i]);
+  for (int i = 0; status == RS_OK && i < p->n_outputs; i++) status = emit(run, &p->outputs[i], out);
+  return status;
+}
+
+rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *frame, const rs_events *events,
+                         rs_features *out) {
+  const rs_program *p = &e->sides[side];
+  size_t n = (size_t)p->n_steps, bytes = n * (sizeof(rs_column) + sizeof(rs_tensor));
+  void *block = rs_alloc_zero(bytes);
+  if (!block) return rs_nomem("encoder", bytes);
+  rs_run run = {.program = p, .frame = frame, .events = events, .rows = frame->rows, .values = block};
+  run.offsets = (rs_tensor *)(run.values + n);
+  out->rows = frame->rows;
+  rs_status status = run_steps(&run, out);
+  for (size_t i = 0; i < n; i++) {
+    rs_column_free(&run.values[i]);
+    rs_tensor_free(&run.offsets[i]);
+  }
+  rs_free(block);
+  if (status != RS_OK) rs_features_free(out);
+  return status;
+}

@@ -1,0 +1,109 @@
+/* program.h - the inside of an encoder: steps over typed values, one primitive each.
+ *
+ * A value is a column: strings with a dictionary, numbers f64 [n] (NaN missing), codes i32 [n], lists of codes, or a
+ * matrix f32 [n, width]. Types are settled when the program is parsed; running one only moves data. Every primitive
+ * works row by row (or string by string), so a row's result does not depend on the rows around it. */
+#ifndef RS_PROGRAM_H
+#define RS_PROGRAM_H
+#include "base/buffer.h"
+#include "frame/encoder.h"
+
+typedef enum rs_value_type { RS_V_STRING, RS_V_STRINGS, RS_V_NUMBER, RS_V_CODES, RS_V_LIST, RS_V_MATRIX } rs_value_type;
+
+typedef enum rs_time_part { RS_HOUR, RS_WEEKDAY, RS_MONTH_DAY, RS_MONTH, RS_YEAR_DAY } rs_time_part;
+
+typedef struct rs_primitive rs_primitive;
+
+typedef struct rs_step {
+  const rs_primitive *primitive;
+  rs_value_type type;              /* of the result */
+  int64_t rows;                    /* codes and lists: they lie in 0 .. rows-1 */
+  int64_t width;                   /* of a matrix; else 1 */
+  int *inputs, n_inputs;           /* earlier steps */
+  char *text;                      /* read: column; split: separator; window: item output */
+  const rs_vocabulary *vocabulary; /* lookup; the encoder's */
+  const char *table;               /* lookup: its name; the encoder's */
+  rs_tensor edges;                 /* bucketize: f64, rising */
+  double a, b;                     /* affine: scale, shift; clamp: low, high; impute: value; fourier: period in a;
+                                      time_part: offset in a */
+  int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
+  rs_time_part part;
+  bool drop; /* lookup and window: leave unknown values out of a list */
+} rs_step;
+
+typedef struct rs_program_output {
+  char *name;
+  int step;
+} rs_program_output;
+
+typedef struct rs_program {
+  rs_step *steps;
+  int n_steps;
+  rs_program_output *outputs;
+  int n_outputs;
+} rs_program;
+
+typedef struct rs_table {
+  char *name;
+  rs_vocabulary *vocabulary;
+} rs_table;
+
+struct rs_encoder {
+  rs_buffer json;
+  rs_tensors tensors;
+  rs_table *tables;
+  int n_tables;
+  rs_program sides[3]; /* by rs_side */
+};
+
+/* One run over a frame: values[i] is what step i gave. */
+typedef struct rs_run {
+  const rs_program *program;
+  const rs_frame *frame;
+  const rs_events *events;
+  int64_t rows;
+  rs_column *values;
+  rs_tensor *offsets; /* of window steps: where each event's codes begin, i64 [n_events + 1] */
+} rs_run;
+
+/* What a step may read while it is parsed. */
+typedef struct rs_parsing {
+  rs_encoder *encoder;
+  const rs_tensors *tensors;
+  rs_side side;
+  const json_t *json; /* the step */
+} rs_parsing;
+
+struct rs_primitive {
+  const char *name;
+  unsigned accepts; /* a bit a value type of the inputs; 0: takes none */
+  /* Check the parameters and settle type, rows and width; the inputs are parsed already. */
+  rs_status (*parse)(rs_step *step, const rs_program *program, const rs_parsing *parsing);
+  /* Fill 'out', which is empty; what a failure leaves in it is freed by the caller. */
+  rs_status (*run)(const rs_step *step, int index, rs_run *run, rs_column *out);
+};
+
+extern const rs_primitive rs_read_primitive, rs_prefix_primitive, rs_split_primitive, rs_tokenise_primitive,
+    rs_lookup_primitive, rs_hash_primitive, rs_log_primitive, rs_affine_primitive, rs_clamp_primitive,
+    rs_impute_primitive, rs_missing_primitive, rs_bucketize_primitive, rs_time_part_primitive, rs_code_primitive,
+    rs_fourier_primitive, rs_stack_primitive, rs_window_primitive;
+
+/* Parameters of a step; RS_EFORMAT when absent or of the wrong kind. */
+rs_status rs_step_text(const rs_parsing *p, const char *key, const char **out);
+rs_status rs_step_count(const rs_parsing *p, const char *key, int64_t low, int64_t high, int64_t *out);
+rs_status rs_step_number(const rs_parsing *p, const char *key, double *out); /* finite; a string of digits */
+/* "unknown": whether it says "drop"; "keep" when absent. */
+rs_status rs_step_drop(const rs_parsing *p, bool *out);
+
+/* body over 0 .. n-1: at once when n is small (a request opens no parallel region), else in parallel. */
+typedef void rs_each_body(void *context, int64_t begin, int64_t end);
+void rs_each(int64_t n, rs_each_body *body, void *context);
+
+/* Empty values of the shapes above. */
+rs_status rs_value_numbers(rs_column *out, int64_t n);
+rs_status rs_value_codes(rs_column *out, int64_t n);
+
+/* The transform of the primitive log, which fitting needs too: sign(x) log(1 + |x|). */
+double rs_signed_log(double x);
+
+#endif
