@@ -1,0 +1,11 @@
+--- A value with too many forms for a vocabulary, or none known beforehand: codes by hash, nothing fitted.
+return {
+  column = true,
+  options = { buckets = "positive" },
+  required = { "buckets" },
+  build = function(d, sides)
+    local side = sides[d.side]
+    side:output(d.name, side:step("hash", side:read(d.column, "string"), { buckets = d.buckets }),
+      { feature = d.kind, table = d.table })
+  end,
+}

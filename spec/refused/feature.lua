@@ -1,0 +1,37 @@
+-- feature.lua - features under refused memory: fitting, encoding, storing, requests.
+local feature = require "recsys.feature"
+local frame = require "recsys.frame"
+local tensor = require "recsys.tensor"
+
+local data = {
+  users = frame.from { { "user", "string", { "u1", "u2", "u3" } }, { "age", "number", { 20, false, 40 } } },
+  items = frame.from { { "item", "string", { "a", "b", "c" } }, { "tags", "list", { { "x", "y" }, { "y" }, {} } },
+    { "title", "string", { "Hello world", "हिन्दी world", false } }, { "created", "time", { 1000, 2000, false } } },
+  interactions = frame.from { { "user", "string", { "u1", "u2", "u1" } }, { "item", "string", { "a", "b", "b" } },
+    { "time", "time", { 10000, 20000, 30000 } } },
+}
+
+local encoder = feature.fit(data, nil, {
+  user = { feature.id { "user" }, feature.number { "age" }, feature.category { "age", name = "decade", prefix = 1 } },
+  event = { feature.history { of = "item", length = 2 }, feature.history { of = "tags", name = "tags" },
+    feature.time_parts { "time", parts = { "hour" }, as = "cyclic" }, feature.relative_time {} },
+  item = { feature.id { "item" }, feature.categories { "tags" }, feature.tokens { "title", min_count = 1 },
+    feature.hashed { "title", name = "hash", buckets = 5 }, feature.buckets { "created", n = 2 } },
+})
+local saved = encoder:save()
+local loaded <close> = assert(feature.load(saved.json, saved.tensors))
+assert(loaded:counts "item.id":get(1) == 0 and #loaded:describe() == 13)
+
+local rows = tensor.new({ 2, 0 }, "i64")
+local events <close> = loaded:encode_events(data, nil, { ties = "order" })
+assert(events:gather(rows)["event.history.offsets"]:get(3) == 1)
+local again <close> = assert(feature.load_features(events:tensors()))
+assert(again:output "event.tags".kind == "bag" and #again == 3)
+
+local history = feature.sequences(data, { log = rows })
+assert(assert(feature.load_history(history:tensors(), 3)):events(0):size(1) == 2)
+local catalogue = loaded:catalogue(data.items)
+local user, moment = assert(loaded:encode_request({ user = { user = "u1", age = 7 }, items = { "a", "?" }, time = 5 },
+  catalogue))
+assert(#user == 1 and #moment == 1 and tostring(catalogue.index) == "Vocabulary of 3")
+assert(not feature.load(saved.json:sub(2), saved.tensors))
