@@ -1,0 +1,129 @@
+--- The best items for every user, exactly, as files: CSV and JSON Lines with user, rank, item and score.
+---
+---     local written = assert(recommend.batch { users = vectors.users, items = vectors.items,
+---       user_ids = user_ids, item_ids = item_ids, k = 50, excluded = seen, dir = run.dir })
+---     print(written.csv, written.jsonl, written.rows)
+
+local files = require "recsys.files"
+local json = require "recsys.json"
+local retrieval = require "recsys.retrieval"
+local writer = require "recsys.sample.writer"
+
+local recommend = {}
+
+--- A field of RFC 4180.
+local function csv(field)
+  return field:find '[",\r\n]' and '"' .. field:gsub('"', '""') .. '"' or field
+end
+
+--- Texts as they stand in a file, made when first asked for.
+local function quoted(texts, quote)
+  return setmetatable({}, { __index = function(made, i)
+    made[i] = quote(tostring(texts[i]))
+    return made[i]
+  end })
+end
+
+local formats = {
+  csv = { quote = csv, line = "%s,%d,%s,%.9g\n", titled = "%s,%d,%s,%.9g,%s\n", head = "user,rank,item,score\n",
+    titled_head = "user,rank,item,score,title\n" },
+  jsonl = { quote = json.encode, line = '{"user":%s,"rank":%d,"item":%s,"score":%.9g}\n',
+    titled = '{"user":%s,"rank":%d,"item":%s,"score":%.9g,"title":%s}\n', head = "", titled_head = "" },
+}
+
+--- A file in one of the formats; `add(user, rows, scores)` appends one user's list.
+local function open_file(path, format, request)
+  local file, titles = writer.new(path), request.titles and quoted(request.titles, format.quote)
+  local users, items = quoted(request.user_ids, format.quote), quoted(request.item_ids, format.quote)
+  file:add(titles and format.titled_head or format.head)
+  local function add(user, rows, scores)
+    local id = users[user]
+    for rank, row in ipairs(rows) do
+      if row < 0 then break end
+      if titles then
+        file:add(format.titled:format(id, rank, items[row + 1], scores[rank], titles[row + 1]))
+      else
+        file:add(format.line:format(id, rank, items[row + 1], scores[rank]))
+      end
+    end
+    users[user] = nil
+  end
+  return file, add
+end
+
+--- Part of the lists, one a query; the values are shared.
+local function narrow(t, first, n)
+  if not t then return nil end
+  if t.starts then
+    return { starts = t.starts:narrow(1, first, n), lengths = t.lengths:narrow(1, first, n), values = t.values }
+  end
+  return t:narrow(1, first, n)
+end
+
+local function write_block(request, first, n, adders)
+  local rows, scores = retrieval.topk { users = narrow(request.users, first, n), items = request.items,
+    k = request.k, excluded = narrow(request.excluded, first, n), item_time = request.item_time,
+    from = narrow(request.from, first, n), to = narrow(request.to, first, n) }
+  local row_lists, score_lists, count = rows:tolist(), scores:tolist(), 0
+  for i = 1, n do
+    for _, add in ipairs(adders) do add(first + i - 1, row_lists[i], score_lists[i]) end
+    for _, row in ipairs(row_lists[i]) do count = count + (row >= 0 and 1 or 0) end
+  end
+  rows:close()
+  scores:close()
+  return count
+end
+
+local function write_all(request, adders)
+  local n, count = #request.users, 0
+  local block = math.max(1024, n // 64)
+  for first = 1, n, block do
+    count = count + write_block(request, first, math.min(block, n - first + 1), adders)
+  end
+  return count
+end
+
+local function check(request)
+  for _, name in ipairs { "users", "items", "user_ids", "item_ids", "dir" } do
+    if not request[name] then error(("bad argument #1 to 'batch' ('%s' is missing)"):format(name), 3) end
+  end
+  if #request.user_ids ~= #request.users or #request.item_ids ~= #request.items then
+    error(("bad argument #1 to 'batch' (%d users have %d ids, %d items %d)"):format(#request.users, #request.user_ids,
+      #request.items, #request.item_ids), 3)
+  end
+end
+
+--- Write the k best items of each user to DIR/NAME.csv and DIR/NAME.jsonl, streamed; both appear whole or not at all.
+--- Equal scores are ordered by item row; a user with fewer than k candidates gets fewer lines.
+---@param request { users: Tensor, items: Tensor, user_ids: string[], item_ids: string[], titles?: string[],
+---   k?: integer, excluded?: Lists, item_time?: Tensor, from?: Tensor, to?: Tensor, dir: string, name?: string }
+---   users f32 [n, d], items f32 [m, d]; k default 50; excluded, item_time, from, to as in retrieval.topk; titles
+---   add a fifth field `title`; name default "recommendations"
+---@return { csv: string, jsonl: string, users: integer, rows: integer }? written
+---@return string? message
+---@return string? code  "io"
+function recommend.batch(request)
+  check(request)
+  request = setmetatable({ k = request.k or 50 }, { __index = request })
+  local stem = files.make_folder(request.dir) .. "/" .. (request.name or "recommendations")
+  local written = { csv = stem .. ".csv", jsonl = stem .. ".jsonl", users = #request.users }
+  local csv_file, add_csv = open_file(written.csv, formats.csv, request)
+  local jsonl_file, add_jsonl = open_file(written.jsonl, formats.jsonl, request)
+  local ok, result = pcall(write_all, request, { add_csv, add_jsonl })
+  if not ok then
+    csv_file:abandon()
+    jsonl_file:abandon()
+    error(result, 0)
+  end
+  written.rows = result
+  local done, message, code = csv_file:commit()
+  if done then
+    done, message, code = jsonl_file:commit()
+  else
+    jsonl_file:abandon()
+  end
+  if not done then return nil, message, code end
+  return written
+end
+
+return recommend
