@@ -182,6 +182,33 @@ describe("recsys-run doctor", function()
   end)
 end)
 
+describe("recsys-run new", function()
+  before_each(function() folder = command.temporary() end)
+  after_each(function() command.remove(folder) end)
+
+  local function new(words)
+    return command.run(("cd %s && %s new %s"):format(folder, command.program, words))
+  end
+
+  it("begins a recipe as a copy of another under its own name", function()
+    local ran = new "my_sample --from news_sample"
+    assert.equal(0, ran.code, ran.err)
+    assert.matches("^recipes/my_sample.lua, a copy of .*recipes/news_sample.lua\n", ran.out)
+    local copy = command.read(folder .. "/recipes/my_sample.lua")
+    assert.equal((command.read("recipes/news_sample.lua"):gsub('"news_sample"', '"my_sample"', 1)), copy)
+    assert.equal(0, command.run(("cd %s && %s my_sample --help"):format(folder, command.program)).code)
+  end)
+
+  it("refuses to overwrite, a name that is none, and an unknown recipe to copy", function()
+    assert.equal(0, new("mine --from news_sample").code)
+    local ran = new "mine --from news_sample"
+    assert.equal(2, ran.code)
+    assert.matches("recipes/mine.lua exists already", ran.err)
+    assert.matches("a recipe's name is of a%-z", new("../up").err)
+    assert.matches("did you mean 'news_sample'", new("other --from news_smple").err)
+  end)
+end)
+
 describe("exit codes", function()
   it("follow the code word, the signal, or an exit code that the thrower chose", function()
     assert.equal(1, exit.code_of "a text")
