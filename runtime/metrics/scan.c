@@ -8,7 +8,8 @@
 enum {
   MANY = 64,     /* from so many thresholds on, one pass with a search per score beats a pass per threshold */
   STRIDE = 1024, /* scores whose counts fit 32 bits with ease and whose bytes stay in L1 */
-  SKIP = 64      /* scores that are compared with the k-th best at once */
+  SKIP = 16,     /* scores that are compared with the k-th best at once */
+  SAMPLE = 8     /* every so many scores are looked at for a first guess of the k-th best */
 };
 
 #if defined(__x86_64__)
@@ -51,10 +52,10 @@ INLINE void count_one(const float *row, int64_t n, float score, int64_t *greater
   *equal = same;
 }
 
-/* How many of SKIP scores are greater: a count, as a maximum would not be vectorised where NaN matters. */
-INLINE int32_t above(const float *row, float score) {
+/* How many of SKIP scores reach 'bar': a count, as a maximum would not be vectorised where NaN matters. */
+INLINE int32_t reaching(const float *row, float bar) {
   int32_t count = 0;
-  for (int i = 0; i < SKIP; i++) count += row[i] > score;
+  for (int i = 0; i < SKIP; i++) count += row[i] >= bar;
   return count;
 }
 
@@ -62,7 +63,7 @@ WIDE static int64_t infinite_wide(const float *row, int64_t n) { return infinite
 WIDE static void count_one_wide(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
   count_one(row, n, score, greater, equal);
 }
-WIDE static int32_t above_wide(const float *row, float score) { return above(row, score); }
+WIDE static int32_t reaching_wide(const float *row, float bar) { return reaching(row, bar); }
 
 int64_t rs_scan_infinite(const float *row, int64_t n) { return wide() ? infinite_wide(row, n) : infinite(row, n); }
 
@@ -117,37 +118,61 @@ static void sink(rs_scored *heap, int64_t n, int64_t at, rs_scored entry) {
   heap[at] = entry;
 }
 
-/* Take row[begin .. end-1] into the heap of the best k so far; gives its size. Positions come in rising order, so an
- * equal score never displaces an earlier one. */
-static int64_t take(rs_scored *heap, int64_t size, int64_t k, const float *row, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; i++) {
-    rs_scored entry = {row[i], (int32_t)i};
-    if (!isfinite(row[i])) continue;
-    if (size < k) {
-      heap[size++] = entry;
-      if (size == k)
-        for (int64_t at = k / 2; at-- > 0;) sink(heap, k, at, heap[at]);
-    } else if (row[i] > heap[0].score) {
-      sink(heap, k, 0, entry);
-    }
+/* The best k so far, of scores that are at least 'least'. */
+typedef struct heap {
+  rs_scored *entries; /* a heap once there are k */
+  int64_t size, k;
+  float least;
+} heap;
+
+/* Take the score at position 'at'. Positions come in rising order, so an equal score never displaces an earlier one. */
+static inline void take(heap *h, float score, int64_t at) {
+  rs_scored entry = {score, (int32_t)at};
+  if (!isfinite(score)) return;
+  if (h->size < h->k) {
+    if (!(score >= h->least)) return;
+    h->entries[h->size++] = entry;
+    if (h->size == h->k)
+      for (int64_t i = h->k / 2; i-- > 0;) sink(h->entries, h->k, i, h->entries[i]);
+  } else if (score > h->entries[0].score) {
+    sink(h->entries, h->k, 0, entry);
   }
-  return size;
+}
+
+/* Take the whole row. A run of SKIP scores is passed over when none of them can get in. */
+static void take_row(heap *h, const float *row, int64_t n) {
+  bool fast = wide();
+  int64_t whole = n - n % SKIP;
+  for (int64_t i = 0; i < whole; i += SKIP) {
+    float bar = h->size < h->k ? h->least : h->entries[0].score;
+    int32_t any = fast ? reaching_wide(row + i, bar) : reaching(row + i, bar);
+    for (int64_t at = i; any > 0 && at < i + SKIP; at++) take(h, row[at], at);
+  }
+  for (int64_t at = whole; at < n; at++) take(h, row[at], at);
+}
+
+/* A score that some more than k of the row most likely reach, from a sample of it; minus infinity when the row is too
+ * short to guess. 'entries' is scratch. */
+static float guess(const float *row, int64_t n, int64_t k, rs_scored *entries) {
+  heap h = {entries, 0, k / SAMPLE + k / (2 * SAMPLE) + 6, -INFINITY};
+  if (h.k >= k || n < 16 * k) return -INFINITY;
+  for (int64_t at = 0; at < n; at += SAMPLE) take(&h, row[at], at);
+  return h.size == h.k ? entries[0].score : -INFINITY;
 }
 
 int64_t rs_scan_best(const float *row, int64_t n, int64_t k, rs_scored *best) {
-  int64_t size = 0, whole = n - n % SKIP;
-  bool fast = wide();
   if (k <= 0) return 0;
-  for (int64_t i = 0; i < whole; i += SKIP) {
-    if (size == k && (fast ? above_wide(row + i, best[0].score) : above(row + i, best[0].score)) == 0) continue;
-    size = take(best, size, k, row, i, i + SKIP);
+  heap h = {best, 0, k, guess(row, n, k, best)};
+  take_row(&h, row, n);
+  if (h.size < k && h.least > -INFINITY) { /* the guess was too high */
+    h = (heap){best, 0, k, -INFINITY};
+    take_row(&h, row, n);
   }
-  size = take(best, size, k, row, whole, n);
-  for (int64_t at = size / 2; size < k && at-- > 0;) sink(best, size, at, best[at]);
-  for (int64_t last = size - 1; last > 0; last--) {
+  for (int64_t at = h.size / 2; h.size < k && at-- > 0;) sink(best, h.size, at, best[at]);
+  for (int64_t last = h.size - 1; last > 0; last--) {
     rs_scored top = best[0];
     sink(best, last, 0, best[last]);
     best[last] = top;
   }
-  return size;
+  return h.size;
 }

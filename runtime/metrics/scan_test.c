@@ -61,7 +61,7 @@ static void counts_equal_the_obvious_loop(void **state) {
 
 static void the_best_equal_a_full_sort(void **state) {
   (void)state;
-  const int64_t sizes[] = {1, 5, 64, 200, 3000}, ks[] = {1, 2, 10, 64, 4000};
+  const int64_t sizes[] = {1, 5, 64, 200, 3000}, ks[] = {1, 2, 20, 64, 4000};
   const uint64_t values[] = {1, 7, 1000000};
   for (uint32_t c = 0; c < 75; c++) {
     int64_t n = sizes[c % 5], k = ks[c / 5 % 5] < MOST ? ks[c / 5 % 5] : MOST;
@@ -72,6 +72,21 @@ static void the_best_equal_a_full_sort(void **state) {
     assert_int_equal(rs_scan_best(row, n, k, best), expected);
     assert_memory_equal(best, sorted, (size_t)expected * sizeof *best);
   }
+}
+
+/* A sample that holds the best scores alone promises too much. */
+static void a_misleading_sample_changes_nothing(void **state) {
+  (void)state;
+  for (int64_t i = 0; i < 2000; i++) row[i] = i % 8 == 0 ? 1000.0f - (float)i : -(float)i;
+  distinct_thresholds(2000);
+  for (int64_t k = 10; k < 125; k++) {
+    assert_int_equal(rs_scan_best(row, 2000, k, best), k);
+    assert_memory_equal(best, sorted, (size_t)k * sizeof *best);
+  }
+  for (int64_t i = 0; i < 2000; i++) row[i] = i % 8 == 0 && i > 200 ? -INFINITY : (float)i;
+  distinct_thresholds(2000);
+  assert_int_equal(rs_scan_best(row, 2000, 100, best), 100);
+  assert_memory_equal(best, sorted, 100 * sizeof *best);
 }
 
 static void the_best_of_nothing_is_empty(void **state) {
@@ -95,6 +110,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(counts_equal_the_obvious_loop),
     cmocka_unit_test(the_best_equal_a_full_sort),
+    cmocka_unit_test(a_misleading_sample_changes_nothing),
     cmocka_unit_test(the_best_of_nothing_is_empty),
     cmocka_unit_test(infinities_and_nans_are_seen),
   };
