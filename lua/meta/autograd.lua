@@ -16,17 +16,17 @@ local autograd = {}
 ---@param name string
 ---@param tensor Tensor f32 or f64
 ---@param options? { sparse?: boolean, trainable?: boolean }
----   sparse (default false): gradients are kept as rows, for embedding tables [rows, d]; trainable (default true): false
----   makes a buffer, saved with the model but never given a gradient
+---   sparse (default false): gradients are kept as rows, for embedding tables [rows, d]; trainable (default true):
+---   false makes a buffer, saved with the model but never given a gradient
 ---@return Parameter
 function autograd.parameter(name, tensor, options) end
 
 --- A tape owns what a step makes; closing it frees that. Use `local tape <close> = autograd.tape {...}`.
 ---@param options? { train?: boolean, gradients?: boolean, seed?: integer, epoch?: integer, step?: integer,
 ---   rows_before?: integer }
----   train (default false): dropout drops, batch norm uses and tracks the batch; gradients (default: as train): keep what
----   backward needs; seed, epoch, step (default 0) name the random streams; rows_before (default 0): rows of the global
----   batch before this one
+---   train (default false): dropout drops, batch norm uses and tracks the batch; gradients (default: as train): keep
+---   what backward needs; seed, epoch, step (default 0) name the random streams; rows_before (default 0): rows of the
+---   global batch before this one
 ---@return Tape
 function autograd.tape(options) end
 
@@ -122,8 +122,8 @@ function autograd.softmax(x) end
 ---@return Var
 function autograd.log_softmax(x) end
 
---- Training: each element is 0 with probability `rate`, else divided by 1 - rate, by a draw that is a function of (seed,
---- epoch, step, place on the tape, global row). Evaluation: x. Srivastava et al. 2014.
+--- Training: each element is 0 with probability `rate`, else divided by 1 - rate, by a draw that is a function of
+--- (seed, epoch, step, place on the tape, global row). Evaluation: x. Srivastava et al. 2014.
 ---@param x Var
 ---@param rate number in [0, 1)
 ---@return Var
@@ -137,9 +137,9 @@ function autograd.dropout(x, rate) end
 ---@return Var
 function autograd.layer_norm(x, gain, bias, epsilon) end
 
---- Each column to mean 0 and variance 1, then gain and bias. Training takes the batch's moments and moves the buffers:
---- running += momentum (batch - running), the variance there divided by n - 1; evaluation takes the buffers. Ioffe & Szegedy
---- 2015, arXiv:1502.03167.
+--- Each column to mean 0 and variance 1, then gain and bias. Training takes the batch's moments and moves the
+--- buffers: running += momentum (batch - running), the variance there divided by n - 1; evaluation takes the buffers.
+--- Ioffe & Szegedy 2015, arXiv:1502.03167.
 ---@param x Var [n, d]; training wants n >= 2
 ---@param gain Var [d]
 ---@param bias Var [d]
