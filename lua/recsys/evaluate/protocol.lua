@@ -1,0 +1,203 @@
+--- What is asked of a scorer: queries, their candidates and their relevant items, from a dataset and its split.
+---
+--- Three protocols, each for validation rows (during training) and test rows (once, at the end):
+---   by_time         a query is one held-out event at time t; candidates are the items created before t and at most
+---                   `window` old, minus what the user engaged with strictly before t
+---   leave_last_out  a query is a user's held-out event; candidates are all items minus the user's earlier ones
+---   per_user        a query is a user with all his held-out items; candidates are all items minus his known ones
+--- Definitions are in docs/evaluation.md.
+
+local metrics = require "recsys.metrics"
+local tensor = require "recsys.tensor"
+
+local protocol = {}
+
+local units = { ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, w = 7 * 86400000 }
+
+--- "7d", "12h", "30m", "90s", "2w" or a number of ms.
+---@param span string|number
+---@return integer ms
+function protocol.milliseconds(span)
+  if type(span) == "number" then return math.floor(span) end
+  local number, unit = tostring(span):match "^%s*([%d.]+)%s*(%a+)%s*$"
+  local ms = tonumber(number) and units[unit]
+  if not ms then error(("'%s' is no span of time such as 7d, 12h or 30m"):format(span), 2) end
+  return math.floor(tonumber(number) * ms)
+end
+
+--- One value a list.
+local function singletons(values)
+  local n = #values
+  return { starts = tensor.arange(n), lengths = tensor.full(1, n, "i32"), values = values:to "i32" }
+end
+
+--- The lists with these numbers (i64, from 0).
+local function pick(lists, numbers)
+  return { starts = lists.starts:index_select(numbers), lengths = lists.lengths:index_select(numbers),
+    values = lists.values }
+end
+
+---@class Queries
+---@field name "valid"|"test"
+---@field protocol Protocol
+---@field n integer
+---@field items integer        how many items the catalogue has
+---@field user_rows Tensor     i64 [n], 0-based rows of data.users
+---@field rows Tensor?         i64 [n], 0-based interactions; nil where a query is a user
+---@field item_rows Tensor?    i64 [n], 0-based catalogue rows; nil where a query is a user
+---@field times Tensor?        i64 [n], ms; nil where a query is a user
+---@field known Tensor         i64, 0-based interactions that are not held out when this is asked
+---@field relevant Lists
+---@field excluded Lists
+---@field gains Tensor?        f32, beside relevant.values: strengths, where a query has several relevant items
+---@field item_time Tensor?    i64 [items] and the window of each query, from <= item_time < to
+---@field from Tensor?
+---@field to Tensor?
+local Queries = {}
+Queries.__index = Queries
+
+--- The question that scorers are asked, prepared once for each set of cut-offs.
+---@param k integer[]
+---@param coverage boolean
+---@return Ranking
+function Queries:ranking(k, coverage)
+  local key = table.concat(k, ",") .. tostring(coverage)
+  if not self.prepared[key] then
+    self.prepared[key] = metrics.ranking { items = self.items, relevant = self.relevant, gains = self.gains,
+      excluded = self.excluded, item_time = self.item_time, from = self.from, to = self.to, k = k,
+      coverage = coverage }
+  end
+  return self.prepared[key]
+end
+
+---@class Protocol
+---@field kind "by_time"|"leave_last_out"|"per_user"
+---@field data Dataset
+---@field split Split
+---@field user_rows Tensor  i64 [interactions]
+---@field item_rows Tensor  i64 [interactions]
+---@field window integer?   ms
+---@field item_time Tensor? i64 [items]
+local Protocol = {}
+Protocol.__index = Protocol
+
+local function new(kind, data, split)
+  return setmetatable({ kind = kind, data = data, split = split, made = {},
+    user_rows = data.interactions:lookup(data.users, "user"),
+    item_rows = data.interactions:lookup(data.items, "item") }, Protocol)
+end
+
+--- What is public about the protocol, for reports.
+function Protocol:describe()
+  return { kind = self.kind, window_ms = self.window, item_time = self.item_time_name }
+end
+
+function Protocol:column(name)
+  return (self.data.interactions:column(name))
+end
+
+--- The held-out interactions; "test" opens the test split, which is logged and allowed once the model is final.
+local function held_out(self, name)
+  if name == "valid" then return self.split.valid end
+  if name == "test" then return self.split:open_test() end
+  error(("bad argument #1 to 'queries' ('valid' or 'test' expected, got %s)"):format(tostring(name)), 3)
+end
+
+--- The rows that are known when 'name' is asked: training rows, and for the test the validation rows too.
+local function known(self, name)
+  if name == "valid" or not self.split.valid or #self.split.valid == 0 then return self.split.train end
+  return tensor.concat({ self.split.train, self.split.valid }):sort()
+end
+
+local makers = {}
+
+function makers.by_time(self, name, q)
+  q.rows = held_out(self, name)
+  q.user_rows, q.item_rows = self.user_rows:index_select(q.rows), self.item_rows:index_select(q.rows)
+  q.times = self:column("time"):index_select(q.rows)
+  q.relevant = singletons(q.item_rows)
+  local sequences <close> = metrics.sequences(self.user_rows, self.item_rows, self.data.users:rows())
+  q.excluded = sequences:before(self:column "time", q.user_rows, q.times)
+  if self.item_time then
+    q.item_time, q.to = self.item_time, q.times
+    q.from = self.window and q.times - self.window or tensor.full(math.mininteger + 1, #q.times, "i64")
+  end
+end
+
+function makers.leave_last_out(self, name, q)
+  q.rows = held_out(self, name)
+  q.user_rows, q.item_rows = self.user_rows:index_select(q.rows), self.item_rows:index_select(q.rows)
+  q.times = self.data.interactions:has "time" and self:column("time"):index_select(q.rows) or nil
+  q.relevant = singletons(q.item_rows)
+  local sequences <close> = metrics.sequences(self.user_rows, self.item_rows, self.data.users:rows(),
+    q.known)
+  q.excluded = pick(sequences:lists(), q.user_rows)
+end
+
+function makers.per_user(self, name, q)
+  local rows = held_out(self, name)
+  local held = self.data.interactions:filter(rows):distinct { "user", "item" }
+  local users = self.data.users:rows()
+  local answers <close> = metrics.sequences(held:lookup(self.data.users, "user"),
+    held:lookup(self.data.items, "item"), users)
+  local lists = answers:lists()
+  q.user_rows = lists.lengths:gt(0):nonzero()
+  q.relevant = pick(lists, q.user_rows)
+  if self.graded and held:has "strength" then
+    q.gains = held:column("strength"):index_select(lists.rows):to "f32"
+  end
+  local sequences <close> = metrics.sequences(self.user_rows, self.item_rows, users, q.known)
+  q.excluded = pick(sequences:lists(), q.user_rows)
+end
+
+--- The queries of the held-out rows; made once. "valid" serves early stopping; "test" opens the test split.
+---@param name "valid"|"test"
+---@return Queries
+function Protocol:queries(name)
+  if not self.made[name] then
+    local q = setmetatable({ name = name, protocol = self, items = self.data.items:rows(), prepared = {},
+      known = known(self, name) }, Queries)
+    makers[self.kind](self, name, q)
+    q.n = #q.user_rows
+    self.made[name] = q
+  end
+  return self.made[name]
+end
+
+--- One query an event of the held-out period.
+---@param data Dataset
+---@param split Split
+---@param options? { window?: string|number, item_time?: string }  an item's age limit at the time of the query, and the
+---  column of data.items that says since when there is the item (default "created" where it exists)
+---@return Protocol
+function protocol.by_time(data, split, options)
+  options = options or {}
+  local self = new("by_time", data, split)
+  local name = options.item_time or (data.items:has "created" and "created" or nil)
+  self.item_time_name = name
+  self.item_time = name and data.items:column(name)
+  self.window = options.window and protocol.milliseconds(options.window)
+  if self.window and not self.item_time then error("a window needs a column that tells when items were created", 2) end
+  return self
+end
+
+--- One query a user: the last event (test) or the one before it (valid).
+---@param data Dataset
+---@param split Split
+---@return Protocol
+function protocol.leave_last_out(data, split)
+  return new("leave_last_out", data, split)
+end
+
+--- One query a user with all held-out items: splits at random and splits as given.
+---@param data Dataset
+---@param split Split
+---@param options? { graded?: boolean }  whether the column `strength` gives graded NDCG beside the binary one
+---@return Protocol
+function protocol.per_user(data, split, options)
+  local self = new("per_user", data, split)
+  self.graded = options and options.graded
+  return self
+end
+
+return protocol
