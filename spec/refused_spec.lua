@@ -5,8 +5,8 @@ local command = require "spec.support.command"
 local core = require "recsys.core"
 local lfs = require "lfs"
 
--- The walk's own instrument: a script that called it would end the walk.
-local exempt = { alloc_fault = true }
+-- The walk's own instrument, which a script must not touch; and close, which is __gc and so is always reached.
+local exempt = { alloc_fault = true, close = true }
 
 local scripts = {}
 for file in lfs.dir "spec/refused" do
@@ -44,7 +44,9 @@ describe("the refused-memory walk", function()
       local class = type(key) == "string" and key:match "^recsys%.([%w_]+)$"
       local methods = class and type(value) == "table" and value.__index
       for name, method in pairs(type(methods) == "table" and methods or {}) do
-        if type(method) == "function" and not calls(all, name) then missing[#missing + 1] = class .. ":" .. name end
+        if type(method) == "function" and not exempt[name] and not calls(all, name) then
+          missing[#missing + 1] = class .. ":" .. name
+        end
       end
     end
     table.sort(missing)

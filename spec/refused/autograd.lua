@@ -31,3 +31,20 @@ local again = assert(autograd.plan_from_json(plan:json()))
 local weights = { table = table_:value(), weight = weight:value(), gain = gain:value(), mean = mean:value() }
 local outputs = again:run(weights, { codes = codes, offsets = offsets, one = codes })
 assert(outputs.y:size(1) == 2 and #again:inputs() == 3 and tostring(again):find "4 weights")
+
+-- Every operation as a function, on the tape that trains.
+do
+  local training <close> = autograd.tape { train = true }
+  local x = training:input("x", tensor.new { { 1, 2 }, { 3, 4 } }, true)
+  local parts = { autograd.add(x, x), autograd.sub(x, 1), autograd.mul(x, 2), autograd.div(x, 2), autograd.affine(x, 2, 1),
+    autograd.relu(x), autograd.gelu(x), autograd.sigmoid(x), autograd.exp(x), autograd.log(x), autograd.log_softmax(x),
+    autograd.matmul(x, x, false, true) }
+  local zero = training:input("zero", tensor.zeros(2, 2))
+  local loss = autograd.sum(autograd.concat(parts)):add(autograd.bce(x, zero)):add(autograd.bpr(x, zero))
+  assert(x:mul(2):sub(1):div(2):affine(1):relu():gelu():sigmoid():exp():log():log_softmax():matmul(x):sum():item() < 0)
+  assert(x:bce(zero):item() > 0 and x:bpr(zero):item() > 0)
+  training:backward(loss)
+  assert(training:training() and loss:item() > 0 and x:dtype() == "f32" and x:grad():count() == 4)
+end
+assert(table_:sparse() and not mean:trainable() and table_:zero_grad():rows():count() == 0)
+assert(#plan:weights() == 4 and plan:outputs()[1] == "y")

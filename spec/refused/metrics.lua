@@ -11,6 +11,7 @@ do
     excluded = lists({ 0, 0 }, { 1, 0 }, { 0 }), gains = tensor.new({ 1, 0.5, 1 }),
     item_time = tensor.new({ 5, 1, 3 }, "i64"), from = tensor.new({ 0, 0 }, "i64"), to = tensor.new({ 6, 6 }, "i64") }
   assert(#ranking:names() == 15 and ranking:candidates() == 3 and tostring(ranking):find "2 queries")
+  assert(ranking:queries() == 2 and ranking:items() == 3)
   local ranked <close> = ranking:ranked()
   ranked:factors(tensor.new { { 1, 0 }, { 0, 1 } }, tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } })
   ranked:rows(2, tensor.new { { 1, 2, 3 } })

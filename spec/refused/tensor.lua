@@ -21,3 +21,11 @@ assert(rows:bincount(6, v:index_select(rows)):cumsum():get(6) == 15 and rows:sea
 assert(tensor.where(v:le(2), v, 0):sum() == 3 and tensor.concat({ u, u }, 2):size(2) == 6)
 v:index_add_(rows, v:index_select(rows)):index_copy_(rows, v:index_select(rows))
 assert(u:gather(tensor.new({ { 1 }, { 0 } }, "i64")):get(1, 1) == 2 and tensor.full(2, 3, "i64"):mean() == 2)
+
+-- What the lines above say with operators, or not at all.
+assert(tensor.is(u) and u:dtype() == "f32" and u:dim() == 2 and u:is_contiguous())
+assert(u:clone():set(1, 1, 9):narrow(2, 1, 1):narrow(1, 1, 1):item() == 9)
+assert(u:add(1):sub(1):mul(2):div(2):get(1, 3) == 3 and u:abs():sqrt():floor():get(1, 3) == 1)
+assert(u:clone():sub_(1):div_(2):copy_(u):get(1, 2) == 2)
+assert(tensor.maximum(u, 3):min() == 3 and tensor.minimum(u, 3):max() == 3 and u:maximum(u):minimum(2):max() == 2)
+assert(u:ge(2):lt(1):eq(1):sum() == 1 and u:ne(2):sum() == 5 and v:argsort(true):get(1) == 5 and v:argmin() == 1)
