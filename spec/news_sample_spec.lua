@@ -6,6 +6,7 @@ local oracle = require "recsys.sample.oracle"
 local random = require "recsys.sample.random"
 local ranking = require "spec.support.news_ranking"
 local visible = require "recsys.sample.visible"
+local world = require "recsys.sample.world"
 
 local function scratch(name)
   local dir = os.tmpname()
@@ -78,7 +79,6 @@ describe("the news sample", function()
   end)
 
   it("has the sizes that its scale says", function()
-    local world = require "recsys.sample.world"
     local counts = world.counts(0.004)
     for _, name in ipairs { "devices", "contents" } do
       assert.equal(counts[name == "contents" and "articles" or name], #sound_rows(name))
@@ -94,6 +94,16 @@ describe("the news sample", function()
     end
     local _, malformed = sound_rows "events"
     assert.is_true(malformed > 0)
+  end)
+
+  it("loses no sound row to the malformed ones, whatever they cut", function()
+    local many, counts = scratch "many", world.counts(0.002)
+    finally(function() remove(many) end)
+    for seed = 1, 8 do
+      assert(news.generate { dir = many, scale = 0.002, seed = seed })
+      local read = assert(visible.read(many))
+      assert.same({ counts.devices, counts.articles }, { #read.users, #read.articles }, seed)
+    end
   end)
 
   it("has the event types in their shares", function()
@@ -200,6 +210,18 @@ describe("the news sample", function()
       assert.is_true(bytes == files.read(again .. "/" .. name), name)
       assert.is_false(bytes == files.read(other .. "/" .. name), name)
     end
+  end)
+
+  it("keeps its bytes: a change of the generator raises its version", function()
+    local golden = scratch "e"
+    finally(function() remove(golden) end)
+    assert(news.generate { dir = golden, scale = 0.0004, seed = 1 })
+    local bytes = {}
+    for i, name in ipairs { "devices.csv", "contents.csv", "events.csv", "hidden/users.csv", "hidden/articles.csv",
+      "hidden/slates.bin" } do
+      bytes[i] = files.read(golden .. "/" .. name)
+    end
+    assert.equal("c2be19365776d8f7", ("%016x"):format(random.fnv1a(table.concat(bytes))))
   end)
 
   it("takes a finished sample as it is, and makes a damaged or different one anew", function()

@@ -1,7 +1,8 @@
 --- constants.lua - the frozen numbers of the news sample. docs/news-sample.md gives the formulas that they stand in.
 ---
---- A published score on the sample is only comparable while these stay as they are: a spec keeps their hash, and any
---- change here must raise 'version'. All affinities are in units of log-odds; times in days unless named otherwise.
+--- A published score on the sample is only comparable while these stay as they are: a spec keeps their hash and that
+--- of the bytes of a small sample, and whoever changes either raises 'version'. All affinities are in units of log-odds;
+--- times in days unless named otherwise.
 local random = require "recsys.sample.random"
 local words = require "recsys.sample.words"
 

@@ -25,6 +25,8 @@ news.columns = {
   events = { "deviceId", "event_type", "eventTimestamp", "hashId", "cardViewPosition", "overallTimeSpent" },
 }
 
+local MISSING, TIME_SPENT = constants.missing, constants.time_spent
+
 local FILES = { "devices.csv", "contents.csv", "events.csv", "hidden/users.csv", "hidden/articles.csv",
   "hidden/slates.bin" }
 
@@ -34,7 +36,7 @@ local IPHONES = { "iPhone12,1", "iPhone13,2", "iPhone14,5", "iPhone15,2" }
 
 --- '' in place of a value, as often as the column misses it.
 local function maybe(draw, column, value)
-  return draw.uniform() < constants.missing[column] and "" or value
+  return draw.uniform() < MISSING[column] and "" or value
 end
 
 local function row(fields)
@@ -42,10 +44,11 @@ local function row(fields)
   return table.concat(fields, ",") .. "\n"
 end
 
---- A row that no reader can make sense of: cut short, or with fields to spare.
+--- A row that no reader can make sense of: cut short, or with fields to spare. It opens no quote, so that it spoils no
+--- other row.
 local function malformed_row(draw, line)
-  if draw.uniform() < 0.5 then return (line:match("^[^,\n]*,[^,\n]*") or "") .. "\n" end
-  return (line:match("^[^,\n]*") or "") .. (","):rep(11) .. "?\n"
+  if draw.uniform() < 0.5 then return line:match '^[^,\n]*,[^,\n"]*' .. "\n" end
+  return line:match "^[^,\n]*" .. (","):rep(11) .. "?\n"
 end
 
 --- Rows written to a CSV file with, now and then, a malformed one after.
@@ -155,7 +158,7 @@ local function count_of(kinds)
 end
 
 local function time_spent(draw, fit)
-  local t = constants.time_spent
+  local t = TIME_SPENT
   return ("%.3f"):format(math.min(900, math.exp(t.level + t.slope * fit + t.spread * draw.normal())))
 end
 
@@ -188,8 +191,8 @@ local function write_events(state, seed, dir)
   end
 
   local function later_on(e, position)
+    local tilt = math.min(2, math.exp(0.25 * (e.fit - 3)))
     for _, kind in ipairs(kinds) do
-      local tilt = math.min(2, math.exp(0.25 * (e.fit - 3)))
       if kind.left == left or draw.uniform() * left < kind.left * tilt and kind.left > 0 then
         kind.left = kind.left - 1
         local time = after(e.time, kind.within)
@@ -250,8 +253,8 @@ end
 
 --- What the folder must hold to be taken as it is; the sizes follow when the files are there.
 local function identity(seed, scale)
-  return ('  "generator": "recsys.sample.news",\n  "version": %d,\n  "constants": "%s",\n  "seed": %d,\n'
-    .. '  "scale": %.15g,\n'):format(constants.version, constants.hash, seed, scale)
+  return ('  "generator": "recsys.sample.news %d",\n  "constants": "%s",\n  "seed": %d,\n  "scale": %.15g,\n')
+    :format(constants.version, constants.hash, seed, scale)
 end
 
 local function sizes(dir)

@@ -68,6 +68,23 @@ function oracle.load(dir)
     Oracle)
 end
 
+--- The texts of a frame's string column.
+local function texts(frame, name)
+  local strings, list = frame:strings(name), {}
+  for n, code in ipairs(frame:column(name):tolist()) do list[n] = strings[code] end
+  return list
+end
+
+--- Ask about interactions of a dataset made from the sample.
+---@param dataset table   with interactions (user, time) and items (item), whose keys are the sample's ids
+---@param rows Tensor     i64, 0-based rows of the interactions
+---@return table queries  { user = string[], time = integer[] }, one for each of the rows
+---@return string[] ids   the catalogue's articles, in its order
+function oracle.queries(dataset, rows)
+  local chosen = dataset.interactions:select { "user", "time" }:filter(rows)
+  return { user = texts(chosen, "user"), time = chosen:column("time"):tolist() }, texts(dataset.items, "item")
+end
+
 local function zeros(n)
   local list = {}
   for i = 1, n do list[i] = 0.0 end

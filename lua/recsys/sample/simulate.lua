@@ -18,6 +18,11 @@ local simulate = {}
 local DAY_MS <const> = 86400000
 local HOUR_MS <const> = 3600000
 local USER_BITS <const> = 20 -- a moment is (ms since start) << USER_BITS | user
+local SECOND_WEIGHT <const> = constants.second_weight
+local HERE <const> = constants.here
+local DECAY_DAYS <const> = constants.decay_days
+local LIVE_MS <const> = constants.live_days * DAY_MS
+local SLATE <const> = constants.slate
 
 --- Visits by hour of the day, UTC; two peaks, as people read the news.
 local HOURS = { 2, 1, 1, 1, 2, 4, 7, 9, 9, 7, 6, 6, 6, 5, 5, 5, 6, 7, 8, 9, 9, 8, 6, 4 }
@@ -73,23 +78,29 @@ end
 
 --- The stock of articles at a moment: the live ones are the positions low .. high, as all live equally long.
 ---
---- For drawing, articles of one topic (and with or without a second one) share a bucket: a list of positions with
---- running sums of their weights, of which low .. high are live. 'weight' is policy * exp(appeal + created / decay),
---- 'policy' the logging policy's alone, also as running sums over all positions.
+--- For drawing, articles that a user may like about equally share a bucket: a list of positions with running sums of
+--- their weights, of which low .. high are live. An article's weight is policy * exp(appeal + created / decay), which
+--- all users share. 'policy' holds the running sums of the logging policy's weight alone, over all positions, and
+--- 'guide' where to begin looking in them (Chen & Asai 1974). 'version' counts the changes of the buckets' masses.
 local Stock = {}
 Stock.__index = Stock
 
-local function bucket_of(article) return 2 * article.topic - (article.second > 0 and 0 or 1) end
+--- Articles of one topic: by language and by whether they are about a town; those with two topics by language.
+local KINDS <const> = 6
+local function bucket_of(article)
+  local kind = article.second > 0 and 2 or article.district > 0 and 1 or 0
+  return (article.topic - 1) * KINDS + kind * 2 + article.language
+end
 
 local function new_stock(state)
-  local n = #words.topics
-  local stock = setmetatable({ articles = state.articles, low = 1, high = 0, refresh = 0, uniform = false,
-    intrinsic = {}, engaged = {}, policy = { [0] = 0 }, buckets = {} }, Stock)
-  for b = 1, 2 * n do stock.buckets[b] = { positions = {}, sums = { [0] = 0 }, low = 1, high = 0 } end
+  local stock = setmetatable({ articles = state.articles, low = 1, high = 0, refresh = 0, uniform = false, version = 0,
+    intrinsic = {}, engaged = {}, policy = { [0] = 0 }, guide = {}, buckets = {}, masses = {} }, Stock)
+  for b = 1, #words.topics * KINDS do
+    stock.buckets[b], stock.masses[b] = { positions = {}, sums = { [0] = 0 }, low = 1, high = 0 }, 0
+  end
   for i, article in ipairs(state.articles) do
     stock.engaged[i] = 0
-    stock.intrinsic[i] = math.exp(article.appeal
-      + (article.created - state.start) / (constants.decay_days * DAY_MS))
+    stock.intrinsic[i] = math.exp(article.appeal + (article.created - state.start) / (DECAY_DAYS * DAY_MS))
     local positions = stock.buckets[bucket_of(article)].positions
     positions[#positions + 1] = i
   end
@@ -103,18 +114,28 @@ local function policy_weight(stock, i, now)
     * math.exp((stock.articles[i].created - now) / (constants.policy_fresh_days * DAY_MS))
 end
 
+--- guide[g] is the first position whose running sum exceeds g parts in n of the whole.
+local function make_guide(stock, last, sum)
+  local n, at, policy = last - stock.low + 1, stock.low, stock.policy
+  for g = 0, n do
+    while at < last and policy[at] * n <= g * sum do at = at + 1 end
+    stock.guide[g] = at
+  end
+  stock.guide_scale = n / sum
+end
+
 --- Recompute the running sums for the articles live from 'now' until one hour later (always, once uniform).
 local function reweigh(stock, now)
   stock.refresh = stock.uniform and math.huge or now + HOUR_MS
-  local last, policy, sum = stock.low - 1, stock.policy, 0
+  local last, policy, sum, weights = stock.low - 1, stock.policy, 0, {}
   policy[last] = 0
-  local weights = {}
   while last < #stock.articles and stock.articles[last + 1].created < stock.refresh do
     last = last + 1
     weights[last] = policy_weight(stock, last, now)
     sum = sum + weights[last]
     policy[last] = sum
   end
+  make_guide(stock, last, sum)
   for _, bucket in ipairs(stock.buckets) do
     local positions, sums = bucket.positions, bucket.sums
     sum, sums[bucket.low - 1] = 0, 0
@@ -137,35 +158,37 @@ local function move_buckets(stock)
   end
 end
 
+local function weigh_buckets(stock)
+  stock.version = stock.version + 1
+  for b, bucket in ipairs(stock.buckets) do
+    stock.masses[b] = bucket.high >= bucket.low and bucket.sums[bucket.high] - bucket.sums[bucket.low - 1] or 0
+  end
+end
+
 --- Move to time 'now' (ms): articles created before it and at most live_days old are live.
 function Stock:advance(now, uniform)
   local articles, low, high = self.articles, self.low, self.high
-  local oldest = now - constants.live_days * DAY_MS
+  local oldest = now - LIVE_MS
   while articles[low].created < oldest do low = low + 1 end
   while high < #articles and articles[high + 1].created < now do high = high + 1 end
-  local moved = low ~= self.low or high ~= self.high
-  self.low, self.high = low, high
+  local moved, stale = low ~= self.low or high ~= self.high, now >= self.refresh or uniform ~= self.uniform
+  self.low, self.high, self.uniform = low, high, uniform
   if moved then move_buckets(self) end
-  if now >= self.refresh or uniform ~= self.uniform then
-    self.uniform = uniform
-    reweigh(self, now)
-    moved = true
-  end
-  if moved then
-    for _, bucket in ipairs(self.buckets) do
-      bucket.mass = bucket.high >= bucket.low and bucket.sums[bucket.high] - bucket.sums[bucket.low - 1] or 0
-    end
-  end
+  if stale then reweigh(self, now) end
+  if moved or stale then weigh_buckets(self) end
 end
 
 --- For each bucket the most that the fit of one of its articles can be for a user.
 local function highest_fits(user)
-  local affinity, highest = user.affinity, user.affinity[1]
+  local affinity, highest, fits = user.affinity, user.affinity[1], {}
   for topic = 2, #affinity do highest = math.max(highest, affinity[topic]) end
-  local w, fits = constants.second_weight, {}
   for topic = 1, #affinity do
-    fits[2 * topic - 1] = affinity[topic] + constants.here
-    fits[2 * topic] = (1 - w) * affinity[topic] + w * highest + constants.here
+    local mixed = (1 - SECOND_WEIGHT) * affinity[topic] + SECOND_WEIGHT * highest
+    for language = 1, #words.languages do
+      local term = language == user.language and 0 or user.foreign
+      local at = (topic - 1) * KINDS + language
+      fits[at], fits[at + 2], fits[at + 4] = affinity[topic] + term, affinity[topic] + HERE + term, mixed + HERE + term
+    end
   end
   return fits
 end
@@ -185,47 +208,64 @@ local function choose_listed(stock, user, seen, draw)
   return positions[1] and positions[draw.pick(sums)]
 end
 
---- The article that the user engages with next; nil when he has seen all.
-local function choose(stock, user, seen, draw)
-  local articles, buckets, factors, chances = stock.articles, stock.buckets, user.factors, user.chances
-  local uniform, search, total = draw.uniform, random.search, 0
-  for b, bucket in ipairs(buckets) do
-    total = total + bucket.mass * factors[b]
+--- The user's chances of proposals by bucket, as running sums; kept while the stock stays the same.
+local function weigh_chances(stock, user)
+  local masses, factors, chances, total = stock.masses, user.factors, user.chances, 0
+  for b = 1, #masses do
+    total = total + masses[b] * factors[b]
     chances[b] = total
   end
-  for _ = 1, 50 do
-    local b = search(chances, 1, #chances, uniform() * total)
-    local bucket = buckets[b]
-    local base = bucket.sums[bucket.low - 1]
-    local i = bucket.positions[search(bucket.sums, bucket.low, bucket.high, base + uniform() * bucket.mass)]
-    if not seen[i] and uniform() < math.exp(world.fit(user, articles[i]) - user.highest[b]) then return i end
+  user.version = stock.version
+end
+
+--- The article that the user engages with next; nil when he has seen all.
+local function choose(stock, user, seen, draw)
+  if user.version ~= stock.version then weigh_chances(stock, user) end
+  local articles, chances, highest = stock.articles, user.chances, user.highest
+  local uniform, search, fit, n = draw.uniform, random.search, world.fit, #chances
+  local total = chances[n]
+  for _ = 1, 40 do
+    local b = search(chances, 1, n, uniform() * total)
+    local bucket = stock.buckets[b]
+    local sums, low = bucket.sums, bucket.low
+    local i = bucket.positions[search(sums, low, bucket.high, sums[low - 1] + uniform() * stock.masses[b])]
+    if not seen[i] then
+      local excess = fit(user, articles[i]) - highest[b]
+      if excess > -1e-9 or uniform() < math.exp(excess) then return i end
+    end
   end
   return choose_listed(stock, user, seen, draw)
 end
 
---- The other cards of the slate: distinct live unseen articles, drawn by the policy; fewer when few are left.
-local function fill_slate(stock, chosen, position, seen, draw)
-  local slate, taken = {}, { [chosen] = true }
-  slate[position] = chosen
-  local policy, low, high = stock.policy, stock.low, stock.high
+--- A card for a slate, in proportion to the policy's weight.
+local function pick_card(stock, draw)
+  local low, high, policy = stock.low, stock.high, stock.policy
+  if stock.uniform then return low - 1 + draw.below(high - low + 1) end
   local base = policy[low - 1]
-  local total, k = policy[high] - base, 1
-  for _ = 1, 20 * constants.slate do
+  local x = base + draw.uniform() * (policy[high] - base)
+  local i = math.max(low, stock.guide[x * stock.guide_scale // 1 | 0])
+  while policy[i] <= x and i < high do i = i + 1 end
+  return i
+end
+
+--- The other cards of the slate: distinct live unseen articles, drawn by the policy; fewer when few are left.
+local function fill_slate(stock, chosen, position, seen, draw, slate)
+  local taken, k = { [chosen] = true }, 1
+  for at = 1, SLATE do slate[at] = 0 end
+  slate[position] = chosen
+  for _ = 1, 20 * SLATE do
     if k == position then k = k + 1 end
-    if k > constants.slate then break end
-    local i = stock.uniform and low - 1 + draw.below(high - low + 1)
-      or random.search(policy, low, high, base + draw.uniform() * total)
+    if k > SLATE then break end
+    local i = pick_card(stock, draw)
     if not seen[i] and not taken[i] then
       slate[k], taken[i], k = i, true, k + 1
     end
   end
-  for at = 1, constants.slate do slate[at] = slate[at] or 0 end
-  return slate
 end
 
 local function glance_weights()
   local weights = {}
-  for k = 1, constants.slate do weights[k] = constants.position_bias ^ (k - 1) end
+  for k = 1, SLATE do weights[k] = constants.position_bias ^ (k - 1) end
   return random.cumulative(weights)
 end
 
@@ -245,7 +285,7 @@ function simulate.engagements(state, seed, n, visit)
     for b, fit in ipairs(user.highest) do user.factors[b] = math.exp(fit) end
   end
   local switch = all[math.floor(constants.uniform_from * #all) + 1] >> USER_BITS
-  local mask, engagement = (1 << USER_BITS) - 1, {}
+  local mask, engagement = (1 << USER_BITS) - 1, { slate = {} }
   for _, moment in ipairs(all) do
     local i, at = moment & mask, moment >> USER_BITS
     local user, now = state.users[i], state.start + at
@@ -254,7 +294,7 @@ function simulate.engagements(state, seed, n, visit)
     if article then
       local position = cards.pick(glances)
       engagement.user, engagement.article, engagement.time, engagement.position = i, article, now, position
-      engagement.slate = fill_slate(stock, article, position, seen[i], cards)
+      fill_slate(stock, article, position, seen[i], cards, engagement.slate)
       engagement.fit = world.fit(user, state.articles[article])
       seen[i][article] = true
       stock.engaged[article] = stock.engaged[article] + 1

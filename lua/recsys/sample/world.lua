@@ -9,6 +9,9 @@ local words = require "recsys.sample.words"
 local world = {}
 
 local DAY_MS <const> = 86400000
+local SECOND_WEIGHT <const> = constants.second_weight
+local HERE <const> = constants.here
+local ELSEWHERE <const> = constants.elsewhere
 
 --- How many there are of each at a scale. Devices and articles follow the square root of the scale and events the
 --- scale, so that events per device, events per article and the stock of live articles shrink together.
@@ -151,12 +154,11 @@ end
 function world.fit(user, article)
   local affinity = user.affinity[article.topic]
   if article.second > 0 then
-    local w = constants.second_weight
-    affinity = (1 - w) * affinity + w * user.affinity[article.second]
+    affinity = (1 - SECOND_WEIGHT) * affinity + SECOND_WEIGHT * user.affinity[article.second]
   end
   if article.language ~= user.language then affinity = affinity + user.foreign end
-  if article.district == user.district then affinity = affinity + constants.here
-  elseif article.district > 0 then affinity = affinity + constants.elsewhere end
+  if article.district == user.district then affinity = affinity + HERE
+  elseif article.district > 0 then affinity = affinity + ELSEWHERE end
   return affinity
 end
 
