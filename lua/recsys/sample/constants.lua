@@ -1,7 +1,7 @@
 --- constants.lua - the frozen numbers of the news sample. docs/news-sample.md gives the formulas that they stand in.
 ---
 --- A published score on the sample is only comparable while these stay as they are: a spec keeps their hash and that
---- of the bytes of a small sample, and whoever changes either raises 'version'. All affinities are in units of log-odds;
+--- of the bytes of a small sample, and whoever changes either raises 'version'. Affinities are in units of log-odds;
 --- times in days unless named otherwise.
 local random = require "recsys.sample.random"
 local words = require "recsys.sample.words"
