@@ -141,6 +141,10 @@ local function user_tensors(request)
   return { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
 end
 
+local function json_of(plan)
+  return type(plan) == "string" and plan or plan:json()
+end
+
 --- The members of a model's bundle (docs/bundle.md).
 local function members_of(request)
   local feature = require "recsys.feature"
@@ -152,8 +156,8 @@ local function members_of(request)
   local members = {
     { "features.json", bytes = encoded.json },
     { "vocabularies.safetensors", tensors = encoded.tensors },
-    { "plan.user.json", bytes = request.plans.user },
-    { "plan.item.json", bytes = request.plans.item },
+    { "plan.user.json", bytes = json_of(request.plans.user) },
+    { "plan.item.json", bytes = json_of(request.plans.item) },
     { "weights.safetensors", tensors = request.weights },
     { "items.safetensors", tensors = item_tensors(request) },
     { "items.features.safetensors", tensors = items:tensors() },
@@ -173,9 +177,14 @@ local function git_commit()
   return commit and commit:match "^%x+$"
 end
 
---- Just after the last interaction, ms.
+--- Just after the last interaction that has a time, ms; interactions are in order of time.
 local function end_of(dataset)
-  return dataset.interactions:rows() > 0 and dataset.interactions:column("time"):max():item() + 1 or 0
+  local interactions = dataset.interactions
+  for i = interactions:rows(), 1, -1 do
+    local time = interactions:value("time", i)
+    if time then return time + 1 end
+  end
+  return 0
 end
 
 local function weights_of(tensors)
@@ -204,10 +213,11 @@ local required = { { "name", "string" }, { "kind", "string" }, { "plans", "table
 
 --- Publish a model as the next version of its name.
 ---
---- request: name; kind and config of the model; plans = { user = json, item = json }; weights: name -> Tensor, of both
---- plans; vectors: f32 [items, d], one a row of the catalogue; encoder; dataset. Optional: items and users (encoded
---- Features), history (feature.sequences), as_of (ms; the moment requests are answered for by default), window (ms
---- that an item stays a candidate after its creation), parameters, metrics, run, seed, card (Markdown), created, dir.
+--- request: name; kind and config of the model; plans = { user, item } (Plan, or its JSON); weights: name -> Tensor,
+--- of both plans; vectors: f32 [items, d], one a row of the catalogue; encoder; dataset. Optional: items and users
+--- (encoded Features), history (feature.sequences), as_of (ms; the moment requests are answered for by default),
+--- window (ms that an item stays a candidate after its creation), parameters, metrics, run, seed, card (Markdown),
+--- created, dir.
 ---@param request table
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message

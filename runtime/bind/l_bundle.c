@@ -254,10 +254,14 @@ static void new_scratch_type(lua_State *L, const char *type, lua_CFunction relea
 }
 
 int rs_open_bundle(lua_State *L) {
-  static const luaL_Reg methods[] = {{"manifest", l_manifest}, {"manifest_text", l_manifest_text},
-                                     {"digest", l_digest},     {"members", l_members},
-                                     {"text", l_text},         {"tensors", l_tensors},
-                                     {"verify", l_verify},     {"close", l_free},
+  static const luaL_Reg methods[] = {{"manifest", l_manifest},
+                                     {"manifest_text", l_manifest_text},
+                                     {"digest", l_digest},
+                                     {"members", l_members},
+                                     {"text", l_text},
+                                     {"tensors", l_tensors},
+                                     {"verify", l_verify},
+                                     {"close", l_free},
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"write", l_write},

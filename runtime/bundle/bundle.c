@@ -44,8 +44,10 @@ static rs_status refuse_name(const rs_bundle *b, const char *name) {
   size_t n = strnlen(name, RS_BUNDLE_NAME_LIMIT);
   for (size_t i = 0; i < n; i++) shown[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
   shown[n] = 0;
-  return rs_fail(RS_EFORMAT, "%s is refused: member '%s' has a name that could leave the bundle; names are made of a-z 0-9 "
-                 ". _ - in parts between '/'. Do not unpack this file", b->path, shown);
+  return rs_fail(RS_EFORMAT,
+                 "%s is refused: member '%s' has a name that could leave the bundle; names are made of a-z 0-9 "
+                 ". _ - in parts between '/'. Do not unpack this file",
+                 b->path, shown);
 }
 
 static rs_status check_name(const rs_bundle *b, const char *name) {
@@ -127,8 +129,7 @@ static rs_status walk_entries(rs_bundle *b, struct archive *tar) {
     if (result == ARCHIVE_EOF) return check_end(b);
     if (result != ARCHIVE_OK) {
       const char *reason = archive_error_string(tar);
-      if (b->n == 0)
-        return rs_fail(RS_EFORMAT, "%s is not a bundle: %s", b->path, reason ? reason : "not a tar file");
+      if (b->n == 0) return rs_fail(RS_EFORMAT, "%s is not a bundle: %s", b->path, reason ? reason : "not a tar file");
       return truncated(b, reason ? reason : b->entries[b->n - 1].name);
     }
     rs_status status = take_entry(b, tar, entry);
@@ -170,8 +171,10 @@ static rs_status check_seal(rs_bundle *b) {
   memcpy(manifest->sha256, job.hex, sizeof job.hex);
   rs_seal(wanted, job.hex);
   if (seal->size == RS_SEAL_BYTES && !memcmp(seal->data, wanted, RS_SEAL_BYTES)) return RS_OK;
-  return rs_fail(RS_EFORMAT, "%s is damaged: manifest.json does not have the hash in manifest.sha256; copy or publish it "
-                 "again", b->path);
+  return rs_fail(RS_EFORMAT,
+                 "%s is damaged: manifest.json does not have the hash in manifest.sha256; copy or publish it "
+                 "again",
+                 b->path);
 }
 
 static rs_status lies(const rs_bundle *b, const rs_member *m, const char *trouble) {
@@ -208,8 +211,8 @@ static rs_status match_members(rs_bundle *b, const json_t *manifest) {
                    (long long)json_integer_value(format), RS_BUNDLE_FORMAT);
   size_t listed = json_array_size(members), held = (size_t)(b->n - BEFORE);
   if (listed > held)
-    return rs_fail(RS_EFORMAT, "%s is truncated or damaged: its manifest lists %zu members, the file holds %zu", b->path,
-                   listed, held);
+    return rs_fail(RS_EFORMAT, "%s is truncated or damaged: its manifest lists %zu members, the file holds %zu",
+                   b->path, listed, held);
   if (listed < held)
     return rs_fail(RS_EFORMAT, "%s is refused: member '%s' is not in its manifest", b->path,
                    b->entries[BEFORE + listed].name);
@@ -222,8 +225,10 @@ static rs_status match_members(rs_bundle *b, const json_t *manifest) {
 /* The bytes. */
 
 static rs_status flipped(const rs_bundle *b, const rs_member *m, size_t from, size_t bytes) {
-  return rs_fail(RS_EFORMAT, "%s is damaged: member '%s' does not have its SHA-256 (bytes %zu to %zu of %zu): copy or "
-                 "publish it again", b->path, m->name, from, from + bytes, m->size);
+  return rs_fail(RS_EFORMAT,
+                 "%s is damaged: member '%s' does not have its SHA-256 (bytes %zu to %zu of %zu): copy or "
+                 "publish it again",
+                 b->path, m->name, from, from + bytes, m->size);
 }
 
 /* One job for each chunk of each member; an empty member has one. */

@@ -1,4 +1,4 @@
-/* bundle.h - a model as one file: a plain tar of JSON, text and safetensors with a manifest that vouches for every byte.
+/* bundle.h - a model as one file: a tar of JSON, text and safetensors with a manifest that vouches for every byte.
  *
  * | member           | holds                                                                         |
  * |------------------|-------------------------------------------------------------------------------|
@@ -7,9 +7,10 @@
  * | the others       | in the manifest's order                                                       |
  *
  * Tar data starts at multiples of 512 bytes and safetensors data at multiples of 64 within, so a mapped bundle is used
- * where it lies: libarchive walks the headers, nothing is ever extracted. A member of more than a MiB also has a hash for each
- * MiB, which all threads check. A bundle holds data, never code, and is not trusted until it has been checked whole.
- * An open bundle is immutable and may be read from many threads. Its file must not be changed in place (writers replace it). */
+ * where it lies: libarchive walks the headers, nothing is ever extracted. A member of more than a MiB also has a hash
+ * for each MiB, which all threads check. A bundle holds data, never code, and is not trusted until it has been checked
+ * whole. An open bundle is immutable and may be read from many threads. Its file must not be changed in place (writers
+ * replace it). */
 #ifndef RS_BUNDLE_H
 #define RS_BUNDLE_H
 #include "bundle/safetensors.h"
@@ -46,9 +47,10 @@ typedef struct rs_member {
   char sha256[RS_SHA256_TEXT + 1];
 } rs_member;
 
-/* Map and check the bundle at 'path'. Always checked: the tar (regular files only, plain names, none twice, none missing
- * from the manifest or absent, nothing between or behind them), the manifest against its hash, and sizes. With 'verify'
- * also the bytes of every member. RS_EFORMAT with a message that names the file, the member and what to do; RS_EIO. */
+/* Map and check the bundle at 'path'. Always checked: the tar (regular files only, plain names, none twice, none
+ * missing from the manifest or absent, nothing between or behind them), the manifest against its hash, and sizes. With
+ * 'verify' also the bytes of every member. RS_EFORMAT with a message that names the file, the member and what to do;
+ * RS_EIO. */
 rs_status rs_bundle_open(rs_bundle **out, const char *path, bool verify);
 void rs_bundle_free(rs_bundle *b); /* NULL is fine; tensors taken from it live on */
 

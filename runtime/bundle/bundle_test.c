@@ -172,7 +172,8 @@ static void a_flip_in_a_large_member_is_found_and_placed(void **state) {
   file.data[2500000] ^= 1;
   spew(path_of("b.tar"), file.data, file.size);
   assert_int_equal(rs_bundle_open(&b, path_of("b.tar"), true), RS_EFORMAT);
-  assert_non_null(strstr(rs_message(), "member 'model/weights.safetensors' does not have its SHA-256 (bytes 2097152 to"));
+  assert_non_null(
+      strstr(rs_message(), "member 'model/weights.safetensors' does not have its SHA-256 (bytes 2097152 to"));
   assert_int_equal(rs_bundle_open(&b, path_of("b.tar"), false), RS_OK); /* unverified: only the structure */
   assert_int_equal(rs_bundle_verify(b), RS_EFORMAT);
   rs_bundle_free(b);
@@ -207,7 +208,12 @@ static rs_status read_header(const char *json, size_t data_bytes, rs_tensors *ou
 static void headers_that_lie_are_refused(void **state) {
   (void)state;
   static const char *const headers[] = {
-      "", "{", "[]", "{}", "{} x", "{\"a\":1}",
+      "",
+      "{",
+      "[]",
+      "{}",
+      "{} x",
+      "{\"a\":1}",
       "{\"a\":{\"dtype\":\"F16\",\"shape\":[4],\"data_offsets\":[0,8]}}",
       "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}",
       "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}",

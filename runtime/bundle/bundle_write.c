@@ -57,8 +57,8 @@ static rs_status prepare_part(part *p, const rs_bundle_source *source) {
   p->pieces = rs_alloc((size_t)p->n_pieces * sizeof *p->pieces);
   if (!p->pieces) return rs_nomem("bundle", (size_t)p->n_pieces * sizeof *p->pieces);
   p->size = source->tensors ? p->image.bytes : source->size;
-  p->pieces[0] = source->tensors ? (rs_piece){p->image.header.data, p->image.header.size}
-                                 : (rs_piece){source->data, source->size};
+  p->pieces[0] =
+      source->tensors ? (rs_piece){p->image.header.data, p->image.header.size} : (rs_piece){source->data, source->size};
   for (int64_t i = 0; i < p->image.body.n; i++) {
     const rs_tensor *t = &p->image.body.items[i].tensor;
     p->pieces[1 + i] = (rs_piece){rs_tensor_data(t), rs_tensor_bytes(t)};
@@ -90,8 +90,8 @@ static rs_status hash(draft *d) {
     *job++ = (rs_digest_job){.pieces = p->pieces, .size = p->size};
     for (int64_t c = 0; c < p->n_chunks; c++) {
       size_t at = (size_t)c * RS_BUNDLE_CHUNK, left = p->size - at;
-      *job++ = (rs_digest_job){
-          .pieces = p->pieces, .offset = at, .size = left < RS_BUNDLE_CHUNK ? left : RS_BUNDLE_CHUNK};
+      *job++ =
+          (rs_digest_job){.pieces = p->pieces, .offset = at, .size = left < RS_BUNDLE_CHUNK ? left : RS_BUNDLE_CHUNK};
     }
   }
   return rs_digest_all(d->jobs, d->n_jobs);

@@ -77,7 +77,8 @@ static rs_status build(rs_safetensors_image *image, const rs_named_tensor **sort
 rs_status rs_safetensors_image_of(rs_safetensors_image *out, const rs_tensors *list) {
   *out = (rs_safetensors_image){0};
   if (list->n > RS_SAFETENSORS_COUNT_LIMIT)
-    return rs_fail(RS_EARG, "safetensors: %lld tensors are more than %d", (long long)list->n, RS_SAFETENSORS_COUNT_LIMIT);
+    return rs_fail(RS_EARG, "safetensors: %lld tensors are more than %d", (long long)list->n,
+                   RS_SAFETENSORS_COUNT_LIMIT);
   for (int64_t i = 0; i < list->n; i++)
     if (!name_is_plain(list->items[i].name))
       return rs_fail(RS_EARG, "safetensors: a tensor cannot be called '%.64s'", list->items[i].name);
@@ -208,8 +209,8 @@ static rs_status check_metadata(const header *h, json_t *metadata) {
   const char *key;
   json_t *value;
   if (!json_is_object(metadata)) return rs_fail(RS_EFORMAT, "%s: __metadata__ is not an object", h->what);
-  json_object_foreach(metadata, key, value)
-    if (!json_is_string(value)) return rs_fail(RS_EFORMAT, "%s: __metadata__ holds more than strings", h->what);
+  json_object_foreach(metadata, key, value) if (!json_is_string(value)) return rs_fail(
+      RS_EFORMAT, "%s: __metadata__ holds more than strings", h->what);
   return RS_OK;
 }
 

@@ -21,7 +21,7 @@ typedef struct rs_safetensors_image {
   size_t bytes; /* of header and data together */
 } rs_safetensors_image;
 
-/* RS_EARG for a name that is empty, longer than 255 bytes, "__metadata__" or not printable ASCII free of '"' and '\'. */
+/* RS_EARG for a name that is empty, over 255 bytes, "__metadata__" or not printable ASCII free of '"' and '\'. */
 rs_status rs_safetensors_image_of(rs_safetensors_image *out, const rs_tensors *list);
 void rs_safetensors_image_free(rs_safetensors_image *image);
 
@@ -31,8 +31,8 @@ rs_status rs_safetensors_write(const char *path, const rs_tensors *list);
 /* A file mapped read-only as a storage with one reference, which the tensors over it share. RS_EFORMAT when empty. */
 rs_status rs_region_open(rs_storage **out, const char *path);
 
-/* The tensors of the safetensors image at [offset, offset + bytes) of 'region' (inside it; its data aligned to 8), appended
- * to 'out': views of the region, but copies where the bytes are not aligned to the element (files from elsewhere).
+/* The tensors of the safetensors image at [offset, offset + bytes) of 'region' (inside it; its data aligned to 8),
+ * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers').
  * The bytes are not trusted: RS_EFORMAT, with 'what' in front, for a header that is cut, too long, not JSON, has a
  * key twice, an unknown dtype, more than RS_MAX_DIMS dimensions, or ranges that leave the data, overlap, leave holes
  * or differ from shape x element size. On failure 'out' keeps what it had before. */

@@ -1,0 +1,75 @@
+---@meta
+--- recsys.serve: a published model that answers requests in C, without the Lua model (docs/bundle.md).
+
+---@class serve
+local serve = {}
+
+--- Open and check a published model: every byte is verified, and the plan is run once.
+---@param bundle string   a file, or the NAME-VERSION or NAME of a published model
+---@param dir? string     where published models lie, default registry.dir
+---@return ServedModel?
+---@return string? message  names the file and the member
+---@return string? code     "format", "io", "memory"
+function serve.open(bundle, dir) end
+
+--- A loaded model. Immutable; closing it twice is fine.
+---@class ServedModel
+local ServedModel = {}
+
+--- What the bundle knows.
+---@return { users: integer, items: integer, events: integer, width: integer, as_of: integer, window: integer? }
+---   as_of: ms since 1970 UTC, just after the last event; window: ms that an item stays a candidate, nil: for ever
+function ServedModel:facts() end
+
+--- The id of a user.
+---@param position integer  1 .. users
+---@return string id
+function ServedModel:user(position) end
+
+--- The id and title of an item; the title is "" when the bundle has none.
+---@param position integer  1 .. items
+---@return string id
+---@return string title
+function ServedModel:item(position) end
+
+---@class ServeRequest
+---@field user? string        id; nil: nobody in particular
+---@field history? string[]   ids of items, oldest first, instead of the user's own
+---@field fields? string      a JSON object: fields of a user whom the bundle does not know
+---@field now? integer        ms since 1970 UTC; default as_of
+---@field k? integer          1 or more, default 10
+---@field exclude_seen? boolean  default true
+
+---@class ServeAnswer
+---@field known boolean       false: no such user, scored by the unknown row and what the request tells
+---@field now integer         the moment that was answered for
+---@field foreign integer     items of the given history that the catalogue does not hold
+---@field items { item: string, title: string?, score: number }[]  best first, at most k
+
+--- A user's best items. The scores have the bits that recommend_users gives.
+---@param request ServeRequest
+---@return ServeAnswer?
+---@return string? message
+---@return string? code
+function ServedModel:recommend(request) end
+
+--- The best items of many users at one moment, exact; equal scores in order of items.
+---@param options { first: integer?, n: integer?, now: integer?, k: integer?, exclude_seen: boolean? }
+---   n users from position first on; default all
+---@return Tensor? rows     i64 [n, k], 0-based catalogue rows; -1 where there are fewer than k candidates
+---@return Tensor|string scores  f32 [n, k]; minus infinity beside -1
+---@return string? code
+function ServedModel:recommend_users(options) end
+
+--- The best items of every user as files: CSV `user,rank,item,score` with a header, and JSON Lines of the same.
+--- Each is replaced atomically once both are written.
+---@param options { csv: string?, jsonl: string?, now: integer?, k: integer?, exclude_seen: boolean? }
+---@return integer? lines   recommendations written
+---@return string? message
+---@return string? code
+function ServedModel:export(options) end
+
+--- Let go of the model; later calls raise.
+function ServedModel:close() end
+
+return serve

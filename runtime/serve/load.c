@@ -1,0 +1,270 @@
+/* load.c - from a bundle to a model, believing nothing: each member's tensors are checked before anything indexes by
+ * them, and the plan is run once, so that a model that opened answers. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "bundle/json.h"
+#include "serve/loaded.h"
+
+typedef struct loader {
+  const rs_bundle *bundle;
+  const char *path;
+  rs_server_model *model;
+} loader;
+
+static rs_status bad(const loader *l, const char *member, const char *trouble) {
+  return rs_fail(RS_EFORMAT, "%s: member %s %s", l->path, member, trouble);
+}
+
+/* Put the file and the member before a message of a lower layer. */
+static rs_status blame(const loader *l, const char *member, rs_status status) {
+  char reason[512];
+  if (status == RS_OK || status == RS_ENOMEM) return status;
+  snprintf(reason, sizeof reason, "%s", rs_message());
+  return rs_fail(RS_EFORMAT, "%s: member %s: %s", l->path, member, reason);
+}
+
+static rs_status text_member(const loader *l, const char *name, const rs_member **out) {
+  *out = rs_bundle_find(l->bundle, name);
+  return *out ? RS_OK : rs_fail(RS_EFORMAT, "%s is no model: it has no member '%s'", l->path, name);
+}
+
+/* manifest.json: the moment and the window. */
+
+static rs_status read_integer(const loader *l, const json_t *object, const char *key, int64_t least, int64_t *out) {
+  const json_t *value = json_object_get(object, key);
+  if (!value || json_is_null(value)) return RS_OK;
+  if (!json_is_integer(value) || json_integer_value(value) < least)
+    return rs_fail(RS_EFORMAT, "%s: manifest.json: serving.%s is not a whole number of %lld or more", l->path, key,
+                   (long long)least);
+  *out = json_integer_value(value);
+  return RS_OK;
+}
+
+static rs_status load_manifest(loader *l) {
+  const rs_member *m = rs_bundle_manifest(l->bundle);
+  json_t *manifest = NULL;
+  rs_status status = rs_json_object(&manifest, m->data, m->size, l->path);
+  const json_t *serving = json_object_get(manifest, "serving");
+  if (status == RS_OK && !json_is_object(serving))
+    status = rs_fail(RS_EFORMAT, "%s is no model: its manifest does not say how to serve it", l->path);
+  l->model->window = -1;
+  if (status == RS_OK) status = read_integer(l, serving, "as_of", INT64_MIN + 1, &l->model->as_of);
+  if (status == RS_OK) status = read_integer(l, serving, "window", 0, &l->model->window);
+  json_decref(manifest);
+  return status;
+}
+
+/* The encoder, the plan and its weights. */
+
+static rs_status load_encoder(loader *l) {
+  const rs_member *json = NULL;
+  rs_tensors tables = {0};
+  rs_status status = text_member(l, "features.json", &json);
+  if (status == RS_OK) status = rs_bundle_tensors(l->bundle, "vocabularies.safetensors", &tables);
+  if (status == RS_OK)
+    status = blame(l, json->name, rs_encoder_parse(&l->model->encoder, json->data, json->size, &tables));
+  rs_tensors_free(&tables);
+  return status;
+}
+
+static rs_status load_plan(loader *l) {
+  const rs_member *json = NULL;
+  rs_status status = text_member(l, "plan.user.json", &json);
+  if (status == RS_OK) status = blame(l, json->name, rs_plan_from_json(&l->model->plan, json->data, json->size));
+  if (status == RS_OK) status = rs_bundle_tensors(l->bundle, "weights.safetensors", &l->model->weights);
+  return status;
+}
+
+/* Items and users. */
+
+static bool is_of(const rs_tensor *t, rs_dtype dtype, int ndim) { return t && t->dtype == dtype && t->ndim == ndim; }
+
+static rs_status check_texts(const loader *l, const char *member, const rs_texts *texts, int64_t n) {
+  const int64_t *at = rs_i64(&texts->offsets);
+  if (texts->offsets.size[0] != n + 1 || at[0] != 0 || at[n] != texts->bytes.size[0])
+    return bad(l, member, "has texts of another number of rows");
+  for (int64_t i = 0; i < n; i++)
+    if (at[i + 1] < at[i]) return bad(l, member, "has texts that overlap");
+  return RS_OK;
+}
+
+static rs_status take_ids(const loader *l, const char *member, const rs_tensors *t, rs_vocabulary **out) {
+  const rs_tensor *bytes = rs_tensors_find(t, "ids.bytes"), *offsets = rs_tensors_find(t, "ids.offsets");
+  if (!bytes || !offsets) return bad(l, member, "holds no ids");
+  return blame(l, member, rs_vocabulary_new(out, bytes, offsets));
+}
+
+static rs_status take_titles(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
+  const rs_tensor *bytes = rs_tensors_find(t, "titles.bytes"), *offsets = rs_tensors_find(t, "titles.offsets");
+  if (!bytes && !offsets) return RS_OK;
+  if (!is_of(bytes, RS_U8, 1) || !is_of(offsets, RS_I64, 1)) return bad(l, member, "has broken titles");
+  rs_tensor_share(&l->model->titles.bytes, bytes);
+  rs_tensor_share(&l->model->titles.offsets, offsets);
+  return check_texts(l, member, &l->model->titles, n);
+}
+
+typedef struct finite_check {
+  const float *values;
+  int64_t width;
+  _Atomic bool wrong;
+} finite_check;
+
+static void look_for_nan(void *context, int64_t begin, int64_t end) {
+  finite_check *check = context;
+  bool wrong = false;
+  for (int64_t i = begin * check->width; i < end * check->width; i++) wrong |= !isfinite(check->values[i]);
+  if (wrong) check->wrong = true;
+}
+
+static rs_status take_vectors(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
+  const rs_tensor *vectors = rs_tensors_find(t, "vectors"), *created = rs_tensors_find(t, "created");
+  if (!is_of(vectors, RS_F32, 2) || vectors->size[0] != n || vectors->size[1] < 1)
+    return bad(l, member, "has no vector for each item");
+  finite_check check = {rs_f32(vectors), vectors->size[1], false};
+  rs_parallel_for(n, 4096, look_for_nan, &check);
+  if (check.wrong) return bad(l, member, "has a vector with a NaN or an infinity");
+  rs_tensor_share(&l->model->vectors, vectors);
+  if (!created) return RS_OK;
+  if (!is_of(created, RS_I64, 1) || created->size[0] != n) return bad(l, member, "has no creation time for each item");
+  rs_tensor_share(&l->model->created, created);
+  return RS_OK;
+}
+
+static rs_status load_items(loader *l) {
+  static const char member[] = "items.safetensors";
+  rs_tensors t = {0};
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = take_ids(l, member, &t, &l->model->item_ids);
+  int64_t n = status == RS_OK ? l->model->item_ids->n : 0;
+  if (status == RS_OK && n == 0) status = bad(l, member, "holds no items");
+  if (status == RS_OK) status = take_vectors(l, member, &t, n);
+  if (status == RS_OK) status = take_titles(l, member, &t, n);
+  rs_tensors_free(&t);
+  return status;
+}
+
+static rs_status load_users(loader *l) {
+  static const char member[] = "users.safetensors";
+  rs_tensors t = {0};
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = take_ids(l, member, &t, &l->model->user_ids);
+  rs_tensors_free(&t);
+  return status;
+}
+
+/* What one side's encoder makes must be what the member holds: other tables or widths would index beyond weights. */
+static rs_status check_side(const loader *l, const char *member, const rs_features *f, rs_side side) {
+  const rs_encoder *e = l->model->encoder;
+  if (f->n_outputs != rs_encoder_outputs(e, side)) return bad(l, member, "does not hold the encoder's outputs");
+  for (int i = 0; i < f->n_outputs; i++) {
+    rs_output_info info = rs_encoder_output(e, side, i);
+    const rs_output *output = rs_features_output(f, info.name);
+    if (!output || output->kind != info.kind) return bad(l, member, "does not hold the encoder's outputs");
+  }
+  return RS_OK;
+}
+
+static rs_status load_features(loader *l, const char *member, rs_side side, int64_t rows, rs_features *out) {
+  rs_tensors t = {0};
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = blame(l, member, rs_features_from(out, &t));
+  if (status == RS_OK) status = check_side(l, member, out, side);
+  if (status == RS_OK && out->n_outputs == 0) out->rows = rows;
+  if (status == RS_OK && out->rows != rows) status = bad(l, member, "has another number of rows than there are ids");
+  rs_tensors_free(&t);
+  return status;
+}
+
+static rs_status load_history(loader *l) {
+  static const char member[] = "history.safetensors";
+  rs_tensors t = {0};
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = blame(l, member, rs_history_from(&l->model->history, &t, l->model->item_ids->n));
+  if (status == RS_OK && l->model->history.users != l->model->user_ids->n)
+    status = bad(l, member, "has another number of users than there are ids");
+  rs_tensors_free(&t);
+  return status;
+}
+
+/* Score for nobody in particular: shows that encoder, plan, weights and vectors fit each other. */
+static rs_status rehearse(const loader *l) {
+  rs_answer answer = {0};
+  rs_status status = rs_recommend(l->model, &(rs_request){.now = RS_TIME_MISSING, .k = 1}, &answer);
+  rs_answer_free(&answer);
+  return blame(l, "plan.user.json", status);
+}
+
+static rs_status load(loader *l) {
+  rs_server_model *m = l->model;
+  rs_status status = load_manifest(l);
+  if (status == RS_OK) status = load_encoder(l);
+  if (status == RS_OK) status = load_plan(l);
+  if (status == RS_OK) status = load_items(l);
+  if (status == RS_OK) status = load_users(l);
+  if (status == RS_OK) status = load_features(l, "items.features.safetensors", RS_ITEM, m->item_ids->n, &m->items);
+  if (status == RS_OK) status = load_features(l, "users.features.safetensors", RS_USER, m->user_ids->n, &m->users);
+  if (status == RS_OK) status = load_history(l);
+  if (status == RS_OK) status = rehearse(l);
+  return status;
+}
+
+rs_status rs_server_model_open(rs_server_model **out, const char *path) {
+  rs_bundle *bundle = NULL;
+  *out = NULL;
+  rs_status status = rs_bundle_open(&bundle, path, true);
+  if (status != RS_OK) return status;
+  loader l = {bundle, path, rs_alloc_zero(sizeof *l.model)};
+  status = l.model ? load(&l) : rs_nomem("model", sizeof *l.model);
+  rs_bundle_free(bundle); /* the tensors hold the mapping */
+  if (status == RS_OK)
+    *out = l.model;
+  else
+    rs_server_model_free(l.model);
+  return status;
+}
+
+void rs_server_model_free(rs_server_model *m) {
+  if (!m) return;
+  rs_encoder_free(m->encoder);
+  rs_plan_free(m->plan);
+  rs_tensors_free(&m->weights);
+  rs_tensor_free(&m->vectors);
+  rs_tensor_free(&m->created);
+  rs_vocabulary_release(m->item_ids);
+  rs_vocabulary_release(m->user_ids);
+  rs_tensor_free(&m->titles.bytes);
+  rs_tensor_free(&m->titles.offsets);
+  rs_features_free(&m->items);
+  rs_features_free(&m->users);
+  rs_history_free(&m->history);
+  rs_free(m);
+}
+
+rs_server_facts rs_server_model_facts(const rs_server_model *m) {
+  return (rs_server_facts){.users = m->user_ids->n,
+                           .items = m->item_ids->n,
+                           .events = m->history.items.size[0],
+                           .width = m->vectors.size[1],
+                           .as_of = m->as_of,
+                           .window = m->window};
+}
+
+const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *length) {
+  return rs_vocabulary_text(m->item_ids, (int32_t)(row + 1), length);
+}
+
+const char *rs_server_model_user(const rs_server_model *m, int64_t row, size_t *length) {
+  return rs_vocabulary_text(m->user_ids, (int32_t)(row + 1), length);
+}
+
+const char *rs_server_model_title(const rs_server_model *m, int64_t row, size_t *length) {
+  *length = 0;
+  if (!m->titles.offsets.storage) return "";
+  const int64_t *at = rs_i64(&m->titles.offsets);
+  *length = (size_t)(at[row + 1] - at[row]);
+  return (const char *)rs_u8(&m->titles.bytes) + at[row];
+}

@@ -1,0 +1,29 @@
+/* loaded.h - what a loaded model consists of. Within the serve folder. */
+#ifndef RS_SERVE_LOADED_H
+#define RS_SERVE_LOADED_H
+#include "autograd/plan.h"
+#include "bundle/bundle.h"
+#include "frame/encoder.h"
+#include "frame/history.h"
+#include "frame/vocabulary.h"
+#include "serve/model.h"
+
+/* Strings one after another; number i is bytes[offsets[i] .. offsets[i + 1]). Empty tensors: all strings are empty. */
+typedef struct rs_texts {
+  rs_tensor bytes, offsets; /* u8 [total], i64 [n + 1] */
+} rs_texts;
+
+struct rs_server_model {
+  rs_encoder *encoder;
+  rs_plan *plan;      /* of the user tower; output "user" */
+  rs_tensors weights; /* of the plan */
+  rs_tensor vectors;  /* f32 [items, width] */
+  rs_tensor created;  /* i64 [items], ms, or empty */
+  rs_vocabulary *item_ids, *user_ids; /* code = row + 1 */
+  rs_texts titles;
+  rs_features items, users; /* encoded item and user sides, a row each */
+  rs_history history;
+  int64_t as_of, window; /* ms; window -1: none */
+};
+
+#endif

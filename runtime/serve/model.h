@@ -1,0 +1,61 @@
+/* model.h - a loaded bundle that answers requests: encoder, user plan, weights, item vectors, ids, titles, histories.
+ *
+ * Everything is mapped from the bundle's file or built once at loading; afterwards a model is immutable and may answer
+ * from many threads. A request is one row of what a batch is: the same code encodes it, runs the plan and searches, so
+ * that its scores have the same bits as the recommendations for all users. docs/bundle.md lists the members. */
+#ifndef RS_SERVE_MODEL_H
+#define RS_SERVE_MODEL_H
+#include <jansson.h>
+
+#include "frame/column.h"
+
+typedef struct rs_server_model rs_server_model;
+
+/* Open, verify and check a model's bundle. RS_EFORMAT names the file and the member that is not as it should be;
+ * RS_EIO. */
+rs_status rs_server_model_open(rs_server_model **out, const char *path);
+void rs_server_model_free(rs_server_model *m); /* NULL is fine */
+
+typedef struct rs_server_facts {
+  int64_t users, items, events; /* that the bundle knows */
+  int64_t width;                /* dimensions of the vectors */
+  int64_t as_of;                /* ms since 1970 UTC: just after the last event it knows */
+  int64_t window;               /* ms that an item stays a candidate after its creation; -1: for ever */
+} rs_server_facts;
+rs_server_facts rs_server_model_facts(const rs_server_model *m);
+
+/* Id and title of a catalogue row, id of a user row; rows count from 0. Not terminated. The title is empty when the
+ * bundle has none. */
+const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *length);
+const char *rs_server_model_title(const rs_server_model *m, int64_t row, size_t *length);
+const char *rs_server_model_user(const rs_server_model *m, int64_t row, size_t *length);
+
+typedef struct rs_request {
+  const char *user; /* id; NULL: nobody in particular */
+  size_t user_length;
+  const json_t *fields;       /* fields of a user whom the bundle does not know; NULL: none */
+  const char *const *history; /* ids of items, oldest first, instead of the user's own history; NULL: his own */
+  int64_t n_history;
+  int64_t now; /* ms since 1970 UTC; RS_TIME_MISSING: as_of */
+  int64_t k;   /* results wanted, 1 or more */
+  bool exclude_seen;
+} rs_request;
+
+/* All-zero is a valid empty answer. */
+typedef struct rs_answer {
+  bool known;             /* false: no such user; scored by the unknown row and what the request tells */
+  int64_t now;            /* the moment that was answered for */
+  int64_t foreign;        /* items of the given history that the catalogue does not hold */
+  rs_tensor rows, scores; /* i64 [n] 0-based catalogue rows, f32 [n]; best first, ties by row; n <= k */
+} rs_answer;
+
+/* RS_EARG for k < 1 or a field of the wrong type, RS_ENOMEM. On failure the answer is empty. */
+rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_answer *answer);
+void rs_answer_free(rs_answer *answer);
+
+/* The same for users first .. first + n - 1 at one moment: 'rows' i64 [n, k] and 'scores' f32 [n, k]; where there are
+ * fewer than k candidates -1 and minus infinity fill up. RS_ERANGE for users outside the bundle's. */
+rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
+                             bool exclude_seen, rs_tensor *rows, rs_tensor *scores);
+
+#endif

@@ -1,0 +1,289 @@
+/* recommend.c - from users at a moment to their best items: encode, run the user plan, search. One path for one user
+ * and for all of them; every stage computes a row from that row alone, so the answers have the same bits. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/lists.h"
+#include "retrieval/topk.h"
+#include "serve/loaded.h"
+
+/* Users at one moment: row i of 'features' is user i, whose events so far are events[begin[i] .. end[i]). */
+typedef struct moment {
+  const rs_server_model *model;
+  const rs_features *features;
+  const int64_t *rows; /* [n] rows of 'features' */
+  int64_t n, now;
+  const int32_t *events; /* catalogue rows; -1: an item that the catalogue does not hold */
+  int64_t n_events;
+  const int64_t *begin, *end; /* [n] */
+  rs_lists seen;              /* what is not to be recommended, catalogue rows; n = 0: nothing */
+} moment;
+
+/* The event side of the moment. */
+
+static rs_status time_frame(rs_frame *frame, int64_t n, int64_t now) {
+  rs_column time = {.name = rs_strdup("time"), .type = RS_TIME};
+  rs_status status = time.name ? rs_tensor_new(&time.values, RS_I64, 1, &n) : rs_nomem("request", 5);
+  for (int64_t i = 0; status == RS_OK && i < n; i++) rs_i64(&time.values)[i] = now;
+  if (status == RS_OK) status = rs_frame_add(frame, &time);
+  rs_column_free(&time);
+  return status;
+}
+
+static rs_status gather_first(const rs_features *f, int64_t n, rs_tensors *batch) {
+  int64_t *rows = rs_alloc((size_t)n * sizeof *rows);
+  if (!rows) return rs_nomem("request", (size_t)n * sizeof *rows);
+  for (int64_t i = 0; i < n; i++) rows[i] = i;
+  rs_status status = rs_features_gather(f, rows, n, batch);
+  rs_free(rows);
+  return status;
+}
+
+static rs_status event_side(const moment *at, rs_tensors *batch) {
+  rs_frame frame = {0};
+  rs_features features = {0};
+  rs_events events = {
+      .items = &at->model->items, .events = at->events, .n_events = at->n_events, .begin = at->begin, .end = at->end};
+  rs_status status = time_frame(&frame, at->n, at->now);
+  if (status == RS_OK) status = rs_encoder_run(at->model->encoder, RS_EVENT, &frame, &events, &features);
+  if (status == RS_OK && features.n_outputs > 0) status = gather_first(&features, at->n, batch);
+  rs_features_free(&features);
+  rs_frame_free(&frame);
+  return status;
+}
+
+/* The users' vectors f32 [n, width]. */
+
+static rs_status take_vectors(const moment *at, const rs_tensors *outputs, rs_tensor *out) {
+  const rs_tensor *user = rs_tensors_find(outputs, "user");
+  int64_t width = at->model->vectors.size[1];
+  if (!user) return rs_fail(RS_EFORMAT, "the plan has no output 'user'");
+  if (user->dtype != RS_F32 || user->ndim != 2 || user->size[0] != at->n || user->size[1] != width)
+    return rs_fail(RS_ESHAPE, "the plan gives user vectors %s %s where f32 [%lld, %lld] fit the items",
+                   rs_dtype_name(user->dtype), rs_shape(user).text, (long long)at->n, (long long)width);
+  return rs_tensor_contiguous(out, user);
+}
+
+static rs_status user_vectors(const moment *at, rs_tensor *out) {
+  rs_tensors batch = {0}, outputs = {0};
+  bool alone = at->features->n_outputs == 0; /* a model of events only */
+  rs_status status = alone ? RS_OK : rs_features_gather(at->features, at->rows, at->n, &batch);
+  if (status == RS_OK) status = event_side(at, &batch);
+  if (status == RS_OK) status = rs_plan_run(at->model->plan, &at->model->weights, &batch, &outputs);
+  if (status == RS_OK) status = take_vectors(at, &outputs, out);
+  rs_tensors_free(&batch);
+  rs_tensors_free(&outputs);
+  return status;
+}
+
+/* Searching. */
+
+/* Only items created before the moment and at most a window ago; one of unknown age is no candidate. 'times' is room
+ * for [2, n]. */
+static void set_window(rs_topk_request *request, const moment *at, int64_t *times) {
+  int64_t from;
+  if (__builtin_sub_overflow(at->now, at->model->window, &from) || from == RS_TIME_MISSING) from = RS_TIME_MISSING + 1;
+  for (int64_t i = 0; i < at->n; i++) times[i] = from, times[at->n + i] = at->now;
+  request->item_time = rs_i64(&at->model->created);
+  request->from = times;
+  request->to = times + at->n;
+}
+
+/* The k best of each user as rs_topk gives them. */
+static rs_status search(const moment *at, int64_t k, rs_tensor *rows, rs_tensor *scores) {
+  const rs_server_model *m = at->model;
+  rs_tensor vectors = {0};
+  size_t bytes = (size_t)at->n * 2 * sizeof(int64_t);
+  int64_t *times = rs_alloc(bytes);
+  if (!times) return rs_nomem("request", bytes);
+  rs_status status = user_vectors(at, &vectors);
+  if (status == RS_OK) {
+    rs_topk_request request = {.users = rs_f32(&vectors),
+                               .items = rs_f32(&m->vectors),
+                               .queries = at->n,
+                               .n_items = m->vectors.size[0],
+                               .width = m->vectors.size[1],
+                               .k = k,
+                               .excluded = at->seen};
+    if (m->window >= 0 && m->created.storage) set_window(&request, at, times);
+    status = rs_topk(rows, scores, &request);
+  }
+  rs_tensor_free(&vectors);
+  rs_free(times);
+  return status;
+}
+
+static rs_status check_k(int64_t k) {
+  return k < 1 ? rs_fail(RS_EARG, "k is %lld; 1 or more results can be asked for", (long long)k) : RS_OK;
+}
+
+static int64_t moment_of(const rs_server_model *m, int64_t now) { return now == RS_TIME_MISSING ? m->as_of : now; }
+
+/* Known users. */
+
+typedef struct span {
+  int64_t *rows, *begin, *end; /* [n] */
+  int32_t *lengths;            /* [n] end - begin */
+} span;
+
+static rs_status new_span(span *s, const rs_server_model *m, int64_t first, int64_t n, int64_t now) {
+  const int64_t *starts = rs_i64(&m->history.starts);
+  size_t bytes = (size_t)n * sizeof(int64_t);
+  *s = (span){rs_alloc(bytes), rs_alloc(bytes), rs_alloc(bytes), rs_alloc(bytes)};
+  if (!s->rows || !s->begin || !s->end || !s->lengths) return rs_nomem("request", bytes);
+  for (int64_t i = 0; i < n; i++) {
+    s->rows[i] = first + i;
+    s->begin[i] = starts[first + i];
+    s->end[i] = s->begin[i] + rs_history_before(&m->history, first + i, now, -1);
+    s->lengths[i] = (int32_t)(s->end[i] - s->begin[i]);
+  }
+  return RS_OK;
+}
+
+static void span_free(span *s) {
+  rs_free(s->rows);
+  rs_free(s->begin);
+  rs_free(s->end);
+  rs_free(s->lengths);
+}
+
+rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
+                             bool exclude_seen, rs_tensor *rows, rs_tensor *scores) {
+  span s = {0};
+  if (first < 0 || n < 0 || first > m->user_ids->n - n)
+    return rs_fail(RS_ERANGE, "users %lld to %lld of %lld", (long long)first, (long long)(first + n - 1),
+                   (long long)m->user_ids->n);
+  rs_status status = check_k(k);
+  now = moment_of(m, now);
+  if (status == RS_OK) status = new_span(&s, m, first, n, now);
+  if (status == RS_OK) {
+    const int32_t *items = rs_i32(&m->history.items);
+    moment at = {.model = m,
+                 .features = &m->users,
+                 .rows = s.rows,
+                 .n = n,
+                 .now = now,
+                 .events = items,
+                 .n_events = m->history.items.size[0],
+                 .begin = s.begin,
+                 .end = s.end};
+    if (exclude_seen) at.seen = (rs_lists){n, s.begin, s.lengths, items, at.n_events};
+    status = search(&at, k, rows, scores);
+  }
+  span_free(&s);
+  return status;
+}
+
+/* One request: one row, whose features and events may be the request's own. */
+typedef struct asker {
+  rs_features own;                /* of a user whom the bundle does not know */
+  int32_t *own_events, *own_seen; /* of a history given in the request: with -1 for foreign items; without them */
+  const rs_features *features;    /* his own or the bundle's, */
+  int64_t row;                    /* and where */
+  const int32_t *events, *seen;   /* his events are events[begin .. end) */
+  int64_t n_events, begin, end;
+  int32_t n_seen;
+} asker;
+
+static rs_status encode_stranger(asker *a, const rs_server_model *m, const rs_request *request) {
+  rs_frame frame = {0};
+  json_t *fields = request->fields ? json_copy((json_t *)request->fields) : json_object();
+  json_t *id = request->user ? json_stringn_nocheck(request->user, request->user_length) : json_null();
+  bool failed = json_object_set_new(fields, "user", id) != 0; /* frees the id when there are no fields */
+  rs_status status = failed ? rs_nomem("request", 0) : rs_encoder_request(m->encoder, RS_USER, fields, &frame);
+  if (status == RS_OK) status = rs_encoder_run(m->encoder, RS_USER, &frame, NULL, &a->own);
+  rs_frame_free(&frame);
+  json_decref(fields);
+  return status;
+}
+
+static rs_status take_history(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
+  size_t bytes = (size_t)request->n_history * sizeof *a->events;
+  a->events = a->own_events = rs_alloc(bytes);
+  a->seen = a->own_seen = rs_alloc(bytes);
+  if (!a->own_events || !a->own_seen) return rs_nomem("request", bytes);
+  a->begin = a->n_seen = 0;
+  a->end = a->n_events = request->n_history;
+  for (int64_t i = 0; i < request->n_history; i++) {
+    int32_t row = rs_vocabulary_find(m->item_ids, request->history[i], strlen(request->history[i])) - 1;
+    a->own_events[i] = row;
+    if (row >= 0) a->own_seen[a->n_seen++] = row;
+  }
+  answer->foreign = request->n_history - a->n_seen;
+  return RS_OK;
+}
+
+/* Who asks, and with which history. */
+static rs_status recognise(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
+  int32_t code = request->user ? rs_vocabulary_find(m->user_ids, request->user, request->user_length) : 0;
+  rs_status status = RS_OK;
+  answer->known = code > 0;
+  answer->now = moment_of(m, request->now);
+  a->events = a->seen = rs_i32(&m->history.items);
+  a->n_events = m->history.items.size[0];
+  if (answer->known) {
+    a->features = &m->users;
+    a->row = code - 1;
+    a->begin = rs_i64(&m->history.starts)[a->row];
+    a->end = a->begin + rs_history_before(&m->history, a->row, answer->now, -1);
+    a->seen += a->begin;
+    a->n_seen = (int32_t)(a->end - a->begin);
+  } else {
+    a->features = &a->own;
+    status = encode_stranger(a, m, request);
+  }
+  if (status == RS_OK && request->history) status = take_history(a, m, request, answer);
+  return status;
+}
+
+/* Row 0 of [1, k] without the places that nothing fills. */
+static rs_status first_row(rs_tensor *out, const rs_tensor *t, int64_t n) {
+  rs_tensor row = {0};
+  rs_status status = rs_tensor_select(&row, t, 0, 0);
+  if (status == RS_OK) status = rs_tensor_narrow(out, &row, 0, 0, n);
+  rs_tensor_free(&row);
+  return status;
+}
+
+static rs_status answer_asker(const asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
+  static const int64_t zero = 0;
+  rs_tensor rows = {0}, scores = {0};
+  moment at = {.model = m,
+               .features = a->features,
+               .rows = &a->row,
+               .n = 1,
+               .now = answer->now,
+               .events = a->events,
+               .n_events = a->n_events,
+               .begin = &a->begin,
+               .end = &a->end};
+  if (request->exclude_seen) at.seen = (rs_lists){1, &zero, &a->n_seen, a->seen, a->n_seen};
+  int64_t k = request->k < m->vectors.size[0] ? request->k : m->vectors.size[0], n = 0;
+  rs_status status = search(&at, k, &rows, &scores);
+  while (status == RS_OK && n < k && rs_i64(&rows)[n] >= 0) n++;
+  if (status == RS_OK) status = first_row(&answer->rows, &rows, n);
+  if (status == RS_OK) status = first_row(&answer->scores, &scores, n);
+  rs_tensor_free(&rows);
+  rs_tensor_free(&scores);
+  return status;
+}
+
+rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_answer *answer) {
+  asker a = {0};
+  *answer = (rs_answer){0};
+  rs_status status = check_k(request->k);
+  if (status == RS_OK) status = recognise(&a, m, request, answer);
+  if (status == RS_OK) status = answer_asker(&a, m, request, answer);
+  rs_features_free(&a.own);
+  rs_free(a.own_events);
+  rs_free(a.own_seen);
+  if (status != RS_OK) rs_answer_free(answer);
+  return status;
+}
+
+void rs_answer_free(rs_answer *answer) {
+  rs_tensor_free(&answer->rows);
+  rs_tensor_free(&answer->scores);
+  *answer = (rs_answer){0};
+}

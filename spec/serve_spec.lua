@@ -1,0 +1,356 @@
+local bundle = require "recsys.bundle"
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local serve = require "recsys.serve"
+local tensor = require "recsys.tensor"
+local tiny = require "spec.support.tiny_model"
+
+local folder, built, path
+
+--- Items of user 'u' (1 ..) by falling score, without those of 'excluded'.
+local function ranked(scores, u, excluded)
+  local order = {}
+  for i = 1, tiny.n_items do
+    if not (excluded and excluded["i" .. i]) then order[#order + 1] = i end
+  end
+  table.sort(order, function(a, b)
+    local difference = scores[u][a] - scores[u][b]
+    if math.abs(difference) > 1e-5 then return difference > 0 end
+    return a < b
+  end)
+  local ids = {}
+  for n, i in ipairs(order) do ids[n] = "i" .. i end
+  return ids
+end
+
+local function ids_of(answer)
+  local ids = {}
+  for n, found in ipairs(answer.items) do ids[n] = found.item end
+  return ids
+end
+
+local function set(...)
+  local names = {}
+  for _, name in ipairs { ... } do names[name] = true end
+  return names
+end
+
+local function open(changes)
+  if not changes then return assert(serve.open(path)) end
+  local dir = command.temporary()
+  local model, message, code = serve.open(tiny.publish(built, dir, changes))
+  command.remove(dir)
+  return model, message, code
+end
+
+describe("a served model", function()
+  setup(function()
+    folder = command.temporary()
+    built = tiny.build()
+    path = tiny.publish(built, folder)
+  end)
+  teardown(function() command.remove(folder) end)
+
+  it("tells what it knows", function()
+    local model <close> = open()
+    assert.same({ users = 6, items = 12, events = 9, width = 5, as_of = 13 * tiny.day + 1 }, model:facts())
+    assert.equal("u\"5", model:user(5))
+    assert.same({ "i2", "Title 2, \"quoted\"" }, { model:item(2) })
+    assert.equal("", select(2, model:item(4)))
+    assert.equal("ServedModel of 6 users x 12 items", tostring(model))
+  end)
+
+  it("ranks as the model on its tape does", function()
+    local model <close> = open()
+    local scores = tiny.scores(built)
+    for u = 1, tiny.n_users do
+      local answer = assert(model:recommend { user = model:user(u), k = 12, exclude_seen = false })
+      assert.is_true(answer.known)
+      assert.same(ranked(scores, u), ids_of(answer))
+      for _, found in ipairs(answer.items) do
+        local i = tonumber(found.item:sub(2))
+        assert.near(scores[u][i], found.score, 1e-5 * (1 + math.abs(scores[u][i])))
+      end
+    end
+  end)
+
+  it("leaves out what the user has seen, unless told otherwise", function()
+    local model <close> = open()
+    local scores = tiny.scores(built)
+    assert.same(ranked(scores, 1, set("i1", "i2", "i3")), ids_of(model:recommend { user = "u1", k = 12 }))
+    assert.equal(12, #model:recommend({ user = "u1", k = 50, exclude_seen = false }).items)
+    assert.equal(3, #model:recommend({ user = "u1", k = 3 }).items)
+  end)
+
+  it("gives one user the bits that all users get together", function()
+    local model <close> = open()
+    local rows, scores = model:recommend_users { k = 12 }
+    assert.equal("Tensor i64 [6, 12]", tostring(rows))
+    for u = 1, tiny.n_users do
+      local answer = model:recommend { user = model:user(u), k = 12 }
+      for n, found in ipairs(answer.items) do
+        assert.equal(found.item, (model:item(rows:get(u, n) + 1)))
+        assert.equal(scores:get(u, n), found.score)
+      end
+      for n = #answer.items + 1, 12 do
+        assert.equal(-1, rows:get(u, n))
+        assert.equal(-math.huge, scores:get(u, n))
+      end
+    end
+    local some = model:recommend_users { k = 12, first = 3, n = 2 }
+    assert.same({ rows:tolist()[3], rows:tolist()[4] }, some:tolist())
+  end)
+
+  it("knows only what came before the moment asked about", function()
+    local model <close> = open()
+    local scores = tiny.scores(built, 12 * tiny.day)
+    local answer = model:recommend { user = "u1", k = 12, now = 12 * tiny.day }
+    assert.equal(12 * tiny.day, answer.now)
+    assert.same(ranked(scores, 1, set("i1", "i2")), ids_of(answer))
+  end)
+
+  it("scores an unknown user by the unknown row, and says so", function()
+    local model <close> = open()
+    local answer = assert(model:recommend { user = "stranger", k = 12 })
+    assert.is_false(answer.known)
+    assert.equal(12, #answer.items)
+    assert.same(answer, model:recommend { user = "another", k = 12 })
+    assert.same(answer, model:recommend { k = 12 })
+    -- u6 has no events either: the difference lies in id and platform alone
+    local like_u6 = model:recommend { user = "stranger", fields = '{"platform": "ios"}', k = 12 }
+    assert.not_same(answer.items, like_u6.items)
+  end)
+
+  it("takes a history in place of the user's own", function()
+    local model <close> = open()
+    local own = model:recommend { user = "u1", k = 12 }
+    local same = model:recommend { user = "u1", history = { "i1", "i2", "i3" }, k = 12 }
+    assert.same(own, same)
+    local other = model:recommend { user = "u1", history = { "i9", "gone", "i5" }, k = 12 }
+    assert.equal(1, other.foreign)
+    assert.is_true(other.known)
+    assert.not_same(own.items, other.items)
+    assert.equal(10, #other.items)
+    assert.equal(12, #model:recommend({ user = "u1", history = {}, k = 12 }).items)
+  end)
+
+  it("recommends only what is young enough when items age", function()
+    local model <close> = open { window = 2 * tiny.day }
+    local function candidates(day, k)
+      local ids = ids_of(model:recommend { user = "u6", k = k or 12, now = day * tiny.day })
+      table.sort(ids)
+      return ids
+    end
+    assert.same({ "i5", "i6" }, candidates(7))
+    assert.same({ "i1" }, candidates(2))
+    assert.same({}, candidates(1))
+    assert.same({}, candidates(-100))
+    assert.same({}, candidates(1000))
+    assert.same({ "i10", "i9" }, candidates(11))
+  end)
+
+  it("orders equal scores by the catalogue", function()
+    local model <close> = open { vectors = tensor.zeros(12, 5) }
+    assert.same({ "i1", "i2", "i3", "i4" }, ids_of(model:recommend { user = "u6", k = 4 }))
+  end)
+
+  it("answers without the Lua model or the data", function()
+    local script = command.write(folder .. "/ask.lua", [[
+      local model = assert(require("recsys.serve").open((...)))
+      for _, found in ipairs(model:recommend({ user = "u1", k = 3 }).items) do print(found.item) end
+      for _, name in ipairs { "recsys.feature", "recsys.autograd", "recsys.nn", "recsys.frame" } do
+        assert(not package.loaded[name], name)
+      end
+    ]])
+    local ran = command.run(("%s lua %s %s"):format(command.program, script, path))
+    assert.equal(0, ran.code, ran.err)
+    local model <close> = open()
+    assert.equal(table.concat(ids_of(model:recommend { user = "u1", k = 3 }), "\n") .. "\n", ran.out)
+  end)
+
+  it("names a wrong argument", function()
+    local model <close> = open()
+    assert.has_error(function() model:recommend { user = "u1", k = 0 } end,
+      "k is 0; 1 or more results can be asked for")
+    assert.has_error(function() model:recommend { user = 7 } end,
+      "bad argument #1 to 'recommend' (field 'user' must be a string)")
+    assert.has_error(function() model:recommend { k = 1.5 } end,
+      "bad argument #1 to 'recommend' (field 'k' must be a whole number)")
+    assert.has_error(function() model:recommend { history = { 1 } } end,
+      "bad argument #1 to 'recommend' (field 'history' must be a list of item ids)")
+    assert.has_error(function() model:recommend_users { first = 8 } end)
+    assert.has_error(function() model:item(13) end, "bad argument #1 to 'item' (index 13 out of range 1..12)")
+    model:close()
+    assert.has_error(function() model:facts() end, "calling 'facts' on bad self (model is closed)")
+  end)
+
+  it("writes every user's recommendations as CSV and JSON Lines", function()
+    local model <close> = open()
+    local csv, jsonl = folder .. "/r.csv", folder .. "/r.jsonl"
+    local lines = assert(model:export { csv = csv, jsonl = jsonl, k = 4 })
+    assert.equal(24, lines)
+    local frame = require "recsys.frame"
+    local read = assert(frame.read_csv(csv, { types = { user = "string", item = "string" } }))
+    assert.same({ "user", "rank", "item", "score" }, read:names())
+    assert.equal(24, read:rows())
+    local n = 0
+    for line in io.lines(jsonl) do
+      n = n + 1
+      local found = json.decode(line)
+      local u, rank = (n - 1) // 4 + 1, (n - 1) % 4 + 1
+      local expected = model:recommend({ user = model:user(u), k = 4 }).items[rank]
+      assert.equal(model:user(u), found.user)
+      assert.equal(rank, found.rank)
+      assert.equal(expected.item, found.item)
+      assert.equal(string.pack("f", expected.score), string.pack("f", found.score))
+      assert.equal(found.user, read:text("user", n))
+      assert.equal(found.item, read:text("item", n))
+    end
+    assert.equal(24, n)
+    local _, message, code = model:export { csv = folder .. "/no/r.csv" }
+    assert.equal("io", code)
+    assert.truthy(message:find("no/r.csv", 1, true))
+  end)
+
+  describe("is refused", function()
+    --- The bundle with one member replaced by 'change' (nil: left out).
+    local function altered(name, change)
+      local b = assert(bundle.open(path))
+      local members = {}
+      for _, member in ipairs(b:members()) do
+        local entry = { member.name, bytes = b:text(member.name) }
+        if member.name == name then entry = change and change(b, entry) end
+        members[#members + 1] = entry
+      end
+      local manifest = b:manifest()
+      manifest.format, manifest.members = nil, nil
+      if name == "manifest.json" then manifest = change(manifest) end
+      assert(bundle.write(folder .. "/altered.tar", { manifest = manifest, members = members }))
+      local model, message, code = serve.open(folder .. "/altered.tar")
+      assert.is_nil(model)
+      assert.equal("format", code, message)
+      assert.truthy(message:find("altered.tar", 1, true), message)
+      return message
+    end
+
+    --- Replace tensors of a safetensors member.
+    local function with(changes)
+      return function(b, entry)
+        local tensors = b:tensors(entry[1])
+        for name, t in pairs(changes) do tensors[name] = t or nil end
+        return { entry[1], tensors = tensors }
+      end
+    end
+
+    it("when a member is missing", function()
+      for _, name in ipairs { "features.json", "vocabularies.safetensors", "plan.user.json", "weights.safetensors",
+        "items.safetensors", "items.features.safetensors", "users.safetensors", "users.features.safetensors",
+        "history.safetensors" } do
+        assert.truthy(altered(name):find(name, 1, true))
+      end
+    end)
+
+    it("when its manifest does not say how to serve it", function()
+      assert.matches("does not say how to serve it", altered("manifest.json", function() return {} end))
+      assert.matches("serving.window is not a whole number of 0 or more", altered("manifest.json", function(manifest)
+        manifest.serving.window = -5
+        return manifest
+      end))
+    end)
+
+    it("when a member is of another model", function()
+      assert.matches("items.safetensors has no vector for each item",
+        altered("items.safetensors", with { vectors = tensor.zeros(11, 5) }))
+      assert.matches("fit the items", altered("items.safetensors", with { vectors = tensor.zeros(12, 4) }))
+      assert.matches("users.safetensors", altered("users.safetensors", with { ["ids.bytes"] = tensor.zeros(3, "u8") }))
+      assert.matches("item.id.table", altered("weights.safetensors", with { ["item.id.table"] = false }))
+      assert.matches("titles", altered("items.safetensors", with { ["titles.offsets"] = tensor.zeros(12, "i64") }))
+      assert.matches("creation time", altered("items.safetensors", with { created = tensor.zeros(3, "i64") }))
+      assert.matches("history.safetensors", altered("history.safetensors",
+        with { starts = tensor.new({ 0, 1, 2, 3, 4, 5, 99 }, "i64") }))
+      assert.matches("users.features.safetensors", altered("users.features.safetensors",
+        with { ["user.id"] = tensor.zeros(5, "i32"), ["user.platform"] = tensor.zeros(5, "i32") }))
+    end)
+
+    it("when a vector is not finite", function()
+      local vectors = built.vectors:clone()
+      vectors:set(3, 2, 0 / 0)
+      assert.matches("NaN or an infinity", altered("items.safetensors", with { vectors = vectors }))
+    end)
+
+    it("when its JSON is broken", function()
+      local function text(bytes)
+        return function(_, entry) return { entry[1], bytes = bytes } end
+      end
+      assert.matches("features.json", altered("features.json", text "{}"))
+      assert.matches("plan.user.json", altered("plan.user.json", text "[1, 2"))
+    end)
+  end)
+end)
+
+describe("recsys-run recommend", function()
+  setup(function()
+    folder = command.temporary()
+    built = tiny.build()
+    path = tiny.publish(built, folder)
+  end)
+  teardown(function() command.remove(folder) end)
+
+  local function recommend(...)
+    return command.run(command.program .. " recommend " .. table.concat({ ... }, " "))
+  end
+
+  it("prints rank, item, score and title", function()
+    local ran = recommend(path, "--user u1 -k 3")
+    assert.equal(0, ran.code, ran.err)
+    local model <close> = open()
+    local lines = {}
+    for line in ran.out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    assert.matches("^rank +item +score +title$", lines[1])
+    for rank, found in ipairs(model:recommend({ user = "u1", k = 3 }).items) do
+      assert.truthy(lines[rank + 1]:find(found.item, 1, true))
+      assert.truthy(lines[rank + 1]:find(found.title, 1, true))
+    end
+    assert.equal(4, #lines)
+  end)
+
+  it("finds a published model by its name", function()
+    local ran = recommend("tiny --models", folder, "--user u1 --json")
+    assert.equal(0, ran.code, ran.err)
+    local answer = json.decode(ran.out)
+    assert.equal("u1", answer.user)
+    assert.is_true(answer.known)
+    assert.equal(9, #answer.items)
+    assert.equal(1, answer.items[1].rank)
+    assert.equal(12, #json.decode(recommend(path, "--user u1 --json --include-seen -k 20").out).items)
+  end)
+
+  it("says that a user is unknown", function()
+    local ran = recommend(path, "--user nobody -k 2 --history i1,zz")
+    assert.equal(0, ran.code)
+    assert.matches("user 'nobody' is not known to this model: scored as a new user with the given history", ran.err)
+    assert.matches("1 of the 2 items in the history are not in the catalogue", ran.err)
+  end)
+
+  it("ends with 1 for a damaged bundle and 2 for a wrong command", function()
+    command.write(folder .. "/cut.tar", command.read(path):sub(1, 3000))
+    local ran = recommend(folder .. "/cut.tar --user u1")
+    assert.equal(1, ran.code)
+    assert.matches("truncated or damaged", ran.err)
+    assert.equal("", ran.out)
+    assert.equal(2, recommend(path).code)
+    assert.equal(2, recommend().code)
+    assert.equal(2, recommend(path, "--user u1 -k 0").code)
+    assert.equal(2, recommend(path, "--user u1 --now yesterday").code)
+    assert.equal(2, recommend("tinny --models", folder, "--user u1").code)
+  end)
+
+  it("is of a piece with inspect", function()
+    local ran = command.run(("%s inspect %s --verify"):format(command.program, path))
+    assert.equal(0, ran.code, ran.err)
+    for _, part in ipairs { "tiny, version 1", "the model loads and answers", "plan of the user tower", "ndcg_10",
+      "user.platform", "fingerprint", "vectors" } do
+      assert.truthy(ran.out:find(part, 1, true), part)
+    end
+  end)
+end)
