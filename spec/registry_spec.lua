@@ -91,7 +91,7 @@ describe("registry", function()
   end)
 
   it("names the field that publishing lacks", function()
-    assert.has_error(function() registry.publish { name = "mf", kind = "mf", plans = {}, weights = {} } end,
+    assert.has_error(function() registry.publish { name = "mf", model = {} } end,
       "bad argument #1 to 'publish' (field 'dataset' must be a table)")
   end)
 end)

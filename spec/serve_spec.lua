@@ -184,34 +184,6 @@ describe("a served model", function()
     assert.has_error(function() model:facts() end, "calling 'facts' on bad self (model is closed)")
   end)
 
-  it("writes every user's recommendations as CSV and JSON Lines", function()
-    local model <close> = open()
-    local csv, jsonl = folder .. "/r.csv", folder .. "/r.jsonl"
-    local lines = assert(model:export { csv = csv, jsonl = jsonl, k = 4 })
-    assert.equal(24, lines)
-    local frame = require "recsys.frame"
-    local read = assert(frame.read_csv(csv, { types = { user = "string", item = "string" } }))
-    assert.same({ "user", "rank", "item", "score" }, read:names())
-    assert.equal(24, read:rows())
-    local n = 0
-    for line in io.lines(jsonl) do
-      n = n + 1
-      local found = json.decode(line)
-      local u, rank = (n - 1) // 4 + 1, (n - 1) % 4 + 1
-      local expected = model:recommend({ user = model:user(u), k = 4 }).items[rank]
-      assert.equal(model:user(u), found.user)
-      assert.equal(rank, found.rank)
-      assert.equal(expected.item, found.item)
-      assert.equal(string.pack("f", expected.score), string.pack("f", found.score))
-      assert.equal(found.user, read:text("user", n))
-      assert.equal(found.item, read:text("item", n))
-    end
-    assert.equal(24, n)
-    local _, message, code = model:export { csv = folder .. "/no/r.csv" }
-    assert.equal("io", code)
-    assert.truthy(message:find("no/r.csv", 1, true))
-  end)
-
   describe("is refused", function()
     --- The bundle with one member replaced by 'change' (nil: left out).
     local function altered(name, change)

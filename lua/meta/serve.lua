@@ -61,14 +61,6 @@ function ServedModel:recommend(request) end
 ---@return string? code
 function ServedModel:recommend_users(options) end
 
---- The best items of every user as files: CSV `user,rank,item,score` with a header, and JSON Lines of the same.
---- Each is replaced atomically once both are written.
----@param options { csv: string?, jsonl: string?, now: integer?, k: integer?, exclude_seen: boolean? }
----@return integer? lines   recommendations written
----@return string? message
----@return string? code
-function ServedModel:export(options) end
-
 --- Let go of the model; later calls raise.
 function ServedModel:close() end
 

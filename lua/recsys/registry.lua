@@ -123,9 +123,8 @@ local function packed(n, text)
   return tensor.from_string(table.concat(strings), "u8", total), tensor.new(offsets, "i64")
 end
 
-local function item_tensors(request)
-  local items = request.dataset.items
-  local tensors = { vectors = request.vectors }
+local function item_tensors(items, vectors)
+  local tensors = { vectors = vectors }
   tensors["ids.bytes"], tensors["ids.offsets"] = packed(items:rows(), function(i) return items:text("item", i) end)
   if items:has "title" then
     tensors["titles.bytes"], tensors["titles.offsets"] = packed(items:rows(),
@@ -135,8 +134,7 @@ local function item_tensors(request)
   return tensors
 end
 
-local function user_tensors(request)
-  local users = request.dataset.users
+local function user_tensors(users)
   local bytes, offsets = packed(users:rows(), function(i) return users:text("user", i) end)
   return { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
 end
@@ -145,28 +143,28 @@ local function json_of(plan)
   return type(plan) == "string" and plan or plan:json()
 end
 
---- The members of a model's bundle (docs/bundle.md).
+--- The members of a model's bundle (docs/bundle.md), and its item vectors.
 local function members_of(request)
-  local feature = require "recsys.feature"
-  local encoder, dataset = request.encoder, request.dataset
-  local encoded = encoder:save()
-  local items = request.items or encoder:encode_items(dataset.items)
-  local users = request.users or encoder:encode_users(dataset.users)
-  local history = request.history or feature.sequences(dataset)
+  local model, dataset = request.model, request.dataset
+  local encoded = model.encoder:save()
+  local items = request.items or model.encoder:encode_items(dataset.items)
+  local users = request.users or model.encoder:encode_users(dataset.users)
+  local history = request.history or require("recsys.feature").sequences(dataset)
+  local vectors = request.vectors or model:item_vectors(items)
   local members = {
     { "features.json", bytes = encoded.json },
     { "vocabularies.safetensors", tensors = encoded.tensors },
-    { "plan.user.json", bytes = json_of(request.plans.user) },
-    { "plan.item.json", bytes = json_of(request.plans.item) },
-    { "weights.safetensors", tensors = request.weights },
-    { "items.safetensors", tensors = item_tensors(request) },
+    { "plan.user.json", bytes = json_of(model.plans.user) },
+    { "plan.item.json", bytes = json_of(model.plans.item) },
+    { "weights.safetensors", tensors = model.weights },
+    { "items.safetensors", tensors = item_tensors(dataset.items, vectors) },
     { "items.features.safetensors", tensors = items:tensors() },
-    { "users.safetensors", tensors = user_tensors(request) },
+    { "users.safetensors", tensors = user_tensors(dataset.users) },
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
   if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
-  return members
+  return members, vectors
 end
 
 --- The commit of the working folder, nil outside of git.
@@ -193,12 +191,12 @@ local function weights_of(tensors)
   return count
 end
 
-local function manifest_of(request)
-  local dataset = request.dataset
+local function manifest_of(request, vectors)
+  local dataset, model = request.dataset, request.model
   return {
     created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
-    model = { kind = request.kind, config = request.config or {}, weights = weights_of(request.weights),
-      dimensions = request.vectors:size(2) },
+    model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
+      dimensions = vectors:size(2) },
     parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
     data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
       items = dataset.items:rows(), interactions = dataset.interactions:rows() },
@@ -208,29 +206,27 @@ local function manifest_of(request)
   }
 end
 
-local required = { { "name", "string" }, { "kind", "string" }, { "plans", "table" }, { "weights", "table" },
-  { "dataset", "table" }, { "encoder" }, { "vectors" } }
-
 --- Publish a model as the next version of its name.
 ---
---- request: name; kind and config of the model; plans = { user, item } (Plan, or its JSON); weights: name -> Tensor,
---- of both plans; vectors: f32 [items, d], one a row of the catalogue; encoder; dataset. Optional: items and users
---- (encoded Features), history (feature.sequences), as_of (ms; the moment requests are answered for by default),
---- window (ms that an item stays a candidate after its creation), parameters, metrics, run, seed, card (Markdown),
---- created, dir.
----@param request table
+--- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
+--- are given. Optional: vectors (f32 [items, d], one a row of the catalogue), items and users (encoded Features), history
+--- (feature.sequences), as_of (ms; the moment that requests are answered for by default: just after the last
+--- interaction), window (ms that an item stays a candidate after its creation; nil: for ever), parameters, metrics,
+--- run, seed, card (Markdown), created (ISO 8601), dir (default registry.dir).
+---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message
 ---@return string? code      "io", "memory"
 function registry.publish(request)
-  for _, field in ipairs(required) do
+  for _, field in ipairs { { "name", "string" }, { "model", "table" }, { "dataset", "table" } } do
     local name, kind = field[1], field[2]
-    if request[name] == nil or kind and type(request[name]) ~= kind then
-      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(name, kind or name), 2)
+    if type(request[name]) ~= kind then
+      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(name, kind), 2)
     end
   end
-  return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request),
-    members = members_of(request) }
+  local members, vectors = members_of(request)
+  return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request, vectors),
+    members = members }
 end
 
 return registry

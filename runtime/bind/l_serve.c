@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "bind/bind.h"
 #include "bundle/json.h"
-#include "serve/export.h"
 #include "serve/model.h"
 
 #define SERVED "recsys.ServedModel"
@@ -204,21 +203,6 @@ static int l_recommend_users(lua_State *L) {
   return finish(L, status, 2);
 }
 
-/* m:export{ csv, jsonl, now, k, exclude_seen } -> lines written | nil, message, code */
-static int l_export(lua_State *L) {
-  const rs_server_model *m = check_model(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  rs_export options = {.csv = string_field(L, "csv", NULL),
-                       .jsonl = string_field(L, "jsonl", NULL),
-                       .now = integer_field(L, "now", RS_TIME_MISSING),
-                       .k = integer_field(L, "k", 10),
-                       .exclude_seen = boolean_field(L, "exclude_seen", true)};
-  int64_t lines = 0;
-  rs_status status = rs_export_recommendations(m, &options, &lines);
-  lua_pushinteger(L, lines);
-  return finish(L, status, 1);
-}
-
 static int l_tostring(lua_State *L) {
   rs_server_model **m = luaL_checkudata(L, 1, SERVED);
   if (!*m) return lua_pushliteral(L, "ServedModel (closed)"), 1;
@@ -228,10 +212,13 @@ static int l_tostring(lua_State *L) {
 }
 
 int rs_open_serve(lua_State *L) {
-  static const luaL_Reg methods[] = {{"facts", l_facts},   {"user", l_user},
-                                     {"item", l_item},     {"recommend", l_recommend},
-                                     {"export", l_export}, {"recommend_users", l_recommend_users},
-                                     {"close", l_free},    {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"facts", l_facts},
+                                     {"user", l_user},
+                                     {"item", l_item},
+                                     {"recommend", l_recommend},
+                                     {"recommend_users", l_recommend_users},
+                                     {"close", l_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
   rs_new_type(L, SERVED, methods, meta);

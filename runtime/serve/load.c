@@ -83,12 +83,12 @@ static rs_status load_plan(loader *l) {
 
 static bool is_of(const rs_tensor *t, rs_dtype dtype, int ndim) { return t && t->dtype == dtype && t->ndim == ndim; }
 
-static rs_status check_texts(const loader *l, const char *member, const rs_texts *texts, int64_t n) {
+static rs_status check_titles(const loader *l, const char *member, const rs_texts *texts, int64_t n) {
   const int64_t *at = rs_i64(&texts->offsets);
   if (texts->offsets.size[0] != n + 1 || at[0] != 0 || at[n] != texts->bytes.size[0])
-    return bad(l, member, "has texts of another number of rows");
+    return bad(l, member, "has titles for another number of items");
   for (int64_t i = 0; i < n; i++)
-    if (at[i + 1] < at[i]) return bad(l, member, "has texts that overlap");
+    if (at[i + 1] < at[i]) return bad(l, member, "has titles that overlap");
   return RS_OK;
 }
 
@@ -104,7 +104,7 @@ static rs_status take_titles(const loader *l, const char *member, const rs_tenso
   if (!is_of(bytes, RS_U8, 1) || !is_of(offsets, RS_I64, 1)) return bad(l, member, "has broken titles");
   rs_tensor_share(&l->model->titles.bytes, bytes);
   rs_tensor_share(&l->model->titles.offsets, offsets);
-  return check_texts(l, member, &l->model->titles, n);
+  return check_titles(l, member, &l->model->titles, n);
 }
 
 typedef struct finite_check {

@@ -1,0 +1,21 @@
+-- serve.lua - a served model under refused memory; the bundle is made once, with all the memory it wants.
+local core = require "recsys.core"
+
+local scratch = ...
+local path = scratch .. "/tiny-1.tar"
+local file = io.open(path)
+if file then
+  file:close()
+else
+  package.path = package.path .. ";" .. package.path:match "(.-)lua/%?%.lua" .. "?.lua"
+  local tiny = require "spec.support.tiny_model"
+  tiny.publish(tiny.build(), scratch, { window = 5 * tiny.day })
+end
+
+local model <close> = assert(core.serve.open(path))
+local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 })
+assert(answer.known and #answer.items == 3)
+assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone" } }).items > 0)
+assert(assert(model:recommend_users { k = 2 }):count() == 12)
+assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
+assert(tostring(model) == "ServedModel of 6 users x 12 items")
