@@ -4,7 +4,7 @@
 #include "bind/frame.h"
 #include "frame/csv.h"
 
-#define REPORT "recsys.FrameCsvReport"
+#define REPORT "recsys frame report"
 
 /* Fetch field 'key' of the options at 'arg' and leave it on the stack, so that its strings stay; false when nil. */
 static bool field(lua_State *L, int arg, const char *key, int type) {

@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "bind/frame.h"
 
-#define DRAFT "recsys.FrameColumn"
+#define DRAFT "recsys frame column"
 
 /* A column being made, where __gc finds it. */
 typedef struct draft {

@@ -392,7 +392,7 @@ static int l_concat(lua_State *L) {
 
 /* Storing. */
 
-#define TENSORS "recsys.FrameTensors"
+#define TENSORS "recsys frame tensors"
 
 static int l_free_tensors(lua_State *L) {
   rs_tensors_free(luaL_checkudata(L, 1, TENSORS));
@@ -478,7 +478,7 @@ static int l_hash(lua_State *L) {
   return 1;
 }
 
-#define MAPPING "recsys.FrameMapping"
+#define MAPPING "recsys frame mapping"
 
 static int l_free_mapping(lua_State *L) {
   rs_mapping_close(luaL_checkudata(L, 1, MAPPING));

@@ -30,6 +30,8 @@ local schema = {}
 for i, name in ipairs(f:names()) do schema[i] = { name = name, type = f:type(name) } end
 assert(assert(frame.from_tensors(f:tensors(), schema)):with("n", "number", { 1, 2, 3, 4 }):with("m", f, "n"):has "m")
 assert(f:code("user", "b") == 2 and #f:strings "tags" == 2 and #frame.hash "x" == 32)
-assert(frame.parse_time "1970-01-01T00:00:01Z" == 1000 and frame.format_time(1000):find "1970")
-assert(#frame.hash_file((debug.getinfo(1, "S").source:sub(2))) == 32)
-assert(f:column "n" and f:groups "user")
+assert(frame.parse_time(frame.format_time(86400123)) == 86400123 and f:rows() == 4)
+assert(frame.write_csv(path, f, { times = "ms" }) and #assert(frame.hash_file(path)) == 32)
+os.remove(path)
+assert(select(2, f:groups { "user", "kind" }) == 4 and select("#", f:column "tags") == 3)
+f:close()
