@@ -184,7 +184,8 @@ function Frame:where(name, op, value) end
 ---@return Frame
 function Frame:select(names) end
 
---- The rows where a u8 mask [rows] is not 0, or the rows at i64 0-based positions (in their order, repeats allowed).
+--- The rows where a u8 mask [rows] is not 0, or the rows at i64 0-based positions (in their order, repeats allowed;
+--- -1 gives a row of missing values).
 ---@param rows Tensor
 ---@return Frame
 function Frame:filter(rows) end
@@ -213,8 +214,9 @@ function Frame:lookup(other, keys) end
 --- One row for each distinct combination of keys, in order of first appearance (missing is a value of its own).
 --- `f:group_by("user", { {"n", "count"}, {"last", "max", "time"} })`
 ---@param keys string|string[]
----@param aggregations { [1]: string, [2]: "count"|"sum"|"mean"|"min"|"max"|"first"|"last"|"n_distinct", [3]: string? }[]
----  {new name, what, column}; missing values are left out, but by "count" without a column, "first" and "last"
+---@param aggregations { [1]: string, [2]: string, [3]: string? }[]  {new name, what, column}, what being "count",
+---  "sum", "mean", "min", "max", "first", "last" or "n_distinct"; missing values are left out, but by "count" without a
+---  column, "first" and "last"
 ---@return Frame
 function Frame:group_by(keys, aggregations) end
 

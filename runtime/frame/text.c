@@ -130,11 +130,12 @@ static bool take_zone(const char **at, const char *end, int *minutes) {
   return hour <= 23 && minute <= 59;
 }
 
-/* 31-Jan-2024 */
+/* 31-Jan-2024, 4-Feb-1971 */
 static bool parse_named_month(const char *at, const char *end, int64_t *ms) {
   static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
   int day, year, month = 0;
-  if (!take_digits(&at, end, 2, &day) || !take_char(&at, end, '-') || end - at != 8) return false;
+  int digits = end - at == 10 ? 1 : 2;
+  if (!take_digits(&at, end, digits, &day) || !take_char(&at, end, '-') || end - at != 8) return false;
   while (month < 12 && memcmp(months + 3 * month, at, 3) != 0) month++;
   at += 3;
   if (month == 12 || !take_char(&at, end, '-') || !take_digits(&at, end, 4, &year)) return false;
@@ -146,7 +147,7 @@ static bool parse_named_month(const char *at, const char *end, int64_t *ms) {
 bool rs_parse_time(const char *text, size_t length, int64_t *ms) {
   const char *at = text, *end = text + length;
   int year, month, day, hour = 0, minute = 0, second = 0, fraction = 0, zone = 0;
-  if (length > 2 && text[2] == '-') return parse_named_month(at, end, ms);
+  if (length > 2 && (text[1] == '-' || text[2] == '-')) return parse_named_month(at, end, ms);
   if (!take_digits(&at, end, 4, &year) || !take_char(&at, end, '-') || !take_digits(&at, end, 2, &month) ||
       !take_char(&at, end, '-') || !take_digits(&at, end, 2, &day) || !valid_date(year, month, day))
     return false;
