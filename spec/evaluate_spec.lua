@@ -402,7 +402,7 @@ describe("evaluate.ranking", function()
       samples = 20 }
     local lines = {}
     for line in (evaluate.table(report) .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
-    assert.matches("^%s+ndcg_10%s+hit_10%s+recall_10", lines[1])
+    assert.matches("^%s+ndcg_10%s+hit_10%s+recall_50%s+mrr", lines[1])
     assert.matches("^model%s+%d%.%d%d%d%d %[%d%.%d+, %d%.%d+%]", lines[2])
     local all = table.concat(lines, "\n")
     for _, word in ipairs { "random", "popularity_window", "newest", "best_possible", "known_users",

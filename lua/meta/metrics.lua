@@ -62,7 +62,7 @@ function metrics.paired(resamples, a, b, level) end
 ---@field items integer
 ---@field group? Tensor    i32 [events], 0 .. groups - 1
 ---@field groups? integer  default 1
----@field length? number   ms; default 0: everything before the query's time
+---@field length? integer  ms; default 0: everything before the query's time
 
 --- Counts of items over a trailing window.
 ---@param spec WindowSpec

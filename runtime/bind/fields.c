@@ -21,8 +21,7 @@ void rs_need_field(lua_State *L, int index, const char *name, rs_dtype dtype, in
 }
 
 void rs_need_rows(lua_State *L, const rs_tensor *t, const char *name, int64_t n) {
-  if (t->size[0] != n)
-    luaL_error(L, "'%s' has %I elements, not %I", name, (LUAI_UACINT)t->size[0], (LUAI_UACINT)n);
+  if (t->size[0] != n) luaL_error(L, "'%s' has %I elements, not %I", name, (LUAI_UACINT)t->size[0], (LUAI_UACINT)n);
 }
 
 lua_Integer rs_integer_field(lua_State *L, int index, const char *name, lua_Integer standard) {
@@ -30,15 +29,6 @@ lua_Integer rs_integer_field(lua_State *L, int index, const char *name, lua_Inte
   int whole = 1;
   lua_Integer value = lua_isnil(L, -1) ? standard : lua_tointegerx(L, -1, &whole);
   if (!whole) luaL_error(L, "'%s' must be an integer, not %s", name, luaL_tolstring(L, -1, NULL));
-  lua_pop(L, 1);
-  return value;
-}
-
-double rs_number_field(lua_State *L, int index, const char *name, double standard) {
-  lua_getfield(L, index, name);
-  int is_number = 1;
-  double value = lua_isnil(L, -1) ? standard : lua_tonumberx(L, -1, &is_number);
-  if (!is_number) luaL_error(L, "'%s' must be a number, not %s", name, luaL_tolstring(L, -1, NULL));
   lua_pop(L, 1);
   return value;
 }

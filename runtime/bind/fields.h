@@ -1,4 +1,4 @@
-/* fields.h - named options of a binding: tensors, lists and numbers out of a Lua table.
+/* fields.h - named options of a binding: tensors, lists and integers out of a Lua table.
  *
  * Tensors are taken as contiguous handles into memory that a userdata owns and its __gc frees, so that whatever raises
  * on the way leaks nothing. */
@@ -16,9 +16,8 @@ void rs_need_field(lua_State *L, int index, const char *name, rs_dtype dtype, in
 /* Raise unless the first size of 't', called 'name', is 'n'. */
 void rs_need_rows(lua_State *L, const rs_tensor *t, const char *name, int64_t n);
 
-/* Numbers of the table at 'index' (absolute); 'standard' when nil, raises for anything else. */
+/* A whole number of the table at 'index' (absolute); 'standard' when nil, raises for anything else. */
 lua_Integer rs_integer_field(lua_State *L, int index, const char *name, lua_Integer standard);
-double rs_number_field(lua_State *L, int index, const char *name, double standard);
 
 /* What lists are made of. All-zero is valid and empty. */
 typedef struct rs_list_tensors {

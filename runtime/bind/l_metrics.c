@@ -281,7 +281,8 @@ static int l_means(lua_State *L) {
   return 1;
 }
 
-/* metrics.bootstrap(values f64 [metrics, queries], users i64 [queries], [{ samples, seed, rows }]) -> f64 [metrics, samples] */
+/* metrics.bootstrap(values f64 [metrics, queries], users i64 [queries], [{ samples, seed, rows }])
+ * -> f64 [metrics, samples] */
 static int l_bootstrap(lua_State *L) {
   lua_settop(L, 3);
   if (lua_isnil(L, 3)) {
@@ -337,7 +338,7 @@ static int l_intervals(lua_State *L) {
   return 1;
 }
 
-/* metrics.paired(resamples f64 [metrics, samples], a, b, [level = 0.95]) -> { difference = {low, high}, ratio = ... } */
+/* metrics.paired(resamples f64 [metrics, samples], a, b, [level = 0.95]) -> { difference = {low, high}, ratio } */
 static int l_paired(lua_State *L) {
   lua_settop(L, 4);
   const rs_tensor *t = check_resamples(L);
@@ -379,7 +380,11 @@ static int l_window(lua_State *L) {
   rs_need_field(L, 1, "time", RS_I64, 1, &w->time);
   rs_need_field(L, 1, "item", RS_I32, 1, &w->item);
   rs_need_rows(L, &w->item, "item", w->time.size[0]);
-  rs_events events = {w->time.size[0], rs_i64(&w->time), rs_i32(&w->item), NULL, rs_integer_field(L, 1, "items", -1),
+  rs_events events = {w->time.size[0],
+                      rs_i64(&w->time),
+                      rs_i32(&w->item),
+                      NULL,
+                      rs_integer_field(L, 1, "items", -1),
                       rs_integer_field(L, 1, "groups", 1)};
   if (events.items < 0 || events.groups < 1) luaL_error(L, "'items' and 'groups' must be numbers of items and groups");
   if (events.groups > INT32_MAX || events.items > INT32_MAX)
@@ -389,7 +394,7 @@ static int l_window(lua_State *L) {
     events.group = rs_i32(&w->group);
   }
   w->items = events.items;
-  rs_check_retry(L, rs_window_new(&w->core, &events, (int64_t)rs_number_field(L, 1, "length", 0)));
+  rs_check_retry(L, rs_window_new(&w->core, &events, rs_integer_field(L, 1, "length", 0)));
   return 1;
 }
 
@@ -502,17 +507,20 @@ static int l_sequences_tostring(lua_State *L) {
 }
 
 static void new_ranking_types(lua_State *L) {
-  static const luaL_Reg ranking_methods[] = {
-    {"names", l_ranking_names},           {"queries", l_ranking_queries}, {"items", l_ranking_items},
-    {"candidates", l_ranking_candidates}, {"ranked", l_ranking_ranked},   {"close", l_ranking_free},
-    {NULL, NULL}};
+  static const luaL_Reg ranking_methods[] = {{"names", l_ranking_names},
+                                             {"queries", l_ranking_queries},
+                                             {"items", l_ranking_items},
+                                             {"candidates", l_ranking_candidates},
+                                             {"ranked", l_ranking_ranked},
+                                             {"close", l_ranking_free},
+                                             {NULL, NULL}};
   static const luaL_Reg ranking_meta[] = {
-    {"__gc", l_ranking_free}, {"__close", l_ranking_free}, {"__tostring", l_ranking_tostring}, {NULL, NULL}};
+      {"__gc", l_ranking_free}, {"__close", l_ranking_free}, {"__tostring", l_ranking_tostring}, {NULL, NULL}};
   static const luaL_Reg ranked_methods[] = {{"rows", l_ranked_rows},       {"constant", l_ranked_constant},
                                             {"factors", l_ranked_factors}, {"finish", l_ranked_finish},
                                             {"close", l_ranked_free},      {NULL, NULL}};
   static const luaL_Reg ranked_meta[] = {
-    {"__gc", l_ranked_free}, {"__close", l_ranked_free}, {"__tostring", l_ranked_tostring}, {NULL, NULL}};
+      {"__gc", l_ranked_free}, {"__close", l_ranked_free}, {"__tostring", l_ranked_tostring}, {NULL, NULL}};
   rs_new_type(L, RANKING, ranking_methods, ranking_meta);
   rs_new_type(L, RANKED, ranked_methods, ranked_meta);
 }
@@ -520,14 +528,14 @@ static void new_ranking_types(lua_State *L) {
 int rs_open_metrics(lua_State *L) {
   static const luaL_Reg window_methods[] = {{"counts", l_window_counts}, {"close", l_window_free}, {NULL, NULL}};
   static const luaL_Reg window_meta[] = {
-    {"__gc", l_window_free}, {"__close", l_window_free}, {"__tostring", l_window_tostring}, {NULL, NULL}};
+      {"__gc", l_window_free}, {"__close", l_window_free}, {"__tostring", l_window_tostring}, {NULL, NULL}};
   static const luaL_Reg sequences_methods[] = {
-    {"lists", l_sequences_lists}, {"before", l_sequences_before}, {"close", l_sequences_free}, {NULL, NULL}};
+      {"lists", l_sequences_lists}, {"before", l_sequences_before}, {"close", l_sequences_free}, {NULL, NULL}};
   static const luaL_Reg sequences_meta[] = {
-    {"__gc", l_sequences_free}, {"__close", l_sequences_free}, {"__tostring", l_sequences_tostring}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {
-    {"ranking", l_ranking}, {"means", l_means},   {"bootstrap", l_bootstrap}, {"intervals", l_intervals},
-    {"paired", l_paired},   {"window", l_window}, {"sequences", l_sequences}, {NULL, NULL}};
+      {"__gc", l_sequences_free}, {"__close", l_sequences_free}, {"__tostring", l_sequences_tostring}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"ranking", l_ranking},     {"means", l_means},   {"bootstrap", l_bootstrap},
+                                       {"intervals", l_intervals}, {"paired", l_paired}, {"window", l_window},
+                                       {"sequences", l_sequences}, {NULL, NULL}};
   new_ranking_types(L);
   rs_new_type(L, WINDOW, window_methods, window_meta);
   rs_new_type(L, SEQUENCES, sequences_methods, sequences_meta);

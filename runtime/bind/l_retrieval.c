@@ -28,7 +28,8 @@ static const int64_t *times(lua_State *L, const char *name, int64_t n, rs_tensor
   return rs_i64(out);
 }
 
-/* retrieval.topk{ users, items, k, [excluded, item_time, from, to] } -> rows i64 [queries, k], scores f32 [queries, k] */
+/* retrieval.topk{ users, items, k, [excluded, item_time, from, to] }
+ * -> rows i64 [queries, k], scores f32 [queries, k] */
 static int l_topk(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -36,8 +37,11 @@ static int l_topk(lua_State *L) {
   lua_toclose(L, 2);
   rs_need_field(L, 1, "users", RS_F32, 2, &r->users);
   rs_need_field(L, 1, "items", RS_F32, 2, &r->items);
-  rs_topk_request ask = {.users = rs_f32(&r->users), .items = rs_f32(&r->items), .queries = r->users.size[0],
-                         .n_items = r->items.size[0], .width = r->users.size[1],
+  rs_topk_request ask = {.users = rs_f32(&r->users),
+                         .items = rs_f32(&r->items),
+                         .queries = r->users.size[0],
+                         .n_items = r->items.size[0],
+                         .width = r->users.size[1],
                          .k = rs_integer_field(L, 1, "k", 10)};
   if (r->items.size[1] != ask.width)
     luaL_error(L, "'users' has %I dimensions and 'items' %I", (LUAI_UACINT)ask.width, (LUAI_UACINT)r->items.size[1]);

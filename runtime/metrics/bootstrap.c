@@ -102,7 +102,7 @@ static bool wide(void) { return __builtin_cpu_supports("avx2"); }
 static bool wide(void) { return false; }
 #endif
 static inline __attribute__((always_inline)) void add_row(double *restrict total, const double *restrict row,
-                                                           double weight, int64_t width) {
+                                                          double weight, int64_t width) {
   for (int64_t i = 0; i < width; i++) total[i] += weight * row[i];
 }
 WIDE static void add_row_wide(double *total, const double *row, double weight, int64_t width) {

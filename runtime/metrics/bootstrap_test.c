@@ -174,14 +174,14 @@ static void nothing_to_resample_is_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_resample_is_the_ratio_of_sums_over_the_users_drawn),
-    cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
-    cmocka_unit_test(rows_pick_queries),
-    cmocka_unit_test(means_leave_out_what_is_missing),
-    cmocka_unit_test(the_spread_is_that_of_the_mean),
-    cmocka_unit_test(quantiles_are_numpys),
-    cmocka_unit_test(paired_intervals_compare_resample_by_resample),
-    cmocka_unit_test(nothing_to_resample_is_refused),
+      cmocka_unit_test(a_resample_is_the_ratio_of_sums_over_the_users_drawn),
+      cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
+      cmocka_unit_test(rows_pick_queries),
+      cmocka_unit_test(means_leave_out_what_is_missing),
+      cmocka_unit_test(the_spread_is_that_of_the_mean),
+      cmocka_unit_test(quantiles_are_numpys),
+      cmocka_unit_test(paired_intervals_compare_resample_by_resample),
+      cmocka_unit_test(nothing_to_resample_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,8 +49,8 @@ static rs_status check_lists(const rs_question *ask) {
 
 static rs_status check_question(const rs_question *ask) {
   if (ask->items < 0 || ask->items > INT32_MAX || ask->queries < 0 || ask->queries > INT32_MAX)
-    return rs_fail(RS_EARG, "ranking: %lld queries and %lld items; at most 2147483647 of each",
-                   (long long)ask->queries, (long long)ask->items);
+    return rs_fail(RS_EARG, "ranking: %lld queries and %lld items; at most 2147483647 of each", (long long)ask->queries,
+                   (long long)ask->items);
   rs_status status = check_windows(ask);
   if (status == RS_OK) status = check_cutoffs(ask);
   if (status == RS_OK) status = check_lists(ask);

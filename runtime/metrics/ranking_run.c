@@ -50,8 +50,7 @@ typedef struct job {
 static void free_scratches(job *j) {
   for (int t = 0; j->scratches && t < j->threads; t++) {
     scratch *s = &j->scratches[t];
-    void *blocks[] = {s->row,   s->stamp,   s->answers, s->groups, s->thresholds,
-                      s->gains, s->greater, s->equal,   s->best};
+    void *blocks[] = {s->row, s->stamp, s->answers, s->groups, s->thresholds, s->gains, s->greater, s->equal, s->best};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]);
   }
   rs_free(j->scratches);
@@ -69,8 +68,8 @@ static rs_status fill_scratch(scratch *s, const rs_ranking *r) {
   s->greater = rs_alloc(longest * sizeof *s->greater);
   s->equal = rs_alloc(longest * sizeof *s->equal);
   s->best = rs_alloc(best * sizeof *s->best);
-  bool fits = s->row && s->stamp && s->answers && s->groups && s->thresholds && s->gains && s->greater && s->equal &&
-              s->best;
+  bool fits =
+      s->row && s->stamp && s->answers && s->groups && s->thresholds && s->gains && s->greater && s->equal && s->best;
   return fits ? RS_OK : rs_nomem("ranking", items * (sizeof *s->row + sizeof *s->stamp));
 }
 
@@ -86,8 +85,7 @@ static rs_status start(job *j) {
 
 static void note_bad(job *j, int64_t query, int64_t item) {
   int64_t mine = query << 32 | item, seen = __atomic_load_n(&j->bad, __ATOMIC_RELAXED);
-  while (mine < seen &&
-         !__atomic_compare_exchange_n(&j->bad, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (mine < seen && !__atomic_compare_exchange_n(&j->bad, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
 }
 
@@ -361,7 +359,8 @@ rs_status rs_ranking_factors(const rs_ranking *r, rs_ranked *ranked, const float
   int64_t queries = r->ask.queries;
   int32_t *order = rs_alloc((size_t)queries * sizeof *order);
   float *laid = lay_items(&j, items);
-  rs_status status = order && laid ? start(&j) : rs_nomem("ranking", (size_t)r->ask.items * (size_t)width * sizeof *laid);
+  rs_status status =
+      order && laid ? start(&j) : rs_nomem("ranking", (size_t)r->ask.items * (size_t)width * sizeof *laid);
   if (status == RS_OK) status = order_queries(r, order);
   j.order = order;
   j.items = laid;

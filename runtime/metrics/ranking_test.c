@@ -78,17 +78,17 @@ static void draw_case(int64_t items, int64_t queries, int64_t values) {
 
 static rs_question question(bool windows, bool graded) {
   return (rs_question){
-    .queries = e.queries,
-    .items = e.items,
-    .relevant = {e.queries, e.answer_starts, e.answer_lengths, e.answers, e.queries * ANSWERS},
-    .excluded = {e.queries, e.barred_starts, e.barred_lengths, e.barred, e.queries * BARRED},
-    .gains = graded ? e.gains : NULL,
-    .item_time = windows ? e.item_time : NULL,
-    .from = windows ? e.from : NULL,
-    .to = windows ? e.to : NULL,
-    .k = e.k,
-    .n_k = KS,
-    .coverage = true,
+      .queries = e.queries,
+      .items = e.items,
+      .relevant = {e.queries, e.answer_starts, e.answer_lengths, e.answers, e.queries * ANSWERS},
+      .excluded = {e.queries, e.barred_starts, e.barred_lengths, e.barred, e.queries * BARRED},
+      .gains = graded ? e.gains : NULL,
+      .item_time = windows ? e.item_time : NULL,
+      .from = windows ? e.from : NULL,
+      .to = windows ? e.to : NULL,
+      .k = e.k,
+      .n_k = KS,
+      .coverage = true,
   };
 }
 
@@ -152,10 +152,15 @@ static void check_query(const rs_ranking *r, const rs_ranked *ranked, int64_t q,
   }
   memcpy(gains, e.gains + e.answer_starts[q], sizeof gains);
   qsort(gains, (size_t)relevant, sizeof *gains, falling);
-  for (int64_t i = 0; i < relevant && i < k; i++) ideal += 1 / log2(2.0 + (double)i), best += gains[i] / log2(2.0 + (double)i);
+  for (int64_t i = 0; i < relevant && i < k; i++)
+    ideal += 1 / log2(2.0 + (double)i), best += gains[i] / log2(2.0 + (double)i);
   const char *const names[] = {"hit", "recall", "precision", "ndcg", "map", "graded_ndcg"};
-  double expected[] = {found > 0, found / (double)relevant, found / (double)k, dcg / ideal,
-                       precisions / (double)(relevant < k ? relevant : k), graded / best};
+  double expected[] = {found > 0,
+                       found / (double)relevant,
+                       found / (double)k,
+                       dcg / ideal,
+                       precisions / (double)(relevant < k ? relevant : k),
+                       graded / best};
   for (int m = 0; m < 6; m++) {
     char name[RS_METRIC_NAME];
     snprintf(name, sizeof name, "%s_%lld", names[m], (long long)k);
@@ -389,14 +394,14 @@ static void no_queries_and_no_items_are_fine(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(metrics_equal_their_definitions),
-    cmocka_unit_test(tied_ranks_are_counted_among_the_candidates),
-    cmocka_unit_test(factors_rows_and_any_number_of_threads_agree_to_the_bit),
-    cmocka_unit_test(coverage_is_the_expected_number_of_items_in_some_first_k),
-    cmocka_unit_test(a_nan_among_the_candidates_is_named_and_elsewhere_ignored),
-    cmocka_unit_test(a_question_that_makes_no_sense_is_refused),
-    cmocka_unit_test(a_query_without_scores_is_noticed),
-    cmocka_unit_test(no_queries_and_no_items_are_fine),
+      cmocka_unit_test(metrics_equal_their_definitions),
+      cmocka_unit_test(tied_ranks_are_counted_among_the_candidates),
+      cmocka_unit_test(factors_rows_and_any_number_of_threads_agree_to_the_bit),
+      cmocka_unit_test(coverage_is_the_expected_number_of_items_in_some_first_k),
+      cmocka_unit_test(a_nan_among_the_candidates_is_named_and_elsewhere_ignored),
+      cmocka_unit_test(a_question_that_makes_no_sense_is_refused),
+      cmocka_unit_test(a_query_without_scores_is_noticed),
+      cmocka_unit_test(no_queries_and_no_items_are_fine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

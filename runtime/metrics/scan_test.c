@@ -108,11 +108,9 @@ static void infinities_and_nans_are_seen(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(counts_equal_the_obvious_loop),
-    cmocka_unit_test(the_best_equal_a_full_sort),
-    cmocka_unit_test(a_misleading_sample_changes_nothing),
-    cmocka_unit_test(the_best_of_nothing_is_empty),
-    cmocka_unit_test(infinities_and_nans_are_seen),
+      cmocka_unit_test(counts_equal_the_obvious_loop),       cmocka_unit_test(the_best_equal_a_full_sort),
+      cmocka_unit_test(a_misleading_sample_changes_nothing), cmocka_unit_test(the_best_of_nothing_is_empty),
+      cmocka_unit_test(infinities_and_nans_are_seen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,10 +65,10 @@ static void what_lies_outside_is_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(a_run_keeps_the_order_of_its_events),
-    cmocka_unit_test(only_the_rows_asked_for_take_part),
-    cmocka_unit_test(before_means_strictly_before),
-    cmocka_unit_test(what_lies_outside_is_refused),
+      cmocka_unit_test(a_run_keeps_the_order_of_its_events),
+      cmocka_unit_test(only_the_rows_asked_for_take_part),
+      cmocka_unit_test(before_means_strictly_before),
+      cmocka_unit_test(what_lies_outside_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,8 +39,7 @@ double rs_tied_average_precision(const rs_outcome *o, int64_t k) {
     double share = (double)g->relevant / (double)g->size;
     double others = g->size > 1 ? (double)(g->relevant - 1) / (double)(g->size - 1) : 0;
     int64_t m = inside(g, k);
-    for (int64_t i = 1; i <= m; i++)
-      sum += share * (before + 1 + (double)(i - 1) * others) / (double)(g->greater + i);
+    for (int64_t i = 1; i <= m; i++) sum += share * (before + 1 + (double)(i - 1) * others) / (double)(g->greater + i);
     before += (double)g->relevant;
   }
   return sum / (double)smaller(o->relevant, k);

@@ -166,9 +166,9 @@ static void a_query_whose_items_are_no_candidates_finds_nothing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(closed_forms_equal_the_mean_over_all_orders),
-    cmocka_unit_test(a_constant_scorer_measures_what_random_order_does),
-    cmocka_unit_test(a_query_whose_items_are_no_candidates_finds_nothing),
+      cmocka_unit_test(closed_forms_equal_the_mean_over_all_orders),
+      cmocka_unit_test(a_constant_scorer_measures_what_random_order_does),
+      cmocka_unit_test(a_query_whose_items_are_no_candidates_finds_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

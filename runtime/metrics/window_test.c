@@ -51,8 +51,8 @@ static void counts_equal_the_plain_loop_in_any_order_of_queries(void **state) {
     rs_window *w;
     assert_int_equal(rs_window_new(&w, &events, length), RS_OK);
     for (int first = 0; first < QUERIES; first += 20)
-      assert_int_equal(rs_window_counts(w, 20, query_time + first, asked ? asked + first : NULL, scores + first * ITEMS),
-                       RS_OK);
+      assert_int_equal(
+          rs_window_counts(w, 20, query_time + first, asked ? asked + first : NULL, scores + first * ITEMS), RS_OK);
     for (int q = 0; q < QUERIES; q++)
       for (int i = 0; i < ITEMS; i++)
         assert_int_equal((int)scores[q * ITEMS + i], counted(query_time[q], length, i, asked ? query_group[q] : -1));
@@ -111,10 +111,10 @@ static void events_out_of_order_or_range_are_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(counts_equal_the_plain_loop_in_any_order_of_queries),
-    cmocka_unit_test(what_happens_at_the_very_time_is_not_before_it),
-    cmocka_unit_test(the_smallest_time_has_nothing_before_it),
-    cmocka_unit_test(events_out_of_order_or_range_are_refused),
+      cmocka_unit_test(counts_equal_the_plain_loop_in_any_order_of_queries),
+      cmocka_unit_test(what_happens_at_the_very_time_is_not_before_it),
+      cmocka_unit_test(the_smallest_time_has_nothing_before_it),
+      cmocka_unit_test(events_out_of_order_or_range_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

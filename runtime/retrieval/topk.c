@@ -1,7 +1,7 @@
 /* topk.c - see topk.h.
  *
- * A user's best so far are a heap with the worst on top. Items come in rising order of rows, so that an equal score never
- * displaces an earlier row; whether a good score belongs to a candidate is asked last, as few scores are good. */
+ * A user's best so far are a heap with the worst on top. Items come in rising order of rows, so that an equal score
+ * never displaces an earlier row; whether a good score belongs to a candidate is asked last, as few scores are good. */
 #include "retrieval/topk.h"
 
 #include <math.h>
@@ -21,10 +21,10 @@ typedef struct scored {
 
 /* What a thread works with. */
 typedef struct scratch {
-  float *users;     /* [BLOCK, width] */
-  float *scores;    /* [BLOCK, TILE] */
-  scored *heaps;    /* [BLOCK, k] */
-  int32_t *barred;  /* the block's excluded items, sorted per query */
+  float *users;       /* [BLOCK, width] */
+  float *scores;      /* [BLOCK, TILE] */
+  scored *heaps;      /* [BLOCK, k] */
+  int32_t *barred;    /* the block's excluded items, sorted per query */
   int64_t *barred_at; /* [BLOCK + 1] where each query's begin */
 } scratch;
 
@@ -94,8 +94,7 @@ static bool is_candidate(const job *j, const scratch *s, int64_t query, int64_t 
 
 static void note_bad(job *j, int64_t query, int64_t item) {
   int64_t mine = query << 32 | item, seen = __atomic_load_n(&j->bad, __ATOMIC_RELAXED);
-  while (mine < seen &&
-         !__atomic_compare_exchange_n(&j->bad, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (mine < seen && !__atomic_compare_exchange_n(&j->bad, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
 }
 
@@ -218,8 +217,7 @@ static void free_scratches(job *j) {
 static float *copy_tail(const rs_topk_request *ask) {
   int64_t whole = ask->n_items / TILE * TILE;
   float *tail = rs_alloc_zero((size_t)(TILE * ask->width) * sizeof *tail);
-  if (tail)
-    memcpy(tail, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *tail);
+  if (tail) memcpy(tail, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *tail);
   return tail;
 }
 

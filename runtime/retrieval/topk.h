@@ -22,8 +22,9 @@ typedef struct rs_topk_request {
 } rs_topk_request;
 
 /* rows i64 [queries, k], best first, and scores f32 [queries, k]; where a query has fewer than k candidates the rest is
- * row -1 with score minus infinity. RS_EARG, RS_ESHAPE and RS_ERANGE say what is wrong with the request; RS_ENUMERIC names the first
- * query and item whose score is NaN or infinite, when that item is a candidate. On failure both are empty. */
+ * row -1 with score minus infinity. RS_EARG, RS_ESHAPE and RS_ERANGE say what is wrong with the request; RS_ENUMERIC
+ * names the first query and item whose score is NaN or infinite, when that item is a candidate. On failure both are
+ * empty. */
 rs_status rs_topk(rs_tensor *rows, rs_tensor *scores, const rs_topk_request *request);
 
 #endif

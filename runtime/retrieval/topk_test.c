@@ -197,12 +197,12 @@ static void no_items_and_no_users_are_fine(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(the_best_equal_a_full_sort),
-    cmocka_unit_test(an_answer_depends_on_its_user_alone),
-    cmocka_unit_test(equal_items_tie_wherever_they_stand),
-    cmocka_unit_test(a_score_that_is_not_finite_is_named_unless_excluded),
-    cmocka_unit_test(a_request_that_makes_no_sense_is_refused),
-    cmocka_unit_test(no_items_and_no_users_are_fine),
+      cmocka_unit_test(the_best_equal_a_full_sort),
+      cmocka_unit_test(an_answer_depends_on_its_user_alone),
+      cmocka_unit_test(equal_items_tie_wherever_they_stand),
+      cmocka_unit_test(a_score_that_is_not_finite_is_named_unless_excluded),
+      cmocka_unit_test(a_request_that_makes_no_sense_is_refused),
+      cmocka_unit_test(no_items_and_no_users_are_fine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
