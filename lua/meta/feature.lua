@@ -53,8 +53,8 @@ function feature.counter() end
 ---@return integer rows
 function feature.moments(f, column, rows, log) end
 
---- Edges between quantiles: the order statistic at floor(k m / buckets) of m values, k = 1 .. buckets-1, without repeats
---- and without an edge that has no value below it.
+--- Edges between quantiles: the order statistic at floor(k m / buckets) of m values, k = 1 .. buckets-1, without
+--- repeats and without an edge that has no value below it.
 ---@param f Frame
 ---@param column string  numbers or times
 ---@param rows? Tensor   i64; default all rows
@@ -146,7 +146,8 @@ function Counter:close() end
 ---@class Features
 local Features = {}
 
---- The outputs at `rows` as a batch: a dense output x as "x", a list as "x" (i32 [total]) and "x.offsets" (i64 [n + 1]).
+--- The outputs at `rows` as a batch: a dense output x as "x", a list as "x" (i32 [total]) and "x.offsets" (i64
+--- [n + 1]).
 ---@param rows Tensor  i64, 0-based, repeats allowed; raises for a row outside
 ---@return table<string, Tensor>
 function Features:gather(rows) end

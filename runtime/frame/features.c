@@ -1,4 +1,5 @@
-/* features.c - gathering is the training input path: one pass over the rows an output, in parallel by chunks. */
+/* features.c - gathering is the training input path: every output and chunk of rows is a task of one parallel loop;
+ * a small batch, as a request makes, opens no parallel region. */
 #include "frame/features.h"
 
 #include <stdio.h>
@@ -82,46 +83,50 @@ rs_status rs_features_add(rs_features *f, rs_output *output) {
 
 /* ---- gathering ---- */
 
+/* What one output's rows are copied from and to. */
+typedef struct gather_part {
+  const rs_output *output;
+  char *to;
+  const int64_t *offsets; /* list only: where each row's values go */
+} gather_part;
+
 typedef struct gather_work {
   const int64_t *rows;
-  const char *from;
-  char *to;
-  size_t row_bytes;
-  const int64_t *starts, *offsets;
+  int64_t n, chunks; /* rows, and chunks of them */
+  const gather_part *parts;
 } gather_work;
 
-static void gather_codes(void *context, int64_t begin, int64_t end) {
-  const gather_work *w = context;
-  const int32_t *from = (const int32_t *)w->from;
-  int32_t *to = (int32_t *)w->to;
-  for (int64_t i = begin; i < end; i++) to[i] = from[w->rows[i]];
+static void gather_codes(const gather_part *p, const int64_t *rows, int64_t begin, int64_t end) {
+  const int32_t *from = rs_i32(&p->output->values);
+  int32_t *to = (int32_t *)p->to;
+  for (int64_t i = begin; i < end; i++) to[i] = from[rows[i]];
 }
 
-static void gather_numbers(void *context, int64_t begin, int64_t end) {
-  const gather_work *w = context;
+static void gather_numbers(const gather_part *p, const int64_t *rows, int64_t begin, int64_t end) {
+  const float *from = rs_f32(&p->output->values);
+  int64_t width = p->output->values.size[1];
   for (int64_t i = begin; i < end; i++)
-    memcpy(w->to + (size_t)i * w->row_bytes, w->from + (size_t)w->rows[i] * w->row_bytes, w->row_bytes);
+    memcpy((float *)p->to + i * width, from + rows[i] * width, (size_t)width * sizeof(float));
 }
 
-static void gather_slices(void *context, int64_t begin, int64_t end) {
+static void gather_slices(const gather_part *p, const int64_t *rows, int64_t begin, int64_t end) {
+  const int32_t *from = rs_i32(&p->output->values);
+  const int64_t *starts = rs_i64(&p->output->starts);
+  for (int64_t i = begin; i < end; i++)
+    memcpy((int32_t *)p->to + p->offsets[i], from + starts[rows[i]],
+           (size_t)(p->offsets[i + 1] - p->offsets[i]) * sizeof *from);
+}
+
+/* Tasks are (output, chunk of rows) pairs, so that one parallel region serves all outputs. */
+static void gather_tasks(void *context, int64_t first, int64_t last) {
   const gather_work *w = context;
-  for (int64_t i = begin; i < end; i++) {
-    const int32_t *from = (const int32_t *)w->from + w->starts[w->rows[i]];
-    memcpy((int32_t *)w->to + w->offsets[i], from, (size_t)(w->offsets[i + 1] - w->offsets[i]) * sizeof *from);
+  for (int64_t task = first; task < last; task++) {
+    const gather_part *p = &w->parts[task / w->chunks];
+    int64_t begin = task % w->chunks * GRAIN, end = begin + GRAIN < w->n ? begin + GRAIN : w->n;
+    if (p->output->kind == RS_CODES) gather_codes(p, w->rows, begin, end);
+    if (p->output->kind == RS_NUMBERS) gather_numbers(p, w->rows, begin, end);
+    if (p->output->kind == RS_CODE_LIST) gather_slices(p, w->rows, begin, end);
   }
-}
-
-static rs_status gather_dense(const rs_output *o, const int64_t *rows, int64_t n, rs_tensors *batch) {
-  rs_tensor t = {0};
-  int64_t size[] = {n, o->kind == RS_NUMBERS ? o->values.size[1] : 1};
-  rs_status status = rs_tensor_new(&t, o->values.dtype, o->kind == RS_NUMBERS ? 2 : 1, size);
-  if (status != RS_OK) return status;
-  gather_work w = {.rows = rows, .from = rs_tensor_data(&o->values), .to = rs_tensor_data(&t)};
-  w.row_bytes = (size_t)size[1] * sizeof(float);
-  rs_parallel_for(n, GRAIN, o->kind == RS_NUMBERS ? gather_numbers : gather_codes, &w);
-  status = rs_tensors_add(batch, o->name, &t);
-  rs_tensor_free(&t);
-  return status;
 }
 
 static rs_status add_suffixed(rs_tensors *list, const char *name, const char *suffix, const rs_tensor *t) {
@@ -133,7 +138,21 @@ static rs_status add_suffixed(rs_tensors *list, const char *name, const char *su
   return status;
 }
 
-static rs_status gather_list(const rs_output *o, const int64_t *rows, int64_t n, rs_tensors *batch) {
+/* The batch's tensor for a dense output, still to be filled. */
+static rs_status prepare_dense(gather_part *p, int64_t n, rs_tensors *batch) {
+  const rs_output *o = p->output;
+  rs_tensor t = {0};
+  int64_t size[] = {n, o->kind == RS_NUMBERS ? o->values.size[1] : 1};
+  rs_status status = rs_tensor_new(&t, o->values.dtype, o->kind == RS_NUMBERS ? 2 : 1, size);
+  if (status == RS_OK) status = rs_tensors_add(batch, o->name, &t);
+  if (status == RS_OK) p->to = rs_tensor_data(&t);
+  rs_tensor_free(&t);
+  return status;
+}
+
+/* The batch's offsets for a list, and its values still to be filled. */
+static rs_status prepare_list(gather_part *p, const int64_t *rows, int64_t n, rs_tensors *batch) {
+  const rs_output *o = p->output;
   rs_tensor offsets = {0}, values = {0};
   int64_t size = n + 1;
   rs_status status = rs_tensor_new(&offsets, RS_I64, 1, &size);
@@ -143,28 +162,40 @@ static rs_status gather_list(const rs_output *o, const int64_t *rows, int64_t n,
   at[0] = 0;
   for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + lengths[rows[i]];
   status = rs_tensor_new(&values, RS_I32, 1, &at[n]);
-  if (status == RS_OK) {
-    gather_work w = {.rows = rows, .from = rs_tensor_data(&o->values), .to = rs_tensor_data(&values)};
-    w.starts = rs_i64(&o->starts);
-    w.offsets = at;
-    rs_parallel_for(n, GRAIN, gather_slices, &w);
-    status = rs_tensors_add(batch, o->name, &values);
-  }
+  if (status == RS_OK) status = rs_tensors_add(batch, o->name, &values);
   if (status == RS_OK) status = add_suffixed(batch, o->name, "offsets", &offsets);
+  p->offsets = at; /* the batch holds both tensors from here on */
+  p->to = status == RS_OK ? rs_tensor_data(&values) : NULL;
   rs_tensor_free(&values);
   rs_tensor_free(&offsets);
   return status;
 }
 
-rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch) {
+static rs_status prepare(const rs_features *f, const int64_t *rows, int64_t n, gather_part *parts, rs_tensors *batch) {
   for (int64_t i = 0; i < n; i++)
     if (rows[i] < 0 || rows[i] >= f->rows)
       return rs_fail(RS_ERANGE, "features: row %lld of %lld", (long long)rows[i], (long long)f->rows);
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
-    const rs_output *o = &f->outputs[i];
-    status = o->kind == RS_CODE_LIST ? gather_list(o, rows, n, batch) : gather_dense(o, rows, n, batch);
+    parts[i].output = &f->outputs[i];
+    bool list = f->outputs[i].kind == RS_CODE_LIST;
+    status = list ? prepare_list(&parts[i], rows, n, batch) : prepare_dense(&parts[i], n, batch);
   }
+  return status;
+}
+
+rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch) {
+  size_t bytes = (size_t)f->n_outputs * sizeof(gather_part);
+  gather_part *parts = rs_alloc_zero(bytes);
+  if (!parts) return rs_nomem("features", bytes);
+  rs_status status = prepare(f, rows, n, parts, batch);
+  gather_work w = {rows, n, (n + GRAIN - 1) / GRAIN, parts};
+  int64_t tasks = w.chunks * f->n_outputs;
+  if (status == RS_OK && n > GRAIN)
+    rs_parallel_for(tasks, 1, gather_tasks, &w);
+  else if (status == RS_OK && n > 0)
+    gather_tasks(&w, 0, tasks);
+  rs_free(parts);
   return status;
 }
 

@@ -126,7 +126,10 @@ rs_status rs_history_read(const rs_history *h, int64_t n, const int64_t *users, 
     if (users[i] < 0 || users[i] >= h->users)
       return rs_fail(RS_ERANGE, "history: user row %lld of %lld", (long long)users[i], (long long)h->users);
   read_work w = {h, users, times, orders, begin, end};
-  rs_parallel_for(n, READ_GRAIN, read_rows, &w);
+  if (n > READ_GRAIN)
+    rs_parallel_for(n, READ_GRAIN, read_rows, &w);
+  else
+    read_rows(&w, 0, n);
   return RS_OK;
 }
 

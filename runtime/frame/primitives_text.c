@@ -91,6 +91,30 @@ static rs_status as_lists(const rs_column *c, rs_column *out) {
   return RS_OK;
 }
 
+/* A list column; where its rows are a small selection from shared values, with a copy of just theirs. */
+static rs_status read_lists(const rs_column *c, rs_column *out) {
+  int64_t n = c->starts.size[0], total = 0;
+  for (int64_t i = 0; i < n; i++) total += rs_i32(&c->lengths)[i];
+  if (2 * total >= c->values.size[0]) {
+    share_strings(c, out);
+    rs_tensor_share(&out->starts, &c->starts);
+    rs_tensor_share(&out->lengths, &c->lengths);
+    return RS_OK;
+  }
+  rs_status status = rs_tensor_new(&out->values, RS_I32, 1, &total);
+  if (status == RS_OK) status = rs_tensor_new(&out->starts, RS_I64, 1, &n);
+  if (status != RS_OK) return status;
+  rs_tensor_share(&out->lengths, &c->lengths);
+  rs_dictionary_retain(c->dictionary);
+  out->dictionary = c->dictionary;
+  for (int64_t i = 0, at = 0; i < n; at += rs_i32(&c->lengths)[i++]) {
+    rs_i64(&out->starts)[i] = at;
+    memcpy(rs_i32(&out->values) + at, rs_i32(&c->values) + rs_i64(&c->starts)[i],
+           (size_t)rs_i32(&c->lengths)[i] * sizeof(int32_t));
+  }
+  return RS_OK;
+}
+
 static rs_status run_read(const rs_step *step, int index, rs_run *run, rs_column *out) {
   (void)index;
   const rs_column *c = rs_frame_column(run->frame, step->text);
@@ -102,12 +126,7 @@ static rs_status run_read(const rs_step *step, int index, rs_run *run, rs_column
     return RS_OK;
   }
   if (step->type == RS_V_STRINGS && c->type == RS_STRING) return as_lists(c, out);
-  if (step->type == RS_V_STRINGS && c->type == RS_LIST) {
-    share_strings(c, out);
-    rs_tensor_share(&out->starts, &c->starts);
-    rs_tensor_share(&out->lengths, &c->lengths);
-    return RS_OK;
-  }
+  if (step->type == RS_V_STRINGS && c->type == RS_LIST) return read_lists(c, out);
   return rs_fail(RS_EARG, "column '%s' is a %s column; a feature reads it as %s", step->text,
                  rs_column_type_name(c->type),
                  step->type == RS_V_NUMBER   ? "number"
