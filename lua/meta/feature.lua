@@ -71,7 +71,7 @@ function feature.quantiles(f, column, rows, buckets) end
 ---@param times Tensor       i64 [n], ms
 ---@param log? Tensor        i64 rows of the interactions that count as known, without repeats; default all
 ---@return History
-function feature.history(users, items, user_rows, item_rows, times, log) end
+function feature.new_history(users, items, user_rows, item_rows, times, log) end
 
 --- A history from `history:tensors()`, which are checked.
 ---@param tensors table<string, Tensor>

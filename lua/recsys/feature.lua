@@ -4,14 +4,14 @@ local core = require("recsys.core").feature
 local encoder = require "recsys.feature.encoder"
 local fit = require "recsys.feature.fit"
 
-local feature = fit.constructors()
+--- The C part beneath (lua/meta/feature.lua), which kinds of features build on, and the constructors of all kinds.
+local feature = {}
+for name, primitive in pairs(core) do feature[name] = primitive end
+for name, constructor in pairs(fit.constructors()) do feature[name] = constructor end
 
 feature.rows = fit.rows
 feature.sequences = encoder.sequences
-feature.index = core.index
 feature.load = encoder.load
-feature.load_features = core.load_features
-feature.load_history = core.load_history
 
 --- Fit declarations on the interactions at 'train_rows' (i64, 0-based; nil: all).
 ---@return table Encoder

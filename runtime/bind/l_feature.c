@@ -425,8 +425,8 @@ static int l_history_free(lua_State *L) {
   return 0;
 }
 
-/* feature.history(users, items, user_rows, item_rows, times, [log]) -> History */
-static int l_history(lua_State *L) {
+/* feature.new_history(users, items, user_rows, item_rows, times, [log]) -> History */
+static int l_new_history(lua_State *L) {
   lua_Integer users = luaL_checkinteger(L, 1), items = luaL_checkinteger(L, 2);
   luaL_argcheck(L, users >= 0, 1, "must not be negative");
   luaL_argcheck(L, items >= 0, 2, "must not be negative");
@@ -637,7 +637,7 @@ static const luaL_Reg functions[] = {{"vocabulary", l_vocabulary},
                                      {"counter", l_counter},
                                      {"moments", l_moments},
                                      {"quantiles", l_quantiles},
-                                     {"history", l_history},
+                                     {"new_history", l_new_history},
                                      {"load_history", l_load_history},
                                      {"program", l_program},
                                      {"load_features", l_load_features},
@@ -687,19 +687,23 @@ static const luaL_Reg program_methods[] = {{"run", l_run},
                                            {NULL, NULL}};
 static const luaL_Reg program_meta[] = {{"__gc", l_program_free}, {"__close", l_program_free}, {NULL, NULL}};
 
+/* A type that Lua code never sees: nothing but a finalizer. */
+static void new_scratch_type(lua_State *L, const char *type, lua_CFunction finalizer) {
+  luaL_newmetatable(L, type);
+  lua_pushcfunction(L, finalizer);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
 int rs_open_feature(lua_State *L) {
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg tensors_meta[] = {{"__gc", l_tensors_free}, {NULL, NULL}};
-  static const luaL_Reg column_meta[] = {{"__gc", l_column_free}, {NULL, NULL}};
-  static const luaL_Reg request_meta[] = {{"__gc", l_request_free}, {NULL, NULL}};
   rs_new_type(L, VOCABULARY, vocabulary_methods, vocabulary_meta);
   rs_new_type(L, COUNTER, counter_methods, counter_meta);
   rs_new_type(L, FEATURES, features_methods, features_meta);
   rs_new_type(L, HISTORY, history_methods, history_meta);
   rs_new_type(L, PROGRAM, program_methods, program_meta);
-  rs_new_type(L, TENSORS, none, tensors_meta);
-  rs_new_type(L, COLUMN, none, column_meta);
-  rs_new_type(L, REQUEST, none, request_meta);
+  new_scratch_type(L, TENSORS, l_tensors_free);
+  new_scratch_type(L, COLUMN, l_column_free);
+  new_scratch_type(L, REQUEST, l_request_free);
   luaL_newlib(L, functions);
   return 1;
 }

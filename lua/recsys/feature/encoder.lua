@@ -61,7 +61,7 @@ end
 --- Per-user sequences of item rows over the interactions at 'log' (nil: all), oldest first.
 function encoder.sequences(dataset, options)
   local at = fit.rows(dataset)
-  return core.history(dataset.users:rows(), dataset.items:rows(), at.users, at.items,
+  return core.new_history(dataset.users:rows(), dataset.items:rows(), at.users, at.items,
     (dataset.interactions:column "time"), options and options.log)
 end
 
