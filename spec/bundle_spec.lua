@@ -235,6 +235,31 @@ describe("bundle", function()
   end)
 end)
 
+describe("docs/bundle.md", function()
+  it("shows examples that run", function()
+    local tiny = require "spec.support.tiny_model"
+    local recsys, uv = require "recsys", require "luv"
+    require "recsys.serve"
+    local here, folder, built = command.root, command.temporary(), tiny.build()
+    local blocks = {}
+    for source in command.read("docs/bundle.md"):gmatch "```lua\n(.-)```" do blocks[#blocks + 1] = source end
+    assert.equal(3, #blocks)
+    assert(uv.chdir(folder))
+    finally(function()
+      assert(uv.chdir(here))
+      command.remove(folder)
+    end)
+    for _ = 1, 3 do tiny.publish(built, "artifacts/models", { name = "two_tower" }) end
+    local printed = 0
+    local env = setmetatable({ recsys = recsys, data = built.dataset, params = { seed = 3 }, run = "a-run",
+      report = { metrics = { ndcg_10 = 0.5 } }, model = tiny.model(built),
+      print = function() printed = printed + 1 end }, { __index = _G })
+    for i, source in ipairs(blocks) do assert(load(source, "example " .. i, "t", env))() end
+    assert.equal(5 + 1, printed)
+    assert.equal(0.5, assert(bundle.open "artifacts/models/two_tower-4.tar"):manifest().metrics.ndcg_10)
+  end)
+end)
+
 describe("recsys-run inspect", function()
   setup(function() scratch = command.temporary() end)
   teardown(function() command.remove(scratch) end)

@@ -2,6 +2,7 @@ local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
 local json = require "recsys.json"
 local serve = require "recsys.serve"
+local base = require "recsys.base"
 local tensor = require "recsys.tensor"
 local tiny = require "spec.support.tiny_model"
 
@@ -248,6 +249,50 @@ describe("a served model", function()
       local vectors = built.vectors:clone()
       vectors:set(3, 2, 0 / 0)
       assert.matches("NaN or an infinity", altered("items.safetensors", with { vectors = vectors }))
+    end)
+
+    -- A publisher can seal anything: each member is changed at random and sealed anew. What opens must answer, or
+    -- refuse in words.
+    it("or answers, whatever a member holds", function()
+      local stream, drawn = base.stream(11, "user"), 0
+      local function draw(n)
+        drawn = drawn + 1
+        return stream:below(drawn, n)
+      end
+      local function mutated(bytes, first)
+        for _ = 0, draw(3) do
+          local at = first + draw(#bytes - first)
+          local byte = draw(2) == 0 and draw(256) or 48 + draw(10)
+          bytes = bytes:sub(1, at) .. string.char(byte) .. bytes:sub(at + 2)
+        end
+        return bytes
+      end
+      local b = assert(bundle.open(path))
+      local manifest, outcomes = b:manifest(), { opened = 0, refused = 0 }
+      manifest.format, manifest.members = nil, nil
+      for round = 1, 120 do
+        local members = {}
+        for n, member in ipairs(b:members()) do
+          local bytes = b:text(member.name)
+          local head = member.name:match "safetensors$" and round % 4 > 0 and 8 + ("<I8"):unpack(bytes) or 0
+          if n == 1 + round % #b:members() then bytes = mutated(bytes, head) end
+          members[n] = { member.name, bytes = bytes }
+        end
+        assert(bundle.write(folder .. "/mutated.tar", { manifest = manifest, members = members }))
+        local model, message, code = serve.open(folder .. "/mutated.tar")
+        if model then
+          outcomes.opened = outcomes.opened + 1
+          for u = 1, model:facts().users, 3 do
+            local answer, refusal = model:recommend { user = model:user(u), history = u > 3 and { "i1" } or nil }
+            assert(answer or refusal)
+          end
+          model:close()
+        else
+          outcomes.refused = outcomes.refused + 1
+          assert.equal("format", code, message)
+        end
+      end
+      assert.is_true(outcomes.opened > 10 and outcomes.refused > 10)
     end)
 
     it("when its JSON is broken", function()

@@ -209,8 +209,8 @@ end
 --- Publish a model as the next version of its name.
 ---
 --- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
---- are given. Optional: vectors (f32 [items, d], one a row of the catalogue), items and users (encoded Features), history
---- (feature.sequences), as_of (ms; the moment that requests are answered for by default: just after the last
+--- are given. Optional: vectors (f32 [items, d], one a row of the catalogue), items and users (encoded Features),
+--- history (feature.sequences), as_of (ms; the moment that requests are answered for by default: just after the last
 --- interaction), window (ms that an item stays a candidate after its creation; nil: for ever), parameters, metrics,
 --- run, seed, card (Markdown), created (ISO 8601), dir (default registry.dir).
 ---@param request { name: string, model: Model, dataset: Dataset }

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/rng.h"
 
 static char folder[64];
 
@@ -193,6 +194,62 @@ static void names_that_could_leave_are_not_written(void **state) {
   assert_int_equal(rs_bundle_write(path_of("a.tar"), "{\"members\":1}", 13, 0, twice, NULL), RS_EARG);
 }
 
+/* Bytes changed at random, and many at once: whatever comes of it, nothing is read that is not there. */
+static void mutated_files_are_refused_or_read(void **state) {
+  (void)state;
+  rs_buffer file = {0};
+  rs_stream s = rs_stream_at(5, RS_RNG_USER, 0, 0);
+  assert_int_equal(write_sample(path_of("a.tar"), 4, NULL), RS_OK);
+  assert_int_equal(rs_file_read(&file, path_of("a.tar"), 1 << 20), RS_OK);
+  char *copy = malloc(file.size);
+  for (uint64_t round = 0; round < 400; round++) {
+    rs_bundle *b = NULL;
+    memcpy(copy, file.data, file.size);
+    for (uint64_t i = 0, n = 1 + round % 9; i < n; i++) {
+      uint64_t at = rs_stream_below(&s, 32 * round + 2 * i, file.size);
+      copy[at] = (char)rs_stream_below(&s, 32 * round + 2 * i + 1, 256);
+    }
+    spew(path_of("b.tar"), copy, file.size);
+    if (rs_bundle_open(&b, path_of("b.tar"), false) == RS_OK) {
+      rs_tensors got = {0};
+      rs_bundle_tensors(b, "model/weights.safetensors", &got);
+      for (int64_t i = 0; i < got.n; i++) assert_true(rs_tensor_bytes(&got.items[i].tensor) <= file.size);
+      rs_tensors_free(&got);
+    }
+    rs_bundle_free(b);
+  }
+  free(copy);
+  rs_buffer_free(&file);
+}
+
+/* Headers changed at random: the tensors that come of it lie inside the file. */
+static void mutated_headers_are_refused_or_read(void **state) {
+  (void)state;
+  static const char letters[] = "0123456789-[]{}\",: FIU3264";
+  rs_buffer file = {0};
+  rs_stream s = rs_stream_at(6, RS_RNG_USER, 0, 0);
+  rs_tensors list = make_tensors(4);
+  assert_int_equal(rs_safetensors_write(path_of("t.safetensors"), &list), RS_OK);
+  assert_int_equal(rs_file_read(&file, path_of("t.safetensors"), 1 << 20), RS_OK);
+  for (uint64_t round = 0; round < 2000; round++) {
+    rs_tensors got = {0};
+    rs_storage *region = rs_storage_wrap(file.data, file.size, false, NULL, NULL);
+    uint64_t at = 8 + rs_stream_below(&s, 4 * round, 248);
+    char was = file.data[at];
+    file.data[at] = letters[rs_stream_below(&s, 4 * round + 1, sizeof letters - 1)];
+    if (rs_safetensors_read(&got, region, 0, file.size, "mutated") == RS_OK)
+      for (int64_t i = 0; i < got.n; i++) {
+        const rs_tensor *t = &got.items[i].tensor;
+        if (t->storage == region) assert_true((char *)rs_tensor_data(t) + rs_tensor_bytes(t) <= file.data + file.size);
+      }
+    file.data[at] = was;
+    rs_tensors_free(&got);
+    rs_storage_release(region);
+  }
+  rs_tensors_free(&list);
+  rs_buffer_free(&file);
+}
+
 /* safetensors headers, padded to a multiple of 8. */
 
 static rs_status read_header(const char *json, size_t data_bytes, rs_tensors *out) {
@@ -303,6 +360,8 @@ int main(void) {
                                      cmocka_unit_test(every_flipped_byte_is_refused),
                                      cmocka_unit_test(a_flip_in_a_large_member_is_found_and_placed),
                                      cmocka_unit_test(names_that_could_leave_are_not_written),
+                                     cmocka_unit_test(mutated_files_are_refused_or_read),
+                                     cmocka_unit_test(mutated_headers_are_refused_or_read),
                                      cmocka_unit_test(headers_that_lie_are_refused),
                                      cmocka_unit_test(honest_headers_are_read_in_any_order),
                                      cmocka_unit_test(huge_header_lengths_are_refused),

@@ -156,7 +156,14 @@ static rs_status load_users(loader *l) {
   return status;
 }
 
-/* What one side's encoder makes must be what the member holds: other tables or widths would index beyond weights. */
+static bool codes_lie_below(const rs_tensor *codes, int64_t rows) {
+  bool inside = true;
+  for (int64_t i = 0, n = rs_tensor_count(codes); i < n; i++)
+    inside &= 0 <= rs_i32(codes)[i] && rs_i32(codes)[i] < rows;
+  return inside;
+}
+
+/* A side's member must hold what the encoder makes of that side: the same outputs, widths and codes. */
 static rs_status check_side(const loader *l, const char *member, const rs_features *f, rs_side side) {
   const rs_encoder *e = l->model->encoder;
   if (f->n_outputs != rs_encoder_outputs(e, side)) return bad(l, member, "does not hold the encoder's outputs");
@@ -164,6 +171,8 @@ static rs_status check_side(const loader *l, const char *member, const rs_featur
     rs_output_info info = rs_encoder_output(e, side, i);
     const rs_output *output = rs_features_output(f, info.name);
     if (!output || output->kind != info.kind) return bad(l, member, "does not hold the encoder's outputs");
+    if (info.kind == RS_NUMBERS ? output->values.size[1] != info.width : !codes_lie_below(&output->values, info.rows))
+      return bad(l, member, "holds codes or widths that the encoder does not make");
   }
   return RS_OK;
 }

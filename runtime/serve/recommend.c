@@ -1,6 +1,6 @@
 /* recommend.c - from users at a moment to their best items: encode, run the user plan, search. One path for one user
  * and for all of them; every stage computes a row from that row alone, so the answers have the same bits. */
-#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -65,6 +65,14 @@ static rs_status take_vectors(const moment *at, const rs_tensors *outputs, rs_te
   return rs_tensor_contiguous(out, user);
 }
 
+/* What stops the plan is not the request's fault: the bundle's codes, weights or vectors do not fit each other. */
+static rs_status blame_bundle(rs_status status) {
+  char reason[512];
+  if (status == RS_OK || status == RS_ENOMEM) return status;
+  snprintf(reason, sizeof reason, "%s", rs_message());
+  return rs_fail(RS_EFORMAT, "the model cannot score: %s", reason);
+}
+
 static rs_status user_vectors(const moment *at, rs_tensor *out) {
   rs_tensors batch = {0}, outputs = {0};
   bool alone = at->features->n_outputs == 0; /* a model of events only */
@@ -109,6 +117,7 @@ static rs_status search(const moment *at, int64_t k, rs_tensor *rows, rs_tensor 
     if (m->window >= 0 && m->created.storage) set_window(&request, at, times);
     status = rs_topk(rows, scores, &request);
   }
+  status = blame_bundle(status);
   rs_tensor_free(&vectors);
   rs_free(times);
   return status;

@@ -124,12 +124,16 @@ function tiny.build()
   return self
 end
 
+--- As recsys.model has it.
+function tiny.model(self)
+  return { kind = "sum", config = { width = tiny.width }, plans = self.plans, weights = self.weights,
+    encoder = self.encoder, item_vectors = function() return self.vectors end }
+end
+
 --- Publish it below 'dir'; 'changes' go into the request.
 ---@return string path
 function tiny.publish(self, dir, changes)
-  local model = { kind = "sum", config = { width = tiny.width }, plans = self.plans, weights = self.weights,
-    encoder = self.encoder }
-  local request = { name = "tiny", model = model, dir = dir, vectors = self.vectors, dataset = self.dataset,
+  local request = { name = "tiny", model = tiny.model(self), dir = dir, vectors = self.vectors, dataset = self.dataset,
     metrics = { ndcg_10 = 0.25 }, parameters = { train = { epochs = 3 } }, seed = 7,
     created = "2024-01-31T00:00:00Z" }
   return assert(registry.publish(merged(request, changes or {})))
