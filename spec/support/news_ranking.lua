@@ -8,24 +8,27 @@ local ranking = {}
 
 local LIVE_MS <const> = constants.live_days * 86400000
 
---- Go through the test events. 'visit' gets the event's number, user, article (positions), time and the candidates;
---- 'learn' is told of every event once it is past.
+--- Go through every so many-th test event. 'visit' gets the query's number, user, article (positions), time and the
+--- candidates; 'learn' is told of every event of the log once it is past.
 ---@param data table  of visible.read
----@param visit fun(e: integer, user: integer, article: integer, time: integer, candidates: integer[])
+---@param every integer
+---@param visit fun(query: integer, user: integer, article: integer, time: integer, candidates: integer[])
 ---@param learn? fun(e: integer, user: integer, article: integer, time: integer)
-function ranking.walk(data, visit, learn)
+function ranking.walk(data, every, visit, learn)
   local log, articles, seen, low, high = data.log, data.articles, {}, 1, 0
+  local from = ranking.test_from(data)
   for u = 1, #data.users do seen[u] = {} end
   for e = 1, #log.user do
     local user, article, time = log.user[e], log.article[e], log.time[e]
-    if e >= ranking.test_from(data) then
+    local query = e - from + 1
+    if query > 0 and query % every == 0 then
       while articles[low].created < time - LIVE_MS do low = low + 1 end
       while high < #articles and articles[high + 1].created < time do high = high + 1 end
       local candidates = {}
       for i = low, high do
         if not seen[user][i] then candidates[#candidates + 1] = i end
       end
-      visit(e, user, article, time, candidates)
+      visit(query, user, article, time, candidates)
     end
     seen[user][article] = true
     if learn then learn(e, user, article, time) end
