@@ -1,7 +1,9 @@
 --- Features: what declarations fit, what encoders give, and that nothing leaks from the future.
 
 local base = require "recsys.base"
+local command = require "spec.support.command"
 local feature = require "recsys.feature"
+local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local tensor = require "recsys.tensor"
 
@@ -127,6 +129,17 @@ local function bag(features, name, row)
   local output = features:output(name)
   local start, length = output.starts:get(row), output.lengths:get(row)
   return length == 0 and {} or output.values:narrow(1, start + 1, length):tolist()
+end
+
+--- The least shop that the documented example and the recipes' declarations read.
+local function shop()
+  return {
+    users = frame.from { { "user", "string", { "u1", "u2", "u3" } }, { "platform", "string", { "a", "b", false } } },
+    items = frame.from { { "item", "string", { "i1", "i2" } }, { "categories", "string", { "x, y", false } },
+      { "title", "string", { "One two", "two" } }, { "created", "time", { 5, false } } },
+    interactions = frame.from { { "user", "string", { "u1", "u2", "u1", "u1", "u2" } },
+      { "item", "string", { "i1", "i1", "i2", "i1", "i2" } }, { "time", "time", { 10, 20, 30, 40, 50 } } },
+  }
 end
 
 describe("feature.fit", function()
@@ -524,5 +537,56 @@ describe("an index", function()
       { "user", "string", { "u1", "x" } }, { "item", "string", { "i1", "i2" } }, { "time", "time", { 1, 2 } } } }
     assert.has_error(function() feature.rows(odd) end,
       "row 2 of column 'user' holds 'x', which has no row of its own")
+  end)
+end)
+
+describe("docs/features.md", function()
+  it("opens with an example that runs", function()
+    local code = command.read "docs/features.md":match "```lua\n(.-)```"
+    local example = assert(load(code .. "\nreturn users, items, events, at, batch", "docs/features.md"))
+    local env = setmetatable({ dataset = shop(), train_rows = i64 { 0, 1, 2, 3 }, positions = i64 { 3, 0 } },
+      { __index = _G })
+    debug.setupvalue(example, 1, env)
+    local users, items, events, at, batch = example()
+    assert.are.same({ 3, 2, 4, 5, 2 }, { #users, #items, #events, at.users:size(1), batch["event.time_hour"]:size(1) })
+  end)
+
+  it("lists every kind of declaration and every primitive with a meaning of its own", function()
+    local manual = command.read "docs/features.md"
+    for kind in pairs(fit.kinds) do
+      assert.truthy(manual:find("| `" .. kind .. " {", 1, true), kind .. " is missing in the table of declarations")
+    end
+    for name in command.read "runtime/frame/encoder_parse.c":gmatch "&rs_([%w_]+)_primitive" do
+      assert.truthy(manual:find("| `" .. name .. "` |", 1, true), name .. " is missing in the table of primitives")
+    end
+  end)
+end)
+
+describe("recipes/features", function()
+  --- The recipe's declarations fitted on tables that have every column it names, all values missing but the keys.
+  local function fits(recipe, users, items)
+    local d = shop()
+    for table, columns in pairs { users = users, items = items } do
+      for name, type in pairs(columns) do
+        local values = {}
+        for i = 1, d[table]:rows() do values[i] = false end
+        d[table] = d[table]:with(name, type, values)
+      end
+    end
+    local encoder_of = feature.fit(d, nil, require("recipes.features." .. recipe))
+    assert.are.equal(5, encoder_of:encode_events(d):rows())
+    return encoder_of
+  end
+
+  it("fits the columns of the news source", function()
+    local s = "string"
+    local fitted = fits("news", { platform = s, os_version = s, model = s, network = s, district = s, language = s },
+      { kind = s, district = s, language = s, source = s })
+    assert.are.equal(16, #fitted:encode_items(shop().items):gather(i64 { 0 })["item.relative_time"]:tolist()[1])
+  end)
+
+  it("fits the columns of the movielens source", function()
+    fits("movielens", { gender = "string", occupation = "string", zip = "string", age = "number" },
+      { genres = "list", year = "number" })
   end)
 end)
