@@ -1,0 +1,195 @@
+--- Reading and writing CSV from Lua. What the parser makes of hostile bytes is in runtime/frame/csv_test.c.
+
+local frame = require "recsys.frame"
+
+local path
+
+local function spew(text)
+  local file <close> = assert(io.open(path, "wb"))
+  assert(file:write(text))
+end
+
+local function slurp(name)
+  local file <close> = assert(io.open(name, "rb"))
+  return file:read "a"
+end
+
+local function read(text, options)
+  spew(text)
+  return frame.read_csv(path, options)
+end
+
+local function column(f, name)
+  local values = {}
+  for row = 1, f:rows() do
+    local value = f:value(name, row)
+    if value == nil then value = false end
+    values[row] = value
+  end
+  return values
+end
+
+describe("frame.read_csv", function()
+  before_each(function() path = os.tmpname() end)
+  after_each(function() os.remove(path) end)
+
+  it("infers numbers, times and strings, and reports what it found", function()
+    local f, report = assert(read "id,n,t,zip\na,1.5,2024-01-31T12:00:00+05:30,01234\nb,,,\n")
+    assert.same({ "id", "n", "t", "zip" }, f:names())
+    assert.same({ 1.5, false }, column(f, "n"))
+    assert.same({ frame.parse_time "2024-01-31T06:30:00Z", false }, column(f, "t"))
+    assert.same({ "01234", false }, column(f, "zip"))
+    assert.same({ id = "string", n = "number", t = "time", zip = "string" }, report.types)
+    assert.same({ 2, 0, ",", "doubled", "utf-8" },
+      { report.rows, report.quarantined, report.separator, report.escape, report.encoding })
+  end)
+
+  it("takes declared types, epoch times, lists and null words", function()
+    local f = assert(read("a,s,ms,l\n7,1700000000.5,1700000000123,x;y\nNULL,,,\n",
+      { types = { a = "string", s = "time_s", ms = "time_ms", l = { "list", ";" } }, nulls = { "NULL" } }))
+    assert.same({ "7", false }, column(f, "a"))
+    assert.same({ 1700000000500, false }, column(f, "s"))
+    assert.same({ 1700000000123, false }, column(f, "ms"))
+    assert.same({ { "x", "y" }, {} }, column(f, "l"))
+  end)
+
+  it("keeps the columns that are asked for, in their order", function()
+    assert.same({ "c", "a" }, assert(read("a,b,c\n1,2,3\n", { columns = { "c", "a" } })):names())
+  end)
+
+  it("reads files without a header under given names", function()
+    local f = assert(read("1::F::x\n2::M::y\n", { separator = "::", names = { "user", "gender", "z" } }))
+    assert.same({ 2, "M" }, { f:rows(), f:text("gender", 2) })
+    f = assert(read("a,b\n1,2\n", { header = true, names = { "x", "y" } }))
+    assert.same({ 1, 2 }, { f:value("x", 1), f:value("y", 1) })
+  end)
+
+  it("tells Spark's and MySQL's backslashes from doubled quotes", function()
+    for escape, text in pairs { doubled = 'a,b\n"x ""y"", z",1\n', backslash = 'a,b\n"x \\"y\\", z",1\n',
+      mysql = 'a\tb\nx "y"\\\t z\t\\N\n' } do
+      local f, report = assert(read(text))
+      assert.equal(escape, report.escape)
+      assert.equal(escape == "mysql" and 'x "y"\t z' or 'x "y", z', f:text("a", 1))
+    end
+  end)
+
+  it("reads quotes as ordinary characters when told to", function()
+    assert.equal('"x', assert(read('a|b\n"x|1\n', { quote = "", separator = "|" })):text("a", 1))
+  end)
+
+  it("turns Latin-1 into UTF-8", function()
+    local f, report = assert(read "caf\xE9,b\nna\xEFve,1\n")
+    assert.same({ "latin-1", "naïve" }, { report.encoding, f:text("café", 1) })
+  end)
+
+  it("sets malformed rows aside with file, line and reason", function()
+    local aside = path .. ".bad"
+    local f, report = assert(read("a,b\n1,2\n3\nx,4\n5,6\n",
+      { types = { a = "number" }, bad_limit = 0.5, quarantine = aside }))
+    assert.same({ 1, 5 }, column(f, "a"))
+    assert.same({ 2, { line = 3, reason = "1 field instead of 2" } }, { report.quarantined, report.first_bad })
+    local bad = assert(frame.read_csv(aside))
+    assert.same({ "file", "line", "reason", "text" }, bad:names())
+    assert.same({ { 3, 4 }, { "3", "x,4" } }, { column(bad, "line"), column(bad, "text") })
+    assert.same("column 'a': 'x' is no number", bad:text("reason", 2))
+    assert.equal(path, bad:text("file", 1))
+    os.remove(aside)
+  end)
+
+  it("refuses a file with too many malformed rows and says what to do", function()
+    local f, message, code = read "a,b\n1,2\n3\n"
+    assert.same({ nil, "format" }, { f, code })
+    assert.truthy(message:find(path, 1, true))
+    assert.truthy(message:find("1 of 2 rows are malformed (50 %, the limit is 1 %); the first is line 3", 1, true))
+    assert.truthy(message:find("bad_limit", 1, true))
+  end)
+
+  it("refuses what is not there with a code", function()
+    local f, message, code = frame.read_csv "/nonexistent/file.csv"
+    assert.same({ nil, "io" }, { f, code })
+    assert.truthy(message:find "/nonexistent/file.csv")
+    f, message, code = read("a,b\n1,2\n", { columns = { "aa" } })
+    assert.same({ nil, "format" }, { f, code })
+    assert.truthy(message:find("has no column 'aa'; it has: a, b", 1, true))
+    assert.same({ nil, "format" }, { read "", select(3, read "") })
+  end)
+
+  it("names the option that is wrong", function()
+    spew "a\n1\n"
+    local function refuses(options, message)
+      local ok, problem = pcall(frame.read_csv, path, options)
+      assert.is_false(ok)
+      assert.truthy(problem:find(message, 1, true), problem)
+    end
+    refuses({ seperator = "," }, "(there is no option 'seperator')")
+    refuses({ separator = 1 }, "'separator' must be a string, it is a number")
+    refuses({ escape = "c" }, "'escape' cannot be 'c'")
+    refuses({ types = { a = "float" } }, "'a' has an unknown type")
+    refuses({ header = false }, "needs 'names'")
+    refuses({ bad_limit = 2 }, "'bad_limit' must be a share from 0 to 1")
+    refuses({ separator = "\n" }, "cannot be one")
+  end)
+
+  it("loses the torn row at most, wherever a file is cut", function()
+    local rows = { "id,text,n\n" }
+    for i = 1, 40 do rows[#rows + 1] = ('%d,"a ""b"", c\nsecond %d",%d.5\n'):format(i, i, i) end
+    local text, ends, at = table.concat(rows), {}, 0
+    for i, row in ipairs(rows) do
+      at = at + #row
+      ends[i] = at
+    end
+    for cut = ends[1], #text, 23 do
+      local whole = 0
+      while ends[whole + 2] and ends[whole + 2] <= cut do whole = whole + 1 end
+      local f = assert(read(text:sub(1, cut), { bad_limit = 1, types = { id = "string", text = "string" } }))
+      assert.is_true(f:rows() >= whole and f:rows() <= whole + 1)
+      if whole > 0 then assert.equal(("a \"b\", c\nsecond %d"):format(whole), f:text("text", whole)) end
+    end
+  end)
+end)
+
+describe("frame.write_csv", function()
+  before_each(function() path = os.tmpname() end)
+  after_each(function() os.remove(path) end)
+
+  local function sample()
+    return frame.from {
+      { "s", "string", { 'a "b", c', "line\nbreak", false, "back\\slash", "कखग" } },
+      { "n", "number", { 0.1, -1e300, false, 3, 2 ^ 53 } },
+      { "t", "time", { 0, 1700000000123, false, -1, 5 } },
+      { "l", "list", { { "x", "y" }, {}, false, { "z" }, { "x" } } },
+    }
+  end
+
+  it("reads back as it was, in both dialects and all ways to write times", function()
+    for _, escape in ipairs { "doubled", "backslash" } do
+      for times, kind in pairs { iso = "time", ms = "time_ms", s = "time_s" } do
+        local f = sample()
+        assert(frame.write_csv(path, f, { escape = escape, times = times }))
+        local again, report = assert(frame.read_csv(path, { types = { l = "list", t = kind, n = "number" } }))
+        assert.equal(escape, report.escape)
+        for _, name in ipairs(f:names()) do assert.same(column(f, name), column(again, name)) end
+      end
+    end
+  end)
+
+  it("writes RFC 4180 or what it is asked for", function()
+    local f = frame.from { { "a", "string", { 'x"', false } }, { "t", "time", { 0, false } } }
+    assert(frame.write_csv(path, f))
+    assert.equal('a,t\n"x""",1970-01-01T00:00:00.000Z\n,\n', slurp(path))
+    assert(frame.write_csv(path, f, { escape = "backslash", separator = "\t", header = false, null = "NULL",
+      times = "ms" }))
+    assert.equal('"x\\""\t0\nNULL\tNULL\n', slurp(path))
+  end)
+
+  it("keeps the rows of a single column with missing values", function()
+    assert(frame.write_csv(path, frame.from { { "a", "string", { "x", false, "y" } } }))
+    assert.same({ "x", false, "y" }, column(assert(frame.read_csv(path)), "a"))
+  end)
+
+  it("returns the system's refusal", function()
+    local done, message, code = frame.write_csv("/nonexistent/x.csv", sample())
+    assert.same({ nil, "io" }, { done, code })
+    assert.truthy(message:find("/nonexistent/x.csv", 1, true))
+  end)
+end)
