@@ -68,7 +68,7 @@ local function c_tests(build)
 end
 
 local function run_c_test(one, build)
-  local lines, ok, ending = run(("cd %s && timeout 300 %s"):format(quoted(build), one.command))
+  local lines, ok, ending = run(("cd %s && timeout 600 %s"):format(quoted(build), one.command))
   local count = count_cmocka(lines)
   if not ok and count.failed == 0 then count.failed = 1 end
   if count.failed > 0 then write("  FAILED (%s):\n    %s", ending, table.concat(lines, "\n    ")) end
