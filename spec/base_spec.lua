@@ -39,6 +39,18 @@ describe("base", function()
     assert.equal(threads, base.threads(threads))
   end)
 
+  it("lets the collector know of tensors that nobody closed", function()
+    local tensor = require "recsys.tensor"
+    collectgarbage()
+    local _, before = base.alloc_counts()
+    local most = 0
+    for _ = 1, 600 do
+      tensor.zeros(1 << 18)
+      most = math.max(most, select(2, base.alloc_counts()) - before)
+    end
+    assert.is_true(most < 160 << 20 and most > 32 << 20)
+  end)
+
   it("refuses memory when told to", function()
     local tensor = require "recsys.tensor"
     base.alloc_fault(0)

@@ -10,8 +10,8 @@
 typedef void rs_body(void *context, int64_t begin, int64_t end);
 
 /* Call 'body' on [0, grain), [grain, 2 grain), ... up to n, in any order, on any thread.
- * Always opens a parallel region, even for one chunk: a BLAS call inside a body is then
- * single-threaded whatever the thread count, and its bits do not depend on it. */
+ * A BLAS call inside a body is single-threaded whatever the thread count, so its bits do not depend on it.
+ * A single chunk runs on the calling thread. */
 void rs_parallel_for(int64_t n, int64_t grain, rs_body *body, void *context);
 
 /* How many threads a parallel loop uses; at the start OMP_NUM_THREADS or the cores. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 void rs_check(lua_State *L, rs_status status) {
   if (status != RS_OK) luaL_error(L, "%s", rs_message());
 }
@@ -72,14 +74,18 @@ rs_tensor *rs_test_tensor(lua_State *L, int arg) {
   return t && t->storage ? t : NULL;
 }
 
+/* Collect whenever live bytes have grown by a quarter (and by SLACK at least) since the last time. What a closed tape
+ * gives back early is no growth, so that training, which closes its tapes, hardly ever stops for Lua's collector. */
 void rs_account(lua_State *L, const rs_tensor *t) {
-  static _Thread_local size_t pending;
-  enum { STEP = 1 << 20 };
-  pending += rs_tensor_bytes(t);
-  if (pending < STEP) return;
-  size_t kib = pending >> 10;
+  enum { LOOK = 1 << 20, SLACK = 64 << 20 };
+  static _Thread_local int64_t pending, limit = SLACK;
+  pending += (int64_t)rs_tensor_bytes(t);
+  if (pending < LOOK) return;
   pending = 0;
-  lua_gc(L, LUA_GCSTEP, kib < 1 << 20 ? (int)kib : 1 << 20);
+  if (rs_alloc_bytes() < limit) return;
+  lua_gc(L, LUA_GCCOLLECT);
+  int64_t live = rs_alloc_bytes();
+  limit = live + (live / 4 > SLACK ? live / 4 : SLACK);
 }
 
 static int by_name(const void *a, const void *b) {

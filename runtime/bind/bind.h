@@ -46,7 +46,7 @@ rs_tensor *rs_push_tensor(lua_State *L); /* an empty one */
 /* The open tensor at 'arg'; raises for anything else. */
 rs_tensor *rs_check_tensor(lua_State *L, int arg);
 rs_tensor *rs_test_tensor(lua_State *L, int arg); /* NULL when it is not a tensor */
-/* Tell Lua's collector about the bytes of a tensor just made. */
+/* Tell Lua's collector about the bytes of a tensor just made; may collect. */
 void rs_account(lua_State *L, const rs_tensor *t);
 
 /* Fill 'list' from the Lua table at 'arg', name -> Tensor, in sorted order of names; raises for other contents.
