@@ -91,7 +91,29 @@ describe("registry", function()
   end)
 
   it("names the field that publishing lacks", function()
-    assert.has_error(function() registry.publish { name = "mf", model = {} } end,
-      "bad argument #1 to 'publish' (field 'dataset' must be a table)")
+    local function refuses(request, field)
+      assert.has_error(function() registry.publish(request) end,
+        ("bad argument #1 to 'publish' (field '%s)"):format(field))
+    end
+    refuses({ name = "mf", model = {} }, "dataset' must be a table")
+    refuses({ name = "mf", model = {}, dataset = {} }, "kind' must be a string")
+    refuses({ name = "mf", dataset = {}, kind = "mf", plans = {} }, "weights' must be a table")
+    refuses({ name = "mf", dataset = {}, kind = "mf", plans = {}, weights = {}, encoder = {} },
+      "vectors' must be a Tensor")
+  end)
+
+  it("takes a model as one thing or as its fields", function()
+    local tiny = require "spec.support.tiny_model"
+    local built = tiny.build()
+    local one = assert(bundle.open(tiny.publish(built, dir)))
+    local flat = { name = "tiny", dataset = built.dataset, dir = dir, vectors = built.vectors,
+      created = "2024-01-31T00:00:00Z", metrics = { ndcg_10 = 0.25 }, parameters = { train = { epochs = 3 } },
+      seed = 7 }
+    for key, value in pairs(tiny.model(built)) do flat[key] = value end
+    local other = assert(bundle.open(assert(registry.publish(flat))))
+    assert.same(one:members(), other:members())
+    assert.equal(2, other:manifest().version)
+    assert.equal("sum", other:manifest().model.kind)
+    assert.equal(140, other:manifest().model.weights)
   end)
 end)

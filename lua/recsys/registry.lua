@@ -145,7 +145,7 @@ end
 
 --- The members of a model's bundle (docs/bundle.md), and its item vectors.
 local function members_of(request)
-  local model, dataset = request.model, request.dataset
+  local model, dataset = request.model or request, request.dataset
   local encoded = model.encoder:save()
   local items = request.items or model.encoder:encode_items(dataset.items)
   local users = request.users or model.encoder:encode_users(dataset.users)
@@ -192,7 +192,7 @@ local function weights_of(tensors)
 end
 
 local function manifest_of(request, vectors)
-  local dataset, model = request.dataset, request.model
+  local model, dataset = request.model or request, request.dataset
   return {
     created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
     model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
@@ -206,24 +206,37 @@ local function manifest_of(request, vectors)
   }
 end
 
+local function check(request)
+  local model = request.model or request
+  local function need(holder, field, kind)
+    local lua_type = (kind == "Tensor" or kind == "Encoder") and type(holder[field]) or kind
+    if holder[field] == nil or type(holder[field]) ~= lua_type then
+      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(field, kind), 4)
+    end
+  end
+  need(request, "name", "string")
+  need(request, "dataset", "table")
+  need(model, "kind", "string")
+  need(model, "plans", "table")
+  need(model, "weights", "table")
+  need(model, "encoder", "Encoder")
+  if not model.item_vectors then need(request, "vectors", "Tensor") end
+end
+
 --- Publish a model as the next version of its name.
 ---
 --- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
---- are given. Optional: vectors (f32 [items, d], one a row of the catalogue), items and users (encoded Features),
---- history (feature.sequences), as_of (ms; the moment that requests are answered for by default: just after the last
---- interaction), window (ms that an item stays a candidate after its creation; nil: for ever), parameters, metrics,
---- run, seed, card (Markdown), created (ISO 8601), dir (default registry.dir).
+--- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
+--- catalogue), items and users (encoded Features), history (feature.sequences), as_of (ms; the moment that requests
+--- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
+--- creation; nil: for ever), parameters, metrics, run, seed, card (Markdown), created (ISO 8601), dir (default
+--- registry.dir).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message
 ---@return string? code      "io", "memory"
 function registry.publish(request)
-  for _, field in ipairs { { "name", "string" }, { "model", "table" }, { "dataset", "table" } } do
-    local name, kind = field[1], field[2]
-    if type(request[name]) ~= kind then
-      error(("bad argument #1 to 'publish' (field '%s' must be a %s)"):format(name, kind), 2)
-    end
-  end
+  check(request)
   local members, vectors = members_of(request)
   return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request, vectors),
     members = members }
