@@ -16,6 +16,7 @@
 #include <lualib.h>
 
 #include "base/alloc.h"
+#include "base/parallel.h"
 #include "bind/bind.h"
 
 static void *counted(void *context, void *block, size_t had, size_t wanted) {
@@ -97,6 +98,7 @@ static void bindings_leave_no_block_when_memory_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(bindings_leave_no_block_when_memory_is_refused)};
   setvbuf(stdout, NULL, _IOLBF, 0);
+  rs_threads_set(1); /* thousands of tiny parallel loops: waiting for threads would be nearly all of the time */
   if (!mkdtemp(scratch)) return perror("mkdtemp"), 1;
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   char command[64];
