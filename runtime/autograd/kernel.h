@@ -14,15 +14,10 @@
 #define RS_KERNEL_H
 #include "autograd/grad.h"
 #include "base/parallel.h"
+#include "tensor/clones.h"
 
-/* Loops that the compiler vectorises for the CPU at hand: the clones differ in width, never in bits, as nothing is
- * reassociated or contracted. The sanitizers' runtimes are not up yet when clones are resolved. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__x86_64__)
-#define RS_SIMD
-#else
-#define RS_SIMD __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#endif
-
+/* Loops that the compiler vectorises for the CPU at hand. */
+#define RS_SIMD RS_CLONES
 /* Before a loop whose arrays are the same or do not overlap. */
 #define RS_IVDEP _Pragma("GCC ivdep")
 

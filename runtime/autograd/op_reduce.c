@@ -59,7 +59,7 @@ static rs_status backward(rs_node *self, bool mean) {
   if (status == RS_OK) status = rs_tensor_like(&dx, rs_in(self, 0));
   if (status != RS_OK) return status;
   context c = {s.r, s.inner, mean ? 1 / (double)s.r : 1, rs_tensor_data(&dx), rs_tensor_data(&self->grad)};
-  rs_each(s.outer * s.r, rs_row_grain(s.inner), RS_BODY(dx.dtype, spread), &c);
+  rs_each(rs_tensor_count(&dx), RS_GRAIN, RS_BODY(dx.dtype, spread), &c);
   return rs_grad_give(self->input[0], &dx);
 }
 
@@ -90,14 +90,20 @@ static void OF(divide)(REAL *x, int64_t r, int64_t n) {
   for (int64_t i = 0; i < n; i++) x[i] /= (REAL)r;
 }
 
-/* Rows begin .. end-1 of [outer r, inner]. */
+/* Elements begin .. end-1 of dx, seen as [outer, r, inner]: a run of them lies in one row. */
 RS_SIMD static void OF(spread)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   REAL scale = (REAL)c->scale;
-  for (int64_t row = begin; row < end; row++) {
-    const REAL *restrict g = (const REAL *)c->in + row / c->r * c->inner;
-    REAL *restrict dx = (REAL *)c->out + row * c->inner;
-    for (int64_t j = 0; j < c->inner; j++) dx[j] = g[j] * scale;
+  int64_t width = c->inner == 1 ? c->r : c->inner; /* of a row whose gradients are one number, or a run of them */
+  for (int64_t i = begin, n; i < end; i += n) {
+    int64_t row = i / width, at = i % width;
+    n = width - at < end - i ? width - at : end - i;
+    REAL *restrict dx = (REAL *)c->out + i;
+    const REAL *restrict g = (const REAL *)c->in + (c->inner == 1 ? row : row / c->r * c->inner + at);
+    if (c->inner == 1)
+      for (int64_t j = 0; j < n; j++) dx[j] = g[0] * scale;
+    else
+      for (int64_t j = 0; j < n; j++) dx[j] = g[j] * scale;
   }
 }
 #endif
