@@ -55,6 +55,36 @@ describe("registry", function()
     end
   end)
 
+  it("shows whole bundles only, whenever a publisher is killed", function()
+    local script = command.write(dir .. "/publish.lua", [[
+      local dir = ...
+      local registry, tensor = require "recsys.registry", require "recsys.tensor"
+      local members = { { "w.safetensors", tensors = { w = tensor.zeros(300000) } } }
+      while true do assert(registry.add { name = "mf", dir = dir, manifest = {}, members = members }) end]])
+    local published = 0
+    for round = 1, 6 do
+      local folder = dir .. "/" .. round
+      local ran = command.run(("timeout -s KILL %.2f %s lua %s %s"):format(0.15 + 0.07 * round, command.program,
+        script, folder))
+      assert.equal(137, ran.code, ran.err)
+      for version, found in ipairs(registry.list("mf", folder)) do
+        assert.equal(version, found.version)
+        assert(assert(bundle.open(found.path)):verify())
+        published = published + 1
+      end
+    end
+    assert.is_true(published > 0)
+  end)
+
+  it("sweeps away what a killed publisher left a day ago, and only that", function()
+    add(dir, "mf")
+    command.write(dir .. "/.mf-123", "half")
+    command.write(dir .. "/.mf-124", "half")
+    command.run(("touch -d '2 days ago' %s/.mf-123 %s/mf-1.tar"):format(dir, dir))
+    add(dir, "mf")
+    assert.equal(".mf-124\nmf-1.tar\nmf-2.tar\n", command.run("LC_ALL=C ls -A " .. dir).out)
+  end)
+
   it("leaves nothing but versions in the folder", function()
     add(dir, "mf")
     assert.equal("mf-1.tar\n", command.run("ls -A " .. dir).out)

@@ -71,6 +71,17 @@ local function sync(dir)
   uv.fs_close(handle)
 end
 
+local DAY = 86400
+
+--- Remove what killed publishers left behind more than a day ago: hidden files that no name leads to.
+local function sweep(dir)
+  for file in lfs.dir(dir) do
+    local path = dir .. "/" .. file
+    local age = file:match "^%.[%w_%-]" and os.time() - (lfs.attributes(path, "modification") or os.time())
+    if age and age > DAY then os.remove(path) end
+  end
+end
+
 --- Make the finished file 'hidden' visible as dir/name-version.tar, unless that is taken; returns the path.
 local function reveal(hidden, dir, name, version)
   local path = ("%s/%s-%d.tar"):format(dir, name, version)
@@ -91,7 +102,7 @@ function registry.add(request)
   if not name_is_plain(name) then
     error("bad argument #1 to 'add' (field 'name' must be of a-z, 0-9, _ and -, without a number at its end)", 2)
   end
-  files.make_folder(dir)
+  sweep(files.make_folder(dir))
   local versions = registry.list(name, dir)
   local version = #versions > 0 and versions[#versions].version + 1 or 1
   local unfinished = ("%s/.%s-%d"):format(dir, name, uv.os_getpid())

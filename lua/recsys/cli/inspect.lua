@@ -109,8 +109,8 @@ local function gather(path, args)
     local ok, refusal = b:verify()
     if not ok then refuse(refusal) end
   end
-  local found = { path = path, digest = b:digest(), manifest = b:manifest(), members = b:members(), tensors = {},
-    plans = {} }
+  local found = { path = path, digest = b:digest(), manifest = b:manifest(), members = json.list(b:members()),
+    tensors = {}, plans = {} }
   for _, member in ipairs(found.members) do
     if member.name:match "%.safetensors$" then found.tensors[member.name] = tensors_of(b, member.name) end
     local tower = member.name:match "^plan%.(%w+)%.json$"
