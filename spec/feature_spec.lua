@@ -9,6 +9,12 @@ local tensor = require "recsys.tensor"
 
 local DAY = 86400000
 
+--- Rows for the long comparison of one with many. Few where garbage is collected at every turn (pause 0), as each
+--- of the objects that a row makes then costs a whole collection.
+local pause = collectgarbage("setpause", 200)
+collectgarbage("setpause", pause)
+local MANY = pause == 0 and 20 or 5000
+
 --- A number 0 .. n-1 that depends on the seed and the position alone.
 local function drawer(seed)
   local stream, at = base.stream(seed, "user", 0, 0), 0
@@ -215,10 +221,12 @@ describe("feature.fit", function()
     local mean = sum / n
     local deviation = math.sqrt(squares / n - mean * mean)
     local values = encoder:encode_users(data.users):output "user.age".values
+    local worst = 0
     for i, age in ipairs(tables.users.age) do
-      assert.near(age and (age - mean) / deviation or 0, values:get(i, 1), 1e-6)
-      assert.are.equal(age and 0 or 1, values:get(i, 2))
+      worst = math.max(worst, math.abs((age and (age - mean) / deviation or 0) - values:get(i, 1)),
+        math.abs((age and 0 or 1) - values:get(i, 2)))
     end
+    assert.is_true(worst < 1e-6, worst) -- a few roundings of float32 at values up to 3
   end)
 
   it("names what is wrong with a declaration", function()
@@ -261,14 +269,14 @@ end)
 
 describe("an encoder", function()
   it("gives each of 10,000 rows alone the bits it has among many", function()
-    local big = make_tables(5000, 5000, 1)
-    for i = 1, 5000 do big.users.user[i] = "u" .. i % 97 * (i % 3) end -- repeats and strangers
+    local big = make_tables(MANY, MANY, 1)
+    for i = 1, MANY do big.users.user[i] = "u" .. i % 97 * (i % 3) end -- repeats and strangers
     for _, side in ipairs { "user", "item" } do
       local whole = to_frame(side == "user" and big.users or big.items)
       local encode = side == "user" and encoder.encode_users or encoder.encode_items
       local many = encode(encoder, whole)
       local first = i64 { 0 }
-      for row = 0, 4999 do
+      for row = 0, MANY - 1 do
         local here = i64 { row }
         local one <close> = encode(encoder, whole:filter(here))
         local a, b = bytes_of(many:gather(here)), bytes_of(one:gather(first))
@@ -337,14 +345,16 @@ describe("an encoder", function()
 
   it("puts numbers between the quantiles of training rows", function()
     local codes = encoder:encode_items(data.items):output "item.created".values
-    local created, seen = tables.items.created, {}
+    local created, seen, wrong = tables.items.created, {}, 0
     for i = 1, ITEMS do
-      assert.are.equal(created[i] and true or false, codes:get(i) > 0)
-      for j = 1, i do
-        if created[i] and created[j] and created[i] < created[j] then assert.is_true(codes:get(i) <= codes:get(j)) end
+      if (codes:get(i) > 0) ~= (created[i] ~= false) then wrong = wrong + 1 end
+      for j = 1, ITEMS do
+        local earlier = created[i] and created[j] and created[i] < created[j]
+        if earlier and codes:get(i) > codes:get(j) then wrong = wrong + 1 end
       end
       seen[codes:get(i)] = true
     end
+    assert.are.equal(0, wrong)
     assert.is_true(seen[1] and seen[5] and not seen[6])
   end)
 
@@ -360,6 +370,7 @@ describe("an encoder", function()
   it("makes the age of an item a dot product", function()
     local events = encoder:encode_events(data, i64 { 7 }):output "event.relative_time".values
     local items = encoder:encode_items(data.items):output "item.relative_time".values
+    local worst = 0
     for row = 1, ITEMS do
       local created = tables.items.created[row]
       for k = 1, 3 do
@@ -367,10 +378,11 @@ describe("an encoder", function()
         local cos = events:get(1, c) * items:get(row, c) + events:get(1, s) * items:get(row, s)
         local sin = events:get(1, s) * items:get(row, c) - events:get(1, c) * items:get(row, s)
         local angle = created and 2 * math.pi * k * (tables.interactions.time[8] - created) / (20 * DAY)
-        assert.near(created and math.cos(angle) or 0, cos, 3e-7) -- four roundings of float32 near 1
-        assert.near(created and math.sin(angle) or 0, sin, 3e-7)
+        worst = math.max(worst, math.abs(cos - (created and math.cos(angle) or 0)),
+          math.abs(sin - (created and math.sin(angle) or 0)))
       end
     end
+    assert.is_true(worst < 3e-7, worst) -- four roundings of float32 near 1
   end)
 end)
 
@@ -443,11 +455,11 @@ describe("a history", function()
   it("can be read for users at a time, and at the end", function()
     local time = tables.interactions.time[451]
     local then_, at_end = encoder:encode_users_at(data, nil, time), encoder:encode_users_at(data, i64 { 4 })
+    local e = tables.interactions
     for user = 1, USERS do
-      local list = {}
+      local list, id = {}, "u" .. user
       for i = 1, INTERACTIONS do
-        local e = tables.interactions
-        if e.user[i] == "u" .. user and e.time[i] < time then list[#list + 1] = i end
+        if e.user[i] == id and e.time[i] < time then list[#list + 1] = i end
       end
       assert.are.same(expected_items(list, 4), bag(then_, "event.history", user))
     end
@@ -497,6 +509,22 @@ describe("a request", function()
     assert.is_nil(none)
     assert.are.equal("field 'age' is a string, not a number", message)
     assert.are.equal("argument", code)
+    none, message = encoder:encode_request({ items = { "i1", {} } }, catalogue)
+    assert.is_nil(none)
+    assert.are.equal("item 2 of the request is a table, not an id", message)
+  end)
+
+  it("takes ids that are numbers, as JSON may give them", function()
+    local numbered = { users = frame.from { { "user", "string", { "7" } } },
+      items = frame.from { { "item", "string", { "11", "12" } } },
+      interactions = frame.from { { "user", "string", { "7", "7" } }, { "item", "string", { "11", "12" } },
+        { "time", "time", { 1, 2 } } } }
+    local fitted = feature.fit(numbered, nil, { user = { feature.id { "user" } }, item = { feature.id { "item" } },
+      event = { feature.history { of = "item" } } })
+    local one, moment = assert(fitted:encode_request({ user = { user = 7 }, items = { 12.0, 11 } },
+      fitted:catalogue(numbered.items)))
+    assert.are.equal(1, one:output "user.id".values:get(1))
+    assert.are.same({ 2, 1 }, bag(moment, "event.history", 1))
   end)
 end)
 

@@ -13,15 +13,22 @@ feature.rows = fit.rows
 feature.sequences = encoder.sequences
 feature.load = encoder.load
 
---- Fit declarations on the interactions at 'train_rows' (i64, 0-based; nil: all).
----@return table Encoder
+--- Fit declarations on training rows; nothing outside them touches the result.
+---@param dataset Dataset
+---@param train_rows? Tensor  i64, 0-based interactions; default all
+---@param declarations { user: table[]?, event: table[]?, item: table[]? }
+---@return Encoder  raises, naming the feature or column, when the declarations do not fit the data
 function feature.fit(dataset, train_rows, declarations)
   local ok, program, tensors = pcall(fit.program, dataset, train_rows, declarations)
   if not ok then error("feature.fit: " .. tostring(program), 2) end
   return assert(encoder.load(program, tensors))
 end
 
---- A vocabulary from its tensors; nil, message, code when they are damaged.
+--- A vocabulary from `vocabulary:tensors()`.
+---@param tensors { bytes: Tensor, offsets: Tensor }
+---@return Vocabulary? v  nil, message, "format" when they are damaged
+---@return string? message
+---@return string? code
 function feature.load_vocabulary(tensors)
   return core.vocabulary(tensors.bytes, tensors.offsets)
 end

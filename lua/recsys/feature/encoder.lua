@@ -9,21 +9,31 @@ local text = require "recsys.text"
 
 local encoder = {}
 
+---@class Encoder
+---@field program Program
 local Encoder = {}
 Encoder.__index = Encoder
 
---- An encoder from the two parts that save() gives; nil, message, code when they are damaged.
+--- An encoder from the two parts that save() gives; it trusts neither.
+---@param text_of_program string
+---@param tensors table<string, Tensor>  those the program does not name are ignored
+---@return Encoder? encoder  nil, message, "format" when they are damaged or do not fit each other
+---@return string? message
+---@return string? code
 function encoder.load(text_of_program, tensors)
   local program, message, code = core.program(text_of_program, tensors)
   if not program then return nil, message, code end
   return setmetatable({ program = program }, Encoder)
 end
 
+--- What load() takes; the tensors are shared, not copied.
+---@return { json: string, tensors: table<string, Tensor> }
 function Encoder:save()
   local text_of_program, tensors = self.program:save()
   return { json = text_of_program, tensors = tensors }
 end
 
+--- Give the memory back now; the encoder is unusable afterwards.
 function Encoder:close()
   self.program:close()
 end
@@ -37,10 +47,16 @@ end
 
 -- Whole tables and interactions -------------------------------------------------------------------------------------
 
+--- User features of a whole table, or of any rows of one. An absent column is missing; one of the wrong type raises.
+---@param users Frame
+---@return Features  a row a row
 function Encoder:encode_users(users)
   return self.program:run("user", users)
 end
 
+--- Item features, as encode_users.
+---@param items Frame
+---@return Features
 function Encoder:encode_items(items)
   return self.program:run("item", items)
 end
@@ -58,7 +74,10 @@ local function check_options(options, name)
   return ties
 end
 
---- Per-user sequences of item rows over the interactions at 'log' (nil: all), oldest first.
+--- Per-user sequences of item rows, oldest first.
+---@param dataset Dataset
+---@param options? { log: Tensor? }  i64 rows of the interactions that count as known; default all
+---@return History
 function encoder.sequences(dataset, options)
   local at = fit.rows(dataset)
   return core.new_history(dataset.users:rows(), dataset.items:rows(), at.users, at.items,
@@ -72,6 +91,13 @@ local function encode_moments(self, dataset, moments, users, orders, options)
   return self.program:run("event", moments, items, history, users, (moments:column "time"), orders)
 end
 
+--- Event features of interactions: each sees what its user did before it.
+---@param dataset Dataset
+---@param rows? Tensor   i64, 0-based interactions; default all
+---@param options? { ties: "strict"|"order"|nil, log: Tensor?, items: Features?, history: History? }
+---  ties: "strict" (default) takes earlier times, "order" also equal times earlier in the interactions;
+---  log: i64 interactions that count as known, default all; items, history: computed before, else made here
+---@return Features  a row for each of `rows`
 function Encoder:encode_events(dataset, rows, options)
   options = options or {}
   local ties = check_options(options, "encode_events")
@@ -97,6 +123,12 @@ local function times_for(dataset, n, time)
   return tensor.from_string(string.pack("=i8", time):rep(n), "i64", n)
 end
 
+--- Event features of users at a time: what a batch of recommendations is made from.
+---@param dataset Dataset
+---@param user_rows? Tensor     i64, 0-based rows of dataset.users; default all
+---@param time? integer|Tensor  ms, one for all or i64 one each; default a millisecond after the last interaction
+---@param options? { log: Tensor?, items: Features?, history: History? }  as in encode_events
+---@return Features  a row for each of `user_rows`
 function Encoder:encode_users_at(dataset, user_rows, time, options)
   options = options or {}
   check_options(options, "encode_users_at")
@@ -109,24 +141,41 @@ end
 -- Requests ----------------------------------------------------------------------------------------------------------
 
 --- What a request needs of a catalogue: rows by item id, and the items' features.
+---@param items Frame
+---@return { index: Vocabulary, features: Features }
 function Encoder:catalogue(items)
   return { index = core.index(items, "item"), features = self:encode_items(items) }
 end
 
+--- The item rows of ids, -1 for one that the catalogue lacks; nil, message, code when one is no id. JSON libraries
+--- give whole numbers as floats.
 local function rows_of(ids, index)
-  if #ids == 0 then return tensor.zeros(0, "i32") end
   local rows = {}
-  for i, id in ipairs(ids) do rows[i] = index:code(id) - 1 end
-  return tensor.new(rows, "i32")
+  for i, id in ipairs(ids) do
+    if type(id) ~= "string" and type(id) ~= "number" then
+      return nil, ("item %d of the request is a %s, not an id"):format(i, type(id)), "argument"
+    end
+    rows[i] = index:code(tostring(math.tointeger(id) or id)) - 1
+  end
+  return #rows > 0 and tensor.new(rows, "i32") or tensor.zeros(0, "i32")
 end
 
+--- User and event features of one request, with the bits that the same user has in a table.
+---@param request { user: table?, event: table?, items: string[]?, time: integer? }
+---  user, event: fields by column name, absent ones are missing; items: what the user engaged with, newest last;
+---  time: ms
+---@param catalogue { index: Vocabulary, features: Features }
+---@return Features? user   one row; nil, message, "argument" when a field has the wrong type
+---@return Features|string event
+---@return string? code
 function Encoder:encode_request(request, catalogue)
   local event = { time = request.time }
   for key, value in pairs(request.event or {}) do event[key] = value end
   local user, message, code = self.program:request("user", json.encode(request.user or {}))
   if not user then return nil, message, code end
-  local rows = rows_of(request.items or {}, catalogue.index)
-  local moment
+  local rows, moment
+  rows, message, code = rows_of(request.items or {}, catalogue.index)
+  if not rows then return nil, message, code end
   moment, message, code = self.program:request("event", json.encode(event), catalogue.features, rows)
   if not moment then return nil, message, code end
   return user, moment
@@ -143,6 +192,11 @@ local function facts_of(self)
   return facts
 end
 
+--- What a side puts out, for a model to build its layers by: codes i32 [n] below `rows`, bags of them, numbers f32 [n,
+--- width]. Inputs of one table are meant to share an embedding; `pair` is the other side of a relative time.
+---@param side "user"|"event"|"item"
+---@return { name: string, kind: "codes"|"bag"|"numbers", feature: string, table: string?, rows: integer?,
+---  width: integer?, pair: string? }[]
 function Encoder:inputs(side)
   local facts, list = facts_of(self), {}
   for i, output in ipairs(self.program:outputs(side)) do
@@ -158,10 +212,15 @@ function Encoder:inputs(side)
   return list
 end
 
+---@param name string  a table
+---@return Vocabulary?  nil for tables of hashes, buckets and time parts, which hold no strings
 function Encoder:vocabulary(name)
   return self.program:vocabulary(name)
 end
 
+--- Occurrences in training by code: at 0 (the first element) those left out or missing.
+---@param name string  a table with a vocabulary, else nil
+---@return Tensor?  i64 [1 + n]
 function Encoder:counts(name)
   local _, tensors = self.program:save()
   return tensors["table." .. name .. ".counts"]
@@ -188,6 +247,10 @@ local function as_text(list)
   return text.columns(rows)
 end
 
+--- What each feature became: as data and as aligned text.
+---@return { name: string, feature: string, kind: string, table: string?, size: integer, missing: number?,
+---  unknown: number? }[]
+---@return string
 function Encoder:describe()
   local facts, list = facts_of(self), {}
   for _, side in ipairs { "user", "event", "item" } do
