@@ -14,8 +14,8 @@ typedef struct moment {
   const rs_features *features;
   const int64_t *rows; /* [n] rows of 'features' */
   int64_t n, now;
-  const int32_t *events; /* catalogue rows; -1: an item that the catalogue does not hold */
-  int64_t n_events;
+  const int32_t *events;      /* catalogue rows; -1: an item that the catalogue does not hold */
+  int64_t n_events;           /* no more than these users': encoding looks at all of them */
   const int64_t *begin, *end; /* [n] */
   rs_lists seen;              /* what is not to be recommended, catalogue rows; n = 0: nothing */
 } moment;
@@ -129,21 +129,25 @@ static rs_status check_k(int64_t k) {
 
 static int64_t moment_of(const rs_server_model *m, int64_t now) { return now == RS_TIME_MISSING ? m->as_of : now; }
 
-/* Known users. */
+/* Known users, whose events lie one behind another. */
 
 typedef struct span {
   int64_t *rows, *begin, *end; /* [n] */
   int32_t *lengths;            /* [n] end - begin */
+  const int32_t *events;       /* of the first user on */
+  int64_t n_events;
 } span;
 
 static rs_status new_span(span *s, const rs_server_model *m, int64_t first, int64_t n, int64_t now) {
-  const int64_t *starts = rs_i64(&m->history.starts);
+  const int64_t *starts = rs_i64(&m->history.starts) + first;
   size_t bytes = (size_t)n * sizeof(int64_t);
-  *s = (span){rs_alloc(bytes), rs_alloc(bytes), rs_alloc(bytes), rs_alloc(bytes)};
+  *s = (span){.rows = rs_alloc(bytes), .begin = rs_alloc(bytes), .end = rs_alloc(bytes), .lengths = rs_alloc(bytes)};
   if (!s->rows || !s->begin || !s->end || !s->lengths) return rs_nomem("request", bytes);
+  s->events = rs_i32(&m->history.items) + starts[0];
+  s->n_events = starts[n] - starts[0];
   for (int64_t i = 0; i < n; i++) {
     s->rows[i] = first + i;
-    s->begin[i] = starts[first + i];
+    s->begin[i] = starts[i] - starts[0];
     s->end[i] = s->begin[i] + rs_history_before(&m->history, first + i, now, -1);
     s->lengths[i] = (int32_t)(s->end[i] - s->begin[i]);
   }
@@ -167,17 +171,16 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
   now = moment_of(m, now);
   if (status == RS_OK) status = new_span(&s, m, first, n, now);
   if (status == RS_OK) {
-    const int32_t *items = rs_i32(&m->history.items);
     moment at = {.model = m,
                  .features = &m->users,
                  .rows = s.rows,
                  .n = n,
                  .now = now,
-                 .events = items,
-                 .n_events = m->history.items.size[0],
+                 .events = s.events,
+                 .n_events = s.n_events,
                  .begin = s.begin,
                  .end = s.end};
-    if (exclude_seen) at.seen = (rs_lists){n, s.begin, s.lengths, items, at.n_events};
+    if (exclude_seen) at.seen = (rs_lists){n, s.begin, s.lengths, s.events, s.n_events};
     status = search(&at, k, rows, scores);
   }
   span_free(&s);
@@ -190,8 +193,8 @@ typedef struct asker {
   int32_t *own_events, *own_seen; /* of a history given in the request: with -1 for foreign items; without them */
   const rs_features *features;    /* his own or the bundle's, */
   int64_t row;                    /* and where */
-  const int32_t *events, *seen;   /* his events are events[begin .. end) */
-  int64_t n_events, begin, end;
+  const int32_t *events, *seen;
+  int64_t n_events;
   int32_t n_seen;
 } asker;
 
@@ -212,8 +215,8 @@ static rs_status take_history(asker *a, const rs_server_model *m, const rs_reque
   a->events = a->own_events = rs_alloc(bytes);
   a->seen = a->own_seen = rs_alloc(bytes);
   if (!a->own_events || !a->own_seen) return rs_nomem("request", bytes);
-  a->begin = a->n_seen = 0;
-  a->end = a->n_events = request->n_history;
+  a->n_seen = 0;
+  a->n_events = request->n_history;
   for (int64_t i = 0; i < request->n_history; i++) {
     int32_t row = rs_vocabulary_find(m->item_ids, request->history[i], strlen(request->history[i])) - 1;
     a->own_events[i] = row;
@@ -230,14 +233,12 @@ static rs_status recognise(asker *a, const rs_server_model *m, const rs_request 
   answer->known = code > 0;
   answer->now = moment_of(m, request->now);
   a->events = a->seen = rs_i32(&m->history.items);
-  a->n_events = m->history.items.size[0];
   if (answer->known) {
     a->features = &m->users;
     a->row = code - 1;
-    a->begin = rs_i64(&m->history.starts)[a->row];
-    a->end = a->begin + rs_history_before(&m->history, a->row, answer->now, -1);
-    a->seen += a->begin;
-    a->n_seen = (int32_t)(a->end - a->begin);
+    a->n_events = rs_history_before(&m->history, a->row, answer->now, -1);
+    a->n_seen = (int32_t)a->n_events;
+    a->events = a->seen = a->events + rs_i64(&m->history.starts)[a->row];
   } else {
     a->features = &a->own;
     status = encode_stranger(a, m, request);
@@ -265,8 +266,8 @@ static rs_status answer_asker(const asker *a, const rs_server_model *m, const rs
                .now = answer->now,
                .events = a->events,
                .n_events = a->n_events,
-               .begin = &a->begin,
-               .end = &a->end};
+               .begin = &zero,
+               .end = &a->n_events};
   if (request->exclude_seen) at.seen = (rs_lists){1, &zero, &a->n_seen, a->seen, a->n_seen};
   int64_t k = request->k < m->vectors.size[0] ? request->k : m->vectors.size[0], n = 0;
   rs_status status = search(&at, k, &rows, &scores);
