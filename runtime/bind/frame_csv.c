@@ -11,8 +11,9 @@ static bool field(lua_State *L, int arg, const char *key, int type) {
   int found = lua_getfield(L, arg, key);
   if (found == LUA_TNIL) return false;
   if (found != type)
-    luaL_argerror(L, arg, lua_pushfstring(L, "'%s' must be a %s, it is a %s", key, lua_typename(L, type),
-                                          lua_typename(L, found)));
+    luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, "'%s' must be a %s, it is a %s", key, lua_typename(L, type), lua_typename(L, found)));
   return true;
 }
 
@@ -63,8 +64,11 @@ static void take_type(lua_State *L, int arg, rs_csv_column_type *type) {
       type->type = (rs_csv_type)i;
       return;
     }
-  luaL_argerror(L, arg, lua_pushfstring(L, "'%s' has an unknown type: number, string, time, time_s, time_ms, list or "
-                                           "{ \"list\", separator } expected", type->name));
+  luaL_argerror(L, arg,
+                lua_pushfstring(L,
+                                "'%s' has an unknown type: number, string, time, time_s, time_ms, list or "
+                                "{ \"list\", separator } expected",
+                                type->name));
 }
 
 static const rs_csv_column_type *types_field(lua_State *L, int arg, int *n) {
@@ -93,8 +97,8 @@ static void take_quote(lua_State *L, int arg, rs_csv_options *o) {
 
 /* Everything that the options point to stays on the stack. */
 static rs_csv_options check_options(lua_State *L, int arg) {
-  static const char *const known[] = {"separator", "header", "names", "columns", "types", "nulls",
-                                      "escape", "quote", "encoding", "bad_limit", "quarantine", NULL};
+  static const char *const known[] = {"separator", "header", "names",    "columns",   "types",      "nulls",
+                                      "escape",    "quote",  "encoding", "bad_limit", "quarantine", NULL};
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql", NULL};
   static const char *const encodings[] = {"", "utf-8", "latin-1", NULL};
   rs_csv_options o = {.bad_limit = 0.01};

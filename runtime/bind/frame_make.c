@@ -81,7 +81,8 @@ static int32_t take_text(lua_State *L, draft *d) {
 static void take_value(lua_State *L, draft *d, int64_t i) {
   rs_column *c = &d->column;
   bool missing = !lua_toboolean(L, -1);
-  if (c->type == RS_STRING) rs_i32(&c->values)[i] = take_text(L, d);
+  if (c->type == RS_STRING)
+    rs_i32(&c->values)[i] = take_text(L, d);
   else if (c->type == RS_NUMBER) {
     if (!missing && lua_type(L, -1) != LUA_TNUMBER) fail(L, d, "numbers are expected, or false for missing");
     rs_f64(&c->values)[i] = missing ? NAN : lua_tonumber(L, -1);
@@ -161,14 +162,19 @@ static draft *make_column(lua_State *L, const char *name, int type_at, int value
   if (rs_column_type_named(&type, lua_tostring(L, type_at)) != RS_OK) rs_check(L, RS_EARG);
   draft *d = push_draft(L, name, type);
   const rs_tensor *t = rs_test_tensor(L, values_at);
-  if (t) take_tensor(L, d, t);
-  else if (!lua_istable(L, values_at)) fail(L, d, "the values are neither a table nor an open tensor");
-  else if (type == RS_LIST) take_lists(L, d, values_at);
+  if (t)
+    take_tensor(L, d, t);
+  else if (!lua_istable(L, values_at))
+    fail(L, d, "the values are neither a table nor an open tensor");
+  else if (type == RS_LIST)
+    take_lists(L, d, values_at);
   else {
     lua_getfield(L, values_at, "codes");
     const rs_tensor *codes = rs_test_tensor(L, -1);
-    if (codes && type == RS_STRING) take_codes(L, d, values_at, codes);
-    else take_table(L, d, values_at);
+    if (codes && type == RS_STRING)
+      take_codes(L, d, values_at, codes);
+    else
+      take_table(L, d, values_at);
     lua_pop(L, 1);
   }
   return d;

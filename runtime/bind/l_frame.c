@@ -29,8 +29,10 @@ const char **rs_check_names(lua_State *L, int arg, int *n) {
   luaL_argcheck(L, *n > 0, arg, "at least one name expected");
   const char **names = lua_newuserdatauv(L, (size_t)*n * sizeof *names, 0);
   for (int i = 0; i < *n; i++) {
-    if (single) lua_pushvalue(L, arg);
-    else lua_rawgeti(L, arg, i + 1);
+    if (single)
+      lua_pushvalue(L, arg);
+    else
+      lua_rawgeti(L, arg, i + 1);
     if (lua_type(L, -1) != LUA_TSTRING) luaL_argerror(L, arg, "column names must be strings");
     names[i] = lua_tostring(L, -1);
     lua_pop(L, 1);
@@ -135,11 +137,16 @@ static void push_list(lua_State *L, const rs_column *c, int64_t row) {
 }
 
 static void push_value(lua_State *L, const rs_column *c, int64_t row) {
-  if (c->type == RS_LIST) push_list(L, c, row);
-  else if (rs_column_is_missing(c, row)) lua_pushnil(L);
-  else if (c->type == RS_NUMBER) lua_pushnumber(L, rs_f64(&c->values)[row]);
-  else if (c->type == RS_TIME) lua_pushinteger(L, rs_i64(&c->values)[row]);
-  else push_text(L, c, rs_i32(&c->values)[row]);
+  if (c->type == RS_LIST)
+    push_list(L, c, row);
+  else if (rs_column_is_missing(c, row))
+    lua_pushnil(L);
+  else if (c->type == RS_NUMBER)
+    lua_pushnumber(L, rs_f64(&c->values)[row]);
+  else if (c->type == RS_TIME)
+    lua_pushinteger(L, rs_i64(&c->values)[row]);
+  else
+    push_text(L, c, rs_i32(&c->values)[row]);
 }
 
 /* f:value(name, row) -> number | integer | string | string[] | nil */
@@ -171,11 +178,14 @@ static int l_where(lua_State *L) {
   if (how != RS_IS_MISSING && how != RS_PRESENT) {
     size_t length;
     const char *text = lua_type(L, 4) == LUA_TSTRING ? lua_tolstring(L, 4, &length) : NULL;
-    if (c->type == RS_NUMBER) number = luaL_checknumber(L, 4);
+    if (c->type == RS_NUMBER)
+      number = luaL_checknumber(L, 4);
     else if (c->type == RS_TIME && text)
       luaL_argcheck(L, rs_parse_time(text, length, &time), 4, "an ISO 8601 time expected");
-    else if (c->type == RS_TIME) time = luaL_checkinteger(L, 4);
-    else if (!lua_istable(L, 4) || lua_rawlen(L, 4) > 0) texts = rs_check_names(L, 4, &n);
+    else if (c->type == RS_TIME)
+      time = luaL_checkinteger(L, 4);
+    else if (!lua_istable(L, 4) || lua_rawlen(L, 4) > 0)
+      texts = rs_check_names(L, 4, &n);
   }
   rs_tensor *rows = rs_push_tensor(L);
   rs_check_retry(L, rs_frame_where(rows, f, c->name, how, number, time, texts, n));
@@ -210,8 +220,7 @@ static const int64_t *rows_of_mask(lua_State *L, int arg, const rs_frame *f, int
 static int l_filter(lua_State *L) {
   const rs_frame *f = rs_check_frame(L, 1);
   int64_t n;
-  const int64_t *rows =
-      rs_check_tensor(L, 2)->dtype == RS_U8 ? rows_of_mask(L, 2, f, &n) : check_rows(L, 2, &n);
+  const int64_t *rows = rs_check_tensor(L, 2)->dtype == RS_U8 ? rows_of_mask(L, 2, f, &n) : check_rows(L, 2, &n);
   rs_frame *out = rs_push_frame(L);
   rs_check_retry(L, rs_frame_take(out, f, rows, n));
   rs_account_frame(L, out);
@@ -307,8 +316,9 @@ static rs_aggregation check_aggregation(lua_State *L, int arg) {
   luaL_argcheck(L, texts[0] && texts[1], arg, "each aggregation is a table {name, what, column}");
   for (int i = 0; i < 8; i++)
     if (strcmp(words[i], texts[1]) == 0) return (rs_aggregation){texts[0], (rs_aggregate)i, texts[2]};
-  luaL_argerror(L, arg, lua_pushfstring(L, "'%s' is no aggregation: count, sum, mean, min, max, first, last, n_distinct",
-                                        texts[1]));
+  luaL_argerror(
+      L, arg,
+      lua_pushfstring(L, "'%s' is no aggregation: count, sum, mean, min, max, first, last, n_distinct", texts[1]));
   return (rs_aggregation){0};
 }
 
@@ -450,8 +460,10 @@ static int l_parse_time(lua_State *L) {
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
   int64_t ms;
-  if (rs_parse_time(text, length, &ms)) lua_pushinteger(L, ms);
-  else lua_pushnil(L);
+  if (rs_parse_time(text, length, &ms))
+    lua_pushinteger(L, ms);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
@@ -503,14 +515,17 @@ static int l_free(lua_State *L) {
 }
 
 int rs_open_frame(lua_State *L) {
-  static const luaL_Reg methods[] = {{"rows", l_rows},         {"names", l_names},     {"has", l_has},
-                                     {"type", l_type},         {"column", l_column},   {"strings", l_strings},
-                                     {"code", l_code},         {"value", l_value},     {"text", l_text},
-                                     {"where", l_where},       {"select", l_select},   {"filter", l_filter},
-                                     {"sort", l_sort},         {"join", l_join},       {"lookup", l_lookup},
-                                     {"group_by", l_group_by}, {"groups", l_groups},   {"distinct", l_distinct},
-                                     {"with", rs_frame_with},  {"tensors", l_tensors}, {"close", l_free},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"rows", l_rows},        {"names", l_names},
+                                     {"has", l_has},          {"type", l_type},
+                                     {"column", l_column},    {"strings", l_strings},
+                                     {"code", l_code},        {"value", l_value},
+                                     {"text", l_text},        {"where", l_where},
+                                     {"select", l_select},    {"filter", l_filter},
+                                     {"sort", l_sort},        {"join", l_join},
+                                     {"lookup", l_lookup},    {"group_by", l_group_by},
+                                     {"groups", l_groups},    {"distinct", l_distinct},
+                                     {"with", rs_frame_with}, {"tensors", l_tensors},
+                                     {"close", l_free},       {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__len", l_rows}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"read_csv", rs_frame_read_csv},
                                        {"write_csv", rs_frame_write_csv},

@@ -91,8 +91,10 @@ static rs_status take_tensor(rs_tensor *out, const rs_tensor *t, const int64_t *
   if (status != RS_OK) return status;
   take_work w = {rows, rs_tensor_data(t), rs_tensor_data(out), t->size[0], missing};
   rs_body *body = rs_dtype_size(t->dtype) == 8 ? take_wide : take_narrow;
-  if (n <= GRAIN) body(&w, 0, n); /* waking the threads would cost more */
-  else rs_parallel_for(n, GRAIN, body, &w);
+  if (n <= GRAIN)
+    body(&w, 0, n); /* waking the threads would cost more */
+  else
+    rs_parallel_for(n, GRAIN, body, &w);
   return RS_OK;
 }
 
@@ -105,7 +107,8 @@ static int64_t missing_bits(rs_column_type type) {
 
 rs_status rs_column_take(rs_column *out, const rs_column *c, const int64_t *rows, int64_t n) {
   rs_status status = begin_like(out, c, NULL);
-  if (status == RS_OK && c->type != RS_LIST) status = take_tensor(&out->values, &c->values, rows, n, missing_bits(c->type));
+  if (status == RS_OK && c->type != RS_LIST)
+    status = take_tensor(&out->values, &c->values, rows, n, missing_bits(c->type));
   if (status == RS_OK && c->type == RS_LIST) {
     rs_tensor_share(&out->values, &c->values);
     status = take_tensor(&out->starts, &c->starts, rows, n, 0);
@@ -122,12 +125,11 @@ const rs_column *rs_frame_column(const rs_frame *f, const char *name) {
 }
 
 rs_status rs_frame_add(rs_frame *f, rs_column *column) {
-  if (rs_frame_column(f, column->name))
-    return rs_fail(RS_EARG, "frame: there is already a column '%s'", column->name);
+  if (rs_frame_column(f, column->name)) return rs_fail(RS_EARG, "frame: there is already a column '%s'", column->name);
   int64_t rows = rs_column_rows(column);
   if (f->n_columns > 0 && rows != f->rows)
-    return rs_fail(RS_ESHAPE, "frame: column '%s' has %lld rows, the others have %lld", column->name,
-                   (long long)rows, (long long)f->rows);
+    return rs_fail(RS_ESHAPE, "frame: column '%s' has %lld rows, the others have %lld", column->name, (long long)rows,
+                   (long long)f->rows);
   size_t bytes = (size_t)(f->n_columns + 1) * sizeof *f->columns;
   rs_column *columns = rs_realloc(f->columns, bytes);
   if (!columns) return rs_nomem("frame", bytes);

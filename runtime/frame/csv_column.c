@@ -96,7 +96,9 @@ rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fiel
   return refuse(cells, b, faults[b->type], f->text, f->length);
 }
 
-static size_t cell_size(const rs_csv_builder *b) { return b->type == RS_CSV_STRING ? sizeof(int32_t) : sizeof(int64_t); }
+static size_t cell_size(const rs_csv_builder *b) {
+  return b->type == RS_CSV_STRING ? sizeof(int32_t) : sizeof(int64_t);
+}
 
 /* Room for one more row. */
 static rs_status grow(rs_csv_builder *b) {
@@ -201,11 +203,16 @@ rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fie
     if (status != RS_OK) return status;
     for (int64_t i = 0; first && i < b->n; i++) put_missing(b, i); /* the rows before the first value */
   }
-  if (b->missing) put_missing(b, b->n);
-  else if (b->type == RS_CSV_NUMBER) ((double *)b->cells)[b->n] = b->number;
-  else if (b->type == RS_CSV_STRING) status = append_string(b, cells, f);
-  else if (b->type == RS_CSV_LIST) status = append_list(b, cells, f);
-  else ((int64_t *)b->cells)[b->n] = b->time;
+  if (b->missing)
+    put_missing(b, b->n);
+  else if (b->type == RS_CSV_NUMBER)
+    ((double *)b->cells)[b->n] = b->number;
+  else if (b->type == RS_CSV_STRING)
+    status = append_string(b, cells, f);
+  else if (b->type == RS_CSV_LIST)
+    status = append_list(b, cells, f);
+  else
+    ((int64_t *)b->cells)[b->n] = b->time;
   b->n++;
   return status;
 }

@@ -40,8 +40,10 @@ static void utf8_census(const char *text, size_t length, int64_t *sequences, int
   *sequences = *strays = 0;
   while ((at = skip_ascii(at, end)) < end) {
     int n = utf8_length(at, end);
-    if (n > 0) ++*sequences;
-    else ++*strays;
+    if (n > 0)
+      ++*sequences;
+    else
+      ++*strays;
     at += n > 0 ? n : 1;
   }
 }
@@ -59,7 +61,8 @@ rs_status rs_latin1_to_utf8(rs_buffer *out, const char *text, size_t length) {
   unsigned char *to = (unsigned char *)out->data;
   for (size_t i = 0; i < length; i++) {
     unsigned char c = (unsigned char)text[i];
-    if (c < 0x80) *to++ = c;
+    if (c < 0x80)
+      *to++ = c;
     else {
       *to++ = (unsigned char)(0xC0 | c >> 6);
       *to++ = (unsigned char)(0x80 | (c & 0x3F));

@@ -16,8 +16,8 @@ static const char *find(const char *at, const char *end, char a, char b, char c)
   const __m128i va = _mm_set1_epi8(a), vb = _mm_set1_epi8(b), vc = _mm_set1_epi8(c);
   for (; end - at >= 16; at += 16) {
     __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, va), _mm_cmpeq_epi8(block, vb)),
-                               _mm_cmpeq_epi8(block, vc));
+    __m128i hit =
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, va), _mm_cmpeq_epi8(block, vb)), _mm_cmpeq_epi8(block, vc));
     int mask = _mm_movemask_epi8(hit);
     if (mask) return at + __builtin_ctz((unsigned)mask);
   }
@@ -28,8 +28,8 @@ static const char *find(const char *at, const char *end, char a, char b, char c)
 
 static bool at_separator(const rs_csv_dialect *d, const char *at, const char *end) {
   return at < end && *at == d->separator[0] &&
-         (d->separator_length == 1 || (end - at >= d->separator_length &&
-                                       memcmp(at, d->separator, (size_t)d->separator_length) == 0));
+         (d->separator_length == 1 ||
+          (end - at >= d->separator_length && memcmp(at, d->separator, (size_t)d->separator_length) == 0));
 }
 
 /* Whether a line, or the text, ends at 'at'; a carriage return before the newline belongs to it. */
@@ -142,8 +142,9 @@ rs_status rs_csv_unescape(const rs_csv_dialect *d, const rs_csv_field *f, rs_buf
     bool pair = at + 1 < end;
     if (d->escape == RS_CSV_DOUBLED)
       at += pair && *at == d->quote;
-    else if (pair && *at == '\\' && (at[1] == d->quote || at[1] == '\\' || at[1] == '\n' || at[1] == '\r' ||
-                                     (d->escape == RS_CSV_MYSQL && at[1] == d->separator[0])))
+    else if (pair && *at == '\\' &&
+             (at[1] == d->quote || at[1] == '\\' || at[1] == '\n' || at[1] == '\r' ||
+              (d->escape == RS_CSV_MYSQL && at[1] == d->separator[0])))
       at++;
     *to++ = *at;
   }

@@ -51,15 +51,15 @@ static double number(const rs_frame *f, const char *column, int64_t row) {
   return rs_f64(&c->values)[row];
 }
 
-#define READ(text, ...)                                                                                    \
-  rs_frame f = {0};                                                                                        \
-  rs_csv_report report = {0};                                                                              \
-  rs_status status = read_text(&f, &report, text, sizeof text - 1, (rs_csv_options){__VA_ARGS__});          \
+#define READ(text, ...)                                                                            \
+  rs_frame f = {0};                                                                                \
+  rs_csv_report report = {0};                                                                      \
+  rs_status status = read_text(&f, &report, text, sizeof text - 1, (rs_csv_options){__VA_ARGS__}); \
   if (status != RS_OK) print_error("%s\n", rs_message())
 
-#define DONE()                  \
-  rs_frame_free(&f);            \
-  rs_csv_report_free(&report);  \
+#define DONE()                 \
+  rs_frame_free(&f);           \
+  rs_csv_report_free(&report); \
   assert_int_equal(rs_alloc_blocks(), 0)
 
 static void types_are_inferred(void **state) {
@@ -83,7 +83,8 @@ static void a_column_that_turns_out_to_be_text_is_read_again(void **state) {
   (void)state;
   rs_buffer text = {0};
   rs_buffer_append_text(&text, "a,b,c\n");
-  for (int i = 0; i < 3000; i++) rs_buffer_printf(&text, "%d,%s,%d\n", i, i == 2500 ? "V1N 2X" : i < 1200 ? "" : "7", i);
+  for (int i = 0; i < 3000; i++)
+    rs_buffer_printf(&text, "%d,%s,%d\n", i, i == 2500 ? "V1N 2X" : i < 1200 ? "" : "7", i);
   rs_frame f = {0};
   rs_csv_report report = {0};
   assert_int_equal(read_text(&f, &report, text.data, text.size, (rs_csv_options){0}), RS_OK);
@@ -137,8 +138,8 @@ static void mysql_escapes_outside_quotes(void **state) {
 
 static void separators_are_found(void **state) {
   (void)state;
-  static const char *const texts[] = {"a,b|x,c\n1,2|,3\n", "a\tb,c\td\n1\t2\t3\n", "a;b;c\n1,5;2,5;3,5\n", "a|b|c\n1|2, 3|4\n",
-                                      "a::b:c::d\n1::2::3|4\n"};
+  static const char *const texts[] = {"a,b|x,c\n1,2|,3\n", "a\tb,c\td\n1\t2\t3\n", "a;b;c\n1,5;2,5;3,5\n",
+                                      "a|b|c\n1|2, 3|4\n", "a::b:c::d\n1::2::3|4\n"};
   static const char *const separators[] = {",", "\t", ";", "|", "::"};
   for (int i = 0; i < 5; i++) {
     rs_frame f = {0};
@@ -182,7 +183,11 @@ static void utf_16_is_refused_with_a_remedy(void **state) {
   (void)state;
   rs_frame f = {0};
   rs_csv_report report = {0};
-  assert_int_equal(read_text(&f, &report, "\xFF\xFE" "a\0,\0", 6, (rs_csv_options){0}), RS_EFORMAT);
+  assert_int_equal(read_text(&f, &report,
+                             "\xFF\xFE"
+                             "a\0,\0",
+                             6, (rs_csv_options){0}),
+                   RS_EFORMAT);
   assert_non_null(strstr(rs_message(), "iconv"));
   DONE();
 }
@@ -234,7 +239,9 @@ static void too_many_bad_rows_refuse_the_file(void **state) {
   const char text[] = "a,b\n1,2\n3\n4,5\n";
   assert_int_equal(read_text(&f, &report, text, sizeof text - 1, (rs_csv_options){.bad_limit = 0.3}), RS_EFORMAT);
   assert_non_null(strstr(rs_message(), path));
-  assert_non_null(strstr(rs_message(), "1 of 3 rows are malformed (33.3 %, the limit is 30 %); the first is line 3: 1 field instead of 2"));
+  assert_non_null(
+      strstr(rs_message(),
+             "1 of 3 rows are malformed (33.3 %, the limit is 30 %); the first is line 3: 1 field instead of 2"));
   assert_non_null(strstr(rs_message(), "raise bad_limit"));
   DONE();
 }
@@ -297,8 +304,8 @@ static void make_hard_text(rs_buffer *text, bool backslash) {
   const char *quote = backslash ? "\\\"" : "\"\"";
   rs_buffer_append_text(text, "id,title,n\n");
   for (int i = 0; i < 400; i++)
-    rs_buffer_printf(text, "u%d,\"a %sword%s, caf\xC3\xA9%s %d\",%d.5%s\n", i, quote, quote, i % 7 ? "" : "\nsecond line",
-                     i, i, i % 5 ? "" : "\r");
+    rs_buffer_printf(text, "u%d,\"a %sword%s, caf\xC3\xA9%s %d\",%d.5%s\n", i, quote, quote,
+                     i % 7 ? "" : "\nsecond line", i, i, i % 5 ? "" : "\r");
 }
 
 static void truncation_loses_the_torn_row_at_most(void **state) {

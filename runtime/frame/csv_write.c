@@ -35,8 +35,10 @@ static rs_status put_text(output *o, const char *text, size_t length) {
   char *to = o->text.data + o->text.size;
   *to++ = '"';
   for (size_t i = 0; i < length; i++) {
-    if (text[i] == '"') *to++ = backslash ? '\\' : '"';
-    else if (text[i] == '\\' && backslash) *to++ = '\\';
+    if (text[i] == '"')
+      *to++ = backslash ? '\\' : '"';
+    else if (text[i] == '\\' && backslash)
+      *to++ = '\\';
     *to++ = text[i];
   }
   *to++ = '"';
@@ -130,8 +132,10 @@ rs_status rs_csv_write(const char *path, const rs_frame *f, const rs_csv_style *
   if (!style->no_header) status = put_header(&o, f);
   if (status == RS_OK) status = put_rows(&o, f);
   if (status == RS_OK) status = flush(&o);
-  if (status == RS_OK) status = rs_writer_commit(&o.writer);
-  else rs_writer_abort(&o.writer);
+  if (status == RS_OK)
+    status = rs_writer_commit(&o.writer);
+  else
+    rs_writer_abort(&o.writer);
   rs_buffer_free(&o.text);
   rs_buffer_free(&o.list);
   return status;

@@ -79,7 +79,8 @@ static void refused_memory_leaves_the_dictionary_usable(void **state) {
     rs_alloc_fault(i % 3);
     rs_status status = rs_dictionary_add(d, text, strlen(text), &code);
     rs_alloc_fault(-1);
-    if (status == RS_OK) assert_int_equal(code, ++expected);
+    if (status == RS_OK)
+      assert_int_equal(code, ++expected);
     else {
       assert_int_equal(status, RS_ENOMEM);
       assert_int_equal(rs_dictionary_find(d, text, strlen(text)), 0);

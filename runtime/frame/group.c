@@ -98,9 +98,8 @@ static rs_status extreme_rows(rs_tensor *rows, const grouping *g, rs_aggregate w
 /* RS_MIN, RS_MAX, RS_FIRST, RS_LAST: a value that stands in the column. */
 static rs_status pick(rs_column *out, const grouping *g, const rs_aggregation *a, const rs_column *c) {
   rs_tensor rows = {0};
-  rs_status status = a->what == RS_FIRST || a->what == RS_LAST
-                         ? edge_rows(&rows, &g->groups, g->n, a->what == RS_LAST)
-                         : extreme_rows(&rows, g, a->what, c);
+  rs_status status = a->what == RS_FIRST || a->what == RS_LAST ? edge_rows(&rows, &g->groups, g->n, a->what == RS_LAST)
+                                                               : extreme_rows(&rows, g, a->what, c);
   rs_column taken = {0};
   if (status == RS_OK) status = rs_column_take(&taken, c, rs_i64(&rows), g->n);
   if (status == RS_OK) status = rs_column_share(out, &taken, a->name);

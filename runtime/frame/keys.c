@@ -196,8 +196,7 @@ static rs_status number_sides(const rs_keys *keys, bool skip_missing, side *a, s
   return status;
 }
 
-rs_status rs_keys_number(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids,
-                         int64_t *n_ids) {
+rs_status rs_keys_number(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids, int64_t *n_ids) {
   side a = {.n = keys->rows}, b = {.n = keys->others ? keys->other_rows : 0};
   size_t bytes = (size_t)(a.n + b.n) * sizeof(int64_t);
   rs_status status = rs_tensor_zeros(ids, RS_I64, 1, &a.n);

@@ -53,9 +53,12 @@ static rs_status sort_bits(uint64_t *bits, const rs_column *c, const int64_t *or
       bits[i] = LAST;
       continue;
     }
-    if (c->type == RS_STRING) bits[i] = (uint64_t)rank[rs_i32(&c->values)[row]];
-    else if (c->type == RS_TIME) bits[i] = (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
-    else bits[i] = number_bits(rs_f64(&c->values)[row]);
+    if (c->type == RS_STRING)
+      bits[i] = (uint64_t)rank[rs_i32(&c->values)[row]];
+    else if (c->type == RS_TIME)
+      bits[i] = (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
+    else
+      bits[i] = number_bits(rs_f64(&c->values)[row]);
     if (descending) bits[i] = LAST - 1 - bits[i];
   }
   rs_free(rank);
@@ -110,7 +113,8 @@ rs_status rs_frame_sort(rs_tensor *rows, const rs_frame *f, const rs_sort_key *k
   if (status != RS_OK) return status;
   size_t bytes = (size_t)f->rows * sizeof(int64_t);
   void *scratch = rs_alloc(3 * bytes);
-  if (!scratch) status = rs_nomem("frame sort", 3 * bytes);
+  if (!scratch)
+    status = rs_nomem("frame sort", 3 * bytes);
   else {
     swing s = {scratch, (uint64_t *)scratch + f->rows, rs_i64(rows), (int64_t *)scratch + 2 * f->rows};
     status = sort_with(&s, f, keys, n);

@@ -39,13 +39,17 @@ bool rs_parse_number(const char *text, size_t length, double *value) {
   bool negative = at < end && *at == '-', any = false;
   if (at < end && (*at == '-' || *at == '+')) at++;
   for (; at < end && is_digit(*at); at++, any = true) {
-    if (digits < 19) mantissa = mantissa * 10 + (uint64_t)(*at - '0'), digits += mantissa > 0;
-    else dropped++;
+    if (digits < 19)
+      mantissa = mantissa * 10 + (uint64_t)(*at - '0'), digits += mantissa > 0;
+    else
+      dropped++;
   }
   if (at < end && *at == '.')
     for (at++; at < end && is_digit(*at); at++, any = true) {
-      if (digits < 19) mantissa = mantissa * 10 + (uint64_t)(*at - '0'), digits += mantissa > 0, exponent--;
-      else dropped++;
+      if (digits < 19)
+        mantissa = mantissa * 10 + (uint64_t)(*at - '0'), digits += mantissa > 0, exponent--;
+      else
+        dropped++;
     }
   if (!any) return false;
   if (at < end && (*at == 'e' || *at == 'E')) {
@@ -167,11 +171,45 @@ bool rs_parse_time(const char *text, size_t length, int64_t *ms) {
   return true;
 }
 
+static size_t format_integer(char *out, uint64_t n) {
+  char digits[20];
+  size_t length = 0;
+  do digits[length++] = (char)('0' + n % 10);
+  while (n /= 10);
+  for (size_t i = 0; i < length; i++) out[i] = digits[length - 1 - i];
+  out[length] = 0;
+  return length;
+}
+
+/* Most numbers in files have few decimals: 12.345 is 12345 / 10^3 exactly when that division, correctly rounded as
+ * reading is, gives the same double. 0 when it takes more than 6 decimals. */
+static size_t format_short(char *out, double value) {
+  double size = fabs(value);
+  if (!(size >= 1e-4 && size < 1e9)) return 0;
+  for (int decimals = 1; decimals <= 6; decimals++) {
+    double scaled = floor(size * powers_of_ten[decimals] + 0.5);
+    if (scaled / powers_of_ten[decimals] != size) continue;
+    uint64_t power = (uint64_t)powers_of_ten[decimals], n = (uint64_t)scaled;
+    size_t length = 0;
+    if (value < 0) out[length++] = '-';
+    length += format_integer(out + length, n / power);
+    out[length++] = '.';
+    format_integer(out + length, power + n % power); /* a 1 before the decimals keeps their zeros */
+    memmove(out + length, out + length + 1, (size_t)decimals + 1);
+    return length + (size_t)decimals;
+  }
+  return 0;
+}
+
 size_t rs_format_number(char *out, double value) {
   if (isnan(value)) return (size_t)snprintf(out, RS_TEXT_MAX, "nan");
   if (isinf(value)) return (size_t)snprintf(out, RS_TEXT_MAX, value < 0 ? "-inf" : "inf");
-  if (fabs(value) < 1e15 && value == floor(value) && !(value == 0 && signbit(value)))
-    return (size_t)snprintf(out, RS_TEXT_MAX, "%lld", (long long)value);
+  if (fabs(value) < 1e15 && value == floor(value) && !(value == 0 && signbit(value))) {
+    if (value < 0) *out = '-';
+    return (value < 0) + format_integer(out + (value < 0), (uint64_t)fabs(value));
+  }
+  size_t short_length = format_short(out, value);
+  if (short_length) return short_length;
   for (int digits = 15;; digits++) {
     int length = snprintf(out, RS_TEXT_MAX, "%.*g", digits, value);
     for (char *c = out; *c; c++)
@@ -193,7 +231,8 @@ size_t rs_format_time(char *out, int64_t ms) {
   month = month < 10 ? month + 3 : month - 9;
   long long year = year_of_era + era * 400 + (month <= 2);
   int second = (int)(rest / 1000);
-  return (size_t)snprintf(out, RS_TEXT_MAX, year >= 0 && year <= 9999 ? "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ"
-                                                                      : "%+07lld-%02d-%02dT%02d:%02d:%02d.%03dZ",
-                          year, month, day, second / 3600, second / 60 % 60, second % 60, (int)(rest % 1000));
+  return (size_t)snprintf(
+      out, RS_TEXT_MAX,
+      year >= 0 && year <= 9999 ? "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ" : "%+07lld-%02d-%02dT%02d:%02d:%02d.%03dZ",
+      year, month, day, second / 3600, second / 60 % 60, second % 60, (int)(rest % 1000));
 }

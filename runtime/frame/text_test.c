@@ -14,9 +14,25 @@
 
 static void numbers_equal_strtod(void **state) {
   (void)state;
-  const char *texts[] = {"0",     "-0",   "1",       "007",     "3.25",     "-1e5",      "1E+3",   ".5",  "5.",
-                         "1e308", "1e-5", "4.9e-324", "123456789012345678901234567890", "0.1",    "1e22", "1e23",
-                         "9007199254740993", "0.000000000000000000000000000001", "179769313486231570000e288"};
+  const char *texts[] = {"0",
+                         "-0",
+                         "1",
+                         "007",
+                         "3.25",
+                         "-1e5",
+                         "1E+3",
+                         ".5",
+                         "5.",
+                         "1e308",
+                         "1e-5",
+                         "4.9e-324",
+                         "123456789012345678901234567890",
+                         "0.1",
+                         "1e22",
+                         "1e23",
+                         "9007199254740993",
+                         "0.000000000000000000000000000001",
+                         "179769313486231570000e288"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     double value = -1;
     assert_true(rs_parse_number(texts[i], strlen(texts[i]), &value));
@@ -34,7 +50,8 @@ static void numbers_equal_strtod(void **state) {
 
 static void what_is_no_number_is_refused(void **state) {
   (void)state;
-  const char *texts[] = {"", "-", "+", ".", "e5", "1e", "1e+", "1.2.3", "1 ", " 1", "0x10", "nan", "inf", "1,5", "1e999"};
+  const char *texts[] = {"",   "-",  "+",    ".",   "e5",  "1e",  "1e+",  "1.2.3",
+                         "1 ", " 1", "0x10", "nan", "inf", "1,5", "1e999"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     double value;
     assert_false(rs_parse_number(texts[i], strlen(texts[i]), &value));
@@ -82,9 +99,26 @@ static void times_follow_iso_8601(void **state) {
 
 static void what_is_no_time_is_refused(void **state) {
   (void)state;
-  const char *texts[] = {"",           "2023",       "2023-13-01", "2023-02-29", "2023-1-1",  "2023-11-14T",  "2023-11-14T25:00",
-                         "2023-11-14T22:60", "2023-11-14x", "31-Feb-2020", "01-Foo-2020", "881250949", "2023-11-14T22:13:20.",
-                         "2023-11-14T22:13:20+5", "2023-11-14T22:13:20+99:00", "1900-02-29", "2023-11-14T24:01", "20-", "4-Feb-19711", "123-Feb-1971"};
+  const char *texts[] = {"",
+                         "2023",
+                         "2023-13-01",
+                         "2023-02-29",
+                         "2023-1-1",
+                         "2023-11-14T",
+                         "2023-11-14T25:00",
+                         "2023-11-14T22:60",
+                         "2023-11-14x",
+                         "31-Feb-2020",
+                         "01-Foo-2020",
+                         "881250949",
+                         "2023-11-14T22:13:20.",
+                         "2023-11-14T22:13:20+5",
+                         "2023-11-14T22:13:20+99:00",
+                         "1900-02-29",
+                         "2023-11-14T24:01",
+                         "20-",
+                         "4-Feb-19711",
+                         "123-Feb-1971"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     int64_t ms;
     assert_false(rs_parse_time(texts[i], strlen(texts[i]), &ms));
@@ -121,6 +155,14 @@ static void numbers_read_back_as_written(void **state) {
     size_t length = rs_format_number(text, value);
     assert_true(rs_parse_number(text, length, &back));
     assert_memory_equal(&back, &value, sizeof back);
+  }
+  for (uint64_t i = 0; i < 20000; i++) { /* few decimals are written as printf writes them */
+    char expected[64];
+    double value = ((double)rs_stream_below(&s, i, 2000000) - 1000000) / (i % 2 ? 1000 : 64);
+    size_t length = rs_format_number(text, value);
+    snprintf(expected, sizeof expected, "%.15g", value);
+    assert_string_equal(text, expected);
+    assert_int_equal(length, strlen(expected));
   }
   rs_format_number(text, 0.1);
   assert_string_equal(text, "0.1");

@@ -4,12 +4,12 @@
 #include "base/alloc.h"
 #include "frame/frame.h"
 
-#define ORDERED(a, how, b)                                                                                    \
-  ((how) == RS_EQ   ? (a) == (b)                                                                              \
-   : (how) == RS_NE ? (a) != (b)                                                                              \
-   : (how) == RS_LT ? (a) < (b)                                                                               \
-   : (how) == RS_LE ? (a) <= (b)                                                                              \
-   : (how) == RS_GT ? (a) > (b)                                                                               \
+#define ORDERED(a, how, b)       \
+  ((how) == RS_EQ   ? (a) == (b) \
+   : (how) == RS_NE ? (a) != (b) \
+   : (how) == RS_LT ? (a) < (b)  \
+   : (how) == RS_LE ? (a) <= (b) \
+   : (how) == RS_GT ? (a) > (b)  \
                     : (a) >= (b))
 
 /* What a row is held against. */
