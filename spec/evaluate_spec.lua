@@ -39,6 +39,7 @@ local function make_data()
       { "time", "time", columns[3] }, { "strength", "number", columns[4] } },
     users = frame.from { { "user", "string", users }, { "language", "string", languages } },
     items = frame.from { { "item", "string", items }, { "created", "time", created } },
+    columns = { user_language = "language" },
   }
   return data, { events = events, created = created, languages = languages, n_items = 60, n_users = 30 }
 end
@@ -261,6 +262,17 @@ describe("evaluate.protocol_leave_last_out", function()
     near(select(2, average(by_hand(test, both, scores), 5)), report.baselines.popularity.mrr)
     assert.is_nil(report.baselines.newest)
     assert.is_table(report.baselines.popularity_window)
+  end)
+end)
+
+describe("data without times", function()
+  it("are compared with random and all-time popularity alone", function()
+    local data, truth = make_data()
+    data.interactions = data.interactions:with("time", "time", tensor.zeros(data.interactions:rows(), "i64"))
+    local split = split_last_out(truth)
+    local queries = evaluate.protocol_leave_last_out(data, split):queries "test"
+    local report = evaluate.ranking { queries = queries, scorers = { model = scorer(60) }, samples = 20 }
+    assert.same({ "model", "random", "popularity" }, report.order)
   end)
 end)
 

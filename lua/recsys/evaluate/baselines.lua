@@ -14,9 +14,6 @@ local tensor = require "recsys.tensor"
 
 local baselines = {}
 
---- Groups whose popularity is counted where the users have such a column.
-baselines.groups = { language = { "language" }, place = { "place", "district" } }
-
 local function random(queries)
   return tensor.zeros(queries.items)
 end
@@ -43,16 +40,20 @@ local function newest(item_time)
   return item_time:sort():search_sorted(item_time):to "f32"
 end
 
-local function first_column(frame, names)
-  for _, name in ipairs(names) do
-    if frame:has(name) and frame:type(name) == "string" then return name end
-  end
+--- { { group, column of data.users }, ... } as the dataset declares them, or as asked for.
+local function groups_of(data, asked)
+  local columns, list = data.columns or {}, {}
+  local map = asked or { language = columns.user_language, place = columns.user_place }
+  for name, column in pairs(map) do list[#list + 1] = { name, column } end
+  table.sort(list, function(a, b) return a[1] < b[1] end)
+  return list
 end
 
 --- The baselines that the data allow, in order: { { name, scorer }, ... }.
 ---@param queries Queries
----@param options? { trailing?: string|number, groups?: table<string, string[]|string> }  the window's length, default
----  one day where items age and 30 days elsewhere; group name -> column of data.users
+---@param options? { trailing?: string|number, groups?: table<string, string> }  the window's length, default one day
+---  where items age and 30 days elsewhere; group name -> string column of data.users, default the language and the
+---  place that data.columns declares
 ---@return { [1]: string, [2]: Tensor|function }[]
 function baselines.of(queries, options)
   options = options or {}
@@ -61,11 +62,8 @@ function baselines.of(queries, options)
     local length = protocol.milliseconds(options.trailing or (p.window and "1d" or "30d"))
     list[2] = { "popularity", p.kind == "by_time" and trailing(queries, 0) or popularity_known(queries) }
     list[3] = { "popularity_window", trailing(queries, length) }
-    local groups = options.groups or baselines.groups
-    for _, name in ipairs { "language", "place" } do
-      local names = type(groups[name]) == "string" and { groups[name] } or groups[name] or {}
-      local column = first_column(p.data.users, names)
-      if column then list[#list + 1] = { "popularity_" .. name, trailing(queries, length, column) } end
+    for _, group in ipairs(groups_of(p.data, options.groups)) do
+      list[#list + 1] = { "popularity_" .. group[1], trailing(queries, length, group[2]) }
     end
   else
     list[2] = { "popularity", popularity_known(queries) }

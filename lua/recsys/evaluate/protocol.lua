@@ -45,7 +45,7 @@ end
 ---@field user_rows Tensor     i64 [n], 0-based rows of data.users
 ---@field rows Tensor?         i64 [n], 0-based interactions; nil where a query is a user
 ---@field item_rows Tensor?    i64 [n], 0-based catalogue rows; nil where a query is a user
----@field times Tensor?        i64 [n], ms; nil where a query is a user
+---@field times Tensor?        i64 [n], ms; nil where a query is a user and where the data have no times
 ---@field known Tensor         i64, 0-based interactions that are not held out when this is asked
 ---@field relevant Lists
 ---@field excluded Lists
@@ -124,10 +124,17 @@ function makers.by_time(self, name, q)
   end
 end
 
+--- Data without times have one and the same everywhere.
+local function has_times(interactions)
+  if not interactions:has "time" or interactions:rows() == 0 then return false end
+  local times = interactions:column "time"
+  return times:min() < times:max()
+end
+
 function makers.leave_last_out(self, name, q)
   q.rows = held_out(self, name)
   q.user_rows, q.item_rows = self.user_rows:index_select(q.rows), self.item_rows:index_select(q.rows)
-  q.times = self.data.interactions:has "time" and self:column("time"):index_select(q.rows) or nil
+  q.times = has_times(self.data.interactions) and self:column("time"):index_select(q.rows) or nil
   q.relevant = singletons(q.item_rows)
   local sequences <close> = metrics.sequences(self.user_rows, self.item_rows, self.data.users:rows(),
     q.known)
