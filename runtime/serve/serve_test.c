@@ -1,0 +1,257 @@
+/* serve_test.c - a bundle made by hand answers as sums in float64 say, and with the same bits from many threads. */
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "bundle/bundle.h"
+#include "serve/model.h"
+
+enum { USERS = 40, ITEMS = 300, WIDTH = 8, EVENTS = 7, WINDOW = 3, K = 12 };
+
+static const char features[] =
+    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
+    "\"event\":{\"outputs\":[{\"name\":\"event.history\",\"step\":0}],"
+    "\"steps\":[{\"length\":3,\"of\":\"item.id\",\"op\":\"window\",\"unknown\":\"drop\"}]},"
+    "\"item\":{\"outputs\":[{\"name\":\"item.id\",\"step\":1}],"
+    "\"steps\":[{\"column\":\"item\",\"op\":\"read\",\"type\":\"string\"},"
+    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"item.id\"}]},"
+    "\"user\":{\"outputs\":[{\"name\":\"user.id\",\"step\":1}],"
+    "\"steps\":[{\"column\":\"user\",\"op\":\"read\",\"type\":\"string\"},"
+    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"user.id\"}]}}}";
+
+static const char plan[] =
+    "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"user.id\",\"dtype\":\"i32\",\"shape\":[-1]},"
+    "{\"name\":\"event.history\",\"dtype\":\"i32\",\"shape\":[-1]},"
+    "{\"name\":\"event.history.offsets\",\"dtype\":\"i64\",\"shape\":[-1]}],"
+    "\"weights\":[{\"name\":\"users\",\"dtype\":\"f32\",\"shape\":[41,8]},"
+    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[301,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
+    "\"steps\":[{\"op\":\"embedding\",\"operands\":[3,0],\"attributes\":{}},"
+    "{\"op\":\"embedding_bag\",\"operands\":[4,1,2],\"attributes\":{\"mode\":\"mean\"}},"
+    "{\"op\":\"add\",\"operands\":[5,6],\"attributes\":{}}]}";
+
+static char path[64];
+static float user_table[(USERS + 1) * WIDTH], item_table[(ITEMS + 1) * WIDTH];
+static int32_t events[USERS * EVENTS];
+
+static void *add(rs_tensors *list, const char *name, rs_dtype dtype, int ndim, const int64_t *size) {
+  rs_tensor t = {0};
+  assert_int_equal(rs_tensor_zeros(&t, dtype, ndim, size), RS_OK);
+  assert_int_equal(rs_tensors_add(list, name, &t), RS_OK);
+  rs_tensor_free(&t); /* the list holds it */
+  return rs_tensor_data(rs_tensors_find(list, name));
+}
+
+/* "u0", "u1", ...: each 8 bytes, zeros in front. */
+static void add_ids(rs_tensors *list, const char *prefix, char letter, int64_t n) {
+  char name[64], text[32];
+  snprintf(name, sizeof name, "%sbytes", prefix);
+  uint8_t *bytes = add(list, name, RS_U8, 1, (int64_t[]){8 * n});
+  snprintf(name, sizeof name, "%soffsets", prefix);
+  int64_t *offsets = add(list, name, RS_I64, 1, (int64_t[]){n + 1});
+  for (int64_t i = 0; i < n; i++) {
+    snprintf(text, sizeof text, "%c%07lld", letter, (long long)i);
+    memcpy(bytes + 8 * i, text, 8);
+    offsets[i + 1] = 8 * (i + 1);
+  }
+}
+
+static void add_codes(rs_tensors *list, const char *name, int64_t n) {
+  int32_t *codes = add(list, name, RS_I32, 1, &n);
+  for (int64_t i = 0; i < n; i++) codes[i] = (int32_t)(i + 1);
+}
+
+static void add_history(rs_tensors *list) {
+  int64_t *starts = add(list, "starts", RS_I64, 1, (int64_t[]){USERS + 1}), total = USERS * EVENTS;
+  int32_t *items = add(list, "items", RS_I32, 1, &total);
+  int64_t *times = add(list, "times", RS_I64, 1, &total), *orders = add(list, "orders", RS_I64, 1, &total);
+  for (int64_t i = 0; i < total; i++) {
+    items[i] = events[i];
+    times[i] = 1000 + i % EVENTS;
+    orders[i] = i;
+  }
+  for (int64_t u = 0; u <= USERS; u++) starts[u] = u * EVENTS;
+}
+
+enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, LISTS };
+
+static void fill_lists(rs_tensors *l) {
+  add_ids(&l[TABLES], "table.user.id.", 'u', USERS);
+  add_ids(&l[TABLES], "table.item.id.", 'i', ITEMS);
+  memcpy(add(&l[WEIGHTS], "users", RS_F32, 2, (int64_t[]){USERS + 1, WIDTH}), user_table, sizeof user_table);
+  memcpy(add(&l[WEIGHTS], "items", RS_F32, 2, (int64_t[]){ITEMS + 1, WIDTH}), item_table, sizeof item_table);
+  add_ids(&l[ITEM], "ids.", 'i', ITEMS);
+  memcpy(add(&l[ITEM], "vectors", RS_F32, 2, (int64_t[]){ITEMS, WIDTH}), item_table + WIDTH,
+         ITEMS * WIDTH * sizeof *item_table);
+  add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
+  add_ids(&l[USER], "ids.", 'u', USERS);
+  add_codes(&l[USER_FEATURES], "user.id", USERS);
+  add_history(&l[HISTORY]);
+}
+
+static int publish(void **state) {
+  (void)state;
+  static const char manifest[] = "{\"serving\": {\"as_of\": 5000}}";
+  rs_stream s = rs_stream_at(3, RS_RNG_INIT, 0, 0);
+  for (int i = 0; i < (USERS + 1) * WIDTH; i++) user_table[i] = (float)rs_stream_normal(&s, (uint64_t)i);
+  for (int i = 0; i < (ITEMS + 1) * WIDTH; i++) item_table[i] = (float)rs_stream_normal(&s, 100000 + (uint64_t)i);
+  for (int i = 0; i < USERS * EVENTS; i++) events[i] = (int32_t)rs_stream_below(&s, 200000 + (uint64_t)i, ITEMS);
+  rs_tensors lists[LISTS] = {0};
+  fill_lists(lists);
+  rs_bundle_source sources[] = {{.name = "features.json", .data = features, .size = strlen(features)},
+                                {.name = "vocabularies.safetensors", .tensors = &lists[TABLES]},
+                                {.name = "plan.user.json", .data = plan, .size = strlen(plan)},
+                                {.name = "weights.safetensors", .tensors = &lists[WEIGHTS]},
+                                {.name = "items.safetensors", .tensors = &lists[ITEM]},
+                                {.name = "items.features.safetensors", .tensors = &lists[ITEM_FEATURES]},
+                                {.name = "users.safetensors", .tensors = &lists[USER]},
+                                {.name = "users.features.safetensors", .tensors = &lists[USER_FEATURES]},
+                                {.name = "history.safetensors", .tensors = &lists[HISTORY]}};
+  strcpy(path, "/tmp/serve_test.XXXXXX");
+  int fd = mkstemp(path);
+  if (fd >= 0) close(fd);
+  rs_status status = rs_bundle_write(path, manifest, strlen(manifest), 9, sources, NULL);
+  for (int i = 0; i < LISTS; i++) rs_tensors_free(&lists[i]);
+  return status == RS_OK ? 0 : -1;
+}
+
+static int remove_bundle(void **state) {
+  (void)state;
+  return unlink(path);
+}
+
+static rs_server_model *open_model(void) {
+  rs_server_model *m = NULL;
+  rs_status status = rs_server_model_open(&m, path);
+  if (status != RS_OK) fail_msg("%s", rs_message());
+  return m;
+}
+
+/* The score of an item for a user, in float64: his own row and the mean of his last three items. */
+static double score_of(int user, int item) {
+  double sum = 0;
+  for (int d = 0; d < WIDTH; d++) {
+    double pooled = 0;
+    for (int e = EVENTS - WINDOW; e < EVENTS; e++) pooled += item_table[(events[user * EVENTS + e] + 1) * WIDTH + d];
+    sum += (user_table[(user + 1) * WIDTH + d] + pooled / WINDOW) * item_table[(item + 1) * WIDTH + d];
+  }
+  return sum;
+}
+
+static bool has_seen(int user, int64_t item) {
+  for (int e = 0; e < EVENTS; e++)
+    if (events[user * EVENTS + e] == item) return true;
+  return false;
+}
+
+static rs_request request_of(char id[16], int user) {
+  snprintf(id, 16, "u%07d", user);
+  return (rs_request){.user = id, .user_length = 8, .now = RS_TIME_MISSING, .k = K, .exclude_seen = true};
+}
+
+static void answers_are_the_best_unseen_items(void **state) {
+  (void)state;
+  int64_t blocks = rs_alloc_blocks();
+  rs_server_model *m = open_model();
+  for (int user = 0; user < USERS; user++) {
+    char id[16];
+    rs_answer answer = {0};
+    rs_request request = request_of(id, user);
+    assert_int_equal(rs_recommend(m, &request, &answer), RS_OK);
+    assert_true(answer.known);
+    assert_int_equal(answer.rows.size[0], K);
+    double least = INFINITY;
+    for (int i = 0; i < K; i++) {
+      int64_t row = rs_i64(&answer.rows)[i];
+      double expected = score_of(user, (int)row);
+      assert_false(has_seen(user, row));
+      assert_true(fabs(expected - (double)rs_f32(&answer.scores)[i]) < 1e-4);
+      assert_true(expected < least + 1e-4);
+      least = expected;
+    }
+    int better = 0;
+    for (int item = 0; item < ITEMS; item++) better += !has_seen(user, item) && score_of(user, item) > least + 1e-4;
+    assert_true(better < K);
+    rs_answer_free(&answer);
+  }
+  rs_server_model_free(m);
+  assert_int_equal(rs_alloc_blocks(), blocks);
+}
+
+/* What a thread compares with. */
+typedef struct asking {
+  const rs_server_model *model;
+  const rs_tensor *rows, *scores; /* [USERS, K] of all users together */
+  int first;
+  int wrong;
+} asking;
+
+static void *ask_all(void *context) {
+  asking *a = context;
+  for (int i = 0; i < USERS; i++) {
+    char id[16];
+    int user = (a->first + i) % USERS;
+    rs_answer answer = {0};
+    rs_request request = request_of(id, user);
+    if (rs_recommend(a->model, &request, &answer) != RS_OK || answer.rows.size[0] != K ||
+        memcmp(rs_i64(&answer.rows), rs_i64(a->rows) + user * K, K * sizeof(int64_t)) ||
+        memcmp(rs_f32(&answer.scores), rs_f32(a->scores) + user * K, K * sizeof(float)))
+      a->wrong++;
+    rs_answer_free(&answer);
+  }
+  return NULL;
+}
+
+static void many_threads_get_the_bits_of_the_batch(void **state) {
+  (void)state;
+  enum { THREADS = 4 };
+  pthread_t threads[THREADS];
+  asking asks[THREADS];
+  rs_tensor rows = {0}, scores = {0};
+  rs_server_model *m = open_model();
+  assert_int_equal(rs_recommend_users(m, 0, USERS, RS_TIME_MISSING, K, true, &rows, &scores), RS_OK);
+  for (int t = 0; t < THREADS; t++) {
+    asks[t] = (asking){m, &rows, &scores, 7 * t, 0};
+    assert_int_equal(pthread_create(&threads[t], NULL, ask_all, &asks[t]), 0);
+  }
+  for (int t = 0; t < THREADS; t++) {
+    pthread_join(threads[t], NULL);
+    assert_int_equal(asks[t].wrong, 0);
+  }
+  rs_tensor_free(&rows);
+  rs_tensor_free(&scores);
+  rs_server_model_free(m);
+}
+
+static void a_stranger_is_scored_by_the_unknown_row(void **state) {
+  (void)state;
+  rs_server_model *m = open_model();
+  rs_answer answer = {0};
+  rs_request request = {.user = "nobody", .user_length = 6, .now = RS_TIME_MISSING, .k = ITEMS + 5};
+  assert_int_equal(rs_recommend(m, &request, &answer), RS_OK);
+  assert_false(answer.known);
+  assert_int_equal(answer.rows.size[0], ITEMS);
+  for (int i = 0; i < ITEMS; i++) {
+    double sum = 0;
+    for (int d = 0; d < WIDTH; d++)
+      sum += (double)user_table[d] * (double)item_table[(rs_i64(&answer.rows)[i] + 1) * WIDTH + d];
+    assert_true(fabs(sum - (double)rs_f32(&answer.scores)[i]) < 1e-4);
+  }
+  rs_answer_free(&answer);
+  rs_server_model_free(m);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(answers_are_the_best_unseen_items),
+                                     cmocka_unit_test(many_threads_get_the_bits_of_the_batch),
+                                     cmocka_unit_test(a_stranger_is_scored_by_the_unknown_row)};
+  return cmocka_run_group_tests(tests, publish, remove_bundle);
+}
