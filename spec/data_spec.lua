@@ -79,7 +79,10 @@ describe("data.new", function()
   it("insists on string keys", function()
     assert.has_error(function()
       data.new { interactions = interactions():with("user", "number", tensor.arange(5)) }
-    end, "the interactions need a string column 'user'")
+    end, "column 'user' of the interactions is a number, and keys are strings: read it with types = "
+      .. "{ user = \"string\" }")
+    assert.has_error(function() data.new { interactions = interactions():without { "item" } } end,
+      "the interactions need a column 'item'")
   end)
 
   it("makes datasets that survive being stored, with their summary", function()
@@ -128,6 +131,8 @@ describe("data.load", function()
     local ok, message = pcall(data.load, { source = "movielense" })
     assert.is_false(ok)
     assert.truthy(message:find("there is no data source 'movielense', did you mean 'movielens'?", 1, true), message)
+    assert.has_error(function() data.load { source = "news" } end,
+      "data source 'news' needs dir, the folder with its files")
   end)
 
   it("takes sources that a recipe adds", function()
@@ -203,9 +208,9 @@ describe("data.load", function()
     local rows = {}
     for i = 1, 200 do rows[i] = ("d1,TimeSpent-Front,%d,h%d,1,1"):format(i, i % 2 + 1) end
     rows[100] = "torn"
-    local d = assert(news(rows, { quarantine = folder }))
+    local d = assert(news(rows, { quarantine = folder .. "/aside" }))
     assert.same({ 1, 1 }, { d.report.quarantined, d:summary().quarantined })
-    local bad = assert(frame.read_csv(folder .. "/events.csv.quarantine.csv"))
+    local bad = assert(frame.read_csv(folder .. "/aside/events.csv.quarantine.csv"))
     assert.same({ 101, "torn" }, { bad:value("line", 1), bad:value("text", 1) })
     local refused, message, code = news({ "d1,TimeSpent-Front,1,h1,1,1", "torn" })
     assert.same({ nil, "format" }, { refused, code })

@@ -149,7 +149,8 @@ function Frame:schema() end
 ---@return Tensor? lengths  list only: i32 [rows]
 function Frame:column(name) end
 
---- The distinct texts of a string or list column: code c is the c-th.
+--- The distinct texts of a string or list column: code c is the c-th. Selected rows share the dictionary of the frame
+--- that they came from, so some texts may not occur.
 ---@param name string
 ---@return string[]
 function Frame:strings(name) end

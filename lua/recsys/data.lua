@@ -4,6 +4,7 @@
 --- in the one form that everything else takes: interactions in stable time order, and a row in the tables for every
 --- user and item that they name.
 
+local files = require "recsys.files"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
 local log = require "recsys.log"
@@ -64,6 +65,9 @@ function data.load(p)
     error(("there is no data source '%s'%s; there are: %s"):format(tostring(p.source),
       near and (", did you mean '" .. near .. "'?") or "", table.concat(names, ", ")), 2)
   end
+  if type(p.dir) ~= "string" or p.dir == "" then
+    error(("data source '%s' needs dir, the folder with its files"):format(p.source), 2)
+  end
   if type(source) == "string" then source = require(source) end
   local dataset, message, code = source.load(p)
   if not dataset then return nil, message, code end
@@ -74,8 +78,10 @@ end
 -- Making datasets ---------------------------------------------------------------------------------------------------
 
 local function need_strings(f, key, what)
-  if not f:has(key) or f:type(key) ~= "string" then
-    error(("the %s need a string column '%s'"):format(what, key), 3)
+  if not f:has(key) then error(("the %s need a column '%s'"):format(what, key), 3) end
+  if f:type(key) ~= "string" then
+    error(("column '%s' of the %s is a %s, and keys are strings: read it with types = { %s = \"string\" }"):format(key,
+      what, f:type(key), key), 3)
   end
 end
 
@@ -140,6 +146,15 @@ function data.fingerprint(paths, options)
     hashes[i] = hash
   end
   return "xxh3:" .. frame.hash(json.encode { files = hashes, options = options })
+end
+
+--- Where the malformed rows of a file go: a file in the folder p.quarantine, which is made; nil without one.
+---@param p { quarantine: string? }
+---@param name string  of the file
+---@return string?
+function data.quarantine(p, name)
+  if not p.quarantine or p.quarantine == "" then return nil end
+  return ("%s/%s.quarantine.csv"):format(files.make_folder(p.quarantine), name)
 end
 
 --- Read a CSV file of a source: the frame, with what was found added to report.files and malformed rows told.

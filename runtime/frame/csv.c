@@ -294,7 +294,7 @@ static rs_status judge(const reader *r) {
   return rs_fail(
       RS_EFORMAT,
       "%s: %lld of %lld rows are malformed (%.3g %%, the limit is %.3g %%); the first is line %lld: %.*s. %s%s; "
-      "check the separator ('%s'), the escape and the declared types, or raise bad_limit",
+      "check the separator ('%s'), quote, escape and declared types, or raise bad_limit",
       r->path, (long long)found->quarantined, (long long)total, 100.0 * (double)found->quarantined / (double)total,
       100 * r->options->bad_limit, (long long)found->first_bad_line, (int)found->first_bad.size, found->first_bad.data,
       r->options->quarantine ? "The rows are in " : "Set 'quarantine' to a path to see all of them",

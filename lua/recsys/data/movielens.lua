@@ -41,7 +41,7 @@ local function options_for(part, p)
     bad_limit = p.bad_limit, types = {} }
   for _, name in ipairs(part.names) do options.types[name] = types[name] end
   for name, kind in pairs(part.types or {}) do options.types[name] = kind end
-  if p.quarantine then options.quarantine = ("%s/%s.quarantine.csv"):format(p.quarantine, part.file) end
+  options.quarantine = require("recsys.data").quarantine(p, part.file)
   return options
 end
 

@@ -62,8 +62,9 @@ local function read(p, layout, part, report)
   for i, column in ipairs(layout[part].columns) do
     options.columns[i], options.types[column[2]], names[column[2]] = column[2], column[3], column[1]
   end
-  if p.quarantine then options.quarantine = ("%s/%s.quarantine.csv"):format(p.quarantine, layout[part].file) end
-  local f, message, code = require("recsys.data").read(p.dir .. "/" .. layout[part].file, options, report)
+  local data = require "recsys.data"
+  options.quarantine = data.quarantine(p, layout[part].file)
+  local f, message, code = data.read(p.dir .. "/" .. layout[part].file, options, report)
   if not f then return nil, message, code end
   return f:rename(names)
 end
