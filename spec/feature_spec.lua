@@ -449,7 +449,7 @@ describe("a history", function()
     local events = encoder:encode_events(data)
     assert.are.equal(INTERACTIONS, events:rows())
     assert.is_true(events:output "event.history".values:size(1) <= INTERACTIONS)
-    assert.are.equal(INTERACTIONS, events:output "event.last".values:size(1))
+    assert.is_true(events:output "event.last".values:size(1) <= INTERACTIONS)
   end)
 
   it("can be read for users at a time, and at the end", function()

@@ -91,9 +91,25 @@ static rs_status emit(const rs_run *run, const rs_program_output *output, rs_fea
   return status;
 }
 
+/* Check what each row reads and find the range of events that holds it all. */
+static rs_status bound_events(rs_run *run) {
+  const rs_events *events = run->events;
+  for (int64_t i = 0; events && i < run->rows; i++) {
+    int64_t begin = events->begin[i], end = events->end[i];
+    if (begin < 0 || begin > end || end > events->n_events)
+      return rs_fail(RS_ERANGE, "window: events %lld .. %lld of %lld", (long long)begin, (long long)end,
+                     (long long)events->n_events);
+    if (begin == end) continue;
+    bool none = run->first == run->last;
+    run->first = none || begin < run->first ? begin : run->first;
+    run->last = none || end > run->last ? end : run->last;
+  }
+  return RS_OK;
+}
+
 static rs_status run_steps(rs_run *run, rs_features *out) {
   const rs_program *p = run->program;
-  rs_status status = RS_OK;
+  rs_status status = bound_events(run);
   for (int i = 0; status == RS_OK && i < p->n_steps; i++)
     status = p->steps[i].primitive->run(&p->steps[i], i, run, &run->values[i]);
   for (int i = 0; status == RS_OK && i < p->n_outputs; i++) status = emit(run, &p->outputs[i], out);

@@ -1,7 +1,7 @@
 /* primitives_window.c - the user's last events as codes of an item output.
  *
- * The events are turned into codes once, all of them one after another; a window is then a slice of that, so rows
- * and windows of different lengths share one copy. */
+ * The events that any row reads are turned into codes once, one after another; a window is then a slice of that, so
+ * rows and windows of different lengths share one copy. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -43,15 +43,15 @@ static int64_t codes_of_item(const rs_output *o, int32_t item, const int32_t **c
   return item < 0 ? 0 : rs_i32(&o->lengths)[item];
 }
 
-/* offsets[e] = codes of the events before e. */
-static rs_status count_codes(const rs_step *step, const rs_output *o, const rs_events *events, int64_t *offsets) {
+/* offsets[e] = codes of the n events before e. */
+static rs_status count_codes(const rs_step *step, const rs_output *o, const int32_t *events, int64_t n_events,
+                             int64_t n_items, int64_t *offsets) {
   offsets[0] = 0;
-  for (int64_t e = 0; e < events->n_events; e++) {
-    if (events->events[e] < -1 || events->events[e] >= events->items->rows)
-      return rs_fail(RS_ERANGE, "window: item row %d of a catalogue of %lld", (int)events->events[e],
-                     (long long)events->items->rows);
+  for (int64_t e = 0; e < n_events; e++) {
+    if (events[e] < -1 || events[e] >= n_items)
+      return rs_fail(RS_ERANGE, "window: item row %d of a catalogue of %lld", (int)events[e], (long long)n_items);
     const int32_t *codes;
-    int64_t n = codes_of_item(o, events->events[e], &codes), kept = n;
+    int64_t n = codes_of_item(o, events[e], &codes), kept = n;
     for (int64_t i = 0; step->drop && i < n; i++) kept -= codes[i] == 0;
     offsets[e + 1] = offsets[e] + kept;
   }
@@ -76,17 +76,19 @@ static void copy_codes(void *context, int64_t begin, int64_t end) {
   }
 }
 
-static rs_status flatten(const rs_step *step, const rs_events *events, rs_column *out, rs_tensor *offsets) {
-  const rs_output *o = rs_features_output(events->items, step->text);
+static rs_status flatten(const rs_step *step, const rs_run *run, rs_column *out, rs_tensor *offsets) {
+  const rs_features *items = run->events->items;
+  const int32_t *events = run->events->events + run->first;
+  const rs_output *o = rs_features_output(items, step->text);
   if (!o || o->kind == RS_NUMBERS)
     return rs_fail(RS_EARG, "window: the catalogue's features lack '%s' as codes", step->text);
-  int64_t size = events->n_events + 1;
+  int64_t n = run->last - run->first, size = n + 1;
   rs_status status = rs_tensor_new(offsets, RS_I64, 1, &size);
-  if (status == RS_OK) status = count_codes(step, o, events, rs_i64(offsets));
-  if (status == RS_OK) status = rs_value_codes(out, rs_i64(offsets)[events->n_events]);
+  if (status == RS_OK) status = count_codes(step, o, events, n, items->rows, rs_i64(offsets));
+  if (status == RS_OK) status = rs_value_codes(out, rs_i64(offsets)[n]);
   if (status != RS_OK) return status;
-  flatten_work w = {o, events->events, rs_i64(offsets), rs_i32(&out->values), step->drop};
-  rs_each(events->n_events, copy_codes, &w);
+  flatten_work w = {o, events, rs_i64(offsets), rs_i32(&out->values), step->drop};
+  rs_each(n, copy_codes, &w);
   return RS_OK;
 }
 
@@ -103,30 +105,25 @@ static bool share_flattened(const rs_step *step, int index, rs_run *run, rs_colu
   return false;
 }
 
-static rs_status slice(const rs_step *step, const rs_events *events, const int64_t *offsets, int64_t rows,
-                       rs_column *out) {
-  for (int64_t i = 0; i < rows; i++) {
-    int64_t begin = events->begin[i], end = events->end[i];
-    if (begin < 0 || begin > end || end > events->n_events)
-      return rs_fail(RS_ERANGE, "window: events %lld .. %lld of %lld", (long long)begin, (long long)end,
-                     (long long)events->n_events);
+static rs_status slice(const rs_step *step, const rs_run *run, const int64_t *offsets, rs_column *out) {
+  for (int64_t i = 0; i < run->rows; i++) {
+    int64_t begin = run->events->begin[i] - run->first, end = run->events->end[i] - run->first;
     if (end - begin > step->count) begin = end - step->count;
-    if (offsets[end] - offsets[begin] > INT32_MAX) return rs_fail(RS_ERANGE, "window: too many codes in a row");
-    rs_i64(&out->starts)[i] = offsets[begin];
-    rs_i32(&out->lengths)[i] = (int32_t)(offsets[end] - offsets[begin]);
+    int64_t length = end > begin ? offsets[end] - offsets[begin] : 0;
+    if (length > INT32_MAX) return rs_fail(RS_ERANGE, "window: too many codes in a row");
+    rs_i64(&out->starts)[i] = length ? offsets[begin] : 0;
+    rs_i32(&out->lengths)[i] = (int32_t)length;
   }
   return RS_OK;
 }
 
 static rs_status run_window(const rs_step *step, int index, rs_run *run, rs_column *out) {
-  const rs_events *events = run->events;
-  int64_t rows = run->rows;
-  rs_status status = rs_tensor_zeros(&out->starts, RS_I64, 1, &rows);
-  if (status == RS_OK) status = rs_tensor_zeros(&out->lengths, RS_I32, 1, &rows);
+  rs_status status = rs_tensor_zeros(&out->starts, RS_I64, 1, &run->rows);
+  if (status == RS_OK) status = rs_tensor_zeros(&out->lengths, RS_I32, 1, &run->rows);
   if (status != RS_OK) return status;
-  if (!events) return rs_value_codes(out, 0);
-  if (!share_flattened(step, index, run, out)) status = flatten(step, events, out, &run->offsets[index]);
-  return status == RS_OK ? slice(step, events, rs_i64(&run->offsets[index]), rows, out) : status;
+  if (!run->events) return rs_value_codes(out, 0);
+  if (!share_flattened(step, index, run, out)) status = flatten(step, run, out, &run->offsets[index]);
+  return status == RS_OK ? slice(step, run, rs_i64(&run->offsets[index]), out) : status;
 }
 
 const rs_primitive rs_window_primitive = {"window", 0, parse_window, run_window};

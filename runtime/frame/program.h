@@ -63,7 +63,8 @@ typedef struct rs_run {
   const rs_events *events;
   int64_t rows;
   rs_column *values;
-  rs_tensor *offsets; /* of window steps: where each event's codes begin, i64 [n_events + 1] */
+  int64_t first, last; /* the events that some row reads are among first .. last-1 */
+  rs_tensor *offsets;  /* of window steps: where the codes of each of those events begin, i64 [last - first + 1] */
 } rs_run;
 
 /* What a step may read while it is parsed. */
