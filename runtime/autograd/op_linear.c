@@ -67,8 +67,8 @@ static rs_status back_to_sum(rs_tensor *dz, rs_node *self) {
     c.at = rs_tensor_data(at);
     if (wants_db) c.parts = rs_tensor_data(&parts);
     if (wants_db || activation != RS_IDENTITY) rs_each(n, RS_ROW_CHUNK, RS_BODY(dz->dtype, back_rows), &c);
-    if (wants_db) RS_CALL(dz->dtype, add_rows, (rs_tensor_data(&db), c.parts, chunks, m));
-    if (wants_db) status = rs_grad_give(self->input[2], &db);
+    if (wants_db) status = rs_sum_middle(&db, &parts, 1, chunks, m);
+    if (wants_db && status == RS_OK) status = rs_grad_give(self->input[2], &db);
   }
   rs_tensor_free(&db);
   rs_tensor_free(&parts);
@@ -130,18 +130,22 @@ static void OF(bias_activation)(void *context_, int64_t begin, int64_t end) {
 }
 
 RS_SIMD static void OF(add_rows)(REAL *restrict sum, const REAL *restrict x, int64_t rows, int64_t m) {
-  memset(sum, 0, (size_t)m * sizeof *sum);
   for (; rows > 0; rows--, x += m)
     for (int64_t j = 0; j < m; j++) sum[j] += x[j];
 }
 
-/* One chunk of RS_ROW_CHUNK rows, in blocks that stay in the cache. */
+/* One chunk of RS_ROW_CHUNK rows, in blocks that are still in the cache when their rows are added up. */
 static void OF(back_rows)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
-  int64_t at = begin * c->m, count = (end - begin) * c->m;
-  REAL *dz = (REAL *)c->y + at;
-  if (c->activation != RS_IDENTITY)
-    OF(rs_activate_back)(c->activation, dz, (const REAL *)c->g + at, (const REAL *)c->at + at, count);
-  if (c->parts) OF(add_rows)((REAL *)c->parts + begin / RS_ROW_CHUNK * c->m, dz, end - begin, c->m);
+  REAL *sums = c->parts ? (REAL *)c->parts + begin / RS_ROW_CHUNK * c->m : NULL;
+  if (sums) memset(sums, 0, (size_t)c->m * sizeof *sums);
+  int64_t block = rs_row_grain(c->m);
+  for (int64_t row = begin; row < end; row += block) {
+    int64_t rows = end - row < block ? end - row : block, at = row * c->m;
+    REAL *dz = (REAL *)c->y + at;
+    if (c->activation != RS_IDENTITY)
+      OF(rs_activate_back)(c->activation, dz, (const REAL *)c->g + at, (const REAL *)c->at + at, rows * c->m);
+    if (sums) OF(add_rows)(sums, dz, rows, c->m);
+  }
 }
 #endif

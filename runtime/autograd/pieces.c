@@ -18,8 +18,14 @@ typedef struct use {
   int32_t position; /* within the piece */
 } use;
 
+/* A piece as plain memory. */
+typedef struct source {
+  const void *rows, *weight;
+  const int32_t *row;
+} source;
+
 typedef struct merge_context {
-  const rs_piece *pieces;
+  const source *sources;
   const use *uses;        /* [m], sorted by code */
   const int32_t *segment; /* [m], which distinct code */
   void *rows;             /* [k, d] */
@@ -54,10 +60,13 @@ static use *sort_uses(use *uses, int64_t m, int32_t largest) {
   return from;
 }
 
-/* List all uses in order; the largest code. */
-static int32_t list_uses(use *uses, const rs_piece *pieces, int n_pieces) {
+/* List all uses and sources in order; the largest code. */
+static int32_t list_uses(use *uses, source *sources, const rs_piece *pieces, int n_pieces) {
   int32_t largest = 0;
   for (int p = 0; p < n_pieces; p++) {
+    sources[p] = (source){.rows = rs_tensor_data(&pieces[p].rows)};
+    if (pieces[p].row.storage) sources[p].row = rs_i32(&pieces[p].row);
+    if (pieces[p].weight.storage) sources[p].weight = rs_tensor_data(&pieces[p].weight);
     const int32_t *codes = rs_i32(&pieces[p].codes);
     int64_t m = rs_tensor_count(&pieces[p].codes);
     for (int64_t i = 0; i < m; i++) {
@@ -103,14 +112,16 @@ rs_status rs_pieces_merge(rs_tensor *codes, rs_tensor *rows, const rs_piece *pie
   if (m > INT32_MAX) return rs_fail(RS_ERANGE, "gradient: %lld codes in one step", (long long)m);
   use *uses = rs_alloc((size_t)m * 2 * sizeof *uses);
   int32_t *segment = rs_alloc((size_t)m * sizeof *segment);
+  source *sources = rs_alloc((size_t)n_pieces * sizeof *sources);
   rs_status status = RS_OK;
-  if (uses && segment) {
-    use *sorted = sort_uses(uses, m, list_uses(uses, pieces, n_pieces));
-    merge_context context = {.pieces = pieces, .uses = sorted, .segment = segment, .d = width};
+  if (uses && segment && sources) {
+    use *sorted = sort_uses(uses, m, list_uses(uses, sources, pieces, n_pieces));
+    merge_context context = {.sources = sources, .uses = sorted, .segment = segment, .d = width};
     status = sum_segments(codes, rows, &context, m, number_segments(segment, sorted, m), dtype);
   } else {
     status = rs_nomem("gradient", (size_t)m * 2 * sizeof *uses);
   }
+  rs_free(sources);
   rs_free(segment);
   rs_free(uses);
   if (status != RS_OK) {
@@ -136,30 +147,26 @@ rs_status rs_piece_dense(rs_tensor *out, const rs_piece *piece, const rs_tensor 
 }
 
 #else
-RS_SIMD static void OF(add_row)(REAL *restrict out, const REAL *restrict x, REAL weight, int64_t d) {
+static inline void OF(add_row)(REAL *restrict out, const REAL *restrict x, REAL weight, int64_t d) {
   for (int64_t j = 0; j < d; j++) out[j] += weight * x[j];
 }
 
-static void OF(add_use)(REAL *out, const rs_piece *pieces, const use *u, int64_t d) {
-  const rs_piece *piece = &pieces[u->piece];
-  int64_t row = piece->row.storage ? ((int32_t *)rs_tensor_data(&piece->row))[u->position] : u->position;
-  REAL weight = piece->weight.storage ? ((REAL *)rs_tensor_data(&piece->weight))[u->position] : 1;
-  OF(add_row)(out, (const REAL *)rs_tensor_data(&piece->rows) + row * d, weight, d);
-}
-
 /* The sums of one chunk of sorted uses. */
-static void OF(sum_uses)(void *context, int64_t begin, int64_t end) {
+RS_SIMD static void OF(sum_uses)(void *context, int64_t begin, int64_t end) {
   const merge_context *c = context;
-  int64_t last = -1;
+  int64_t last = -1, d = c->d;
   REAL *out = NULL;
   for (int64_t i = begin; i < end; i++) {
     if (c->segment[i] != last) {
       last = c->segment[i];
       bool began_before = i == begin && i > 0 && c->segment[i - 1] == last;
-      out = began_before ? (REAL *)c->carry + begin / CHUNK * c->d : (REAL *)c->rows + last * c->d;
-      memset(out, 0, (size_t)c->d * sizeof *out);
+      out = began_before ? (REAL *)c->carry + begin / CHUNK * d : (REAL *)c->rows + last * d;
+      memset(out, 0, (size_t)d * sizeof *out);
     }
-    OF(add_use)(out, c->pieces, &c->uses[i], c->d);
+    use u = c->uses[i];
+    const source *s = &c->sources[u.piece];
+    int64_t row = s->row ? s->row[u.position] : u.position;
+    OF(add_row)(out, (const REAL *)s->rows + row * d, s->weight ? ((const REAL *)s->weight)[u.position] : 1, d);
   }
 }
 
