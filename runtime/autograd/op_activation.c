@@ -1,9 +1,8 @@
 /* op_activation.c - relu, gelu, tanh, sigmoid, exp, log: y has the shape of x. */
 #ifndef REAL
-#include <math.h>
-
 #include "autograd/activation.h"
 #include "autograd/builtin.h"
+#include "autograd/elementary.h"
 #include "autograd/kernel.h"
 
 const char *const rs_activation_names[] = {"none", "relu", "gelu", "tanh", "sigmoid", NULL};
@@ -61,10 +60,10 @@ UNARY(log, RS_ACTIVATE_LOG)
 RS_SIMD void OF(rs_activate)(int kind, REAL *y, const REAL *x, int64_t n) {
   switch (kind) {
     case RS_RELU: EACH(x[i] < 0 ? 0 : x[i]); break; /* NaN stays NaN */
-    case RS_GELU: EACH(x[i] * (REAL)0.5 * (1 + MATH(erf)(x[i] * (REAL)M_SQRT1_2))); break;
-    case RS_TANH: EACH(MATH(tanh)(x[i])); break;
-    case RS_SIGMOID: EACH(1 / (1 + MATH(exp)(-x[i]))); break;
-    case RS_ACTIVATE_EXP: EACH(MATH(exp)(x[i])); break;
+    case RS_GELU: EACH(x[i] * (REAL)0.5 * (1 + OF(rs_erf)(x[i] * (REAL)M_SQRT1_2))); break;
+    case RS_TANH: EACH(OF(rs_tanh)(x[i])); break;
+    case RS_SIGMOID: EACH(OF(rs_logistic)(x[i])); break;
+    case RS_ACTIVATE_EXP: EACH(OF(rs_exp)(x[i])); break;
     case RS_ACTIVATE_LOG: EACH(MATH(log)(x[i])); break;
     default: EACH(x[i]);
   }
@@ -73,8 +72,8 @@ RS_SIMD void OF(rs_activate)(int kind, REAL *y, const REAL *x, int64_t n) {
 
 /* The derivative of x Phi(x). */
 static inline REAL OF(gelu_slope)(REAL x) {
-  REAL density = (REAL)0.39894228040143267794 * MATH(exp)(x * x * (REAL)-0.5);
-  return (REAL)0.5 * (1 + MATH(erf)(x * (REAL)M_SQRT1_2)) + x * density;
+  REAL density = (REAL)0.39894228040143267794 * OF(rs_exp)(x * x * (REAL)-0.5);
+  return (REAL)0.5 * (1 + OF(rs_erf)(x * (REAL)M_SQRT1_2)) + x * density;
 }
 
 #define EACH(expression) \

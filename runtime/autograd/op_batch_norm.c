@@ -85,11 +85,11 @@ static rs_status forward(rs_node *self) {
   if (status == RS_OK) status = rs_tensor_new(&moments, x->dtype, 2, (int64_t[]){2, c.d});
   if (status == RS_OK) {
     c.moments = rs_tensor_data(&moments);
+    const void *mean = rs_tensor_data(rs_in(self, MEAN)), *variance = rs_tensor_data(rs_in(self, VARIANCE));
     if (c.train)
       status = batch_moments(self, &moments, &c);
     else
-      RS_CALL(x->dtype, copy_moments,
-              (rs_tensor_data(&moments), rs_tensor_data(rs_in(self, MEAN)), rs_tensor_data(rs_in(self, VARIANCE)), c.d));
+      RS_CALL(x->dtype, copy_moments, (rs_tensor_data(&moments), mean, variance, c.d));
   }
   if (status == RS_OK) {
     RS_CALL(x->dtype, invert, (rs_tensor_data(&moments), self->attr[EPSILON].real, c.d));

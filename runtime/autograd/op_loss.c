@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "autograd/builtin.h"
+#include "autograd/elementary.h"
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
 
@@ -96,8 +97,7 @@ rs_status rs_ag_bpr(rs_node **out, rs_node *positive, rs_node *negative) {
 
 #else
 /* log(1 + exp(x)) without overflow. */
-static inline REAL OF(softplus)(REAL x) { return (x > 0 ? x : 0) + MATH(log1p)(MATH(exp)(x > 0 ? -x : x)); }
-static inline REAL OF(sigmoid)(REAL x) { return 1 / (1 + MATH(exp)(-x)); }
+static inline REAL OF(softplus)(REAL x) { return (x > 0 ? x : 0) + MATH(log1p)(OF(rs_exp)(x > 0 ? -x : x)); }
 
 static double OF(terms)(const void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
@@ -118,8 +118,8 @@ static void OF(slopes)(void *context_, int64_t begin, int64_t end) {
   REAL *d = c->out, scale = (REAL)c->scale;
   for (int64_t i = begin; i < end; i++) {
     REAL slope = c->what == MSE   ? 2 * (x[i] - t[i])
-                 : c->what == BCE ? OF(sigmoid)(x[i]) - t[i]
-                                  : -OF(sigmoid)(t[i] - x[i]);
+                 : c->what == BCE ? OF(rs_logistic)(x[i]) - t[i]
+                                  : -OF(rs_logistic)(t[i] - x[i]);
     d[i] = scale * (w ? w[i] * slope : slope);
   }
 }

@@ -1,4 +1,4 @@
-/* op_reshape.c - the same elements in the same order under other sizes; one size may be -1. Shares its input's memory. */
+/* op_reshape.c - the same elements in the same order under other sizes; one may be -1. Shares its input's memory. */
 #include <string.h>
 
 #include "autograd/builtin.h"

@@ -2,9 +2,8 @@
  *
  * softmax: dx = y (g - <g, y>). log-softmax: dx = g - exp(y) sum(g). */
 #ifndef REAL
-#include <math.h>
-
 #include "autograd/builtin.h"
+#include "autograd/elementary.h"
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
 
@@ -50,38 +49,46 @@ rs_status rs_ag_softmax(rs_node **out, rs_node *x) { return rs_apply(out, &rs_op
 rs_status rs_ag_log_softmax(rs_node **out, rs_node *x) { return rs_apply(out, &rs_op_log_softmax, 1, &x, NULL); }
 
 #else
-/* exp(x - max) and its sum, which is returned. */
-static REAL OF(exponentials)(REAL *y, const REAL *x, REAL max, int64_t d) {
-  REAL sum = 0;
-  for (int64_t j = 0; j < d; j++) sum += y[j] = MATH(exp)(x[j] - max);
-  return sum;
+#include "autograd/lanes.h"
+
+static inline REAL OF(largest)(const REAL *x, int64_t n) {
+  REAL lane[16], max = x[0];
+  int64_t j = 0;
+  for (int l = 0; l < 16; l++) lane[l] = max;
+  for (; j + 16 <= n; j += 16)
+    for (int l = 0; l < 16; l++) lane[l] = x[j + l] > lane[l] ? x[j + l] : lane[l];
+  for (; j < n; j++) max = x[j] > max ? x[j] : max;
+  for (int l = 0; l < 16; l++) max = lane[l] > max ? lane[l] : max;
+  return max;
 }
 
-static void OF(forward_rows)(void *context_, int64_t begin, int64_t end) {
+RS_SIMD static void OF(forward_rows)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   int64_t d = c->d;
   for (int64_t i = begin; i < end; i++) {
     const REAL *x = (const REAL *)c->a + i * d;
-    REAL *y = (REAL *)c->out + i * d, max = x[0];
-    for (int64_t j = 1; j < d; j++) max = x[j] > max ? x[j] : max;
-    REAL sum = OF(exponentials)(y, x, max, d);
-    if (c->log) {
-      REAL shift = max + MATH(log)(sum);
+    REAL *restrict y = (REAL *)c->out + i * d;
+    REAL max = OF(largest)(x, d);
+    for (int64_t j = 0; j < d; j++) y[j] = OF(rs_exp)(x[j] - max);
+    REAL sum = OF(lanes_sum)(y, d), shift = max + MATH(log)(sum);
+    if (c->log)
       for (int64_t j = 0; j < d; j++) y[j] = x[j] - shift;
-    } else {
+    else
       for (int64_t j = 0; j < d; j++) y[j] /= sum;
-    }
   }
 }
 
-static void OF(backward_rows)(void *context_, int64_t begin, int64_t end) {
+RS_SIMD static void OF(backward_rows)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   int64_t d = c->d;
   for (int64_t i = begin; i < end; i++) {
     const REAL *g = (const REAL *)c->a + i * d, *y = (const REAL *)c->b + i * d;
-    REAL *dx = (REAL *)c->out + i * d, sum = 0;
-    for (int64_t j = 0; j < d; j++) sum += c->log ? g[j] : g[j] * y[j];
-    for (int64_t j = 0; j < d; j++) dx[j] = c->log ? g[j] - MATH(exp)(y[j]) * sum : y[j] * (g[j] - sum);
+    REAL *restrict dx = (REAL *)c->out + i * d;
+    REAL sum = c->log ? OF(lanes_sum)(g, d) : OF(lanes_dot)(g, y, d);
+    if (c->log)
+      for (int64_t j = 0; j < d; j++) dx[j] = g[j] - OF(rs_exp)(y[j]) * sum;
+    else
+      for (int64_t j = 0; j < d; j++) dx[j] = y[j] * (g[j] - sum);
   }
 }
 #endif

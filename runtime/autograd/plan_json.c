@@ -251,9 +251,11 @@ static rs_status read_step(rs_plan *plan, int i, const json_t *json) {
 
 static rs_status read_parts(rs_plan *plan, const json_t *root) {
   rs_status status = RS_OK;
-  for (int part = 0; part < 3 && status == RS_OK; part++)
+  for (int part = 0; part < 3 && status == RS_OK; part++) {
+    const json_t *list = json_object_get(root, part_names[part]);
     for (int i = 0; i < plan->n_ports[part] && status == RS_OK; i++)
-      status = read_port(plan, (rs_plan_part)part, i, json_array_get(json_object_get(root, part_names[part]), (size_t)i));
+      status = read_port(plan, (rs_plan_part)part, i, json_array_get(list, (size_t)i));
+  }
   for (int i = 0; i < plan->n_steps && status == RS_OK; i++)
     status = read_step(plan, i, json_array_get(json_object_get(root, "steps"), (size_t)i));
   return status == RS_OK ? rs_plan_finish(plan) : status;

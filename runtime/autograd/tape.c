@@ -101,7 +101,8 @@ static rs_node *find_input(const rs_tape *tape, const char *name, const rs_tenso
 
 rs_status rs_tape_input(rs_node **out, rs_tape *tape, const char *name, const rs_tensor *t, bool needs_grad) {
   if (needs_grad && !rs_is_real(t))
-    return rs_fail(RS_EDTYPE, "input '%s' is %s: only reals have a gradient", name ? name : "", rs_dtype_name(t->dtype));
+    return rs_fail(RS_EDTYPE, "input '%s' is %s: only reals have a gradient", name ? name : "",
+                   rs_dtype_name(t->dtype));
   rs_node *node = name ? find_input(tape, name, t) : NULL;
   if (node && node->needs_grad == (needs_grad && tape->options.gradients)) return *out = node, RS_OK;
   rs_status status = node_new(&node, tape, 0);

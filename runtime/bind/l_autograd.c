@@ -1,7 +1,8 @@
 /* l_autograd.c - recsys.core.autograd: parameters, tapes, Vars, plans.
  *
- * Userdata: Parameter holds a reference; Tape owns its rs_tape; Var points at a node and keeps its Tape in user value
- * 1, so that the node lives; Plan owns its rs_plan. A closed tape is NULL in its userdata, where every Var of it looks. */
+ * Userdata: Parameter holds a reference; Tape owns its rs_tape; Var points at a node and keeps its Tape in user
+ * value 1, so that the node lives; Plan owns its rs_plan. A closed tape is NULL in its userdata, where every Var of
+ * it looks. */
 #include "bind/l_autograd.h"
 
 #include <string.h>
@@ -669,9 +670,9 @@ static void open_parameter(lua_State *L) {
 }
 
 static void open_tape(lua_State *L) {
-  static const luaL_Reg methods[] = {{"input", l_input},       {"parameter", l_tape_parameter}, {"backward", l_backward},
-                                     {"plan", l_tape_plan},    {"training", l_training},        {"close", l_tape_free},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"input", l_input},       {"parameter", l_tape_parameter}, {"backward", l_backward}, {"plan", l_tape_plan},
+      {"training", l_training}, {"close", l_tape_free},          {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_tape_free}, {"__close", l_tape_free}, {"__tostring", l_tape_tostring}, {NULL, NULL}};
   rs_new_type(L, RS_TAPE, methods, meta);

@@ -1,0 +1,162 @@
+/* plan_test.c - one plan, run by many threads at once; and recording as the core's callers see it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "autograd/ops.h"
+#include "autograd/plan.h"
+#include "base/alloc.h"
+#include "base/rng.h"
+
+enum { ROWS = 70, CODES = 11, IN = 8, OUT = 5, THREADS = 4, RUNS = 25 };
+
+static rs_tensor numbers(uint64_t seed, int64_t n, int64_t d) {
+  rs_tensor t = {0};
+  rs_stream s = rs_stream_at(seed, RS_RNG_USER, 0, 0);
+  assert_int_equal(rs_tensor_new(&t, RS_F32, 2, (int64_t[]){n, d}), RS_OK);
+  for (int64_t i = 0; i < n * d; i++) rs_f32(&t)[i] = (float)rs_stream_normal(&s, (uint64_t)i);
+  return t;
+}
+
+static rs_tensor some_codes(void) {
+  rs_tensor t = {0};
+  assert_int_equal(rs_tensor_new(&t, RS_I32, 1, &(int64_t){ROWS}), RS_OK);
+  for (int32_t i = 0; i < ROWS; i++) rs_i32(&t)[i] = i * 7 % CODES;
+  return t;
+}
+
+/* y = l2_normalize(gelu(table[codes] w^T)): its plan, weights and inputs. */
+typedef struct model {
+  rs_plan *plan;
+  rs_tensors weights, inputs;
+} model;
+
+static void add_weight(model *m, rs_node **out, rs_tape *tape, const char *name, rs_tensor value) {
+  rs_parameter *p = NULL;
+  assert_int_equal(rs_parameter_new(&p, name, &value, true, false), RS_OK);
+  assert_int_equal(rs_tape_parameter(out, tape, p), RS_OK);
+  assert_int_equal(rs_tensors_add(&m->weights, name, &value), RS_OK);
+  rs_parameter_release(p);
+  rs_tensor_free(&value);
+}
+
+static model make(void) {
+  model m = {0};
+  rs_tape *tape = NULL;
+  rs_node *table, *w, *codes, *y;
+  rs_tensor c = some_codes();
+  assert_int_equal(rs_tape_new(&tape, &(rs_tape_options){0}), RS_OK);
+  add_weight(&m, &table, tape, "table", numbers(1, CODES, IN));
+  add_weight(&m, &w, tape, "w", numbers(2, OUT, IN));
+  assert_int_equal(rs_tape_input(&codes, tape, "codes", &c, false), RS_OK);
+  assert_int_equal(rs_tensors_add(&m.inputs, "codes", &c), RS_OK);
+  assert_int_equal(rs_ag_embedding(&y, table, codes), RS_OK);
+  assert_int_equal(rs_ag_linear(&y, y, w, NULL, RS_GELU), RS_OK);
+  assert_int_equal(rs_ag_l2_normalize(&y, y, 1e-12), RS_OK);
+  assert_int_equal(rs_plan_record(&m.plan, 1, &y, (const char *[]){"y"}), RS_OK);
+  rs_tape_free(tape);
+  rs_tensor_free(&c);
+  return m;
+}
+
+static void drop(model *m) {
+  rs_plan_free(m->plan);
+  rs_tensors_free(&m->weights);
+  rs_tensors_free(&m->inputs);
+}
+
+static rs_status run(const model *m, rs_tensor *y) {
+  rs_tensors outputs = {0};
+  rs_status status = rs_plan_run(m->plan, &m->weights, &m->inputs, &outputs);
+  if (status == RS_OK) rs_tensor_share(y, rs_tensors_find(&outputs, "y"));
+  rs_tensors_free(&outputs);
+  return status;
+}
+
+typedef struct job {
+  const model *model;
+  const rs_tensor *expected;
+  int wrong;
+} job;
+
+static void *run_often(void *context) {
+  job *j = context;
+  for (int i = 0; i < RUNS; i++) {
+    rs_tensor y = {0};
+    if (run(j->model, &y) != RS_OK || memcmp(rs_f32(&y), rs_f32(j->expected), rs_tensor_bytes(&y)) != 0) j->wrong++;
+    rs_tensor_free(&y);
+  }
+  return NULL;
+}
+
+static void many_threads_get_the_same_bits(void **state) {
+  (void)state;
+  model m = make();
+  rs_tensor expected = {0};
+  assert_int_equal(run(&m, &expected), RS_OK);
+  pthread_t threads[THREADS];
+  job jobs[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    jobs[i] = (job){&m, &expected, 0};
+    assert_int_equal(pthread_create(&threads[i], NULL, run_often, &jobs[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(jobs[i].wrong, 0);
+  }
+  rs_tensor_free(&expected);
+  drop(&m);
+}
+
+static void json_gives_the_same_plan(void **state) {
+  (void)state;
+  model m = make(), again = make();
+  rs_buffer json = {0};
+  assert_int_equal(rs_plan_to_json(m.plan, &json), RS_OK);
+  rs_plan_free(again.plan);
+  assert_int_equal(rs_plan_from_json(&again.plan, json.data, json.size), RS_OK);
+  rs_tensor a = {0}, b = {0};
+  assert_int_equal(run(&m, &a), RS_OK);
+  assert_int_equal(run(&again, &b), RS_OK);
+  assert_memory_equal(rs_f32(&a), rs_f32(&b), rs_tensor_bytes(&a));
+  assert_string_equal(rs_plan_name(again.plan, RS_PLAN_INPUTS, 0), "codes");
+  rs_tensor_free(&a);
+  rs_tensor_free(&b);
+  rs_buffer_free(&json);
+  drop(&m);
+  drop(&again);
+}
+
+static rs_status pass(rs_node *self) { return rs_tensor_share(&self->value, &self->input[0]->value), RS_OK; }
+
+static void foreign_operations_join_the_table(void **state) {
+  (void)state;
+  static const rs_op op = {.name = "test_pass", .min_inputs = 1, .max_inputs = 1, .forward = pass};
+  static const rs_op other = {.name = "test_pass", .min_inputs = 1, .max_inputs = 1, .forward = pass};
+  static const rs_op taken = {.name = "linear", .min_inputs = 1, .max_inputs = 1, .forward = pass};
+  assert_null(rs_op_find("test_pass"));
+  assert_int_equal(rs_op_register(&op), RS_OK);
+  assert_int_equal(rs_op_register(&op), RS_OK);
+  assert_ptr_equal(rs_op_find("test_pass"), &op);
+  assert_int_equal(rs_op_register(&other), RS_EARG);
+  assert_int_equal(rs_op_register(&taken), RS_EARG);
+}
+
+static int no_block_lives(void **state) {
+  (void)state;
+  return rs_alloc_blocks() != 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(many_threads_get_the_same_bits),
+      cmocka_unit_test(json_gives_the_same_plan),
+      cmocka_unit_test(foreign_operations_join_the_table),
+  };
+  return cmocka_run_group_tests(tests, NULL, no_block_lives);
+}
