@@ -170,6 +170,7 @@ function data.read(path, options, report)
   report.files = report.files or {}
   report.files[#report.files + 1] = found
   report.quarantined = (report.quarantined or 0) + found.quarantined
+  if options.quarantine and found.quarantined == 0 then os.remove(options.quarantine) end -- nothing but a header
   if found.quarantined > 0 then
     log.warn("%s: %d of %d rows are malformed and left out; the first is line %d: %s%s", path, found.quarantined,
       found.rows + found.quarantined, found.first_bad.line, found.first_bad.reason,

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -333,10 +334,19 @@ static rs_status read_file(reader *r, rs_frame *out) {
   return status;
 }
 
+/* Whether the malformed rows would replace the very file they are read from. */
+static bool quarantines_itself(const char *path, const rs_csv_options *options) {
+  struct stat file, aside;
+  return options->quarantine && stat(path, &file) == 0 && stat(options->quarantine, &aside) == 0 &&
+         file.st_dev == aside.st_dev && file.st_ino == aside.st_ino;
+}
+
 rs_status rs_csv_read(rs_frame *out, rs_csv_report *report, const char *path, const rs_csv_options *options) {
   *report = (rs_csv_report){0};
   if (options->no_header && options->n_names == 0)
     return rs_fail(RS_EARG, "csv: a file without a header needs 'names'");
+  if (quarantines_itself(path, options))
+    return rs_fail(RS_EARG, "csv: the quarantine of %s must not be the file itself", path);
   reader r = {.path = path, .options = options, .report = report};
   rs_status status = read_file(&r, out);
   reader_free(&r);

@@ -55,7 +55,7 @@ typedef struct rs_csv_options {
   const char *const *nulls; /* words that mean missing, beside the empty field */
   int n_nulls;
   double bad_limit;       /* share of malformed rows above which the file is refused */
-  const char *quarantine; /* a path for the malformed rows, or NULL */
+  const char *quarantine; /* a path for the malformed rows (a file with a header at least), or NULL */
 } rs_csv_options;
 
 /* What was found. All-zero is a valid empty report; free it whatever the reading came to. */
