@@ -59,9 +59,11 @@ static rs_status check_name(const rs_bundle *b, const char *name) {
   return RS_OK;
 }
 
+/* 'where' relates the trouble to the last member met: "in", "behind". */
 static rs_status truncated(const rs_bundle *b, const char *where) {
-  return rs_fail(RS_EFORMAT, "%s is truncated or damaged (%zu bytes, broken at %s): copy or publish it again", b->path,
-                 b->region->bytes, where);
+  return rs_fail(RS_EFORMAT,
+                 "%s is truncated or damaged %s member '%s' (the file has %zu bytes): copy or publish it again",
+                 b->path, where, b->entries[b->n - 1].name, b->region->bytes);
 }
 
 /* Where the data of the entry lies in the mapping; it must be there whole and in one piece. */
@@ -72,18 +74,19 @@ static rs_status locate(const rs_bundle *b, struct archive *tar, rs_member *m) {
   la_int64_t offset = 0;
   m->data = base + archive_read_header_position(tar) + TAR_BLOCK;
   if (m->size > 0) {
-    if (archive_read_data_block(tar, &block, &got, &offset) != ARCHIVE_OK) return truncated(b, m->name);
+    if (archive_read_data_block(tar, &block, &got, &offset) != ARCHIVE_OK) return truncated(b, "in");
     m->data = block;
     if (offset != 0 || m->data < base || m->data > base + b->region->bytes)
       return rs_fail(RS_EFORMAT, "%s is refused: member '%s' is not stored plainly", b->path, m->name);
   }
   size_t at = (size_t)(m->data - base);
-  return at > b->region->bytes || m->size > b->region->bytes - at ? truncated(b, m->name) : RS_OK;
+  return at > b->region->bytes || m->size > b->region->bytes - at ? truncated(b, "in") : RS_OK;
 }
 
 /* Nothing but zeros may lie between the previous member and 'end', the position of the next header or of the end. */
 static rs_status check_gap(const rs_bundle *b, size_t end) {
-  if (b->n == 0) return end == 0 ? RS_OK : truncated(b, "its start");
+  if (b->n == 0)
+    return end == 0 ? RS_OK : rs_fail(RS_EFORMAT, "%s is not a bundle: it starts with stray bytes", b->path);
   const rs_member *last = &b->entries[b->n - 1];
   size_t at = (size_t)(last->data - (const char *)b->region->data) + last->size;
   if (end < at || end - at >= TAR_BLOCK || !is_zero((const char *)b->region->data + at, end - at))
@@ -116,7 +119,7 @@ static rs_status check_end(const rs_bundle *b) {
   const rs_member *last = &b->entries[b->n - 1];
   const char *base = b->region->data;
   size_t at = (size_t)(last->data - base) + last->size, padded = (at + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-  if (padded > b->region->bytes || b->region->bytes - padded < 2 * TAR_BLOCK) return truncated(b, "its end");
+  if (padded > b->region->bytes || b->region->bytes - padded < 2 * TAR_BLOCK) return truncated(b, "behind");
   if (!is_zero(base + at, b->region->bytes - at))
     return rs_fail(RS_EFORMAT, "%s is refused: there are stray bytes behind its end", b->path);
   return RS_OK;
@@ -130,7 +133,7 @@ static rs_status walk_entries(rs_bundle *b, struct archive *tar) {
     if (result != ARCHIVE_OK) {
       const char *reason = archive_error_string(tar);
       if (b->n == 0) return rs_fail(RS_EFORMAT, "%s is not a bundle: %s", b->path, reason ? reason : "not a tar file");
-      return truncated(b, reason ? reason : b->entries[b->n - 1].name);
+      return truncated(b, "behind");
     }
     rs_status status = take_entry(b, tar, entry);
     if (status != RS_OK) return status;
