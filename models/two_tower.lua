@@ -16,21 +16,32 @@ TwoTower.__index = TwoTower
 
 function TwoTower:user(tape, batch)
   local tower = autograd.affine(self.user_tower:forward(tape, batch), 1 / self.config.temperature, 0)
-  local parts = { tower, self.freshness:moment(tape, batch) }
+  local parts = { tower }
+  if self.freshness then parts[#parts + 1] = self.freshness:moment(tape, batch) end
   if self.bias then parts[#parts + 1] = towers.ones(tower) end
   return autograd.concat(parts)
 end
 
 function TwoTower:item(tape, batch)
-  local parts = { self.item_tower:forward(tape, batch), self.freshness:item(tape, batch) }
+  local parts = { self.item_tower:forward(tape, batch) }
+  if self.freshness then parts[#parts + 1] = self.freshness:item(tape, batch) end
   if self.bias then parts[#parts + 1] = self.bias:forward(tape:input("item.id", batch["item.id"])) end
   return autograd.concat(parts)
+end
+
+--- The items' inputs, some ids replaced by the unknown one: what a new item has to live on is trained, too.
+local function drop_ids(batch, rate, stream)
+  if rate == 0 or not batch["item.id"] then return batch end
+  local kept = stream:uniforms(#batch["item.id"]):ge(rate):to "i32"
+  batch["item.id"] = batch["item.id"] * kept
+  return batch
 end
 
 --- Softmax over the batch's own items, corrected by how often each is met; see docs/models.md.
 function TwoTower:loss(tape, step)
   return nn.in_batch_softmax {
-    users = self:user(tape, step.batch), items = self:item(tape, step.items:gather(step.item_rows)),
+    users = self:user(tape, step.batch),
+    items = self:item(tape, drop_ids(step.items:gather(step.item_rows), self.config.id_dropout, step.stream)),
     log_q = self.config.log_q and step.log_q or nil, codes = step.item_rows,
     now = step.times, from = step.from, to = step.to,
   }
@@ -39,8 +50,9 @@ end
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings)
   local self = setmetatable({ config = config }, TwoTower)
-  self.user_tower = towers.tower("user", tables, { "user", "event" }, config)
-  self.item_tower = towers.tower("item", tables, { "item" }, config)
+  local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, normalize = true }
+  self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
+  self.item_tower = towers.tower("item", tables, { "item" }, shape)
   self.freshness = towers.freshness(encoder, settings)
   self.bias = config.bias and towers.bias(encoder, "item.id", settings)
   self.parameters = towers.parameters(self.user_tower, self.item_tower, self.freshness, self.bias)

@@ -79,7 +79,8 @@ end
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean }
 function flow.new(options)
-  return setmetatable({ folder = options.folder, plan_only = options.plan, tasks = {}, names = {} }, Flow)
+  local name = (options.folder or "RUN"):match "[^/]+$"
+  return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {} }, Flow)
 end
 
 local function check_name(self, name)
@@ -138,6 +139,13 @@ function Flow:task(name, options, fn, ...)
   state.value = self:run(task, fn, arguments)
   state.done = true
   return handle
+end
+
+--- A path in the run's folder.
+---@param name string
+---@return string
+function Flow:path(name)
+  return (self.folder or "RUN") .. "/" .. name
 end
 
 --- Seconds by task name.

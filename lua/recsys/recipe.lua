@@ -103,7 +103,7 @@ local function finish(self, outcome, steps, began, params)
   if type(result) ~= "table" then result = { result = result } end
   local seconds = steps:seconds()
   seconds.total = (uv.hrtime() - began) / 1e9
-  result.recipe, result.run, result.seed = self.name, steps.folder:match "[^/]+$", params.seed
+  result.recipe, result.run, result.seed = self.name, steps.name, params.seed
   result.seconds = seconds
   result.memory_peak_mib = math.floor(base.memory() / 2^20 + 0.5)
   result.paths = result.paths or {}

@@ -48,6 +48,20 @@ function text.duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
+local units = { ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, w = 604800000 }
+
+--- A span of time, "7d", "12h", "30m", "90s", "2w", or a number of ms, in ms.
+---@param span string|number
+---@return integer
+function text.milliseconds(span)
+  if type(span) == "number" then return math.floor(span) end
+  local number, unit = tostring(span):match "^%s*([%d.]+)%s*(%a+)%s*$"
+  if not (tonumber(number) and units[unit]) then
+    error({ code = "usage", message = ("'%s' is no span of time such as 7d, 12h or 30m"):format(tostring(span)) }, 0)
+  end
+  return math.floor(tonumber(number) * units[unit])
+end
+
 --- 1234567 -> "1,234,567".
 ---@param n integer
 ---@return string

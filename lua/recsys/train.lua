@@ -46,7 +46,7 @@ end
 local function lifetimes(data, window)
   if not window or not data.items:has "created" then return end
   local created = data.items:column "created"
-  return { from = created, to = created + feature.milliseconds(window) }
+  return { from = created, to = created + text.milliseconds(window) }
 end
 
 --- What model:loss reads of a batch: positions 'at' (i64) of the prepared rows.
@@ -162,7 +162,7 @@ function train.fit(definition, request)
     life = lifetimes(data, request.window) }
   local optimizer = new_optimizer(network, settings)
   local steps = math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
-  settings.rate = schedule.cosine { peak = settings.learning_rate, steps = steps * settings.epochs,
+  settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * settings.epochs + 1,
     warmup = math.floor(settings.warmup * steps) }
   local trained = model.record(network, encoder, request.kind, request.config, example(source))
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(source.n), text.count(data.users:rows()),

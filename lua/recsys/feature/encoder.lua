@@ -4,6 +4,7 @@ local core = require("recsys.core").feature
 local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
+local store = require "recsys.store"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
@@ -262,5 +263,8 @@ function Encoder:describe()
   end
   return list, as_text(list)
 end
+
+store.class("recsys.feature.encoder", Encoder, function(self) return self:save() end,
+  function(saved) return assert(encoder.load(saved.json, saved.tensors)) end)
 
 return encoder

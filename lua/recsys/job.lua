@@ -1,0 +1,211 @@
+--- The steps of a retrieval job, as recipes name them: load, split, train, evaluate, recommend, publish.
+---
+--- Each is a function of plain values and of what the steps before it gave, so that it can be a flow's task. They join
+--- the modules that do the work; a recipe that wants something else calls those itself.
+
+local base = require "recsys.base"
+local data_sources = require "recsys.data"
+local evaluate = require "recsys.evaluate"
+local feature = require "recsys.feature"
+local files = require "recsys.files"
+local log = require "recsys.log"
+local metrics = require "recsys.metrics"
+local recommend = require "recsys.recommend"
+local registry = require "recsys.registry"
+local tensor = require "recsys.tensor"
+local text = require "recsys.text"
+local train = require "recsys.train"
+
+local job = {}
+
+--- Load a dataset and clean it. For the source `news`, the sample is made first when the folder does not exist yet.
+---@param p { source: string, dir: string, scale?: number, sample_seed?: integer, bad_limit?: number, clean?: table }
+---@param quarantine? string  a folder for malformed rows
+---@return Dataset?, string?, string?
+function job.load(p, quarantine)
+  if p.source == "news" then
+    local news = require "recsys.sample.news"
+    if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") then
+      news.generate { dir = p.dir, scale = p.scale or news.defaults.scale, seed = p.sample_seed or news.defaults.seed }
+    end
+  end
+  if quarantine then files.make_folder(quarantine) end
+  local data, message, code = data_sources.load { source = p.source, dir = p.dir, bad_limit = p.bad_limit,
+    quarantine = quarantine }
+  if not data then return nil, message, code end
+  return data_sources.clean(data, p.clean or {})
+end
+
+local splits = {
+  time = function(data, p) return data_sources.split_by_time(data, { valid = p.valid, test = p.test }) end,
+  leave_last_out = function(data) return data_sources.split_leave_last_out(data) end,
+  random = function(data, p, seed)
+    return data_sources.split_random(data, { valid = p.valid, test = p.test, seed = seed })
+  end,
+}
+
+--- Split a dataset.
+---@param p { kind: string, valid: number, test: number }  kind: "time", "leave_last_out" or "random"
+---@return Split
+function job.split(data, p, seed)
+  local split = splits[p.kind](data, p, seed)
+  log.info("  %s", tostring(split))
+  return split
+end
+
+--- How held-out events are asked.
+local function protocol_of(data, split, p)
+  if split.protocol == "by_time" then
+    return evaluate.protocol_by_time(data, split, { window = p.window })
+  elseif split.protocol == "leave_last_out" then
+    return evaluate.protocol_leave_last_out(data, split)
+  end
+  return evaluate.protocol_per_user(data, split, { graded = true })
+end
+
+--- The encoded inputs behind a set of queries; `model:answer` makes vectors of them.
+local function inputs_of(encoder, data, split, queries)
+  local items = encoder:encode_items(data.items)
+  local events
+  if queries.rows then
+    events = encoder:encode_events(data, queries.rows, { ties = split.ties, log = split.history_log, items = items })
+  else
+    events = encoder:encode_users_at(data, queries.user_rows, nil, { log = queries.known, items = items })
+  end
+  return { users = encoder:encode_users(data.users), items = items, events = events, user_rows = queries.user_rows }
+end
+
+local function scorer(trained, inputs)
+  return { users = trained:user_vectors(inputs.users, inputs.events, inputs.user_rows),
+    items = trained:item_vectors(inputs.items) }
+end
+
+local function write_curves(path, curves)
+  local names = {}
+  for name in pairs(curves[1]) do names[#names + 1] = name end
+  table.sort(names)
+  local lines = { table.concat(names, ",") }
+  for i, row in ipairs(curves) do
+    local cells = {}
+    for c, name in ipairs(names) do cells[c] = row[name] and ("%.9g"):format(row[name]) or "" end
+    lines[i + 1] = table.concat(cells, ",")
+  end
+  files.write(path, table.concat(lines, "\n") .. "\n")
+end
+
+--- Train the model models/<kind>.lua, choosing the epoch by a ranking metric on validation rows. It is given the split
+--- without its test rows.
+---@param p { model: table, train: table, eval: table, seed: integer }
+---@param curves? string  a CSV file to write the loss and metric of each epoch to
+---@return Model
+function job.train(p, encoder, data, split, curves)
+  local selection = split:selection()
+  local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
+  local inputs = queries and inputs_of(encoder, data, selection, queries)
+  local trained = train.fit(require("models." .. p.model.kind), {
+    kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
+    window = p.eval.window, metric = p.train.metric, seed = p.seed,
+    validate = queries and function(candidate)
+      return evaluate.metric(queries, scorer(candidate, inputs), p.train.metric)
+    end,
+  })
+  if curves then write_curves(curves, trained.curves) end
+  return trained
+end
+
+--- The scores of the oracles that come with the news sample; none for other data.
+local function add_oracles(scorers, data, split, queries)
+  local dir = data.origin.source == "news" and data.origin.dir
+  if not dir or not queries.rows or not files.exists(dir .. "/hidden") then return end
+  local oracle = require "recsys.sample.oracle"
+  local best = assert(oracle.load(dir))
+  local asked, ids = oracle.queries(data, queries.rows)
+  local train_end = data.interactions:column("time"):get(split.train:get(#split.train) + 1) + 1
+  for _, name in ipairs { "best_possible", "best_observable" } do
+    scorers[name] = assert(best:factors(name, asked, ids, train_end))
+  end
+end
+
+--- Ask the test events, once: the model, its baselines and, where there are any, oracles.
+---@param p { eval: table, seed: integer }
+---@return table report  see docs/evaluation.md; with `text`, the table for people
+function job.evaluate(p, trained, data, split)
+  split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
+  local queries = protocol_of(data, split, p.eval):queries "test"
+  local scorers = { model = scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
+  add_oracles(scorers, data, split, queries)
+  local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
+    seed = p.seed, trailing = p.eval.trailing }
+  report.text = evaluate.table(report)
+  return report
+end
+
+--- The texts of a string column by row, from 1, made when they are asked for.
+local function texts(frame, name)
+  return setmetatable({}, { __index = function(_, row) return frame:text(name, row) end,
+    __len = function() return frame:rows() end })
+end
+
+--- Just after the last event: the moment that recommendations are made for.
+local function as_of(data)
+  return data.interactions:column("time"):max() + 1
+end
+
+local function seen_lists(data)
+  local sequences <close> = metrics.sequences(data:user_rows(), data:item_rows(), data.users:rows())
+  return sequences:lists()
+end
+
+--- The K best items of every user as of the last event, as CSV and JSON Lines.
+---@param p { recommend: table, eval: table }
+---@param folder string
+---@return { csv: string, jsonl: string, rows: integer }
+function job.recommend(p, trained, data, folder)
+  local encoder, now = trained.encoder, as_of(data)
+  local items = encoder:encode_items(data.items)
+  local everyone = tensor.arange(data.users:rows())
+  local vectors = scorer(trained, { users = encoder:encode_users(data.users), items = items, user_rows = everyone,
+    events = encoder:encode_users_at(data, nil, now, { items = items }) })
+  local request = { users = vectors.users, items = vectors.items, user_ids = texts(data.users, "user"),
+    item_ids = texts(data.items, "item"), k = p.recommend.k, dir = files.make_folder(folder),
+    excluded = p.recommend.exclude_seen and seen_lists(data) or nil }
+  if p.eval.window and data.items:has "created" then
+    local n = data.users:rows()
+    request.item_time = data.items:column "created"
+    request.from = tensor.full(now - text.milliseconds(p.eval.window), n, "i64")
+    request.to = tensor.full(now, n, "i64")
+  end
+  local written, message, code = recommend.batch(request)
+  if written then log.info("  %s rows for %s users", text.count(written.rows), text.count(data.users:rows())) end
+  return written, message, code
+end
+
+--- Publish a trained model as the next version of its name in p.publish.dir.
+---@param p table  the recipe's parameters, which go into the manifest
+---@param run string  the run that it comes from
+---@return { bundle: string }?, string?, string?
+function job.publish(p, trained, data, report, run)
+  local path, message, code = registry.publish {
+    name = p.publish.name, dir = p.publish.dir, model = trained, dataset = data, history = feature.sequences(data),
+    as_of = as_of(data), window = p.eval.window and text.milliseconds(p.eval.window), parameters = p,
+    metrics = report.metrics, run = run, seed = p.seed,
+  }
+  if not path then return nil, message, code end
+  return { bundle = path }
+end
+
+--- The fields that `--json` promises, from the report.
+---@return table
+function job.result(report, trained, written, published)
+  local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
+    compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
+    protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
+    epoch = trained.epoch, threads = base.threads(), text = report.text }
+  for name, values in pairs(report.others) do result[name] = values end
+  result.paths = { bundle = published.bundle, recommendations = written.csv }
+  result.next_steps = ("  recsys-run inspect %s\n  recsys-run recommend %s --user ID -k 10"):format(published.bundle,
+    published.bundle)
+  return result
+end
+
+return job

@@ -1,0 +1,81 @@
+--- The main job: data to features, two towers, evaluation, recommendations, and a bundle to serve.
+---
+---     recsys-run recipes/two_tower.lua                                          a news app's sample, made on the spot
+---     recsys-run recipes/two_tower.lua --set data.source=movielens --set data.dir=DIR
+---     recsys-run recipes/two_tower.lua --set model.kind=engagement --set train.epochs=3
+
+local recsys = require "recsys"
+local job    = recsys.job
+local param  = recsys.config.param
+
+return recsys.recipe {
+  name   = "two_tower",
+  about  = "Train, evaluate and publish a two-tower retriever",
+  params = {
+    data = {
+      source    = param("news", "where the interactions come from", { choices = { "news", "movielens" } }),
+      dir       = param("artifacts/data/news", "the source's files; the news sample is made when absent"),
+      scale     = param(0.03, "size of the news sample: 1 is 3.5 million events", { min = 1e-6, max = 10 }),
+      bad_limit = param(0.01, "share of malformed rows from which on loading fails", { min = 0, max = 1 }),
+    },
+    split = {
+      kind  = param("time", "how to hold out events", { choices = { "time", "leave_last_out", "random" } }),
+      valid = param(0.1, "share of validation events (time, random)", { min = 0, max = 0.5 }),
+      test  = param(0.1, "share of test events (time, random)", { min = 0, max = 0.5 }),
+    },
+    model = {
+      kind        = param("two_tower", "a file in models/", { choices = { "two_tower", "engagement" } }),
+      dim         = param(64, "width of embeddings and of both towers' outputs", { min = 1 }),
+      hidden      = param({ 128 }, "sizes of the towers' hidden layers"),
+      dropout     = param(0.1, "share of hidden units dropped in training", { min = 0, max = 0.95 }),
+      temperature = param(0.1, "divides the cosine of user and item", { min = 1e-3 }),
+      log_q       = param(true, "correct in-batch negatives by how often they are met"),
+      bias        = param(true, "learn a popularity term for each item"),
+      id_dropout  = param(0.5, "share of items trained without their id, as new ones are met", { min = 0, max = 1 }),
+      negatives   = param(4, "sampled negatives a row (engagement)", { min = 0 }),
+    },
+    train = {
+      epochs         = param(10, "passes over the training events at the most", { min = 1 }),
+      batch          = param(1024, "events a step", { min = 2 }),
+      rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
+        { type = "integer", optional = true, min = 1 }),
+      optimizer      = param("adam", "how weights move", { choices = { "adam", "adamw", "adagrad", "sgd" } }),
+      learning_rate  = param(2e-3, "at its peak", { min = 0 }),
+      weight_decay   = param(0.0, "of dense weights", { min = 0 }),
+      warmup         = param(0.2, "epochs until the learning rate peaks; then it falls as a cosine", { min = 0 }),
+      clip           = param(0.0, "largest norm of all gradients; 0: no limit", { min = 0 }),
+      patience       = param(2, "epochs without a better metric before training stops", { min = 1 }),
+      metric         = param("ndcg_10", "the validation metric that chooses the epoch"),
+    },
+    eval = {
+      k        = param({ 10, 50 }, "cut-offs of the metrics"),
+      window   = param("7d", "age at which an item stops being a candidate", { type = "string", optional = true }),
+      trailing = param("1d", "window of the trailing-popularity baselines"),
+      samples  = param(1000, "bootstrap resamples of users", { min = 10 }),
+    },
+    recommend = {
+      k            = param(50, "items a user", { min = 1 }),
+      exclude_seen = param(true, "leave out what a user engaged with before"),
+    },
+    publish = {
+      name = param("two_tower", "name of the bundle"),
+      dir  = param("artifacts/models", "where bundles lie"),
+    },
+  },
+  profiles = { by = "data.source", movielens = {
+    split = { kind = "leave_last_out" },
+    train = { batch = 4096, epochs = 6, learning_rate = 4e-3 },
+    eval  = { window = "", trailing = "30d" },
+  } },
+  run = function(flow, p)
+    local declarations = require("recipes.features." .. p.data.source)
+    local data    = flow:task("load",     job.load, p.data, flow:path "quarantine")
+    local split   = flow:task("split",    job.split, data, p.split, p.seed)
+    local encoder = flow:task("features", recsys.feature.fit, data, split.train, declarations)
+    local model   = flow:task("train",    job.train, p, encoder, data, split, flow:path "curves.csv")
+    local report  = flow:task("evaluate", job.evaluate, p, model, data, split)
+    local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")
+    local bundle  = flow:task("publish",  job.publish, p, model, data, report, flow.name)
+    return flow:task("report", job.result, report, model, written, bundle)
+  end,
+}
