@@ -9,50 +9,61 @@
 static const double UNIT = 0x1p32;
 
 rs_status rs_coverage_new(rs_coverage *out, int64_t items, const int64_t *k, int64_t n_k) {
-  *out = (rs_coverage){items, n_k, k, NULL, NULL};
+  *out = (rs_coverage){items, n_k, k, NULL, NULL, NULL};
   size_t cells = (size_t)(items * n_k);
   out->certain = rs_alloc_zero(cells);
   out->missed = rs_alloc_zero(cells * sizeof *out->missed);
-  if (out->certain && out->missed) return RS_OK;
+  out->runs = rs_alloc_zero((cells + (size_t)n_k) * sizeof *out->runs);
+  if (out->certain && out->missed && out->runs) return RS_OK;
   rs_coverage_free(out);
-  return rs_nomem("coverage", cells * (1 + sizeof *out->missed));
+  return rs_nomem("coverage", cells * (1 + sizeof *out->missed + sizeof *out->runs));
 }
 
 void rs_coverage_free(rs_coverage *c) {
   rs_free(c->certain);
   rs_free(c->missed);
+  rs_free(c->runs);
   *c = (rs_coverage){0};
 }
 
-static int64_t item_of(const int32_t *items, int64_t first, int64_t at) { return items ? items[at] : first + at; }
+static void add(int64_t *cell, int64_t amount) { __atomic_fetch_add(cell, amount, __ATOMIC_RELAXED); }
 
-static void surely(uint8_t *certain, int64_t item) { __atomic_store_n(&certain[item], 1, __ATOMIC_RELAXED); }
-
-/* Items that share 'score' at the edge: 'places' of the 'tied' ones are inside. */
+/* Scores that tie at the edge: 'places' of the 'tied' ones are inside. Where most of the row ties (a constant scorer's
+ * does), the run gets the amount as a whole and the others give it back. */
 static void add_tied(rs_coverage *c, int64_t which, const float *row, int64_t n, float score, double places,
-                     double tied, const int32_t *items, int64_t first) {
-  int64_t amount = (int64_t)llround(-log1p(-places / tied) * UNIT), *missed = c->missed + which * c->items;
+                     int64_t tied, int64_t first) {
+  int64_t amount = (int64_t)llround(-log1p(-places / (double)tied) * UNIT);
+  int64_t *missed = c->missed + which * c->items + first, *runs = c->runs + which * (c->items + 1) + first;
+  bool most = tied > n / 2;
+  if (most) {
+    add(&runs[0], amount);
+    add(&runs[n], -amount);
+  }
   for (int64_t i = 0; i < n; i++)
-    if (row[i] == score) __atomic_fetch_add(&missed[item_of(items, first, i)], amount, __ATOMIC_RELAXED);
+    if ((row[i] == score) != most) add(&missed[i], most ? -amount : amount);
 }
 
 void rs_coverage_add(rs_coverage *c, const float *row, int64_t n, const rs_scored *best, int64_t n_best,
-                     const int32_t *items, int64_t first) {
+                     int64_t first) {
   for (int64_t which = 0; which < c->n_k; which++) {
-    uint8_t *certain = c->certain + which * c->items;
+    uint8_t *certain = c->certain + which * c->items + first;
     int64_t k = c->k[which] < n_best ? c->k[which] : n_best, above = k, equal = 0;
     float edge = k < n_best ? best[k].score : 0;
     bool cut = k < n_best && best[k - 1].score == edge; /* equal scores on both sides of the edge */
     if (cut) rs_scan_count(row, n, &edge, 1, &above, &equal);
-    for (int64_t i = 0; i < above; i++) surely(certain, item_of(items, first, best[i].at));
-    if (cut) add_tied(c, which, row, n, edge, (double)(k - above), (double)equal, items, first);
+    for (int64_t i = 0; i < above; i++) __atomic_store_n(&certain[best[i].at], 1, __ATOMIC_RELAXED);
+    if (cut) add_tied(c, which, row, n, edge, (double)(k - above), equal, first);
   }
 }
 
 double rs_coverage_count(const rs_coverage *c, int64_t which) {
   const uint8_t *certain = c->certain + which * c->items;
-  const int64_t *missed = c->missed + which * c->items;
+  const int64_t *missed = c->missed + which * c->items, *runs = c->runs + which * (c->items + 1);
   double sum = 0;
-  for (int64_t i = 0; i < c->items; i++) sum += certain[i] ? 1 : -expm1(-(double)missed[i] / UNIT);
+  int64_t run = 0;
+  for (int64_t i = 0; i < c->items; i++) {
+    run += runs[i];
+    sum += certain[i] ? 1 : -expm1(-(double)(run + missed[i]) / UNIT);
+  }
   return sum;
 }

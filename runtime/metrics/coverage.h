@@ -11,20 +11,20 @@
 #include "base/status.h"
 #include "metrics/scan.h"
 
-/* All-zero is a valid empty object. */
+/* Counted by position, which is as good as by item. All-zero is a valid empty object. */
 typedef struct rs_coverage {
   int64_t items, n_k;
   const int64_t *k; /* [n_k], borrowed */
-  uint8_t *certain; /* [n_k, items]: somebody's for sure */
-  int64_t *missed;  /* [n_k, items]: -2^32 log P(missed by all queries) */
+  uint8_t *certain; /* [n_k, items] by position: somebody's for sure */
+  int64_t *missed;  /* [n_k, items] by position; with the sum of 'runs' up to there: -2^32 log P(all queries miss it) */
+  int64_t *runs;    /* [n_k, items + 1] what is added to whole runs of positions, as steps up and down */
 } rs_coverage;
 
 /* 'k' (n_k cut-offs) must outlive the object. */
 rs_status rs_coverage_new(rs_coverage *out, int64_t items, const int64_t *k, int64_t n_k);
-/* Add one query: 'best' is what rs_scan_best found in row[0 .. n-1] for 1 + the largest k. Position p of the row is
- * item items[p], or first + p when 'items' is NULL. Safe from many threads at once. */
-void rs_coverage_add(rs_coverage *c, const float *row, int64_t n, const rs_scored *best, int64_t n_best,
-                     const int32_t *items, int64_t first);
+/* Add one query: 'best' is what rs_scan_best found in row[0 .. n-1] for 1 + the largest k; row[i] is the score at
+ * position first + i. Safe from many threads at once. */
+void rs_coverage_add(rs_coverage *c, const float *row, int64_t n, const rs_scored *best, int64_t n_best, int64_t first);
 /* The expected number of distinct items in the first k[which] of all queries added. */
 double rs_coverage_count(const rs_coverage *c, int64_t which);
 void rs_coverage_free(rs_coverage *c);

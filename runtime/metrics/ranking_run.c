@@ -226,7 +226,7 @@ static void rank_query(job *j, scratch *s, int64_t query, float *row, int64_t lo
     measure_nothing(j, query);
   if (r->ask.coverage) {
     int64_t best = rs_scan_best(row, n, r->most_k + 1 < n ? r->most_k + 1 : n, s->best);
-    rs_coverage_add(&j->out->coverage, row, n, s->best, best, r->item_at ? r->item_at + low : NULL, low);
+    rs_coverage_add(&j->out->coverage, row, n, s->best, best, low);
   }
 }
 

@@ -23,8 +23,8 @@ static rs_status check_events(const int64_t *user, const int64_t *item, int64_t 
 /* 'lengths' holds 0; it serves as the place of the next event while they are laid out. */
 static void lay_out(rs_sequences *s, const int64_t *user, const int64_t *item, int64_t users, const int64_t *rows,
                     int64_t n_rows) {
-  int64_t *starts = rs_i64(&s->starts), at = 0;
-  int32_t *lengths = rs_i32(&s->lengths);
+  int64_t *starts = rs_i64(&s->starts), *order = rs_i64(&s->rows), at = 0;
+  int32_t *lengths = rs_i32(&s->lengths), *items = rs_i32(&s->items);
   for (int64_t i = 0; i < n_rows; i++) lengths[user[row_at(rows, i)]]++;
   for (int64_t u = 0; u < users; u++) {
     starts[u] = at;
@@ -33,8 +33,8 @@ static void lay_out(rs_sequences *s, const int64_t *user, const int64_t *item, i
   }
   for (int64_t i = 0; i < n_rows; i++) {
     int64_t row = row_at(rows, i), place = starts[user[row]] + lengths[user[row]]++;
-    rs_i32(&s->items)[place] = (int32_t)item[row];
-    rs_i64(&s->rows)[place] = row;
+    items[place] = (int32_t)item[row];
+    order[place] = row;
   }
 }
 
@@ -76,14 +76,16 @@ static rs_status check_times(const rs_sequences *s, const int64_t *time) {
 
 rs_status rs_sequences_before(const rs_sequences *s, const int64_t *time, int64_t queries, const int64_t *user,
                               const int64_t *at, int64_t *starts, int32_t *lengths) {
+  const int64_t *runs = rs_i64(&s->starts), *order = rs_i64(&s->rows), users = s->starts.size[0];
+  const int32_t *run_lengths = rs_i32(&s->lengths);
   rs_status status = check_times(s, time);
   if (status != RS_OK) return status;
   for (int64_t q = 0; q < queries; q++) {
-    if (user[q] < 0 || user[q] >= s->starts.size[0])
+    if (user[q] < 0 || user[q] >= users)
       return rs_fail(RS_ERANGE, "sequences: query %lld is of user row %lld of %lld", (long long)q, (long long)user[q],
-                     (long long)s->starts.size[0]);
-    const int64_t *rows = rs_i64(&s->rows) + rs_i64(&s->starts)[user[q]];
-    int32_t low = 0, high = rs_i32(&s->lengths)[user[q]];
+                     (long long)users);
+    const int64_t *rows = order + runs[user[q]];
+    int32_t low = 0, high = run_lengths[user[q]];
     while (low < high) {
       int32_t middle = low + (high - low) / 2;
       if (time[rows[middle]] < at[q])
@@ -91,7 +93,7 @@ rs_status rs_sequences_before(const rs_sequences *s, const int64_t *time, int64_
       else
         high = middle;
     }
-    starts[q] = rs_i64(&s->starts)[user[q]];
+    starts[q] = runs[user[q]];
     lengths[q] = low;
   }
   return RS_OK;
