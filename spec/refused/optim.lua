@@ -15,3 +15,11 @@ opt:step():zero_grad()
 assert(t:value():get(2, 1) == 3 and t:value():get(1, 1) < 1 and w:value():get(1, 1) < 1)
 local other = optim.adam({ w, t }):load_state(opt:state())
 assert(other:steps() == 1 and tostring(other):find "adam")
+
+for _, each in ipairs { optim.sgd({ w, t }, { momentum = 0.9 }), optim.adagrad({ w, t }, { row_wise = true }),
+  optim.adamw { w, t } } do
+  local tape <close> = autograd.tape { train = true }
+  tape:backward(tape:parameter(w):mul(2):sum() + tape:parameter(t):sum())
+  each:set_learning_rate(0.5):step():zero_grad()
+  assert(each:learning_rate() == 0.5)
+end
