@@ -124,6 +124,7 @@ describe("recsys-run lua", function()
         print "ready"
         io.stdout:flush()
         while true do end]])
+      os.remove(folder .. "/log")
       -- A shell starts background jobs with SIGINT ignored; env gives it back.
       local ran = command.run(([[
         env --default-signal=INT %s lua %s/script.lua >%s/log &
