@@ -3,6 +3,7 @@
 --- docs/news-sample.md is the manual: the model with its formulas, the files, the oracles. The same seed and scale give
 --- the same bytes; a folder that already holds them is left as it is.
 local constants = require "recsys.sample.constants"
+local events = require "recsys.sample.events"
 local files = require "recsys.files"
 local lfs = require "lfs"
 local random = require "recsys.sample.random"
@@ -25,8 +26,6 @@ news.columns = {
   events = { "deviceId", "event_type", "eventTimestamp", "hashId", "cardViewPosition", "overallTimeSpent" },
 }
 
-local MISSING, TIME_SPENT = constants.missing, constants.time_spent
-
 local FILES = { "devices.csv", "contents.csv", "events.csv", "hidden/users.csv", "hidden/articles.csv",
   "hidden/slates.bin" }
 
@@ -36,7 +35,7 @@ local IPHONES = { "iPhone12,1", "iPhone13,2", "iPhone14,5", "iPhone15,2" }
 
 --- '' in place of a value, as often as the column misses it.
 local function maybe(draw, column, value)
-  return draw.uniform() < MISSING[column] and "" or value
+  return draw.uniform() < constants.missing[column] and "" or value
 end
 
 local function row(fields)
@@ -106,112 +105,15 @@ local function content_row(draw, article)
   }
 end
 
---- Later events on an engaged article, waiting for their time: a binary heap, earliest first, ties in order of entry.
-local Pending = {}
-Pending.__index = Pending
-
-local function earlier(a, b) return a.time < b.time or (a.time == b.time and a.order < b.order) end
-
-function Pending:push(time, line)
-  self.order = self.order + 1
-  local entry, at = { time = time, order = self.order, line = line }, #self + 1
-  while at > 1 and earlier(entry, self[at // 2]) do
-    self[at] = self[at // 2]
-    at = at // 2
-  end
-  self[at] = entry
-end
-
-function Pending:pop()
-  local first, last = self[1], table.remove(self)
-  if #self == 0 then return first end
-  local at, n = 1, #self
-  while 2 * at <= n do
-    local child = 2 * at
-    if child < n and earlier(self[child + 1], self[child]) then child = child + 1 end
-    if not earlier(self[child], last) then break end
-    self[at] = self[child]
-    at = child
-  end
-  self[at] = last
-  return first
-end
-
---- The kinds of later events: how many rows of each, and how soon after (ms) they come.
-local function later_events(total)
-  local function count(share) return math.floor(share * total + 0.5) end
-  local bookmarked, unbookmarked = count(constants.bookmarked), count(constants.unbookmarked)
-  local back, shared = count(constants.back), count(constants.shared)
-  local reading = total - back - bookmarked - unbookmarked - shared
-  return {
-    { type = "TimeSpent-Front", left = math.floor(constants.rereads * reading + 0.5), within = 36 * 3600000 },
-    { type = "TimeSpent-Back", left = back, within = 30000 },
-    { type = "News Bookmarked", left = bookmarked, within = 20000, unbookmarked = unbookmarked },
-    { type = "News Shared", left = shared, within = 40000 },
-  }
-end
-
-local function count_of(kinds)
-  local n = 0
-  for _, kind in ipairs(kinds) do n = n + kind.left + (kind.unbookmarked or 0) end
-  return n
-end
-
-local function time_spent(draw, fit)
-  local t = TIME_SPENT
-  return ("%.3f"):format(math.min(900, math.exp(t.level + t.slope * fit + t.spread * draw.normal())))
-end
-
---- Write events.csv and the slates. Later events fall on the engagements by selection sampling (Knuth 1981, 3.4.2,
---- algorithm S) with a tilt to articles that fit, so that their numbers come out exactly.
 local function write_events(state, seed, dir)
-  local total = state.counts.events
-  local kinds = later_events(total)
-  local n = total - count_of(kinds)
   local rows, slates = table_writer(dir, "events", seed), writer.new(dir .. "/hidden/slates.bin")
-  local draw, left = random.stream(seed, "events"), n
-  local pending = setmetatable({ order = 0 }, Pending)
-  local layout = "<" .. ("I2"):rep(constants.slate)
-
-  local function line(user, kind, time, article, position, fit)
-    local seconds = kind:find("^TimeSpent") and time_spent(draw, fit) or ""
-    return ("%s,%s,%d,%s,%s,%s\n"):format(state.users[user].id, kind, time, state.articles[article].id, position,
-      seconds)
-  end
-
-  local function after(time, within) return time + draw.below(math.max(1, math.min(within, state.finish - time))) end
-
-  --- A bookmark taken back, on as many of the bookmarks as there are to be.
-  local function unbookmark(kind, e, time, position)
-    if kind.unbookmarked and draw.uniform() * (kind.left + 1) < kind.unbookmarked then
-      kind.unbookmarked = kind.unbookmarked - 1
-      local later = after(time, 6 * 3600000)
-      pending:push(later, line(e.user, "News Unbookmarked", later, e.article, position, e.fit))
-    end
-  end
-
-  local function later_on(e, position)
-    local tilt = math.min(2, math.exp(0.25 * (e.fit - 3)))
-    for _, kind in ipairs(kinds) do
-      if kind.left == left or draw.uniform() * left < kind.left * tilt and kind.left > 0 then
-        kind.left = kind.left - 1
-        local time = after(e.time, kind.within)
-        pending:push(time, line(e.user, kind.type, time, e.article, position, e.fit))
-        unbookmark(kind, e, time, position)
-      end
-    end
-    left = left - 1
-  end
-
-  local uniform_from = simulate.engagements(state, seed, n, function(e)
-    while pending[1] and pending[1].time <= e.time do rows.add(pending:pop().line) end
-    local position = maybe(draw, "cardViewPosition", tostring(e.position))
-    rows.add(line(e.user, "TimeSpent-Front", e.time, e.article, position, e.fit))
-    later_on(e, position)
+  local log, layout = events.log(state, seed, rows.add), "<" .. ("I2"):rep(constants.slate)
+  local uniform_from = simulate.engagements(state, seed, log.n, function(e)
+    log:add(e)
     slates:add(layout:pack(table.unpack(e.slate)))
     state.users[e.user].last = e.time
   end)
-  while pending[1] do rows.add(pending:pop().line) end
+  log:finish()
   return uniform_from, rows, slates
 end
 
@@ -296,15 +198,15 @@ end
 local function write_all(dir, seed, scale)
   os.remove(dir .. "/stamp.json") -- from here to the end the folder is no finished sample
   local state = world.draw(seed, scale)
-  local uniform_from, events, slates = write_events(state, seed, dir)
+  local uniform_from, log, slates = write_events(state, seed, dir)
   local devices, contents = write_devices(state, seed, dir), write_contents(state, seed, dir)
-  local ok, message, code = commit { devices, contents, events, { writer = slates }, hidden_users(state, dir),
+  local ok, message, code = commit { devices, contents, log, { writer = slates }, hidden_users(state, dir),
     hidden_articles(state, dir) }
   if not ok then return nil, message, code end
   local stamp = writer.new(dir .. "/stamp.json")
   stamp:add("{\n" .. identity(seed, scale))
   for _, name in ipairs { "devices", "contents", "events" } do
-    local rows = ({ devices = devices, contents = contents, events = events })[name]
+    local rows = ({ devices = devices, contents = contents, events = log })[name]
     stamp:add(('  "%s": { "rows": %d, "malformed": %d },\n'):format(name, rows.n, rows.malformed))
   end
   stamp:add(('  "uniform_from": %d,\n'):format(uniform_from) .. sizes(dir) .. "}\n")
