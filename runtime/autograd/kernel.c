@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tensor/kernels.h"
 
 typedef struct sum_context {
   void *out; /* [outer, chunks, inner] */
@@ -143,35 +144,11 @@ rs_status rs_scalar(rs_tensor *out, rs_dtype dtype, double value) {
 
 double rs_scalar_value(const rs_tensor *t) { return t->dtype == RS_F32 ? *rs_f32(t) : *rs_f64(t); }
 
-typedef struct add_context {
-  void *out;
-  const void *a, *b;
-} add_context;
-
-static RS_SIMD void add_body_f32(void *context, int64_t begin, int64_t end) {
-  const add_context *c = context;
-  float *out = c->out;
-  const float *a = c->a, *b = c->b;
-  RS_IVDEP for (int64_t i = begin; i < end; i++) out[i] = a[i] + b[i];
-}
-
-static RS_SIMD void add_body_f64(void *context, int64_t begin, int64_t end) {
-  const add_context *c = context;
-  double *out = c->out;
-  const double *a = c->a, *b = c->b;
-  RS_IVDEP for (int64_t i = begin; i < end; i++) out[i] = a[i] + b[i];
-}
-
 rs_status rs_accumulate(rs_tensor *into, const rs_tensor *g) {
+  if (atomic_load(&into->storage->references) == 1) return rs_binary_into(into, RS_ADD, g);
   rs_tensor sum = {0};
-  if (atomic_load(&into->storage->references) == 1) {
-    rs_tensor_share(&sum, into);
-  } else {
-    rs_status status = rs_tensor_like(&sum, into);
-    if (status != RS_OK) return status;
-  }
-  add_context context = {rs_tensor_data(&sum), rs_tensor_data(into), rs_tensor_data(g)};
-  rs_each(rs_tensor_count(g), RS_GRAIN, RS_BODY(g->dtype, add_body), &context);
+  rs_status status = rs_binary(&sum, RS_ADD, into, g);
+  if (status != RS_OK) return status;
   rs_tensor_free(into);
   *into = sum;
   return RS_OK;
