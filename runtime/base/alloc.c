@@ -1,27 +1,75 @@
 /* alloc.c - a header of one cache line before each block holds its size.
  *
- * Large freed blocks stay with the process (mallopt): a training step asks for the same sizes again
- * and again, and fresh pages from the kernel cost more than the arithmetic on them. */
+ * Large freed blocks are kept in lists by size and given out again: a training step asks for the same sizes again
+ * and again, and fresh pages from the kernel cost more than the arithmetic on them. Left to malloc's heap, small
+ * blocks settle in the gaps that large ones leave, which then fit no more: a step with 20 MiB alive grew to 426 MiB
+ * resident. So malloc maps each large block on its own, and what the lists cannot keep goes back to the kernel. */
 #include "base/alloc.h"
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct header {
   size_t bytes;
+  struct header *next; /* in a list of kept blocks */
 } header;
 
 static atomic_int_fast64_t live_bytes, live_blocks;
 static atomic_int_fast64_t grants = -1, refusals;
 static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
-static void tune(void) {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 16 << 20);
+enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 20 }; /* 128 KiB to 128 GiB, 8 sizes to a doubling */
+
+static const size_t keep_limit = (size_t)256 << 20; /* bytes in the lists, at most */
+static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
+static header *kept[CLASSES];
+static size_t kept_bytes;
+
+static void tune(void) { mallopt(M_MMAP_THRESHOLD, LARGE); }
+
+/* The bytes, header included, to ask for; a large block's are rounded up to its class, which is -1 for others. */
+static size_t place(size_t bytes, int *class) {
+  size_t total = (bytes + RS_ALIGN - 1) / RS_ALIGN * RS_ALIGN + RS_ALIGN;
+  *class = -1;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these watch what is freed */
+  if (total >= LARGE) {
+    int bits = 63 - __builtin_clzll(total);
+    size_t step = (size_t)1 << (bits - 3), steps = (total + step - 1) / step; /* 8 to 16 */
+    int at = (bits - LARGE_BITS) * 8 + (int)steps - 8;
+    if (at < CLASSES) {
+      *class = at;
+      total = steps * step;
+    }
+  }
+#endif
+  return total;
+}
+
+static header *take_kept(int class, size_t total) {
+  pthread_mutex_lock(&keeping);
+  header *h = kept[class];
+  if (h) {
+    kept[class] = h->next;
+    kept_bytes -= total;
+  }
+  pthread_mutex_unlock(&keeping);
+  return h;
+}
+
+static bool keep(header *h, int class, size_t total) {
+  pthread_mutex_lock(&keeping);
+  bool fits = kept_bytes + total <= keep_limit;
+  if (fits) {
+    h->next = kept[class];
+    kept[class] = h;
+    kept_bytes += total;
+  }
+  pthread_mutex_unlock(&keeping);
+  return fits;
 }
 
 /* Whether the fault hook lets one more allocation through. */
@@ -36,13 +84,15 @@ static int granted(void) {
 void *rs_alloc(size_t bytes) {
   pthread_once(&tuned, tune);
   if (bytes > SIZE_MAX / 2 || !granted()) return NULL;
-  size_t rounded = (bytes + RS_ALIGN - 1) / RS_ALIGN * RS_ALIGN;
-  char *raw = aligned_alloc(RS_ALIGN, RS_ALIGN + rounded);
-  if (!raw) return NULL;
-  ((header *)raw)->bytes = bytes;
+  int class;
+  size_t total = place(bytes, &class);
+  header *h = class < 0 ? NULL : take_kept(class, total);
+  if (!h) h = aligned_alloc(RS_ALIGN, total);
+  if (!h) return NULL;
+  h->bytes = bytes;
   atomic_fetch_add(&live_bytes, (int_fast64_t)bytes);
   atomic_fetch_add(&live_blocks, 1);
-  return raw + RS_ALIGN;
+  return (char *)h + RS_ALIGN;
 }
 
 void *rs_alloc_zero(size_t bytes) {
@@ -51,22 +101,25 @@ void *rs_alloc_zero(size_t bytes) {
   return block;
 }
 
-static size_t size_of(const void *block) { return ((const header *)((const char *)block - RS_ALIGN))->bytes; }
+static header *header_of(void *block) { return (header *)((char *)block - RS_ALIGN); }
 
 void *rs_realloc(void *block, size_t bytes) {
   void *moved = rs_alloc(bytes);
   if (!moved || !block) return moved;
-  size_t kept = size_of(block);
-  memcpy(moved, block, kept < bytes ? kept : bytes);
+  size_t had = header_of(block)->bytes;
+  memcpy(moved, block, had < bytes ? had : bytes);
   rs_free(block);
   return moved;
 }
 
 void rs_free(void *block) {
   if (!block) return;
-  atomic_fetch_sub(&live_bytes, (int_fast64_t)size_of(block));
+  header *h = header_of(block);
+  atomic_fetch_sub(&live_bytes, (int_fast64_t)h->bytes);
   atomic_fetch_sub(&live_blocks, 1);
-  free((char *)block - RS_ALIGN);
+  int class;
+  size_t total = place(h->bytes, &class);
+  if (class < 0 || !keep(h, class, total)) free(h);
 }
 
 char *rs_strdup(const char *text) {

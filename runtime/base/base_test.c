@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -114,6 +115,30 @@ static void the_fault_hook_grants_and_refuses(void **state) {
   rs_free(b);
   rs_free(NULL);
   assert_int_equal(rs_alloc_blocks(), blocks);
+}
+
+/* Bytes that malloc has mapped on their own: where large blocks are. */
+static size_t mapped(void) { return mallinfo2().hblkhd; }
+
+static void large_blocks_are_given_out_again(void **state) {
+  (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  skip();
+#endif
+  enum { MIB = 1 << 20 };
+  for (size_t bytes = 100000; bytes < 40 * MIB; bytes += bytes / 3) {
+    char *a = rs_alloc(bytes);
+    a[0] = a[bytes - 1] = 1;
+    rs_free(a);
+    char *b = rs_alloc(bytes);
+    if (bytes > MIB) assert_ptr_equal(a, b);
+    rs_free(b);
+  }
+  char *many[40]; /* 1.2 GiB, never touched: freed, all but 256 MiB goes back */
+  for (int i = 0; i < 40; i++) many[i] = rs_alloc(30 * MIB);
+  assert_true(mapped() > (size_t)1200 * MIB);
+  for (int i = 0; i < 40; i++) rs_free(many[i]);
+  assert_true(mapped() <= (size_t)258 * MIB);
 }
 
 static void buffers_grow_and_survive_refusal(void **state) {
@@ -256,6 +281,7 @@ int main(void) {
       cmocka_unit_test(permutations_are_uniform),
       cmocka_unit_test(streams_keep_their_numbers),
       cmocka_unit_test(the_fault_hook_grants_and_refuses),
+      cmocka_unit_test(large_blocks_are_given_out_again),
       cmocka_unit_test(buffers_grow_and_survive_refusal),
       cmocka_unit_test(parallel_loops_visit_everything_once),
       cmocka_unit_test(writers_replace_at_commit_and_not_before),
