@@ -239,6 +239,18 @@ describe("the news sample", function()
     assert.is_true(news.generate(p).reused)
   end)
 
+  it("is what its recipe makes", function()
+    local made, recipe = scratch "f", require "recsys.recipe"
+    finally(function() remove(made) end)
+    local loaded = recipe.load "recipes/news_sample.lua"
+    local params = require("recsys.config").resolve(loaded.params,
+      { set = { "data.scale=0.0004", "data.seed=5", "data.dir=" .. made } })
+    local result = loaded.run(require("recsys.flow").new {}, params)
+    assert.equal(made, result.paths.data:value())
+    assert.is_false(result.reused:value())
+    assert.is_true(news.generate { dir = made, scale = 0.0004, seed = 5 }.reused)
+  end)
+
   it("refuses parameters by name and a folder by its path", function()
     assert.error_matches(function() news.generate { scale = 0 } end, "scale must be above 0")
     assert.error_matches(function() news.generate { seed = 1.5 } end, "seed must be an integer")
