@@ -226,7 +226,6 @@ describe("the news sample", function()
 
   it("takes a finished sample as it is, and makes a damaged or different one anew", function()
     local again = scratch "d"
-    finally(function() remove(again) end)
     local p = { dir = again, scale = 0.0005, seed = 1 }
     assert.is_false(news.generate(p).reused)
     assert.is_true(news.generate(p).reused)
@@ -237,6 +236,21 @@ describe("the news sample", function()
     p.seed = 2
     assert.is_false(news.generate(p).reused)
     assert.is_true(news.generate(p).reused)
+    local writer = require "recsys.sample.writer"
+    local new = writer.new
+    finally(function()
+      writer.new = new
+      remove(again)
+    end)
+    writer.new = function(path) -- the process ends in the middle
+      if path:find "events" then error "killed" end
+      return new(path)
+    end
+    p.seed = 3
+    assert.has_error(function() news.generate(p) end)
+    writer.new = new
+    assert.is_nil((oracle.load(again)))
+    assert.is_false(news.generate(p).reused)
   end)
 
   it("is what its recipe makes", function()

@@ -26,7 +26,8 @@ function job.load(p, quarantine)
   if p.source == "news" then
     local news = require "recsys.sample.news"
     if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") then
-      news.generate { dir = p.dir, scale = p.scale or news.defaults.scale, seed = p.sample_seed or news.defaults.seed }
+      local made, message, code = news.generate { dir = p.dir, scale = p.scale, seed = p.sample_seed }
+      if not made then return nil, message, code end
     end
   end
   if quarantine then files.make_folder(quarantine) end

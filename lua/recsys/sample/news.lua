@@ -195,8 +195,16 @@ local function commit(parts)
   return true
 end
 
+--- Say that the folder is ours, but no finished sample from here to the end: whoever comes after a kill makes it anew.
+local function begin(dir)
+  local stamp = writer.new(dir .. "/stamp.json")
+  stamp:add '{ "generator": "recsys.sample.news", "unfinished": true }\n'
+  return stamp:commit()
+end
+
 local function write_all(dir, seed, scale)
-  os.remove(dir .. "/stamp.json") -- from here to the end the folder is no finished sample
+  local begun, refused, why = begin(dir)
+  if not begun then return nil, refused, why end
   local state = world.draw(seed, scale)
   local uniform_from, log, slates = write_events(state, seed, dir)
   local devices, contents = write_devices(state, seed, dir), write_contents(state, seed, dir)
