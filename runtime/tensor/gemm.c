@@ -3,8 +3,9 @@
  * - With a transposed a (a weight's gradient, where k is the batch and c small) the sum over k is cut into blocks of
  *   K_BLOCK, computed side by side and added in order; the cut depends on k alone.
  * - One call does not always give each row of a tile the same bits: OpenBLAS's sgemm for Haswell and Zen sums the rows
- *   6 to 11 of every 12 in another order than the rows 0 to 5. A probe finds out once and cuts the tiles into calls
- *   of so few rows (there 8, at half the speed) that the rows come out alike. */
+ *   6 to 11 of every 12 in another order than the rows 0 to 5, and its dgemm for AVX-512 does so in the last columns
+ *   of wide results. A probe finds out once and cuts the tiles into calls of so few rows (there 8, at half the
+ *   speed) that the rows come out alike. */
 #include "tensor/gemm.h"
 
 #include <cblas.h>
@@ -29,13 +30,13 @@ static void blas(rs_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t
                 (int)ldc);
 }
 
-enum { PROBE_N = 64, PROBE_K = 300 };
 static int64_t call_rows[2] = {RS_GEMM_ROWS, RS_GEMM_ROWS}; /* by dtype: the most rows of a call that come out alike */
 
 /* Whether 'm' equal rows give equal rows. */
-static bool rows_are_alike(rs_dtype dtype, int64_t m, int64_t n, int64_t k) {
-  static double a[RS_GEMM_ROWS * PROBE_K], b[PROBE_K * PROBE_N], c[RS_GEMM_ROWS * PROBE_N];
-  for (int64_t i = 0; i < RS_GEMM_ROWS * k; i++)
+static bool rows_are_alike(rs_dtype dtype, bool tb, int64_t m, int64_t n, int64_t k) {
+  enum { MOST_K = 300, MOST_B = 33000, MOST_N = 1000 };
+  static double a[RS_GEMM_ROWS * MOST_K], b[MOST_B], c[RS_GEMM_ROWS * MOST_N];
+  for (int64_t i = 0; i < m * k; i++)
     if (dtype == RS_F32)
       ((float *)a)[i] = 1 / (float)(i % k + 3);
     else
@@ -45,18 +46,20 @@ static bool rows_are_alike(rs_dtype dtype, int64_t m, int64_t n, int64_t k) {
       ((float *)b)[i] = 1 / (float)(i * 7 % 101 - 50.5F);
     else
       b[i] = 1 / ((double)(i * 7 % 101) - 50.5);
-  blas(dtype, false, false, m, n, k, 1, a, k, b, n, 0, c, n);
+  blas(dtype, false, tb, m, n, k, 1, a, k, b, tb ? k : n, 0, c, n);
   size_t row = (size_t)n * rs_dtype_size(dtype);
   for (size_t i = 1; i < (size_t)m; i++)
     if (memcmp(c, (char *)c + i * row, row) != 0) return false;
   return true;
 }
 
+/* Narrow and deep products, and wide ones: kernels differ where the columns run over a block and leave a rest. */
 static bool tiles_are_alike(rs_dtype dtype, int64_t m) {
-  static const int64_t widths[] = {1, 5, 12, 33, PROBE_N}, depths[] = {33, 100, PROBE_K};
-  for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-    for (size_t j = 0; j < sizeof depths / sizeof *depths; j++)
-      if (!rows_are_alike(dtype, m, widths[i], depths[j])) return false;
+  static const int64_t shapes[][2] = {{1, 33},   {5, 100},  {12, 33},  {33, 300}, {64, 33},
+                                      {64, 300}, {197, 33}, {203, 33}, {500, 33}, {1000, 33}};
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (int tb = 0; tb < 2; tb++)
+      if (!rows_are_alike(dtype, tb, m, shapes[i][0], shapes[i][1])) return false;
   return true;
 }
 
