@@ -132,6 +132,18 @@ describe("registry", function()
       "vectors' must be a Tensor")
   end)
 
+  it("does not publish a model that would not answer", function()
+    local tensor = require "recsys.tensor"
+    local tiny = require "spec.support.tiny_model"
+    local built = tiny.build()
+    local path, message, code = registry.publish { name = "tiny", model = tiny.model(built), dir = dir,
+      dataset = built.dataset, vectors = tensor.zeros(12, tiny.width + 1) }
+    assert.is_nil(path)
+    assert.equal("format", code)
+    assert.matches("^the model cannot be published: .*fit the items", message)
+    assert.equal("", command.run("ls -A " .. dir).out)
+  end)
+
   it("takes a model as one thing or as its fields", function()
     local tiny = require "spec.support.tiny_model"
     local built = tiny.build()

@@ -92,8 +92,9 @@ local function reveal(hidden, dir, name, version)
   return ok and path
 end
 
---- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version.
----@param request { name: string, manifest: table, members: BundleMember[], dir?: string }
+--- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'check' is asked with the
+--- path of the finished file before anybody sees it, and refuses it by nil, message, code.
+---@param request { name: string, manifest: table, members: BundleMember[], dir?: string, check?: fun(path: string) }
 ---@return string? path
 ---@return string? message
 ---@return string? code
@@ -113,6 +114,12 @@ function registry.add(request)
     if not digest then return nil, message, code end
     local hidden = ("%s/.%s.tar"):format(dir, digest)
     assert(uv.fs_rename(unfinished, hidden))
+    local fine, refusal, word = true, nil, nil
+    if request.check then fine, refusal, word = request.check(hidden) end
+    if not fine then
+      uv.fs_unlink(hidden)
+      return nil, refusal, word
+    end
     local path = reveal(hidden, dir, name, version)
     uv.fs_unlink(hidden)
     sync(dir)
@@ -234,7 +241,15 @@ local function check(request)
   if not model.item_vectors then need(request, "vectors", "Tensor") end
 end
 
---- Publish a model as the next version of its name.
+--- Whether the file is a model that answers.
+local function answers(path)
+  local model, message, code = core.serve.open(path)
+  if not model then return nil, "the model cannot be published: " .. message, code end
+  model:close()
+  return true
+end
+
+--- Publish a model as the next version of its name, once it has been loaded and has answered.
 ---
 --- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
 --- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
@@ -245,12 +260,12 @@ end
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message
----@return string? code      "io", "memory"
+---@return string? code      "io", "memory"; "format" for a model that would not answer, such as one with NaN weights
 function registry.publish(request)
   check(request)
   local members, vectors = members_of(request)
   return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request, vectors),
-    members = members }
+    members = members, check = answers }
 end
 
 return registry
