@@ -1,6 +1,7 @@
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
 local json = require "recsys.json"
+local retrieval = require "recsys.retrieval"
 local serve = require "recsys.serve"
 local base = require "recsys.base"
 local tensor = require "recsys.tensor"
@@ -100,6 +101,15 @@ describe("a served model", function()
     end
     local some = model:recommend_users { k = 12, first = 3, n = 2 }
     assert.same({ rows:tolist()[3], rows:tolist()[4] }, some:tolist())
+  end)
+
+  it("gives the bits of plans and top-K run from Lua, as batch recommendations are", function()
+    local model <close> = open()
+    local vectors = built.plans.user:run(built.weights, tiny.user_batch(built.encoder, built.dataset)).user
+    local rows, scores = retrieval.topk { users = vectors, items = built.vectors, k = 12 }
+    local served_rows, served_scores = model:recommend_users { k = 12, exclude_seen = false }
+    assert.same(rows:tolist(), served_rows:tolist())
+    assert.equal(scores:to_string(), served_scores:to_string())
   end)
 
   it("knows only what came before the moment asked about", function()
