@@ -32,7 +32,7 @@ function Engagement:loss(tape, step)
   local user = self.user_output:forward(self.user_tower:forward(tape, step.batch)):reshape(1, n)
   local item = self.item_output:forward(self.item_tower:forward(tape, items)):reshape(1 + each, n)
   local target = tensor.zeros(1 + each, n)
-  target:select(1, 1):copy_(step.strengths)
+  target:select(1, 1):copy_(step.strengths:to "f32")
   return autograd.mse(user + item, tape:input(nil, target))
 end
 
