@@ -103,11 +103,12 @@ function job.train(p, encoder, data, split, curves)
   local selection = split:selection()
   local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
   local inputs = queries and inputs_of(encoder, data, selection, queries)
+  local metric = p.train.metric or "ndcg_10"
   local trained = train.fit(require("models." .. p.model.kind), {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
-    window = p.eval.window, metric = p.train.metric, seed = p.seed,
+    window = p.eval.window, metric = metric, seed = p.seed,
     validate = queries and function(candidate)
-      return evaluate.metric(queries, scorer(candidate, inputs), p.train.metric)
+      return evaluate.metric(queries, scorer(candidate, inputs), metric)
     end,
   })
   if curves then write_curves(curves, trained.curves) end

@@ -133,6 +133,10 @@ local optimizers = {
   adam = optim.adam, adamw = optim.adamw, adagrad = optim.adagrad, sgd = optim.sgd,
 }
 
+-- What a recipe that declares no such parameter gets.
+local defaults = { epochs = 10, batch = 1024, optimizer = "adam", learning_rate = 2e-3, weight_decay = 0, warmup = 0.2,
+  clip = 0, patience = 2 }
+
 local function new_optimizer(network, settings)
   return optimizers[settings.optimizer](network.parameters, { learning_rate = settings.learning_rate,
     weight_decay = settings.weight_decay })
@@ -148,11 +152,12 @@ end
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
 ---   validate: fun(model): number, metric: string, window?: string, seed: integer }
----   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch
+---   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch; all have
+---   defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
-  local settings = model.merge({ seed = request.seed }, request.train)
+  local settings = model.merge({ seed = request.seed }, defaults, request.train)
   local split, data, encoder = request.split, request.data, request.encoder
   local network = definition(request.config, encoder, { seed = settings.seed })
   local source = prepare(encoder, data, split, split.train)
