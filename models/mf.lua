@@ -1,0 +1,33 @@
+--- Matrix factorisation: a score is the dot product of a user's and an item's embedding, plus a bias of the item.
+--- Koren, Bell & Volinsky 2009, doi:10.1109/MC.2009.263.
+
+local autograd = require "recsys.autograd"
+local nn = require "recsys.nn"
+local towers = require "recsys.towers"
+
+local MF = {}
+MF.__index = MF
+
+function MF:user(tape, batch)
+  local user = self.users:forward(tape, batch)
+  return autograd.concat { user, towers.ones(user) }
+end
+
+function MF:item(tape, batch)
+  local bias = self.bias:forward(tape:input("item.id", batch["item.id"]))
+  return autograd.concat { self.items:forward(tape, batch), bias }
+end
+
+function MF:loss(tape, step)
+  return nn.in_batch_softmax { users = self:user(tape, step.batch),
+    items = self:item(tape, step.items:gather(step.item_rows)), log_q = step.log_q, codes = step.item_rows }
+end
+
+return function(config, encoder, settings)
+  local tables = towers.tables(encoder, config.dim, settings)
+  local self = setmetatable({ bias = towers.bias(encoder, "item.id", settings) }, MF)
+  self.users = towers.tower("user", tables, { "user" }, {})
+  self.items = towers.tower("item", tables, { "item" }, {})
+  self.parameters = towers.parameters(self.users, self.items, self.bias)
+  return self
+end
