@@ -83,10 +83,11 @@ local function read_articles(text)
   return articles
 end
 
---- The first engagement of each user and article, in the order of the file.
-local function read_engagements(text, user_at, article_at, n_articles)
+--- The first engagement of each user and article, in the order of the file, which is too large to be held.
+local function read_engagements(file, user_at, article_at, n_articles)
   local log, seen, n = { user = {}, article = {}, time = {} }, {}, 0
-  for id, time, hash in text:gmatch "([^,\n]+),[^,\n]+,(%d+),([^,\n]+),[^,\n]*,[^,\n]*\n" do
+  for line in file:lines() do
+    local id, time, hash = line:match "^([^,]+),[^,]+,(%d+),([^,]+),[^,]*,[^,]*$"
     local user, article = user_at[id], article_at[hash]
     local key = user and article and user * (n_articles + 1) + article
     if key and not seen[key] then
@@ -104,14 +105,16 @@ end
 ---@return string? message, string? code
 function visible.read(dir)
   local text = {}
-  for _, name in ipairs { "devices", "contents", "events" } do
+  for _, name in ipairs { "devices", "contents" } do
     local bytes, message = files.read(("%s/%s.csv"):format(dir, name))
     if not bytes then return nil, message, "io" end
     text[name] = bytes
   end
+  local events <close>, refused = io.open(dir .. "/events.csv", "rb")
+  if not events then return nil, refused, "io" end
   local data = { users = read_users(text.devices), articles = read_articles(text.contents) }
   data.user_at, data.article_at = positions_of(data.users, "id"), positions_of(data.articles, "id")
-  data.log = read_engagements(text.events, data.user_at, data.article_at, #data.articles)
+  data.log = read_engagements(events, data.user_at, data.article_at, #data.articles)
   for i = 2, #data.articles do assert(data.articles[i - 1].created <= data.articles[i].created) end
   return data
 end
