@@ -37,9 +37,9 @@ function Engagement:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings)
+  local tables = towers.tables(encoder, config.dim, settings, true)
   local self = setmetatable({ config = config }, Engagement)
-  local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, activation = "relu",
+  local shape = { dim = config.dim, hidden = #config.hidden > 0 and config.hidden or { 128 }, dropout = config.dropout, activation = "relu",
     norm = "batch" }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)

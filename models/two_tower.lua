@@ -43,12 +43,12 @@ function TwoTower:loss(tape, step)
     users = self:user(tape, step.batch),
     items = self:item(tape, drop_ids(step.items:gather(step.item_rows), self.config.id_dropout, step.stream)),
     log_q = self.config.log_q and step.log_q or nil, codes = step.item_rows,
-    now = step.times, from = step.from, to = step.to,
+    now = step.from and step.times, from = step.from, to = step.to,
   }
 end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings)
+  local tables = towers.tables(encoder, config.dim, settings, true)
   local self = setmetatable({ config = config }, TwoTower)
   local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, normalize = true }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)

@@ -19,6 +19,7 @@ Param.__index = Param
 ---@field choices? any[]   the only values
 ---@field optional? boolean the value may be absent (`null`); then `type` says what it is otherwise
 ---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
+---@field of? string       type of a list's elements, where the default is empty
 
 --- Declare a parameter.
 ---@param default any     its value when nobody sets it; its type is the parameter's
@@ -80,7 +81,7 @@ function readers.string(value)
   return type(value) == "string" and value or nil
 end
 
---- A list: a table, JSON, or comma-separated words. Elements take the type of the default's first element.
+--- A list: a table, JSON, or comma-separated words. Elements are of the type `of`, or of the default's first element.
 function readers.list(value, leaf)
   if type(value) == "string" then
     local decoded = cjson.decode(value)
@@ -93,7 +94,7 @@ function readers.list(value, leaf)
     end
   end
   if not is_list(value) then return nil end
-  local read = readers[kind_of(leaf.default[1])] or function(element) return element end
+  local read = readers[leaf.limits.of or kind_of(leaf.default[1])] or function(element) return element end
   local list = {}
   for i, element in ipairs(value) do
     list[i] = read(element, leaf)

@@ -12,16 +12,23 @@ local Tables = {}
 Tables.__index = Tables
 
 --- The embeddings that inputs share: one [1 + n, width] parameter a table of the encoder, made when first asked for.
----@param width integer
+---@param width integer    of every table; with `shrink` of the largest ones
 ---@param settings { seed: integer, dtype?: string }
-function towers.tables(encoder, width, settings)
-  return setmetatable({ encoder = encoder, width = width, settings = settings, made = {} }, Tables)
+---@param shrink? boolean  small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three
+---   platforms need no 64 dimensions, and the layer above costs what the sum of the widths is
+function towers.tables(encoder, width, settings, shrink)
+  return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {} }, Tables)
+end
+
+local function width_for(self, rows)
+  if not self.shrink then return self.width end
+  return math.min(self.width, 8 * math.ceil(6 * rows ^ 0.25 / 8))
 end
 
 local function embedding(self, input)
   local made = self.made[input.table]
   if not made then
-    made = nn.embedding { name = input.table .. ".table", rows = input.rows, width = self.width,
+    made = nn.embedding { name = input.table .. ".table", rows = input.rows, width = width_for(self, input.rows),
       seed = self.settings.seed, dtype = self.settings.dtype }
     self.made[input.table] = made
   end
