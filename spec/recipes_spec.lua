@@ -209,6 +209,19 @@ describe("recipes/mf.lua", function()
     assert.equal("by_time", result.protocol.kind)
   end)
 
+  it("trains all epochs where there is nothing to validate on", function()
+    local result = result_of("mf", { "split.valid=0", "train.epochs=2" })
+    assert.equal(2, result.epoch)
+    assert.is_nil(result.curves[2]["valid/ndcg_10"])
+    assert.is_nil(result.curves[2]["valid/loss"])
+  end)
+
+  it("names the splits that there are when asked for another", function()
+    local code, _, err = run("mf", { "split.kind=times" })
+    assert.equal(2, code)
+    assert.truthy(err:find("split.kind: 'times' is none of leave_last_out, random, time", 1, true), err)
+  end)
+
   it("learns two tastes that popularity cannot tell apart", function()
     local result = result_of("mf", { "data.source=movielens", "data.dir=" .. two_tastes(), "train.epochs=10",
       "train.batch=64" })

@@ -6,6 +6,7 @@
 local base = require "recsys.base"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
+local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local files = require "recsys.files"
 local log = require "recsys.log"
@@ -49,7 +50,9 @@ local splits = {
 ---@param p { kind: string, valid: number, test: number }  kind: "time", "leave_last_out" or "random"
 ---@return Split
 function job.split(data, p, seed)
-  local split = splits[p.kind](data, p, seed)
+  local make = splits[p.kind]
+  if not make then exit.usage_error("split.kind: '%s' is none of leave_last_out, random, time", tostring(p.kind)) end
+  local split = make(data, p, seed)
   log.info("  %s", tostring(split))
   return split
 end

@@ -143,18 +143,19 @@ local function new_optimizer(network, settings)
 end
 
 local function describe_epoch(row, metric)
-  return ("  epoch %2d  train/loss %.4f  valid/loss %s  valid/%s %.4f  %s"):format(row.epoch, row["train/loss"],
-    row["valid/loss"] and ("%.4f"):format(row["valid/loss"]) or "-", metric, row["valid/" .. metric],
-    text.duration(row.seconds))
+  local function shown(name) return row[name] and ("%.4f"):format(row[name]) or "-" end
+  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s"):format(row.epoch, shown "train/loss",
+    shown "valid/loss", metric, shown("valid/" .. metric), text.duration(row.seconds))
 end
 
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
----   validate: fun(model): number, metric: string, window?: string, seed: integer }
+---   validate?: fun(model): number, metric: string, window?: string, seed: integer }
 ---   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch; all have
 ---   defaults
----   validate: the ranking metric on validation rows, higher is better; called after every epoch
+---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
+---   epochs are trained and the last one's weights kept
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed }, defaults, request.train)
@@ -177,20 +178,21 @@ function train.fit(definition, request)
     local began = base.clock()
     local row = { epoch = epoch, ["train/loss"] = run_epoch(network, optimizer, source, shared, settings, epoch) }
     row["valid/loss"] = held_out and held_out_loss(network, held_out, shared, settings)
-    row["valid/" .. request.metric] = request.validate(trained)
+    local value = request.validate and request.validate(trained)
+    row["valid/" .. request.metric] = value
     row.seconds = base.clock() - began
     row.memory_mib = select(2, base.memory()) / 2^20
     curves[epoch] = row
     log.info("%s", describe_epoch(row, request.metric))
-    if row["valid/" .. request.metric] > best then
-      best, kept, trained.epoch = row["valid/" .. request.metric], snapshot(network.parameters), epoch
+    if not value or value > best then
+      best, kept, trained.epoch = value or best, snapshot(network.parameters), epoch
     elseif epoch - trained.epoch >= settings.patience then
       log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, trained.epoch)
       break
     end
   end
   restore(network.parameters, kept)
-  trained.curves, trained.metric = curves, { name = request.metric, value = best }
+  trained.curves, trained.metric = curves, { name = request.metric, value = request.validate and best }
   return trained
 end
 
