@@ -181,13 +181,15 @@ static int l_clock(lua_State *L) {
 }
 
 int rs_open_base(lua_State *L) {
-  static const luaL_Reg stream_methods[] = {{"uniform", l_uniform},       {"below", l_below},
-                                            {"normal", l_normal},         {"permutation", l_permutation},
-                                            {"uniforms", l_uniforms},     {"normals", l_normals},
-                                            {"integers", l_integers},     {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"stream", l_stream},           {"threads", l_threads},
-                                       {"alloc_fault", l_alloc_fault}, {"alloc_counts", l_alloc_counts},
-                                       {"memory", l_memory},           {"clock", l_clock},
+  static const luaL_Reg stream_methods[] = {
+      {"uniform", l_uniform},   {"below", l_below},     {"normal", l_normal},     {"permutation", l_permutation},
+      {"uniforms", l_uniforms}, {"normals", l_normals}, {"integers", l_integers}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"stream", l_stream},
+                                       {"threads", l_threads},
+                                       {"alloc_fault", l_alloc_fault},
+                                       {"alloc_counts", l_alloc_counts},
+                                       {"memory", l_memory},
+                                       {"clock", l_clock},
                                        {NULL, NULL}};
   rs_new_type(L, STREAM, stream_methods, NULL);
   luaL_newlib(L, functions);

@@ -20,8 +20,8 @@ typedef struct optimizer {
   rs_tensor *state;          /* [n, RS_MAX_STATES] */
 } optimizer;
 
-static const char *const kind_names[] = {[RS_SGD] = "sgd", [RS_ADAGRAD] = "adagrad", [RS_ADAM] = "adam",
-                                         [RS_ADAMW] = "adamw"};
+static const char *const kind_names[] = {
+    [RS_SGD] = "sgd", [RS_ADAGRAD] = "adagrad", [RS_ADAM] = "adam", [RS_ADAMW] = "adamw"};
 
 static optimizer *check_optimizer(lua_State *L) {
   optimizer *o = luaL_checkudata(L, 1, OPTIMIZER);
@@ -53,8 +53,9 @@ static void read_number(lua_State *L, int arg, const option *o) {
     luaL_argerror(L, arg, lua_pushfstring(L, "%s must be a number, not %s", o->name, luaL_typename(L, -1)));
   double x = lua_tonumber(L, -1);
   if (!(o->least <= x && x < o->below))
-    luaL_argerror(L, arg, lua_pushfstring(L, "%s is %f; it must be at least %f and less than %f", o->name, x, o->least,
-                                          o->below));
+    luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, "%s is %f; it must be at least %f and less than %f", o->name, x, o->least, o->below));
   *o->value = x;
 }
 
@@ -108,7 +109,8 @@ static int64_t count_trainable(lua_State *L) {
 }
 
 static void take_parameters(lua_State *L, optimizer *o, int64_t n) {
-  size_t bytes = (size_t)(n ? n : 1) * sizeof *o->parameters, state_bytes = (size_t)n * RS_MAX_STATES * sizeof *o->state;
+  size_t bytes = (size_t)(n ? n : 1) * sizeof *o->parameters,
+         state_bytes = (size_t)n * RS_MAX_STATES * sizeof *o->state;
   o->parameters = rs_alloc_zero(bytes);
   if (!o->parameters) rs_check(L, rs_nomem("optimizer", bytes));
   o->state = rs_alloc_zero(state_bytes);
@@ -164,8 +166,12 @@ static int l_adam(lua_State *L) {
 }
 
 static int l_adamw(lua_State *L) {
-  return construct(L, (rs_optimizer){.kind = RS_ADAMW, .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
-                                     .epsilon = 1e-8, .weight_decay = 1e-2});
+  return construct(L, (rs_optimizer){.kind = RS_ADAMW,
+                                     .learning_rate = 1e-3,
+                                     .beta1 = 0.9,
+                                     .beta2 = 0.999,
+                                     .epsilon = 1e-8,
+                                     .weight_decay = 1e-2});
 }
 
 /* Methods. */
@@ -299,8 +305,8 @@ static const rs_tensor *need_state(lua_State *L, const char *name, rs_dtype dtyp
   const rs_tensor *t = rs_test_tensor(L, -1);
   if (!t) luaL_argerror(L, 2, lua_pushfstring(L, "there is no tensor '%s'", name));
   if (t->dtype != dtype || t->ndim != ndim || memcmp(t->size, size, sizeof *size * (size_t)ndim) != 0)
-    luaL_argerror(L, 2, lua_pushfstring(L, "'%s' is %s %s, which does not fit", name, rs_dtype_name(t->dtype),
-                                        rs_shape(t).text));
+    luaL_argerror(
+        L, 2, lua_pushfstring(L, "'%s' is %s %s, which does not fit", name, rs_dtype_name(t->dtype), rs_shape(t).text));
   lua_remove(L, -2);
   return t;
 }
@@ -316,8 +322,7 @@ static int l_load_state(lua_State *L) {
     for (int64_t i = 0; i < o->n; i++)
       for (int s = 0; s < rs_optimizer_states(&o->rule); s++) {
         rs_tensor *state = &o->state[i * RS_MAX_STATES + s];
-        const rs_tensor *from =
-            need_state(L, push_state_name(L, o, i, s), state->dtype, state->ndim, state->size);
+        const rs_tensor *from = need_state(L, push_state_name(L, o, i, s), state->dtype, state->ndim, state->size);
         if (pass) rs_check_retry(L, rs_copy_into(state, from));
         lua_pop(L, 1);
       }

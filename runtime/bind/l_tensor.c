@@ -35,8 +35,7 @@ static sizes check_sizes(lua_State *L, int arg, rs_dtype standard) {
     lua_pop(L, 1);
     arg++;
   } else {
-    for (; lua_type(L, arg) == LUA_TNUMBER; arg++)
-      add_size(L, &s, arg, lua_tointeger(L, arg), lua_isinteger(L, arg));
+    for (; lua_type(L, arg) == LUA_TNUMBER; arg++) add_size(L, &s, arg, lua_tointeger(L, arg), lua_isinteger(L, arg));
   }
   s.dtype = rs_opt_dtype(L, arg, standard);
   return s;
@@ -356,18 +355,28 @@ static void register_all(lua_State *L, const char *field) {
 }
 
 int rs_open_tensor(lua_State *L) {
-  static const luaL_Reg methods[] = {
-      {"to_string", l_to_string}, {"size", l_size},           {"dim", l_dim},
-      {"count", l_count},         {"dtype", l_dtype},         {"get", l_get},
-      {"set", l_set},             {"item", l_item},           {"tolist", l_tolist},
-      {"narrow", l_narrow},       {"select", l_select},       {"transpose", l_transpose},
-      {"reshape", l_reshape},     {"contiguous", l_contiguous}, {"is_contiguous", l_is_contiguous},
-      {"clone", l_clone},         {"close", l_free},          {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"to_string", l_to_string},
+                                     {"size", l_size},
+                                     {"dim", l_dim},
+                                     {"count", l_count},
+                                     {"dtype", l_dtype},
+                                     {"get", l_get},
+                                     {"set", l_set},
+                                     {"item", l_item},
+                                     {"tolist", l_tolist},
+                                     {"narrow", l_narrow},
+                                     {"select", l_select},
+                                     {"transpose", l_transpose},
+                                     {"reshape", l_reshape},
+                                     {"contiguous", l_contiguous},
+                                     {"is_contiguous", l_is_contiguous},
+                                     {"clone", l_clone},
+                                     {"close", l_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {"__len", l_len}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"zeros", l_zeros},   {"full", l_full},
-                                       {"arange", l_arange}, {"new", l_new},
-                                       {"is", l_is},         {"from_string", l_from_string},
+  static const luaL_Reg functions[] = {{"zeros", l_zeros}, {"full", l_full}, {"arange", l_arange},
+                                       {"new", l_new},     {"is", l_is},     {"from_string", l_from_string},
                                        {NULL, NULL}};
   rs_new_type(L, RS_TENSOR, methods, meta);
   register_all(L, "__index");

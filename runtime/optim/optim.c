@@ -29,8 +29,15 @@ typedef struct rule {
 #include "optim/update_real.h"
 
 static rule rule_of(const rs_optimizer *o, int64_t step) {
-  rule u = {.kind = o->kind, .rate = o->learning_rate, .decay = o->weight_decay, .scale = o->gradient_scale,
-            .momentum = o->momentum, .beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->epsilon, .shrink = 1,
+  rule u = {.kind = o->kind,
+            .rate = o->learning_rate,
+            .decay = o->weight_decay,
+            .scale = o->gradient_scale,
+            .momentum = o->momentum,
+            .beta1 = o->beta1,
+            .beta2 = o->beta2,
+            .epsilon = o->epsilon,
+            .shrink = 1,
             .row_wise = o->row_wise};
   u.correct1 = 1 / (1 - pow(o->beta1, (double)step));
   u.correct2 = 1 / (1 - pow(o->beta2, (double)step));
@@ -84,8 +91,8 @@ static rs_status check(const rs_optimizer *o, const rs_tensor *value, const rs_t
 typedef struct job {
   rule rule;
   rs_dtype dtype;
-  int64_t d, state_d;     /* elements of a row, of its state */
-  const int32_t *codes;   /* NULL: row i is i */
+  int64_t d, state_d;   /* elements of a row, of its state */
+  const int32_t *codes; /* NULL: row i is i */
   char *value, *state[RS_MAX_STATES];
   const char *gradient;
 } job;

@@ -1,11 +1,11 @@
 /* optim_test.c - three steps of each rule against numbers worked out from the papers, and rows against dense. */
 #include "optim/optim.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <math.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -27,8 +27,7 @@ static void assert_three_steps(rs_optimizer o, const double expected[3][2], doub
   o.gradient_scale = 1;
   for (int dtype = RS_F32; dtype <= RS_F64; dtype++) {
     rs_tensor w = vector(dtype, 2, (double[]){1, -2}), state[RS_MAX_STATES] = {0};
-    for (int s = 0; s < rs_optimizer_states(&o); s++)
-      assert_int_equal(rs_optimizer_state(&state[s], &o, s, &w), RS_OK);
+    for (int s = 0; s < rs_optimizer_states(&o); s++) assert_int_equal(rs_optimizer_state(&state[s], &o, s, &w), RS_OK);
     for (int t = 0; t < 3; t++) {
       rs_tensor g = vector(dtype, 2, gradients[t]);
       assert_int_equal(rs_optimizer_update(&o, t + 1, &w, &g, state), RS_OK);
@@ -79,8 +78,8 @@ static void adam_follows_kingma_and_ba(void **state) {
   assert_three_steps((rs_optimizer){.kind = RS_ADAM, .learning_rate = 0.1, .beta1 = 0.5, .beta2 = 0.75},
                      (const double[3][2]){{0.9, -1.9}, {0.9, b2}, {a3, b3}}, 1e-15);
   /* L2 decay enters the gradient: g + 0.5 w = (1, -2), so the first step has the same size. */
-  rs_optimizer o = {.kind = RS_ADAM, .learning_rate = 0.1, .beta1 = 0.5, .beta2 = 0.75, .weight_decay = 0.5,
-                    .gradient_scale = 1};
+  rs_optimizer o = {
+      .kind = RS_ADAM, .learning_rate = 0.1, .beta1 = 0.5, .beta2 = 0.75, .weight_decay = 0.5, .gradient_scale = 1};
   rs_tensor w = vector(RS_F64, 2, (double[]){1, -2}), g = vector(RS_F64, 2, (double[]){0.5, -1}), s[2];
   rs_optimizer_state(&s[0], &o, 0, &w), rs_optimizer_state(&s[1], &o, 1, &w);
   assert_int_equal(rs_optimizer_update(&o, 1, &w, &g, s), RS_OK);
@@ -103,8 +102,8 @@ static void adamw_decays_beside_the_gradient(void **state) {
 static void epsilon_stands_outside_the_root(void **state) {
   (void)state;
   double a1 = 1 - 0.1 * 0.5 / (0.5 + 0.25), b1 = -2 + 0.1 / 1.25;
-  rs_optimizer adam = {.kind = RS_ADAM, .learning_rate = 0.1, .beta1 = 0.5, .beta2 = 0.75, .epsilon = 0.25,
-                       .gradient_scale = 1};
+  rs_optimizer adam = {
+      .kind = RS_ADAM, .learning_rate = 0.1, .beta1 = 0.5, .beta2 = 0.75, .epsilon = 0.25, .gradient_scale = 1};
   rs_optimizer adagrad = {.kind = RS_ADAGRAD, .learning_rate = 0.1, .epsilon = 0.25, .gradient_scale = 1};
   for (int i = 0; i < 2; i++) {
     rs_optimizer *o = i ? &adagrad : &adam;
@@ -120,8 +119,7 @@ static rs_tensor random_matrix(rs_dtype dtype, int64_t n, int64_t d, uint32_t st
   rs_tensor t;
   rs_stream s = rs_stream_at(3, RS_RNG_USER, 0, step);
   assert_int_equal(rs_tensor_new(&t, dtype, 2, (int64_t[]){n, d}), RS_OK);
-  for (int64_t i = 0; i < n * d; i++)
-    rs_tensor_set(&t, (int64_t[]){i / d, i % d}, rs_stream_normal(&s, (uint64_t)i));
+  for (int64_t i = 0; i < n * d; i++) rs_tensor_set(&t, (int64_t[]){i / d, i % d}, rs_stream_normal(&s, (uint64_t)i));
   return t;
 }
 
@@ -156,7 +154,8 @@ static void rows_are_updated_as_if_they_were_alone(void **state) {
         rs_tensor_free(&g);
       }
       for (size_t i = 0; i < 5; i++) {
-        const char *expected = i % 2 ? (char *)rs_tensor_data(&alone) + i / 2 * row : (char *)rs_tensor_data(&before) + i * row;
+        const char *expected =
+            i % 2 ? (char *)rs_tensor_data(&alone) + i / 2 * row : (char *)rs_tensor_data(&before) + i * row;
         assert_memory_equal((char *)rs_tensor_data(&table) + i * row, expected, row);
       }
       rs_i32(&codes)[0] = 5;

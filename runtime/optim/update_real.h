@@ -55,14 +55,14 @@ RS_CLONES static void OF(adam)(const rule *u, REAL *restrict w, const REAL *rest
 /* n elements of a parameter, from w, grad and the states on. */
 static void OF(apply)(const rule *u, void *w, const void *grad, void *const *state, int64_t n) {
   switch (u->kind) {
-  case RS_SGD:
-    if (u->momentum == 0)
-      OF(sgd)(u, w, grad, n);
-    else
-      OF(momentum)(u, w, grad, state[0], n);
-    break;
-  case RS_ADAGRAD: (u->row_wise ? OF(adagrad_row) : OF(adagrad))(u, w, grad, state[0], n); break;
-  default: OF(adam)(u, w, grad, state[0], state[1], n); break;
+    case RS_SGD:
+      if (u->momentum == 0)
+        OF(sgd)(u, w, grad, n);
+      else
+        OF(momentum)(u, w, grad, state[0], n);
+      break;
+    case RS_ADAGRAD: (u->row_wise ? OF(adagrad_row) : OF(adagrad))(u, w, grad, state[0], n); break;
+    default: OF(adam)(u, w, grad, state[0], state[1], n); break;
   }
 }
 

@@ -10,37 +10,35 @@ static inline int32_t i32_of_real(double x) {
 static inline int64_t i64_of_real(double x) {
   return x != x ? 0 : x >= 0x1p63 ? INT64_MAX : x <= -0x1p63 ? INT64_MIN : (int64_t)x;
 }
-static inline uint8_t u8_of_real(double x) {
-  return x != x ? 0 : x >= UINT8_MAX ? UINT8_MAX : x <= 0 ? 0 : (uint8_t)x;
-}
+static inline uint8_t u8_of_real(double x) { return x != x ? 0 : x >= UINT8_MAX ? UINT8_MAX : x <= 0 ? 0 : (uint8_t)x; }
 static inline int32_t i32_of_integer(int64_t x) {
   return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;
 }
 static inline int64_t i64_of_integer(int64_t x) { return x; }
 static inline uint8_t u8_of_integer(int64_t x) { return x > UINT8_MAX ? UINT8_MAX : x < 0 ? 0 : (uint8_t)x; }
 
-#define CAST(F, from, T, to, EXPRESSION)                                                                     \
-  RS_CLONES static void from##_to_##to(void *context, char *const *at, const int64_t *step, int64_t n) {     \
-    (void)context;                                                                                           \
-    if (step[0] == sizeof(T) && step[1] == sizeof(F)) {                                                      \
-      T *o = (T *)at[0];                                                                                     \
-      const F *p = (const F *)at[1];                                                                         \
-      for (int64_t i = 0; i < n; i++) {                                                                      \
-        F x = p[i];                                                                                          \
-        o[i] = EXPRESSION;                                                                                   \
-      }                                                                                                      \
-    } else {                                                                                                 \
-      for (int64_t i = 0; i < n; i++) {                                                                      \
-        F x = *(const F *)(at[1] + i * step[1]);                                                             \
-        *(T *)(at[0] + i * step[0]) = EXPRESSION;                                                            \
-      }                                                                                                      \
-    }                                                                                                        \
+#define CAST(F, from, T, to, EXPRESSION)                                                                 \
+  RS_CLONES static void from##_to_##to(void *context, char *const *at, const int64_t *step, int64_t n) { \
+    (void)context;                                                                                       \
+    if (step[0] == sizeof(T) && step[1] == sizeof(F)) {                                                  \
+      T *o = (T *)at[0];                                                                                 \
+      const F *p = (const F *)at[1];                                                                     \
+      for (int64_t i = 0; i < n; i++) {                                                                  \
+        F x = p[i];                                                                                      \
+        o[i] = EXPRESSION;                                                                               \
+      }                                                                                                  \
+    } else {                                                                                             \
+      for (int64_t i = 0; i < n; i++) {                                                                  \
+        F x = *(const F *)(at[1] + i * step[1]);                                                         \
+        *(T *)(at[0] + i * step[0]) = EXPRESSION;                                                        \
+      }                                                                                                  \
+    }                                                                                                    \
   }
-#define CASTS(F, from, kind)                          \
-  CAST(F, from, float, f32, (float)x)                 \
-  CAST(F, from, double, f64, (double)x)               \
-  CAST(F, from, int32_t, i32, i32_of_##kind(x))       \
-  CAST(F, from, int64_t, i64, i64_of_##kind(x))       \
+#define CASTS(F, from, kind)                    \
+  CAST(F, from, float, f32, (float)x)           \
+  CAST(F, from, double, f64, (double)x)         \
+  CAST(F, from, int32_t, i32, i32_of_##kind(x)) \
+  CAST(F, from, int64_t, i64, i64_of_##kind(x)) \
   CAST(F, from, uint8_t, u8, u8_of_##kind(x))
 CASTS(float, f32, real)
 CASTS(double, f64, real)
@@ -48,7 +46,8 @@ CASTS(int32_t, i32, integer)
 CASTS(int64_t, i64, integer)
 CASTS(uint8_t, u8, integer)
 
-#define ROW(from) {from##_to_f32, from##_to_f64, from##_to_i32, from##_to_i64, from##_to_u8}
+#define ROW(from) \
+  { from##_to_f32, from##_to_f64, from##_to_i32, from##_to_i64, from##_to_u8 }
 static rs_run *const runs[5][5] = {ROW(f32), ROW(f64), ROW(i32), ROW(i64), ROW(u8)}; /* in the order of rs_dtype */
 
 rs_status rs_cast(rs_tensor *out, const rs_tensor *t, rs_dtype dtype) {

@@ -22,16 +22,16 @@
 
 /* Floor division and remainder as Lua defines them. Divisors of 0 were refused before; a divisor of -1 is taken apart
  * because the least integer divided by it traps. */
-#define INTEGER_DIVISION(T, U, suffix)                                \
-  static inline T floor_div_##suffix(T x, T y) {                      \
-    if (y == (T)-1 && (T)-1 < 0) return (T)((U)0 - (U)x);             \
-    T q = (T)(x / y);                                                 \
-    return (T)(x % y != 0 && (x < 0) != (y < 0) ? q - 1 : q);         \
-  }                                                                   \
-  static inline T floor_mod_##suffix(T x, T y) {                      \
-    if (y == (T)-1 && (T)-1 < 0) return 0;                            \
-    T r = (T)(x % y);                                                 \
-    return (T)(r != 0 && (x < 0) != (y < 0) ? r + y : r);             \
+#define INTEGER_DIVISION(T, U, suffix)                        \
+  static inline T floor_div_##suffix(T x, T y) {              \
+    if (y == (T)-1 && (T)-1 < 0) return (T)((U)0 - (U)x);     \
+    T q = (T)(x / y);                                         \
+    return (T)(x % y != 0 && (x < 0) != (y < 0) ? q - 1 : q); \
+  }                                                           \
+  static inline T floor_mod_##suffix(T x, T y) {              \
+    if (y == (T)-1 && (T)-1 < 0) return 0;                    \
+    T r = (T)(x % y);                                         \
+    return (T)(r != 0 && (x < 0) != (y < 0) ? r + y : r);     \
   }
 INTEGER_DIVISION(int32_t, uint32_t, i32)
 INTEGER_DIVISION(int64_t, uint64_t, i64)
@@ -142,8 +142,7 @@ rs_status rs_binary(rs_tensor *out, rs_binary_op op, const rs_tensor *a, const r
   int64_t size[RS_MAX_DIMS];
   *out = (rs_tensor){0};
   rs_status status = check_binary(op, a, b);
-  if (status == RS_OK)
-    status = rs_broadcast(binary_names[op], 2, (const rs_tensor *[]){a, b}, &ndim, size);
+  if (status == RS_OK) status = rs_broadcast(binary_names[op], 2, (const rs_tensor *[]){a, b}, &ndim, size);
   if (status == RS_OK) status = rs_tensor_new(out, op >= RS_GT ? RS_U8 : a->dtype, ndim, size);
   if (status == RS_OK) status = walk_binary(out, op, a, b);
   if (status != RS_OK) rs_tensor_free(out);
@@ -166,7 +165,8 @@ static rs_status apart(rs_tensor *out, const rs_tensor *t, const rs_tensor *b) {
 
 rs_status rs_binary_into(rs_tensor *t, rs_binary_op op, const rs_tensor *b) {
   rs_tensor safe = {0};
-  rs_status status = op >= RS_GT ? rs_fail(RS_EARG, "%s is not done in place", binary_names[op]) : check_binary(op, t, b);
+  rs_status status =
+      op >= RS_GT ? rs_fail(RS_EARG, "%s is not done in place", binary_names[op]) : check_binary(op, t, b);
   if (status == RS_OK) status = apart(&safe, t, b);
   if (status == RS_OK) status = walk_binary(t, op, t, &safe);
   rs_tensor_free(&safe);

@@ -87,9 +87,9 @@ typedef struct product {
   const char *a, *b;
   char *c;
   double alpha, beta;
-  int64_t tiles, k_block;  /* tasks: tiles x blocks of k */
-  char *last_a, *last_c;   /* the padded last tile of op(a) and of c; NULL when m fills the tiles */
-  char *partial;           /* [blocks - 1][m, n]: what blocks of k after the first add; NULL without them */
+  int64_t tiles, k_block; /* tasks: tiles x blocks of k */
+  char *last_a, *last_c;  /* the padded last tile of op(a) and of c; NULL when m fills the tiles */
+  char *partial;          /* [blocks - 1][m, n]: what blocks of k after the first add; NULL without them */
 } product;
 
 /* Copy 'rows' rows of 'bytes' bytes between matrices with row steps in bytes. */
@@ -219,11 +219,21 @@ rs_status rs_gemm(rs_tensor *c, double alpha, const rs_tensor *a, bool ta, const
   status = as_rows(&rows_a, a, false);
   if (status == RS_OK) status = as_rows(&rows_b, b, turn);
   if (status == RS_OK) {
-    product p = {.dtype = a->dtype, .width = rs_dtype_size(a->dtype), .ta = ta, .tb = tb && !turn,
-                 .m = c->size[0], .n = c->size[1], .k = a->size[!ta],
-                 .lda = leading(&rows_a), .ldb = leading(&rows_b), .ldc = leading(c),
-                 .a = rs_tensor_data(&rows_a), .b = rs_tensor_data(&rows_b), .c = rs_tensor_data(c),
-                 .alpha = alpha, .beta = beta};
+    product p = {.dtype = a->dtype,
+                 .width = rs_dtype_size(a->dtype),
+                 .ta = ta,
+                 .tb = tb && !turn,
+                 .m = c->size[0],
+                 .n = c->size[1],
+                 .k = a->size[!ta],
+                 .lda = leading(&rows_a),
+                 .ldb = leading(&rows_b),
+                 .ldc = leading(c),
+                 .a = rs_tensor_data(&rows_a),
+                 .b = rs_tensor_data(&rows_b),
+                 .c = rs_tensor_data(c),
+                 .alpha = alpha,
+                 .beta = beta};
     status = multiply(&p);
   }
   rs_tensor_free(&rows_a);

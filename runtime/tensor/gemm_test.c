@@ -1,11 +1,11 @@
 /* gemm_test.c - products against a plain triple loop, and rows whose bits depend on nothing else. */
 #include "tensor/gemm.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,8 @@ static void products_equal_plain_sums(void **state) {
         bool ta = flags & 1, tb = flags & 2;
         double alpha = flags & 4 ? 0.5 : 1, beta = flags & 4 ? -2 : 0;
         int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
-        rs_tensor a = random_matrix(dtype, ta ? k : m, ta ? m : k, 1), b = random_matrix(dtype, tb ? n : k, tb ? k : n, 2);
+        rs_tensor a = random_matrix(dtype, ta ? k : m, ta ? m : k, 1),
+                  b = random_matrix(dtype, tb ? n : k, tb ? k : n, 2);
         rs_tensor c = random_matrix(dtype, m, n, 3), before;
         assert_int_equal(rs_tensor_copy_of(&before, &c), RS_OK);
         if (beta == 0) rs_tensor_set(&c, (int64_t[]){0, 0}, NAN);
@@ -83,7 +84,7 @@ static void assert_same_rows(const rs_tensor *whole, const rs_tensor *a, bool ta
 static void rows_do_not_depend_on_their_batch_nor_on_threads(void **state) {
   (void)state;
   rs_blas_prepare();
-  static const int64_t widths[][2] = {{1, 1},   {1, 64},   {17, 3},  {64, 128},  {128, 64}, {48, 33},
+  static const int64_t widths[][2] = {{1, 1},    {1, 64},    {17, 3},    {64, 128}, {128, 64}, {48, 33},
                                       {65, 257}, {64, 1024}, {128, 300}, {500, 64}, {5, 2100}};
   int threads = rs_threads();
   for (int dtype = RS_F32; dtype <= RS_F64; dtype++)
@@ -91,7 +92,8 @@ static void rows_do_not_depend_on_their_batch_nor_on_threads(void **state) {
       for (int flags = 0; flags < 4; flags++) {
         bool ta = flags & 1, tb = flags & 2;
         int64_t m = 333, n = widths[s][0], k = widths[s][1];
-        rs_tensor a = random_matrix(dtype, ta ? k : m, ta ? m : k, 4), b = random_matrix(dtype, tb ? n : k, tb ? k : n, 5);
+        rs_tensor a = random_matrix(dtype, ta ? k : m, ta ? m : k, 4),
+                  b = random_matrix(dtype, tb ? n : k, tb ? k : n, 5);
         rs_tensor whole, again;
         rs_threads_set(1);
         assert_int_equal(rs_matmul(&whole, &a, ta, &b, tb), RS_OK);

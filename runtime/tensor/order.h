@@ -28,7 +28,8 @@ rs_status rs_cumsum(rs_tensor *out, const rs_tensor *t);
 /* How often each of 0 .. n-1 occurs in a vector of integers, or, with 'weights' [m] (f32 or f64), the sum of its
  * weights as f64. n < 0: one more than the largest. RS_ERANGE for a value outside. */
 rs_status rs_bincount(rs_tensor *out, const rs_tensor *t, int64_t n, const rs_tensor *weights);
-/* For each of 'values' how many elements of the ascending vector 'sorted' are less (or also equal, when 'right'): i64. */
+/* For each of 'values' how many elements of the ascending vector 'sorted' are less (or also equal, when 'right'): i64.
+ */
 rs_status rs_search_sorted(rs_tensor *out, const rs_tensor *sorted, const rs_tensor *values, bool right);
 
 #endif

@@ -89,7 +89,11 @@ static rs_status reduce_chunks(rs_tensor *parts, const rs_tensor *t, rs_body *co
   slices s = {rs_tensor_data(t), chunks, GRAIN, 1, greatest, rs_tensor_data(parts)};
   run(&s, bodies[t->dtype]);
   if (tail > 0) {
-    slices last = {(char *)rs_tensor_data(t) + (size_t)(chunks * GRAIN) * rs_dtype_size(t->dtype), 1, tail, 1, greatest,
+    slices last = {(char *)rs_tensor_data(t) + (size_t)(chunks * GRAIN) * rs_dtype_size(t->dtype),
+                   1,
+                   tail,
+                   1,
+                   greatest,
                    (char *)rs_tensor_data(parts) + (size_t)chunks * rs_dtype_size(kept)};
     run(&last, bodies[t->dtype]);
   }

@@ -14,8 +14,8 @@ static rs_status check_rows(rs_tensor *out, const char *what, const rs_tensor *r
   const int64_t *at = rs_i64(out);
   for (int64_t i = 0; i < rs_tensor_count(out); i++)
     if (at[i] < 0 || at[i] >= limit) {
-      status = rs_fail(RS_ERANGE, "%s: row %lld of %lld rows (they count from 0)", what, (long long)at[i],
-                       (long long)limit);
+      status =
+          rs_fail(RS_ERANGE, "%s: row %lld of %lld rows (they count from 0)", what, (long long)at[i], (long long)limit);
       rs_tensor_free(out);
       return status;
     }
@@ -113,16 +113,16 @@ rs_status rs_index_copy_into(rs_tensor *t, const rs_tensor *rows, const rs_tenso
   return RS_OK;
 }
 
-#define ADD_ROW(T, U)                                                 \
+#define ADD_ROW(T, U) \
   for (int64_t j = 0; j < width; j++) ((T *)to)[j] = (T)((U)((T *)to)[j] + (U)((const T *)from)[j])
 
 static void add_row(rs_dtype dtype, void *to, const void *from, int64_t width) {
   switch (dtype) {
-  case RS_F32: ADD_ROW(float, float); break;
-  case RS_F64: ADD_ROW(double, double); break;
-  case RS_I32: ADD_ROW(int32_t, uint32_t); break;
-  case RS_I64: ADD_ROW(int64_t, uint64_t); break;
-  default: ADD_ROW(uint8_t, uint32_t); break;
+    case RS_F32: ADD_ROW(float, float); break;
+    case RS_F64: ADD_ROW(double, double); break;
+    case RS_I32: ADD_ROW(int32_t, uint32_t); break;
+    case RS_I64: ADD_ROW(int64_t, uint64_t); break;
+    default: ADD_ROW(uint8_t, uint32_t); break;
   }
 }
 
@@ -163,7 +163,8 @@ rs_status rs_gather_columns(rs_tensor *out, const rs_tensor *t, const rs_tensor 
 rs_status rs_nonzero(rs_tensor *out, const rs_tensor *mask) {
   rs_tensor whole = {0};
   *out = (rs_tensor){0};
-  if (mask->dtype != RS_U8) return rs_fail(RS_EDTYPE, "nonzero: a mask of u8 expected, not %s", rs_dtype_name(mask->dtype));
+  if (mask->dtype != RS_U8)
+    return rs_fail(RS_EDTYPE, "nonzero: a mask of u8 expected, not %s", rs_dtype_name(mask->dtype));
   rs_status status = vector_expected("nonzero", mask);
   if (status == RS_OK) status = rs_tensor_contiguous(&whole, mask);
   if (status != RS_OK) return status;

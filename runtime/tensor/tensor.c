@@ -10,8 +10,8 @@
 static const struct {
   const char *name;
   size_t size;
-} dtypes[] = {[RS_F32] = {"f32", 4}, [RS_F64] = {"f64", 8}, [RS_I32] = {"i32", 4}, [RS_I64] = {"i64", 8},
-              [RS_U8] = {"u8", 1}};
+} dtypes[] = {
+    [RS_F32] = {"f32", 4}, [RS_F64] = {"f64", 8}, [RS_I32] = {"i32", 4}, [RS_I64] = {"i64", 8}, [RS_U8] = {"u8", 1}};
 
 size_t rs_dtype_size(rs_dtype dtype) { return dtypes[dtype].size; }
 const char *rs_dtype_name(rs_dtype dtype) { return dtypes[dtype].name; }
@@ -91,8 +91,8 @@ rs_status rs_tensor_over(rs_tensor *out, rs_storage *storage, rs_dtype dtype, in
                          int64_t offset) {
   size_t bytes = 0, width = rs_dtype_size(dtype);
   rs_status status = shape(out, dtype, ndim, size, &bytes);
-  if (status == RS_OK && (offset < 0 || (size_t)offset > storage->bytes / width ||
-                          bytes > storage->bytes - (size_t)offset * width))
+  if (status == RS_OK &&
+      (offset < 0 || (size_t)offset > storage->bytes / width || bytes > storage->bytes - (size_t)offset * width))
     status = rs_fail(RS_ESHAPE, "tensor: %s %s leaves its storage of %zu bytes", rs_dtype_name(dtype),
                      rs_shape(out).text, storage->bytes);
   if (status != RS_OK) {
@@ -290,11 +290,11 @@ double rs_tensor_get(const rs_tensor *t, const int64_t *at) {
 int64_t rs_tensor_get_integer(const rs_tensor *t, const int64_t *at) {
   const void *p = element(t, at);
   switch (t->dtype) {
-  case RS_F32: return (int64_t)*(const float *)p;
-  case RS_F64: return (int64_t)*(const double *)p;
-  case RS_I32: return *(const int32_t *)p;
-  case RS_I64: return *(const int64_t *)p;
-  default: return *(const uint8_t *)p;
+    case RS_F32: return (int64_t) * (const float *)p;
+    case RS_F64: return (int64_t) * (const double *)p;
+    case RS_I32: return *(const int32_t *)p;
+    case RS_I64: return *(const int64_t *)p;
+    default: return *(const uint8_t *)p;
   }
 }
 
@@ -311,11 +311,11 @@ void rs_tensor_set(rs_tensor *t, const int64_t *at, double value) {
 void rs_tensor_set_integer(rs_tensor *t, const int64_t *at, int64_t value) {
   void *p = element(t, at);
   switch (t->dtype) {
-  case RS_F32: *(float *)p = (float)value; break;
-  case RS_F64: *(double *)p = (double)value; break;
-  case RS_I32: *(int32_t *)p = (int32_t)value; break;
-  case RS_I64: *(int64_t *)p = value; break;
-  default: *(uint8_t *)p = (uint8_t)value;
+    case RS_F32: *(float *)p = (float)value; break;
+    case RS_F64: *(double *)p = (double)value; break;
+    case RS_I32: *(int32_t *)p = (int32_t)value; break;
+    case RS_I64: *(int64_t *)p = value; break;
+    default: *(uint8_t *)p = (uint8_t)value;
   }
 }
 

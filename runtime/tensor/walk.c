@@ -65,8 +65,7 @@ rs_status rs_walk_over(rs_walk *w, const char *what, int n, const rs_tensor *con
       fits = t->size[d] == full->size[lead + d] || t->size[d] == 1;
       w->stride[i][lead + d] = t->size[d] == 1 ? 0 : t->stride[d] * (int64_t)rs_dtype_size(t->dtype);
     }
-    if (!fits)
-      return rs_fail(RS_ESHAPE, "%s: %s does not stretch to %s", what, rs_shape(t).text, rs_shape(full).text);
+    if (!fits) return rs_fail(RS_ESHAPE, "%s: %s does not stretch to %s", what, rs_shape(t).text, rs_shape(full).text);
   }
   merge_dimensions(w);
   return RS_OK;
@@ -85,7 +84,8 @@ static void run_chunk(void *context, int64_t begin, int64_t end) {
   int64_t inner = last >= 0 ? w->size[last] : 1, step[RS_WALK_MAX];
   for (int i = 0; i < w->n_tensors; i++) step[i] = last >= 0 ? w->stride[i][last] : 0;
   while (begin < end) {
-    int64_t row = begin / inner, in_row = begin % inner, n = inner - in_row < end - begin ? inner - in_row : end - begin;
+    int64_t row = begin / inner, in_row = begin % inner,
+            n = inner - in_row < end - begin ? inner - in_row : end - begin;
     char *at[RS_WALK_MAX];
     for (int i = 0; i < w->n_tensors; i++) at[i] = w->data[i] + in_row * step[i];
     for (int d = last - 1; d >= 0; d--) {
