@@ -232,3 +232,50 @@ describe("recipes/mf.lua", function()
     assert.equal(1 + 80 * 10, rows)
   end)
 end)
+
+describe("the manual of recipes and models", function()
+  --- The ```lua blocks of a page.
+  local function blocks(page)
+    local list = {}
+    for block in command.read(page):gmatch "```lua\n(.-)```" do list[#list + 1] = block end
+    return list
+  end
+
+  --- Whether each line of 'part' is a line of 'whole', indented or not.
+  local function assert_lines_of(part, whole)
+    for line in part:gmatch "%s*([^\n]+)" do assert.truthy(whole:find(line, 1, true), line) end
+  end
+
+  --- Train the model that a text is, by recipes/mf.lua.
+  local function result_with(name, source)
+    package.preload["models." .. name] = function() return assert(load(source, name))() end
+    finally(function()
+      package.preload["models." .. name], package.loaded["models." .. name] = nil, nil
+    end)
+    return result_of("mf", { "model.kind=" .. name })
+  end
+
+  it("begins with a recipe that runs", function()
+    local path = command.write(folder .. "/hello.lua", blocks("docs/recipes.md")[1])
+    local code, out, err = captured(function()
+      return recipe.main(path, { json = true, set = { "count.to=100", "runs=" .. folder .. "/runs" } })
+    end)
+    assert.equal(0, code, err)
+    assert.equal(5050, json.decode(out).metrics.total)
+  end)
+
+  it("quotes matrix factorisation as it is", function()
+    assert_lines_of(blocks("docs/recipes.md")[2]:gsub("end%s*$", ""), command.read "recipes/mf.lua")
+    assert_lines_of(blocks("docs/models.md")[1], command.read "models/mf.lua")
+  end)
+
+  it("shows models that train", function()
+    local _, smallest, bpr = table.unpack(blocks "docs/models.md")
+    assert_result(result_with("smallest", smallest), "mf")
+    local with_bpr = smallest:gsub("\nreturn function", function(found)
+      return "\nlocal autograd = require \"recsys.autograd\"\n" .. bpr .. found
+    end)
+    local curve = result_with("with_bpr", with_bpr).curves[1]
+    assert.is_true(curve["train/loss"] > 0 and curve["train/loss"] < math.log(2) + 0.01)
+  end)
+end)
