@@ -1,4 +1,5 @@
 --- Matrix factorisation on nothing but ids: the smallest whole experiment.
+--- Items that training never met share one embedding: right for movies; for news, most of them new, see two_tower.lua.
 
 local recsys = require "recsys"
 local feature, job, param = recsys.feature, recsys.job, recsys.config.param
