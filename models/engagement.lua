@@ -24,10 +24,11 @@ function Engagement:item(tape, batch)
   return autograd.concat { towers.ones(part), part }
 end
 
---- Mean squared error on the observed strengths and on `negatives` items a row, drawn uniformly, at 0.
+--- Mean squared error on the observed strengths and on `negatives` items a row, drawn uniformly, at
+--- 0. They come from the items of the training events: later ones would be taught to be of no interest.
 function Engagement:loss(tape, step)
   local n, each = #step.item_rows, self.config.negatives
-  local drawn = step.stream:integers(n * each, step.n_items)
+  local drawn = step.pool:index_select(step.stream:integers(n * each, #step.pool))
   local items = step.items:gather(tensor.concat { step.item_rows, drawn })
   local user = self.user_output:forward(self.user_tower:forward(tape, step.batch)):reshape(1, n)
   local item = self.item_output:forward(self.item_tower:forward(tape, items)):reshape(1 + each, n)
@@ -36,10 +37,18 @@ function Engagement:loss(tape, step)
   return autograd.mse(user + item, tape:input(nil, target))
 end
 
+--- The squared error of the best constant, which a model has to beat: the variance of the targets.
+function Engagement:constant_loss(strengths)
+  local n = #strengths * (1 + self.config.negatives)
+  local mean = strengths:sum() / n
+  return (strengths * strengths):sum() / n - mean * mean
+end
+
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings, true)
   local self = setmetatable({ config = config }, Engagement)
-  local shape = { dim = config.dim, hidden = #config.hidden > 0 and config.hidden or { 128 }, dropout = config.dropout, activation = "relu",
+  local hidden = #config.hidden > 0 and config.hidden or { 128 }
+  local shape = { dim = config.dim, hidden = hidden, dropout = config.dropout, activation = "relu",
     norm = "batch" }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)

@@ -205,7 +205,7 @@ function job.result(report, trained, written, published)
   local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
     compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
-    epoch = trained.epoch, threads = base.threads(), text = report.text }
+    epoch = trained.epoch, constant = trained.constant, threads = base.threads(), text = report.text }
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published.bundle, recommendations = written.csv }
   result.next_steps = ("  recsys-run inspect %s\n  recsys-run recommend %s --user ID -k 10"):format(published.bundle,

@@ -90,7 +90,7 @@ end
 store.class("recsys.model", Model, function(self)
   local encoder = self.encoder:save()
   return { kind = self.kind, config = self.config, weights = self.weights, curves = self.curves, epoch = self.epoch,
-    metric = self.metric, plans = { user = self.plans.user:json(), item = self.plans.item:json() },
+    constant = self.constant, plans = { user = self.plans.user:json(), item = self.plans.item:json() },
     encoder = { json = encoder.json, tensors = encoder.tensors } }
 end, function(saved)
   local self = setmetatable(saved, Model)

@@ -16,6 +16,13 @@ local text = require "recsys.text"
 
 local train = {}
 
+--- log of each catalogue item's share of the rows that batches are drawn from: the probability of meeting it as an
+--- in-batch negative. An item that does not occur counts as half an event, so that its logarithm exists.
+local function log_shares(item_rows, n_items)
+  local counts = item_rows:bincount(n_items):to "f32"
+  return (counts:clamp(0.5, math.huge) / #item_rows):log()
+end
+
 --- What batches are made of: the encoded tables and, for each interaction, its user and item row.
 ---
 ---@param encoder Encoder
@@ -25,21 +32,15 @@ local train = {}
 local function prepare(encoder, data, split, rows)
   local at = feature.rows(data)
   local items = encoder:encode_items(data.items)
+  local item_rows = at.items:index_select(rows)
   return {
-    rows = rows, n = #rows,
+    rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
     events = encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
-    user_rows = at.users:index_select(rows), item_rows = at.items:index_select(rows),
+    user_rows = at.users:index_select(rows), item_rows = item_rows,
     times = data.interactions:column("time"):index_select(rows),
     strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
   }
-end
-
---- log of each catalogue item's share of the training rows: the probability of meeting it as an in-batch negative.
---- An item that training never saw counts as half an event, so that its logarithm exists.
-local function log_shares(item_rows, n_items)
-  local counts = item_rows:bincount(n_items):to "f32"
-  return (counts:clamp(0.5, math.huge) / #item_rows):log()
 end
 
 --- From when to when each catalogue item can be shown, ms: nil where items do not age.
@@ -56,7 +57,7 @@ local function new_step(source, at, shared)
     batch = model.merge(source.events:gather(at), source.users:gather(source.user_rows:index_select(at))),
     items = source.items, item_rows = items, times = source.times:index_select(at),
     strengths = source.strengths and source.strengths:index_select(at),
-    log_q = shared.log_q:index_select(items), n_items = shared.n_items,
+    log_q = source.log_q:index_select(items), pool = shared.pool,
   }
   if shared.life then
     step.from, step.to = shared.life.from:index_select(items), shared.life.to:index_select(items)
@@ -72,11 +73,15 @@ local function check_number(loss, epoch, step)
   return loss
 end
 
+local function steps_of(source, settings)
+  return math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
+end
+
 --- One pass over the training rows. Returns the mean loss.
 local function run_epoch(network, optimizer, source, shared, settings, epoch)
   local n, size = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch
   local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.n)
-  local steps = math.max(1, n // size)
+  local steps = steps_of(source, settings)
   local progress, sum = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps), 0
   for step = 1, steps do
     local first = (step - 1) * size
@@ -142,58 +147,85 @@ local function new_optimizer(network, settings)
     weight_decay = settings.weight_decay })
 end
 
+local function shown(value)
+  return value and ("%.4f"):format(value) or "-"
+end
+
 local function describe_epoch(row, metric)
-  local function shown(name) return row[name] and ("%.4f"):format(row[name]) or "-" end
-  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s"):format(row.epoch, shown "train/loss",
-    shown "valid/loss", metric, shown("valid/" .. metric), text.duration(row.seconds))
+  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s"):format(row.epoch, shown(row["train/loss"]),
+    shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]), text.duration(row.seconds))
+end
+
+--- Train one epoch and measure: a row of the curves.
+local function epoch_row(run, epoch)
+  local began, metric = base.clock(), "valid/" .. run.metric
+  local row = { epoch = epoch,
+    ["train/loss"] = run_epoch(run.network, run.optimizer, run.source, run.shared, run.settings, epoch) }
+  row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
+  row[metric] = run.validate and run.validate(run.trained)
+  row.seconds = base.clock() - began
+  row.memory_mib = select(2, base.memory()) / 2^20
+  log.info("%s", describe_epoch(row, run.metric))
+  return row
+end
+
+--- All epochs until the patience ends; the weights of the best one stay. Without validation the last one is the best.
+local function run_epochs(run)
+  local curves, best, kept, parameters = {}, -math.huge, nil, run.network.parameters
+  for epoch = 1, run.settings.epochs do
+    curves[epoch] = epoch_row(run, epoch)
+    local value = curves[epoch]["valid/" .. run.metric] or epoch
+    if value > best then
+      best, kept, run.trained.epoch = value, snapshot(parameters), epoch
+    elseif epoch - run.trained.epoch >= run.settings.patience then
+      log.info("  no better for %d epochs: stopped, weights of epoch %d kept", run.settings.patience,
+        run.trained.epoch)
+      break
+    end
+  end
+  restore(parameters, kept)
+  return curves
+end
+
+--- The loss of the best constant, for models that tell it, beside which theirs is to be read.
+local function constant_losses(run)
+  if not run.network.constant_loss then return end
+  local losses = {}
+  for name, source in pairs { train = run.source, valid = run.held_out } do
+    losses[name .. "/loss"] = run.network:constant_loss(source.strengths)
+  end
+  log.info("  the best constant has train/loss %s, valid/loss %s", shown(losses["train/loss"]),
+    shown(losses["valid/loss"]))
+  return losses
 end
 
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
----   validate?: fun(model): number, metric: string, window?: string, seed: integer }
+---   validate: fun(model): number, metric: string, window?: string, seed: integer }
 ---   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch; all have
 ---   defaults
----   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
----   epochs are trained and the last one's weights kept
+---   validate: the ranking metric on validation rows, higher is better; called after every epoch
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed }, defaults, request.train)
   local split, data, encoder = request.split, request.data, request.encoder
-  local network = definition(request.config, encoder, { seed = settings.seed })
-  local source = prepare(encoder, data, split, split.train)
-  local held_out = split.valid and #split.valid > 0 and prepare(encoder, data, split, split.valid) or nil
-  local n_items = data.items:rows()
-  local shared = { n_items = n_items, log_q = log_shares(source.item_rows, n_items),
-    life = lifetimes(data, request.window) }
-  local optimizer = new_optimizer(network, settings)
-  local steps = math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
+  local run = { settings = settings, metric = request.metric, validate = request.validate,
+    network = definition(request.config, encoder, { seed = settings.seed }),
+    source = prepare(encoder, data, split, split.train),
+    held_out = split.valid and #split.valid > 0 and prepare(encoder, data, split, split.valid) or nil,
+    shared = { life = lifetimes(data, request.window) } }
+  run.shared.pool = run.source.item_rows:unique()
+  local steps = steps_of(run.source, settings)
   settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * settings.epochs + 1,
-    warmup = math.floor(settings.warmup * steps) }
-  local trained = model.record(network, encoder, request.kind, request.config, example(source))
-  log.info("  %s rows of %s users x %s items, %s parameters", text.count(source.n), text.count(data.users:rows()),
-    text.count(n_items), text.count(trained:size()))
-  local curves, best, kept = {}, -math.huge, nil
-  for epoch = 1, settings.epochs do
-    local began = base.clock()
-    local row = { epoch = epoch, ["train/loss"] = run_epoch(network, optimizer, source, shared, settings, epoch) }
-    row["valid/loss"] = held_out and held_out_loss(network, held_out, shared, settings)
-    local value = request.validate and request.validate(trained)
-    row["valid/" .. request.metric] = value
-    row.seconds = base.clock() - began
-    row.memory_mib = select(2, base.memory()) / 2^20
-    curves[epoch] = row
-    log.info("%s", describe_epoch(row, request.metric))
-    if not value or value > best then
-      best, kept, trained.epoch = value or best, snapshot(network.parameters), epoch
-    elseif epoch - trained.epoch >= settings.patience then
-      log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, trained.epoch)
-      break
-    end
-  end
-  restore(network.parameters, kept)
-  trained.curves, trained.metric = curves, { name = request.metric, value = request.validate and best }
-  return trained
+    warmup = math.min(math.floor(settings.warmup * steps), steps * settings.epochs) }
+  run.optimizer = new_optimizer(run.network, settings)
+  run.trained = model.record(run.network, encoder, request.kind, request.config, example(run.source))
+  log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
+    text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
+  run.trained.constant = constant_losses(run)
+  run.trained.curves = run_epochs(run)
+  return run.trained
 end
 
 return train
