@@ -1,0 +1,100 @@
+--- `recsys-run test` in a tree of its own, whose tests fail, crash and hang up on purpose.
+
+local command = require "spec.support.command"
+
+local folder
+
+--- A build folder with a copy of the program, whose tree has only these specs and C tests (shell scripts).
+local function tree(specs, c_tests)
+  folder = command.temporary()
+  local script = [[
+    mkdir -p FOLDER/tree/spec/support FOLDER/tree/recipes FOLDER/tree/models FOLDER/recsys
+    cp -r lua .busted .luacheckrc FOLDER/tree
+    cp spec/support/report.lua FOLDER/tree/spec/support
+    cp BUILD/recsys-run FOLDER
+    cp BUILD/recsys/core.so FOLDER/recsys
+    ln -s tree FOLDER/recsys-run.tree]]
+  assert(os.execute((script:gsub("FOLDER", folder):gsub("BUILD", command.build))))
+  for name, source in pairs(specs) do command.write(("%s/tree/spec/%s_spec.lua"):format(folder, name), source) end
+  local lines = {}
+  for name, source in pairs(c_tests) do
+    local path = command.write(("%s/%s"):format(folder, name), "#!/bin/sh\n" .. source .. "\n", "755")
+    lines[#lines + 1] = ('add_test(%s "%s")'):format(name, path)
+  end
+  table.sort(lines)
+  command.write(folder .. "/CTestTestfile.cmake", table.concat(lines, "\n") .. "\n")
+end
+
+local function test(suite)
+  return command.run(("%s/recsys-run test %s"):format(folder, suite))
+end
+
+local function last_line(text)
+  return text:match "([^\n]*)\n$"
+end
+
+describe("recsys-run test", function()
+  after_each(function() command.remove(folder) end)
+
+  it("adds up C tests, counts failures, and calls a crash without counts a failure", function()
+    tree({}, {
+      good = [[printf '[       OK ] a\n[       OK ] b\n[  PASSED  ] 2 test(s).\n']],
+      bad = [[printf '[       OK ] a\n[  FAILED  ] b\n[  FAILED  ] 1 test(s), listed below:\n'; exit 1]],
+      crash = [[printf '[       OK ] a\n'; kill -SEGV $$]],
+    })
+    local ran = test "c"
+    assert.equal(1, ran.code)
+    assert.equal("4 passed, 2 failed", last_line(ran.out))
+    assert.matches("good +2 passed\n", ran.out)
+    assert.matches("FAILED %(exit code 139%)", ran.out)
+  end)
+
+  it("fails when there is no C test to run", function()
+    tree({}, {})
+    local ran = test "c"
+    assert.equal(1, ran.code)
+    assert.equal("0 passed, 1 failed", last_line(ran.out))
+  end)
+
+  it("shows a failing spec with its place, and a skipped one with its reason", function()
+    tree({ mixed = [[
+      it("holds", function() assert.is_true(true) end)
+      it("does not hold", function() assert.equal(1, 2) end)
+      it("waits", function() pending "for better days" end)]] }, {})
+    local ran = test "specs"
+    assert.equal(1, ran.code)
+    assert.matches("FAILED spec/mixed_spec.lua:2: does not hold", ran.out)
+    assert.matches("skipped spec/mixed_spec.lua:3: waits: for better days", ran.out)
+    assert.equal("1 passed, 1 failed, 1 skipped", last_line(ran.out))
+  end)
+
+  it("counts a spec that does not load, and a run that ends before its counts", function()
+    tree({ broken = "this is no Lua" }, {})
+    assert.equal("0 passed, 1 failed", last_line(test("specs").out))
+    command.remove(folder)
+    tree({ dying = [[it("dies", function() os.exit(0) end)]] }, {})
+    local ran = test "specs"
+    assert.equal(1, ran.code)
+    assert.matches("busted ended without its counts", ran.out)
+  end)
+
+  it("fails over a luacheck warning", function()
+    tree({}, {})
+    command.write(folder .. "/tree/recipes/a.lua", "return 1\n")
+    command.write(folder .. "/tree/models/a.lua", "local unused = 1\n")
+    local ran = test "lint"
+    assert.equal(1, ran.code)
+    assert.matches("models/a.lua:1:7: unused variable", ran.out)
+    command.write(folder .. "/tree/models/a.lua", "return 1\n")
+    os.execute(("rm -r %s/tree/lua/meta"):format(folder)) -- its lint is another spec's matter
+    assert.equal("1 passed, 0 failed", last_line(test("lint").out))
+  end)
+
+  it("is refused outside a source tree", function()
+    tree({}, {})
+    os.execute(("rm -r %s/tree/spec"):format(folder))
+    local ran = test ""
+    assert.equal(2, ran.code)
+    assert.matches("the tests live in the source tree", ran.err)
+  end)
+end)
