@@ -158,6 +158,7 @@ describe("recipes/two_tower.lua", function()
     local result = result_of("two_tower", { "model.kind=engagement" })
     assert_result(result, "two_tower")
     assert.same(first.baselines, result.baselines)
+    assert.is_true(result.constant["train/loss"] > 0 and result.constant["valid/loss"] > 0)
     assert.not_equal(json.encode(first.metrics), json.encode(result.metrics))
   end)
 

@@ -202,10 +202,11 @@ end
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
----   validate: fun(model): number, metric: string, window?: string, seed: integer }
+---   validate?: fun(model): number, metric: string, window?: string, seed: integer }
 ---   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch; all have
 ---   defaults
----   validate: the ranking metric on validation rows, higher is better; called after every epoch
+---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
+---   epochs are trained and the last one's weights kept
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed }, defaults, request.train)
