@@ -48,3 +48,17 @@ do
 end
 assert(table_:sparse() and not mean:trainable() and table_:zero_grad():rows():count() == 0)
 assert(#plan:weights() == 4 and plan:outputs()[1] == "y")
+
+-- The operations that are methods above, as functions.
+do
+  local other <close> = autograd.tape { train = true }
+  local x, w = other:input("x", tensor.new { { 1, 2 }, { 3, 4 } }, true), other:input("w", tensor.new { { 1, 0 } })
+  local ones, zeros = other:input("ones", tensor.new { 1, 1 }), other:input("zeros", tensor.zeros(2))
+  assert(autograd.linear(x, w):size(1) == 2 and x:tape() and weight:name() == "weight" and weight:size(2) == 4)
+  local center = other:parameter(mean)
+  local y = autograd.layer_norm(autograd.batch_norm(x, ones, zeros, center, center), ones, zeros)
+  y = autograd.tanh(autograd.softmax(autograd.l2_normalize(autograd.dropout(y, 0.5))))
+  y = autograd.reshape(autograd.narrow(y, 2, 1, 1), -1)
+  assert(autograd.mse(y, other:input(nil, tensor.zeros(2))):item() >= 0 and autograd.dot(x, x):size(1) == 2)
+  assert(autograd.mean(y):item() <= 1)
+end

@@ -35,3 +35,10 @@ local user, moment = assert(loaded:encode_request({ user = { user = "u1", age = 
   catalogue))
 assert(#user == 1 and #moment == 1 and tostring(catalogue.index) == "Vocabulary of 3")
 assert(not feature.load(saved.json:sub(2), saved.tensors))
+
+local core = require("recsys.core").feature
+local pieces = assert(catalogue.index):tensors()
+local vocabulary <close> = assert(core.vocabulary(pieces.bytes, pieces.offsets))
+assert(vocabulary:text(2) == "b" and vocabulary:code "c" == 3)
+assert(events:rows() == 3 and #events:names() > 3 and history:users() == 3)
+assert(#assert(loaded:vocabulary "item.id") > 0)
