@@ -41,7 +41,8 @@ describe("base", function()
 
   it("lets the collector know of tensors that nobody closed", function()
     local tensor = require "recsys.tensor"
-    local pause, step = collectgarbage("setpause", 200), collectgarbage("setstepmul", 100) -- Lua's own, even if stressed
+    -- Lua's own rates, also where specs run under a stressed collector.
+    local pause, step = collectgarbage("setpause", 200), collectgarbage("setstepmul", 100)
     finally(function() collectgarbage("setpause", pause) collectgarbage("setstepmul", step) end)
     collectgarbage()
     local _, before = base.alloc_counts()

@@ -37,7 +37,8 @@ do
   local training <close> = autograd.tape { train = true }
   local x = training:input("x", tensor.new { { 1, 2 }, { 3, 4 } }, true)
   local parts = { autograd.add(x, x), autograd.sub(x, 1), autograd.mul(x, 2), autograd.div(x, 2),
-    autograd.affine(x, 2, 1), autograd.relu(x), autograd.gelu(x), autograd.sigmoid(x), autograd.exp(x), autograd.log(x), autograd.log_softmax(x),
+    autograd.affine(x, 2, 1),
+    autograd.relu(x), autograd.gelu(x), autograd.sigmoid(x), autograd.exp(x), autograd.log(x), autograd.log_softmax(x),
     autograd.matmul(x, x, false, true) }
   local zero = training:input("zero", tensor.zeros(2, 2))
   local loss = autograd.sum(autograd.concat(parts)):add(autograd.bce(x, zero)):add(autograd.bpr(x, zero))
