@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "bind/bind.h"
 
-static lua_State *running;             /* the state that a signal stops */
-static volatile sig_atomic_t stopped;  /* the signal that asked to stop, 0 while none has */
+static lua_State *running;            /* the state that a signal stops */
+static volatile sig_atomic_t stopped; /* the signal that asked to stop, 0 while none has */
 
 /* Raise { code = "interrupted", signal = n } at a point where Lua may raise; once, so that __close and
  * __gc run undisturbed on the way out. */

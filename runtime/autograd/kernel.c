@@ -21,8 +21,8 @@ rs_status rs_need_reals(const rs_node *self, int n) {
     const rs_tensor *t = rs_in(self, i);
     if (!rs_is_real(t) || t->dtype != rs_in(self, 0)->dtype)
       return rs_fail(RS_EDTYPE, "%s: wants reals of one dtype, %s is %s and %s is %s", self->op->name,
-                     rs_node_label(self->input[0]), rs_dtype_name(rs_in(self, 0)->dtype),
-                     rs_node_label(self->input[i]), rs_dtype_name(t->dtype));
+                     rs_node_label(self->input[0]), rs_dtype_name(rs_in(self, 0)->dtype), rs_node_label(self->input[i]),
+                     rs_dtype_name(t->dtype));
   }
   return RS_OK;
 }
@@ -44,8 +44,8 @@ rs_status rs_need_vector(const rs_node *self, int i, int64_t d) {
 rs_status rs_need_ndim(const rs_node *self, int i, int ndim) {
   const rs_tensor *t = rs_in(self, i);
   if (t->ndim == ndim) return RS_OK;
-  return rs_fail(RS_ESHAPE, "%s: %s is %s, it must have %d dimension%s", self->op->name,
-                 rs_node_label(self->input[i]), rs_shape(t).text, ndim, ndim == 1 ? "" : "s");
+  return rs_fail(RS_ESHAPE, "%s: %s is %s, it must have %d dimension%s", self->op->name, rs_node_label(self->input[i]),
+                 rs_shape(t).text, ndim, ndim == 1 ? "" : "s");
 }
 
 rs_status rs_need_dim(const rs_node *self, int64_t attr, const rs_tensor *t, int *dim) {
@@ -180,7 +180,6 @@ static void OF(sum_chunks)(void *context, int64_t begin, int64_t end) {
 }
 
 static void OF(add_chunks)(REAL *out, const REAL *parts, int64_t outer, int64_t chunks, int64_t inner) {
-  for (int64_t o = 0; o < outer; o++)
-    OF(sum_rows)(out + o * inner, parts + o * chunks * inner, chunks, inner);
+  for (int64_t o = 0; o < outer; o++) OF(sum_rows)(out + o * inner, parts + o * chunks * inner, chunks, inner);
 }
 #endif

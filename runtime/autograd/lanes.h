@@ -6,11 +6,11 @@ static inline REAL OF(lanes_total)(REAL *lane) {
   return lane[0];
 }
 
-#define LANES(term)                              \
-  REAL lane[16] = {0};                           \
-  int64_t i = 0;                                 \
-  for (; i + 16 <= n; i += 16)                   \
-    for (int l = 0; l < 16; l++) lane[l] += term; \
+#define LANES(term)                                \
+  REAL lane[16] = {0};                             \
+  int64_t i = 0;                                   \
+  for (; i + 16 <= n; i += 16)                     \
+    for (int l = 0; l < 16; l++) lane[l] += term;  \
   for (int l = 0; i + l < n; l++) lane[l] += term; \
   return OF(lanes_total)(lane);
 

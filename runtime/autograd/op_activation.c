@@ -36,14 +36,11 @@ static rs_status backward(rs_node *self, int kind) {
   return rs_grad_give(self->input[0], &dx);
 }
 
-#define UNARY(name_, kind)                                                                  \
-  static rs_status name_##_forward(rs_node *self) { return forward(self, kind); }           \
-  static rs_status name_##_backward(rs_node *self) { return backward(self, kind); }         \
-  const rs_op rs_op_##name_ = {.name = #name_,                                              \
-                               .min_inputs = 1,                                             \
-                               .max_inputs = 1,                                             \
-                               .forward = name_##_forward,                                  \
-                               .backward = name_##_backward};                               \
+#define UNARY(name_, kind)                                                                                         \
+  static rs_status name_##_forward(rs_node *self) { return forward(self, kind); }                                  \
+  static rs_status name_##_backward(rs_node *self) { return backward(self, kind); }                                \
+  const rs_op rs_op_##name_ = {                                                                                    \
+      .name = #name_, .min_inputs = 1, .max_inputs = 1, .forward = name_##_forward, .backward = name_##_backward}; \
   rs_status rs_ag_##name_(rs_node **out, rs_node *x) { return rs_apply(out, &rs_op_##name_, 1, &x, NULL); }
 
 UNARY(relu, RS_RELU)
@@ -54,8 +51,7 @@ UNARY(exp, RS_ACTIVATE_EXP)
 UNARY(log, RS_ACTIVATE_LOG)
 
 #else
-#define EACH(expression) \
-  RS_IVDEP for (int64_t i = 0; i < n; i++) y[i] = expression
+#define EACH(expression) RS_IVDEP for (int64_t i = 0; i < n; i++) y[i] = expression
 
 RS_SIMD void OF(rs_activate)(int kind, REAL *y, const REAL *x, int64_t n) {
   switch (kind) {
@@ -76,8 +72,7 @@ static inline REAL OF(gelu_slope)(REAL x) {
   return (REAL)0.5 * (1 + OF(rs_erf)(x * (REAL)M_SQRT1_2)) + x * density;
 }
 
-#define EACH(expression) \
-  RS_IVDEP for (int64_t i = 0; i < n; i++) dx[i] = expression
+#define EACH(expression) RS_IVDEP for (int64_t i = 0; i < n; i++) dx[i] = expression
 
 RS_SIMD void OF(rs_activate_back)(int kind, REAL *dx, const REAL *g, const REAL *at, int64_t n) {
   switch (kind) {

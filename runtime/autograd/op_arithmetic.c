@@ -24,8 +24,7 @@ static rs_status give_sum(rs_node *self, int i, rs_tensor *g, bool negative) {
 }
 
 /* Give input i the sum of g 'what' t (of g alone when t is NULL), or its negative. */
-static rs_status give_combined(rs_node *self, int i, rs_binary_op what, const rs_tensor *t,
-                               bool negative) {
+static rs_status give_combined(rs_node *self, int i, rs_binary_op what, const rs_tensor *t, bool negative) {
   rs_tensor d = {0};
   if (!self->input[i]->needs_grad) return RS_OK;
   rs_status status = t ? rs_binary(&d, what, &self->grad, t) : (rs_tensor_share(&d, &self->grad), RS_OK);
@@ -63,11 +62,11 @@ static rs_status div_backward(rs_node *self) {
   return status;
 }
 
-#define BINARY(name_)                                                                                                \
-  const rs_op rs_op_##name_ = {                                                                                      \
-      .name = #name_, .min_inputs = 2, .max_inputs = 2, .forward = name_##_forward, .backward = name_##_backward};   \
-  rs_status rs_ag_##name_(rs_node **out, rs_node *a, rs_node *b) {                                                   \
-    return rs_apply(out, &rs_op_##name_, 2, (rs_node *[]){a, b}, NULL);                                              \
+#define BINARY(name_)                                                                                              \
+  const rs_op rs_op_##name_ = {                                                                                    \
+      .name = #name_, .min_inputs = 2, .max_inputs = 2, .forward = name_##_forward, .backward = name_##_backward}; \
+  rs_status rs_ag_##name_(rs_node **out, rs_node *a, rs_node *b) {                                                 \
+    return rs_apply(out, &rs_op_##name_, 2, (rs_node *[]){a, b}, NULL);                                            \
   }
 
 BINARY(add)

@@ -171,8 +171,7 @@ static void OF(divide)(REAL *x, int64_t n, int64_t d) {
 
 /* running += momentum (scale batch - running) */
 static void OF(follow)(REAL *running, const REAL *moments, int64_t from, double momentum, double scale, int64_t d) {
-  for (int64_t j = 0; j < d; j++)
-    running[j] += (REAL)momentum * ((REAL)scale * moments[from + j] - running[j]);
+  for (int64_t j = 0; j < d; j++) running[j] += (REAL)momentum * ((REAL)scale * moments[from + j] - running[j]);
 }
 
 static void OF(copy_moments)(REAL *moments, const REAL *mean, const REAL *variance, int64_t d) {

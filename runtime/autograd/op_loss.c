@@ -32,8 +32,8 @@ static rs_status check(const rs_node *self, kind what) {
                        rs_node_label(self->input[i]));
   }
   if (status == RS_OK && rs_tensor_count(rs_in(self, 0)) == 0)
-    status = rs_fail(RS_ESHAPE, "%s: x is %s, there is no mean of nothing", self->op->name,
-                     rs_shape(rs_in(self, 0)).text);
+    status =
+        rs_fail(RS_ESHAPE, "%s: x is %s, there is no mean of nothing", self->op->name, rs_shape(rs_in(self, 0)).text);
   return status;
 }
 

@@ -109,9 +109,7 @@ rs_status rs_parameter_add_piece(rs_parameter *p, const rs_piece *piece) {
   return status;
 }
 
-static bool is_merged(const rs_parameter *p) {
-  return p->n_pieces == 1 && p->pieces[0].merged;
-}
+static bool is_merged(const rs_parameter *p) { return p->n_pieces == 1 && p->pieces[0].merged; }
 
 rs_status rs_parameter_merge(rs_parameter *p, const rs_tensor **codes, const rs_tensor **rows) {
   if (!p->sparse) return rs_fail(RS_EARG, "parameter '%s' has a dense gradient", p->name);

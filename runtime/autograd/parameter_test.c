@@ -19,8 +19,7 @@ static rs_tensor codes_of(int64_t m, uint64_t seed) {
   assert_int_equal(rs_tensor_new(&t, RS_I32, 1, &m), RS_OK);
   rs_stream s = rs_stream_at(seed, RS_RNG_USER, 0, 0);
   /* a third of the uses are of one code, so that its segment spans chunks */
-  for (int64_t i = 0; i < m; i++)
-    rs_i32(&t)[i] = i % 3 ? 7 : (int32_t)rs_stream_below(&s, (uint64_t)i, ROWS);
+  for (int64_t i = 0; i < m; i++) rs_i32(&t)[i] = i % 3 ? 7 : (int32_t)rs_stream_below(&s, (uint64_t)i, ROWS);
   return t;
 }
 

@@ -23,9 +23,7 @@ __attribute__((constructor)) static void use_counted_memory(void) { json_set_all
 
 /* Writing. A NULL anywhere makes json_object_set_new and json_array_append_new fail, so memory refused shows. */
 
-static bool set(json_t *object, const char *key, json_t *value) {
-  return json_object_set_new(object, key, value) == 0;
-}
+static bool set(json_t *object, const char *key, json_t *value) { return json_object_set_new(object, key, value) == 0; }
 
 static json_t *sizes_json(int ndim, const int64_t *size) {
   json_t *list = json_array();

@@ -1,10 +1,10 @@
 /* base_test.c - the generator against published vectors, the fault hook, buffers, and files that replace atomically. */
+#include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

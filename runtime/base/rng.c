@@ -57,9 +57,7 @@ float rs_stream_f32(const rs_stream *s, uint64_t position) {
   return (float)(rs_stream_u32(s, position) >> 8) * 0x1p-24f;
 }
 
-double rs_stream_f64(const rs_stream *s, uint64_t position) {
-  return (double)(word64(s, position) >> 11) * 0x1p-53;
-}
+double rs_stream_f64(const rs_stream *s, uint64_t position) { return (double)(word64(s, position) >> 11) * 0x1p-53; }
 
 uint64_t rs_stream_below(const rs_stream *s, uint64_t position, uint64_t n) {
   return (uint64_t)((unsigned __int128)word64(s, position) * n >> 64);

@@ -5,12 +5,12 @@
 #include "autograd/ops.h"
 #include "bind/l_autograd.h"
 
-#define UNARY(name)                            \
-  static int l_##name(lua_State *L) {          \
-    rs_node *x = rs_check_var(L, 1);           \
-    rs_node **out = rs_push_var(L, 1);         \
-    rs_check_retry(L, rs_ag_##name(out, x));   \
-    return rs_return_var(L);                   \
+#define UNARY(name)                          \
+  static int l_##name(lua_State *L) {        \
+    rs_node *x = rs_check_var(L, 1);         \
+    rs_node **out = rs_push_var(L, 1);       \
+    rs_check_retry(L, rs_ag_##name(out, x)); \
+    return rs_return_var(L);                 \
   }
 
 UNARY(relu)
@@ -22,12 +22,12 @@ UNARY(log)
 UNARY(softmax)
 UNARY(log_softmax)
 
-#define BINARY(name)                                                \
-  static int l_##name(lua_State *L) {                               \
-    rs_node *a = rs_check_var(L, 1), *b = rs_check_var(L, 2);       \
-    rs_node **out = rs_push_var(L, 1);                              \
-    rs_check_retry(L, rs_ag_##name(out, a, b));                     \
-    return rs_return_var(L);                                        \
+#define BINARY(name)                                          \
+  static int l_##name(lua_State *L) {                         \
+    rs_node *a = rs_check_var(L, 1), *b = rs_check_var(L, 2); \
+    rs_node **out = rs_push_var(L, 1);                        \
+    rs_check_retry(L, rs_ag_##name(out, a, b));               \
+    return rs_return_var(L);                                  \
   }
 
 BINARY(dot)
@@ -252,5 +252,5 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"bpr", l_bpr},
                                       {NULL, NULL}};
 
-const luaL_Reg rs_var_operators[] = {
-    {"__add", l_add}, {"__sub", l_sub}, {"__mul", l_mul}, {"__div", l_div}, {"__unm", l_unm}, {NULL, NULL}};
+const luaL_Reg rs_var_operators[] = {{"__add", l_add}, {"__sub", l_sub}, {"__mul", l_mul},
+                                     {"__div", l_div}, {"__unm", l_unm}, {NULL, NULL}};

@@ -22,11 +22,11 @@ bool rs_collect(lua_State *L);
 
 /* rs_check for a call that makes something large: when memory is refused, collect and try once more. The call
  * must leave its output empty on failure. */
-#define rs_check_retry(L, call)                                         \
-  do {                                                                  \
-    rs_status status_ = (call);                                         \
-    if (status_ == RS_ENOMEM && rs_collect(L)) status_ = (call);        \
-    rs_check(L, status_);                                               \
+#define rs_check_retry(L, call)                                  \
+  do {                                                           \
+    rs_status status_ = (call);                                  \
+    if (status_ == RS_ENOMEM && rs_collect(L)) status_ = (call); \
+    rs_check(L, status_);                                        \
   } while (0)
 
 /* For refusals of the world (io, format, ...): on RS_OK return 'results', the values already pushed; else push
@@ -39,7 +39,7 @@ void *rs_push_object(lua_State *L, size_t bytes, const char *type, int uservalue
 /* The Lua position at 'arg', 1..n or -n..-1 from the end, as a C index; raises outside. */
 int64_t rs_check_index(lua_State *L, int arg, int64_t n);
 
-/* Register a type: a metatable called 'type' whose __index is a table of 'methods'; 'meta' holds __gc, __tostring, ... */
+/* Register a type: a metatable called 'type' whose __index is a table of 'methods'; 'meta' holds __gc and the like. */
 void rs_new_type(lua_State *L, const char *type, const luaL_Reg *methods, const luaL_Reg *meta);
 
 rs_tensor *rs_push_tensor(lua_State *L); /* an empty one */

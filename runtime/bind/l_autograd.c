@@ -423,23 +423,18 @@ static int l_plan_from_json(lua_State *L) {
 }
 
 static void open_parameter(lua_State *L) {
-  static const luaL_Reg methods[] = {{"name", l_parameter_name},
-                                     {"value", l_parameter_value},
-                                     {"grad", l_parameter_grad},
-                                     {"rows", l_parameter_rows},
-                                     {"zero_grad", l_parameter_zero_grad},
-                                     {"size", l_parameter_size},
-                                     {"trainable", l_parameter_trainable},
-                                     {"sparse", l_parameter_sparse},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"name", l_parameter_name},           {"value", l_parameter_value},         {"grad", l_parameter_grad},
+      {"rows", l_parameter_rows},           {"zero_grad", l_parameter_zero_grad}, {"size", l_parameter_size},
+      {"trainable", l_parameter_trainable}, {"sparse", l_parameter_sparse},       {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_parameter_free}, {"__tostring", l_parameter_tostring}, {NULL, NULL}};
   rs_new_type(L, RS_PARAMETER, methods, meta);
 }
 
 static void open_tape(lua_State *L) {
-  static const luaL_Reg methods[] = {
-      {"input", l_input},       {"parameter", l_tape_parameter}, {"backward", l_backward}, {"plan", l_tape_plan},
-      {"training", l_training}, {"close", l_tape_free},          {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"input", l_input},    {"parameter", l_tape_parameter}, {"backward", l_backward},
+                                     {"plan", l_tape_plan}, {"training", l_training},        {"close", l_tape_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_tape_free}, {"__close", l_tape_free}, {"__tostring", l_tape_tostring}, {NULL, NULL}};
   rs_new_type(L, RS_TAPE, methods, meta);
@@ -458,9 +453,9 @@ static void open_var(lua_State *L) {
 }
 
 static void open_plan(lua_State *L) {
-  static const luaL_Reg methods[] = {{"run", l_run},         {"json", l_json},       {"inputs", l_inputs},
-                                     {"weights", l_weights}, {"outputs", l_outputs}, {"close", l_plan_free},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"run", l_run},         {"json", l_json},       {"inputs", l_inputs}, {"weights", l_weights},
+      {"outputs", l_outputs}, {"close", l_plan_free}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_plan_free}, {"__close", l_plan_free}, {"__tostring", l_plan_tostring}, {NULL, NULL}};
   rs_new_type(L, RS_PLAN, methods, meta);

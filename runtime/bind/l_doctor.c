@@ -57,8 +57,7 @@ static int l_blas(lua_State *L) {
 }
 
 int rs_open_doctor(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"build", l_build}, {"libraries", l_libraries}, {"blas", l_blas}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"build", l_build}, {"libraries", l_libraries}, {"blas", l_blas}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -230,12 +230,10 @@ static int l_layer_tostring(lua_State *L) {
   return push_text(L, text, *slot ? rs_layer_describe(*slot, text) : rs_buffer_append_text(text, "Layer (closed)"));
 }
 
-
 /* The input described by the table on top, whose strings and layers stay alive in it. */
 static void read_input(lua_State *L, rs_tower_input *in, int at) {
   if (lua_type(L, -1) != LUA_TTABLE) wrong(L, "inputs", "a list of { name, layer or width }");
-  if (lua_getfield(L, -1, "name") != LUA_TSTRING)
-    luaL_argerror(L, 1, lua_pushfstring(L, "input %d has no name", at));
+  if (lua_getfield(L, -1, "name") != LUA_TSTRING) luaL_argerror(L, 1, lua_pushfstring(L, "input %d has no name", at));
   in->name = lua_tostring(L, -1);
   lua_pop(L, 1);
   lua_getfield(L, -1, "layer");
@@ -265,8 +263,8 @@ static rs_tower *check_tower(lua_State *L, int arg) {
 
 /* nn.tower{name, inputs, hidden, outputs, activation, norm, dropout, normalize, seed, dtype} -> Tower */
 static int l_tower(lua_State *L) {
-  static const char *const known[] = {"name", "inputs",  "hidden",    "outputs", "activation", "norm",
-                                      "dropout", "normalize", "seed", "dtype",   NULL};
+  static const char *const known[] = {"name",    "inputs",    "hidden", "outputs", "activation", "norm",
+                                      "dropout", "normalize", "seed",   "dtype",   NULL};
   static const char *const norms[] = {"none", "layer", "batch", NULL};
   check_options(L, known);
   const char *name = string_option(L, "name", NULL);
@@ -388,10 +386,14 @@ int rs_open_nn(lua_State *L) {
   static const luaL_Reg no_methods[] = {{NULL, NULL}};
   static const luaL_Reg text_meta[] = {{"__gc", l_text_free}, {NULL, NULL}};
   static const luaL_Reg batch_meta[] = {{"__gc", l_batch_free}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"linear", l_linear},         {"embedding", l_embedding},
-                                       {"embedding_bag", l_embedding_bag}, {"layer_norm", l_layer_norm},
-                                       {"batch_norm", l_batch_norm}, {"dropout", l_dropout},
-                                       {"tower", l_tower},           {"in_batch_softmax", l_in_batch_softmax},
+  static const luaL_Reg functions[] = {{"linear", l_linear},
+                                       {"embedding", l_embedding},
+                                       {"embedding_bag", l_embedding_bag},
+                                       {"layer_norm", l_layer_norm},
+                                       {"batch_norm", l_batch_norm},
+                                       {"dropout", l_dropout},
+                                       {"tower", l_tower},
+                                       {"in_batch_softmax", l_in_batch_softmax},
                                        {NULL, NULL}};
   rs_new_type(L, LAYER, layer_methods, layer_meta);
   rs_new_type(L, TOWER, tower_methods, tower_meta);

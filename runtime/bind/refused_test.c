@@ -2,11 +2,11 @@
  * share one counter), for n = 0, 1, ... until nothing is refused, it works or raises, and leaves no live block.
  *
  * A script gets the path of an empty scratch folder as its argument. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +72,8 @@ static void walk(const char *path) {
   for (int64_t n = 0;; n += 1 + (n > 2000 ? n / 32 : 0)) {
     int64_t refused = run(path, n, message, sizeof message);
     if (rs_alloc_blocks() != before)
-      fail_msg("%s leaves %lld live blocks after %lld allocations (%s)", path,
-               (long long)(rs_alloc_blocks() - before), (long long)n, message);
+      fail_msg("%s leaves %lld live blocks after %lld allocations (%s)", path, (long long)(rs_alloc_blocks() - before),
+               (long long)n, message);
     if (refused == 0 && message[0]) fail_msg("%s fails although nothing was refused: %s", path, message);
     if (refused == 0) break;
   }

@@ -22,10 +22,10 @@ typedef enum rs_column_type { RS_NUMBER, RS_TIME, RS_STRING, RS_LIST } rs_column
 typedef struct rs_dictionary rs_dictionary;
 struct rs_dictionary {
   atomic_int references;
-  int64_t n;       /* codes 1 .. n */
-  char *bytes;     /* the strings one after another */
+  int64_t n;        /* codes 1 .. n */
+  char *bytes;      /* the strings one after another */
   int64_t *offsets; /* n + 1 */
-  int32_t *slots;  /* hash table of codes, 0 = free; a power of two of them */
+  int32_t *slots;   /* hash table of codes, 0 = free; a power of two of them */
   int64_t n_slots;
   int64_t bytes_capacity, offsets_capacity;
 };

@@ -8,19 +8,19 @@
 
 /* All-zero is a valid empty builder. */
 typedef struct rs_csv_builder {
-  const char *name;      /* not owned */
-  const char *separator; /* of a list */
-  rs_csv_type type;      /* RS_CSV_INFER: no value seen yet */
-  bool inferred;         /* the type was not declared */
-  bool demoted;          /* an inferred type met a value that it does not fit: read again as strings */
+  const char *name;            /* not owned */
+  const char *separator;       /* of a list */
+  rs_csv_type type;            /* RS_CSV_INFER: no value seen yet */
+  bool inferred;               /* the type was not declared */
+  bool demoted;                /* an inferred type met a value that it does not fit: read again as strings */
   int64_t n, capacity, values; /* rows; list members */
   int64_t values_capacity;
   void *cells;      /* f64, i64 or i32 codes; of a list the i64 starts */
   int32_t *lengths; /* list only */
   int32_t *members; /* list only: codes */
   rs_dictionary *dictionary;
-  int32_t last_code;  /* of the string read last: neighbours are often equal */
-  double number;      /* the checked cell: what is appended next */
+  int32_t last_code; /* of the string read last: neighbours are often equal */
+  double number;     /* the checked cell: what is appended next */
   int64_t time;
   bool missing;
 } rs_csv_builder;

@@ -38,9 +38,9 @@ typedef struct rs_csv_scanner {
   int capacity;
 
   int n_fields;
-  int64_t line;                      /* where the record begins */
-  const char *record, *record_end;   /* its bytes without the newline */
-  rs_csv_fault fault;                /* when there is one, the record is one physical line and reading resumes behind it */
+  int64_t line;                    /* where the record begins */
+  const char *record, *record_end; /* its bytes without the newline */
+  rs_csv_fault fault; /* when there is one, the record is one physical line and reading resumes behind it */
 } rs_csv_scanner;
 
 /* Read the next record, skipping blank lines; false at the end. */

@@ -17,7 +17,18 @@ rs_status rs_frame_concat(rs_frame *out, const rs_frame *const *frames, int n);
 const rs_column *rs_frame_need(const rs_frame *f, const char *name);
 bool rs_column_is_missing(const rs_column *c, int64_t row);
 
-typedef enum rs_comparison { RS_EQ, RS_NE, RS_LT, RS_LE, RS_GT, RS_GE, RS_IN, RS_NOT_IN, RS_IS_MISSING, RS_PRESENT } rs_comparison;
+typedef enum rs_comparison {
+  RS_EQ,
+  RS_NE,
+  RS_LT,
+  RS_LE,
+  RS_GT,
+  RS_GE,
+  RS_IN,
+  RS_NOT_IN,
+  RS_IS_MISSING,
+  RS_PRESENT
+} rs_comparison;
 
 /* rows i64: those where the column compares so; missing values compare with nothing. A number column takes 'number', a
  * time column 'time', a string column 'texts' (n of them; order comparisons are not for strings). */

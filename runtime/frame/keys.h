@@ -22,7 +22,6 @@ void rs_keys_free(rs_keys *keys);
 
 /* ids i64 [rows] and, with two frames, other_ids i64 [other_rows]: equal where all key values are equal, numbered by
  * first appearance (first frame first), *n_ids of them. With 'skip_missing' a row that misses a key gets -1. */
-rs_status rs_keys_number(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids,
-                         int64_t *n_ids);
+rs_status rs_keys_number(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids, int64_t *n_ids);
 
 #endif

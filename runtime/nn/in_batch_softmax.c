@@ -1,8 +1,8 @@
 /* in_batch_softmax.c - see in_batch_softmax.h.
  *
  * As the loss is a scalar, the forward already makes both gradients (up to the factor that comes back): a panel of
- * PANEL rows of logits is used three times while it is in cache. The gradient of the items is summed over GROUPS runs of
- * panels, each into memory of its own, then group by group in order: the same bits with any number of threads. */
+ * PANEL rows of logits is used three times while it is in cache. The gradient of the items is summed over GROUPS runs
+ * of panels, each into memory of its own, then group by group in order: the same bits with any number of threads. */
 #ifndef REAL
 #include "nn/in_batch_softmax.h"
 
@@ -119,8 +119,12 @@ static rs_status read_inputs(const rs_node *self, work *w) {
       items->size[0] < users->size[0])
     return rs_fail(RS_ESHAPE, "in_batch_softmax: users are %s, items %s; [n, d] and [m, d] with m >= n >= 1 are needed",
                    rs_shape(users).text, rs_shape(items).text);
-  *w = (work){.dtype = users->dtype, .n = users->size[0], .m = items->size[0], .d = users->size[1],
-              .temperature = self->attr[TEMPERATURE].real, .users = rs_tensor_data(users),
+  *w = (work){.dtype = users->dtype,
+              .n = users->size[0],
+              .m = items->size[0],
+              .d = users->size[1],
+              .temperature = self->attr[TEMPERATURE].real,
+              .users = rs_tensor_data(users),
               .items = rs_tensor_data(items)};
   int next = 2;
   bool window = self->attr[HAS_WINDOW].integer;
@@ -214,7 +218,9 @@ rs_status rs_nn_in_batch_softmax(rs_node **out, rs_node *users, rs_node *items,
   bool window = options->now != NULL;
   if (window != (options->from != NULL) || window != (options->to != NULL))
     return rs_fail(RS_EARG, "in_batch_softmax: now, from and to go together");
-  rs_attr attrs[4] = {{.integer = options->log_q != NULL}, {.integer = options->codes != NULL}, {.integer = window},
+  rs_attr attrs[4] = {{.integer = options->log_q != NULL},
+                      {.integer = options->codes != NULL},
+                      {.integer = window},
                       {.real = options->temperature}};
   const rs_tensor *leaves[] = {options->log_q, options->codes, options->now, options->from, options->to};
   rs_status status = RS_OK;

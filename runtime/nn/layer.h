@@ -1,8 +1,8 @@
 /* layer.h - a layer: parameters under a name, and a forward on the tape.
  *
  * One struct serves all simple layers; each kind is a class in a file of its own. Whether dropout drops and batch
- * norm tracks follows from the tape's mode, so a layer has no mode of its own. Parameters start from Philox streams keyed
- * by (seed, parameter name): adding a layer does not change how the others start. */
+ * norm tracks follows from the tape's mode, so a layer has no mode of its own. Parameters start from Philox streams
+ * keyed by (seed, parameter name): adding a layer does not change how the others start. */
 #ifndef RS_LAYER_H
 #define RS_LAYER_H
 #include "autograd/ops.h"
@@ -45,7 +45,8 @@ rs_status rs_linear_new(rs_layer **out, const char *name, int64_t inputs, int64_
  * Row 0 is "unknown or missing" and is trained like the others. Input: codes i32 [n]. */
 rs_status rs_embedding_new(rs_layer **out, const char *name, int64_t rows, int64_t width, double scale, rs_start start);
 
-/* Bags of rows of another embedding's table. Inputs: codes i32 [total], offsets i64 [n + 1], optionally weights [total]. */
+/* Bags of rows of another embedding's table. Inputs: codes i32 [total], offsets i64 [n + 1], optionally weights
+ * [total]. */
 rs_status rs_embedding_bag_new(rs_layer **out, const rs_layer *embedding, rs_bag_mode mode);
 
 /* Parameters 'name.gain' (ones) and 'name.bias' (zeros) [width]. */

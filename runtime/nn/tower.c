@@ -18,7 +18,7 @@ struct rs_tower {
   char *name;
   input *inputs;
   int n_inputs;
-  rs_layer **stage; /* linear, norm, dropout, ... as they run */
+  rs_layer **stage;     /* linear, norm, dropout, ... as they run */
   rs_activation *after; /* the activation that follows a stage, when the stage does not fuse it */
   int n_stages;
   int64_t width;
@@ -79,8 +79,8 @@ static rs_status add_hidden(rs_tower *tower, int at, int64_t size, rs_start star
   const rs_tower_shape *shape = &tower->shape;
   char name[MAX_NAME];
   rs_activation fused = shape->norm == RS_NORM_NONE ? shape->activation : RS_IDENTITY;
-  rs_status status = rs_linear_new(&tower->stage[tower->n_stages], stage_name(name, tower, "", at), tower->width,
-                                   size, shape->norm != RS_NORM_BATCH, fused, start);
+  rs_status status = rs_linear_new(&tower->stage[tower->n_stages], stage_name(name, tower, "", at), tower->width, size,
+                                   shape->norm != RS_NORM_BATCH, fused, start);
   if (status != RS_OK) return status;
   tower->n_stages++;
   tower->width = size;
@@ -200,8 +200,8 @@ rs_layer *rs_tower_layer(const rs_tower *tower, int i) {
 rs_status rs_tower_describe(const rs_tower *tower, rs_buffer *text) {
   rs_status status = rs_buffer_printf(text, "Tower %s (", tower->name);
   for (int i = 0; status == RS_OK && i < tower->n_inputs; i++)
-    status = rs_buffer_printf(text, "%s%s %lld", i ? " + " : "", tower->inputs[i].name,
-                              (long long)tower->inputs[i].width);
+    status =
+        rs_buffer_printf(text, "%s%s %lld", i ? " + " : "", tower->inputs[i].name, (long long)tower->inputs[i].width);
   for (int i = 0; status == RS_OK && i < tower->n_stages; i++)
     if (strcmp(tower->stage[i]->class->name, "Linear") == 0)
       status = rs_buffer_printf(text, " -> %lld", (long long)tower->stage[i]->outputs);

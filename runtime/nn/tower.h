@@ -1,7 +1,7 @@
 /* tower.h - a tower: named feature inputs -> their layers -> concat -> MLP -> optional normalisation.
  *
- * A hidden stage is linear, then the norm if there is one, activation, and dropout if there is any. Without hidden sizes and
- * without an output size the tower is the concatenation alone. */
+ * A hidden stage is linear, then the norm if there is one, activation, and dropout if there is any. Without hidden
+ * sizes and without an output size the tower is the concatenation alone. */
 #ifndef RS_TOWER_H
 #define RS_TOWER_H
 #include "nn/layer.h"

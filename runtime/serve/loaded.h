@@ -15,10 +15,10 @@ typedef struct rs_texts {
 
 struct rs_server_model {
   rs_encoder *encoder;
-  rs_plan *plan;      /* of the user tower; output "user" */
-  rs_tensors weights; /* of the plan */
-  rs_tensor vectors;  /* f32 [items, width] */
-  rs_tensor created;  /* i64 [items], ms, or empty */
+  rs_plan *plan;                      /* of the user tower; output "user" */
+  rs_tensors weights;                 /* of the plan */
+  rs_tensor vectors;                  /* f32 [items, width] */
+  rs_tensor created;                  /* i64 [items], ms, or empty */
   rs_vocabulary *item_ids, *user_ids; /* code = row + 1 */
   rs_texts titles;
   rs_features items, users; /* encoded item and user sides, a row each */

@@ -38,8 +38,7 @@ static void NAME(sum_slices)(void *context, int64_t begin, int64_t end) {
       out[o] = NAME(sum)(x + o * s->n, s->n);
     } else {
       memset(out + o * s->inner, 0, sizeof(SUM) * (size_t)s->inner);
-      for (int64_t i = 0; i < s->n; i++)
-        NAME(add_row)(out + o * s->inner, x + (o * s->n + i) * s->inner, s->inner);
+      for (int64_t i = 0; i < s->n; i++) NAME(add_row)(out + o * s->inner, x + (o * s->n + i) * s->inner, s->inner);
     }
   }
 }
@@ -49,8 +48,7 @@ static void NAME(extreme_slices)(void *context, int64_t begin, int64_t end) {
   int64_t *out = s->out;
   for (int64_t o = begin; o < end; o++)
     for (int64_t j = 0; j < s->inner; j++)
-      out[o * s->inner + j] =
-          NAME(extreme)((const TYPE *)s->x + o * s->n * s->inner + j, s->n, s->inner, s->greatest);
+      out[o * s->inner + j] = NAME(extreme)((const TYPE *)s->x + o * s->n * s->inner + j, s->n, s->inner, s->greatest);
 }
 
 #undef TYPE
