@@ -236,7 +236,7 @@ describe("the news sample", function()
     p.seed = 2
     assert.is_false(news.generate(p).reused)
     assert.is_true(news.generate(p).reused)
-    local writer = require "recsys.sample.writer"
+    local writer = require "recsys.writer"
     local new = writer.new
     finally(function()
       writer.new = new

@@ -25,6 +25,19 @@ describe("text", function()
     assert.equal("-1,000", text.count(-1000))
   end)
 
+  it("reads spans of time, and names what is none", function()
+    assert.same({ 604800000, 43200000, 1800000, 90500, 1209600000, 250, 7 }, { text.milliseconds "7d",
+      text.milliseconds "12h", text.milliseconds " 30 m ", text.milliseconds "90.5s", text.milliseconds "2w",
+      text.milliseconds "250ms", text.milliseconds(7.9) })
+    for _, wrong in ipairs { "soon", "7", "7 days", "1.2.3d", "" } do
+      assert.is_nil((text.span(wrong)))
+      local ok, refused = pcall(text.milliseconds, wrong)
+      assert.is_false(ok)
+      assert.equal("usage", refused.code)
+      assert.equal(("'%s' is no span of time such as 7d, 12h or 30m"):format(wrong), refused.message)
+    end
+  end)
+
   it("aligns columns by characters, not bytes", function()
     assert.equal("é    1\nab  22", text.columns { { "é", "1" }, { "ab", "22" } })
   end)

@@ -4,6 +4,7 @@
 --- parser is lua-argparse's; `raw = true` instead of `options` hands the arguments over as they are.
 
 local argparse = require "argparse"
+local argument = require "recsys.argument"
 local exit = require "recsys.exit"
 local host = require "recsys.host"
 local lfs = require "lfs"
@@ -95,21 +96,13 @@ local function parse(parser, words)
   exit.usage_error("%s\nTry: %s --help", result:gsub("\nDid you mean", "; did you mean"), parser._name)
 end
 
-local function whole_number(least)
-  return function(word)
-    local number = math.tointeger(tonumber(word))
-    if number and number >= least then return number end
-    return nil, ("'%s' is not a whole number of %d or more"):format(word, least)
-  end
-end
-
 local function recipe_parser()
   local parser = new_parser("recsys-run", "Run a recipe.")
   parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/")
   parser:option("--set", "Set a parameter, as in --set train.epochs=5"):argname "NAME=VALUE":count "*":target "set"
   parser:option("--config", "Read parameters from a JSON or Lua file"):argname "FILE"
-  parser:option("--seed", "Start of all random streams"):argname "N":convert(whole_number(0))
-  parser:option("--threads", "Threads to compute with"):argname "N":convert(whole_number(1))
+  parser:option("--seed", "Start of all random streams"):argname "N":convert(argument.whole_number(0))
+  parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
   parser:flag("--plan", "Show the steps without running them")
   parser:flag("--no-cache", "Compute every step anew"):target "no_cache"

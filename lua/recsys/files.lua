@@ -40,12 +40,21 @@ local function checked(ok, message, path)
   return ok
 end
 
-local function sync_folder(path)
-  local handle = uv.fs_open(path:match "^(.*)/[^/]*$" or ".", "r", 0)
-  if handle then
-    uv.fs_fsync(handle)
-    uv.fs_close(handle)
-  end
+--- Wait until the disk has what was written to a file or folder.
+---@param path string
+---@return boolean? done, string? message
+function files.sync(path)
+  local handle, message = uv.fs_open(path, "r", 0)
+  if not handle then return nil, message end
+  local ok, refused = uv.fs_fsync(handle)
+  uv.fs_close(handle)
+  return ok, refused
+end
+
+--- The same for the folder that 'path' is in, so that a rename lasts; some file systems cannot, which does no harm.
+---@param path string
+function files.sync_folder_of(path)
+  files.sync(path:match "^(.*)/[^/]*$" or ".")
 end
 
 --- Put 'bytes' at 'path': a killed process leaves the old file or the new one, never half. Raises on failure.
@@ -61,7 +70,7 @@ function files.write(path, bytes)
   if ok then ok, message = uv.fs_rename(temporary, path) end
   if not ok then uv.fs_unlink(temporary) end
   checked(ok, message, path)
-  sync_folder(path)
+  files.sync_folder_of(path)
 end
 
 return files

@@ -7,7 +7,7 @@
 local files = require "recsys.files"
 local json = require "recsys.json"
 local retrieval = require "recsys.retrieval"
-local writer = require "recsys.sample.writer"
+local writer = require "recsys.writer"
 
 local recommend = {}
 

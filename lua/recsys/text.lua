@@ -50,16 +50,22 @@ end
 
 local units = { ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, w = 604800000 }
 
---- A span of time, "7d", "12h", "30m", "90s", "2w", or a number of ms, in ms.
+--- A span of time, "7d", "12h", "30m", "90s", "2w", or a number of ms, in ms; nil when it is none.
+---@param span any
+---@return integer?
+function text.span(span)
+  if type(span) == "number" then return math.floor(span) end
+  local number, unit = tostring(span):match "^%s*([%d.]+)%s*(%a+)%s*$"
+  return tonumber(number) and units[unit] and math.floor(tonumber(number) * units[unit])
+end
+
+--- The same; raises for what is no span.
 ---@param span string|number
 ---@return integer
 function text.milliseconds(span)
-  if type(span) == "number" then return math.floor(span) end
-  local number, unit = tostring(span):match "^%s*([%d.]+)%s*(%a+)%s*$"
-  if not (tonumber(number) and units[unit]) then
-    error({ code = "usage", message = ("'%s' is no span of time such as 7d, 12h or 30m"):format(tostring(span)) }, 0)
-  end
-  return math.floor(tonumber(number) * units[unit])
+  local ms = text.span(span)
+  if ms then return ms end
+  error({ code = "usage", message = ("'%s' is no span of time such as 7d, 12h or 30m"):format(tostring(span)) }, 0)
 end
 
 --- 1234567 -> "1,234,567".

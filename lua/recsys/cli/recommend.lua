@@ -1,17 +1,10 @@
 --- `recsys-run recommend BUNDLE --user ID`: a user's best items from a published model.
 
+local argument = require "recsys.argument"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
 
 local recommend = { about = "Recommend items to a user from a published model" }
-
-local function whole_number(least)
-  return function(word)
-    local number = math.tointeger(tonumber(word))
-    if number and number >= least then return number end
-    return nil, ("'%s' is not a whole number of %d or more"):format(word, least)
-  end
-end
 
 local function moment(word)
   local ms = math.tointeger(tonumber(word)) or require("recsys.frame").parse_time(word)
@@ -34,7 +27,7 @@ end
 function recommend.options(parser)
   parser:argument("BUNDLE", "A bundle's file, or the NAME or NAME-VERSION of a published model")
   parser:option("--user", "The user's id"):argname "ID"
-  parser:option("-k", "How many items"):argname "N":convert(whole_number(1)):default "10"
+  parser:option("-k", "How many items"):argname "N":convert(argument.whole_number(1)):default "10"
   parser:option("--history", "Items that the user engaged with, oldest first, instead of what the bundle knows")
     :argname "ID,ID":convert(split)
   parser:option("--fields", "Fields of a user whom the bundle does not know, as a JSON object")

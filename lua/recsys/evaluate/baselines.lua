@@ -9,8 +9,8 @@
 --- own counter would.
 
 local metrics = require "recsys.metrics"
-local protocol = require "recsys.evaluate.protocol"
 local tensor = require "recsys.tensor"
+local text = require "recsys.text"
 
 local baselines = {}
 
@@ -59,7 +59,7 @@ function baselines.of(queries, options)
   options = options or {}
   local p, list = queries.protocol, { { "random", random(queries) } }
   if queries.times then
-    local length = protocol.milliseconds(options.trailing or (p.window and "1d" or "30d"))
+    local length = text.milliseconds(options.trailing or (p.window and "1d" or "30d"))
     list[2] = { "popularity", p.kind == "by_time" and trailing(queries, 0) or popularity_known(queries) }
     list[3] = { "popularity_window", trailing(queries, length) }
     for _, group in ipairs(groups_of(p.data, options.groups)) do

@@ -9,21 +9,9 @@
 
 local metrics = require "recsys.metrics"
 local tensor = require "recsys.tensor"
+local text = require "recsys.text"
 
 local protocol = {}
-
-local units = { ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000, w = 7 * 86400000 }
-
---- "7d", "12h", "30m", "90s", "2w" or a number of ms.
----@param span string|number
----@return integer ms
-function protocol.milliseconds(span)
-  if type(span) == "number" then return math.floor(span) end
-  local number, unit = tostring(span):match "^%s*([%d.]+)%s*(%a+)%s*$"
-  local ms = tonumber(number) and units[unit]
-  if not ms then error(("'%s' is no span of time such as 7d, 12h or 30m"):format(span), 2) end
-  return math.floor(tonumber(number) * ms)
-end
 
 --- One value a list.
 local function singletons(values)
@@ -183,7 +171,7 @@ function protocol.by_time(data, split, options)
   local name = options.item_time or (data.items:has "created" and "created" or nil)
   self.item_time_name = name
   self.item_time = name and data.items:column(name)
-  self.window = options.window and protocol.milliseconds(options.window)
+  self.window = options.window and text.milliseconds(options.window)
   if self.window and not self.item_time then error("a window needs a column that tells when items were created", 2) end
   return self
 end

@@ -1,19 +1,13 @@
 --- How long ago an item was made, in a form that a dot product can read: waves of the item's time on the item side and
 --- of the event's time on the event side, period twice the window.
 
-local units = { s = 1000, m = 60000, h = 3600000, d = 86400000, w = 7 * 86400000 }
-
-local function window_ms(text)
-  local n, unit = text:match "^(%d+%.?%d*)([smhdw])$"
-  local ms = n and tonumber(n) * units[unit]
-  return ms and ms > 0 and ms or nil
-end
+local text = require "recsys.text"
 
 return {
   options = { item = "text", event = "text", window = "text", harmonics = "positive" },
   defaults = { name = "relative_time", item = "created", event = "time", window = "7d", harmonics = 8 },
   check = function(given)
-    if given.window and not window_ms(given.window) then
+    if given.window and (text.span(given.window) or 0) <= 0 then
       return ("option 'window' is '%s', not a number and s, m, h, d or w, like 7d"):format(given.window)
     end
     if given.harmonics and given.harmonics > 256 then return "at most 256 harmonics are served" end
@@ -22,7 +16,7 @@ return {
     return { { "item", d.item }, { "event", d.event } }
   end,
   build = function(d, sides)
-    local period = 2 * window_ms(d.window)
+    local period = 2 * text.span(d.window)
     local other = { item = "event", event = "item" }
     for name, pair in pairs(other) do
       local side = sides[name]

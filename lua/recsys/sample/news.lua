@@ -11,7 +11,7 @@ local simulate = require "recsys.sample.simulate"
 local text = require "recsys.sample.text"
 local words = require "recsys.sample.words"
 local world = require "recsys.sample.world"
-local writer = require "recsys.sample.writer"
+local writer = require "recsys.writer"
 
 local news = {}
 

@@ -1,7 +1,8 @@
---- writer.lua - a large file written aside line by line and renamed when it is whole.
-local uv = require "luv"
+--- A large file written aside line by line and renamed when it is whole. For bytes at hand there is files.write.
 
----@class sample.Writer
+local files = require "recsys.files"
+
+---@class Writer
 local Writer = {}
 Writer.__index = Writer
 
@@ -9,7 +10,7 @@ local writer = {}
 
 --- Begin a file. The first refusal of the disk is kept and told by commit.
 ---@param path string
----@return sample.Writer
+---@return Writer
 function writer.new(path)
   local self = setmetatable({ path = path, part = path .. ".part", lines = {}, n = 0 }, Writer)
   self.file, self.message = io.open(self.part, "wb")
@@ -31,19 +32,11 @@ function Writer:add(text)
   if n == 4096 then flush(self) end
 end
 
-local function sync(path)
-  local handle, message = uv.fs_open(path, "r", 0)
-  if not handle then return nil, message end
-  local ok, refused = uv.fs_fsync(handle)
-  uv.fs_close(handle)
-  return ok, refused
-end
-
 local function close(self)
   if not self.file then return nil, self.message end
   local ok, message = self.file:close()
   if not ok or self.message then return nil, self.message or message end
-  return sync(self.part)
+  return files.sync(self.part)
 end
 
 --- Close and rename into place: after this the name shows the whole file, and before it the old one or none.
@@ -53,7 +46,7 @@ function Writer:commit()
   local ok, message = close(self)
   if ok then ok, message = os.rename(self.part, self.path) end
   if ok then
-    sync(self.path:match "^(.*)/[^/]*$" or ".")
+    files.sync_folder_of(self.path)
     return true
   end
   self:abandon()
