@@ -1,4 +1,4 @@
-# docker build -t recsys-run .    then: docker run --rm -v "$PWD/artifacts:/work/artifacts" recsys-run recipes/two_tower.lua
+# docker build -t recsys-run .    then: docker run --rm -v "$PWD/artifacts:/srv/recsys/artifacts" recsys-run recipes/two_tower.lua
 FROM debian:12 AS build
 WORKDIR /src
 COPY . .
@@ -10,9 +10,9 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends liblua5.4-0 libopenblas0-openmp \
       libarchive13 libjansson4 libssl3 libxxhash0 libutf8proc2 lua-cjson lua-luv lua-filesystem lua-argparse \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home recsys && install -d -o recsys /work
+ && useradd --create-home recsys && install -d -o recsys /srv/recsys
 COPY --from=build /opt/recsys-run /usr/local
 USER recsys
-WORKDIR /work
+WORKDIR /srv/recsys
 ENTRYPOINT ["recsys-run"]
 CMD ["--help"]
