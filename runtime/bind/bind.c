@@ -59,6 +59,53 @@ void rs_new_type(lua_State *L, const char *type, const luaL_Reg *methods, const 
   lua_pop(L, 1);
 }
 
+void rs_new_scratch_type(lua_State *L, const char *type, lua_CFunction finalizer) {
+  luaL_newmetatable(L, type);
+  lua_pushcfunction(L, finalizer);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}
+
+/* Scratch. */
+
+#define LIST "recsys tensor list"
+#define BUFFER "recsys buffer"
+
+static int l_list_free(lua_State *L) {
+  rs_tensors_free(luaL_checkudata(L, 1, LIST));
+  return 0;
+}
+
+static int l_buffer_free(lua_State *L) {
+  rs_buffer_free(luaL_checkudata(L, 1, BUFFER));
+  return 0;
+}
+
+void rs_open_scratch(lua_State *L) {
+  rs_new_scratch_type(L, LIST, l_list_free);
+  rs_new_scratch_type(L, BUFFER, l_buffer_free);
+}
+
+rs_tensors *rs_push_list(lua_State *L) { return rs_push_object(L, sizeof(rs_tensors), LIST, 0); }
+rs_buffer *rs_push_buffer(lua_State *L) { return rs_push_object(L, sizeof(rs_buffer), BUFFER, 0); }
+
+/* Fields. */
+
+void rs_set_integer(lua_State *L, const char *key, int64_t value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, key);
+}
+
+void rs_set_text(lua_State *L, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+void rs_set_tensor(lua_State *L, const char *key, const rs_tensor *t) {
+  rs_tensor_share(rs_push_tensor(L), t);
+  lua_setfield(L, -2, key);
+}
+
 /* Tensors. */
 
 rs_tensor *rs_push_tensor(lua_State *L) { return rs_push_object(L, sizeof(rs_tensor), RS_TENSOR, 0); }
@@ -72,6 +119,19 @@ rs_tensor *rs_check_tensor(lua_State *L, int arg) {
 rs_tensor *rs_test_tensor(lua_State *L, int arg) {
   rs_tensor *t = luaL_testudata(L, arg, RS_TENSOR);
   return t && t->storage ? t : NULL;
+}
+
+int rs_push_size(lua_State *L, const rs_tensor *t) {
+  if (!lua_isnoneornil(L, 2)) {
+    lua_pushinteger(L, t->size[rs_check_index(L, 2, t->ndim)]);
+    return 1;
+  }
+  lua_createtable(L, t->ndim, 0);
+  for (int d = 0; d < t->ndim; d++) {
+    lua_pushinteger(L, t->size[d]);
+    lua_rawseti(L, -2, d + 1);
+  }
+  return 1;
 }
 
 /* Collect whenever live bytes have grown by a quarter (and by SLACK at least) since the last time. What a closed tape

@@ -41,11 +41,24 @@ int64_t rs_check_index(lua_State *L, int arg, int64_t n);
 
 /* Register a type: a metatable called 'type' whose __index is a table of 'methods'; 'meta' holds __gc and the like. */
 void rs_new_type(lua_State *L, const char *type, const luaL_Reg *methods, const luaL_Reg *meta);
+/* Register a type that Lua code never sees, scratch that outlives whatever raises: nothing but its finalizer. */
+void rs_new_scratch_type(lua_State *L, const char *type, lua_CFunction finalizer);
+
+/* Scratch that the collector frees, empty: a list of tensors, a buffer. Freeing it before the call ends is allowed. */
+rs_tensors *rs_push_list(lua_State *L);
+rs_buffer *rs_push_buffer(lua_State *L);
+
+/* table[key] = value, the table being on top of the stack. */
+void rs_set_integer(lua_State *L, const char *key, int64_t value);
+void rs_set_text(lua_State *L, const char *key, const char *value);
+void rs_set_tensor(lua_State *L, const char *key, const rs_tensor *t); /* a handle on 't' */
 
 rs_tensor *rs_push_tensor(lua_State *L); /* an empty one */
 /* The open tensor at 'arg'; raises for anything else. */
 rs_tensor *rs_check_tensor(lua_State *L, int arg);
 rs_tensor *rs_test_tensor(lua_State *L, int arg); /* NULL when it is not a tensor */
+/* What t:size([dim]) returns: the size of the dimension at argument 2, or without it a table of all. */
+int rs_push_size(lua_State *L, const rs_tensor *t);
 /* Tell Lua's collector about the bytes of a tensor just made; may collect. */
 void rs_account(lua_State *L, const rs_tensor *t);
 
@@ -68,6 +81,9 @@ int rs_open_retrieval(lua_State *L);
 int rs_open_bundle(lua_State *L);
 int rs_open_serve(lua_State *L);
 int rs_open_doctor(lua_State *L);
+
+/* The types of rs_push_list and rs_push_buffer: before any module. */
+void rs_open_scratch(lua_State *L);
 
 /* Pushes the table of all modules: what require "recsys.core" gives. */
 int luaopen_recsys_core(lua_State *L);

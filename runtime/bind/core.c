@@ -9,11 +9,6 @@
 #include "modules.inc"
 #undef MODULE
 
-static void set_text(lua_State *L, const char *key, const char *text) {
-  lua_pushstring(L, text);
-  lua_setfield(L, -2, key);
-}
-
 int luaopen_recsys_core(lua_State *L) {
 #define MODULE(name) {#name, rs_open_##name},
   static const luaL_Reg modules[] = {
@@ -21,9 +16,10 @@ int luaopen_recsys_core(lua_State *L) {
   };
 #undef MODULE
   rs_blas_prepare();
+  rs_open_scratch(L);
   lua_newtable(L);
-  set_text(L, "version", RS_VERSION);
-  set_text(L, "commit", RS_COMMIT);
+  rs_set_text(L, "version", RS_VERSION);
+  rs_set_text(L, "commit", RS_COMMIT);
   for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
     lua_pushcfunction(L, modules[i].func);
     lua_call(L, 0, 1);

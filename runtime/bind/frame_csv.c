@@ -126,42 +126,28 @@ static int l_free_report(lua_State *L) {
   return 0;
 }
 
-static void set_integer(lua_State *L, const char *key, int64_t value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
 static void push_report(lua_State *L, const rs_csv_report *report, const char *path, const rs_frame *f) {
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql"};
   static const char *const encodings[] = {"", "utf-8", "latin-1"};
   lua_createtable(L, 0, 8);
-  set_string(L, "path", path);
-  set_integer(L, "rows", report->rows);
-  set_integer(L, "quarantined", report->quarantined);
-  set_string(L, "separator", report->separator);
-  set_string(L, "escape", escapes[report->escape]);
-  set_string(L, "encoding", encodings[report->encoding]);
+  rs_set_text(L, "path", path);
+  rs_set_integer(L, "rows", report->rows);
+  rs_set_integer(L, "quarantined", report->quarantined);
+  rs_set_text(L, "separator", report->separator);
+  rs_set_text(L, "escape", escapes[report->escape]);
+  rs_set_text(L, "encoding", encodings[report->encoding]);
   lua_createtable(L, 0, f->n_columns);
-  for (int i = 0; i < f->n_columns; i++) set_string(L, f->columns[i].name, rs_column_type_name(f->columns[i].type));
+  for (int i = 0; i < f->n_columns; i++) rs_set_text(L, f->columns[i].name, rs_column_type_name(f->columns[i].type));
   lua_setfield(L, -2, "types");
   if (report->quarantined == 0) return;
   lua_createtable(L, 0, 2);
-  set_integer(L, "line", report->first_bad_line);
+  rs_set_integer(L, "line", report->first_bad_line);
   lua_pushlstring(L, report->first_bad.data, report->first_bad.size);
   lua_setfield(L, -2, "reason");
   lua_setfield(L, -2, "first_bad");
 }
 
-void rs_open_frame_csv(lua_State *L) {
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", l_free_report}, {NULL, NULL}};
-  rs_new_type(L, REPORT, none, meta);
-}
+void rs_open_frame_csv(lua_State *L) { rs_new_scratch_type(L, REPORT, l_free_report); }
 
 /* frame.read_csv(path, options) -> Frame, report | nil, message, code */
 int rs_frame_read_csv(lua_State *L) {

@@ -22,11 +22,7 @@ static int l_free_draft(lua_State *L) {
   return 0;
 }
 
-void rs_open_frame_make(lua_State *L) {
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__gc", l_free_draft}, {NULL, NULL}};
-  rs_new_type(L, DRAFT, none, meta);
-}
+void rs_open_frame_make(lua_State *L) { rs_new_scratch_type(L, DRAFT, l_free_draft); }
 
 static draft *push_draft(lua_State *L, const char *name, rs_column_type type) {
   draft *d = rs_push_object(L, sizeof *d, DRAFT, 0);

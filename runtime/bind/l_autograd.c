@@ -9,9 +9,6 @@
 
 #include "bind/autograd_ops.h"
 
-/* A list of tensors by name in userdata, so that whatever raises leaks nothing. */
-#define LIST "recsys autograd tensors"
-
 /* Parameters. */
 
 rs_parameter **rs_push_parameter(lua_State *L) { return rs_push_object(L, sizeof(rs_parameter *), RS_PARAMETER, 0); }
@@ -114,22 +111,8 @@ static int l_parameter_zero_grad(lua_State *L) {
   return 1;
 }
 
-/* The sizes of 't' as a table, or the one of the dimension at argument 2. */
-static int push_size(lua_State *L, const rs_tensor *t) {
-  if (!lua_isnoneornil(L, 2)) {
-    lua_pushinteger(L, t->size[rs_check_index(L, 2, t->ndim)]);
-    return 1;
-  }
-  lua_createtable(L, t->ndim, 0);
-  for (int d = 0; d < t->ndim; d++) {
-    lua_pushinteger(L, t->size[d]);
-    lua_rawseti(L, -2, d + 1);
-  }
-  return 1;
-}
-
 /* p:size([dim]) -> {size...} or integer */
-static int l_parameter_size(lua_State *L) { return push_size(L, &rs_check_parameter(L, 1)->value); }
+static int l_parameter_size(lua_State *L) { return rs_push_size(L, &rs_check_parameter(L, 1)->value); }
 
 static int l_parameter_trainable(lua_State *L) {
   lua_pushboolean(L, rs_check_parameter(L, 1)->trainable);
@@ -281,7 +264,7 @@ static int l_grad(lua_State *L) {
 }
 
 /* var:size([dim]) -> {size...} or integer */
-static int l_size(lua_State *L) { return push_size(L, &rs_check_var(L, 1)->value); }
+static int l_size(lua_State *L) { return rs_push_size(L, &rs_check_var(L, 1)->value); }
 
 /* var:dtype() -> string */
 static int l_dtype(lua_State *L) {
@@ -353,19 +336,12 @@ static int l_tape_plan(lua_State *L) {
   return 1;
 }
 
-static int l_list_free(lua_State *L) {
-  rs_tensors_free(luaL_checkudata(L, 1, LIST));
-  return 0;
-}
-
 /* plan:run(weights, inputs) -> outputs, tables name -> Tensor */
 static int l_run(lua_State *L) {
   const rs_plan *plan = rs_check_plan(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_checktype(L, 3, LUA_TTABLE);
-  rs_tensors *weights = rs_push_object(L, sizeof *weights, LIST, 0);
-  rs_tensors *inputs = rs_push_object(L, sizeof *inputs, LIST, 0);
-  rs_tensors *outputs = rs_push_object(L, sizeof *outputs, LIST, 0);
+  rs_tensors *weights = rs_push_list(L), *inputs = rs_push_list(L), *outputs = rs_push_list(L);
   rs_check_tensors(L, 2, weights);
   rs_check_tensors(L, 3, inputs);
   rs_check_retry(L, rs_plan_run(plan, weights, inputs, outputs));
@@ -374,15 +350,10 @@ static int l_run(lua_State *L) {
   return 1;
 }
 
-static int l_buffer_free(lua_State *L) {
-  rs_buffer_free(luaL_checkudata(L, 1, LIST ".buffer"));
-  return 0;
-}
-
 /* plan:json() -> string */
 static int l_json(lua_State *L) {
   const rs_plan *plan = rs_check_plan(L, 1);
-  rs_buffer *json = rs_push_object(L, sizeof *json, LIST ".buffer", 0);
+  rs_buffer *json = rs_push_buffer(L);
   rs_check(L, rs_plan_to_json(plan, json));
   lua_pushlstring(L, json->data, json->size);
   return 1;
@@ -461,14 +432,6 @@ static void open_plan(lua_State *L) {
   rs_new_type(L, RS_PLAN, methods, meta);
 }
 
-/* A metatable of what only this file holds in userdata. */
-static void open_scratch(lua_State *L, const char *type, lua_CFunction collect) {
-  luaL_newmetatable(L, type);
-  lua_pushcfunction(L, collect);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-}
-
 int rs_open_autograd(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"parameter", l_parameter}, {"tape", l_tape}, {"plan_from_json", l_plan_from_json}, {NULL, NULL}};
@@ -476,8 +439,6 @@ int rs_open_autograd(lua_State *L) {
   open_tape(L);
   open_var(L);
   open_plan(L);
-  open_scratch(L, LIST, l_list_free);
-  open_scratch(L, LIST ".buffer", l_buffer_free);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, rs_var_operations, 0);
   lua_pushcfunction(L, rs_autograd_concat);

@@ -9,7 +9,6 @@
 
 /* Metatables of what only this file holds in userdata, so that whatever raises leaks nothing. */
 #define DRAFT "recsys bundle draft"
-#define LIST "recsys tensor list"
 #define JSON "recsys json"
 
 /* A wrong argument raises; a refusal of the world is returned. */
@@ -171,12 +170,9 @@ static int l_members(lua_State *L) {
   for (int i = 0; i < rs_bundle_count(b); i++) {
     const rs_member *m = rs_bundle_member(b, i);
     lua_createtable(L, 0, 3);
-    lua_pushstring(L, m->name);
-    lua_setfield(L, -2, "name");
-    lua_pushinteger(L, (lua_Integer)m->size);
-    lua_setfield(L, -2, "bytes");
-    lua_pushstring(L, m->sha256);
-    lua_setfield(L, -2, "sha256");
+    rs_set_text(L, "name", m->name);
+    rs_set_integer(L, "bytes", (int64_t)m->size);
+    rs_set_text(L, "sha256", m->sha256);
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
@@ -191,12 +187,7 @@ static int l_text(lua_State *L) {
 }
 
 /* Tensors on their way into a Lua table: freed by whoever comes first, the call's end or the collector. */
-static int l_list_free(lua_State *L) {
-  rs_tensors_free(luaL_checkudata(L, 1, LIST));
-  return 0;
-}
-
-static int push_list(lua_State *L, rs_status status, rs_tensors *list) {
+static int return_list(lua_State *L, rs_status status, rs_tensors *list) {
   if (status == RS_OK) rs_push_tensors(L, list);
   rs_tensors_free(list);
   return rs_return(L, status, 1);
@@ -206,8 +197,8 @@ static int push_list(lua_State *L, rs_status status, rs_tensors *list) {
 static int l_tensors(lua_State *L) {
   const rs_bundle *b = check_bundle(L);
   const char *name = luaL_checkstring(L, 2);
-  rs_tensors *list = rs_push_object(L, sizeof *list, LIST, 0);
-  return push_list(L, rs_bundle_tensors(b, name, list), list);
+  rs_tensors *list = rs_push_list(L);
+  return return_list(L, rs_bundle_tensors(b, name, list), list);
 }
 
 /* b:verify() -> true | nil, message, code: hashes every member as a whole */
@@ -230,7 +221,7 @@ static int l_tostring(lua_State *L) {
 static int l_write_safetensors(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
-  rs_tensors *list = rs_push_object(L, sizeof *list, LIST, 0);
+  rs_tensors *list = rs_push_list(L);
   rs_check_tensors(L, 2, list);
   rs_status status = rs_safetensors_write(path, list);
   rs_tensors_free(list);
@@ -241,16 +232,8 @@ static int l_write_safetensors(lua_State *L) {
 /* bundle.read_safetensors(path) -> { name = Tensor, ... } mapped | nil, message, code */
 static int l_read_safetensors(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  rs_tensors *list = rs_push_object(L, sizeof *list, LIST, 0);
-  return push_list(L, rs_safetensors_open(list, path), list);
-}
-
-/* A metatable of that name which only frees. */
-static void new_scratch_type(lua_State *L, const char *type, lua_CFunction release) {
-  luaL_newmetatable(L, type);
-  lua_pushcfunction(L, release);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  rs_tensors *list = rs_push_list(L);
+  return return_list(L, rs_safetensors_open(list, path), list);
 }
 
 int rs_open_bundle(lua_State *L) {
@@ -270,9 +253,8 @@ int rs_open_bundle(lua_State *L) {
                                        {"read_safetensors", l_read_safetensors},
                                        {NULL, NULL}};
   rs_new_type(L, BUNDLE, methods, meta);
-  new_scratch_type(L, DRAFT, l_draft_free);
-  new_scratch_type(L, LIST, l_list_free);
-  new_scratch_type(L, JSON, l_json_free);
+  rs_new_scratch_type(L, DRAFT, l_draft_free);
+  rs_new_scratch_type(L, JSON, l_json_free);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -402,17 +402,10 @@ static int l_concat(lua_State *L) {
 
 /* Storing. */
 
-#define TENSORS "recsys frame tensors"
-
-static int l_free_tensors(lua_State *L) {
-  rs_tensors_free(luaL_checkudata(L, 1, TENSORS));
-  return 0;
-}
-
 /* f:tensors() -> table name -> Tensor */
 static int l_tensors(lua_State *L) {
   const rs_frame *f = rs_check_frame(L, 1);
-  rs_tensors *list = rs_push_object(L, sizeof *list, TENSORS, 0);
+  rs_tensors *list = rs_push_list(L);
   rs_check_retry(L, rs_frame_tensors(f, list));
   rs_push_tensors(L, list);
   rs_tensors_free(list);
@@ -446,7 +439,7 @@ static int l_from_tensors(lua_State *L) {
   rs_column_type *types;
   luaL_checktype(L, 1, LUA_TTABLE);
   int n = check_schema(L, 2, &names, &types);
-  rs_tensors *list = rs_push_object(L, sizeof *list, TENSORS, 0);
+  rs_tensors *list = rs_push_list(L);
   rs_check_tensors(L, 1, list);
   rs_frame *out = rs_push_frame(L);
   rs_status status = rs_frame_from_tensors(out, list, names, types, n);
@@ -538,12 +531,8 @@ int rs_open_frame(lua_State *L) {
                                        {"hash", l_hash},
                                        {"hash_file", l_hash_file},
                                        {NULL, NULL}};
-  static const luaL_Reg none[] = {{NULL, NULL}};
-  static const luaL_Reg tensors_meta[] = {{"__gc", l_free_tensors}, {NULL, NULL}};
-  static const luaL_Reg mapping_meta[] = {{"__gc", l_free_mapping}, {NULL, NULL}};
   rs_new_type(L, RS_FRAME, methods, meta);
-  rs_new_type(L, TENSORS, none, tensors_meta);
-  rs_new_type(L, MAPPING, none, mapping_meta);
+  rs_new_scratch_type(L, MAPPING, l_free_mapping);
   rs_open_frame_csv(L);
   rs_open_frame_make(L);
   luaL_newlib(L, functions);

@@ -218,21 +218,16 @@ static int l_ranked_factors(lua_State *L) {
   return 0;
 }
 
-static void share_field(lua_State *L, const char *name, const rs_tensor *t) {
-  rs_tensor_share(rs_push_tensor(L), t);
-  lua_setfield(L, -2, name);
-}
-
 /* ranked:finish() -> { metrics = f64 [names, queries], candidates, greater, equal, coverage = { [k] = share } } */
 static int l_ranked_finish(lua_State *L) {
   const rs_ranked *ranked = check_ranked(L);
   const ranking *r = ranking_of(L);
   rs_check(L, rs_ranked_check(ranked));
   lua_newtable(L);
-  share_field(L, "metrics", &ranked->metrics);
-  share_field(L, "candidates", &ranked->candidates);
-  share_field(L, "greater", &ranked->greater);
-  share_field(L, "equal", &ranked->equal);
+  rs_set_tensor(L, "metrics", &ranked->metrics);
+  rs_set_tensor(L, "candidates", &ranked->candidates);
+  rs_set_tensor(L, "greater", &ranked->greater);
+  rs_set_tensor(L, "equal", &ranked->equal);
   if (!r->ask.coverage) return 1;
   lua_newtable(L);
   int64_t candidates = rs_ranking_candidates(r->core);
@@ -468,10 +463,10 @@ static int l_sequences(lua_State *L) {
 static int l_sequences_lists(lua_State *L) {
   const sequences *s = check_sequences(L);
   lua_createtable(L, 0, 4);
-  share_field(L, "starts", &s->core.starts);
-  share_field(L, "lengths", &s->core.lengths);
-  share_field(L, "values", &s->core.items);
-  share_field(L, "rows", &s->core.rows);
+  rs_set_tensor(L, "starts", &s->core.starts);
+  rs_set_tensor(L, "lengths", &s->core.lengths);
+  rs_set_tensor(L, "values", &s->core.items);
+  rs_set_tensor(L, "rows", &s->core.rows);
   return 1;
 }
 
@@ -493,7 +488,7 @@ static int l_sequences_before(lua_State *L) {
                                   rs_i32(lengths)));
   lua_setfield(L, -3, "lengths");
   lua_setfield(L, -2, "starts");
-  share_field(L, "values", &s->core.items);
+  rs_set_tensor(L, "values", &s->core.items);
   return 1;
 }
 

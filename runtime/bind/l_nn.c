@@ -217,16 +217,9 @@ static int push_text(lua_State *L, rs_buffer *buffer, rs_status status) {
   return 1;
 }
 
-#define TEXT "recsys.nn.text"
-
-static int l_text_free(lua_State *L) {
-  rs_buffer_free(luaL_checkudata(L, 1, TEXT));
-  return 0;
-}
-
 static int l_layer_tostring(lua_State *L) {
   rs_layer **slot = luaL_checkudata(L, 1, LAYER);
-  rs_buffer *text = rs_push_object(L, sizeof *text, TEXT, 0);
+  rs_buffer *text = rs_push_buffer(L);
   return push_text(L, text, *slot ? rs_layer_describe(*slot, text) : rs_buffer_append_text(text, "Layer (closed)"));
 }
 
@@ -295,18 +288,11 @@ static int l_tower(lua_State *L) {
   return 1;
 }
 
-#define BATCH "recsys.nn.batch"
-
-static int l_batch_free(lua_State *L) {
-  rs_tensors_free(luaL_checkudata(L, 1, BATCH));
-  return 0;
-}
-
 /* tower:forward(tape, batch) -> Var [n, width] */
 static int l_tower_forward(lua_State *L) {
   const rs_tower *tower = check_tower(L, 1);
   rs_tape *tape = rs_check_tape(L, 2);
-  rs_tensors *batch = rs_push_object(L, sizeof *batch, BATCH, 0);
+  rs_tensors *batch = rs_push_list(L);
   rs_check_tensors(L, 3, batch);
   rs_node **out = rs_push_var(L, 2);
   rs_check(L, rs_tower_forward(tower, out, tape, batch));
@@ -339,7 +325,7 @@ static int l_tower_free(lua_State *L) {
 
 static int l_tower_tostring(lua_State *L) {
   rs_tower **slot = luaL_checkudata(L, 1, TOWER);
-  rs_buffer *text = rs_push_object(L, sizeof *text, TEXT, 0);
+  rs_buffer *text = rs_push_buffer(L);
   return push_text(L, text, *slot ? rs_tower_describe(*slot, text) : rs_buffer_append_text(text, "Tower (closed)"));
 }
 
@@ -383,9 +369,6 @@ int rs_open_nn(lua_State *L) {
       {"forward", l_tower_forward}, {"parameters", l_tower_parameters}, {"width", l_tower_width}, {NULL, NULL}};
   static const luaL_Reg tower_meta[] = {
       {"__gc", l_tower_free}, {"__close", l_tower_free}, {"__tostring", l_tower_tostring}, {NULL, NULL}};
-  static const luaL_Reg no_methods[] = {{NULL, NULL}};
-  static const luaL_Reg text_meta[] = {{"__gc", l_text_free}, {NULL, NULL}};
-  static const luaL_Reg batch_meta[] = {{"__gc", l_batch_free}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"linear", l_linear},
                                        {"embedding", l_embedding},
                                        {"embedding_bag", l_embedding_bag},
@@ -397,8 +380,6 @@ int rs_open_nn(lua_State *L) {
                                        {NULL, NULL}};
   rs_new_type(L, LAYER, layer_methods, layer_meta);
   rs_new_type(L, TOWER, tower_methods, tower_meta);
-  rs_new_type(L, TEXT, no_methods, text_meta);
-  rs_new_type(L, BATCH, no_methods, batch_meta);
   luaL_newlib(L, functions);
   return 1;
 }

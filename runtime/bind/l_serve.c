@@ -35,21 +35,16 @@ static int l_open(lua_State *L) {
   return rs_return(L, rs_server_model_open(m, path), 1);
 }
 
-static void set_integer(lua_State *L, const char *key, int64_t value) {
-  lua_pushinteger(L, value);
-  lua_setfield(L, -2, key);
-}
-
 /* m:facts() -> { users, items, events, width, as_of, window } */
 static int l_facts(lua_State *L) {
   rs_server_facts facts = rs_server_model_facts(check_model(L));
   lua_createtable(L, 0, 6);
-  set_integer(L, "users", facts.users);
-  set_integer(L, "items", facts.items);
-  set_integer(L, "events", facts.events);
-  set_integer(L, "width", facts.width);
-  set_integer(L, "as_of", facts.as_of);
-  if (facts.window >= 0) set_integer(L, "window", facts.window);
+  rs_set_integer(L, "users", facts.users);
+  rs_set_integer(L, "items", facts.items);
+  rs_set_integer(L, "events", facts.events);
+  rs_set_integer(L, "width", facts.width);
+  rs_set_integer(L, "as_of", facts.as_of);
+  if (facts.window >= 0) rs_set_integer(L, "window", facts.window);
   return 1;
 }
 
@@ -167,8 +162,8 @@ static void push_answer(lua_State *L, const rs_server_model *m, const rs_answer 
   lua_createtable(L, 0, 4);
   lua_pushboolean(L, answer->known);
   lua_setfield(L, -2, "known");
-  set_integer(L, "now", answer->now);
-  set_integer(L, "foreign", answer->foreign);
+  rs_set_integer(L, "now", answer->now);
+  rs_set_integer(L, "foreign", answer->foreign);
   lua_createtable(L, (int)n, 0);
   for (int64_t i = 0; i < n; i++) {
     push_result(L, m, rs_i64(&answer->rows)[i], (double)rs_f32(&answer->scores)[i]);
@@ -222,10 +217,7 @@ int rs_open_serve(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
   rs_new_type(L, SERVED, methods, meta);
-  luaL_newmetatable(L, CALL);
-  lua_pushcfunction(L, l_call_free);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  rs_new_scratch_type(L, CALL, l_call_free);
   luaL_newlib(L, functions);
   return 1;
 }

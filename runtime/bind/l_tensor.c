@@ -169,19 +169,7 @@ static int l_to_string(lua_State *L) {
 }
 
 /* t:size() -> {size...}; t:size(dim) -> integer */
-static int l_size(lua_State *L) {
-  const rs_tensor *t = rs_check_tensor(L, 1);
-  if (!lua_isnoneornil(L, 2)) {
-    lua_pushinteger(L, t->size[rs_check_index(L, 2, t->ndim)]);
-    return 1;
-  }
-  lua_createtable(L, t->ndim, 0);
-  for (int d = 0; d < t->ndim; d++) {
-    lua_pushinteger(L, t->size[d]);
-    lua_rawseti(L, -2, d + 1);
-  }
-  return 1;
-}
+static int l_size(lua_State *L) { return rs_push_size(L, rs_check_tensor(L, 1)); }
 
 static int l_dim(lua_State *L) {
   lua_pushinteger(L, rs_check_tensor(L, 1)->ndim);
