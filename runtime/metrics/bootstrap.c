@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/wide.h"
 
 enum { CHUNK = 8 }; /* resamples that pass over the users together */
 
@@ -93,19 +94,11 @@ static void add_up(job *j, const rs_measured *m, const int64_t *index) {
     }
 }
 
-/* Plain C, compiled for AVX2 too; the same operations on the same lanes, so the same bits (no fused multiply-add). */
-#if defined(__x86_64__)
-#define WIDE __attribute__((target("avx2")))
-static bool wide(void) { return __builtin_cpu_supports("avx2"); }
-#else
-#define WIDE
-static bool wide(void) { return false; }
-#endif
-static inline __attribute__((always_inline)) void add_row(double *restrict total, const double *restrict row,
-                                                          double weight, int64_t width) {
+/* The same operations on the same lanes, AVX2 or not, so the same bits (no fused multiply-add). */
+RS_INLINE void add_row(double *restrict total, const double *restrict row, double weight, int64_t width) {
   for (int64_t i = 0; i < width; i++) total[i] += weight * row[i];
 }
-WIDE static void add_row_wide(double *total, const double *row, double weight, int64_t width) {
+RS_WIDE static void add_row_wide(double *total, const double *row, double weight, int64_t width) {
   add_row(total, row, weight, width);
 }
 
@@ -119,7 +112,7 @@ static void resample(void *context, int64_t begin, int64_t end) {
   job *j = context;
   double *totals = j->totals + rs_thread_index() * CHUNK * j->width;
   uint32_t *drawn = j->drawn + rs_thread_index() * CHUNK * j->users;
-  bool fast = wide();
+  bool fast = rs_wide();
   memset(totals, 0, (size_t)(CHUNK * j->width) * sizeof *totals);
   for (int64_t s = begin; s < end; s++) draw(j, drawn + (s - begin) * j->users, s);
   for (int64_t u = 0; u < j->users; u++)

@@ -2,8 +2,9 @@
 #include "metrics/scan.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
+
+#include "base/wide.h"
 
 enum {
   MANY = 64,     /* from so many thresholds on, one pass with a search per score beats a pass per threshold */
@@ -12,16 +13,7 @@ enum {
   SAMPLE = 8     /* every so many scores are looked at for a first guess of the k-th best */
 };
 
-#if defined(__x86_64__)
-#define WIDE __attribute__((target("avx2")))
-static bool wide(void) { return __builtin_cpu_supports("avx2"); }
-#else
-#define WIDE
-static bool wide(void) { return false; }
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE int64_t infinite(const float *row, int64_t n) {
+RS_INLINE int64_t infinite(const float *row, int64_t n) {
   int64_t sum = 0;
   for (int64_t begin = 0; begin < n; begin += STRIDE) {
     int64_t end = begin + STRIDE < n ? begin + STRIDE : n;
@@ -36,7 +28,7 @@ INLINE int64_t infinite(const float *row, int64_t n) {
   return sum;
 }
 
-INLINE void count_one(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
+RS_INLINE void count_one(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
   int64_t above = 0, same = 0;
   for (int64_t begin = 0; begin < n; begin += STRIDE) {
     int64_t end = begin + STRIDE < n ? begin + STRIDE : n;
@@ -53,19 +45,19 @@ INLINE void count_one(const float *row, int64_t n, float score, int64_t *greater
 }
 
 /* How many of SKIP scores reach 'bar': a count, as a maximum would not be vectorised where NaN matters. */
-INLINE int32_t reaching(const float *row, float bar) {
+RS_INLINE int32_t reaching(const float *row, float bar) {
   int32_t count = 0;
   for (int i = 0; i < SKIP; i++) count += row[i] >= bar;
   return count;
 }
 
-WIDE static int64_t infinite_wide(const float *row, int64_t n) { return infinite(row, n); }
-WIDE static void count_one_wide(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
+RS_WIDE static int64_t infinite_wide(const float *row, int64_t n) { return infinite(row, n); }
+RS_WIDE static void count_one_wide(const float *row, int64_t n, float score, int64_t *greater, int64_t *equal) {
   count_one(row, n, score, greater, equal);
 }
-WIDE static int32_t reaching_wide(const float *row, float bar) { return reaching(row, bar); }
+RS_WIDE static int32_t reaching_wide(const float *row, float bar) { return reaching(row, bar); }
 
-int64_t rs_scan_infinite(const float *row, int64_t n) { return wide() ? infinite_wide(row, n) : infinite(row, n); }
+int64_t rs_scan_infinite(const float *row, int64_t n) { return rs_wide() ? infinite_wide(row, n) : infinite(row, n); }
 
 /* How many thresholds, sorted from the best, are >= score. */
 static int64_t at_least(const float *thresholds, int64_t m, float score) {
@@ -98,24 +90,11 @@ void rs_scan_count(const float *row, int64_t n, const float *thresholds, int64_t
     return;
   }
   for (int64_t j = 0; j < m; j++) {
-    if (wide())
+    if (rs_wide())
       count_one_wide(row, n, thresholds[j], &greater[j], &equal[j]);
     else
       count_one(row, n, thresholds[j], &greater[j], &equal[j]);
   }
-}
-
-/* Whether a comes after b in the result. */
-static bool worse(rs_scored a, rs_scored b) { return a.score < b.score || (a.score == b.score && a.at > b.at); }
-
-/* 'heap' has its worst entry on top; put 'entry' at 'at' or below. */
-static void sink(rs_scored *heap, int64_t n, int64_t at, rs_scored entry) {
-  for (int64_t child; (child = 2 * at + 1) < n; at = child) {
-    if (child + 1 < n && worse(heap[child + 1], heap[child])) child++;
-    if (!worse(heap[child], entry)) break;
-    heap[at] = heap[child];
-  }
-  heap[at] = entry;
 }
 
 /* The best k so far, of scores that are at least 'least'. */
@@ -132,16 +111,15 @@ static inline void take(heap *h, float score, int64_t at) {
   if (h->size < h->k) {
     if (!(score >= h->least)) return;
     h->entries[h->size++] = entry;
-    if (h->size == h->k)
-      for (int64_t i = h->k / 2; i-- > 0;) sink(h->entries, h->k, i, h->entries[i]);
+    if (h->size == h->k) rs_scored_heap(h->entries, h->k);
   } else if (score > h->entries[0].score) {
-    sink(h->entries, h->k, 0, entry);
+    rs_scored_sink(h->entries, h->k, 0, entry);
   }
 }
 
 /* Take the whole row. A run of SKIP scores is passed over when none of them can get in. */
 static void take_row(heap *h, const float *row, int64_t n) {
-  bool fast = wide();
+  bool fast = rs_wide();
   int64_t whole = n - n % SKIP;
   for (int64_t i = 0; i < whole; i += SKIP) {
     float bar = h->size < h->k ? h->least : h->entries[0].score;
@@ -168,10 +146,10 @@ int64_t rs_scan_best(const float *row, int64_t n, int64_t k, rs_scored *best) {
     h = (heap){best, 0, k, -INFINITY};
     take_row(&h, row, n);
   }
-  for (int64_t at = h.size / 2; h.size < k && at-- > 0;) sink(best, h.size, at, best[at]);
+  if (h.size < k) rs_scored_heap(best, h.size);
   for (int64_t last = h.size - 1; last > 0; last--) {
     rs_scored top = best[0];
-    sink(best, last, 0, best[last]);
+    rs_scored_sink(best, last, 0, best[last]);
     best[last] = top;
   }
   return h.size;

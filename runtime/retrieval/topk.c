@@ -10,20 +10,17 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/scored.h"
+#include "base/wide.h"
 #include "tensor/gemm.h"
 
 enum { TILE = RS_TOPK_TILE, BLOCK = RS_GEMM_ROWS };
-
-typedef struct scored {
-  float score;
-  int32_t row;
-} scored;
 
 /* What a thread works with. */
 typedef struct scratch {
   float *users;       /* [BLOCK, width] */
   float *scores;      /* [BLOCK, TILE] */
-  scored *heaps;      /* [BLOCK, k] */
+  rs_scored *heaps;   /* [BLOCK, k] */
   int32_t *barred;    /* the block's excluded items, sorted per query */
   int64_t *barred_at; /* [BLOCK + 1] where each query's begin */
 } scratch;
@@ -39,16 +36,8 @@ typedef struct job {
   float *scores;
 } job;
 
-#if defined(__x86_64__)
-#define WIDE __attribute__((target("avx2")))
-static bool wide(void) { return __builtin_cpu_supports("avx2"); }
-#else
-#define WIDE
-static bool wide(void) { return false; }
-#endif
-
 /* How many of a tile's scores are above 'least', or are not finite. */
-static inline __attribute__((always_inline)) int32_t interesting(const float *row, float least) {
+RS_INLINE int32_t interesting(const float *row, float least) {
   int32_t count = 0;
   for (int i = 0; i < TILE; i++) {
     uint32_t bits;
@@ -57,22 +46,7 @@ static inline __attribute__((always_inline)) int32_t interesting(const float *ro
   }
   return count;
 }
-WIDE static int32_t interesting_wide(const float *row, float least) { return interesting(row, least); }
-
-static bool worse(scored a, scored b) { return a.score < b.score || (a.score == b.score && a.row > b.row); }
-
-static void sink(scored *heap, int64_t n, int64_t at, scored entry) {
-  for (int64_t child; (child = 2 * at + 1) < n; at = child) {
-    if (child + 1 < n && worse(heap[child + 1], heap[child])) child++;
-    if (!worse(heap[child], entry)) break;
-    heap[at] = heap[child];
-  }
-  heap[at] = entry;
-}
-
-static void heapify(scored *heap, int64_t n) {
-  for (int64_t at = n / 2; at-- > 0;) sink(heap, n, at, heap[at]);
-}
+RS_WIDE static int32_t interesting_wide(const float *row, float least) { return interesting(row, least); }
 
 static bool is_barred(const scratch *s, int64_t i, int32_t row) {
   int64_t low = s->barred_at[i], high = s->barred_at[i + 1];
@@ -101,18 +75,18 @@ static void note_bad(job *j, int64_t query, int64_t item) {
 /* Take one query's scores of items first .. first + n - 1 into its heap; gives the heap's size. */
 static int64_t take(job *j, const scratch *s, int64_t query, int64_t i, int64_t size, int64_t first, int64_t n) {
   const float *row = s->scores + i * TILE;
-  scored *heap = s->heaps + i * j->k;
+  rs_scored *heap = s->heaps + i * j->k;
   for (int64_t t = 0; t < n; t++) {
     bool finite = isfinite(row[t]);
     if (finite && size == j->k && !(row[t] > heap[0].score)) continue;
     if (!is_candidate(j, s, query, i, (int32_t)(first + t))) continue;
-    scored entry = {row[t], (int32_t)(first + t)};
+    rs_scored entry = {row[t], (int32_t)(first + t)};
     if (!finite)
       note_bad(j, query, first + t);
     else if (size == j->k)
-      sink(heap, size, 0, entry);
+      rs_scored_sink(heap, size, 0, entry);
     else if ((heap[size++] = entry, size == j->k))
-      heapify(heap, size);
+      rs_scored_heap(heap, size);
   }
   return size;
 }
@@ -134,15 +108,15 @@ static void sort_barred(const job *j, scratch *s, int64_t first, int64_t n) {
 }
 
 /* Empty the heap into the answer, worst first. */
-static void write_answer(job *j, scored *heap, int64_t size, int64_t query) {
+static void write_answer(job *j, rs_scored *heap, int64_t size, int64_t query) {
   int64_t *rows = j->rows + query * j->ask->k;
   float *scores = j->scores + query * j->ask->k;
-  if (size < j->k) heapify(heap, size);
+  if (size < j->k) rs_scored_heap(heap, size);
   for (int64_t at = size; at < j->ask->k; at++) rows[at] = -1, scores[at] = -INFINITY;
   for (int64_t at = size - 1; at >= 0; at--) {
-    rows[at] = heap[0].row;
+    rows[at] = heap[0].at;
     scores[at] = heap[0].score;
-    sink(heap, at, 0, heap[at]);
+    rs_scored_sink(heap, at, 0, heap[at]);
   }
 }
 
@@ -151,7 +125,7 @@ static void search_block(void *context, int64_t begin, int64_t end) {
   const rs_topk_request *ask = j->ask;
   scratch *s = &j->scratches[rs_thread_index()];
   int64_t n = end - begin, sizes[BLOCK] = {0}, whole = ask->n_items / TILE * TILE;
-  bool fast = wide();
+  bool fast = rs_wide();
   memset(s->users, 0, (size_t)(BLOCK * ask->width) * sizeof *s->users);
   memcpy(s->users, ask->users + begin * ask->width, (size_t)(n * ask->width) * sizeof *s->users);
   sort_barred(j, s, begin, n);
