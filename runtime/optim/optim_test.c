@@ -2,17 +2,11 @@
 #include "optim/optim.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/testing.h"
 
 static rs_tensor vector(rs_dtype dtype, int64_t n, const double *values) {
   rs_tensor t;
@@ -193,11 +187,6 @@ static void norms_do_not_depend_on_threads(void **state) {
   rs_threads_set(threads);
   assert_true(one == three && fabs(one - plain) < 1e-9 * plain);
   rs_tensor_free(&t);
-}
-
-static int no_blocks_remain(void **state) {
-  (void)state;
-  return rs_alloc_blocks() == 0 ? 0 : -1;
 }
 
 int main(void) {

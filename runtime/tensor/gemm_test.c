@@ -2,19 +2,13 @@
 #include "tensor/gemm.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/testing.h"
 #include "tensor/blas.h"
 
 static const char *program; /* this one's path */
@@ -148,11 +142,6 @@ static void rows_keep_their_bits_on_every_kernel_set(void **state) {
     if (able[i] && system(command) != 0) fail_msg("rows depend on their batch with the kernels for %s", cores[i]);
   }
 #endif
-}
-
-static int no_blocks_remain(void **state) {
-  (void)state;
-  return rs_alloc_blocks() == 0 ? 0 : -1;
 }
 
 int main(int argc, char **argv) {

@@ -1,16 +1,10 @@
 /* tensor_test.c - constructors, views, element access. */
 #include "tensor/tensor.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/alloc.h"
+#include "base/testing.h"
 #include "tensor/tensors.h"
 
 static rs_tensor counted(int ndim, const int64_t *size) {
@@ -152,11 +146,6 @@ static void named_tensors_keep_order_and_refuse_a_taken_name(void **state) {
   rs_tensors_free(&list);
   assert_int_equal(t.storage->references, 1);
   rs_tensor_free(&t);
-}
-
-static int no_blocks_remain(void **state) {
-  (void)state;
-  return rs_alloc_blocks() == 0 ? 0 : -1;
 }
 
 int main(void) {
