@@ -70,7 +70,7 @@ function Progress:update(done, extra)
   self.shown = now
   local spent = (now - self.began) / 1e9
   local left = spent / math.max(done, 1) * (self.total - done)
-  local line = ("%s [%s] %3d %%  %s  %.0f/s  %s left"):format(self.label, bar(done / self.total, 24),
+  local line = ("%s [%s] %3d %%  %s  %.0f steps/s  %s left"):format(self.label, bar(done / self.total, 24),
     100 * done // self.total, extra or "", done / spent, text.duration(left))
   if terminal then
     io.stderr:write("\r", line, "\27[K")
