@@ -116,6 +116,8 @@ describe("metrics.ranking", function()
     assert.has_error(function() metrics.ranking { relevant = relevant, k = { 1 } } end,
       "'items' must be the number of items")
     assert.has_error(function() metrics.ranking { items = 3, k = { 1 } } end, "'relevant' is missing")
+    assert.has_error(function() metrics.ranking { items = 3, relevant = relevant, ks = { 1 } } end,
+      "bad argument #1 to 'ranking' (there is no option 'ks')")
     assert.has_error(function() metrics.ranking { items = 3, relevant = relevant, k = { 0 } } end,
       "ranking: cut-off 0 is below 1")
     assert.has_error(function() metrics.ranking { items = 3, relevant = relevant, k = { 1.5 } } end,
@@ -188,6 +190,9 @@ describe("metrics.bootstrap", function()
   end)
 
   it("refuses to resample nothing", function()
+    local values, users = tensor.zeros(1, 1, "f64"), tensor.zeros(1, "i64")
+    assert.has_error(function() metrics.bootstrap(values, users, { sample = 9 }) end,
+      "bad argument #3 to 'bootstrap' (there is no option 'sample')")
     assert.has_error(function() metrics.bootstrap(tensor.zeros(1, 0, "f64"), tensor.zeros(0, "i64")) end,
       "bootstrap: there are no queries to resample")
   end)

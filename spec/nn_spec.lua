@@ -83,6 +83,7 @@ describe("nn layers", function()
   it("refuse options that are unknown, missing or of another type", function()
     assert.has_error(function() nn.linear { name = "l", inputs = 3, output = 5 } end,
       "bad argument #1 to 'linear' (there is no option 'output')")
+    assert.has_error(function() nn.linear() end, "bad argument #1 to 'linear' (table expected, got no value)")
     assert.has_error(function() nn.linear { name = "l", inputs = 3 } end,
       "bad argument #1 to 'linear' (option 'outputs' must be an integer of 1 or more)")
     assert.has_error(function() nn.linear { name = "l", inputs = 3, outputs = 2, activation = "swish" } end,

@@ -28,6 +28,8 @@ describe("retrieval.topk", function()
   it("says what is wrong with a request", function()
     local users = tensor.new { { 1, 0 } }
     assert.has_error(function() retrieval.topk { users = users } end, "'items' is missing")
+    assert.has_error(function() retrieval.topk { users = users, items = items, exclude = {} } end,
+      "bad argument #1 to 'topk' (there is no option 'exclude')")
     assert.has_error(function() retrieval.topk { users = users, items = items, k = 0 } end,
       "top-k: k is 0; 1 or more items can be asked for")
     assert.has_error(function() retrieval.topk { users = tensor.zeros(1, 3), items = items } end,

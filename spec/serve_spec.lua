@@ -189,7 +189,11 @@ describe("a served model", function()
       "bad argument #1 to 'recommend' (field 'k' must be a whole number)")
     assert.has_error(function() model:recommend { history = { 1 } } end,
       "bad argument #1 to 'recommend' (field 'history' must be a list of item ids)")
+    assert.has_error(function() model:recommend { id = "u1" } end,
+      "bad argument #1 to 'recommend' (there is no option 'id')")
     assert.has_error(function() model:recommend_users { first = 8 } end)
+    assert.has_error(function() model:recommend_users { count = 8 } end,
+      "bad argument #1 to 'recommend_users' (there is no option 'count')")
     assert.has_error(function() model:item(13) end, "bad argument #1 to 'item' (index 13 out of range 1..12)")
     model:close()
     assert.has_error(function() model:facts() end, "calling 'facts' on bad self (model is closed)")

@@ -1,6 +1,74 @@
 /* fields.c - see fields.h. */
 #include "bind/fields.h"
 
+#include <string.h>
+
+/* Options. */
+
+void rs_check_options(lua_State *L, int arg, const char *const *known) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "a list element";
+    int i = 0;
+    while (known[i] && strcmp(known[i], key) != 0) i++;
+    if (!known[i]) luaL_argerror(L, arg, lua_pushfstring(L, "there is no option '%s'", key));
+  }
+}
+
+int rs_wrong_option(lua_State *L, int arg, const char *name, const char *expected) {
+  return luaL_argerror(L, arg, lua_pushfstring(L, "option '%s' must be %s", name, expected));
+}
+
+int64_t rs_integer_option(lua_State *L, int arg, const char *name, int64_t least, int64_t standard) {
+  int type = lua_getfield(L, arg, name), ok = 0;
+  int64_t value = type == LUA_TNIL ? standard : lua_tointegerx(L, -1, &ok);
+  if (value < least || (type == LUA_TNIL ? standard < 0 : !ok))
+    rs_wrong_option(L, arg, name, lua_pushfstring(L, "an integer of %I or more", (LUAI_UACINT)least));
+  lua_pop(L, 1);
+  return value;
+}
+
+double rs_number_option(lua_State *L, int arg, const char *name, double standard) {
+  int type = lua_getfield(L, arg, name), ok = 1;
+  double value = type == LUA_TNIL ? standard : lua_tonumberx(L, -1, &ok);
+  if (!ok) rs_wrong_option(L, arg, name, "a number");
+  lua_pop(L, 1);
+  return value;
+}
+
+bool rs_boolean_option(lua_State *L, int arg, const char *name, bool standard) {
+  int type = lua_getfield(L, arg, name);
+  if (type != LUA_TNIL && type != LUA_TBOOLEAN) rs_wrong_option(L, arg, name, "true or false");
+  bool value = type == LUA_TNIL ? standard : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+const char *rs_string_option(lua_State *L, int arg, const char *name, const char *standard) {
+  int type = lua_getfield(L, arg, name);
+  if (type == LUA_TNIL && standard) return standard;
+  if (type != LUA_TSTRING) rs_wrong_option(L, arg, name, "a string");
+  return lua_tostring(L, -1);
+}
+
+int rs_choice_option(lua_State *L, int arg, const char *name, const char *const *words, const char *standard) {
+  const char *value = rs_string_option(L, arg, name, standard);
+  for (int i = 0; words[i]; i++)
+    if (strcmp(words[i], value) == 0) return i;
+  lua_pushliteral(L, "one of");
+  for (int i = 0; words[i]; i++) lua_pushfstring(L, "%s%s '%s'", lua_tostring(L, -1), i ? "," : "", words[i]);
+  return rs_wrong_option(L, arg, name, lua_tostring(L, -1));
+}
+
+const rs_tensor *rs_tensor_option(lua_State *L, int arg, const char *name) {
+  if (lua_getfield(L, arg, name) == LUA_TNIL) return NULL;
+  const rs_tensor *t = rs_test_tensor(L, -1);
+  if (!t) rs_wrong_option(L, arg, name, "a Tensor");
+  return t;
+}
+
+/* Fields. */
+
 void rs_take_tensor(lua_State *L, int index, const char *name, rs_dtype dtype, int ndim, rs_tensor *out) {
   const rs_tensor *t = rs_test_tensor(L, index);
   if (!t || t->dtype != dtype || t->ndim != ndim)

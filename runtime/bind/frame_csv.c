@@ -1,6 +1,7 @@
 /* frame_csv.c - frame.read_csv and frame.write_csv: options from Lua tables, reports into them. */
 #include <string.h>
 
+#include "bind/fields.h"
 #include "bind/frame.h"
 #include "frame/csv.h"
 
@@ -34,16 +35,6 @@ static const char *const *names_field(lua_State *L, int arg, const char *key, in
   *n = 0;
   if (!field(L, arg, key, LUA_TTABLE) || lua_rawlen(L, -1) == 0) return NULL;
   return rs_check_names(L, lua_gettop(L), n);
-}
-
-/* Refuse options that nobody reads: a misspelled one would be silently without effect. */
-static void check_keys(lua_State *L, int arg, const char *const *known) {
-  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
-    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-    int i = 0;
-    while (known[i] && strcmp(known[i], key) != 0) i++;
-    if (!known[i]) luaL_argerror(L, arg, lua_pushfstring(L, "there is no option '%s'", key));
-  }
 }
 
 static const char *const type_words[] = {"infer", "number", "string", "list", "time", "time_s", "time_ms", NULL};
@@ -103,9 +94,8 @@ static rs_csv_options check_options(lua_State *L, int arg) {
   static const char *const encodings[] = {"", "utf-8", "latin-1", NULL};
   rs_csv_options o = {.bad_limit = 0.01};
   if (lua_isnoneornil(L, arg)) return o;
-  luaL_checktype(L, arg, LUA_TTABLE);
   luaL_checkstack(L, 40, NULL);
-  check_keys(L, arg, known);
+  rs_check_options(L, arg, known);
   o.separator = string_field(L, arg, "separator");
   o.escape = (rs_csv_escape)word_field(L, arg, "escape", escapes, RS_CSV_DETECT);
   o.encoding = (rs_csv_encoding)word_field(L, arg, "encoding", encodings, RS_CSV_ANY_ENCODING);
@@ -179,8 +169,7 @@ int rs_frame_write_csv(lua_State *L) {
   rs_csv_style style = {0};
   lua_settop(L, 3);
   if (!lua_isnil(L, 3)) {
-    luaL_checktype(L, 3, LUA_TTABLE);
-    check_keys(L, 3, known);
+    rs_check_options(L, 3, known);
     style.separator = string_field(L, 3, "separator");
     luaL_argcheck(L, !style.separator || *style.separator, 3, "'separator' must not be empty");
     style.no_header = field(L, 3, "header", LUA_TBOOLEAN) && !lua_toboolean(L, -1);

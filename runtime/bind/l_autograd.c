@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bind/autograd_ops.h"
+#include "bind/fields.h"
 
 /* Parameters. */
 
@@ -39,24 +40,12 @@ static lua_Integer integer_option(lua_State *L, int table, const char *key, lua_
   return value;
 }
 
-/* Raise when the options at 'arg' have a key that is not listed. */
-static void check_options(lua_State *L, int arg, const char *const *keys) {
-  if (lua_isnoneornil(L, arg)) return;
-  luaL_checktype(L, arg, LUA_TTABLE);
-  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
-    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-    int i = 0;
-    while (keys[i] && strcmp(keys[i], key)) i++;
-    if (!keys[i]) luaL_argerror(L, arg, lua_pushfstring(L, "there is no option '%s'", key));
-  }
-}
-
 /* autograd.parameter(name, tensor, [options]) -> Parameter */
 static int l_parameter(lua_State *L) {
   static const char *const keys[] = {"sparse", "trainable", NULL};
   const char *name = luaL_checkstring(L, 1);
   const rs_tensor *t = rs_check_tensor(L, 2);
-  check_options(L, 3, keys);
+  if (!lua_isnoneornil(L, 3)) rs_check_options(L, 3, keys);
   bool trainable = boolean_option(L, 3, "trainable", true), sparse = boolean_option(L, 3, "sparse", false);
   rs_parameter **out = rs_push_parameter(L);
   rs_check_retry(L, rs_parameter_new(out, name, t, trainable, sparse));
@@ -169,7 +158,7 @@ int rs_return_var(lua_State *L) {
 /* autograd.tape([options]) -> Tape */
 static int l_tape(lua_State *L) {
   static const char *const keys[] = {"train", "gradients", "seed", "epoch", "step", "rows_before", NULL};
-  check_options(L, 1, keys);
+  if (!lua_isnoneornil(L, 1)) rs_check_options(L, 1, keys);
   rs_tape_options o = {.train = boolean_option(L, 1, "train", false)};
   o.gradients = boolean_option(L, 1, "gradients", o.train);
   o.seed = (uint64_t)integer_option(L, 1, "seed", LUA_MAXINTEGER);

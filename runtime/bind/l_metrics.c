@@ -86,7 +86,9 @@ static void take_windows(lua_State *L, ranking *r) {
 
 /* metrics.ranking{ items, relevant, k, [gains, excluded, item_time, from, to, coverage] } -> Ranking */
 static int l_ranking(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  static const char *const known[] = {"items",     "relevant", "k",  "gains",    "excluded",
+                                      "item_time", "from",     "to", "coverage", NULL};
+  rs_check_options(L, 1, known);
   lua_settop(L, 1);
   ranking *r = rs_push_object(L, sizeof *r, RANKING, 0);
   r->ask.items = rs_integer_field(L, 1, "items", -1);
@@ -279,12 +281,13 @@ static int l_means(lua_State *L) {
 /* metrics.bootstrap(values f64 [metrics, queries], users i64 [queries], [{ samples, seed, rows }])
  * -> f64 [metrics, samples] */
 static int l_bootstrap(lua_State *L) {
+  static const char *const known[] = {"samples", "seed", "rows", NULL};
   lua_settop(L, 3);
   if (lua_isnil(L, 3)) {
     lua_newtable(L);
     lua_replace(L, 3);
   }
-  luaL_checktype(L, 3, LUA_TTABLE);
+  rs_check_options(L, 3, known);
   lua_Integer samples = rs_integer_field(L, 3, "samples", 1000), seed = rs_integer_field(L, 3, "seed", 1);
   lua_getfield(L, 3, "rows");
   rs_measured m = check_measured(L, 4);

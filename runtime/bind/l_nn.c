@@ -1,7 +1,6 @@
 /* l_nn.c - recsys.core.nn: layers and towers. Constructors take one table of named options; an option that is not
  * known is refused, since a typing error would train another model. */
-#include <string.h>
-
+#include "bind/fields.h"
 #include "bind/l_autograd.h"
 #include "nn/in_batch_softmax.h"
 #include "nn/tower.h"
@@ -15,69 +14,10 @@ static rs_layer *check_layer(lua_State *L, int arg) {
   return *slot;
 }
 
-/* Refuse fields of the option table at 1 that are not in 'known' (ends with NULL). */
-static void check_options(lua_State *L, const char *const *known) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-    const char *field = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "a list element";
-    int found = 0;
-    for (int i = 0; known[i]; i++) found |= strcmp(known[i], field) == 0;
-    if (!found) luaL_argerror(L, 1, lua_pushfstring(L, "there is no option '%s'", field));
-  }
-}
-
-static int wrong(lua_State *L, const char *field, const char *expected) {
-  return luaL_argerror(L, 1, lua_pushfstring(L, "option '%s' must be %s", field, expected));
-}
-
-/* A positive integer option; 'standard' when absent, unless that is negative: then it must be there. */
-static int64_t integer_option(lua_State *L, const char *field, int64_t least, int64_t standard) {
-  int type = lua_getfield(L, 1, field), ok = 0;
-  int64_t value = type == LUA_TNIL ? standard : lua_tointegerx(L, -1, &ok);
-  if (value < least || (type == LUA_TNIL ? standard < 0 : !ok))
-    wrong(L, field, lua_pushfstring(L, "an integer of %I or more", (LUAI_UACINT)least));
-  lua_pop(L, 1);
-  return value;
-}
-
-static double number_option(lua_State *L, const char *field, double standard) {
-  int type = lua_getfield(L, 1, field), ok = 1;
-  double value = type == LUA_TNIL ? standard : lua_tonumberx(L, -1, &ok);
-  if (!ok) wrong(L, field, "a number");
-  lua_pop(L, 1);
-  return value;
-}
-
-static bool boolean_option(lua_State *L, const char *field, bool standard) {
-  int type = lua_getfield(L, 1, field);
-  if (type != LUA_TNIL && type != LUA_TBOOLEAN) wrong(L, field, "true or false");
-  bool value = type == LUA_TNIL ? standard : lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
-/* A string option, left on the stack so that it stays; 'standard' NULL: it must be there. */
-static const char *string_option(lua_State *L, const char *field, const char *standard) {
-  int type = lua_getfield(L, 1, field);
-  if (type == LUA_TNIL && standard) return standard;
-  if (type != LUA_TSTRING) wrong(L, field, "a string");
-  return lua_tostring(L, -1);
-}
-
-/* The position of a string option in 'names' (ends with NULL). */
-static int choice_option(lua_State *L, const char *field, const char *const *names, const char *standard) {
-  const char *value = string_option(L, field, standard);
-  for (int i = 0; names[i]; i++)
-    if (strcmp(names[i], value) == 0) return i;
-  lua_pushliteral(L, "one of");
-  for (int i = 0; names[i]; i++) lua_pushfstring(L, "%s%s '%s'", lua_tostring(L, -1), i ? "," : "", names[i]);
-  return wrong(L, field, lua_tostring(L, -1));
-}
-
 static rs_start start_options(lua_State *L) {
   static const char *const dtypes[] = {"f32", "f64", NULL};
-  return (rs_start){.seed = (uint64_t)integer_option(L, "seed", 0, 1),
-                    .dtype = choice_option(L, "dtype", dtypes, "f32") ? RS_F64 : RS_F32};
+  return (rs_start){.seed = (uint64_t)rs_integer_option(L, 1, "seed", 0, 1),
+                    .dtype = rs_choice_option(L, 1, "dtype", dtypes, "f32") ? RS_F64 : RS_F32};
 }
 
 static rs_layer **push_layer(lua_State *L) { return rs_push_object(L, sizeof(rs_layer *), LAYER, 0); }
@@ -85,11 +25,11 @@ static rs_layer **push_layer(lua_State *L) { return rs_push_object(L, sizeof(rs_
 /* nn.linear{name, inputs, outputs, bias, activation, seed, dtype} -> Layer */
 static int l_linear(lua_State *L) {
   static const char *const known[] = {"name", "inputs", "outputs", "bias", "activation", "seed", "dtype", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
-  int64_t inputs = integer_option(L, "inputs", 1, -1), outputs = integer_option(L, "outputs", 1, -1);
-  bool bias = boolean_option(L, "bias", true);
-  int activation = choice_option(L, "activation", rs_activation_names, "none");
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
+  int64_t inputs = rs_integer_option(L, 1, "inputs", 1, -1), outputs = rs_integer_option(L, 1, "outputs", 1, -1);
+  bool bias = rs_boolean_option(L, 1, "bias", true);
+  int activation = rs_choice_option(L, 1, "activation", rs_activation_names, "none");
   rs_start start = start_options(L);
   rs_check(L, rs_linear_new(push_layer(L), name, inputs, outputs, bias, (rs_activation)activation, start));
   return 1;
@@ -98,10 +38,10 @@ static int l_linear(lua_State *L) {
 /* nn.embedding{name, rows, width, scale, seed, dtype} -> Layer */
 static int l_embedding(lua_State *L) {
   static const char *const known[] = {"name", "rows", "width", "scale", "seed", "dtype", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
-  int64_t rows = integer_option(L, "rows", 1, -1), width = integer_option(L, "width", 1, -1);
-  double scale = number_option(L, "scale", 0.1);
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
+  int64_t rows = rs_integer_option(L, 1, "rows", 1, -1), width = rs_integer_option(L, 1, "width", 1, -1);
+  double scale = rs_number_option(L, 1, "scale", 0.1);
   rs_start start = start_options(L);
   rs_check(L, rs_embedding_new(push_layer(L), name, rows, width, scale, start));
   return 1;
@@ -111,11 +51,11 @@ static int l_embedding(lua_State *L) {
 static int l_embedding_bag(lua_State *L) {
   static const char *const known[] = {"table", "mode", NULL};
   static const char *const modes[] = {"sum", "mean", NULL};
-  check_options(L, known);
-  int mode = choice_option(L, "mode", modes, "mean");
+  rs_check_options(L, 1, known);
+  int mode = rs_choice_option(L, 1, "mode", modes, "mean");
   lua_getfield(L, 1, "table");
   rs_layer **table = luaL_testudata(L, -1, LAYER);
-  if (!table || !*table) wrong(L, "table", "an Embedding");
+  if (!table || !*table) rs_wrong_option(L, 1, "table", "an Embedding");
   rs_check(L, rs_embedding_bag_new(push_layer(L), *table, mode ? RS_BAG_MEAN : RS_BAG_SUM));
   return 1;
 }
@@ -123,10 +63,10 @@ static int l_embedding_bag(lua_State *L) {
 /* nn.layer_norm{name, width, epsilon, seed, dtype} -> Layer */
 static int l_layer_norm(lua_State *L) {
   static const char *const known[] = {"name", "width", "epsilon", "seed", "dtype", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
-  int64_t width = integer_option(L, "width", 1, -1);
-  double epsilon = number_option(L, "epsilon", 1e-5);
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
+  int64_t width = rs_integer_option(L, 1, "width", 1, -1);
+  double epsilon = rs_number_option(L, 1, "epsilon", 1e-5);
   rs_start start = start_options(L);
   rs_check(L, rs_layer_norm_new(push_layer(L), name, width, epsilon, start));
   return 1;
@@ -135,10 +75,10 @@ static int l_layer_norm(lua_State *L) {
 /* nn.batch_norm{name, width, momentum, epsilon, seed, dtype} -> Layer */
 static int l_batch_norm(lua_State *L) {
   static const char *const known[] = {"name", "width", "momentum", "epsilon", "seed", "dtype", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
-  int64_t width = integer_option(L, "width", 1, -1);
-  double momentum = number_option(L, "momentum", 0.1), epsilon = number_option(L, "epsilon", 1e-5);
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
+  int64_t width = rs_integer_option(L, 1, "width", 1, -1);
+  double momentum = rs_number_option(L, 1, "momentum", 0.1), epsilon = rs_number_option(L, 1, "epsilon", 1e-5);
   rs_start start = start_options(L);
   rs_check(L, rs_batch_norm_new(push_layer(L), name, width, momentum, epsilon, start));
   return 1;
@@ -147,9 +87,9 @@ static int l_batch_norm(lua_State *L) {
 /* nn.dropout{name, rate} -> Layer */
 static int l_dropout(lua_State *L) {
   static const char *const known[] = {"name", "rate", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
-  double rate = number_option(L, "rate", 0.5);
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
+  double rate = rs_number_option(L, 1, "rate", 0.5);
   rs_check(L, rs_dropout_new(push_layer(L), name, rate));
   return 1;
 }
@@ -225,7 +165,7 @@ static int l_layer_tostring(lua_State *L) {
 
 /* The input described by the table on top, whose strings and layers stay alive in it. */
 static void read_input(lua_State *L, rs_tower_input *in, int at) {
-  if (lua_type(L, -1) != LUA_TTABLE) wrong(L, "inputs", "a list of { name, layer or width }");
+  if (lua_type(L, -1) != LUA_TTABLE) rs_wrong_option(L, 1, "inputs", "a list of { name, layer or width }");
   if (lua_getfield(L, -1, "name") != LUA_TSTRING) luaL_argerror(L, 1, lua_pushfstring(L, "input %d has no name", at));
   in->name = lua_tostring(L, -1);
   lua_pop(L, 1);
@@ -242,9 +182,9 @@ static void read_input(lua_State *L, rs_tower_input *in, int at) {
 static int push_list(lua_State *L, const char *field) {
   int type = lua_getfield(L, 1, field);
   if (type == LUA_TNIL) return 0;
-  if (type != LUA_TTABLE) wrong(L, field, "a list");
+  if (type != LUA_TTABLE) rs_wrong_option(L, 1, field, "a list");
   lua_Unsigned n = lua_rawlen(L, -1);
-  if (n > 4096) wrong(L, field, "a list of at most 4096");
+  if (n > 4096) rs_wrong_option(L, 1, field, "a list of at most 4096");
   return (int)n;
 }
 
@@ -259,8 +199,8 @@ static int l_tower(lua_State *L) {
   static const char *const known[] = {"name",    "inputs",    "hidden", "outputs", "activation", "norm",
                                       "dropout", "normalize", "seed",   "dtype",   NULL};
   static const char *const norms[] = {"none", "layer", "batch", NULL};
-  check_options(L, known);
-  const char *name = string_option(L, "name", NULL);
+  rs_check_options(L, 1, known);
+  const char *name = rs_string_option(L, 1, "name", NULL);
   int n = push_list(L, "inputs");
   rs_tower_input *inputs = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *inputs, 0);
   for (int i = 0; i < n; i++) {
@@ -273,15 +213,15 @@ static int l_tower(lua_State *L) {
   for (int i = 0; i < n_hidden; i++) {
     lua_geti(L, -2, i + 1);
     hidden[i] = lua_tointeger(L, -1);
-    if (hidden[i] < 1) wrong(L, "hidden", "a list of sizes of 1 or more");
+    if (hidden[i] < 1) rs_wrong_option(L, 1, "hidden", "a list of sizes of 1 or more");
     lua_pop(L, 1);
   }
   rs_tower_shape shape = {.hidden = hidden, .n_hidden = n_hidden};
-  shape.outputs = integer_option(L, "outputs", 0, 0);
-  shape.activation = (rs_activation)choice_option(L, "activation", rs_activation_names, "relu");
-  shape.norm = (rs_tower_norm)choice_option(L, "norm", norms, "none");
-  shape.dropout = number_option(L, "dropout", 0);
-  shape.normalize = boolean_option(L, "normalize", false);
+  shape.outputs = rs_integer_option(L, 1, "outputs", 0, 0);
+  shape.activation = (rs_activation)rs_choice_option(L, 1, "activation", rs_activation_names, "relu");
+  shape.norm = (rs_tower_norm)rs_choice_option(L, 1, "norm", norms, "none");
+  shape.dropout = rs_number_option(L, 1, "dropout", 0);
+  shape.normalize = rs_boolean_option(L, 1, "normalize", false);
   rs_start start = start_options(L);
   rs_tower **tower = rs_push_object(L, sizeof(rs_tower *), TOWER, 0);
   rs_check(L, rs_tower_new(tower, name, inputs, n, &shape, start));
@@ -329,30 +269,22 @@ static int l_tower_tostring(lua_State *L) {
   return push_text(L, text, *slot ? rs_tower_describe(*slot, text) : rs_buffer_append_text(text, "Tower (closed)"));
 }
 
-/* The Tensor in option 'field', which the table keeps; NULL when absent. */
-static const rs_tensor *tensor_option(lua_State *L, const char *field) {
-  if (lua_getfield(L, 1, field) == LUA_TNIL) return NULL;
-  const rs_tensor *t = rs_test_tensor(L, -1);
-  if (!t) wrong(L, field, "a Tensor");
-  return t;
-}
-
 static rs_node *var_option(lua_State *L, const char *field) {
   lua_getfield(L, 1, field);
-  if (!luaL_testudata(L, -1, RS_VAR)) wrong(L, field, "a Var");
+  if (!luaL_testudata(L, -1, RS_VAR)) rs_wrong_option(L, 1, field, "a Var");
   return rs_check_var(L, -1);
 }
 
 /* nn.in_batch_softmax{users, items, temperature, log_q, codes, now, from, to} -> Var */
 static int l_in_batch_softmax(lua_State *L) {
   static const char *const known[] = {"users", "items", "temperature", "log_q", "codes", "now", "from", "to", NULL};
-  check_options(L, known);
-  rs_in_batch_softmax_options options = {.temperature = number_option(L, "temperature", 1),
-                                         .log_q = tensor_option(L, "log_q"),
-                                         .codes = tensor_option(L, "codes"),
-                                         .now = tensor_option(L, "now"),
-                                         .from = tensor_option(L, "from"),
-                                         .to = tensor_option(L, "to")};
+  rs_check_options(L, 1, known);
+  rs_in_batch_softmax_options options = {.temperature = rs_number_option(L, 1, "temperature", 1),
+                                         .log_q = rs_tensor_option(L, 1, "log_q"),
+                                         .codes = rs_tensor_option(L, 1, "codes"),
+                                         .now = rs_tensor_option(L, 1, "now"),
+                                         .from = rs_tensor_option(L, 1, "from"),
+                                         .to = rs_tensor_option(L, 1, "to")};
   rs_node *items = var_option(L, "items"), *users = var_option(L, "users");
   luaL_argcheck(L, users->tape == items->tape, 1, "users and items are on different tapes");
   rs_node **out = rs_push_var(L, lua_gettop(L));

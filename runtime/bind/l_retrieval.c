@@ -31,7 +31,8 @@ static const int64_t *times(lua_State *L, const char *name, int64_t n, rs_tensor
 /* retrieval.topk{ users, items, k, [excluded, item_time, from, to] }
  * -> rows i64 [queries, k], scores f32 [queries, k] */
 static int l_topk(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  static const char *const known[] = {"users", "items", "k", "excluded", "item_time", "from", "to", NULL};
+  rs_check_options(L, 1, known);
   lua_settop(L, 1);
   request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
   lua_toclose(L, 2);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "bind/bind.h"
+#include "bind/fields.h"
 #include "bundle/json.h"
 #include "serve/model.h"
 
@@ -174,8 +174,9 @@ static void push_answer(lua_State *L, const rs_server_model *m, const rs_answer 
 
 /* m:recommend{ user, history, fields, now, k, exclude_seen } -> { known, now, foreign, items } | nil, message, code */
 static int l_recommend(lua_State *L) {
+  static const char *const known[] = {"user", "history", "fields", "now", "k", "exclude_seen", NULL};
   const rs_server_model *m = check_model(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  rs_check_options(L, 2, known);
   lua_settop(L, 2);
   call *c = rs_push_object(L, sizeof *c, CALL, 0);
   rs_request request = check_request(L, c);
@@ -186,8 +187,9 @@ static int l_recommend(lua_State *L) {
 
 /* m:recommend_users{ first, n, now, k, exclude_seen } -> rows, scores | nil, message, code */
 static int l_recommend_users(lua_State *L) {
+  static const char *const known[] = {"first", "n", "now", "k", "exclude_seen", NULL};
   const rs_server_model *m = check_model(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  rs_check_options(L, 2, known);
   int64_t first = integer_field(L, "first", 1) - 1;
   int64_t n = integer_field(L, "n", rs_server_model_facts(m).users - first);
   int64_t now = integer_field(L, "now", RS_TIME_MISSING), k = integer_field(L, "k", 10);
