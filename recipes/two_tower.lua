@@ -14,7 +14,8 @@ return recsys.recipe {
   params = {
     data = {
       source    = param("news", "where the interactions come from", { choices = { "news", "movielens" } }),
-      dir       = param("artifacts/data/news", "the source's files; the news sample is made when absent"),
+      dir       = param("artifacts/data/news", "the source's files; the news sample is made when absent",
+        { form = "folder" }),
       scale     = param(0.03, "size of the news sample: 1 is 3.5 million events", { min = 1e-6, max = 10 }),
       bad_limit = param(0.01, "share of malformed rows from which on loading fails", { min = 0, max = 1 }),
     },
@@ -25,9 +26,9 @@ return recsys.recipe {
     },
     model = {
       kind        = param("two_tower", "a file in models/", { choices = { "two_tower", "engagement" } }),
-      dim         = param(64, "width of embeddings and of both towers' outputs", { min = 1 }),
+      dim         = param(64, "width of embeddings and of both towers' outputs", { min = 1, max = 8192 }),
       hidden      = param({}, "sizes of the towers' hidden layers, such as 128; none: linear towers",
-        { of = "integer" }),
+        { of = "integer", min = 1, max = 65536 }),
       dropout     = param(0.1, "share of hidden units dropped in training", { min = 0, max = 0.95 }),
       temperature = param(0.2, "divides the cosine of user and item", { min = 1e-3 }),
       log_q       = param(true, "correct in-batch negatives by how often they are met"),
@@ -49,18 +50,19 @@ return recsys.recipe {
       metric         = param("ndcg_10", "the validation metric that chooses the epoch"),
     },
     eval = {
-      k        = param({ 10, 50 }, "cut-offs of the metrics"),
-      window   = param("7d", "age at which an item stops being a candidate", { type = "string", optional = true }),
-      trailing = param("1d", "window of the trailing-popularity baselines"),
-      samples  = param(1000, "bootstrap resamples of users", { min = 10 }),
+      k        = param({ 10, 50 }, "cut-offs of the metrics", { min = 1, distinct = true }),
+      window   = param("7d", "age at which an item stops being a candidate", { type = "string", optional = true,
+        form = "span" }),
+      trailing = param("1d", "window of the trailing-popularity baselines", { form = "span" }),
+      samples  = param(1000, "bootstrap resamples of users", { min = 10, max = 1000000 }),
     },
     recommend = {
       k            = param(50, "items a user", { min = 1 }),
       exclude_seen = param(true, "leave out what a user engaged with before"),
     },
     publish = {
-      name = param("two_tower", "name of the bundle"),
-      dir  = param("artifacts/models", "where bundles lie"),
+      name = param("two_tower", "name of the bundle", { form = "model" }),
+      dir  = param("artifacts/models", "where bundles lie", { form = "folder" }),
     },
   },
   profiles = { by = "data.source", movielens = {

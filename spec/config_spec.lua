@@ -58,6 +58,29 @@ describe("config", function()
     assert.matches("eval.k must be a list", refusal { set = { "eval.k=ten" } })
   end)
 
+  it("refuses what is no span, folder or model's name, and a list with nothing or the same twice", function()
+    local limited = { window = config.param("7d", "", { form = "span" }), dir = config.param("x", "",
+      { form = "folder" }), name = config.param("x", "", { form = "model" }), k = config.param({ 10 }, "",
+      { distinct = true }), rate = 0.5 }
+    for setting, words in pairs { ["window=long"] = "window must be a span of time such as 7d, 12h or 30m, not 'long'",
+      ["dir="] = "dir must be the name of a folder, not ''", ["name=../x"] = "name must be a name of a-z",
+      ["name=x-1"] = "name must be a name of a-z", ["k=5,5"] = "k: 5 stands there twice",
+      ["k="] = "k must hold something",
+      ["rate=1e999"] = "rate must be a number, not '1e999'", ["dir=a\0b"] = "dir must be a text in UTF-8, not 'a?b'",
+      ["dir=\xff"] = "dir must be a text in UTF-8", ["k.=1"] = "there is no parameter 'k.'" } do
+      local ok, problem = pcall(config.resolve, limited, { set = { setting } })
+      assert.is_false(ok)
+      assert.truthy(problem.message:find(words, 1, true), problem.message)
+    end
+    assert.same({ 5, 6 }, config.resolve(limited, { set = { "window=2w", "name=a-b_2", "k=5,6" } }).k)
+  end)
+
+  it("says so when a recipe declares what cannot be a parameter", function()
+    local ok, problem = pcall(config.resolve, { f = print }, {})
+    assert.is_false(ok)
+    assert.matches("f is declared as a function", problem.message)
+  end)
+
   it("takes JSON and Lua files, and lets --set win over them", function()
     local file = temporary(".json", [[{"train": {"epochs": 4, "shuffle": false}, "eval.k": [1]}]])
     local p = config.resolve(declaration, { file = file, set = { "train.epochs=5" } })

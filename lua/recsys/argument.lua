@@ -2,14 +2,15 @@
 
 local argument = {}
 
---- Whole numbers of 'least' or more.
+--- Whole numbers from 'least' to 'most'.
 ---@param least integer
+---@param most? integer  default: no limit
 ---@return fun(word: string): integer?, string?
-function argument.whole_number(least)
+function argument.whole_number(least, most)
   return function(word)
     local number = math.tointeger(tonumber(word))
-    if number and number >= least then return number end
-    return nil, ("'%s' is not a whole number of %d or more"):format(word, least)
+    if number and number >= least and number <= (most or number) then return number end
+    return nil, ("'%s' is not a whole number of %d %s"):format(word, least, most and "to " .. most or "or more")
   end
 end
 

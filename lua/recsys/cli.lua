@@ -93,6 +93,7 @@ end
 local function parse(parser, words)
   local ok, result = parser:pparse(words)
   if ok then return result end
+  if result == "too many arguments" and parser._name == "recsys-run" then cli.find_recipe(words[1]) end
   exit.usage_error("%s\nTry: %s --help", result:gsub("\nDid you mean", "; did you mean"), parser._name)
 end
 
@@ -102,7 +103,7 @@ local function recipe_parser()
   parser:option("--set", "Set a parameter, as in --set train.epochs=5"):argname "NAME=VALUE":count "*":target "set"
   parser:option("--config", "Read parameters from a JSON or Lua file"):argname "FILE"
   parser:option("--seed", "Start of all random streams"):argname "N":convert(argument.whole_number(0))
-  parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1))
+  parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1, 4096))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
   parser:flag("--plan", "Show the steps without running them")
   parser:flag("--no-cache", "Compute every step anew"):target "no_cache"
@@ -171,6 +172,7 @@ function cli.main(words)
   local ok, result = xpcall(dispatch, exit.traced, words)
   if ok then return result or exit.done end
   io.stderr:write("recsys-run: ", exit.message_of(result), "\n")
+  if type(result) == "table" and result.traceback then io.stderr:write(result.traceback, "\n") end
   return exit.code_of(result)
 end
 

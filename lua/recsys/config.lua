@@ -20,6 +20,8 @@ Param.__index = Param
 ---@field optional? boolean the value may be absent (`null`); then `type` says what it is otherwise
 ---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
 ---@field of? string       type of a list's elements, where the default is empty
+---@field distinct? boolean no element of a list may stand there twice
+---@field form? string     what a text must be: "span" (of time), "folder" or "model" (a published model's name)
 
 --- Declare a parameter.
 ---@param default any     its value when nobody sets it; its type is the parameter's
@@ -55,7 +57,7 @@ end
 local refuse = exit.usage_error
 
 local function shown(value)
-  if type(value) == "string" then return ("'%s'"):format(value) end
+  if type(value) == "string" then return ("'%s'"):format((value:gsub("%c", "?"))) end
   return cjson.encode(value) or tostring(value)
 end
 
@@ -69,7 +71,7 @@ end
 
 function readers.number(value)
   if type(value) == "string" then value = tonumber(value) end
-  return type(value) == "number" and value == value and value + 0.0 or nil
+  return type(value) == "number" and value - value == 0 and value + 0.0 or nil
 end
 
 function readers.boolean(value)
@@ -77,8 +79,9 @@ function readers.boolean(value)
   return ({ ["true"] = true, ["false"] = false })[value]
 end
 
+--- Texts go into JSON files and, as paths, to the system: UTF-8, and no zero byte, which would cut a path short.
 function readers.string(value)
-  return type(value) == "string" and value or nil
+  return type(value) == "string" and utf8.len(value) and not value:find("\0", 1, true) and value or nil
 end
 
 --- A list: a table, JSON, or comma-separated words. Elements are of the type `of`, or of the default's first element.
@@ -103,10 +106,30 @@ function readers.list(value, leaf)
   return list
 end
 
-local articles = { integer = "a whole number", number = "a number", boolean = "true or false", string = "a text",
-  list = "a list such as 10,50" }
+local forms = {
+  span = { "a span of time such as 7d, 12h or 30m", text.span },
+  folder = { "the name of a folder", function(value) return value ~= "" end },
+  model = { "a name of a-z, 0-9, _ and -, 64 at the most, that begins with a letter and does not end in -NUMBER",
+    function(value) return #value <= 64 and value:match "^[a-z][a-z0-9_%-]*$" and not value:match "%-%d+$" end },
+}
+
+local articles = { integer = "a whole number", number = "a number", boolean = "true or false",
+  string = "a text in UTF-8", list = "a list such as 10,50" }
+
+local function check_distinct(name, list, origin)
+  local seen = {}
+  for _, element in ipairs(list) do
+    if seen[element] then refuse("%s: %s stands there twice (%s)", name, shown(element), origin) end
+    seen[element] = true
+  end
+end
 
 local function check_limits(name, value, limits, origin)
+  local form = forms[limits.form]
+  if form and not form[2](value) then
+    refuse("%s must be %s, not %s (%s)", name, form[1], shown(value), origin)
+  end
+  if limits.distinct then check_distinct(name, value, origin) end
   if limits.choices then
     for _, choice in ipairs(limits.choices) do
       if choice == value then return end
@@ -127,9 +150,14 @@ local function read_leaf(name, node, offered, origin)
   local leaf = declared(node)
   if leaf.limits.optional and (offered == cjson.null or offered == "null" or offered == "") then return nil end
   local kind = type_of(leaf)
-  local value = readers[kind](offered, leaf)
+  local read = readers[kind] or refuse("%s is declared as a %s; a parameter is a number, a text, true or false, or a "
+    .. "list of these (%s)", name, kind, origin)
+  local value = read(offered, leaf)
   if value == nil then
     refuse("%s must be %s, not %s (%s)", name, articles[kind], shown(offered), origin)
+  end
+  if kind == "list" and #value == 0 and #(leaf.default or {}) > 0 then
+    refuse("%s must hold something (%s)", name, origin)
   end
   check_limits(name, value, leaf.limits, origin)
   return value
@@ -160,6 +188,7 @@ end
 --- The declared node called "a.b", and where its value lives: the table and key in 'values'.
 local function locate(declaration, values, name, origin)
   local node, key = declaration, nil
+  if ("." .. name .. "."):find("..", 1, true) then unknown(declaration, name, origin) end
   for part in name:gmatch "[^.]+" do
     if key then values = values[key] end
     if is_leaf(node) then unknown(declaration, name, origin) end
@@ -178,8 +207,9 @@ local function set(declaration, values, name, offered, origin)
   elseif type(offered) == "table" and not is_list(offered) then
     for part, value in pairs(offered) do set(declaration, values, name .. "." .. part, value, origin) end
   else
-    refuse("'%s' is a group of parameters, not one: set %s (%s)", name,
-      table.concat(names_below(node, name .. ".", {}), ", "), origin)
+    local names = names_below(node, name .. ".", {})
+    table.sort(names)
+    refuse("'%s' is a group of parameters, not one: set %s (%s)", name, table.concat(names, ", "), origin)
   end
 end
 
@@ -202,9 +232,11 @@ local function read_file(path)
   if not file then refuse("cannot read the configuration file: %s", message) end
   local bytes = file:read "a"
   file:close()
+  if not bytes then refuse("cannot read the configuration file: %s is a folder", path) end
   if path:match "%.lua$" then
     local chunk, problem = load(bytes, "@" .. path, "t", {})
     local ok, value = pcall(chunk or error, problem)
+    if not ok and type(value) == "table" then error(value, 0) end -- a signal's, say
     if not ok or type(value) ~= "table" then refuse("%s: %s", path, ok and "returns no table" or value) end
     return value
   end

@@ -12,6 +12,7 @@
 --- Definitions of the protocols and metrics, with sources, are in docs/evaluation.md.
 
 local baselines = require "recsys.evaluate.baselines"
+local exit = require "recsys.exit"
 local metrics = require "recsys.metrics"
 local protocol = require "recsys.evaluate.protocol"
 local segments = require "recsys.evaluate.segments"
@@ -56,19 +57,27 @@ local function cutoff(name)
   return tonumber(name:match "_(%d+)$")
 end
 
+--- A ranking that measures this metric. Raises {code = "usage"} with the names that there are when it is none.
+---@param queries Queries
+---@param name string  such as "ndcg_10", "hit_10", "mrr"
+function evaluate.ranking_for(queries, name)
+  local k = cutoff(name) or 10
+  local ranking = k >= 1 and queries:ranking({ k }, false)
+  for _, known in ipairs(ranking and ranking:names() or {}) do
+    if known == name then return ranking end
+  end
+  exit.usage_error("there is no metric '%s'; there are mrr, auc, and hit_K, recall_K, precision_K, ndcg_K and map_K "
+    .. "for each cut-off K of 1 or more, such as ndcg_10", tostring(name))
+end
+
 --- One metric of one scorer, as fast as it goes: for early stopping and tuning.
 ---@param queries Queries
 ---@param scorer table|Tensor|function
 ---@param name string  such as "ndcg_10", "hit_10", "mrr"
 ---@return number
 function evaluate.metric(queries, scorer, name)
-  local ranking = queries:ranking({ cutoff(name) or 10 }, false)
-  local means = by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))
-  if means[name] == nil then
-    error(("bad argument #3 to 'metric' (there is no metric '%s'; there are %s)"):format(tostring(name),
-      table.concat(ranking:names(), ", ")), 2)
-  end
-  return means[name]
+  local ranking = evaluate.ranking_for(queries, name)
+  return by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))[name]
 end
 
 --- All systems asked, in order: { name, answer, kind }.

@@ -25,13 +25,16 @@ end
 ---@return string
 function exit.message_of(problem)
   if type(problem) == "table" and problem.message then return tostring(problem.message) end
-  return tostring(problem)
+  local plain = type(problem) == "table" and not getmetatable(problem)
+  return (plain or problem == nil) and "an error without a message" or tostring(problem)
 end
 
---- Message handler for xpcall: a text gets a traceback, a described refusal stays as it is.
+--- Message handler for xpcall: a described refusal stays as it is; anything else is a bug, and becomes a table with
+--- its message and, beside it, its traceback.
 function exit.traced(problem)
   if type(problem) == "table" then return problem end
-  return debug.traceback(tostring(problem), 2)
+  local traceback = debug.traceback("", 2):gsub("^\n", "")
+  return { code = "failed", message = exit.message_of(problem), traceback = traceback }
 end
 
 return exit

@@ -91,33 +91,43 @@ local function check_name(self, name)
   self.names[name] = true
 end
 
-local function describe_failure(name, problem)
-  if type(problem) == "table" and problem.message then
-    problem.task = problem.task or name
-    return problem
+--- What was raised, with the task's name and the line of the recipe that declares it.
+local function describe_failure(task, problem)
+  local failure = type(problem) == "table" and problem.message and problem
+    or { code = "failed", message = exit.message_of(problem) }
+  failure.task, failure.where = failure.task or task.name, failure.where or task.where
+  return failure
+end
+
+--- Call fn(...), and save the value that it gives when the task says so.
+local function work(self, task, fn, ...)
+  local value, message, code = fn(...)
+  if value == nil and message then error({ code = code or "failed", message = tostring(message) }, 0) end
+  if self.folder and task.save then
+    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name), value)
   end
-  return { code = "failed", task = name, message = exit.message_of(problem) }
+  return value
 end
 
 function Flow:run(task, fn, arguments)
   local began, name = uv.hrtime(), task.name
   log.note("task %s begins", name)
-  local results = table.pack(xpcall(fn, exit.traced, table.unpack(arguments, 1, arguments.n)))
+  local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
   task.seconds = (uv.hrtime() - began) / 1e9
-  task.state = results[1] and "done" or "failed"
-  if not results[1] then
-    local failure = describe_failure(name, results[2])
+  task.state = ok and "done" or "failed"
+  if not ok then
+    local failure = describe_failure(task, value)
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
     error(failure, 0)
   end
-  if results.n < 2 or results[2] == nil and results[3] then
-    if results[3] then error({ code = results[4] or "failed", task = name, message = tostring(results[3]) }, 0) end
-  end
-  if self.folder and task.save then
-    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, name), results[2])
-  end
   log.info("  %-10s %s", name, text.duration(task.seconds))
-  return results[2]
+  return value
+end
+
+--- "recipes/two_tower.lua:68": the line that runs at this level of the caller's stack.
+local function line_of(level)
+  local info = debug.getinfo(level + 1, "Sl")
+  return info and info.currentline > 0 and ("%s:%d"):format(info.short_src, info.currentline) or nil
 end
 
 --- Run fn(...) as a task, handles among the arguments replaced by their values.
@@ -130,7 +140,7 @@ function Flow:task(name, options, fn, ...)
   check_name(self, name)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",
-    after = feeders({ ... }, {}) }
+    where = line_of(2), after = feeders({ ... }, {}) }
   self.tasks[task.number] = task
   local state = { task = name }
   local handle = new_handle(state)

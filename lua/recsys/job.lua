@@ -26,6 +26,9 @@ local job = {}
 function job.load(p, quarantine)
   if p.source == "news" then
     local news = require "recsys.sample.news"
+    if not files.exists(p.dir) then
+      log.info("there is no folder %s yet: the sample of an invented news app is made there", p.dir)
+    end
     if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") then
       local made, message, code = news.generate { dir = p.dir, scale = p.scale, seed = p.sample_seed }
       if not made then return nil, message, code end
@@ -107,6 +110,7 @@ function job.train(p, encoder, data, split, curves)
   local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
   local inputs = queries and inputs_of(encoder, data, selection, queries)
   local metric = p.train.metric or "ndcg_10"
+  if queries then evaluate.ranking_for(queries, metric) end -- a wrong name is told before the first epoch
   local trained = train.fit(require("models." .. p.model.kind), {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed,

@@ -19,7 +19,7 @@ local Recipe = { __name = "recsys.Recipe" }
 -- What every recipe can be told, beside its own parameters.
 local common = {
   seed = config.param(1, "start of all random streams", { min = 0 }),
-  runs = config.param("artifacts/runs", "where the run's folder is made"),
+  runs = config.param("artifacts/runs", "where the run's folder is made", { form = "folder" }),
 }
 
 local function with_common(params)
@@ -54,7 +54,11 @@ end
 function recipe.load(path)
   local chunk, message = loadfile(path, "t")
   if not chunk then error({ code = "usage", message = "cannot read the recipe: " .. message }, 0) end
-  local loaded = chunk()
+  local ok, loaded = xpcall(chunk, exit.traced)
+  if not ok then -- `return recsys.recipe {...}` is a tail call: Lua knows no line of the recipe any more
+    if not loaded.message:find "^[^:]+:%d+: " then loaded.message = path .. ": " .. loaded.message end
+    error(loaded, 0)
+  end
   if getmetatable(loaded) ~= Recipe then
     error({ code = "usage",
       message = path .. " returns no recipe; it must end with 'return recsys.recipe { ... }'" }, 0)
@@ -131,12 +135,21 @@ local function show(result, text_of, next_steps, options)
   if next_steps then io.stdout:write("\nNext:\n", next_steps, "\n") end
 end
 
+--- "task 'train' (recipes/two_tower.lua:70): why". The line is of use for a bug; a refusal explains itself.
+local function describe(problem)
+  local message = exit.message_of(problem)
+  if type(problem) ~= "table" or not problem.task then return message end
+  local where = problem.traceback and problem.where and (" (%s)"):format(problem.where) or ""
+  return ("task '%s'%s: %s"):format(problem.task, where, message)
+end
+
+--- One line for people; the traceback of a bug goes into the run's log.
 local function report_failure(problem, folder)
-  local where = type(problem) == "table" and problem.task and ("task '%s': "):format(problem.task) or ""
-  local message = where .. exit.message_of(problem)
+  local message = describe(problem)
   io.stderr:write("recsys-run: ", message, "\n")
   if folder then
     log.note("failed: %s", message)
+    if type(problem) == "table" and problem.traceback then log.note("%s", problem.traceback) end
     io.stderr:write("the run's log: ", folder, "/log.txt\n")
   end
   return exit.code_of(problem)

@@ -21,7 +21,7 @@ function text.distance(a, b)
   return rows[#a][#b]
 end
 
---- The name most like 'word', or nil when none is close (more than half of it would have to change).
+--- The name most like 'word', or nil when none is close (more than half of it, or all, would have to change).
 ---@param word string
 ---@param names any[]
 ---@return string?
@@ -34,7 +34,7 @@ function text.nearest(word, names)
     if tail ~= name then edits = math.min(edits, text.distance(word, tail) + 1) end
     if not least or edits < least then best, least = name, edits end
   end
-  if least and least <= math.max(2, #word // 2) then return best end
+  if least and least <= math.max(2, #word // 2) and least < #word then return best end
 end
 
 --- "0.8 s", "12 s", "3 min 20 s", "2 h 05 min".

@@ -91,8 +91,10 @@ function recommend.run(args)
   if not path then exit.usage_error("%s", missing) end
   local model, message = require("recsys.serve").open(path)
   if not model then error({ code = "failed", message = message }, 0) end
-  local answer, refusal = model:recommend { user = args.user, history = args.history, fields = args.fields,
-    now = args.now, k = args.k, exclude_seen = not args.include_seen }
+  local ok, answer, refusal = pcall(model.recommend, model, { user = args.user, history = args.history,
+    fields = args.fields, now = args.now, k = args.k, exclude_seen = not args.include_seen })
+  if not ok and type(answer) == "table" then error(answer, 0) end -- a signal's
+  if not ok then exit.usage_error("%s", answer) end
   if not answer then error({ code = "failed", message = refusal }, 0) end
   if args.json then
     print_json(answer, args)

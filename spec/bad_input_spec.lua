@@ -1,0 +1,281 @@
+--- What people meet when something is wrong: each through the command line, with the message and the exit code of
+--- docs/recipes.md. What a module refuses in detail is in its own spec.
+
+local bundle = require "recsys.bundle"
+local command = require "spec.support.command"
+local lfs = require "lfs"
+
+local folder, news, published
+
+--- Run the host program in the specs' folder.
+local function recsys_run(words)
+  return command.run(("cd %s && OMP_NUM_THREADS=1 %s %s"):format(folder, command.program, words))
+end
+
+--- Run the main job for one epoch on a tiny sample, or on the data in 'dir'.
+local function train(words, dir)
+  return recsys_run(("two_tower --threads 1 --set data.dir=%s --set data.scale=0.0005 --set train.epochs=1 "
+    .. "--set eval.samples=10 %s"):format(dir or "news", words or ""))
+end
+
+--- The command ended with this code and said each of the texts, in one line and without a traceback.
+local function assert_refused(ran, code, ...)
+  assert.equal(code, ran.code, ran.err)
+  assert.equal("", ran.out)
+  local said = ran.err:match "recsys%-run: ([^\n]*)"
+  for _, text in ipairs { ... } do assert.truthy((said or ""):find(text, 1, true), ran.err) end
+  assert.is_nil(ran.err:find("stack traceback", 1, true), ran.err)
+end
+
+--- A copy of the sample's three files, one of them changed: people's own data, which nobody makes anew.
+local function data_with(name, file, change)
+  local dir = folder .. "/" .. name
+  assert(lfs.mkdir(dir))
+  for _, each in ipairs { "devices.csv", "contents.csv", "events.csv" } do
+    local bytes = command.read(news .. "/" .. each)
+    command.write(dir .. "/" .. each, each == file and change(bytes) or bytes)
+  end
+  return name
+end
+
+local function recipe(name, body)
+  command.write(("%s/%s.lua"):format(folder, name), body)
+  return name .. ".lua"
+end
+
+--- Files below the folder whose path matches, hidden ones too.
+local function find(pattern)
+  local found = {}
+  for path in command.run("find " .. folder .. " -type f").out:gmatch "[^\n]+" do
+    if path:find(pattern) then found[#found + 1] = path end
+  end
+  return found
+end
+
+local function count(list)
+  return #list
+end
+
+setup(function()
+  folder = command.temporary()
+  news = folder .. "/news"
+  local ran = train()
+  assert(ran.code == 0, ran.err)
+  published = folder .. "/artifacts/models/two_tower-1.tar"
+end)
+
+teardown(function() command.remove(folder) end)
+
+describe("a recipe over damaged data", function()
+  it("fails above the limit of bad rows and names file, line, reason and what to do", function()
+    local dir = data_with("many_bad", "events.csv", function(bytes) return bytes .. ("a,b,c\n"):rep(40) end)
+    assert_refused(train("", dir), 1, "task 'load'", "many_bad/events.csv", "50 of 1800 rows are malformed",
+      "the limit is 1 %", "line 22: 12 fields instead of 6", "raise bad_limit", "quarantine/events.csv.quarantine.csv")
+  end)
+
+  it("goes on below the limit, and keeps the bad rows in the run's folder", function()
+    local dir = data_with("few_bad", "events.csv", function(bytes) return bytes .. "a,b,c\n" end)
+    local ran = train("", dir)
+    assert.equal(0, ran.code, ran.err)
+    local quarantine = ran.err:match "few_bad/events.csv: %d+ of [%d,]+ rows are malformed.-all are in ([^\n]+)"
+    assert.matches("artifacts/runs/two_tower%-[%d-]+/quarantine/events.csv", quarantine)
+    assert.matches("a,b,c", command.read(folder .. "/" .. quarantine))
+  end)
+
+  it("fails on a file cut off in its header, and on an empty one", function()
+    local dir = data_with("cut", "events.csv", function(bytes) return bytes:sub(1, 20) end)
+    assert_refused(train("", dir), 1, "task 'load'", "cut/events.csv has no column 'eventTimestamp'")
+    dir = data_with("empty", "contents.csv", function() return "" end)
+    assert_refused(train("", dir), 1, "task 'load'", "empty/contents.csv")
+  end)
+
+  it("fails on a folder without the files, and says how to get some", function()
+    assert(lfs.mkdir(folder .. "/nothing"))
+    assert_refused(train("", "nothing"), 1, "task 'load'", "missing in nothing", "recipes/news_sample.lua")
+    assert_refused(train("--set data.source=movielens", "nothing"), 1, "no MovieLens data in nothing",
+      "https://grouplens.org")
+  end)
+
+  it("says that the sample is invented when it makes one in a new folder", function()
+    local ran = train("--set data.scale=0.0001 --set split.test=0.2", "new_folder")
+    assert.equal(0, ran.code, ran.err)
+    assert.matches("there is no folder new_folder yet: the sample of an invented news app is made there", ran.err)
+  end)
+end)
+
+describe("a damaged bundle", function()
+  --- inspect and recommend both refuse it, with these texts.
+  local function assert_both_refuse(path, ...)
+    assert_refused(recsys_run("inspect " .. path), 1, path, ...)
+    assert_refused(recsys_run("recommend " .. path .. " --user u1"), 1, path, ...)
+  end
+
+  it("is refused when it is cut short", function()
+    local bytes = command.read(published)
+    for i, share in ipairs { 0.01, 0.5, 0.99 } do
+      local path = command.write(("%s/cut-%d.tar"):format(folder, i), bytes:sub(1, math.floor(#bytes * share)))
+      assert_both_refuse(path)
+    end
+  end)
+
+  it("is refused when one byte is another", function()
+    local bytes = command.read(published)
+    for i, share in ipairs { 0.3, 0.6, 0.9 } do
+      local at = math.floor(#bytes * share)
+      local flipped = bytes:sub(1, at - 1) .. string.char(bytes:byte(at) ~ 1) .. bytes:sub(at + 1)
+      local path = command.write(("%s/flipped-%d.tar"):format(folder, i), flipped)
+      assert_both_refuse(path)
+    end
+  end)
+
+  it("is refused when a member would leave its folder, and nothing is written", function()
+    assert(lfs.mkdir(folder .. "/inner"))
+    command.write(folder .. "/escaped", "x")
+    assert.equal(0, command.run(("cd %s/inner && tar -cPf ../leaving.tar ../escaped"):format(folder)).code)
+    os.remove(folder .. "/escaped")
+    assert_both_refuse(folder .. "/leaving.tar", "'../escaped'", "could leave the bundle")
+    assert.is_nil(lfs.attributes(folder .. "/escaped"))
+  end)
+
+  it("is refused when a user's code lies outside its embedding table, whoever sealed it", function()
+    local b, members = assert(bundle.open(published)), {}
+    for i, member in ipairs(b:members()) do
+      members[i] = { member.name, bytes = b:text(member.name) }
+      if member.name == "users.features.safetensors" then
+        local tensors = b:tensors(member.name)
+        local codes = tensors["user.platform"]:clone()
+        codes:set(1, 1000000)
+        tensors["user.platform"] = codes
+        members[i] = { member.name, tensors = tensors }
+      end
+    end
+    local manifest = b:manifest()
+    manifest.format, manifest.members = nil, nil
+    local path = folder .. "/outside.tar"
+    assert(bundle.write(path, { manifest = manifest, members = members }))
+    assert_refused(recsys_run("recommend " .. path .. " --user u1"), 1, path, "users.features.safetensors holds codes")
+  end)
+
+  it("is told apart from one that is not there, which is a usage error", function()
+    assert_refused(recsys_run "inspect two_towr", 2, "no bundle 'two_towr'", "did you mean 'two_tower'?")
+    assert_refused(recsys_run "recommend two_tower-7 --user u1", 2, "no bundle 'two_tower-7'")
+  end)
+end)
+
+describe("a request that makes no sense", function()
+  it("is refused with the reason", function()
+    local asked = {
+      ["-k 0"] = "'0' is not a whole number of 1 or more",
+      ["--now yesterday"] = "'yesterday' is neither a date",
+      ["--fields '{'"] = "must be a JSON object",
+      ["--fields '[]'"] = "not an object",
+      ["--fields '{\"platform\": {}}'"] = "field 'platform' is an object",
+      ["--usr u1"] = "did you mean",
+    }
+    for words, reason in pairs(asked) do
+      assert_refused(recsys_run("recommend two_tower --user u1 " .. words), 2, reason)
+    end
+    assert_refused(recsys_run "recommend two_tower", 2, "whom to recommend to?")
+  end)
+end)
+
+describe("a misspelled word", function()
+  it("is refused with the nearest one: parameter, choice, command, recipe, option", function()
+    assert_refused(train "--set train.epoch=3", 2, "no parameter 'train.epoch'", "did you mean 'train.epochs'?")
+    assert_refused(train "--set data.source=movielen", 2, "'movielen' is not one of", "did you mean 'movielens'?")
+    assert_refused(recsys_run "inspct x", 2, "no command or recipe 'inspct'", "did you mean 'inspect'?")
+    assert_refused(recsys_run "recipes/two_towr.lua", 2, "did you mean 'recipes/two_tower.lua'?")
+    assert_refused(train "--jsn", 2, "unknown option '--jsn'", "did you mean '--json'?")
+  end)
+
+  it("is found before anything is made", function()
+    local before = count(find "artifacts/runs/")
+    for _, setting in ipairs { "train.learning_rate=1e999", "eval.k=", "eval.k=0", "eval.k=5,5", "eval.window=banana",
+      "publish.name=../x", "publish.dir=", "runs=", "model.hidden=0", "train..epochs=1", ".train=1",
+      "data.scale=nan" } do
+      assert_refused(train("--set " .. setting), 2, setting:match "[^.=]%a+[%a._]*")
+    end
+    assert_refused(train "--threads 0", 2, "'0' is not a whole number of 1")
+    assert_refused(train "--seed x", 2, "'x' is not a whole number of 0")
+    assert.equal(before, count(find "artifacts/runs/"))
+  end)
+end)
+
+describe("a recipe that is wrong itself", function()
+  it("is refused when it is not Lua, or no recipe", function()
+    assert_refused(recsys_run(recipe("syntax", "local x =\nthis is no Lua")), 2, "syntax.lua:2: syntax error")
+    assert_refused(recsys_run(recipe("five", "return 5")), 2, "five.lua returns no recipe",
+      "return recsys.recipe { ... }")
+    assert_refused(recsys_run(recipe("nameless", [[return require "recsys".recipe { about = "x", run = print }]])), 1,
+      "nameless.lua: ", "field 'name' must be a string")
+  end)
+
+  local raising = [[
+    local recsys = require "recsys"
+    return recsys.recipe { name = "raising", about = "Raise", run = function(flow)
+      flow:task("first", function()
+        local nothing
+        return nothing.field
+      end)
+    end }]]
+
+  it("names the task, its line in the recipe and the line of the mistake; the log keeps the traceback", function()
+    local ran = recsys_run(recipe("raising", raising))
+    assert_refused(ran, 1, "task 'first' (raising.lua:3): raising.lua:5: attempt to index a nil value")
+    assert.matches("stack traceback:.*raising.lua:5", command.read(folder .. "/" .. ran.err:match "log: ([^\n]+)"))
+  end)
+
+  it("names the task whose result cannot be saved", function()
+    assert_refused(recsys_run(recipe("unsaved", (raising:gsub("nothing.field", "print")))), 1,
+      "task 'first' (unsaved.lua:3)", "cannot be saved", "a function")
+  end)
+
+  it("ends with the code that a task's refusal asks for, in its words alone", function()
+    local busy = raising:gsub("return nothing.field", "return nil, 'the shop is closed', 'busy'")
+    assert_refused(recsys_run(recipe("busy", busy)), 75, "task 'first': the shop is closed")
+  end)
+end)
+
+describe("training that goes wrong", function()
+  it("stops at a loss that is no number and says what to lower", function()
+    assert_refused(train "--set train.learning_rate=1e30 --set train.batch=64", 1, "task 'train'", "the loss is",
+      "epoch 1", "lower train.learning_rate")
+  end)
+
+  it("knows the metric that chooses the epoch before it starts", function()
+    local ran = train "--set train.metric=ndgc_10"
+    assert_refused(ran, 2, "no metric 'ndgc_10'", "ndcg_10")
+    assert.is_nil(ran.err:find("epoch  1", 1, true))
+  end)
+
+  it("says so when runs, bundles or recommendations cannot be written", function()
+    command.write(folder .. "/file", "in the way")
+    assert_refused(train "--set runs=file/runs", 1, "cannot make the folder file")
+    assert_refused(train "--set publish.dir=file/models", 1, "task 'publish'", "cannot make the folder file")
+  end)
+
+  it("says so when the disk is full, and leaves no file half-written", function()
+    -- Files beyond 64 KiB are refused, as a full disk would.
+    local ran = command.run(("cd %s && trap '' XFSZ && ulimit -f 128 && %s two_tower --threads 1 --set data.dir=news "
+      .. "--set data.scale=0.0005 --set train.epochs=1 --set eval.samples=10 --set runs=full/runs "
+      .. "--set publish.dir=full/models"):format(folder, command.program))
+    assert_refused(ran, 1, "task '", "cannot write")
+    assert.same({}, find "/full/.*%.tmp$")
+    assert.same({}, find "/full/.*%.part$")
+    assert.same({}, find "/full/models/")
+  end)
+
+  it("ends with 143 on SIGTERM and leaves nothing half-written", function()
+    local ran = command.run(([[cd %s && %s two_tower --threads 1 --set data.dir=news --set data.scale=0.0005 \
+      --set train.epochs=100000 --set train.patience=100000 --set runs=killed/runs --set publish.dir=killed/models \
+      2>log & until grep -q 'epoch  2' %s/log; do sleep 0.05; done
+      kill -TERM $!; wait $!; code=$?; cat %s/log >&2; exit $code]]):format(folder, command.program, folder, folder))
+    assert.equal(143, ran.code, ran.err)
+    assert.matches("task 'train': stopped by signal 15", ran.err)
+    assert.is_nil(ran.err:find("stack traceback", 1, true))
+    assert.is_true(count(find "/killed/runs/.*/log.txt$") == 1)
+    assert.same({}, find "/killed/.*%.tmp$")
+    assert.same({}, find "/killed/.*%.part$")
+    assert.same({}, find "/killed/models/")
+  end)
+end)
