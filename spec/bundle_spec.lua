@@ -9,15 +9,8 @@ local function path_of(name)
   return scratch .. "/" .. name
 end
 
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
-
 local function spew(name, bytes)
-  local file <close> = assert(io.open(path_of(name), "wb"))
-  assert(file:write(bytes))
-  return path_of(name)
+  return command.write(path_of(name), bytes)
 end
 
 local function sha256(bytes)
@@ -111,12 +104,12 @@ describe("bundle", function()
     local unpacked = path_of "unpacked"
     assert.is_true(os.execute(("mkdir %s && tar -C %s -xf %s && cd %s && sha256sum --status -c manifest.sha256")
       :format(unpacked, unpacked, path, unpacked)))
-    assert.equal("a note\n", read(unpacked .. "/notes.txt"))
+    assert.equal("a note\n", command.read(unpacked .. "/notes.txt"))
   end)
 
   it("gives the same bytes for the same contents", function()
-    local first = read((sample()))
-    assert.equal(first, read((sample())))
+    local first = command.read((sample()))
+    assert.equal(first, command.read((sample())))
   end)
 
   it("refuses a member without contents, with both, or with a name that could leave", function()
@@ -146,14 +139,14 @@ describe("bundle", function()
   end)
 
   it("refuses a bundle cut at any of many lengths", function()
-    local whole = read((sample()))
+    local whole = command.read((sample()))
     for n = 0, #whole - 1, 101 do refused(whole:sub(1, n)) end
     refused(whole:sub(1, -2), "truncated")
     refused(whole:sub(1, 2000), "truncated")
   end)
 
   it("refuses one flipped byte and names the member", function()
-    local whole = read((sample()))
+    local whole = command.read((sample()))
     local function flip(at)
       return whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 1) .. whole:sub(at + 1)
     end
@@ -222,7 +215,7 @@ describe("bundle", function()
   end)
 
   it("refuses bytes between and behind the members", function()
-    local whole = read((sample()))
+    local whole = command.read((sample()))
     refused(whole .. ("x"):rep(512), "stray bytes")
     local padding = whole:find("a note\n", 1, true) + 20
     refused(whole:sub(1, padding - 1) .. "x" .. whole:sub(padding + 1), "stray bytes behind member 'notes.txt'")
@@ -287,7 +280,7 @@ describe("recsys-run inspect", function()
   end)
 
   it("ends with 1 and a reason for a damaged and for a hostile file", function()
-    local whole = read((sample()))
+    local whole = command.read((sample()))
     local ran = inspect(spew("cut.tar", whole:sub(1, 2000)))
     assert.equal(1, ran.code)
     assert.equal("", ran.out)

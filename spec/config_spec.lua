@@ -1,3 +1,4 @@
+local command = require "spec.support.command"
 local config = require "recsys.config"
 
 local declaration = {
@@ -15,12 +16,7 @@ local function refusal(options)
 end
 
 local function temporary(suffix, bytes)
-  local path = os.tmpname() .. suffix
-  local file = assert(io.open(path, "w"))
-  file:write(bytes)
-  file:close()
-  finally(function() os.remove(path) end)
-  return path
+  return command.write(command.scratch(finally) .. "/given" .. suffix, bytes)
 end
 
 describe("config", function()

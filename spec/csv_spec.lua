@@ -1,37 +1,26 @@
 --- Reading and writing CSV from Lua. What the parser makes of hostile bytes is in runtime/frame/csv_test.c.
 
+local column = require "spec.support.column"
+local command = require "spec.support.command"
 local frame = require "recsys.frame"
 
-local path
+local folder, path
 
-local function spew(text)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(text))
-end
-
-local function slurp(name)
-  local file <close> = assert(io.open(name, "rb"))
-  return file:read "a"
+local function in_a_folder()
+  before_each(function()
+    folder = command.temporary()
+    path = folder .. "/data.csv"
+  end)
+  after_each(function() command.remove(folder) end)
 end
 
 local function read(text, options)
-  spew(text)
+  command.write(path, text)
   return frame.read_csv(path, options)
 end
 
-local function column(f, name)
-  local values = {}
-  for row = 1, f:rows() do
-    local value = f:value(name, row)
-    if value == nil then value = false end
-    values[row] = value
-  end
-  return values
-end
-
 describe("frame.read_csv", function()
-  before_each(function() path = os.tmpname() end)
-  after_each(function() os.remove(path) end)
+  in_a_folder()
 
   it("infers numbers, times and strings, and reports what it found", function()
     local f, report = assert(read "id,n,t,zip\na,1.5,2024-01-31T12:00:00+05:30,01234\nb,,,\n")
@@ -115,7 +104,7 @@ describe("frame.read_csv", function()
   end)
 
   it("names the option that is wrong", function()
-    spew "a\n1\n"
+    command.write(path, "a\n1\n")
     local function refuses(options, message)
       local ok, problem = pcall(frame.read_csv, path, options)
       assert.is_false(ok)
@@ -150,8 +139,7 @@ describe("frame.read_csv", function()
 end)
 
 describe("frame.write_csv", function()
-  before_each(function() path = os.tmpname() end)
-  after_each(function() os.remove(path) end)
+  in_a_folder()
 
   local function sample()
     return frame.from {
@@ -177,10 +165,10 @@ describe("frame.write_csv", function()
   it("writes RFC 4180 or what it is asked for", function()
     local f = frame.from { { "a", "string", { 'x"', false } }, { "t", "time", { 0, false } } }
     assert(frame.write_csv(path, f))
-    assert.equal('a,t\n"x""",1970-01-01T00:00:00.000Z\n,\n', slurp(path))
+    assert.equal('a,t\n"x""",1970-01-01T00:00:00.000Z\n,\n', command.read(path))
     assert(frame.write_csv(path, f, { escape = "backslash", separator = "\t", header = false, null = "NULL",
       times = "ms" }))
-    assert.equal('"x\\""\t0\nNULL\tNULL\n', slurp(path))
+    assert.equal('"x\\""\t0\nNULL\tNULL\n', command.read(path))
   end)
 
   it("keeps the rows of a single column with missing values", function()

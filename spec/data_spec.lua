@@ -1,5 +1,7 @@
 --- Sources and datasets. What needs real data reads the folder RECSYS_TEST_DATA (ml-100k and ml-1m in it).
 
+local column = require "spec.support.column"
+local command = require "spec.support.command"
 local data = require "recsys.data"
 local frame = require "recsys.frame"
 local lfs = require "lfs"
@@ -12,18 +14,7 @@ log.level = "quiet"
 local folder
 
 local function spew(name, text)
-  local file <close> = assert(io.open(folder .. "/" .. name, "wb"))
-  assert(file:write(text))
-end
-
-local function column(f, name)
-  local values = {}
-  for row = 1, f:rows() do
-    local value = f:value(name, row)
-    if value == nil then value = false end
-    values[row] = value
-  end
-  return values
+  command.write(folder .. "/" .. name, text)
 end
 
 local function real(name)
@@ -36,12 +27,8 @@ local function real(name)
   return path
 end
 
-before_each(function()
-  folder = os.tmpname()
-  os.remove(folder)
-  assert(lfs.mkdir(folder))
-end)
-after_each(function() assert(os.execute("rm -r " .. folder)) end)
+before_each(function() folder = command.temporary() end)
+after_each(function() command.remove(folder) end)
 
 describe("data.new", function()
   local function interactions()

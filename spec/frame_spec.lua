@@ -1,16 +1,8 @@
+local column = require "spec.support.column"
+local command = require "spec.support.command"
 local frame = require "recsys.frame"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
-
-local function column(f, name)
-  local values = {}
-  for row = 1, f:rows() do
-    local value = f:value(name, row)
-    if value == nil then value = false end
-    values[row] = value
-  end
-  return values
-end
 
 --- All columns as tables, for comparisons.
 local function contents(f)
@@ -277,11 +269,9 @@ describe("a frame", function()
     local again = assert(frame.from_tensors(f:tensors(), f:schema()))
     assert.same(contents(f), contents(again))
     assert.equal(2, again:code("user", "a"))
-    local folder = os.tmpname()
-    os.remove(folder)
+    local folder = command.scratch(finally) .. "/stored"
     store.save(folder, { part = f:filter(tensor.new({ 5, 0 }, "i64")) })
     assert.same({ "b", "b" }, column(store.load(folder).part, "user"))
-    assert(os.execute("rm -r " .. folder))
   end)
 
   it("refuses tensors that make no columns", function()
@@ -324,10 +314,7 @@ describe("times and hashes", function()
   end)
 
   it("hash texts and files alike", function()
-    local path = os.tmpname()
-    local file = assert(io.open(path, "wb"))
-    file:write "abc"
-    file:close()
+    local path = command.write(command.scratch(finally) .. "/abc", "abc")
     assert.equal("06b05ab6733a618578af5f94892f3950", frame.hash "abc") -- xxhsum -H128
     assert.equal(frame.hash "abc", frame.hash_file(path))
     os.remove(path)

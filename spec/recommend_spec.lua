@@ -1,18 +1,12 @@
+local command = require "spec.support.command"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local recommend = require "recsys.recommend"
 local tensor = require "recsys.tensor"
 
-local function folder()
-  local path = os.tmpname()
-  os.remove(path)
-  finally(function() os.execute("rm -rf " .. path) end)
-  return path
-end
-
 local function request(more)
   local r = { users = tensor.new { { 1, 0 }, { 0, 1 } }, items = tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1.5 } },
-    user_ids = { "ann", 'b"o,b' }, item_ids = { "i1", "i 2", "i,3" }, k = 2, dir = folder() }
+    user_ids = { "ann", 'b"o,b' }, item_ids = { "i1", "i 2", "i,3" }, k = 2, dir = command.scratch(finally) }
   for name, value in pairs(more or {}) do r[name] = value end
   return r
 end

@@ -1,3 +1,4 @@
+local command = require "spec.support.command"
 local data = require "recsys.data"
 local frame = require "recsys.frame"
 local lfs = require "lfs"
@@ -157,25 +158,22 @@ describe("the test rows of a split", function()
   end)
 
   it("are logged with the reason, and so is a refusal", function()
-    local path = os.tmpname()
+    local path = command.scratch(finally) .. "/log"
     log.to(path)
     local s = make()
     pcall(s.open_test, s, "early peek")
     s:end_selection "two_tower trained"
     s:open_test "the final evaluation"
     log.to(nil)
-    local file <close> = assert(io.open(path))
-    local text = file:read "a"
+    local text = command.read(path)
     for _, line in ipairs { "refused to open the test split: early peek", "selection is over: two_tower trained",
       "the test split is opened, time 1: the final evaluation" } do
       assert.truthy(text:find(line, 1, true), text)
     end
-    os.remove(path)
   end)
 
   it("and the state survive being stored", function()
-    local folder = os.tmpname()
-    os.remove(folder)
+    local folder = command.scratch(finally) .. "/stored"
     local s = make()
     store.save(folder, s)
     local again = store.load(folder)
@@ -183,6 +181,5 @@ describe("the test rows of a split", function()
       again.state })
     assert.has_error(function() again:open_test() end)
     assert.same({ 9 }, test_rows(again))
-    assert(os.execute("rm -r " .. folder))
   end)
 end)

@@ -1,11 +1,9 @@
+local command = require "spec.support.command"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
 
 local function folder()
-  local path = os.tmpname()
-  os.remove(path)
-  finally(function() os.execute("rm -rf " .. path) end)
-  return path
+  return command.scratch(finally) .. "/stored"
 end
 
 describe("store", function()

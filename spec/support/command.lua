@@ -39,6 +39,13 @@ function command.remove(folder)
   os.execute(("rm -rf '%s'"):format(folder))
 end
 
+--- A new empty folder that goes with the running test, whose 'finally' this is.
+function command.scratch(finally)
+  local folder = command.temporary()
+  finally(function() command.remove(folder) end)
+  return folder
+end
+
 --- Run a shell command to its end.
 ---@return { code: integer, out: string, err: string }  the exit code as a shell sees it
 function command.run(line)
