@@ -3,7 +3,6 @@
  * Reading trusts nothing: keys are exactly the known ones, names are bounded, an operand lies below its own slot,
  * attributes fit their operation's schema. What remains (shapes, codes) the operations check as they run. */
 #include <float.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,15 +10,13 @@
 
 #include "autograd/plan_parts.h"
 #include "base/alloc.h"
+#include "base/json.h"
 
 #define FORMAT "recsys-plan"
 enum { VERSION = 1 };
 enum { MAX_BYTES = 16 << 20, MAX_NAME = 255, MAX_PORTS = 1 << 12, MAX_STEPS = 1 << 16, MAX_OPERANDS = 1 << 12 };
 
 static const char *const part_names[] = {"inputs", "weights", "outputs"};
-
-/* Counted memory from the program's start on: a later switch would free blocks by the wrong hands. */
-__attribute__((constructor)) static void use_counted_memory(void) { json_set_alloc_funcs(rs_alloc, rs_free); }
 
 /* Writing. A NULL anywhere makes json_object_set_new and json_array_append_new fail, so memory refused shows. */
 
@@ -281,49 +278,10 @@ static rs_status read_plan(rs_plan **out, const json_t *root) {
   return status;
 }
 
-/* The longest run of bytes that could be one number or word. */
-static size_t longest_run(const char *json, size_t bytes) {
-  size_t longest = 0, run = 0;
-  for (size_t i = 0; i < bytes; i++) {
-    char c = json[i];
-    bool inside = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("+-.", c));
-    run = inside ? run + 1 : 0;
-    if (run > longest) longest = run;
-  }
-  return longest;
-}
-
-/* jansson 2.14 fails an assertion when memory is refused while it reads a number or word that outgrows its token
- * buffer. So the text is parsed behind a long string, refused memory in which is harmless: ["xxx...", text]. */
-static rs_status parse(json_t **out, const char *json, size_t bytes) {
-  enum { PREFIX = 512 };
-  char prefix[PREFIX + 4] = "[\"";
-  memset(prefix + 2, 'x', PREFIX - 2);
-  memcpy(prefix + PREFIX, "\",", 2);
-  if (longest_run(json, bytes) > PREFIX - 2) return wrong("a word of more than %d letters or digits", PREFIX - 2);
-  rs_buffer text = {0};
-  rs_status status = rs_buffer_append(&text, prefix, PREFIX + 2);
-  if (status == RS_OK) status = rs_buffer_append(&text, json, bytes);
-  if (status == RS_OK) status = rs_buffer_append(&text, "]", 1);
-  if (status != RS_OK) return rs_buffer_free(&text), status;
-  json_error_t error = {.text = ""};
-  int64_t refusals = rs_alloc_refusals();
-  json_t *list = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES, &error);
-  rs_buffer_free(&text);
-  if (!list && rs_alloc_refusals() != refusals) return rs_nomem("plan", bytes); /* jansson may blame the text */
-  if (!list) return wrong("line %d: %s", error.line, error.text);
-  if (json_array_size(list) == 2)
-    *out = json_incref(json_array_get(list, 1));
-  else
-    status = wrong("there is more than one value");
-  json_decref(list);
-  return status;
-}
-
 rs_status rs_plan_from_json(rs_plan **out, const char *json, size_t bytes) {
   if (bytes > MAX_BYTES) return wrong("%zu bytes are more than %d", bytes, MAX_BYTES);
   json_t *root = NULL;
-  rs_status status = parse(&root, json, bytes);
+  rs_status status = rs_json_parse(&root, json, bytes, "plan");
   if (status == RS_OK) status = read_plan(out, root);
   json_decref(root);
   return status;

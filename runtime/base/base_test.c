@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 
@@ -266,6 +267,59 @@ static void files_are_read_and_mapped_whole(void **state) {
   assert_int_equal(rs_mapping_open(&map, path_of("none")), RS_EIO);
 }
 
+/* A long string, a long number and a word: jansson's buffer must grow for them. */
+static char *long_json(size_t string, size_t digits) {
+  char *text = malloc(string + digits + 64), *p = text;
+  p += sprintf(p, "{\n \"a\": \"");
+  memset(p, 'y', string);
+  p += string;
+  p += sprintf(p, "\", \"b\": 0.");
+  memset(p, '3', digits);
+  p += digits;
+  sprintf(p, ", \"c\": [true]}");
+  return text;
+}
+
+static void json_under_refused_memory_is_refused(void **state) {
+  (void)state;
+  char *text = long_json(9000, 400);
+  int64_t blocks = rs_alloc_blocks();
+  rs_status status = RS_ENOMEM;
+  for (int64_t n = 0; status != RS_OK; n++) {
+    json_t *value;
+    rs_alloc_fault(n);
+    status = rs_json_parse(&value, text, strlen(text), "text");
+    rs_alloc_fault(-1);
+    assert_true(status == RS_OK || status == RS_ENOMEM);
+    assert_true(status != RS_OK || n > 10);
+    json_decref(value);
+    assert_int_equal(rs_alloc_blocks(), blocks);
+  }
+  free(text);
+}
+
+static void json_is_one_value_with_words_of_bounded_length(void **state) {
+  (void)state;
+  static const char *const bad[] = {"", "1,2", "1],[2", "{\"a\":1,\"a\":2}", "tru", "\"a", "{\n \"a\": 1,\n}"};
+  json_t *value;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    assert_int_equal(rs_json_parse(&value, bad[i], strlen(bad[i]), "text"), RS_EFORMAT);
+    assert_null(value);
+  }
+  assert_non_null(strstr(rs_message(), "text: line 3, column "));
+  assert_int_equal(rs_json_parse(&value, "{ !", 3, "text"), RS_EFORMAT);
+  assert_non_null(strstr(rs_message(), "text: line 1, column 3: "));
+  assert_int_equal(rs_json_object(&value, "[1]", 3, "text"), RS_EFORMAT);
+  char *text = long_json(9000, RS_JSON_WORD - 2);
+  assert_int_equal(rs_json_object(&value, text, strlen(text), "text"), RS_OK);
+  assert_int_equal(json_string_length(json_object_get(value, "a")), 9000);
+  json_decref(value);
+  free(text);
+  text = long_json(10, RS_JSON_WORD - 1);
+  assert_int_equal(rs_json_object(&value, text, strlen(text), "text"), RS_EFORMAT);
+  free(text);
+}
+
 static int no_blocks_remain(void **state) {
   (void)state;
   unlink(path_of("a"));
@@ -288,6 +342,8 @@ int main(void) {
       cmocka_unit_test(writers_leave_the_target_when_the_rename_fails),
       cmocka_unit_test(writers_under_refused_memory_leave_nothing),
       cmocka_unit_test(files_are_read_and_mapped_whole),
+      cmocka_unit_test(json_under_refused_memory_is_refused),
+      cmocka_unit_test(json_is_one_value_with_words_of_bounded_length),
   };
   if (!mkdtemp(folder)) return perror("mkdtemp"), 1;
   return cmocka_run_group_tests(tests, NULL, no_blocks_remain);

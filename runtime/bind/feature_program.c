@@ -1,4 +1,5 @@
 /* feature_program.c - programs, and what they make and read: features and histories. */
+#include "base/json.h"
 #include "bind/feature.h"
 #include "frame/encoder.h"
 #include "frame/history.h"
@@ -236,10 +237,8 @@ static int l_request_free(lua_State *L) {
 
 static rs_status run_request(const rs_encoder *e, rs_side side, const char *json, size_t bytes, request *r,
                              const rs_events *events, rs_features *f) {
-  json_error_t error;
-  r->fields = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &error);
-  if (!r->fields) return rs_fail(RS_EFORMAT, "request: %s", error.text);
-  rs_status status = rs_encoder_request(e, side, r->fields, &r->frame);
+  rs_status status = rs_json_object(&r->fields, json, bytes, "request");
+  if (status == RS_OK) status = rs_encoder_request(e, side, r->fields, &r->frame);
   return status == RS_OK ? rs_encoder_run(e, side, &r->frame, events, f) : status;
 }
 

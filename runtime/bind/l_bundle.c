@@ -3,7 +3,7 @@
 
 #include "bind/bind.h"
 #include "bundle/bundle.h"
-#include "bundle/json.h"
+#include "base/json.h"
 
 #define BUNDLE "recsys.Bundle"
 

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "bind/fields.h"
-#include "bundle/json.h"
 #include "serve/model.h"
 
 #define SERVED "recsys.ServedModel"

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "bundle/digest.h"
-#include "bundle/json.h"
+#include "base/json.h"
 #include "bundle/name.h"
 
 /* A source as pieces of bytes, with the hashes of the whole and of its chunks. */

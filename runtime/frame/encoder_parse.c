@@ -1,10 +1,10 @@
 /* encoder_parse.c - an encoder from untrusted JSON and tensors: everything is checked once, here, so that running
  * needs no checks of the program. */
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "frame/program.h"
 #include "frame/text.h"
 
@@ -247,27 +247,15 @@ static rs_status parse_document(rs_encoder *e, const json_t *json, const rs_tens
   return status == RS_OK ? parse_sides(e, json_object_get(json, "sides"), tensors) : status;
 }
 
-static void use_our_allocator(void) { json_set_alloc_funcs(rs_alloc, rs_free); }
-
 rs_status rs_encoder_parse(rs_encoder **out, const char *json, size_t bytes, const rs_tensors *tensors) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, use_our_allocator);
   *out = NULL;
   if (bytes > MAX_JSON) return rs_fail(RS_EFORMAT, "encoder: %zu bytes of JSON are too many", bytes);
   rs_encoder *e = rs_alloc_zero(sizeof *e);
   if (!e) return rs_nomem("encoder", sizeof *e);
-  json_error_t error = {.line = -1};
   json_t *document = NULL;
   rs_status status = rs_buffer_append(&e->json, json, bytes);
-  if (status == RS_OK) {
-    document = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (document)
-      status = parse_document(e, document, tensors);
-    else if (json_error_code(&error) == json_error_out_of_memory)
-      status = rs_nomem("encoder", bytes);
-    else
-      status = rs_fail(RS_EFORMAT, "encoder: line %d: %s", error.line, error.text);
-  }
+  if (status == RS_OK) status = rs_json_parse(&document, json, bytes, "encoder");
+  if (status == RS_OK) status = parse_document(e, document, tensors);
   json_decref(document);
   if (status == RS_OK)
     *out = e;

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
-#include "bundle/json.h"
+#include "base/json.h"
 #include "serve/loaded.h"
 
 typedef struct loader {
