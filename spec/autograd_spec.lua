@@ -1,3 +1,5 @@
+--- Gradients of every operation against central differences in float64.
+
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
 local gradcheck = require "spec.support.gradcheck"

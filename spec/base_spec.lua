@@ -1,3 +1,5 @@
+--- Random streams, threads and counted memory.
+
 local base = require "recsys.base"
 
 describe("base", function()

@@ -1,3 +1,5 @@
+--- Bundles and safetensors: what is written reads back, and hostile files are refused.
+
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
 local json = require "recsys.json"

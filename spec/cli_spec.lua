@@ -1,3 +1,5 @@
+--- The command line of the host program, run as people run it.
+
 local command = require "spec.support.command"
 local exit = require "recsys.exit"
 local json = require "recsys.json"

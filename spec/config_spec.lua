@@ -1,3 +1,5 @@
+--- A recipe's parameters: defaults, overrides, and how wrong ones are named.
+
 local command = require "spec.support.command"
 local config = require "recsys.config"
 

@@ -1,3 +1,5 @@
+--- Evaluation against a plain walk over the same queries.
+
 local base = require "recsys.base"
 local evaluate = require "recsys.evaluate"
 local frame = require "recsys.frame"

@@ -1,3 +1,5 @@
+--- Tasks, their saved results, and what becomes of errors.
+
 local flow = require "recsys.flow"
 local log = require "recsys.log"
 

@@ -1,3 +1,5 @@
+--- Frames from Lua: columns, rows, joins, groups, storing.
+
 local column = require "spec.support.column"
 local command = require "spec.support.command"
 local frame = require "recsys.frame"

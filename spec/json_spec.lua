@@ -1,3 +1,5 @@
+--- JSON whose bytes depend on the value alone.
+
 local json = require "recsys.json"
 
 describe("json", function()

@@ -1,3 +1,5 @@
+--- Ranking metrics, bootstrap, trailing counts and sequences, on cases worked out by hand.
+
 local metrics = require "recsys.metrics"
 local tensor = require "recsys.tensor"
 

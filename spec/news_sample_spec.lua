@@ -1,4 +1,5 @@
 --- The news sample: its bytes, its dirt, its hidden law, and how hard it is.
+local command = require "spec.support.command"
 local constants = require "recsys.sample.constants"
 local files = require "recsys.files"
 local news = require "recsys.sample.news"
@@ -7,19 +8,6 @@ local random = require "recsys.sample.random"
 local ranking = require "spec.support.news_ranking"
 local visible = require "recsys.sample.visible"
 local world = require "recsys.sample.world"
-
-local function scratch(name)
-  local dir = os.tmpname()
-  os.remove(dir)
-  return dir .. "-" .. name
-end
-
-local function remove(dir)
-  for _, name in ipairs { "devices.csv", "contents.csv", "events.csv", "stamp.json", "hidden/users.csv",
-    "hidden/articles.csv", "hidden/slates.bin", "hidden", "" } do
-    os.remove(dir .. "/" .. name)
-  end
-end
 
 --- Rows of a CSV text whose quotes are escaped with a backslash; the plainest reader that can be right.
 local function parse(text)
@@ -45,7 +33,7 @@ local function parse(text)
 end
 
 describe("the news sample", function()
-  local dir, tables = scratch "a", {}
+  local dir, tables = command.temporary(), {}
 
   setup(function()
     assert(news.generate { dir = dir, scale = 0.004, seed = 3 })
@@ -53,7 +41,7 @@ describe("the news sample", function()
       tables[name] = parse(assert(files.read(("%s/%s.csv"):format(dir, name))))
     end
   end)
-  teardown(function() remove(dir) end)
+  teardown(function() command.remove(dir) end)
 
   --- The well-formed rows of a table, with the shares of malformed ones and of empty fields by column.
   local function sound_rows(name)
@@ -97,8 +85,8 @@ describe("the news sample", function()
   end)
 
   it("loses no sound row to the malformed ones, whatever they cut", function()
-    local many, counts = scratch "many", world.counts(0.002)
-    finally(function() remove(many) end)
+    local many, counts = command.temporary(), world.counts(0.002)
+    finally(function() command.remove(many) end)
     for seed = 1, 8 do
       assert(news.generate { dir = many, scale = 0.002, seed = seed })
       local read = assert(visible.read(many))
@@ -197,10 +185,10 @@ describe("the news sample", function()
   end)
 
   it("gives the same bytes again, and others to another seed", function()
-    local again, other = scratch "b", scratch "c"
+    local again, other = command.temporary(), command.temporary()
     finally(function()
-      remove(again)
-      remove(other)
+      command.remove(again)
+      command.remove(other)
     end)
     assert.is_false(assert(news.generate { dir = again, scale = 0.004, seed = 3 }).reused)
     assert(news.generate { dir = other, scale = 0.004, seed = 4 })
@@ -213,8 +201,8 @@ describe("the news sample", function()
   end)
 
   it("keeps its bytes: a change of the generator raises its version", function()
-    local golden = scratch "e"
-    finally(function() remove(golden) end)
+    local golden = command.temporary()
+    finally(function() command.remove(golden) end)
     assert(news.generate { dir = golden, scale = 0.0004, seed = 1 })
     local bytes = {}
     for i, name in ipairs { "devices.csv", "contents.csv", "events.csv", "hidden/users.csv", "hidden/articles.csv",
@@ -225,7 +213,7 @@ describe("the news sample", function()
   end)
 
   it("takes a finished sample as it is, and makes a damaged or different one anew", function()
-    local again = scratch "d"
+    local again = command.temporary()
     local p = { dir = again, scale = 0.0005, seed = 1 }
     assert.is_false(news.generate(p).reused)
     assert.is_true(news.generate(p).reused)
@@ -240,7 +228,7 @@ describe("the news sample", function()
     local new = writer.new
     finally(function()
       writer.new = new
-      remove(again)
+      command.remove(again)
     end)
     writer.new = function(path) -- the process ends in the middle
       if path:find "events" then error "killed" end
@@ -254,8 +242,8 @@ describe("the news sample", function()
   end)
 
   it("is what its recipe makes", function()
-    local made, recipe = scratch "f", require "recsys.recipe"
-    finally(function() remove(made) end)
+    local made, recipe = command.temporary(), require "recsys.recipe"
+    finally(function() command.remove(made) end)
     local loaded = recipe.load "recipes/news_sample.lua"
     local params = require("recsys.config").resolve(loaded.params,
       { set = { "data.scale=0.0004", "data.seed=5", "data.dir=" .. made } })
@@ -297,7 +285,7 @@ local function score(vectors, items, q, candidates)
 end
 
 describe("the news sample's default scale", function()
-  local dir, data, queries, ids, best = scratch "oracle"
+  local dir, data, queries, ids, best = command.temporary()
   local of = {} -- kind -> { ndcg, nll, entropy }, means over the test events
 
 
@@ -332,7 +320,7 @@ describe("the news sample's default scale", function()
     of.best_possible = judge("best_possible", 1)
     of.best_observable = judge("best_observable", 3, data.log.time[ranking.valid_from(data)])
   end)
-  teardown(function() remove(dir) end)
+  teardown(function() command.remove(dir) end)
 
   it("draws test events whose mean negative log-probability is their entropy within 1 %", function()
     assert.near(1, of.best_possible.nll / of.best_possible.entropy, 0.01)

@@ -1,3 +1,5 @@
+--- Layers, towers and losses: gradients, shapes, and refusals that name the option.
+
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
 local nn = require "recsys.nn"

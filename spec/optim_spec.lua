@@ -1,3 +1,5 @@
+--- Optimisers from Lua; their arithmetic is in runtime/optim/optim_test.c.
+
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
 local optim = require "recsys.optim"

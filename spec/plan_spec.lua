@@ -1,3 +1,5 @@
+--- Plans: recorded from a tape, run without it, the same bits.
+
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
 local cjson = require "cjson"

@@ -1,3 +1,5 @@
+--- Recommendations as files.
+
 local command = require "spec.support.command"
 local files = require "recsys.files"
 local json = require "recsys.json"

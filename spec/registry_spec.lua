@@ -1,3 +1,5 @@
+--- Published models: versions, manifests, and what half a publication leaves.
+
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
 local registry = require "recsys.registry"

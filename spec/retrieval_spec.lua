@@ -1,3 +1,5 @@
+--- Exact top-K from Lua; its bits and threads are in runtime/retrieval/topk_test.c.
+
 local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
 

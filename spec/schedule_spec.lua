@@ -1,3 +1,5 @@
+--- Learning rates by step.
+
 local schedule = require "recsys.schedule"
 
 describe("schedule", function()

@@ -1,3 +1,5 @@
+--- A published model answers as the model on its tape does, and refuses broken bundles.
+
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
 local json = require "recsys.json"
@@ -45,13 +47,17 @@ local function open(changes)
   return model, message, code
 end
 
-describe("a served model", function()
+local function with_a_bundle()
   setup(function()
     folder = command.temporary()
     built = tiny.build()
     path = tiny.publish(built, folder)
   end)
   teardown(function() command.remove(folder) end)
+end
+
+describe("a served model", function()
+  with_a_bundle()
 
   it("tells what it knows", function()
     local model <close> = open()
@@ -320,12 +326,7 @@ describe("a served model", function()
 end)
 
 describe("recsys-run recommend", function()
-  setup(function()
-    folder = command.temporary()
-    built = tiny.build()
-    path = tiny.publish(built, folder)
-  end)
-  teardown(function() command.remove(folder) end)
+  with_a_bundle()
 
   local function recommend(...)
     return command.run(command.program .. " recommend " .. table.concat({ ... }, " "))

@@ -1,3 +1,5 @@
+--- Splits: what they hold out, and who may look at it when.
+
 local command = require "spec.support.command"
 local data = require "recsys.data"
 local frame = require "recsys.frame"

@@ -1,3 +1,5 @@
+--- Values that cross tasks, there and back.
+
 local command = require "spec.support.command"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"

@@ -1,3 +1,5 @@
+--- Parameters, tapes and Vars: what they share, keep and refuse.
+
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
 local tensor = require "recsys.tensor"

@@ -1,3 +1,5 @@
+--- Tensors from Lua: making, viewing, arithmetic, rows and order.
+
 local tensor = require "recsys.tensor"
 local base = require "recsys.base"
 

@@ -1,3 +1,5 @@
+--- What people read: nearest names, durations, spans, counts, columns.
+
 local text = require "recsys.text"
 
 describe("text", function()

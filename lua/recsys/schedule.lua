@@ -1,4 +1,4 @@
---- recsys.schedule: learning rates by step. A schedule is a function: the step (from 1) -> the rate for it.
+--- Learning rates by step. A schedule is a function: the step (from 1) -> the rate for it.
 ---
 ---     local rate = schedule.warmup_cosine { peak = 1e-3, warmup = 100, total = 2000 }
 ---     opt:set_learning_rate(rate(step))

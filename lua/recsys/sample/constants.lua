@@ -1,4 +1,4 @@
---- constants.lua - the frozen numbers of the news sample. docs/news-sample.md gives the formulas that they stand in.
+--- The frozen numbers of the news sample. docs/news-sample.md gives the formulas that they stand in.
 ---
 --- A published score on the sample is only comparable while these stay as they are: a spec keeps their hash and that
 --- of the bytes of a small sample, and whoever changes either raises 'version'. Affinities are in units of log-odds;

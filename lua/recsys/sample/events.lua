@@ -1,4 +1,4 @@
---- events.lua - the rows of events.csv: each engagement, and what follows later on the same article.
+--- The rows of events.csv: each engagement, and what follows later on the same article.
 ---
 --- Later events fall on the engagements by selection sampling (Knuth 1981, 3.4.2, algorithm S) with a tilt to articles
 --- that fit, so that there are exactly as many of each kind as the constants say.

@@ -1,4 +1,4 @@
---- news.lua - make the news sample: devices.csv, contents.csv and events.csv of a news app, and what is hidden behind.
+--- Make the news sample: devices.csv, contents.csv and events.csv of a news app, and what is hidden behind.
 ---
 --- docs/news-sample.md is the manual: the model with its formulas, the files, the oracles. The same seed and scale give
 --- the same bytes; a folder that already holds them is left as it is.

@@ -1,4 +1,4 @@
---- oracle.lua - the best scores there can be on the news sample, with and without what is hidden.
+--- The best scores there can be on the news sample, with and without what is hidden.
 ---
 --- best_possible scores by the exact log-probability with which the generator draws the event, given all hidden state;
 --- no model can beat it. best_observable knows the generator's laws but neither appeal nor affinities: it puts their

@@ -1,4 +1,4 @@
---- posterior.lua - what the log says about users' affinities and articles' appeal: the observable oracle's beliefs.
+--- What the log says about users' affinities and articles' appeal: the observable oracle's beliefs.
 ---
 --- Approximations, all documented in docs/news-sample.md: the affinity of a topic is e^a with a mixture of Gamma priors
 --- (their moments are the generator's), independent between topics; its likelihood is Poisson in the number of a

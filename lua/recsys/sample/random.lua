@@ -1,4 +1,4 @@
---- random.lua - the sample's own random numbers: SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195).
+--- The sample's own random numbers: SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195).
 ---
 --- Stock Lua makes the sample, so the streams are 64-bit integer arithmetic in plain Lua: the same numbers on every
 --- machine, whatever else the process draws. A stream is named by a seed and a purpose.

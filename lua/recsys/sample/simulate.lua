@@ -1,4 +1,4 @@
---- simulate.lua - draw the events of the news sample from its hidden state.
+--- Draw the events of the news sample from its hidden state.
 ---
 --- The story: a user opens the app at time t and gets a slate of distinct live articles that he has not engaged with;
 --- he glances at the card in position k with probability p_k and engages with it with probability

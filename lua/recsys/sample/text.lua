@@ -1,4 +1,4 @@
---- text.lua - titles and bodies of the sample's articles, and how a field is written.
+--- Titles and bodies of the sample's articles, and how a field is written.
 ---
 --- Every word follows the article's topic with a fixed chance and is filler otherwise, so that text carries the topic
 --- as a bag of words; commas, quotes and line breaks are there for the reader of the file to get right.

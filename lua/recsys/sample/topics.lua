@@ -1,4 +1,4 @@
---- topics.lua - what an article is about, given what its row says: the posterior over its one or two topics.
+--- What an article is about, given what its row says: the posterior over its one or two topics.
 ---
 --- The prior is the generator's; words, categories and source are independent given the topics (naive Bayes, which is
 --- exact here, as that is how they are drawn). Only topics that a word or category points to are tried.

@@ -1,4 +1,4 @@
---- visible.lua - read the sample's three files back, as anybody could: what the observable oracle may know.
+--- Read the sample's three files back, as anybody could: what the observable oracle may know.
 local constants = require "recsys.sample.constants"
 local files = require "recsys.files"
 local words = require "recsys.sample.words"

@@ -1,4 +1,4 @@
---- words.lua - what the sample's articles are about and the words they say it with, in English and Hindi.
+--- What the sample's articles are about and the words they say it with, in English and Hindi.
 ---
 --- Part of the generator's definition: its constants' hash covers these lists. Word lists overlap a little across
 --- topics (a budget is politics and economy), as words do.

@@ -1,4 +1,4 @@
---- world.lua - the hidden state of the news sample: who the users are and what the articles are worth.
+--- The hidden state of the news sample: who the users are and what the articles are worth.
 ---
 --- Every hidden number is rounded to what its file holds, so that whoever reads the files knows exactly the world that
 --- drew the events.
