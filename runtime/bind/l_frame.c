@@ -353,6 +353,13 @@ static int l_groups(lua_State *L) {
   return 2;
 }
 
+/* Return 'out', filled with these rows of 'f'. */
+static int take_rows(lua_State *L, rs_frame *out, const rs_frame *f, const rs_tensor *rows) {
+  rs_check_retry(L, rs_frame_take(out, f, rs_i64(rows), rows->size[0]));
+  rs_account_frame(L, out);
+  return 1;
+}
+
 /* f:distinct(keys, "first" | "last") -> Frame */
 static int l_distinct(lua_State *L) {
   static const char *const keeps[] = {"first", "last", NULL};
@@ -363,9 +370,7 @@ static int l_distinct(lua_State *L) {
   rs_tensor *rows = rs_push_tensor(L);
   rs_frame *out = rs_push_frame(L);
   rs_check_retry(L, rs_frame_distinct(rows, f, names, n, last));
-  rs_check_retry(L, rs_frame_take(out, f, rs_i64(rows), rows->size[0]));
-  rs_account_frame(L, out);
-  return 1;
+  return take_rows(L, out, f, rows);
 }
 
 /* frame.k_core(f, user, item, k) -> Frame */
@@ -377,9 +382,7 @@ static int l_k_core(lua_State *L) {
   rs_tensor *rows = rs_push_tensor(L);
   rs_frame *out = rs_push_frame(L);
   rs_check_retry(L, rs_frame_k_core(rows, f, user, item, k));
-  rs_check_retry(L, rs_frame_take(out, f, rs_i64(rows), rows->size[0]));
-  rs_account_frame(L, out);
-  return 1;
+  return take_rows(L, out, f, rows);
 }
 
 /* frame.concat(frames) -> Frame */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
 #include "base/parallel.h"
 
 enum { GRAIN = 1024 };
@@ -129,15 +128,6 @@ static void gather_tasks(void *context, int64_t first, int64_t last) {
   }
 }
 
-static rs_status add_suffixed(rs_tensors *list, const char *name, const char *suffix, const rs_tensor *t) {
-  rs_buffer full = {0};
-  rs_status status = rs_buffer_printf(&full, "%s.%s", name, suffix);
-  if (status == RS_OK) status = rs_buffer_append(&full, "", 1);
-  if (status == RS_OK) status = rs_tensors_add(list, full.data, t);
-  rs_buffer_free(&full);
-  return status;
-}
-
 /* The batch's tensor for a dense output, still to be filled. */
 static rs_status prepare_dense(gather_part *p, int64_t n, rs_tensors *batch) {
   const rs_output *o = p->output;
@@ -163,7 +153,7 @@ static rs_status prepare_list(gather_part *p, const int64_t *rows, int64_t n, rs
   for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + lengths[rows[i]];
   status = rs_tensor_new(&values, RS_I32, 1, &at[n]);
   if (status == RS_OK) status = rs_tensors_add(batch, o->name, &values);
-  if (status == RS_OK) status = add_suffixed(batch, o->name, "offsets", &offsets);
+  if (status == RS_OK) status = rs_tensors_add_part(batch, o->name, "offsets", &offsets);
   p->offsets = at; /* the batch holds both tensors from here on */
   p->to = status == RS_OK ? rs_tensor_data(&values) : NULL;
   rs_tensor_free(&values);
@@ -209,9 +199,9 @@ rs_status rs_features_tensors(const rs_features *f, rs_tensors *out) {
       status = rs_tensors_add(out, o->name, &o->values);
       continue;
     }
-    status = add_suffixed(out, o->name, "values", &o->values);
-    if (status == RS_OK) status = add_suffixed(out, o->name, "starts", &o->starts);
-    if (status == RS_OK) status = add_suffixed(out, o->name, "lengths", &o->lengths);
+    status = rs_tensors_add_part(out, o->name, "values", &o->values);
+    if (status == RS_OK) status = rs_tensors_add_part(out, o->name, "starts", &o->starts);
+    if (status == RS_OK) status = rs_tensors_add_part(out, o->name, "lengths", &o->lengths);
   }
   return status;
 }

@@ -5,15 +5,6 @@
 #include "base/buffer.h"
 #include "frame/frame.h"
 
-static rs_status add_as(rs_tensors *out, const char *name, const char *part, const rs_tensor *t) {
-  rs_buffer key = {0};
-  rs_status status = rs_buffer_printf(&key, "%s.%s", name, part);
-  if (status == RS_OK) status = rs_buffer_append(&key, "", 1);
-  if (status == RS_OK) status = rs_tensors_add(out, key.data, t);
-  rs_buffer_free(&key);
-  return status;
-}
-
 static void release_dictionary(rs_storage *storage) { rs_dictionary_release(storage->owner); }
 
 /* A read-only tensor over memory of the dictionary, which it keeps alive. */
@@ -34,8 +25,8 @@ static rs_status add_dictionary(rs_tensors *out, const char *name, rs_dictionary
     status = view_of(&bytes, d, d->bytes, RS_U8, d->offsets[d->n]);
     if (status == RS_OK) status = view_of(&offsets, d, d->offsets, RS_I64, d->n + 1);
   }
-  if (status == RS_OK) status = add_as(out, name, "bytes", &bytes);
-  if (status == RS_OK) status = add_as(out, name, "offsets", &offsets);
+  if (status == RS_OK) status = rs_tensors_add_part(out, name, "bytes", &bytes);
+  if (status == RS_OK) status = rs_tensors_add_part(out, name, "offsets", &offsets);
   rs_tensor_free(&bytes);
   rs_tensor_free(&offsets);
   return status;
@@ -45,9 +36,9 @@ rs_status rs_frame_tensors(const rs_frame *f, rs_tensors *out) {
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < f->n_columns; i++) {
     const rs_column *c = &f->columns[i];
-    status = add_as(out, c->name, "values", &c->values);
-    if (status == RS_OK && c->type == RS_LIST) status = add_as(out, c->name, "starts", &c->starts);
-    if (status == RS_OK && c->type == RS_LIST) status = add_as(out, c->name, "lengths", &c->lengths);
+    status = rs_tensors_add_part(out, c->name, "values", &c->values);
+    if (status == RS_OK && c->type == RS_LIST) status = rs_tensors_add_part(out, c->name, "starts", &c->starts);
+    if (status == RS_OK && c->type == RS_LIST) status = rs_tensors_add_part(out, c->name, "lengths", &c->lengths);
     if (status == RS_OK && c->dictionary) status = add_dictionary(out, c->name, c->dictionary);
   }
   if (status != RS_OK) rs_tensors_free(out);

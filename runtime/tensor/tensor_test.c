@@ -140,6 +140,9 @@ static void named_tensors_keep_order_and_refuse_a_taken_name(void **state) {
     assert_int_equal(rs_tensors_add(&list, name, &t), RS_OK);
   }
   assert_int_equal(rs_tensors_add(&list, "w7", &t), RS_EARG);
+  assert_int_equal(rs_tensors_add_part(&list, "w7", "starts", &t), RS_OK);
+  assert_int_equal(rs_tensors_add_part(&list, "w7", "starts", &t), RS_EARG);
+  assert_ptr_equal(rs_tensors_find(&list, "w7.starts")->storage, t.storage);
   assert_string_equal(list.items[13].name, "w13");
   assert_ptr_equal(rs_tensors_find(&list, "w19")->storage, t.storage);
   assert_null(rs_tensors_find(&list, "w20"));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buffer.h"
 
 static rs_status grow(rs_tensors *list) {
   int64_t capacity = list->capacity ? 2 * list->capacity : 8;
@@ -25,6 +26,15 @@ rs_status rs_tensors_add(rs_tensors *list, const char *name, const rs_tensor *t)
   rs_tensor_share(&item->tensor, t);
   list->n++;
   return RS_OK;
+}
+
+rs_status rs_tensors_add_part(rs_tensors *list, const char *name, const char *part, const rs_tensor *t) {
+  rs_buffer full = {0};
+  rs_status status = rs_buffer_printf(&full, "%s.%s", name, part);
+  if (status == RS_OK) status = rs_buffer_append(&full, "", 1);
+  if (status == RS_OK) status = rs_tensors_add(list, full.data, t);
+  rs_buffer_free(&full);
+  return status;
 }
 
 const rs_tensor *rs_tensors_find(const rs_tensors *list, const char *name) {

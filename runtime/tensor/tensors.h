@@ -16,6 +16,8 @@ typedef struct rs_tensors {
 
 /* Append another handle on 't' under 'name'. RS_EARG when the name is taken. */
 rs_status rs_tensors_add(rs_tensors *list, const char *name, const rs_tensor *t);
+/* The same under "name.part": what an object of several tensors is stored as. */
+rs_status rs_tensors_add_part(rs_tensors *list, const char *name, const char *part, const rs_tensor *t);
 /* The tensor called 'name', or NULL. */
 const rs_tensor *rs_tensors_find(const rs_tensors *list, const char *name);
 void rs_tensors_free(rs_tensors *list);
