@@ -1,9 +1,9 @@
 /* l_bundle.c - recsys.core.bundle: bundles and safetensors files. */
 #include <string.h>
 
+#include "base/json.h"
 #include "bind/bind.h"
 #include "bundle/bundle.h"
-#include "base/json.h"
 
 #define BUNDLE "recsys.Bundle"
 

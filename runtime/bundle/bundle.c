@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "bundle/digest.h"
 #include "base/json.h"
+#include "bundle/digest.h"
 #include "bundle/name.h"
 
 enum { TAR_BLOCK = 512, ENTRY_LIMIT = RS_BUNDLE_MEMBER_LIMIT + 2, BEFORE = 2 /* manifest and seal */ };

@@ -5,8 +5,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "bundle/digest.h"
 #include "base/json.h"
+#include "bundle/digest.h"
 #include "bundle/name.h"
 
 /* A source as pieces of bytes, with the hashes of the whole and of its chunks. */

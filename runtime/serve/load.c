@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/parallel.h"
 #include "base/json.h"
+#include "base/parallel.h"
 #include "serve/loaded.h"
 
 typedef struct loader {
