@@ -241,6 +241,32 @@ describe("the news sample", function()
     assert.is_false(news.generate(p).reused)
   end)
 
+  it("is made anew by a run with --no-cache, to the same bytes", function()
+    local made, cache, recipe = scratch "g", require "recsys.cache", require "recsys.recipe"
+    local stdout, p = io.stdout, { dir = made, scale = 0.0005, seed = 1 }
+    finally(function()
+      rawset(io, "stdout", stdout)
+      cache.allow(true)
+      remove(made)
+    end)
+    assert.is_false(news.generate(p).reused)
+    local bytes = files.read(made .. "/events.csv")
+    local function reused(options)
+      local out = assert(io.tmpfile())
+      rawset(io, "stdout", out)
+      options.set, options.json = { "data.dir=" .. made, "data.scale=0.0005", "runs=" .. made .. "/runs" }, true
+      local code = recipe.main("recipes/news_sample.lua", options)
+      rawset(io, "stdout", stdout)
+      assert.equal(0, code)
+      out:seek "set"
+      return out:read("a"):match '"reused":(%a+)'
+    end
+    assert.equal("true", reused {})
+    assert.equal("false", reused { no_cache = true })
+    assert.equal("true", reused {})
+    assert.equal(bytes, files.read(made .. "/events.csv"))
+  end)
+
   it("is what its recipe makes", function()
     local made, recipe = command.temporary(), require "recsys.recipe"
     finally(function() command.remove(made) end)

@@ -3,6 +3,7 @@
 --- `recsys.recipe { name, about, params, profiles, run }` checks the description; a recipe file returns it.
 --- `recipe.main(path, options)` is what the command line calls: parameters, run folder, steps, result, exit code.
 
+local cache = require "recsys.cache"
 local config = require "recsys.config"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -193,7 +194,7 @@ function recipe.main(path, options)
     if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
     local params = config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
     if options.threads then require("recsys.core").base.threads(options.threads) end
-    if options.no_cache then recipe.no_cache = true end
+    cache.allow(not options.no_cache)
     if options.plan then
       show_plan(self, params)
       return
