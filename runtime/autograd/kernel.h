@@ -25,7 +25,7 @@
 #define RS_BODY(dtype, name) ((dtype) == RS_F32 ? name##_f32 : name##_f64)
 
 enum {
-  RS_GRAIN = 8192,   /* elements of a chunk of an elementwise loop */
+  RS_GRAIN = 1 << 16, /* elements of a chunk of an elementwise loop: below, waking a thread costs more than it does */
   RS_ROW_CHUNK = 256 /* rows of a chunk whose sums are combined in order */
 };
 
