@@ -242,12 +242,12 @@ describe("the news sample", function()
   end)
 
   it("is made anew by a run with --no-cache, to the same bytes", function()
-    local made, cache, recipe = scratch "g", require "recsys.cache", require "recsys.recipe"
+    local made, cache, recipe = command.temporary(), require "recsys.cache", require "recsys.recipe"
     local stdout, p = io.stdout, { dir = made, scale = 0.0005, seed = 1 }
     finally(function()
       rawset(io, "stdout", stdout)
       cache.allow(true)
-      remove(made)
+      command.remove(made)
     end)
     assert.is_false(news.generate(p).reused)
     local bytes = files.read(made .. "/events.csv")

@@ -1,5 +1,5 @@
---- Whether a step may reuse what an earlier run made, such as the news sample. The command line's `--no-cache` forbids it
---- for the rest of the process.
+--- Whether a step may reuse what an earlier run made, such as the news sample. The command line's `--no-cache`
+--- forbids it for the rest of the process.
 
 local cache = {}
 
