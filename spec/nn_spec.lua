@@ -82,6 +82,20 @@ describe("nn layers", function()
       { linear:parameters()[1]:name(), linear:parameters()[2]:name() })
   end)
 
+  it("give a parameter by its name", function()
+    local linear = nn.linear { name = "user.0", inputs = 2, outputs = 3 }
+    assert.same({ 3, 2 }, { linear:parameter("user.0.weight"):value():size(1),
+      linear:parameter("user.0.weight"):value():size(2) })
+    assert.has_error(function() linear:parameter "weight" end,
+      "bad argument #1 to 'parameter' (layer 'user.0' has no parameter 'weight')")
+    local table = nn.embedding { name = "ids", rows = 5, width = 4 }
+    local tower = nn.tower { name = "user", outputs = 2, inputs = { { name = "id", layer = table } } }
+    assert.equal("ids", tower:parameter("ids"):name())
+    assert.equal("user.out.bias", tower:parameter("user.out.bias"):name())
+    assert.has_error(function() tower:parameter "user.0.weight" end,
+      "bad argument #1 to 'parameter' (the tower has no parameter 'user.0.weight')")
+  end)
+
   it("refuse options that are unknown, missing or of another type", function()
     assert.has_error(function() nn.linear { name = "l", inputs = 3, output = 5 } end,
       "bad argument #1 to 'linear' (there is no option 'output')")

@@ -17,6 +17,11 @@ function Layer:forward(...) end
 ---@return Parameter[]
 function Layer:parameters() end
 
+--- The parameter or buffer of this name. Raises when the layer has none.
+---@param name string  its whole name, such as "user.0.weight"
+---@return Parameter
+function Layer:parameter(name) end
+
 ---@return string
 function Layer:name() end
 
@@ -69,6 +74,11 @@ function Tower:forward(tape, batch) end
 --- All parameters and buffers, those of the inputs' tables included, each once.
 ---@return Parameter[]
 function Tower:parameters() end
+
+--- The parameter or buffer of this name, those of the inputs' tables included. Raises when there is none.
+---@param name string  its whole name, such as "user.0.weight"
+---@return Parameter
+function Tower:parameter(name) end
 
 --- Width of what forward gives.
 ---@return integer

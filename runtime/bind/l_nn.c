@@ -1,5 +1,7 @@
 /* l_nn.c - recsys.core.nn: layers and towers. Constructors take one table of named options; an option that is not
  * known is refused, since a typing error would train another model. */
+#include <string.h>
+
 #include "bind/fields.h"
 #include "bind/l_autograd.h"
 #include "nn/in_batch_softmax.h"
@@ -136,6 +138,27 @@ static int l_parameters(lua_State *L) {
   return 1;
 }
 
+/* Push the layer's parameter of this name, if it has one. */
+static bool push_named(lua_State *L, const rs_layer *layer, const char *name) {
+  for (int i = 0; layer && i < RS_LAYER_PARAMETERS; i++) {
+    rs_parameter *p = layer->parameter[i];
+    if (!p || strcmp(p->name, name) != 0) continue;
+    rs_parameter **slot = rs_push_parameter(L);
+    rs_parameter_retain(p);
+    *slot = p;
+    return true;
+  }
+  return false;
+}
+
+/* layer:parameter(name) -> Parameter */
+static int l_parameter(lua_State *L) {
+  const rs_layer *layer = check_layer(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  if (push_named(L, layer, name)) return 1;
+  return luaL_argerror(L, 2, lua_pushfstring(L, "layer '%s' has no parameter '%s'", layer->name, name));
+}
+
 /* layer:name() -> string */
 static int l_name(lua_State *L) {
   lua_pushstring(L, check_layer(L, 1)->name);
@@ -239,6 +262,15 @@ static int l_tower_forward(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* tower:parameter(name) -> Parameter */
+static int l_tower_parameter(lua_State *L) {
+  const rs_tower *tower = check_tower(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  for (int i = 0; i < rs_tower_layers(tower); i++)
+    if (push_named(L, rs_tower_layer(tower, i), name)) return 1;
+  return luaL_argerror(L, 2, lua_pushfstring(L, "the tower has no parameter '%s'", name));
+}
+
 /* tower:parameters() -> Parameter[], those of its inputs' tables included */
 static int l_tower_parameters(lua_State *L) {
   const rs_tower *tower = check_tower(L, 1);
@@ -294,11 +326,14 @@ static int l_in_batch_softmax(lua_State *L) {
 
 int rs_open_nn(lua_State *L) {
   static const luaL_Reg layer_methods[] = {
-      {"forward", l_forward}, {"parameters", l_parameters}, {"name", l_name}, {NULL, NULL}};
+      {"forward", l_forward}, {"parameters", l_parameters}, {"parameter", l_parameter}, {"name", l_name}, {NULL, NULL}};
   static const luaL_Reg layer_meta[] = {
       {"__gc", l_layer_free}, {"__close", l_layer_free}, {"__tostring", l_layer_tostring}, {NULL, NULL}};
-  static const luaL_Reg tower_methods[] = {
-      {"forward", l_tower_forward}, {"parameters", l_tower_parameters}, {"width", l_tower_width}, {NULL, NULL}};
+  static const luaL_Reg tower_methods[] = {{"forward", l_tower_forward},
+                                           {"parameters", l_tower_parameters},
+                                           {"parameter", l_tower_parameter},
+                                           {"width", l_tower_width},
+                                           {NULL, NULL}};
   static const luaL_Reg tower_meta[] = {
       {"__gc", l_tower_free}, {"__close", l_tower_free}, {"__tostring", l_tower_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"linear", l_linear},

@@ -19,4 +19,5 @@ end
 local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
   codes = tensor.new({ 1, 2, 3 }, "i64") }
 tape:backward(loss)
+assert(tower:parameter("ids"):name() == "ids" and layers[1]:parameter("l.bias"):name() == "l.bias")
 assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)
