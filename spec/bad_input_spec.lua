@@ -242,6 +242,13 @@ describe("training that goes wrong", function()
       "epoch 1", "lower train.learning_rate")
   end)
 
+  it("is not begun with settings that cannot train, also where a recipe sets no limits", function()
+    for _, setting in ipairs { "train.epochs=0", "train.batch=0", "train.batch=-4", "train.learning_rate=-1" } do
+      assert_refused(recsys_run("mf --threads 1 --set data.dir=news --set data.scale=0.0005 --set " .. setting), 2,
+        "task 'train': " .. setting:match "[%w._]+" .. " must be")
+    end
+  end)
+
   it("knows the metric that chooses the epoch before it starts", function()
     local ran = train "--set train.metric=ndgc_10"
     assert_refused(ran, 2, "no metric 'ndgc_10'", "ndcg_10")

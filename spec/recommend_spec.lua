@@ -34,6 +34,11 @@ describe("recommend.batch", function()
     assert.equal(3, written.rows)
   end)
 
+  it("gives all candidates when more are asked for than there are items, without room for the rest", function()
+    local written = assert(recommend.batch(request { k = 1000000000000000 }))
+    assert.equal(6, written.rows)
+  end)
+
   it("adds titles where there are any", function()
     local written = assert(recommend.batch(request { titles = { "One", "Two,\nlines", 'The "third"' }, k = 1 }))
     assert.equal('user,rank,item,score,title\nann,1,"i,3",3,"The ""third"""\n"b""o,b",1,i1,3,One\n',

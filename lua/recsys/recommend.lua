@@ -104,7 +104,7 @@ end
 ---@return string? code  "io"
 function recommend.batch(request)
   check(request)
-  request = setmetatable({ k = request.k or 50 }, { __index = request })
+  request = setmetatable({ k = math.min(request.k or 50, #request.item_ids) }, { __index = request })
   local stem = files.make_folder(request.dir) .. "/" .. (request.name or "recommendations")
   local written = { csv = stem .. ".csv", jsonl = stem .. ".jsonl", users = #request.users }
   local csv_file, add_csv = open_file(written.csv, formats.csv, request)

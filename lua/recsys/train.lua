@@ -6,6 +6,7 @@
 
 local autograd = require "recsys.autograd"
 local base = require("recsys.core").base
+local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local log = require "recsys.log"
 local model = require "recsys.model"
@@ -199,6 +200,19 @@ local function constant_losses(run)
   return losses
 end
 
+--- Recipes need not declare limits of their own: what cannot be trained with is refused here.
+local function check_settings(settings)
+  for _, name in ipairs { "epochs", "batch", "patience" } do
+    if math.type(settings[name]) ~= "integer" or settings[name] < 1 then
+      exit.usage_error("train.%s must be a whole number of 1 or more, not %s", name, tostring(settings[name]))
+    end
+  end
+  if settings.learning_rate < 0 then
+    exit.usage_error("train.learning_rate must be 0 or more, not %s", settings.learning_rate)
+  end
+  return settings
+end
+
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
@@ -209,7 +223,7 @@ end
 ---   epochs are trained and the last one's weights kept
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
-  local settings = model.merge({ seed = request.seed }, defaults, request.train)
+  local settings = check_settings(model.merge({ seed = request.seed }, defaults, request.train))
   local split, data, encoder = request.split, request.data, request.encoder
   local run = { settings = settings, metric = request.metric, validate = request.validate,
     network = definition(request.config, encoder, { seed = settings.seed }),

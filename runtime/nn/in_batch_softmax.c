@@ -45,10 +45,11 @@ typedef struct scaling {
 } scaling;
 
 /* e^x for x <= 0 to 2 units in the last place, in a form that compilers vectorise: 2^round(x / ln 2) times a polynomial
- * of the rest (coefficients of Cephes' expf). Below -87 it is 0. */
+ * of the rest (coefficients of Cephes' expf). Below -87 it is 0; NaN stays NaN, and no step of it is undefined then. */
 static inline float exponential_f32(float x) {
   float clamped = x < -87.0f ? -87.0f : x;
-  float k = clamped * 1.44269504089f + 12582912.0f - 12582912.0f; /* adding 1.5 * 2^23 rounds to a whole number */
+  float shifted = clamped * 1.44269504089f + 12582912.0f; /* adding 1.5 * 2^23 rounds to a whole number */
+  float k = shifted - 12582912.0f;
   float r = clamped - k * 0.693359375f + k * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -57,7 +58,9 @@ static inline float exponential_f32(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  int32_t bits = ((int32_t)k + 127) << 23;
+  uint32_t bits; /* of 'shifted': those of 12582912.0f plus k */
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits - UINT32_C(0x4B400000) + 127) << 23;
   float power;
   memcpy(&power, &bits, sizeof power);
   return x < -87.0f ? 0.0f : p * power;
