@@ -112,6 +112,12 @@ describe("recipes/two_tower.lua", function()
 
   setup(function() code, out, err, first = run "two_tower" end)
 
+  it("hold the same memory from the second epoch on", function()
+    local curves = result_of("two_tower", { "train.epochs=20", "train.patience=20" }).curves
+    assert.equal(20, #curves)
+    assert.is_true(curves[20].memory_mib < curves[2].memory_mib + 4)
+  end)
+
   it("ends with 0 and puts one line on stdout, which the run's folder keeps", function()
     assert.equal(0, code, err)
     assert.matches("^{[^\n]*}\n$", out)

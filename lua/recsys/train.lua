@@ -164,6 +164,7 @@ local function epoch_row(run, epoch)
     ["train/loss"] = run_epoch(run.network, run.optimizer, run.source, run.shared, run.settings, epoch) }
   row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
   row[metric] = run.validate and run.validate(run.trained)
+  collectgarbage() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
   row.seconds = base.clock() - began
   row.memory_mib = select(2, base.memory()) / 2^20
   log.info("%s", describe_epoch(row, run.metric))
