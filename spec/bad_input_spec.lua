@@ -285,4 +285,12 @@ describe("training that goes wrong", function()
     assert.same({}, find "/killed/.*%.part$")
     assert.same({}, find "/killed/models/")
   end)
+
+  it("ends with 143 while the sample is being made, and leaves no part of a file", function()
+    local ran = command.run(([[cd %s && %s news_sample --set data.dir=begun --set data.scale=0.2 2>log &
+      until ls %s/begun/*.part >/dev/null 2>&1; do sleep 0.02; done
+      kill -TERM $!; wait $!]]):format(folder, command.program, folder))
+    assert.equal(143, ran.code, ran.err)
+    assert.same({}, find "/begun/.*%.part$")
+  end)
 end)

@@ -91,7 +91,8 @@ function store.save(folder, value)
   files.make_folder(folder)
   if writer.count > 0 then
     local bundle = require "recsys.bundle"
-    assert(bundle.write_safetensors(folder .. "/value.safetensors", writer.tensors))
+    local ok, message, code = bundle.write_safetensors(folder .. "/value.safetensors", writer.tensors)
+    if not ok then error({ code = code, message = message }, 0) end
   end
   files.write(folder .. "/value.lua", table.concat(writer))
 end

@@ -46,6 +46,7 @@ function Writer:commit()
   local ok, message = close(self)
   if ok then ok, message = os.rename(self.part, self.path) end
   if ok then
+    self.finished = true
     files.sync_folder_of(self.path)
     return true
   end
@@ -55,8 +56,13 @@ end
 
 --- Close and leave no trace.
 function Writer:abandon()
+  if self.finished then return end
+  self.finished = true
   if self.file and io.type(self.file) == "file" then self.file:close() end
   os.remove(self.part)
 end
+
+--- What a signal or an error left half-written goes with its writer, at the latest when the program ends.
+Writer.__gc = Writer.abandon
 
 return writer
