@@ -164,6 +164,10 @@ local function epoch_row(run, epoch)
     ["train/loss"] = run_epoch(run.network, run.optimizer, run.source, run.shared, run.settings, epoch) }
   row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
   row[metric] = run.validate and run.validate(run.trained)
+  if row[metric] and row[metric] ~= row[metric] then
+    error({ code = "numeric", message = ("%s is not a number: the validation rows hold nothing to rank; "
+      .. "check split.valid, or set it to 0 to train without validation"):format(metric) }, 0)
+  end
   collectgarbage() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
   row.seconds = base.clock() - began
   row.memory_mib = select(2, base.memory()) / 2^20
