@@ -138,7 +138,7 @@ static void spin_briefly(char **argv) {
   if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
   char path[PATH_MAX];
   ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-  if (n <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+  if (n <= 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
   path[n] = '\0';
   execv(path, argv);
 }
