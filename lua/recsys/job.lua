@@ -70,7 +70,7 @@ local function protocol_of(data, split, p)
   return evaluate.protocol_per_user(data, split, { graded = true })
 end
 
---- The encoded inputs behind a set of queries; `model:answer` makes vectors of them.
+--- The encoded inputs behind a set of queries; `scorer` makes vectors of them.
 local function inputs_of(encoder, data, split, queries)
   local items = encoder:encode_items(data.items)
   local events
