@@ -96,6 +96,28 @@ describe("nn layers", function()
       "bad argument #1 to 'parameter' (the tower has no parameter 'user.0.weight')")
   end)
 
+  it("stay as they are in evaluation mode, also on a training tape", function()
+    local norm = nn.batch_norm { name = "b", width = 3, dtype = "f64" }
+    norm:parameter("b.mean"):value():copy_(tensor.new({ 1, -2, 0.5 }, "f64"))
+    norm:parameter("b.variance"):value():copy_(tensor.new({ 4, 0.25, 1 }, "f64"))
+    local dropout = nn.dropout { name = "d", rate = 0.9 }
+    local x = normals(12, 17, 3)
+    local function run(train)
+      local tape <close> = autograd.tape { train = train }
+      return dropout:forward(norm:forward(tape:input("x", x))):value():clone()
+    end
+    local expected = run(false)
+    norm:eval()
+    dropout:eval()
+    assert.is_true((run(true) - expected):abs():max() < 1e-12)
+    assert.same({ 1, -2, 0.5 }, norm:parameter("b.mean"):value():tolist())
+    assert_gradients(norm, of_first(1, forward(norm)), { x })
+    norm:train()
+    dropout:train(true)
+    assert.is_true((run(true) - expected):abs():max() > 0.1)
+    assert.is_not.same({ 1, -2, 0.5 }, norm:parameter("b.mean"):value():tolist())
+  end)
+
   it("refuse options that are unknown, missing or of another type", function()
     assert.has_error(function() nn.linear { name = "l", inputs = 3, output = 5 } end,
       "bad argument #1 to 'linear' (there is no option 'output')")

@@ -13,6 +13,15 @@ local Layer = {}
 ---@return Var
 function Layer:forward(...) end
 
+--- Training mode, in which a layer begins: dropout drops and batch norm follows the batch while the tape trains.
+---@param on? boolean  default true; false is eval()
+---@return Layer self
+function Layer:train(on) end
+
+--- Evaluation mode: dropout passes on and batch norm keeps to its running statistics on a training tape, too.
+---@return Layer self
+function Layer:eval() end
+
 --- The layer's parameters and buffers.
 ---@return Parameter[]
 function Layer:parameters() end
@@ -70,6 +79,15 @@ local Tower = {}
 ---@param batch table<string, Tensor>
 ---@return Var
 function Tower:forward(tape, batch) end
+
+--- Training mode for all its layers, as Layer:train.
+---@param on? boolean  default true; false is eval()
+---@return Tower self
+function Tower:train(on) end
+
+--- Evaluation mode for all its layers, as Layer:eval: a tower that is to stay as it was.
+---@return Tower self
+function Tower:eval() end
 
 --- All parameters and buffers, those of the inputs' tables included, each once.
 ---@return Parameter[]

@@ -165,6 +165,20 @@ static int l_name(lua_State *L) {
   return 1;
 }
 
+/* layer:train([on]) -> layer: with false as layer:eval() */
+static int l_train(lua_State *L) {
+  check_layer(L, 1)->evaluates = !(lua_isnoneornil(L, 2) || lua_toboolean(L, 2));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* layer:eval() -> layer */
+static int l_eval(lua_State *L) {
+  check_layer(L, 1)->evaluates = true;
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int l_layer_free(lua_State *L) {
   rs_layer **slot = luaL_checkudata(L, 1, LAYER);
   rs_layer_release(*slot);
@@ -288,6 +302,21 @@ static int l_tower_width(lua_State *L) {
   return 1;
 }
 
+/* Put all layers of the tower at 1 into a mode and return the tower. */
+static int set_tower_mode(lua_State *L, bool evaluates) {
+  const rs_tower *tower = check_tower(L, 1);
+  for (int i = 0; i < rs_tower_layers(tower); i++)
+    if (rs_tower_layer(tower, i)) rs_tower_layer(tower, i)->evaluates = evaluates;
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* tower:train([on]) -> tower: with false as tower:eval() */
+static int l_tower_train(lua_State *L) { return set_tower_mode(L, !(lua_isnoneornil(L, 2) || lua_toboolean(L, 2))); }
+
+/* tower:eval() -> tower */
+static int l_tower_eval(lua_State *L) { return set_tower_mode(L, true); }
+
 static int l_tower_free(lua_State *L) {
   rs_tower **slot = luaL_checkudata(L, 1, TOWER);
   rs_tower_free(*slot);
@@ -325,14 +354,21 @@ static int l_in_batch_softmax(lua_State *L) {
 }
 
 int rs_open_nn(lua_State *L) {
-  static const luaL_Reg layer_methods[] = {
-      {"forward", l_forward}, {"parameters", l_parameters}, {"parameter", l_parameter}, {"name", l_name}, {NULL, NULL}};
+  static const luaL_Reg layer_methods[] = {{"forward", l_forward},
+                                           {"parameters", l_parameters},
+                                           {"parameter", l_parameter},
+                                           {"name", l_name},
+                                           {"train", l_train},
+                                           {"eval", l_eval},
+                                           {NULL, NULL}};
   static const luaL_Reg layer_meta[] = {
       {"__gc", l_layer_free}, {"__close", l_layer_free}, {"__tostring", l_layer_tostring}, {NULL, NULL}};
   static const luaL_Reg tower_methods[] = {{"forward", l_tower_forward},
                                            {"parameters", l_tower_parameters},
                                            {"parameter", l_tower_parameter},
                                            {"width", l_tower_width},
+                                           {"train", l_tower_train},
+                                           {"eval", l_tower_eval},
                                            {NULL, NULL}};
   static const luaL_Reg tower_meta[] = {
       {"__gc", l_tower_free}, {"__close", l_tower_free}, {"__tostring", l_tower_tostring}, {NULL, NULL}};

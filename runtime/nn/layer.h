@@ -1,8 +1,8 @@
 /* layer.h - a layer: parameters under a name, and a forward on the tape.
  *
- * One struct serves all simple layers; each kind is a class in a file of its own. Whether dropout drops and batch
- * norm tracks follows from the tape's mode, so a layer has no mode of its own. Parameters start from Philox streams
- * keyed by (seed, parameter name): adding a layer does not change how the others start. */
+ * One struct serves all simple layers; each kind is a class in a file of its own. Dropout drops and batch norm tracks
+ * while the tape trains, unless the layer was put into evaluation mode to stay as it is. Parameters start from Philox
+ * streams keyed by (seed, parameter name): adding a layer does not change how the others start. */
 #ifndef RS_LAYER_H
 #define RS_LAYER_H
 #include "autograd/ops.h"
@@ -28,6 +28,7 @@ struct rs_layer {
   rs_activation activation;
   rs_bag_mode mode;
   double rate, momentum, epsilon;
+  bool evaluates; /* evaluation mode: behaves so on a training tape, too */
 };
 
 /* How parameters start. */

@@ -21,11 +21,27 @@ static rs_status layer_forward(const rs_layer *self, rs_node **out, rs_node *con
   return status == RS_OK ? rs_ag_layer_norm(out, inputs[0], p[0], p[1], self->epsilon) : status;
 }
 
+/* (x - mean) gain / sqrt(variance + epsilon) + bias with the running statistics p[2] and p[3], which stay as they are:
+ * the operation itself would take a training tape's batch. */
+static rs_status frozen_forward(const rs_layer *self, rs_node **out, rs_node *x, rs_node *const *p) {
+  rs_node *scale = NULL, *y = NULL;
+  rs_status status = rs_ag_affine(&scale, p[3], 1, self->epsilon);
+  if (status == RS_OK) status = rs_ag_log(&scale, scale);
+  if (status == RS_OK) status = rs_ag_affine(&scale, scale, -0.5, 0);
+  if (status == RS_OK) status = rs_ag_exp(&scale, scale);
+  if (status == RS_OK) status = rs_ag_mul(&scale, scale, p[0]);
+  if (status == RS_OK) status = rs_ag_sub(&y, x, p[2]);
+  if (status == RS_OK) status = rs_ag_mul(&y, y, scale);
+  return status == RS_OK ? rs_ag_add(out, y, p[1]) : status;
+}
+
 static rs_status batch_forward(const rs_layer *self, rs_node **out, rs_node *const *inputs, int n) {
   (void)n;
   rs_node *p[4];
-  rs_status status = parameters(self, inputs[0]->tape, p, 4);
+  rs_tape *tape = inputs[0]->tape;
+  rs_status status = parameters(self, tape, p, 4);
   if (status != RS_OK) return status;
+  if (self->evaluates && rs_tape_options_of(tape)->train) return frozen_forward(self, out, inputs[0], p);
   return rs_ag_batch_norm(out, inputs[0], p[0], p[1], p[2], p[3], self->momentum, self->epsilon);
 }
 

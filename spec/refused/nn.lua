@@ -16,6 +16,8 @@ for _, layer in ipairs(layers) do
   items = layer:forward(items)
   assert(#tostring(layer) > 0 and layer:parameters() and layer:name())
 end
+local kept = layers[4]:eval():forward(layers[3]:train(false):forward(items))
+assert(tower:eval():forward(tape, batch):size(1) == 3 and tower:train():train(true) == tower and kept:size(1) == 3)
 local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
   codes = tensor.new({ 1, 2, 3 }, "i64") }
 tape:backward(loss)
