@@ -1,0 +1,223 @@
+--- Benches: our side and its peers, alternating on one machine in one run, as medians and their ratios.
+---
+--- A row is a file lua/recsys/bench/<suite>/<row>.lua; docs/development.md, "Benches", says what it returns. Each side
+--- runs in a process of its own: a first call that is not counted, then some that are. The processes of the sides take
+--- turns, so that what else the machine does falls on all of them alike. Memory is what a process had in anonymous
+--- pages at the most, looked at every few milliseconds: mapped files are the kernel's to drop and do not count.
+
+local files = require "recsys.files"
+local host = require "recsys.host"
+local json = require "recsys.json"
+local lfs = require "lfs"
+local uv = require "luv"
+
+local bench = {}
+
+local SAMPLE_MS = 4
+
+--- Names of the suites, or of the rows of one, sorted.
+---@param suite? string
+---@return string[]
+function bench.list(suite)
+  local names = {}
+  for entry in lfs.dir(host.root .. "/lua/recsys/bench" .. (suite and "/" .. suite or "")) do
+    local name = suite and entry:match "^([%w_]+)%.lua$" or not suite and entry:match "^[%w_]+$"
+    names[#names + 1] = name or nil
+  end
+  table.sort(names)
+  return names
+end
+
+---@param suite string
+---@param name string
+---@return table
+function bench.row(suite, name)
+  return require(("recsys.bench.%s.%s"):format(suite, name))
+end
+
+--- Our side, in the process that the bench started for it: one uncounted call, then 'repeats' counted ones.
+---@return { seconds: number[], check: any }
+function bench.work(row, arguments, repeats)
+  local clock = require("recsys.core").base.clock
+  local state = row.setup and row.setup(arguments) or arguments
+  local check, seconds = row.run(state), {}
+  for i = 1, repeats do
+    collectgarbage()
+    local began = clock()
+    check = row.run(state)
+    seconds[i] = clock() - began
+  end
+  return { seconds = seconds, check = check }
+end
+
+-- Processes -----------------------------------------------------------------------------------------------------------
+
+--- The peers' environment: ours, less what would choose other kernels for their OpenBLAS than they would.
+local function environment(threads)
+  local list = {}
+  for name, value in pairs(uv.os_environ()) do
+    if not name:match "^OPENBLAS_" then list[#list + 1] = name .. "=" .. value end
+  end
+  for _, name in ipairs { "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS" } do
+    list[#list + 1] = ("%s=%d"):format(name, threads)
+  end
+  return list
+end
+
+--- Anonymous bytes that a process has now; nil when it is gone or the system does not tell.
+local function anonymous(pid)
+  local file = io.open(("/proc/%d/status"):format(pid))
+  if not file then return nil end
+  local kib = file:read "a":match "RssAnon:%s*(%d+)"
+  file:close()
+  return kib and tonumber(kib) * 1024
+end
+
+local function collect(pipe, into)
+  pipe:read_start(function(_, chunk) into[#into + 1] = chunk end)
+end
+
+--- Run a side to its end: what it printed last, decoded, with `anonymous_mib` added; nil and why it failed.
+local function run_side(program, words, env)
+  local out, err = uv.new_pipe(), uv.new_pipe()
+  local printed, complained, code, most = {}, {}, nil, 0
+  local handle, pid = uv.spawn(program, { args = words, env = env, stdio = { nil, out, err } },
+    function(status, signal) code = signal ~= 0 and 128 + signal or status end)
+  if not handle then return nil, ("cannot start %s: %s"):format(program, pid) end
+  collect(out, printed)
+  collect(err, complained)
+  local timer = uv.new_timer()
+  timer:start(0, SAMPLE_MS, function() most = math.max(most, anonymous(pid) or 0) end)
+  while not code do uv.run "once" end
+  timer:close()
+  handle:close()
+  uv.run "nowait"
+  out:close()
+  err:close()
+  uv.run "nowait"
+  local text = table.concat(printed)
+  local result = code == 0 and json.decode(text:match "([^\n]+)\n*$" or "")
+  if type(result) ~= "table" then
+    return nil, ("exit code %d: %s"):format(code, (table.concat(complained) .. text):sub(-600))
+  end
+  result.anonymous_mib = most / 2 ^ 20
+  return result
+end
+
+local function ours(suite, name, arguments, options)
+  return run_side(host.executable, { "bench", suite, "--worker", name, "--arguments", json.encode(arguments),
+    "--repeats", tostring(options.repeats), "--threads", tostring(options.threads) })
+end
+
+local function peer(command, arguments, options)
+  local words = {}
+  for word in command:gmatch "%S+" do words[#words + 1] = word end
+  words[1] = host.root .. "/spec/peers/" .. words[1]
+  words[#words + 1] = json.encode(arguments)
+  words[#words + 1] = tostring(options.repeats)
+  return run_side(options.python, words, environment(options.threads))
+end
+
+-- Figures -------------------------------------------------------------------------------------------------------------
+
+local function median(values)
+  local sorted = table.move(values, 1, #values, 1, {})
+  table.sort(sorted)
+  local n = #sorted
+  return n % 2 == 1 and sorted[n // 2 + 1] or (sorted[n // 2] + sorted[n // 2 + 1]) / 2
+end
+
+--- A side's figures over all its processes.
+local function add_process(side, result)
+  side = side or { runs = {}, anonymous_mib = 0 }
+  table.move(result.seconds, 1, #result.seconds, #side.runs + 1, side.runs)
+  side.check, side.facts = result.check, result.facts
+  side.anonymous_mib = math.max(side.anonymous_mib, result.anonymous_mib)
+  side.seconds = median(side.runs)
+  side.least, side.most = math.min(table.unpack(side.runs)), math.max(table.unpack(side.runs))
+  return side
+end
+
+--- Whether two checks say the same: numbers within a millionth, all else equal.
+local function agree(a, b)
+  if type(a) == "number" and type(b) == "number" then return math.abs(a - b) <= 1e-6 * math.max(1, math.abs(a)) end
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in pairs(a) do if not agree(value, b[key]) then return false end end
+  for key in pairs(b) do if a[key] == nil then return false end end
+  return true
+end
+
+--- The row's target against what was measured: a list of { what, reached, wanted, holds }.
+local function judge(target, sides, ratios)
+  local verdicts = {}
+  local function add(what, reached, wanted, holds)
+    verdicts[#verdicts + 1] = { what = what, reached = reached, wanted = wanted, holds = holds }
+  end
+  for name, wanted in pairs(target.times or {}) do
+    if ratios[name] then add("times as fast as " .. name, ratios[name], wanted, ratios[name] >= wanted) end
+  end
+  local us = sides.recsys
+  if target.seconds then add("seconds", us.seconds, target.seconds, us.seconds <= target.seconds) end
+  if target.anonymous_mib then
+    add("MiB of anonymous memory", us.anonymous_mib, target.anonymous_mib, us.anonymous_mib <= target.anonymous_mib)
+  end
+  table.sort(verdicts, function(a, b) return a.what < b.what end)
+  return verdicts
+end
+
+--- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), folder, scale and
+--- say(text).
+---@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[] }
+function bench.measure(suite, name, options)
+  local row = bench.row(suite, name)
+  local folder = files.make_folder(("%s/scale-%g"):format(options.folder, options.scale))
+  options.say("preparing")
+  local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}
+  local sides, problems, ratios = {}, json.list {}, {}
+  local names = { "recsys" }
+  for peer_name in pairs(options.python and row.peers or {}) do names[#names + 1] = peer_name end
+  table.sort(names, function(a, b) return a ~= b and (a == "recsys" or b ~= "recsys" and a < b) end)
+  for round = 1, options.rounds do
+    for _, side in ipairs(names) do
+      options.say(("round %d of %d, %s"):format(round, options.rounds, side))
+      local result, why
+      if side == "recsys" then
+        result, why = ours(suite, name, arguments, options)
+      else
+        result, why = peer(row.peers[side], arguments, options)
+      end
+      if result then
+        sides[side] = add_process(sides[side], result)
+      else
+        problems[#problems + 1] = ("%s: %s"):format(side, why)
+      end
+    end
+  end
+  local us = sides.recsys
+  for side, figures in pairs(us and sides or {}) do
+    if side ~= "recsys" then
+      ratios[side] = figures.seconds / us.seconds
+      if row.same ~= false and not agree(us.check, figures.check) then
+        problems[#problems + 1] = ("%s came to another result: %s, ours is %s"):format(side, json.encode(figures.check),
+          json.encode(us.check))
+      end
+    end
+  end
+  return { suite = suite, row = name, about = row.about, unit = row.unit, per = row.per and row.per(arguments) or nil,
+    sides = sides, ratios = ratios, problems = problems,
+    verdicts = json.list(us and options.scale == 1 and judge(row.target or {}, sides, ratios) or {}) }
+end
+
+--- Make a file once: 'make(part)' writes it under another name first. For `prepare`.
+---@param path string
+---@param make fun(part: string)
+---@return string path
+function bench.once(path, make)
+  if not files.exists(path) then
+    make(path .. ".part")
+    assert(os.rename(path .. ".part", path))
+  end
+  return path
+end
+
+return bench

@@ -1,0 +1,114 @@
+--- `recsys-run bench SUITE`: how fast we are, beside peers where a Python with them is at hand.
+
+local argument = require "recsys.argument"
+local bench = require "recsys.bench"
+local exit = require "recsys.exit"
+local host = require "recsys.host"
+local json = require "recsys.json"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local command = { about = "Time the runtime, beside its peers" }
+
+function command.options(parser)
+  parser:argument("SUITE", "One of: " .. table.concat(bench.list(), ", ")):args "?"
+  parser:option("--row", "Run this row (several times: these; default: all)"):argname "NAME":count "*":target "rows"
+  parser:option("--repeats", "Counted calls in a process"):argname "N":default "3":convert(argument.whole_number(1))
+  parser:option("--rounds", "Processes of each side, in turns"):argname "N":default "3"
+    :convert(argument.whole_number(1))
+  parser:option("--threads", "Threads of every side"):argname "N":convert(argument.whole_number(1, 4096))
+  parser:option("--scale", "Share of the full data; targets are judged at 1"):argname "X":default "1":convert(tonumber)
+  parser:option("--python", "A Python with the packages of .ci/peers.txt (default: $RECSYS_PEER_PYTHON)"):argname "PATH"
+  parser:option("--folder", "Where inputs are made, once"):argname "PATH":default "artifacts/cache/bench"
+  parser:flag("--json", "One JSON object a row on stdout, all else on stderr")
+  parser:option("--worker", "Run one side (the bench does this itself)"):argname "ROW":hidden(true)
+  parser:option("--arguments", "Of the worker"):argname "JSON":hidden(true)
+end
+
+local function work(args)
+  local arguments = json.decode(args.arguments or "{}")
+  io.stdout:write(json.encode(bench.work(bench.row(args.SUITE, args.worker), arguments, args.repeats)), "\n")
+  return exit.done
+end
+
+--- The rows asked for; a name that is none is a usage error.
+local function rows_of(args)
+  local known = bench.list(args.SUITE)
+  if #args.rows == 0 then return known end
+  for _, name in ipairs(args.rows) do
+    local found = false
+    for _, row in ipairs(known) do found = found or row == name end
+    if not found then
+      exit.usage_error("there is no row '%s' in bench %s; there are: %s", name, args.SUITE, table.concat(known, ", "))
+    end
+  end
+  return args.rows
+end
+
+local function time_of(seconds, outcome)
+  if outcome.per then
+    local each = seconds / outcome.per
+    return each < 1e-3 and ("%.3g us/%s"):format(each * 1e6, outcome.unit)
+      or ("%.3g ms/%s"):format(each * 1e3, outcome.unit)
+  end
+  return seconds < 1 and ("%.3g ms"):format(seconds * 1e3) or ("%.3g s"):format(seconds)
+end
+
+--- A row's table for people.
+local function show(outcome)
+  local rows = { { "", "median", "least", "most", "memory MiB", "ratio" } }
+  local names = {}
+  for name in pairs(outcome.sides) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return outcome.sides[a].seconds < outcome.sides[b].seconds end)
+  for _, name in ipairs(names) do
+    local side = outcome.sides[name]
+    rows[#rows + 1] = { name, time_of(side.seconds, outcome), time_of(side.least, outcome),
+      time_of(side.most, outcome), ("%.0f"):format(side.anonymous_mib),
+      outcome.ratios[name] and ("%.2f"):format(outcome.ratios[name]) or "" }
+  end
+  local lines = { ("%s: %s"):format(outcome.row, outcome.about), text.columns(rows) }
+  for _, name in ipairs(names) do
+    local facts = outcome.sides[name].facts
+    if facts then lines[#lines + 1] = ("  %s: %s"):format(name, json.encode(facts)) end
+  end
+  for _, verdict in ipairs(outcome.verdicts) do
+    lines[#lines + 1] = ("  %s %s: %.3g (target %.3g)"):format(verdict.holds and "holds " or "MISSED", verdict.what,
+      verdict.reached, verdict.wanted)
+  end
+  for _, problem in ipairs(outcome.problems) do lines[#lines + 1] = "  PROBLEM " .. problem end
+  return table.concat(lines, "\n") .. "\n\n"
+end
+
+local function settle(args)
+  if not args.SUITE then exit.usage_error("name a suite: recsys-run bench %s", table.concat(bench.list(), " | ")) end
+  local suites, found = bench.list(), false
+  for _, suite in ipairs(suites) do found = found or suite == args.SUITE end
+  if not found then
+    exit.usage_error("there is no bench '%s'; there are: %s", args.SUITE, table.concat(suites, ", "))
+  end
+  if not host.executable then exit.usage_error "benches start recsys-run itself: run them with it" end
+  if not args.scale or args.scale <= 0 then exit.usage_error "--scale must be a number above 0" end
+  args.python = args.python or os.getenv "RECSYS_PEER_PYTHON"
+  if args.python == "" then args.python = nil end
+end
+
+function command.run(args)
+  settle(args)
+  local base = require("recsys.core").base
+  local threads = base.threads(args.threads)
+  if args.worker then return work(args) end
+  if not args.python then io.stderr:write "no peers: give --python or RECSYS_PEER_PYTHON to run beside them\n" end
+  local sound = true
+  for _, name in ipairs(rows_of(args)) do
+    local function say(what) io.stderr:write(("\27[2K%s: %s\r"):format(name, what)) end
+    local outcome = bench.measure(args.SUITE, name, { repeats = args.repeats, rounds = args.rounds,
+      threads = threads, python = args.python, folder = args.folder, scale = args.scale,
+      say = uv.guess_handle(2) == "tty" and say or function() end })
+    sound = sound and #outcome.problems == 0
+    io.stdout:write(args.json and json.encode(outcome) .. "\n" or show(outcome))
+    io.stdout:flush()
+  end
+  return sound and exit.done or exit.failed
+end
+
+return command

@@ -1,0 +1,41 @@
+--- The bench harness: sides in processes of their own, figures as JSON, refusals in words.
+local command = require "spec.support.command"
+local json = require "recsys.json"
+
+describe("recsys-run bench", function()
+  if command.sanitized then pending "a sanitized build times nothing" return end
+
+  local function bench(words) return command.run(("'%s' bench %s"):format(command.program, words)) end
+
+  it("measures our side of a row and prints it as JSON", function()
+    local folder = command.scratch(finally)
+    local ended = bench(("data --row csv_write --scale 0.001 --rounds 2 --repeats 2 --python '' --json --folder '%s'")
+      :format(folder))
+    assert.equal(0, ended.code, ended.err)
+    local row = assert(json.decode(ended.out))
+    assert.equal("csv_write", row.row)
+    local us = row.sides.recsys
+    assert.equal(4, #us.runs) -- two processes, two counted calls each
+    assert.equal(1000, us.check.rows)
+    assert.is_true(us.least <= us.seconds and us.seconds <= us.most and us.least > 0)
+    assert.is_true(us.anonymous_mib > 0)
+    assert.same({}, row.problems)
+  end)
+
+  it("says which side failed, and fails", function()
+    local folder = command.scratch(finally)
+    local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "
+      .. "--folder '%s'"):format(folder))
+    assert.equal(1, ended.code)
+    assert.match("pandas: exit code 1", json.decode(ended.out).problems[1])
+  end)
+
+  it("refuses suites and rows that are not there", function()
+    local ended = bench "dates"
+    assert.equal(2, ended.code)
+    assert.match("there is no bench 'dates'; there are: data", ended.err)
+    ended = bench "data --row cvs_write"
+    assert.equal(2, ended.code)
+    assert.match("there is no row 'cvs_write' in bench data", ended.err)
+  end)
+end)

@@ -1,0 +1,26 @@
+"""What every peer script shares: arguments as JSON and repeats on the command line, one JSON line on stdout."""
+import gc
+import json
+import sys
+import time
+
+
+def bench(run, setup=None, facts=None):
+    """Call run(state) once uncounted, then REPEATS times by the clock, and print seconds and the last check.
+
+    The state is setup(arguments), or the arguments themselves; facts(state) may add what cannot be compared by
+    equality, such as accuracies.
+    """
+    arguments, repeats = json.loads(sys.argv[-2]), int(sys.argv[-1])
+    state = setup(arguments) if setup else arguments
+    check, seconds = run(state), []
+    for _ in range(repeats):
+        check = None
+        gc.collect()
+        began = time.perf_counter()
+        check = run(state)
+        seconds.append(time.perf_counter() - began)
+    result = {"seconds": seconds, "check": check}
+    if facts:
+        result["facts"] = facts(state)
+    print(json.dumps(result), flush=True)
