@@ -17,6 +17,8 @@ return recsys.recipe {
       dir       = param("artifacts/data/news", "the source's files; the news sample is made when absent",
         { form = "folder" }),
       scale     = param(0.03, "size of the news sample: 1 is 3.5 million events", { min = 1e-6, max = 10 }),
+      memory    = param(nil, "memory for columns, features and tensors, such as 256M; the rest lies in files",
+        { type = "string", optional = true, form = "bytes" }),
       bad_limit = param(0.01, "share of malformed rows from which on loading fails", { min = 0, max = 1 }),
     },
     split = {

@@ -34,6 +34,15 @@ function base.alloc_counts() end
 ---@return integer resident now
 function base.memory() end
 
+--- How many bytes of the core's blocks the heap may hold, after setting it when bytes are given. Past it, blocks of
+--- 1 MiB and more lie in files without a name in the folder, mapped. recsys.memory_limit is the form for people.
+---@param bytes? integer  0: no limit
+---@param folder? string  must exist; needed unless bytes is 0
+---@return integer? limit  0: none; nil, message, "io" when no file can be made in the folder
+---@return integer|string spilled  bytes that lie in files now
+---@return integer|string most_spilled  the most that ever did at once
+function base.memory_limit(bytes, folder) end
+
 --- Seconds since some fixed moment; never goes back.
 ---@return number
 function base.clock() end

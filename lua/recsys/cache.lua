@@ -1,5 +1,5 @@
---- Whether a step may reuse what an earlier run made, such as the news sample. The command line's `--no-cache`
---- forbids it for the rest of the process.
+--- Whether a step may reuse what an earlier run made, such as the news sample or a parsed file, and where such things
+--- lie. The command line's `--no-cache` forbids reuse for the rest of the process.
 
 local cache = {}
 
@@ -16,6 +16,14 @@ end
 function cache.allow(yes)
   if type(yes) ~= "boolean" then error("bad argument #1 to 'allow' (true or false expected)", 2) end
   allowed = yes
+end
+
+--- The folder for what can always be made again: parsed files, memory beyond the limit. The variable RECSYS_CACHE
+--- names another one than artifacts/cache.
+---@return string
+function cache.folder()
+  local named = os.getenv "RECSYS_CACHE"
+  return named and named ~= "" and named or "artifacts/cache"
 end
 
 return cache

@@ -148,6 +148,15 @@ function cli.version()
   return ("recsys-run %s (commit %s)"):format(core.version, core.commit)
 end
 
+--- The memory limit that the variable RECSYS_MEMORY sets, for every command.
+local function limit_memory()
+  local size = os.getenv "RECSYS_MEMORY"
+  if not size or size == "" then return end
+  local bytes = require("recsys.text").bytes(size) or 0
+  if bytes <= 0 then exit.usage_error("RECSYS_MEMORY must be a size such as 256M or 2G, not '%s'", size) end
+  require "recsys.memory_limit"(bytes)
+end
+
 local function dispatch(words)
   local first = words[1]
   if first == nil then
@@ -159,6 +168,7 @@ local function dispatch(words)
   elseif first == "--help" or first == "-h" then
     return run_command("help", {})
   end
+  limit_memory()
   for _, name in ipairs(cli.commands()) do
     if name == first then return run_command(name, table.move(words, 2, #words, 1, {})) end
   end

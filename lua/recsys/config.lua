@@ -21,7 +21,8 @@ Param.__index = Param
 ---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
 ---@field of? string       type of a list's elements, where the default is empty
 ---@field distinct? boolean no element of a list may stand there twice
----@field form? string     what a text must be: "span" (of time), "folder" or "model" (a published model's name)
+---@field form? string     what a text must be: "span" (of time), "bytes" (a size), "folder" or "model" (a published
+---   model's name)
 
 --- Declare a parameter.
 ---@param default any     its value when nobody sets it; its type is the parameter's
@@ -108,6 +109,7 @@ end
 
 local forms = {
   span = { "a span of time such as 7d, 12h or 30m", text.span },
+  bytes = { "a size such as 256M, 64K or 2G", function(value) return (text.bytes(value) or 0) > 0 end },
   folder = { "the name of a folder", function(value) return value ~= "" end },
   model = { "a name of a-z, 0-9, _ and -, 64 at the most, that begins with a letter and does not end in -NUMBER",
     function(value) return #value <= 64 and value:match "^[a-z][a-z0-9_%-]*$" and not value:match "%-%d+$" end },

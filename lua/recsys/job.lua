@@ -10,6 +10,7 @@ local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local files = require "recsys.files"
 local log = require "recsys.log"
+local memory_limit = require "recsys.memory_limit"
 local metrics = require "recsys.metrics"
 local recommend = require "recsys.recommend"
 local registry = require "recsys.registry"
@@ -20,10 +21,12 @@ local train = require "recsys.train"
 local job = {}
 
 --- Load a dataset and clean it. For the source `news`, the sample is made first when the folder does not exist yet.
----@param p { source: string, dir: string, scale?: number, sample_seed?: integer, bad_limit?: number, clean?: table }
+---@param p { source: string, dir: string, scale?: number, sample_seed?: integer, bad_limit?: number, clean?: table,
+---  memory?: string }  memory: a limit for what follows too, see recsys.memory_limit
 ---@param quarantine? string  a folder for malformed rows
 ---@return Dataset?, string?, string?
 function job.load(p, quarantine)
+  if p.memory then memory_limit(p.memory) end
   if p.source == "news" then
     local news = require "recsys.sample.news"
     if not files.exists(p.dir) then

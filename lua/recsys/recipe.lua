@@ -111,6 +111,7 @@ local function finish(self, outcome, steps, began, params)
   result.recipe, result.run, result.seed = self.name, steps.name, params.seed
   result.seconds = seconds
   result.memory_peak_mib = math.floor(base.memory() / 2^20 + 0.5)
+  result.memory_spilled_mib = math.floor(select(3, base.memory_limit()) / 2^20 + 0.5)
   result.paths = result.paths or {}
   result.paths.run = steps.folder
   local text_of, next_steps = result.text, result.next_steps

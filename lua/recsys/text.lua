@@ -68,6 +68,19 @@ function text.milliseconds(span)
   error({ code = "usage", message = ("'%s' is no span of time such as 7d, 12h or 30m"):format(tostring(span)) }, 0)
 end
 
+local sizes = { [""] = 1, K = 1 << 10, M = 1 << 20, G = 1 << 30, T = 1 << 40 }
+
+--- A size, "256M", "1.5G", "64K" (binary; "MiB" and "MB" mean the same) or a number of bytes, in bytes; nil when it is
+--- none.
+---@param size any
+---@return integer?
+function text.bytes(size)
+  local number, unit = tostring(size):upper():match "^%s*([%d.]+)%s*([KMGT]?)I?B?%s*$"
+  number = tonumber(number)
+  local bytes = number and number * 1.0 * sizes[unit]
+  return bytes and bytes < 2^62 and math.floor(bytes) or nil
+end
+
 --- 1234567 -> "1,234,567".
 ---@param n integer
 ---@return string

@@ -3,7 +3,11 @@
  * Large freed blocks are kept in lists by size and given out again: a training step asks for the same sizes again
  * and again, and fresh pages from the kernel cost more than the arithmetic on them. Left to malloc's heap, small
  * blocks settle in the gaps that large ones leave, which then fit no more: a step with 20 MiB alive grew to 426 MiB
- * resident. So malloc maps each large block on its own, and what the lists cannot keep goes back to the kernel. */
+ * resident. So malloc maps each large block on its own, and what the lists cannot keep goes back to the kernel.
+ *
+ * Under a limit a large block that does not fit the heap any more comes from base/spill.h. The largest leave first: the
+ * last quarter of the limit is for blocks below a 64th of it, so that columns, which are large and lie there for good,
+ * do not drive out what each training step asks for. */
 #include "base/alloc.h"
 
 #include <malloc.h>
@@ -13,12 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spill.h"
+
 typedef struct header {
   size_t bytes;
+  size_t mapped;       /* bytes of the file that the block lies in, 0 when it lies on the heap */
   struct header *next; /* in a list of kept blocks */
 } header;
 
 static atomic_int_fast64_t live_bytes, live_blocks;
+static atomic_int_fast64_t limit, spilled_bytes, most_spilled; /* limit 0: none */
 static atomic_int_fast64_t grants = -1, refusals;
 static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
@@ -27,7 +35,7 @@ enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 20 }; /* 128 KiB 
 static const size_t keep_limit = (size_t)256 << 20; /* bytes in the lists, at most */
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
 static header *kept[CLASSES];
-static size_t kept_bytes;
+static atomic_size_t kept_bytes;
 
 static void tune(void) { mallopt(M_MMAP_THRESHOLD, LARGE); }
 
@@ -60,9 +68,12 @@ static header *take_kept(int class, size_t total) {
   return h;
 }
 
+static int_fast64_t heap_bytes(void) { return atomic_load(&live_bytes) - atomic_load(&spilled_bytes); }
+
 static bool keep(header *h, int class, size_t total) {
+  int_fast64_t most = atomic_load(&limit), room = most - heap_bytes();
   pthread_mutex_lock(&keeping);
-  bool fits = kept_bytes + total <= keep_limit;
+  bool fits = kept_bytes + total <= keep_limit && (!most || (int_fast64_t)(kept_bytes + total) <= room);
   if (fits) {
     h->next = kept[class];
     kept[class] = h;
@@ -70,6 +81,48 @@ static bool keep(header *h, int class, size_t total) {
   }
   pthread_mutex_unlock(&keeping);
   return fits;
+}
+
+/* Give all kept blocks back to the kernel. */
+static void drop_kept(void) {
+  pthread_mutex_lock(&keeping);
+  for (int i = 0; i < CLASSES; i++)
+    for (header *h; (h = kept[i]);) {
+      kept[i] = h->next;
+      free(h);
+    }
+  kept_bytes = 0;
+  pthread_mutex_unlock(&keeping);
+}
+
+/* Whether a block of 'total' bytes is to lie in a file, see above; small ones never are. */
+static bool must_spill(size_t total) {
+  enum { SMALL = 64 << 10, LARGEST_SMALL = 1 << 20 };
+  int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed), bytes = (int_fast64_t)total;
+  if (most == 0 || bytes < SMALL || (bytes < LARGEST_SMALL && bytes < most / 64)) return false;
+  int_fast64_t usable = bytes > most / 64 ? most - most / 4 : most;
+  return heap_bytes() + bytes > usable;
+}
+
+static header *from_file(size_t bytes, size_t total) {
+  header *h = rs_spill_alloc(total);
+  if (!h) return NULL;
+  h->mapped = total;
+  int_fast64_t now = atomic_fetch_add(&spilled_bytes, (int_fast64_t)bytes) + (int_fast64_t)bytes;
+  int_fast64_t most = atomic_load(&most_spilled);
+  while (now > most && !atomic_compare_exchange_weak(&most_spilled, &most, now)) {}
+  return h;
+}
+
+/* A block from a kept one or from malloc. Under a limit kept blocks of other sizes make room first. */
+static header *from_heap(int class, size_t total) {
+  header *h = class < 0 ? NULL : take_kept(class, total);
+  if (h) return h;
+  int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed);
+  if (most && class >= 0 && heap_bytes() + (int_fast64_t)(kept_bytes + total) > most) drop_kept();
+  h = aligned_alloc(RS_ALIGN, total);
+  if (h) h->mapped = 0;
+  return h;
 }
 
 /* Whether the fault hook lets one more allocation through. */
@@ -81,13 +134,14 @@ static int granted(void) {
   return left < 0;
 }
 
+static header *header_of(void *block) { return (header *)((char *)block - RS_ALIGN); }
+
 void *rs_alloc(size_t bytes) {
   pthread_once(&tuned, tune);
   if (bytes > SIZE_MAX / 2 || !granted()) return NULL;
   int class;
   size_t total = place(bytes, &class);
-  header *h = class < 0 ? NULL : take_kept(class, total);
-  if (!h) h = aligned_alloc(RS_ALIGN, total);
+  header *h = must_spill(total) ? from_file(bytes, total) : from_heap(class, total);
   if (!h) return NULL;
   h->bytes = bytes;
   atomic_fetch_add(&live_bytes, (int_fast64_t)bytes);
@@ -97,11 +151,9 @@ void *rs_alloc(size_t bytes) {
 
 void *rs_alloc_zero(size_t bytes) {
   void *block = rs_alloc(bytes);
-  if (block) memset(block, 0, bytes);
+  if (block && !header_of(block)->mapped) memset(block, 0, bytes); /* a new file is zero */
   return block;
 }
-
-static header *header_of(void *block) { return (header *)((char *)block - RS_ALIGN); }
 
 void *rs_realloc(void *block, size_t bytes) {
   void *moved = rs_alloc(bytes);
@@ -117,6 +169,11 @@ void rs_free(void *block) {
   header *h = header_of(block);
   atomic_fetch_sub(&live_bytes, (int_fast64_t)h->bytes);
   atomic_fetch_sub(&live_blocks, 1);
+  if (h->mapped) {
+    atomic_fetch_sub(&spilled_bytes, (int_fast64_t)h->bytes);
+    rs_spill_free(h, h->mapped);
+    return;
+  }
   int class;
   size_t total = place(h->bytes, &class);
   if (class < 0 || !keep(h, class, total)) free(h);
@@ -129,7 +186,20 @@ char *rs_strdup(const char *text) {
 }
 
 rs_status rs_nomem(const char *what, size_t bytes) {
+  if (rs_spill_failed()) return rs_spill_failure(what, bytes);
   return rs_fail(RS_ENOMEM, "%s: out of memory (%zu bytes refused)", what, bytes);
+}
+
+rs_status rs_memory_limit(int64_t bytes, const char *folder) {
+  rs_status status = bytes > 0 ? rs_spill_into(folder) : RS_OK;
+  if (status != RS_OK) return status;
+  atomic_store(&limit, bytes);
+  if (bytes > 0) drop_kept();
+  return RS_OK;
+}
+
+rs_memory_use rs_memory_used(void) {
+  return (rs_memory_use){atomic_load(&limit), heap_bytes(), atomic_load(&spilled_bytes), atomic_load(&most_spilled)};
 }
 
 int64_t rs_alloc_bytes(void) { return atomic_load(&live_bytes); }

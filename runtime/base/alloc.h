@@ -22,8 +22,23 @@ void rs_free(void *block); /* NULL is fine */
 /* A copy of a C string in counted memory; NULL when memory is refused. */
 char *rs_strdup(const char *text);
 
-/* RS_ENOMEM with a message that names 'what' and how many bytes were asked for. */
+/* RS_ENOMEM with a message that names 'what' and how many bytes were asked for, and what to do when it was the folder
+ * of rs_memory_limit that refused them. */
 rs_status rs_nomem(const char *what, size_t bytes);
+
+/* Keep about 'bytes' of blocks on the heap, from now on: past that, blocks of 1 MiB and more (of 64 KiB or a 64th of
+ * the limit where that is less) lie in files without a name in 'folder', mapped (base/spill.h). What they hold is the
+ * same. 0: no limit, 'folder' is not looked at. RS_EIO when no file can be made there. */
+rs_status rs_memory_limit(int64_t bytes, const char *folder);
+
+typedef struct rs_memory_use {
+  int64_t limit;        /* bytes; 0: none */
+  int64_t heap;         /* bytes of live blocks on the heap */
+  int64_t spilled;      /* bytes of live blocks in files */
+  int64_t most_spilled; /* the most that ever lay in files at once */
+} rs_memory_use;
+
+rs_memory_use rs_memory_used(void);
 
 int64_t rs_alloc_bytes(void);  /* bytes in live blocks */
 int64_t rs_alloc_blocks(void); /* live blocks */

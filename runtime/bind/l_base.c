@@ -150,6 +150,22 @@ static int l_alloc_counts(lua_State *L) {
   return 2;
 }
 
+/* base.memory_limit([bytes, folder]) -> limit, spilled, most_spilled | nil, message, code; with arguments it is set */
+static int l_memory_limit(lua_State *L) {
+  if (!lua_isnoneornil(L, 1)) {
+    lua_Integer bytes = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, bytes >= 0, 1, "must not be negative");
+    const char *folder = bytes ? luaL_checkstring(L, 2) : NULL;
+    rs_status status = rs_memory_limit(bytes, folder);
+    if (status != RS_OK) return rs_return(L, status, 0);
+  }
+  rs_memory_use use = rs_memory_used();
+  lua_pushinteger(L, use.limit);
+  lua_pushinteger(L, use.spilled);
+  lua_pushinteger(L, use.most_spilled);
+  return 3;
+}
+
 /* The value in bytes of a line "Name:   123 kB" in the text, 0 when it is not there. */
 static lua_Integer status_line(const char *text, const char *name) {
   const char *line = strstr(text, name);
@@ -189,6 +205,7 @@ int rs_open_base(lua_State *L) {
                                        {"alloc_fault", l_alloc_fault},
                                        {"alloc_counts", l_alloc_counts},
                                        {"memory", l_memory},
+                                       {"memory_limit", l_memory_limit},
                                        {"clock", l_clock},
                                        {NULL, NULL}};
   rs_new_type(L, STREAM, stream_methods, NULL);
