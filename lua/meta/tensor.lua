@@ -390,4 +390,53 @@ function Tensor:index_add_(rows, source) end
 ---@return Tensor self
 function Tensor:index_copy_(rows, source) end
 
+--- A sparse matrix by rows: row i (from 0) holds values[starts[i] .. starts[i + 1]) at their columns. The tensors are
+--- shared and checked; raises when they make no matrix.
+---@param starts Tensor   i64 [rows + 1], rising from 0 to the number of entries
+---@param columns Tensor  i32 [entries], 0 .. width-1
+---@param values Tensor   f32 or f64 [entries]
+---@param width integer
+---@return Csr
+function tensor.csr(starts, columns, values, width) end
+
+--- A sparse matrix by rows. Its products have the same bits with any number of threads.
+---@class Csr
+local Csr = {}
+
+---@return integer rows
+---@return integer width
+function Csr:size() end
+
+--- What it is made of, shared: `tensor.csr` is the reverse.
+---@return { starts: Tensor, columns: Tensor, values: Tensor }
+function Csr:tensors() end
+
+---@return Csr a copy [width, rows], columns rising in each row
+function Csr:transpose() end
+
+---@param b Tensor [width, d] of the matrix's dtype
+---@return Tensor [rows, d]
+function Csr:matmul(b) end
+
+--- The transposed matrix times b.
+---@param b Tensor [rows, d] of the matrix's dtype
+---@return Tensor [width, d]
+function Csr:matmul_transposed(b) end
+
+---@return Tensor [rows, width]; equal positions add up
+function Csr:dense() end
+
+--- The d largest singular values and their right vectors: randomised subspace iteration (Halko, Martinsson & Tropp
+--- 2011, doi:10.1137/090771806). `m:matmul(vectors)` are the rows in d dimensions.
+---@param d integer  1 .. the smaller of rows and width, else raises
+---@param options? { oversampling: integer?, iterations: integer?, seed: integer? }
+---  oversampling: directions carried along beside the d, default the larger of 16 and d / 2; iterations: default 4;
+---  seed: default 0
+---@return Tensor values   f64 [d], falling
+---@return Tensor vectors  [width, d] of the matrix's dtype; in each column the entry of largest size is positive
+function Csr:svd(d, options) end
+
+--- Give the memory back now; the matrix is unusable afterwards.
+function Csr:close() end
+
 return tensor

@@ -20,7 +20,8 @@ typedef enum rs_purpose {
   RS_RNG_NEGATIVES,
   RS_RNG_SPLIT,
   RS_RNG_BOOTSTRAP,
-  RS_RNG_BASELINE
+  RS_RNG_BASELINE,
+  RS_RNG_SKETCH
 } rs_purpose;
 
 /* The raw generator: 10 rounds of Philox4x32 on 'counter' with 'key'. */

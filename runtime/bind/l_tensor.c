@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bind/sparse.h"
 #include "bind/tensor_math.h"
 #include "tensor/kernels.h"
 
@@ -371,5 +372,6 @@ int rs_open_tensor(lua_State *L) {
   register_all(L, NULL);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, rs_tensor_math_functions, 0);
+  rs_open_sparse(L);
   return 1;
 }

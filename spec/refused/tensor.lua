@@ -30,3 +30,11 @@ assert(u:add(1):sub(1):mul(2):div(2):get(1, 3) == 3 and u:abs():sqrt():floor():g
 assert(u:clone():sub_(1):div_(2):copy_(u):get(1, 2) == 2)
 assert(tensor.maximum(u, 3):min() == 3 and tensor.minimum(u, 3):max() == 3 and u:maximum(u):minimum(2):max() == 2)
 assert(u:ge(2):lt(1):eq(1):sum() == 1 and u:ne(2):sum() == 5 and v:argsort(true):get(1) == 5 and v:argmin() == 1)
+
+local starts, columns = tensor.new({ 0, 2, 3, 3 }, "i64"), tensor.new({ 0, 2, 1 }, "i32")
+local m <close> = tensor.csr(starts, columns, tensor.new { 3, 4, 2 }, 3)
+assert(m:matmul(tensor.new { { 1 }, { 2 }, { 3 } }):get(1, 1) == 15 and select(2, m:size()) == 3)
+assert(m:matmul_transposed(tensor.new { { 1 }, { 2 }, { 3 } }):get(2, 1) == 4)
+assert(m:transpose():dense():get(3, 1) == 4 and m:tensors().starts:get(3) == 3)
+local values, vectors = m:svd(2, { oversampling = 1, iterations = 1, seed = 3 })
+assert(math.abs(values:get(1) - 5) < 1e-5 and vectors:size(2) == 2 and tostring(m) == "Csr f32 [3, 3], 3 entries")

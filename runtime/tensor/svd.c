@@ -1,0 +1,206 @@
+/* svd.c - see svd.h. 192 directions and 4 iterations keep more variance of TF-IDF matrices than 138 directions and 5,
+ * which other libraries default to, in less time: a pass is cheap, and the tail of a flat spectrum needs company.
+ *
+ * Cholesky QR (z = q R with R' R = z' z) is three matrix products where Householder's costs ten times that on one
+ * thread. It fails when z is nearly dependent; then z' z is shifted by its rounding error (Fukaya et al. 2020,
+ * doi:10.1137/18M1218212) and the next round repairs what that leaves. */
+#include "tensor/svd.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "tensor/gemm.h"
+#include "tensor/kernels.h"
+#include "tensor/lapack.h"
+
+enum { SKETCH_GRAIN = 1 << 14, MAX_ROUNDS = 6, MAX_DIRECTIONS = 4096 };
+
+/* ---- the sketch ---- */
+
+typedef struct sketch {
+  rs_stream stream;
+  rs_tensor *signs;
+} sketch;
+
+/* Element i is the sign in bit i % 32 of the stream's number i / 32; chunks are multiples of 32. */
+static void fill_signs(void *context, int64_t begin, int64_t end) {
+  const sketch *s = context;
+  uint32_t bits = 0;
+  for (int64_t i = begin; i < end; i++) {
+    if (i % 32 == 0) bits = rs_stream_u32(&s->stream, (uint64_t)i / 32);
+    double sign = bits >> (i % 32) & 1 ? 1 : -1;
+    if (s->signs->dtype == RS_F32)
+      rs_f32(s->signs)[i] = (float)sign;
+    else
+      rs_f64(s->signs)[i] = sign;
+  }
+}
+
+/* z [width, k] = m' signs [rows, k]; 'turned' is m'. */
+static rs_status sketch_rows(rs_tensor *z, const rs_csr *turned, int64_t k, uint64_t seed) {
+  rs_tensor signs = {0};
+  rs_status status = rs_tensor_new(&signs, turned->values.dtype, 2, (int64_t[]){turned->width, k});
+  if (status != RS_OK) return status;
+  sketch s = {rs_stream_at(seed, RS_RNG_SKETCH, 0, 0), &signs};
+  rs_parallel_for(rs_tensor_count(&signs), SKETCH_GRAIN, fill_signs, &s);
+  status = rs_csr_matmul(z, turned, &signs);
+  rs_tensor_free(&signs);
+  return status;
+}
+
+/* ---- orthonormal columns ---- */
+
+/* The largest distance of an element of 'gram' from the unit matrix; infinity for a NaN. */
+static double distance_from_unit(const rs_tensor *gram) {
+  int64_t k = gram->size[0];
+  double largest = 0;
+  for (int64_t i = 0; i < k * k; i++) {
+    double distance = fabs(rs_f64(gram)[i] - (i % (k + 1) == 0));
+    if (!(distance <= largest)) largest = distance;
+    if (isnan(distance)) return INFINITY;
+  }
+  return largest;
+}
+
+/* gram = R^-1 with R' R = gram, shifted if it must be. */
+static rs_status inverse_root(rs_tensor *gram, int64_t rows) {
+  rs_tensor kept = {0};
+  bool definite;
+  int64_t k = gram->size[0];
+  rs_status status = rs_tensor_copy_of(&kept, gram);
+  if (status != RS_OK) return status;
+  rs_lapack_inverse_root(gram, &definite);
+  if (!definite) {
+    double trace = 0, rounding = 0x1p-53 * 11 * ((double)rows * (double)k + (double)k * (double)(k + 1));
+    for (int64_t i = 0; i < k; i++) trace += rs_f64(&kept)[i * (k + 1)];
+    double shift = rounding * trace > 1e-290 ? rounding * trace : 1e-290;
+    memcpy(rs_f64(gram), rs_f64(&kept), rs_tensor_bytes(gram));
+    for (int64_t i = 0; i < k; i++) rs_f64(gram)[i * (k + 1)] += shift;
+    rs_lapack_inverse_root(gram, &definite);
+    if (!definite) status = rs_fail(RS_ENUMERIC, "svd: the matrix holds a NaN, an infinity or values too large");
+  }
+  rs_tensor_free(&kept);
+  return status;
+}
+
+/* z f64 [n, k] = z R^-1, at most 'rounds' times; no more once its columns are orthonormal. */
+static rs_status orthonormalise(rs_tensor *z, int rounds) {
+  rs_status status = RS_OK;
+  for (int round = 0; status == RS_OK && round < rounds; round++) {
+    rs_tensor gram = {0}, next = {0};
+    status = rs_matmul(&gram, z, true, z, false);
+    bool done = status == RS_OK && distance_from_unit(&gram) < 1e-12;
+    if (status == RS_OK && !done) status = inverse_root(&gram, z->size[0]);
+    if (status == RS_OK && !done) status = rs_matmul(&next, z, false, &gram, false);
+    rs_tensor_free(&gram);
+    if (status != RS_OK || done) return status;
+    rs_tensor_free(z);
+    *z = next;
+  }
+  return status;
+}
+
+static rs_status replace_cast(rs_tensor *t, rs_dtype dtype) {
+  rs_tensor other = {0};
+  if (t->dtype == dtype) return RS_OK;
+  rs_status status = rs_cast(&other, t, dtype);
+  if (status != RS_OK) return status;
+  rs_tensor_free(t);
+  *t = other;
+  return RS_OK;
+}
+
+/* Make z's columns as good as orthonormal in 'rounds' rounds, and z of 'dtype'. */
+static rs_status normalise(rs_tensor *z, int rounds, rs_dtype dtype) {
+  rs_status status = replace_cast(z, RS_F64);
+  if (status == RS_OK) status = orthonormalise(z, rounds);
+  return status == RS_OK ? replace_cast(z, dtype) : status;
+}
+
+/* ---- iteration and Rayleigh-Ritz ---- */
+
+/* z = m' m z */
+static rs_status iterate(rs_tensor *z, const rs_csr *m, const rs_csr *turned) {
+  rs_tensor y = {0};
+  rs_status status = normalise(z, 1, m->values.dtype);
+  if (status == RS_OK) status = rs_csr_matmul(&y, m, z);
+  rs_tensor_free(z);
+  if (status == RS_OK) status = rs_csr_matmul(z, turned, &y);
+  rs_tensor_free(&y);
+  return status;
+}
+
+/* gram f64 [k, k] = (m z)' (m z) */
+static rs_status project(rs_tensor *gram, const rs_csr *m, const rs_tensor *z) {
+  rs_tensor rows = {0}, y = {0};
+  rs_status status = rs_cast(&rows, z, m->values.dtype);
+  if (status == RS_OK) status = rs_csr_matmul(&y, m, &rows);
+  if (status == RS_OK) status = replace_cast(&y, RS_F64);
+  if (status == RS_OK) status = rs_matmul(gram, &y, true, &y, false);
+  rs_tensor_free(&rows);
+  rs_tensor_free(&y);
+  return status;
+}
+
+/* Turn the columns whose entry of largest size is negative. */
+static void settle_signs(rs_tensor *vectors) {
+  int64_t n = vectors->size[0], d = vectors->size[1];
+  double *v = rs_f64(vectors);
+  for (int64_t j = 0; j < d; j++) {
+    double extreme = 0;
+    for (int64_t i = 0; i < n; i++)
+      if (fabs(v[i * d + j]) > fabs(extreme)) extreme = v[i * d + j];
+    for (int64_t i = 0; extreme < 0 && i < n; i++) v[i * d + j] = -v[i * d + j];
+  }
+}
+
+/* The d best vectors of the space that z's orthonormal columns span: z f64 [width, k] -> values [d], vectors. */
+static rs_status pick(rs_tensor *values, rs_tensor *vectors, const rs_csr *m, const rs_tensor *z, int64_t d) {
+  int64_t k = z->size[1];
+  rs_tensor gram = {0}, squares = {0}, best = {0};
+  rs_status status = project(&gram, m, z);
+  if (status == RS_OK) status = rs_tensor_new(&squares, RS_F64, 1, &k);
+  if (status == RS_OK) status = rs_tensor_new(&best, RS_F64, 2, (int64_t[]){d, k});
+  if (status == RS_OK) status = rs_tensor_new(values, RS_F64, 1, &d);
+  if (status == RS_OK) status = rs_lapack_eigen(&gram, &squares);
+  for (int64_t i = 0; status == RS_OK && i < d; i++) { /* LAPACK's eigenvalues rise */
+    double square = rs_f64(&squares)[k - 1 - i];
+    rs_f64(values)[i] = square > 0 ? sqrt(square) : 0;
+    memcpy(rs_f64(&best) + i * k, rs_f64(&gram) + (k - 1 - i) * k, (size_t)k * sizeof(double));
+  }
+  if (status == RS_OK) status = rs_matmul(vectors, z, false, &best, true);
+  if (status == RS_OK) {
+    settle_signs(vectors);
+    status = replace_cast(vectors, m->values.dtype);
+  }
+  rs_tensor_free(&gram);
+  rs_tensor_free(&squares);
+  rs_tensor_free(&best);
+  return status;
+}
+
+rs_status rs_truncated_svd(rs_tensor *values, rs_tensor *vectors, const rs_csr *m, rs_svd_options o) {
+  int64_t most = m->rows < m->width ? m->rows : m->width;
+  int64_t beside = o.oversampling >= 0 ? o.oversampling : o.d / 2 > 16 ? o.d / 2 : 16;
+  int64_t iterations = o.iterations >= 0 ? o.iterations : 4, k = o.d + beside < most ? o.d + beside : most;
+  *values = *vectors = (rs_tensor){0};
+  if (o.d < 1 || o.d > most || k > MAX_DIRECTIONS)
+    return rs_fail(RS_EARG, "svd: %lld of the singular values of a [%lld, %lld] matrix; at most %d directions",
+                   (long long)o.d, (long long)m->rows, (long long)m->width, MAX_DIRECTIONS);
+  rs_csr turned = {0};
+  rs_tensor z = {0};
+  rs_status status = rs_csr_transpose(&turned, m);
+  if (status == RS_OK) status = sketch_rows(&z, &turned, k, o.seed);
+  for (int64_t i = 0; status == RS_OK && i < iterations; i++) status = iterate(&z, m, &turned);
+  if (status == RS_OK) status = normalise(&z, MAX_ROUNDS, RS_F64);
+  if (status == RS_OK) status = pick(values, vectors, m, &z, o.d);
+  rs_tensor_free(&z);
+  rs_csr_free(&turned);
+  if (status != RS_OK) {
+    rs_tensor_free(values);
+    rs_tensor_free(vectors);
+  }
+  return status;
+}
