@@ -104,6 +104,39 @@ describe("config", function()
     assert.equal(10, config.resolve(declaration, { profiles = profiles }).train.epochs)
   end)
 
+  it("asks for a parameter without a default that is not optional", function()
+    local needy = { data = { dir = config.param(nil, "where the files lie", { type = "string" }) } }
+    local ok, problem = pcall(config.resolve, needy, {})
+    assert.is_false(ok)
+    assert.same({ code = "usage", message = "data.dir must be given (where the files lie): --set data.dir=..." },
+      problem)
+    assert.equal("x", config.resolve(needy, { set = { "data.dir=x" } }).data.dir)
+    local profiles = { by = "source", a = { data = { dir = "y" } } }
+    needy.source = "a"
+    assert.equal("y", config.resolve(needy, { profiles = profiles }).data.dir)
+    assert.matches("data.dir +string +required +where the files lie", config.describe(needy))
+    assert.has_error(function() config.param(nil, "what") end,
+      "bad argument #3 to 'param' (a parameter without a default needs a type, as in { type = \"string\" })")
+  end)
+
+  it("takes {} for a group without parameters", function()
+    assert.same({ eval = {} }, config.resolve({ eval = {} }, {}))
+    assert.equal("", config.describe { eval = {} })
+    assert.matches("'eval' is a group", select(2, pcall(config.resolve, { eval = {} }, { set = { "eval=1" } })).message)
+    assert.same({ k = {} }, config.resolve({ k = config.param({}, "sizes", { of = "integer" }) }, {}))
+  end)
+
+  it("completes a group for its reader, who checks what he reads and leaves the rest", function()
+    local reads = { epochs = config.param(10, "passes", { min = 1 }), rate = 0.5, name = config.param(nil, "its name",
+      { type = "string" }), limit = config.param(nil, "rows", { type = "integer", optional = true }) }
+    assert.same({ epochs = 3, rate = 1.0, name = "x", own = { 1 } },
+      config.complete("train", reads, { epochs = 3, rate = 1, name = "x", own = { 1 } }))
+    local function refused(given) return select(2, pcall(config.complete, "train", reads, given)).message end
+    assert.equal("train.name (its name) is not declared: the recipe's params need train = { name = ... }", refused(nil))
+    assert.equal("train.epochs: 0 is outside 1 .. inf (given by the recipe)", refused { name = "x", epochs = 0 })
+    assert.equal("train.rate must be a number, not 'fast' (given by the recipe)", refused { name = "x", rate = "fast" })
+  end)
+
   it("describes every parameter in a line", function()
     local described = config.describe(declaration)
     for _, name in ipairs(config.names(declaration)) do assert.matches(name, described, 1, true) end

@@ -3,6 +3,7 @@
 --- A declaration is a tree of tables. A leaf is a plain default, whose type is then the parameter's type, or
 --- `config.param(default, about, limits)`, which adds a sentence and limits. A name that was not declared, or a
 --- value of another type, is refused with the nearest name: a typing error must never train the wrong model.
+--- A plain `{}` is a group without parameters; a list that may be empty is declared by config.param.
 
 local cjson = require "cjson.safe"
 local exit = require "recsys.exit"
@@ -17,7 +18,7 @@ Param.__index = Param
 ---@field min? number      smallest value
 ---@field max? number      largest value
 ---@field choices? any[]   the only values
----@field optional? boolean the value may be absent (`null`); then `type` says what it is otherwise
+---@field optional? boolean the value may be absent (`null`)
 ---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
 ---@field of? string       type of a list's elements, where the default is empty
 ---@field distinct? boolean no element of a list may stand there twice
@@ -25,11 +26,15 @@ Param.__index = Param
 ---   model's name)
 
 --- Declare a parameter.
----@param default any     its value when nobody sets it; its type is the parameter's
+---@param default any     its value when nobody sets it; its type is the parameter's. nil: somebody must, unless
+---   limits.optional says that it may be absent
 ---@param about string    a sentence for `--help`
 ---@param limits? Limits
 function config.param(default, about, limits)
   limits = limits or {}
+  if default == nil and not limits.type then
+    error("bad argument #3 to 'param' (a parameter without a default needs a type, as in { type = \"string\" })", 2)
+  end
   return setmetatable({ default = default, about = about, limits = limits }, Param)
 end
 
@@ -38,7 +43,7 @@ local function is_list(value)
 end
 
 local function is_leaf(node)
-  return type(node) ~= "table" or getmetatable(node) == Param or is_list(node)
+  return type(node) ~= "table" or getmetatable(node) == Param or node[1] ~= nil
 end
 
 local function declared(node)
@@ -53,6 +58,10 @@ end
 
 local function type_of(leaf)
   return leaf.limits.type or kind_of(leaf.default)
+end
+
+local function is_required(leaf)
+  return leaf.default == nil and not leaf.limits.optional
 end
 
 local refuse = exit.usage_error
@@ -229,6 +238,39 @@ local function defaults(node, prefix)
   return values
 end
 
+--- Refuse what has no default and was not set.
+local function check_given(node, values, prefix)
+  for key, child in pairs(node) do
+    local name = prefix .. key
+    if not is_leaf(child) then
+      check_given(child, values[key], name .. ".")
+    elseif values[key] == nil and is_required(declared(child)) then
+      refuse("%s must be given (%s): --set %s=...", name, declared(child).about, name)
+    end
+  end
+  return values
+end
+
+--- What somebody reads of a group of parameters: the given values, checked against his own declaration, and its
+--- defaults for those that are absent. Names that it does not declare stay: the group may have more readers.
+---@param group string         for messages: "train"
+---@param declaration table    name -> default or config.param
+---@param given? table         nil: the recipe has no such group
+---@return table
+function config.complete(group, declaration, given)
+  local values = {}
+  for key, value in pairs(given or {}) do values[key] = value end
+  for _, key in ipairs(config.names(declaration)) do
+    local name, leaf = group .. "." .. key, declared(declaration[key])
+    if values[key] == nil and is_required(leaf) then
+      refuse("%s (%s) is not declared: the recipe's params need %s = { %s = ... }", name, leaf.about, group, key)
+    end
+    if values[key] == nil then values[key] = leaf.default end
+    if values[key] ~= nil then values[key] = read_leaf(name, leaf, values[key], "given by the recipe") end
+  end
+  return values
+end
+
 local function read_file(path)
   local file, message = io.open(path, "rb")
   if not file then refuse("cannot read the configuration file: %s", message) end
@@ -262,15 +304,8 @@ local function parse_set(setting)
   return name, value
 end
 
---- The values of all parameters.
----
---- Order of precedence, lowest first: the declared defaults, the recipe's profile for the chosen source, the file, the
---- `--set` options in order. Raises {code = "usage", message} for a wrong name, type or value.
----@param declaration table      the recipe's `params`
----@param options { file?: string, set?: string[], profiles?: table }
----   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
----@return table                 nested values, shaped as the declaration
-function config.resolve(declaration, options)
+--- The defaults, the chosen profile, the file and the settings, one upon the other.
+local function overridden(declaration, options)
   local settings, file = {}, options.file and read_file(options.file) or {}
   for _, setting in ipairs(options.set or {}) do
     local name, value = parse_set(setting)
@@ -292,6 +327,18 @@ function config.resolve(declaration, options)
   return overrides(base)
 end
 
+--- The values of all parameters.
+---
+--- Order of precedence, lowest first: the declared defaults, the recipe's profile for the chosen source, the file, the
+--- `--set` options in order. Raises {code = "usage", message} for a wrong name, type or value, or one that is missing.
+---@param declaration table      the recipe's `params`
+---@param options { file?: string, set?: string[], profiles?: table }
+---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
+---@return table                 nested values, shaped as the declaration
+function config.resolve(declaration, options)
+  return check_given(declaration, overridden(declaration, options), "")
+end
+
 local function describe(node, prefix, values, lines)
   local keys = {}
   for key in pairs(node) do keys[#keys + 1] = key end
@@ -300,7 +347,7 @@ local function describe(node, prefix, values, lines)
     local child, name = node[key], prefix .. key
     if is_leaf(child) then
       local leaf = declared(child)
-      local value = leaf.default == nil and "none" or shown(leaf.default)
+      local value = is_required(leaf) and "required" or leaf.default == nil and "none" or shown(leaf.default)
       local choices = leaf.limits.choices and (" (%s)"):format(table.concat(leaf.limits.choices, ", ")) or ""
       lines[#lines + 1] = ("  %-24s %-8s %-16s %s%s"):format(name, type_of(leaf), value, leaf.about, choices)
     else
