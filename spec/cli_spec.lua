@@ -202,6 +202,22 @@ describe("recsys-run new", function()
     assert.equal(0, command.run(("cd %s && %s my_sample --help"):format(folder, command.program)).code)
   end)
 
+  it("gives the copy a published name of its own", function()
+    for name, published in pairs { mine = "mine", ["exp-2"] = "exp_2" } do
+      for _, from in ipairs { "mf", "two_tower" } do
+        assert.equal(0, new(("%s --from %s"):format(name, from)).code)
+        local shown = command.run(("cd %s && %s %s --help"):format(folder, command.program, name)).out
+        assert.matches(("publish.name +string +'%s' "):format(published), shown)
+        os.remove(("%s/recipes/%s.lua"):format(folder, name))
+      end
+    end
+  end)
+
+  it("names the program as it was called", function()
+    local ran = command.run(("cd %s && ln -s %s here && ./here new mine"):format(folder, command.program))
+    assert.matches("\n  ./here recipes/mine.lua %-%-help\n", ran.out)
+  end)
+
   it("refuses to overwrite, a name that is none, and an unknown recipe to copy", function()
     assert.equal(0, new("mine --from news_sample").code)
     local ran = new "mine --from news_sample"

@@ -160,6 +160,13 @@ describe("the wrapper", function()
     assert.equal("built: 0 x\n", ran.out)
   end)
 
+  it("tells the program the name that it was called by, for the commands that this shows", function()
+    checkout {}
+    wrapper()
+    command.run(("cp /bin/bash %s/build/release/recsys-run"):format(folder))
+    assert.equal(folder .. "/recsys-run\n", wrapper([[-c 'echo "$0"']]).out)
+  end)
+
   it("adds less than 50 ms when there is nothing to do", function()
     checkout {}
     wrapper()

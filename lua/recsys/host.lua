@@ -15,4 +15,7 @@ host.root = realpath(debug.getinfo(1, "S").source:sub(2)):gsub("/lua/recsys/host
 host.executable = realpath "/proc/self/exe"
 if not host.executable:match "/recsys%-run$" then host.executable = nil end
 
+--- The program as it was called, for commands that people can copy: ./recsys-run in a checkout.
+host.called = host.executable and arg and arg[0] or "recsys-run"
+
 return host
