@@ -236,6 +236,75 @@ describe("a recipe that is wrong itself", function()
   end)
 end)
 
+describe("a recipe of one's own over the steps of recsys.job", function()
+  --- Run one with these params (Lua text) in a folder where nothing may be made before they are checked.
+  local function own(params, words)
+    local path = recipe("own", ([[
+      local recsys = require "recsys"
+      local feature, job, param = recsys.feature, recsys.job, recsys.config.param
+      return recsys.recipe { name = "own", about = "Of one's own", params = %s, run = function(flow, p)
+        local data = flow:task("load", job.load, p.data)
+        local split = flow:task("split", job.split, data, p.split, p.seed)
+        local encoder = flow:task("features", feature.fit, data, split.train,
+          { user = { feature.id { "user" } }, item = { feature.id { "item" } } })
+        local model = flow:task("train", job.train, p, encoder, data, split)
+        local report = flow:task("evaluate", job.evaluate, p, model, data, split)
+        local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")
+        local bundle = flow:task("publish", job.publish, p, model, data, report, flow.name)
+        return flow:task("report", job.result, report, model, written, bundle)
+      end }]]):format(params))
+    return recsys_run(("%s --threads 1 --set runs=own_runs %s"):format(path, words or ""))
+  end
+
+  local whole = [[{ data = { source = "news", dir = "news", scale = 0.0005 }, split = { kind = "time" },
+    model = { kind = "mf", dim = 4 }, publish = { name = "own" } }]]
+
+  --- The same with the text 'part' replaced.
+  local function with(part, other)
+    local from, to = whole:find(part, 1, true)
+    return whole:sub(1, from - 1) .. other .. whole:sub(to + 1)
+  end
+
+  it("needs no groups but those that hold what has no default", function()
+    local ran = own(whole)
+    assert.equal(0, ran.code, ran.err)
+    assert.matches("model mf: [^\n]*/models/mf.lua\n", ran.err)
+    assert.matches("recommendations +own_runs/", ran.out)
+  end)
+
+  it("names what it must declare, before a run begins", function()
+    assert(os.execute(("rm -rf %s/own_runs"):format(folder)))
+    for part, name in pairs { ['source = "news", '] = "data.source", ['dir = "news", '] = "data.dir",
+      ['kind = "time"'] = "split.kind", ['{ kind = "time" }'] = "split.kind",
+      ['kind = "mf", '] = "model.kind", ['{ name = "own" }'] = "publish.name",
+      ['publish = { name = "own" }'] = "publish.name" } do
+      local group, key = name:match "(%a+)%.(%a+)"
+      assert_refused(own(with(part, part:find "^{" and "{}" or "")), 2, name, " is not declared",
+        ("the recipe's params need %s = { %s = ... }"):format(group, key))
+    end
+    assert.is_nil(lfs.attributes(folder .. "/own_runs"))
+  end)
+
+  it("may leave a parameter to whoever runs it", function()
+    local params = with('dir = "news"', 'dir = param(nil, "where the files lie", { type = "string" })')
+    assert_refused(own(params), 2, "data.dir must be given (where the files lie): --set data.dir=...")
+    assert.equal(0, own(params, "--set data.dir=news").code)
+  end)
+
+  it("is refused a model, a folder and a value that there are not, before a run begins", function()
+    assert(os.execute(("rm -rf %s/own_runs"):format(folder)))
+    assert_refused(own(with('"mf"', '"mff"')), 2, "model.kind: there is no models/mff.lua; looked in ./models, ",
+      "did you mean 'mf'?")
+    assert_refused(own(with('"news", dir = "news"', '"movielens", dir = "nope"')), 2,
+      "data.dir: there is no folder 'nope'")
+    assert_refused(own(with("publish", "train = { optimizer = 'adm' }, publish")), 2,
+      "train.optimizer: 'adm' is not one of", "did you mean 'adam'?")
+    assert_refused(own(with("publish", "eval = { k = { 0 } }, publish")), 2, "eval.k: 0 is outside 1")
+    assert.is_nil(lfs.attributes(folder .. "/own_runs"))
+    assert_refused(recsys_run "own.lua --plan", 2, "eval.k: 0 is outside 1")
+  end)
+end)
+
 describe("training that goes wrong", function()
   it("stops at a loss that is no number and says what to lower", function()
     assert_refused(train "--set train.learning_rate=1e30 --set train.batch=64", 1, "task 'train'", "the loss is",
@@ -245,7 +314,7 @@ describe("training that goes wrong", function()
   it("is not begun with settings that cannot train, also where a recipe sets no limits", function()
     for _, setting in ipairs { "train.epochs=0", "train.batch=0", "train.batch=-4", "train.learning_rate=-1" } do
       assert_refused(recsys_run("mf --threads 1 --set data.dir=news --set data.scale=0.0005 --set " .. setting), 2,
-        "task 'train': " .. setting:match "[%w._]+" .. " must be")
+        setting:match "[%w._]+", setting:match "=(.*)", " is outside ")
     end
   end)
 

@@ -58,6 +58,22 @@ describe("flow", function()
     assert.equal("plan", problem.code)
   end)
 
+  it("shows a planned task's arguments to the check of its function", function()
+    local function work() return true end
+    flow.check(work, function(n) if n == 2 then error({ code = "usage", message = "2 will not do" }, 0) end end)
+    local steps = flow.new { plan = true }
+    steps:task("fine", work, 1)
+    assert.has_error(function() steps:task("wrong", work, 2) end, { code = "usage", message = "2 will not do" })
+    assert.is_true(flow.new {}:task("run", work, 2):value())
+  end)
+
+  it("blames the recipe's line where the function blames its caller", function()
+    local function blaming() error("no such column", 2) end
+    local _, problem = pcall(function() flow.new {}:task("features", blaming) end)
+    assert.equal("no such column", problem.message)
+    assert.matches("flow_spec.lua:%d+$", problem.where)
+  end)
+
   it("does not let a result be changed through its handle", function()
     local first = flow.new {}:task("first", add, 1, 2)
     assert.has_error(function() first.sum = 4 end)

@@ -2,7 +2,8 @@
 ---
 --- `flow:task(name, [options,] fn, ...)` gives a handle: indexing it gives a handle on that field, handing it to
 --- another task hands over its value, `:value()` takes it out. Tasks run in the order in which they are declared.
---- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there.
+--- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there. What a
+--- function asks of its arguments (`flow.check`) is looked at then, so a plan shows mistakes before anything is made.
 
 local uv = require "luv"
 local exit = require "recsys.exit"
@@ -67,6 +68,14 @@ local function resolved(value)
   return copy
 end
 
+local checks = setmetatable({}, { __mode = "k" })
+
+--- Let check(...) look at the arguments of each task that is to call 'fn', when it is planned. It raises for what fn
+--- would refuse; handles among the arguments are not known yet.
+function flow.check(fn, check)
+  checks[fn] = check
+end
+
 local function feeders(value, found)
   if flow.is_handle(value) then
     found[states[value].task] = true
@@ -91,10 +100,12 @@ local function check_name(self, name)
   self.names[name] = true
 end
 
---- What was raised, with the task's name and the line of the recipe that declares it.
+--- What was raised, with the task's name and the line of the recipe that declares it. Who blames his caller means that
+--- line, not ours.
 local function describe_failure(task, problem)
   local failure = type(problem) == "table" and problem.message and problem
     or { code = "failed", message = exit.message_of(problem) }
+  failure.message = tostring(failure.message):gsub("^[^:\n]*recsys/flow%.lua:%d+: ", "")
   failure.task, failure.where = failure.task or task.name, failure.where or task.where
   return failure
 end
@@ -144,7 +155,10 @@ function Flow:task(name, options, fn, ...)
   self.tasks[task.number] = task
   local state = { task = name }
   local handle = new_handle(state)
-  if self.plan_only then return handle end
+  if self.plan_only then
+    if checks[fn] then checks[fn](...) end
+    return handle
+  end
   for i = 1, arguments.n do arguments[i] = resolved(arguments[i]) end
   state.value = self:run(task, fn, arguments)
   state.done = true

@@ -1,7 +1,8 @@
 --- The steps of a retrieval job, as recipes name them: load, split, train, evaluate, recommend, publish.
 ---
 --- Each is a function of plain values and of what the steps before it gave, so that it can be a flow's task. They join
---- the modules that do the work; a recipe that wants something else calls those itself.
+--- the modules that do the work; a recipe that wants something else calls those itself. Parameters that the recipe does
+--- not declare have the defaults of recsys.settings.
 
 local base = require "recsys.base"
 local data_sources = require "recsys.data"
@@ -9,11 +10,15 @@ local evaluate = require "recsys.evaluate"
 local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local files = require "recsys.files"
+local flow = require "recsys.flow"
+local host = require "recsys.host"
 local log = require "recsys.log"
+local lookup = require "recsys.lookup"
 local memory_limit = require "recsys.memory_limit"
 local metrics = require "recsys.metrics"
 local recommend = require "recsys.recommend"
 local registry = require "recsys.registry"
+local settings = require "recsys.settings"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 local train = require "recsys.train"
@@ -26,6 +31,7 @@ local job = {}
 ---@param quarantine? string  a folder for malformed rows
 ---@return Dataset?, string?, string?
 function job.load(p, quarantine)
+  p = settings.read("data", p)
   if p.memory then memory_limit(p.memory) end
   if p.source == "news" then
     local news = require "recsys.sample.news"
@@ -53,12 +59,11 @@ local splits = {
 }
 
 --- Split a dataset.
----@param p { kind: string, valid: number, test: number }  kind: "time", "leave_last_out" or "random"
+---@param p { kind: string, valid?: number, test?: number }  kind: "time", "leave_last_out" or "random"
 ---@return Split
 function job.split(data, p, seed)
-  local make = splits[p.kind]
-  if not make then exit.usage_error("split.kind: '%s' is none of leave_last_out, random, time", tostring(p.kind)) end
-  local split = make(data, p, seed)
+  p = settings.read("split", p)
+  local split = splits[p.kind](data, p, seed)
   log.info("  %s", tostring(split))
   return split
 end
@@ -105,16 +110,19 @@ end
 
 --- Train the model models/<kind>.lua, choosing the epoch by a ranking metric on validation rows. It is given the split
 --- without its test rows.
----@param p { model: table, train: table, eval: table, seed: integer }
+---@param p { model: table, train?: table, eval?: table, seed: integer }
 ---@param curves? string  a CSV file to write the loss and metric of each epoch to
 ---@return Model
 function job.train(p, encoder, data, split, curves)
+  p = settings.with(p, "model", "train", "eval")
+  local definition, file = lookup.model(p.model.kind)
+  log.info("  model %s: %s", p.model.kind, file)
   local selection = split:selection()
   local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
   local inputs = queries and inputs_of(encoder, data, selection, queries)
-  local metric = p.train.metric or "ndcg_10"
+  local metric = p.train.metric
   if queries then evaluate.ranking_for(queries, metric) end -- a wrong name is told before the first epoch
-  local trained = train.fit(require("models." .. p.model.kind), {
+  local trained = train.fit(definition, {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed,
     validate = queries and function(candidate)
@@ -139,9 +147,10 @@ local function add_oracles(scorers, data, split, queries)
 end
 
 --- Ask the test events, once: the model, its baselines and, where there are any, oracles.
----@param p { eval: table, seed: integer }
+---@param p { eval?: table, seed: integer }
 ---@return table report  see docs/evaluation.md; with `text`, the table for people
 function job.evaluate(p, trained, data, split)
+  p = settings.with(p, "eval")
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"
   local scorers = { model = scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
@@ -169,10 +178,11 @@ local function seen_lists(data)
 end
 
 --- The K best items of every user as of the last event, as CSV and JSON Lines.
----@param p { recommend: table, eval: table }
+---@param p { recommend?: table, eval?: table }
 ---@param folder string
 ---@return { csv: string, jsonl: string, rows: integer }
 function job.recommend(p, trained, data, folder)
+  p = settings.with(p, "recommend", "eval")
   local encoder, now = trained.encoder, as_of(data)
   local items = encoder:encode_items(data.items)
   local everyone = tensor.arange(data.users:rows())
@@ -197,9 +207,10 @@ end
 ---@param run string  the run that it comes from
 ---@return { bundle: string }?, string?, string?
 function job.publish(p, trained, data, report, run)
+  local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
   local path, message, code = registry.publish {
-    name = p.publish.name, dir = p.publish.dir, model = trained, dataset = data, history = feature.sequences(data),
-    as_of = as_of(data), window = p.eval.window and text.milliseconds(p.eval.window), parameters = p,
+    name = publish.name, dir = publish.dir, model = trained, dataset = data, history = feature.sequences(data),
+    as_of = as_of(data), window = window and text.milliseconds(window), parameters = p,
     metrics = report.metrics, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end
@@ -207,6 +218,8 @@ function job.publish(p, trained, data, report, run)
 end
 
 --- The fields that `--json` promises, from the report.
+---@param written? { csv: string }     what job.recommend gave
+---@param published? { bundle: string }  what job.publish gave
 ---@return table
 function job.result(report, trained, written, published)
   local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
@@ -214,10 +227,43 @@ function job.result(report, trained, written, published)
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
     epoch = trained.epoch, constant = trained.constant, threads = base.threads(), text = report.text }
   for name, values in pairs(report.others) do result[name] = values end
-  result.paths = { bundle = published.bundle, recommendations = written.csv }
-  result.next_steps = ("  recsys-run inspect %s\n  recsys-run recommend %s --user ID -k 10"):format(published.bundle,
-    published.bundle)
+  result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
+  if published then
+    result.next_steps = ("  %s inspect %s\n  %s recommend %s --user ID -k 10"):format(host.called, published.bundle,
+      host.called, published.bundle)
+  end
   return result
 end
+
+-- What is wrong with a task's parameters is told when it is planned, before the run; what a handle stands for is not
+-- known then.
+
+local function check(group, given)
+  return not flow.is_handle(given) and settings.read(group, given) or nil
+end
+
+--- A check of groups of the first argument, for flow.check.
+local function checks(...)
+  local groups = { ... }
+  return function(p)
+    for _, group in ipairs(flow.is_handle(p) and {} or groups) do check(group, p[group]) end
+  end
+end
+
+flow.check(job.load, function(p)
+  p = check("data", p)
+  if p and p.source ~= "news" and not files.exists(p.dir) then
+    exit.usage_error("data.dir: there is no folder '%s'", p.dir)
+  end
+end)
+flow.check(job.split, function(_, p) check("split", p) end)
+flow.check(job.train, function(p)
+  checks("model", "train", "eval")(p)
+  local model = not flow.is_handle(p) and check("model", p.model)
+  if model then lookup.model(model.kind) end
+end)
+flow.check(job.evaluate, checks "eval")
+flow.check(job.recommend, checks("recommend", "eval"))
+flow.check(job.publish, checks("publish", "eval"))
 
 return job

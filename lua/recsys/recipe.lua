@@ -10,6 +10,7 @@ local files = require "recsys.files"
 local flow = require "recsys.flow"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local lookup = require "recsys.lookup"
 local text = require "recsys.text"
 local uv = require "luv"
 
@@ -170,13 +171,27 @@ local function execute(self, params, options, folder)
   return finish(self, outcome, steps, began, params)
 end
 
-local function show_plan(self, params)
+--- Walk through the steps without running them. Gives the flow and, where that ended early, the problem.
+local function plan(self, params)
   local steps = flow.new { plan = true }
   local ok, problem = xpcall(self.run, exit.traced, steps, params)
+  return steps, not ok and problem or nil
+end
+
+local function show_plan(self, params)
+  local steps, problem = plan(self, params)
+  if problem and problem.code == "usage" then error(problem, 0) end
   io.stdout:write(steps:plan(), "\n")
-  if ok then return end
-  if type(problem) ~= "table" or problem.code ~= "plan" then error(problem, 0) end
+  if not problem then return end
+  if problem.code ~= "plan" then error(problem, 0) end
   io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
+end
+
+--- Refuse parameters that a step would refuse, before anything is made. Other mistakes of the recipe wait for the run,
+--- which has a log to tell them in.
+local function check_steps(self, params)
+  local _, problem = plan(self, params)
+  if problem and problem.code == "usage" then error(problem, 0) end
 end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
@@ -186,6 +201,7 @@ end
 function recipe.main(path, options)
   local folder
   local ok, result, text_of, next_steps = xpcall(function()
+    lookup.begin(path)
     local self = recipe.load(path)
     if options.help then
       io.stdout:write(recipe.help(self))
@@ -200,6 +216,7 @@ function recipe.main(path, options)
       show_plan(self, params)
       return
     end
+    check_steps(self, params)
     folder = make_run_folder(params.runs, self.name)
     return execute(self, params, options, folder)
   end, exit.traced)

@@ -6,12 +6,12 @@
 
 local autograd = require "recsys.autograd"
 local base = require("recsys.core").base
-local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local log = require "recsys.log"
 local model = require "recsys.model"
 local optim = require "recsys.optim"
 local schedule = require "recsys.schedule"
+local settings_of = require "recsys.settings"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
@@ -139,10 +139,6 @@ local optimizers = {
   adam = optim.adam, adamw = optim.adamw, adagrad = optim.adagrad, sgd = optim.sgd,
 }
 
--- What a recipe that declares no such parameter gets.
-local defaults = { epochs = 10, batch = 1024, optimizer = "adam", learning_rate = 2e-3, weight_decay = 0, warmup = 0.2,
-  clip = 0, patience = 2 }
-
 local function new_optimizer(network, settings)
   return optimizers[settings.optimizer](network.parameters, { learning_rate = settings.learning_rate,
     weight_decay = settings.weight_decay })
@@ -205,30 +201,16 @@ local function constant_losses(run)
   return losses
 end
 
---- Recipes need not declare limits of their own: what cannot be trained with is refused here.
-local function check_settings(settings)
-  for _, name in ipairs { "epochs", "batch", "patience" } do
-    if math.type(settings[name]) ~= "integer" or settings[name] < 1 then
-      exit.usage_error("train.%s must be a whole number of 1 or more, not %s", name, tostring(settings[name]))
-    end
-  end
-  if settings.learning_rate < 0 then
-    exit.usage_error("train.learning_rate must be 0 or more, not %s", settings.learning_rate)
-  end
-  return settings
-end
-
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
 ---   validate?: fun(model): number, metric: string, window?: string, seed: integer }
----   train: epochs, batch, optimizer, learning_rate, weight_decay, warmup, clip, patience, rows_per_epoch; all have
----   defaults
+---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
-  local settings = check_settings(model.merge({ seed = request.seed }, defaults, request.train))
+  local settings = model.merge({ seed = request.seed }, settings_of.read("train", request.train))
   local split, data, encoder = request.split, request.data, request.encoder
   local run = { settings = settings, metric = request.metric, validate = request.validate,
     network = definition(request.config, encoder, { seed = settings.seed }),

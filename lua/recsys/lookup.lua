@@ -1,0 +1,87 @@
+--- Where `models/*.lua` and `recipes/features/*.lua` are found: beside the recipe, then in the working folder, then in
+--- the program's own; the first that has the file wins. `require "models.x"` and `require "recipes.x"` look there, too.
+
+local exit = require "recsys.exit"
+local host = require "recsys.host"
+local text = require "recsys.text"
+local lfs = require "lfs"
+local uv = require "luv"
+
+local lookup = {}
+
+local project -- the folder that the running recipe belongs to, nil without one
+
+--- The folders, best first, each once. The program's own is last, also for a recipe of its own.
+---@return string[]
+function lookup.folders()
+  local folders, seen = {}, { [host.root] = true }
+  for _, folder in ipairs { project or ".", "." } do
+    local real = uv.fs_realpath(folder)
+    if real and not seen[real] then folders[#folders + 1] = folder end
+    seen[real or folder] = true
+  end
+  folders[#folders + 1] = uv.fs_realpath "." == host.root and "." or host.root
+  return folders
+end
+
+--- The file of a module such as "models.mf".
+---@return string? file
+---@return string? message  where it was looked for
+local function find(module)
+  return package.searchpath(module, table.concat(lookup.folders(), "/?.lua;") .. "/?.lua")
+end
+
+local function searcher(module)
+  if not module:find "^models%." and not module:find "^recipes%." then return nil end
+  local file, tried = find(module)
+  if not file then return tried end
+  local chunk, message = loadfile(file, "t")
+  return chunk or error(message, 0), file
+end
+
+--- From here on the recipe in this file is the one that runs. It belongs to the folder that it lies in, or, when that
+--- is called `recipes`, to the folder above.
+---@param file string
+function lookup.begin(file)
+  local folder = file:match "^(.*)/[^/]+$" or "."
+  project = folder:match "^(.*)/recipes$" or folder == "recipes" and "." or folder
+  if package.searchers[2] ~= searcher then table.insert(package.searchers, 2, searcher) end
+end
+
+local function names_in(folder)
+  local names = {}
+  if lfs.attributes(folder, "mode") ~= "directory" then return names end
+  for file in lfs.dir(folder) do names[#names + 1] = file:match "^(.+)%.lua$" end
+  return names
+end
+
+local function refuse_unknown(kind)
+  local names, places = {}, {}
+  for i, folder in ipairs(lookup.folders()) do
+    places[i] = folder .. "/models"
+    table.move(names_in(places[i]), 1, #names_in(places[i]), #names + 1, names)
+  end
+  local near = text.nearest(kind, names)
+  exit.usage_error("model.kind: there is no models/%s.lua; looked in %s%s", kind, table.concat(places, ", "),
+    near and ("; did you mean '%s'?"):format(near) or "")
+end
+
+--- The definition that models/KIND.lua returns. Raises { code = "usage" } when there is none.
+---@param kind string
+---@return fun(config, encoder, settings): table
+---@return string file
+function lookup.model(kind)
+  local module = "models." .. kind
+  local file = find(module)
+  if not file then refuse_unknown(kind) end
+  local ok, definition = pcall(require, module)
+  if not ok and type(definition) == "table" then error(definition, 0) end -- a signal's
+  if not ok then exit.usage_error("%s cannot be loaded: %s", file, (tostring(definition):gsub("%s*\n%s*", " "))) end
+  if type(definition) ~= "function" then
+    exit.usage_error("%s returns %s; it must end with 'return function(config, encoder, settings) ... end' "
+      .. "(docs/models.md)", file, definition == true and "nothing" or "a " .. type(definition))
+  end
+  return definition, file
+end
+
+return lookup

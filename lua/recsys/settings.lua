@@ -1,0 +1,80 @@
+--- What the steps of a retrieval job read of a recipe's parameters, group by group: types, limits and defaults.
+---
+--- A recipe declares what it wants to be settable. What it leaves out, down to a whole group, has the default of this
+--- table; what has none must be declared. `recsys.job` asks here, before a run begins and again in each step.
+
+local config = require "recsys.config"
+
+local param = config.param
+
+local settings = {}
+
+local groups = {
+  data = {
+    source = param(nil, "where the interactions come from, \"news\" or \"movielens\"", { type = "string" }),
+    dir = param(nil, "the folder with the source's files", { type = "string", form = "folder" }),
+    scale = param(0.03, "size of the news sample: 1 is 3.5 million events", { min = 1e-6, max = 10 }),
+    sample_seed = param(1, "start of the news sample's random numbers"),
+    memory = param(nil, "memory for columns, features and tensors, such as 256M; the rest lies in files",
+      { type = "string", optional = true, form = "bytes" }),
+    bad_limit = param(0.01, "share of malformed rows from which on loading fails", { min = 0, max = 1 }),
+  },
+  split = {
+    kind = param(nil, "how to hold out events", { type = "string", choices = { "leave_last_out", "random", "time" } }),
+    valid = param(0.1, "share of validation events (time, random)", { min = 0, max = 0.9 }),
+    test = param(0.1, "share of test events (time, random)", { min = 0, max = 0.9 }),
+  },
+  model = {
+    kind = param(nil, "the name of a file in models/", { type = "string" }),
+  },
+  train = {
+    epochs = param(10, "passes over the training events at the most", { min = 1 }),
+    batch = param(1024, "events a step", { min = 1 }),
+    rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
+      { type = "integer", optional = true, min = 1 }),
+    optimizer = param("adam", "how weights move", { choices = { "adam", "adamw", "adagrad", "sgd" } }),
+    learning_rate = param(2e-3, "at its peak", { min = 0 }),
+    weight_decay = param(0.0, "pulls weights towards 0, rows of embeddings in the steps that use them", { min = 0 }),
+    warmup = param(0.2, "epochs until the learning rate peaks", { min = 0 }),
+    clip = param(0.0, "largest norm of all gradients; 0: no limit", { min = 0 }),
+    patience = param(2, "epochs without a better metric before training stops", { min = 1 }),
+    metric = param("ndcg_10", "the validation metric that chooses the epoch"),
+  },
+  eval = {
+    k = param({ 10, 50 }, "cut-offs of the metrics", { min = 1, distinct = true }),
+    window = param(nil, "age at which an item stops being a candidate", { type = "string", optional = true,
+      form = "span" }),
+    trailing = param(nil, "window of the trailing-popularity baselines", { type = "string", optional = true,
+      form = "span" }),
+    samples = param(1000, "bootstrap resamples of users", { min = 10, max = 1000000 }),
+  },
+  recommend = {
+    k = param(50, "items a user", { min = 1 }),
+    exclude_seen = param(true, "leave out what a user engaged with before"),
+  },
+  publish = {
+    name = param(nil, "the name of the bundle", { type = "string", form = "model" }),
+    dir = param("artifacts/models", "where bundles lie", { form = "folder" }),
+  },
+}
+
+--- One group, complete. Raises { code = "usage" } for a value of another type, outside its limits, or missing.
+---@param group string   "data", "split", "model", "train", "eval", "recommend" or "publish"
+---@param given? table   the recipe's p[group]; what is not in the table above stays as it is
+---@return table
+function settings.read(group, given)
+  return config.complete(group, groups[group], given)
+end
+
+--- All parameters of a recipe, with some groups complete.
+---@param p table
+---@param ... string  the groups
+---@return table
+function settings.with(p, ...)
+  local all = {}
+  for name, value in pairs(p) do all[name] = value end
+  for _, group in ipairs { ... } do all[group] = settings.read(group, p[group]) end
+  return all
+end
+
+return settings
