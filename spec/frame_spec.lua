@@ -200,8 +200,93 @@ describe("a frame", function()
       mean = { 1.25, 1, 2 }, low = { -0.5, 1, 2 }, late = { 30, 10, false }, one = { 3, 1, 2 },
       tags = { { "z" }, { "x" }, { "y" } }, times = { 2, 1, 0 } }, contents(grouped))
     assert.has_error(function() sample():group_by("user", { { "x", "sum", "t" } }) end)
-    assert.has_error(function() sample():group_by("user", { { "x", "median", "n" } }) end)
+    assert.has_error(function() sample():group_by("user", { { "x", "average", "n" } }) end)
     assert.has_error(function() sample():group_by("tags", {}) end)
+  end)
+
+  it("spreads, ranks, judges, chooses and collects in groups", function()
+    local f = frame.from {
+      { "g", "string", { "a", "b", "a", "a", "b", "a", "c" } },
+      { "x", "number", { 4, 1, false, 2, 0, 9, false } },
+      { "w", "number", { 1, 2, 5, 3, false, 0, 1 } },
+      { "s", "string", { "p", "q", "q", false, "q", "q", false } },
+      { "t", "time", { 5, 1, false, 7, 1, 7, false } },
+      { "l", "list", { { "m", "n" }, {}, { "m" }, {}, { "o" }, {}, {} } },
+    }
+    local grouped = f:group_by("g", {
+      { "std", "std", "x" }, { "var", "var", "x" }, { "median", "median", "x" }, { "q", "quantile", "x", 0.25 },
+      { "mode", "mode", "s" }, { "any", "any", "x" }, { "all", "all", "x" }, { "low", "arg_min", "s", "x" },
+      { "high", "arg_max", "x", "t" }, { "newest", "last", "x", "t" }, { "oldest", "first", "s", "t" },
+      { "all_s", "list", "s" }, { "all_l", "list", "l" }, { "ws", "weighted_sum", "x", "w" },
+      { "wm", "weighted_mean", "x", "w" },
+    })
+    local got = contents(grouped)
+    assert.is_true(math.abs(got.std[1] - math.sqrt(13)) < 1e-15) -- 4 2 9: mean 5, squares 26, by 2
+    got.std = nil
+    assert.same({ g = { "a", "b", "c" }, var = { 13, 0.5, false }, median = { 4, 0.5, false }, q = { 3, 0.25, false },
+      mode = { "q", "q", false }, any = { 1, 1, false }, all = { 1, 0, false }, low = { false, "q", false },
+      high = { 2, 1, false }, newest = { 9, 0, false }, oldest = { "p", "q", false },
+      all_s = { { "p", "q", "q" }, { "q", "q" }, {} }, all_l = { { "m", "n", "m" }, { "o" }, {} },
+      ws = { 10, 2, 0 }, wm = { 2.5, 1, false } }, got)
+    local function refuses(aggregation, message)
+      local ok, problem = pcall(f.group_by, f, "g", { aggregation })
+      assert.is_false(ok)
+      assert.truthy(problem:find(message, 1, true), problem)
+    end
+    refuses({ "m", "median", "s" }, "aggregation 'm' is not for the string column 's'")
+    refuses({ "m", "median", "x", "w" }, "aggregation 'm' takes one column, not 'w' as well")
+    refuses({ "m", "weighted_sum", "x" }, "aggregation 'm' needs a second column")
+    refuses({ "m", "weighted_sum", "x", "t" }, "aggregation 'm' is not by the time column 't'")
+    refuses({ "m", "arg_max", "x", "s" }, "aggregation 'm' is not by the string column 's'")
+    refuses({ "m", "quantile", "x" }, "aggregation 'm' needs a share from 0 to 1")
+    refuses({ "m", "arg_max", "x", "nope" }, "there is no column 'nope'")
+    refuses({ "m", "list", "x" }, "aggregation 'm' is not for the number column 'x'")
+    refuses({ "m", "mean", 3 }, "each aggregation is a table")
+  end)
+
+  it("groups many rows with every aggregation as plain loops do", function()
+    local base = require "recsys.base"
+    local n = 70000 -- more than one chunk
+    local ids, x = base.stream(1, "user", 0, 1):integers(n, 9000), base.stream(1, "user", 0, 2):integers(n, 50)
+    local f = frame.from { { "id", "number", ids }, { "x", "number", x }, { "t", "time", x } }
+    local grouped = f:group_by("id", { { "n", "count" }, { "sum", "sum", "x" }, { "max", "max", "x" },
+      { "first", "min", "t" }, { "median", "median", "x" }, { "kinds", "n_distinct", "x" } })
+    local order, lists = {}, {}
+    for i = 1, n do
+      local id = ids:get(i)
+      if not lists[id] then
+        lists[id] = {}
+        order[#order + 1] = id
+      end
+      table.insert(lists[id], x:get(i))
+    end
+    assert.equal(#order, grouped:rows())
+    for row, id in ipairs(order) do
+      local list, sum, kinds, seen = lists[id], 0, 0, {}
+      for _, value in ipairs(list) do
+        sum = sum + value
+        if not seen[value] then seen[value], kinds = true, kinds + 1 end
+      end
+      table.sort(list)
+      local middle = (list[(#list + 1) // 2] + list[#list // 2 + 1]) / 2
+      local got = {}
+      for i, name in ipairs(grouped:names()) do got[i] = grouped:value(name, row) end
+      assert.same({ id, #list, sum, list[#list], list[1], middle, kinds }, got)
+    end
+  end)
+
+  it("keeps the best row of each combination, of equally good ones the first", function()
+    local f = frame.from {
+      { "k", "string", { "a", "b", "a", "b", "a", false } },
+      { "s", "number", { 1, 3, 2, 3, 2, false } },
+      { "row", "number", { 1, 2, 3, 4, 5, 6 } },
+    }
+    assert.same({ 2, 3, 6 }, column(f:distinct("k", { best = "-s" }), "row"))
+    assert.same({ 1, 2, 6 }, column(f:distinct("k", { best = "s" }), "row"))
+    assert.same({ 4, 5, 6 }, column(f:distinct("k", { best = { "-s", "-row" } }), "row"))
+    assert.has_error(function() f:distinct("k", { worst = "s" }) end)
+    assert.has_error(function() f:distinct("k", { best = "nope" }) end)
+    assert.has_error(function() f:distinct("k", { best = {} }) end)
   end)
 
   it("numbers groups by first appearance and keeps distinct rows", function()

@@ -215,9 +215,15 @@ function Frame:lookup(other, keys) end
 --- One row for each distinct combination of keys, in order of first appearance (missing is a value of its own).
 --- `f:group_by("user", { {"n", "count"}, {"last", "max", "time"} })`
 ---@param keys string|string[]
----@param aggregations { [1]: string, [2]: string, [3]: string? }[]  {new name, what, column}, what being "count",
----  "sum", "mean", "min", "max", "first", "last" or "n_distinct"; missing values are left out, but by "count" without a
----  column, "first" and "last"
+--- What there is, of a column (`c`) and a second one (`by`); missing values are left out unless said otherwise:
+---  "count" of rows, or of the present values of c | "sum" "mean" "std" "var" (by n - 1) "median" "weighted_sum"
+---  "weighted_mean" (by weights) of numbers | {"q90", "quantile", c, 0.9} between the two nearest ranks | "any" "all",
+---  whether numbers are other than 0 | "min" "max" of numbers and times | "first" "last": c of the first and last row,
+---  missing or not; with `by` (a number or time) of the row with the least and the greatest | "arg_min" "arg_max": c
+---  where `by` is least and greatest, of equal ones the first | "mode": the most frequent value, of equally frequent
+---  ones the one met first | "n_distinct" | "list" of all texts of a string or list column.
+---  Of no values "count", "sum", "weighted_sum" and "n_distinct" are 0, "list" is empty, all others are missing.
+---@param aggregations { [1]: string, [2]: string, [3]: string?, [4]: string|number? }[]  {name, what, c, by or share}
 ---@return Frame
 function Frame:group_by(keys, aggregations) end
 
@@ -227,9 +233,10 @@ function Frame:group_by(keys, aggregations) end
 ---@return integer n      how many groups
 function Frame:groups(keys) end
 
---- The first or the last row of each combination of keys, in row order.
+--- One row of each combination of keys, in row order: the first, the last, or the best by one or more columns as
+--- `f:sort` takes them, `{ best = "-strength" }`: of equally good rows the first; one that misses the value is worst.
 ---@param keys string|string[]
----@param keep? "first"|"last"  default "first"
+---@param keep? "first"|"last"|{ best: string|string[] }  default "first"
 ---@return Frame
 function Frame:distinct(keys, keep) end
 

@@ -19,6 +19,8 @@ const char **rs_check_names(lua_State *L, int arg, int *n);
 /* Functions of recsys.core.frame that live in files of their own, and the types that those need. */
 void rs_open_frame_csv(lua_State *L);
 void rs_open_frame_make(lua_State *L);
+/* Add the shaping operations to the type and to the module table on top of the stack. */
+void rs_open_frame_shape(lua_State *L);
 int rs_frame_read_csv(lua_State *L);
 int rs_frame_write_csv(lua_State *L);
 int rs_frame_from_table(lua_State *L);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "frame/partition.h"
 #include "frame/text.h"
 
 #define XXH_INLINE_ALL
@@ -207,12 +208,8 @@ static const int64_t *rows_of_mask(lua_State *L, int arg, const rs_frame *f, int
   luaL_argcheck(L, given->ndim == 1 && given->size[0] == f->rows, arg, "a u8 mask needs one element a row");
   rs_tensor *mask = rs_push_tensor(L), *rows = rs_push_tensor(L);
   rs_check_retry(L, rs_tensor_contiguous(mask, given));
-  *n = 0;
-  for (int64_t i = 0; i < f->rows; i++) *n += rs_u8(mask)[i] != 0;
-  rs_check_retry(L, rs_tensor_new(rows, RS_I64, 1, n));
-  int64_t *to = rs_i64(rows);
-  for (int64_t i = 0; i < f->rows; i++)
-    if (rs_u8(mask)[i]) *to++ = i;
+  rs_check_retry(L, rs_rows_of_mask(rows, rs_u8(mask), f->rows));
+  *n = rows->size[0];
   return rs_i64(rows);
 }
 
@@ -225,164 +222,6 @@ static int l_filter(lua_State *L) {
   rs_check_retry(L, rs_frame_take(out, f, rows, n));
   rs_account_frame(L, out);
   return 1;
-}
-
-/* f:sort("a", "-b") -> Frame, rows i64 */
-static int l_sort(lua_State *L) {
-  const rs_frame *f = rs_check_frame(L, 1);
-  int n = lua_gettop(L) - 1;
-  luaL_argcheck(L, n > 0, 2, "a column name expected");
-  for (int i = 0; i < n; i++) luaL_checkstring(L, 2 + i);
-  rs_sort_key *keys = lua_newuserdatauv(L, (size_t)n * sizeof *keys, 0);
-  for (int i = 0; i < n; i++) {
-    const char *name = lua_tostring(L, 2 + i);
-    bool descending = name[0] == '-' && !rs_frame_column(f, name);
-    keys[i] = (rs_sort_key){name + descending, descending};
-  }
-  rs_frame *out = rs_push_frame(L);
-  rs_tensor *rows = rs_push_tensor(L);
-  rs_check_retry(L, rs_frame_sort(rows, f, keys, n));
-  rs_check_retry(L, rs_frame_take(out, f, rs_i64(rows), f->rows));
-  rs_account_frame(L, out);
-  return 2;
-}
-
-/* Joins. */
-
-typedef struct join_keys {
-  const char **left, **right;
-  int n;
-} join_keys;
-
-static const char *name_at(lua_State *L, int at) {
-  if (lua_type(L, at) != LUA_TSTRING) luaL_argerror(L, 3, "join keys must be column names");
-  return lua_tostring(L, at);
-}
-
-/* "a", {"a", "b"}, or { a = "x" } for the left column a and the right column x; pushes the scratch. */
-static join_keys check_join_keys(lua_State *L, int arg) {
-  join_keys keys = {0};
-  if (!lua_istable(L, arg) || lua_rawlen(L, arg) > 0) {
-    keys.left = keys.right = rs_check_names(L, arg, &keys.n);
-    return keys;
-  }
-  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) keys.n++;
-  luaL_argcheck(L, keys.n > 0, arg, "at least one key expected");
-  const char **names = lua_newuserdatauv(L, 2 * (size_t)keys.n * sizeof *names, 0);
-  keys.left = names;
-  keys.right = names + keys.n;
-  int i = 0;
-  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1), i++) {
-    keys.left[i] = name_at(L, -2);
-    keys.right[i] = name_at(L, -1);
-  }
-  return keys;
-}
-
-/* f:join(other, keys, how) -> Frame */
-static int l_join(lua_State *L) {
-  static const char *const hows[] = {"inner", "left", "semi", "anti", NULL};
-  const rs_frame *f = rs_check_frame(L, 1), *other = rs_check_frame(L, 2);
-  rs_join how = (rs_join)luaL_checkoption(L, 4, "inner", hows);
-  lua_settop(L, 4);
-  join_keys keys = check_join_keys(L, 3);
-  rs_frame *out = rs_push_frame(L);
-  rs_check_retry(L, rs_frame_join(out, f, other, keys.left, keys.right, keys.n, how));
-  rs_account_frame(L, out);
-  return 1;
-}
-
-/* f:lookup(other, keys) -> rows i64 */
-static int l_lookup(lua_State *L) {
-  const rs_frame *f = rs_check_frame(L, 1), *other = rs_check_frame(L, 2);
-  lua_settop(L, 3);
-  join_keys keys = check_join_keys(L, 3);
-  rs_tensor *rows = rs_push_tensor(L);
-  rs_check_retry(L, rs_frame_lookup(rows, f, other, keys.left, keys.right, keys.n));
-  rs_account(L, rows);
-  return 1;
-}
-
-/* Groups. */
-
-static rs_aggregation check_aggregation(lua_State *L, int arg) {
-  static const char *const words[] = {"count", "sum", "mean", "min", "max", "first", "last", "n_distinct"};
-  const char *texts[3] = {NULL, NULL, NULL};
-  luaL_argcheck(L, lua_istable(L, -1), arg, "each aggregation is a table {name, what, column}");
-  for (int i = 0; i < 3; i++) {
-    if (lua_rawgeti(L, -1, i + 1) == LUA_TSTRING) texts[i] = lua_tostring(L, -1);
-    lua_pop(L, 1);
-  }
-  luaL_argcheck(L, texts[0] && texts[1], arg, "each aggregation is a table {name, what, column}");
-  for (int i = 0; i < 8; i++)
-    if (strcmp(words[i], texts[1]) == 0) return (rs_aggregation){texts[0], (rs_aggregate)i, texts[2]};
-  luaL_argerror(
-      L, arg,
-      lua_pushfstring(L, "'%s' is no aggregation: count, sum, mean, min, max, first, last, n_distinct", texts[1]));
-  return (rs_aggregation){0};
-}
-
-/* f:group_by(keys, {{name, what, column}, ...}) -> Frame */
-static int l_group_by(lua_State *L) {
-  const rs_frame *f = rs_check_frame(L, 1);
-  luaL_checktype(L, 3, LUA_TTABLE);
-  int n, n_aggregations = (int)lua_rawlen(L, 3);
-  const char **names = rs_check_names(L, 2, &n);
-  rs_aggregation *aggregations = lua_newuserdatauv(L, (size_t)n_aggregations * sizeof *aggregations, 0);
-  for (int i = 0; i < n_aggregations; i++) {
-    lua_rawgeti(L, 3, i + 1);
-    aggregations[i] = check_aggregation(L, 3);
-    lua_pop(L, 1);
-  }
-  rs_frame *out = rs_push_frame(L);
-  rs_check_retry(L, rs_frame_group_by(out, f, names, n, aggregations, n_aggregations));
-  rs_account_frame(L, out);
-  return 1;
-}
-
-/* f:groups(keys) -> i64 [rows], n */
-static int l_groups(lua_State *L) {
-  const rs_frame *f = rs_check_frame(L, 1);
-  int n;
-  int64_t n_groups = 0;
-  const char **names = rs_check_names(L, 2, &n);
-  rs_tensor *groups = rs_push_tensor(L);
-  rs_check_retry(L, rs_frame_groups(groups, &n_groups, f, names, n));
-  rs_account(L, groups);
-  lua_pushinteger(L, n_groups);
-  return 2;
-}
-
-/* Return 'out', filled with these rows of 'f'. */
-static int take_rows(lua_State *L, rs_frame *out, const rs_frame *f, const rs_tensor *rows) {
-  rs_check_retry(L, rs_frame_take(out, f, rs_i64(rows), rows->size[0]));
-  rs_account_frame(L, out);
-  return 1;
-}
-
-/* f:distinct(keys, "first" | "last") -> Frame */
-static int l_distinct(lua_State *L) {
-  static const char *const keeps[] = {"first", "last", NULL};
-  const rs_frame *f = rs_check_frame(L, 1);
-  bool last = luaL_checkoption(L, 3, "first", keeps) == 1;
-  int n;
-  const char **names = rs_check_names(L, 2, &n);
-  rs_tensor *rows = rs_push_tensor(L);
-  rs_frame *out = rs_push_frame(L);
-  rs_check_retry(L, rs_frame_distinct(rows, f, names, n, last));
-  return take_rows(L, out, f, rows);
-}
-
-/* frame.k_core(f, user, item, k) -> Frame */
-static int l_k_core(lua_State *L) {
-  const rs_frame *f = rs_check_frame(L, 1);
-  const char *user = luaL_checkstring(L, 2), *item = luaL_checkstring(L, 3);
-  lua_Integer k = luaL_checkinteger(L, 4);
-  luaL_argcheck(L, k >= 1, 4, "k must be at least 1");
-  rs_tensor *rows = rs_push_tensor(L);
-  rs_frame *out = rs_push_frame(L);
-  rs_check_retry(L, rs_frame_k_core(rows, f, user, item, k));
-  return take_rows(L, out, f, rows);
 }
 
 /* frame.concat(frames) -> Frame */
@@ -511,24 +350,18 @@ static int l_free(lua_State *L) {
 }
 
 int rs_open_frame(lua_State *L) {
-  static const luaL_Reg methods[] = {{"rows", l_rows},        {"names", l_names},
-                                     {"has", l_has},          {"type", l_type},
-                                     {"column", l_column},    {"strings", l_strings},
-                                     {"code", l_code},        {"value", l_value},
-                                     {"text", l_text},        {"where", l_where},
-                                     {"select", l_select},    {"filter", l_filter},
-                                     {"sort", l_sort},        {"join", l_join},
-                                     {"lookup", l_lookup},    {"group_by", l_group_by},
-                                     {"groups", l_groups},    {"distinct", l_distinct},
-                                     {"with", rs_frame_with}, {"tensors", l_tensors},
-                                     {"close", l_free},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"rows", l_rows},       {"names", l_names},   {"has", l_has},
+                                     {"type", l_type},       {"column", l_column}, {"strings", l_strings},
+                                     {"code", l_code},       {"value", l_value},   {"text", l_text},
+                                     {"where", l_where},     {"select", l_select}, {"filter", l_filter},
+                                     {"with", rs_frame_with}, {"tensors", l_tensors}, {"close", l_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__len", l_rows}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"read_csv", rs_frame_read_csv},
                                        {"write_csv", rs_frame_write_csv},
                                        {"from", rs_frame_from_table},
                                        {"from_tensors", l_from_tensors},
                                        {"concat", l_concat},
-                                       {"k_core", l_k_core},
                                        {"parse_time", l_parse_time},
                                        {"format_time", l_format_time},
                                        {"hash", l_hash},
@@ -539,6 +372,7 @@ int rs_open_frame(lua_State *L) {
   rs_open_frame_csv(L);
   rs_open_frame_make(L);
   luaL_newlib(L, functions);
+  rs_open_frame_shape(L);
   lua_pushinteger(L, RS_TIME_MISSING);
   lua_setfield(L, -2, "TIME_MISSING");
   return 1;

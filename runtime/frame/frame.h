@@ -1,7 +1,8 @@
 /* frame.h - operations on frames: each gives a new frame that shares what it can, or tensors of row numbers.
  *
- * Frames are never changed. Row numbers are 0-based; results follow row order, and nothing depends on the number of
- * threads. 'out' must be empty and is empty after a failure. RS_EARG names a column that is not there. */
+ * Frames are never changed. Row numbers are 0-based; results follow row order. All work is shared out among the
+ * threads, and no result depends on their number. 'out' must be empty and is empty after a failure. RS_EARG names a
+ * column that is not there. */
 #ifndef RS_FRAME_H
 #define RS_FRAME_H
 #include "frame/column.h"
@@ -46,24 +47,41 @@ rs_status rs_frame_sort(rs_tensor *rows, const rs_frame *f, const rs_sort_key *k
 /* groups i64 [rows]: the number of each row's combination of key values, by first appearance; missing is a value.
  * *n_groups of them. RS_EARG for a list column. */
 rs_status rs_frame_groups(rs_tensor *groups, int64_t *n_groups, const rs_frame *f, const char *const *names, int n);
-/* rows i64: the first (or last) row of each combination, in row order. */
-rs_status rs_frame_distinct(rs_tensor *rows, const rs_frame *f, const char *const *names, int n, bool last);
+/* rows i64: one row of each combination, in row order: the first; the last; or with n_best keys the first in the order
+ * of rs_frame_sort by them, which of equally good ones is the first in row order. */
+rs_status rs_frame_distinct(rs_tensor *rows, const rs_frame *f, const char *const *names, int n, bool last,
+                            const rs_sort_key *best, int n_best);
 
 typedef enum rs_aggregate {
-  RS_COUNT, /* rows, or present values when a column is given */
-  RS_SUM,   /* numbers: missing ones left out, added in row order; 0 for none */
-  RS_MEAN,  /* numbers; NaN for none */
-  RS_MIN,   /* numbers and times; missing for none */
+  RS_COUNT,         /* rows, or present values when a column is given */
+  RS_SUM,           /* numbers: missing ones left out, added in row order; 0 for none */
+  RS_MEAN,          /* numbers; NaN for none */
+  RS_MIN,           /* numbers and times; missing for none */
   RS_MAX,
-  RS_FIRST, /* any type, missing or not */
-  RS_LAST,
-  RS_N_DISTINCT /* present values; not for lists */
+  RS_FIRST,         /* any type, missing or not; with 'by' as RS_ARG_MIN */
+  RS_LAST,          /* with 'by' at the greatest present 'by', of equal ones the last */
+  RS_N_DISTINCT,    /* present values; not for lists */
+  RS_STD,           /* numbers, of a sample: by n - 1; missing for fewer than two */
+  RS_VAR,           /* the same, squared */
+  RS_MEDIAN,        /* numbers; between the two middle ones when they are even in number; missing for none */
+  RS_QUANTILE,      /* numbers, at 'share'; between the two nearest ranks */
+  RS_MODE,          /* the most frequent present value, of equally frequent ones the one met first; not for lists */
+  RS_ANY,           /* numbers: 1 when one is other than 0, else 0; missing for none */
+  RS_ALL,           /* numbers: 1 when none is 0 */
+  RS_ARG_MIN,       /* any type: the value at the least present 'by' (number or time), of equal ones the first */
+  RS_ARG_MAX,       /* at the greatest */
+  RS_COLLECT,       /* strings and lists: a list of all present texts in row order */
+  RS_WEIGHTED_SUM,  /* numbers times 'by', where both are present; 0 for none */
+  RS_WEIGHTED_MEAN, /* that over the sum of 'by'; missing when it is 0 */
+  RS_AGGREGATES     /* how many there are */
 } rs_aggregate;
 
 typedef struct rs_aggregation {
   const char *name; /* of the new column */
   rs_aggregate what;
   const char *column; /* NULL: RS_COUNT of rows */
+  const char *by;     /* a second column, for those that take one */
+  double share;       /* RS_QUANTILE: 0 .. 1 */
 } rs_aggregation;
 
 /* One row a group: the key columns, then the aggregations. */
@@ -81,6 +99,10 @@ typedef enum rs_join { RS_INNER, RS_LEFT, RS_SEMI, RS_ANTI } rs_join;
  * frame's; RS_EARG when both have a column of that name. */
 rs_status rs_frame_join(rs_frame *out, const rs_frame *left, const rs_frame *right, const char *const *left_names,
                         const char *const *right_names, int n, rs_join how);
+
+/* Append the columns of 'right' that are not among the keys, at the given rows of it; RS_EARG for a name that is
+ * taken. */
+rs_status rs_frame_append(rs_frame *out, const rs_frame *right, const char *const *keys, int n, const rs_tensor *rows);
 
 /* rows i64: the largest set in which every user and every item has at least k rows. Rows where either is missing
  * are not in it. */

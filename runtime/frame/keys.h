@@ -23,5 +23,8 @@ void rs_keys_free(rs_keys *keys);
 /* ids i64 [rows] and, with two frames, other_ids i64 [other_rows]: equal where all key values are equal, numbered by
  * first appearance (first frame first), *n_ids of them. With 'skip_missing' a row that misses a key gets -1. */
 rs_status rs_keys_number(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids, int64_t *n_ids);
+/* The same for who needs no order: the ids lie in 0 .. *n_ids-1, which is at most a few times the rows, but some may
+ * not occur. Cheaper, as codes of strings serve as they are. */
+rs_status rs_keys_index(const rs_keys *keys, bool skip_missing, rs_tensor *ids, rs_tensor *other_ids, int64_t *n_ids);
 
 #endif

@@ -33,14 +33,22 @@ static rs_status add_made(rs_frame *out, rs_column *made, rs_status status) {
   return status;
 }
 
+/* Whether these are the rows 0 .. n-1: then a frame may share its columns instead of copying them. */
+static bool ascends(const int64_t *rows, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (rows[i] != i) return false;
+  return true;
+}
+
 rs_status rs_frame_take(rs_frame *out, const rs_frame *f, const int64_t *rows, int64_t n) {
   for (int64_t i = 0; i < n; i++)
     if (rows[i] < -1 || rows[i] >= f->rows)
       return rs_fail(RS_ERANGE, "frame: row %lld is outside 0 .. %lld", (long long)rows[i], (long long)f->rows - 1);
+  bool all = n == f->rows && ascends(rows, n);
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < f->n_columns; i++) {
     rs_column made = {0};
-    status = rs_column_take(&made, &f->columns[i], rows, n);
+    status = all ? rs_column_share(&made, &f->columns[i], NULL) : rs_column_take(&made, &f->columns[i], rows, n);
     status = add_made(out, &made, status);
   }
   if (status != RS_OK) rs_frame_free(out);

@@ -1,15 +1,15 @@
 /* sort.c - a stable order of rows by columns. See frame.h.
  *
- * Values become 64 bits that compare as unsigned integers; least-significant-byte radix sort, key by key from the last
- * to the first, skipping bytes that are equal everywhere. Rows that are in order already are left alone. */
+ * Values become 64 bits that compare as unsigned integers; radix sort from the last digit to the first, key by key from
+ * the last to the first, skipping digits that are equal everywhere. Rows that are in order already are left alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parallel.h"
 #include "frame/frame.h"
-
-enum { DIGITS = 8, BUCKETS = 256 };
+#include "frame/partition.h"
 
 static const uint64_t LAST = UINT64_MAX; /* missing */
 
@@ -43,23 +43,42 @@ static uint64_t number_bits(double value) {
   return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
+/* What one key's bits are made from. */
+typedef struct measure {
+  uint64_t *bits;
+  const rs_column *column;
+  const int64_t *order;
+  const int32_t *rank; /* of a string's codes */
+  bool descending;
+} measure;
+
+static void measure_rows(void *context, int64_t begin, int64_t end) {
+  const measure *m = context;
+  const rs_column *c = m->column;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t row = m->order[i];
+    uint64_t bits;
+    if (rs_column_is_missing(c, row)) {
+      m->bits[i] = LAST;
+      continue;
+    }
+    if (c->type == RS_STRING)
+      bits = (uint64_t)m->rank[rs_i32(&c->values)[row]];
+    else if (c->type == RS_TIME)
+      bits = (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
+    else
+      bits = number_bits(rs_f64(&c->values)[row]);
+    m->bits[i] = m->descending ? LAST - 1 - bits : bits;
+  }
+}
+
 /* bits[i] = how the value of row order[i] compares. */
 static rs_status sort_bits(uint64_t *bits, const rs_column *c, const int64_t *order, int64_t n, bool descending) {
   int32_t *rank = NULL;
   rs_status status = c->type == RS_STRING ? rank_texts(c->dictionary, &rank) : RS_OK;
-  for (int64_t i = 0; status == RS_OK && i < n; i++) {
-    int64_t row = order[i];
-    if (rs_column_is_missing(c, row)) {
-      bits[i] = LAST;
-      continue;
-    }
-    if (c->type == RS_STRING)
-      bits[i] = (uint64_t)rank[rs_i32(&c->values)[row]];
-    else if (c->type == RS_TIME)
-      bits[i] = (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
-    else
-      bits[i] = number_bits(rs_f64(&c->values)[row]);
-    if (descending) bits[i] = LAST - 1 - bits[i];
+  if (status == RS_OK) {
+    measure m = {bits, c, order, rank, descending};
+    rs_parallel_for(n, RS_ROW_GRAIN, measure_rows, &m);
   }
   rs_free(rank);
   return status;
@@ -77,21 +96,17 @@ typedef struct swing {
   int64_t *order, *spare_order;
 } swing;
 
-static void radix_pass(swing *s, int64_t n, int digit) {
-  int64_t place[BUCKETS] = {0}, sum = 0;
-  for (int64_t i = 0; i < n; i++) place[s->bits[i] >> 8 * digit & 255]++;
-  if (place[s->bits[0] >> 8 * digit & 255] == n) return;
-  for (int b = 0; b < BUCKETS; b++) {
-    int64_t count = place[b];
-    place[b] = sum;
-    sum += count;
+static rs_status sort_digits(swing *s, int64_t n) {
+  uint64_t varies = 0;
+  for (int64_t i = 1; i < n; i++) varies |= s->bits[i] ^ s->bits[0];
+  for (int shift = 0; shift < 64 && varies >> shift; shift += RS_BUCKET_BITS) {
+    int bits = 64 - shift < RS_BUCKET_BITS ? 64 - shift : RS_BUCKET_BITS;
+    if (!(varies >> shift & ((UINT64_C(1) << bits) - 1))) continue;
+    rs_status status = rs_scatter(s->spare_bits, s->spare_order, NULL, s->bits, s->order, n, shift, bits);
+    if (status != RS_OK) return status;
+    *s = (swing){s->spare_bits, s->bits, s->spare_order, s->order};
   }
-  for (int64_t i = 0; i < n; i++) {
-    int64_t to = place[s->bits[i] >> 8 * digit & 255]++;
-    s->spare_bits[to] = s->bits[i];
-    s->spare_order[to] = s->order[i];
-  }
-  *s = (swing){s->spare_bits, s->bits, s->spare_order, s->order};
+  return RS_OK;
 }
 
 static rs_status sort_with(swing *s, const rs_frame *f, const rs_sort_key *keys, int n_keys) {
@@ -103,7 +118,7 @@ static rs_status sort_with(swing *s, const rs_frame *f, const rs_sort_key *keys,
     rs_status status = sort_bits(s->bits, c, s->order, f->rows, keys[k].descending);
     if (status != RS_OK) return status;
     if (in_order(s->bits, f->rows)) continue;
-    for (int digit = 0; digit < DIGITS; digit++) radix_pass(s, f->rows, digit);
+    if ((status = sort_digits(s, f->rows)) != RS_OK) return status;
   }
   return RS_OK;
 }

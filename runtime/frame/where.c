@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parallel.h"
 #include "frame/frame.h"
+#include "frame/partition.h"
 
 #define ORDERED(a, how, b)       \
   ((how) == RS_EQ   ? (a) == (b) \
@@ -19,6 +21,7 @@ typedef struct yardstick {
   double number;
   int64_t time;
   uint8_t *wanted; /* string: a flag a code */
+  uint8_t *mask;   /* what is found: a flag a row */
 } yardstick;
 
 static bool holds(const yardstick *y, int64_t row) {
@@ -26,8 +29,17 @@ static bool holds(const yardstick *y, int64_t row) {
   if (y->how == RS_IS_MISSING || y->how == RS_PRESENT) return missing == (y->how == RS_IS_MISSING);
   if (missing) return false;
   if (y->column->type == RS_NUMBER) return ORDERED(rs_f64(&y->column->values)[row], y->how, y->number);
-  if (y->column->type == RS_TIME) return ORDERED(rs_i64(&y->column->values)[row], y->how, y->time);
-  return y->wanted[rs_i32(&y->column->values)[row]] == (y->how == RS_EQ || y->how == RS_IN);
+  return ORDERED(rs_i64(&y->column->values)[row], y->how, y->time);
+}
+
+static void measure(void *context, int64_t begin, int64_t end) {
+  const yardstick *y = context;
+  if (y->wanted) { /* the commonest: strings */
+    const int32_t *codes = rs_i32(&y->column->values);
+    const bool equal = y->how == RS_EQ || y->how == RS_IN;
+    for (int64_t i = begin; i < end; i++) y->mask[i] = codes[i] && y->wanted[codes[i]] == equal;
+  } else
+    for (int64_t i = begin; i < end; i++) y->mask[i] = holds(y, i);
 }
 
 static rs_status prepare(yardstick *y, const char *const *texts, int n) {
@@ -51,15 +63,13 @@ rs_status rs_frame_where(rs_tensor *rows, const rs_frame *f, const char *name, r
                          int64_t time, const char *const *texts, int n) {
   yardstick y = {.column = rs_frame_need(f, name), .how = how, .number = number, .time = time};
   if (!y.column) return RS_EARG;
-  int64_t found = 0;
-  rs_tensor all = {0};
   rs_status status = prepare(&y, texts, n);
-  if (status == RS_OK) status = rs_tensor_new(&all, RS_I64, 1, &f->rows);
-  for (int64_t i = 0; status == RS_OK && i < f->rows; i++)
-    if (holds(&y, i)) rs_i64(&all)[found++] = i;
+  if (status == RS_OK && !(y.mask = rs_alloc((size_t)f->rows))) status = rs_nomem("frame where", (size_t)f->rows);
+  if (status == RS_OK) {
+    rs_parallel_for(f->rows, RS_ROW_GRAIN, measure, &y);
+    status = rs_rows_of_mask(rows, y.mask, f->rows);
+  }
   rs_free(y.wanted);
-  if (status == RS_OK) status = rs_tensor_new(rows, RS_I64, 1, &found);
-  if (status == RS_OK && found) memcpy(rs_i64(rows), rs_i64(&all), (size_t)found * sizeof(int64_t));
-  rs_tensor_free(&all);
+  rs_free(y.mask);
   return status;
 }

@@ -24,6 +24,9 @@ assert(again:filter(tensor.new({ 1, 0, 0, 1 }, "u8")):rows() == 2)
 local groups = again:group_by("user",
   { { "n", "sum", "n" }, { "last", "max", "t" }, { "kinds", "n_distinct", "kind" } })
 assert(groups:rows() == 3 and again:distinct({ "user" }, "last"):rows() == 3)
+assert(again:group_by("user", { { "m", "median", "n" }, { "s", "std", "n" }, { "k", "mode", "kind" },
+  { "l", "list", "tags" }, { "best", "arg_max", "kind", "n" }, { "low", "min", "n" } }):rows() == 3)
+assert(again:distinct("user", { best = { "-n", "t" } }):value("n", 1) == 3)
 assert(again:join(groups:select { "user", "last" }, "user", "left"):rows() == 4)
 assert(again:lookup(groups, "user"):get(2) == 1)
 assert(frame.concat { again, f }:rows() == 8 and frame.k_core(f, "user", "kind", 1):rows() == 2)
