@@ -1,0 +1,191 @@
+--- Columns that a recipe computed before the features: made again, or held against the shapes that leaks take.
+
+local frame = require "recsys.frame"
+local tensor = require "recsys.tensor"
+
+local columns = {}
+
+local LEAST_ROWS = 8 -- below these an equality may be chance
+
+--- The columns that declarations read, as { side, table, name }, each once.
+local tables = { user = "users", item = "items", event = "interactions" }
+
+local function each_column(case, visit)
+  local seen = {}
+  for side, list in pairs(case.declarations) do
+    for _, declaration in ipairs(list) do
+      local name = declaration.column
+      if name and not seen[side .. name] and case.data[tables[side]]:has(name) then
+        seen[side .. name] = true
+        visit(side, case.data[tables[side]], name)
+      end
+    end
+  end
+end
+
+-- Made again ----------------------------------------------------------------------------------------------------------
+
+--- A column's values in two frames whose rows correspond: the first that differs, 1-based, or nil.
+local function first_difference(a, b, name)
+  for row = 1, a:rows() do
+    local x, y = a:value(name, row), b:value(name, row)
+    if type(x) == "table" then x, y = table.concat(x, "\0"), table.concat(y or {}, "\0") end
+    if x ~= y and not (x ~= x and y ~= y) then return row end
+  end
+end
+
+local function compare_tables(case, check, a, b, rows, words, name_row)
+  for _, name in ipairs(a:names()) do
+    local row = not b:has(name) and 1 or first_difference(a, b, name)
+    if row then case:find(check, name, words, name, name_row(rows and rows:get(row) or row - 1)) end
+  end
+end
+
+--- Hold what 'derive' gave for all rows against what it gave for 'rows' alone (i64, 0-based), in the interactions and
+--- in the tables of users and items.
+function columns.same(case, check, whole, part, rows, words)
+  compare_tables(case, check, whole.interactions:filter(rows), part.interactions, rows, words,
+    function(row) return case:name_row(row) end)
+  for _, key in ipairs { "user", "item" } do
+    local a, b = whole[key .. "s"], part[key .. "s"]
+    if a:rows() == b:rows() then
+      compare_tables(case, check, a, b, nil, words, function(row) return ("%s %s"):format(key, a:text(key, row + 1)) end)
+    else
+      case:find(check, key, words, key, "the table of " .. key .. "s")
+    end
+  end
+end
+
+-- Shapes of leaks -----------------------------------------------------------------------------------------------------
+
+local units = { { 1, "ms" }, { 1000, "s" }, { 60000, "min" }, { 3600000, "h" }, { 86400000, "d" } }
+
+--- The moment that a number column counts from, when it is an age: time column + age is the same in (almost) all rows.
+local function counts_from(f, number, time)
+  local ages, times = f:column(number), f:column(time)
+  local present = f:filter(f:where(number, "present"))
+  present = present:filter(present:where(time, "present"))
+  if present:rows() < LEAST_ROWS then return nil end
+  ages, times = present:column(number), present:column(time):to "f64"
+  if times:max() == times:min() then return nil end
+  for _, unit in ipairs(units) do
+    local moments = times + ages * unit[1]
+    if moments:max() - moments:min() <= unit[1] then return math.floor(moments:mean()), unit[2] end
+  end
+end
+
+local function ages(case, side, f, name)
+  if f:type(name) ~= "number" then return end
+  for _, time in ipairs(f:names()) do
+    if f:type(time) == "time" then
+      local moment, unit = counts_from(f, name, time)
+      if moment then
+        case:find("columns, clock", side .. "." .. name, "column '%s' of the %ss, read by a feature, is an age in %s that "
+          .. "counts from %s for every row, such as %s %s: not from the time of the event. Use a feature of age or "
+          .. "relative time", name, side, unit, frame.format_time(moment), side, f:text(side, 1) or "1")
+        return
+      end
+    end
+  end
+end
+
+local aggregations = {
+  { "count of interactions", { "v", "count" } },
+  { "sum of strengths", { "v", "sum", "strength" } },
+  { "mean of strengths", { "v", "mean", "strength" } },
+  { "mean of ratings", { "v", "mean", "rating" } },
+}
+
+--- An aggregate of the interactions at 'rows' for each row of a table, f64, missing as 0.
+local function aggregate(case, key, aggregation, rows)
+  local f = rows and case.data.interactions:filter(rows) or case.data.interactions
+  local sums = f:group_by(key, { aggregation })
+  local found = case.data[key .. "s"]:lookup(sums, key)
+  return sums:filter(found):column("v")
+end
+
+local function zeros_for_missing(values)
+  return tensor.where(values:eq(values), values, tensor.zeros(#values, "f64"))
+end
+
+--- A held-out interaction of one user or item, 0-based.
+local function held_out_of(case, key, id)
+  local f = case.data.interactions:filter(case.held_out)
+  local rows = f:where(key, "==", id)
+  return #rows > 0 and case.held_out:get(rows:get(1) + 1) or nil
+end
+
+--- A number column of users or items that equals an aggregate over all interactions and not that over training rows.
+local function totals(case, side, f, name)
+  if side == "event" or f:type(name) ~= "number" or f:rows() < LEAST_ROWS then return end
+  local values = zeros_for_missing(f:column(name))
+  for _, aggregation in ipairs(aggregations) do
+    local column = aggregation[2][3]
+    if not column or case.data.interactions:has(column) then
+      local all = zeros_for_missing(aggregate(case, side, aggregation[2]))
+      local training = zeros_for_missing(aggregate(case, side, aggregation[2], case.train))
+      local differs = all:ne(training):nonzero()
+      if #differs > 0 and (values - all):abs():max() < 1e-9 then
+        local id = f:text(side, differs:get(1) + 1)
+        local culprit = held_out_of(case, side, id)
+        case:find("columns, held out", side .. "." .. name, "column '%s' of the %ss, read by a feature, is the %s over "
+          .. "all rows, held-out ones included: that of %s %s counts %s. Compute it on training rows, or declare a "
+          .. "count as of the event", name, side, aggregation[1], side, id, culprit and case:name_row(culprit) or "them")
+        return
+      end
+    end
+  end
+end
+
+--- A list column of the interactions that names items which its user meets only later.
+local function future_lists(case, side, f, name)
+  if side ~= "event" or f:type(name) ~= "list" then return end
+  local users, items = f:column "user", f:column "item"
+  local known, by_user = {}, {}
+  for row = 1, f:rows() do known[f:text("item", row)] = items:get(row) end
+  for row = 1, math.min(f:rows(), case.window) do
+    local user = users:get(row)
+    by_user[user] = by_user[user] or {}
+    for _, item in ipairs(f:value(name, row) or {}) do
+      if known[item] and not by_user[user][known[item]] and case.later(user, known[item], row) then
+        case:find("columns, order", "event." .. name, "column '%s' of %s, read by a feature, names item %s, which this "
+          .. "user meets only in %s", name, case:name_row(row - 1), item,
+          case:name_row(case.later(user, known[item], row)))
+        return
+      end
+    end
+    by_user[user][items:get(row)] = true
+  end
+end
+
+--- The first row of a user and item at or after a row (1-based): -> 0-based, or nil.
+local function later_of(case)
+  local f = case.data.interactions
+  local groups = f:with("row", "time", tensor.arange(0, f:rows(), "i64")):group_by({ "user", "item" },
+    { { "row", "first", "row" } })
+  local index, users, items, rows = {}, groups:column "user", groups:column "item", groups:column "row"
+  for i = 1, groups:rows() do
+    index[users:get(i)] = index[users:get(i)] or {}
+    index[users:get(i)][items:get(i)] = rows:get(i)
+  end
+  return function(user, item, row)
+    local first = index[user] and index[user][item]
+    return first and first >= row - 1 and first or nil
+  end
+end
+
+--- Hold the columns that features read against the shapes that leaks take.
+function columns.shapes(case)
+  local built
+  case.later = function(...)
+    built = built or later_of(case)
+    return built(...)
+  end
+  each_column(case, function(side, f, name)
+    ages(case, side, f, name)
+    totals(case, side, f, name)
+    future_lists(case, side, f, name)
+  end)
+end
+
+return columns
