@@ -163,6 +163,12 @@ function Features:names() end
 ---@return { kind: "codes"|"numbers"|"bag", values: Tensor, starts: Tensor?, lengths: Tensor? }?
 function Features:output(name) end
 
+--- The first row that differs from other features of as many rows and the same outputs, bit by bit.
+---@param other Features  raises when it is of another shape
+---@return integer? row   0-based; nothing when they are the same
+---@return string? name   the first output that differs there
+function Features:difference(other) end
+
 --- All tensors by name, for storing; `feature.load_features` is the reverse.
 ---@return table<string, Tensor>
 function Features:tensors() end

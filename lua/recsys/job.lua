@@ -4,6 +4,7 @@
 --- the modules that do the work; a recipe that wants something else calls those itself. Parameters that the recipe does
 --- not declare have the defaults of recsys.settings.
 
+local audit = require "recsys.data.audit"
 local base = require "recsys.base"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
@@ -66,6 +67,14 @@ function job.split(data, p, seed)
   local split = splits[p.kind](data, p, seed)
   log.info("  %s", tostring(split))
   return split
+end
+
+--- Prove that nothing held out, later or of today reaches a training feature (docs/data.md, "The leak audit").
+---@param declarations table  what the encoder was fitted from
+---@param options? table      of audit.check
+---@return { label: string, checks: string[] }? report  nil, message, "leak"
+function job.audit(encoder, data, split, declarations, options)
+  return audit.check(data, split, encoder, declarations, options)
 end
 
 --- How held-out events are asked.
@@ -157,6 +166,7 @@ function job.evaluate(p, trained, data, split)
   add_oracles(scorers, data, split, queries)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
     seed = p.seed, trailing = p.eval.trailing }
+  report.label = split.causal and "causal" or "not causal"
   report.text = evaluate.table(report)
   return report
 end
@@ -225,7 +235,7 @@ function job.result(report, trained, written, published)
   local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
     compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
-    epoch = trained.epoch, constant = trained.constant, threads = base.threads(), text = report.text }
+    label = report.label, epoch = trained.epoch, constant = trained.constant, threads = base.threads(), text = report.text }
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
   if published then

@@ -58,6 +58,18 @@ static int l_features_tensors(lua_State *L) {
   return 1;
 }
 
+/* features:difference(other) -> row (0-based) and output name, or nothing */
+static int l_difference(lua_State *L) {
+  const rs_features *a = check_features(L, 1), *b = check_features(L, 2);
+  int64_t row;
+  const char *name;
+  rs_check(L, rs_features_difference(a, b, &row, &name));
+  if (row < 0) return 0;
+  lua_pushinteger(L, row);
+  lua_pushstring(L, name);
+  return 2;
+}
+
 static int l_features_rows(lua_State *L) {
   lua_pushinteger(L, check_features(L, 1)->rows);
   return 1;
@@ -306,7 +318,8 @@ static int l_save(lua_State *L) {
 /* ---- registration ---- */
 
 static const luaL_Reg features_methods[] = {
-    {"gather", l_gather}, {"rows", l_features_rows},       {"names", l_features_names},
+    {"difference", l_difference},
+    {"gather", l_gather}, {"rows", l_features_rows}, {"names", l_features_names},
     {"output", l_output}, {"tensors", l_features_tensors}, {"close", l_features_free},
     {NULL, NULL}};
 static const luaL_Reg features_meta[] = {{"__gc", l_features_free},

@@ -189,6 +189,38 @@ rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t 
   return status;
 }
 
+/* ---- comparing ---- */
+
+bool rs_output_same(const rs_output *x, const rs_output *y, int64_t i) {
+  if (x->kind == RS_CODES) return rs_i32(&x->values)[i] == rs_i32(&y->values)[i];
+  if (x->kind == RS_NUMBERS) {
+    int64_t width = x->values.size[1];
+    return memcmp(rs_f32(&x->values) + i * width, rs_f32(&y->values) + i * width, (size_t)width * sizeof(float)) == 0;
+  }
+  int32_t n = rs_i32(&x->lengths)[i];
+  return n == rs_i32(&y->lengths)[i] &&
+         (n == 0 || memcmp(rs_i32(&x->values) + rs_i64(&x->starts)[i], rs_i32(&y->values) + rs_i64(&y->starts)[i],
+                           (size_t)n * sizeof(int32_t)) == 0);
+}
+
+rs_status rs_features_difference(const rs_features *a, const rs_features *b, int64_t *row, const char **name) {
+  *row = -1;
+  if (a->rows != b->rows || a->n_outputs != b->n_outputs)
+    return rs_fail(RS_ESHAPE, "features: %lld rows of %d outputs against %lld of %d", (long long)a->rows, a->n_outputs,
+                   (long long)b->rows, b->n_outputs);
+  for (int k = 0; k < a->n_outputs; k++) {
+    const rs_output *x = &a->outputs[k], *y = rs_features_output(b, x->name);
+    if (!y || y->kind != x->kind || (x->kind == RS_NUMBERS && x->values.size[1] != y->values.size[1]))
+      return rs_fail(RS_ESHAPE, "features: '%s' is not of the same shape in both", x->name);
+    int64_t end = *row < 0 ? a->rows : *row, i = 0;
+    while (i < end && rs_output_same(x, y, i)) i++;
+    if (i == end) continue;
+    *row = i;
+    *name = x->name;
+  }
+  return RS_OK;
+}
+
 /* ---- storing ---- */
 
 rs_status rs_features_tensors(const rs_features *f, rs_tensors *out) {

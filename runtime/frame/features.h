@@ -38,6 +38,12 @@ rs_status rs_features_add(rs_features *f, rs_output *output);
  * [n, width]; a list "x" i32 [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 .. rows-1. */
 rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch);
 
+/* Whether row i says the same to the bit in outputs x and y, of the same kind and, for numbers, width. */
+bool rs_output_same(const rs_output *x, const rs_output *y, int64_t i);
+/* The first row that differs between features of the same rows, and the first output that does there, in the order of
+ * 'a'; *row is -1 when none does. RS_ESHAPE unless both have the same outputs over the same number of rows. */
+rs_status rs_features_difference(const rs_features *a, const rs_features *b, int64_t *row, const char **name);
+
 /* As tensors for storing, without copies: a dense output as "x", a list as "x.values", "x.starts", "x.lengths". */
 rs_status rs_features_tensors(const rs_features *f, rs_tensors *out);
 /* The reverse; 'out' must be empty. RS_EFORMAT for tensors that make no features: they may come from strangers. */

@@ -145,11 +145,37 @@ static void stored_features_come_back_and_damaged_ones_do_not(void **state) {
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
+static void a_difference_is_found_at_its_first_row(void **state) {
+  (void)state;
+  rs_features a = make(), b = make();
+  int64_t row = 0;
+  const char *name = NULL;
+  assert_int_equal(rs_features_difference(&a, &b, &row, &name), RS_OK);
+  assert_int_equal(row, -1);
+  const rs_output *list = rs_features_output(&b, "user.list");
+  int64_t at = 9;
+  while (rs_i32(&list->lengths)[at] == 0) at++;
+  rs_i32(&list->values)[rs_i64(&list->starts)[at]] += 1;
+  assert_int_equal(rs_features_difference(&a, &b, &row, &name), RS_OK);
+  assert_true(row >= 0 && row <= at); /* slices overlap: an earlier row may hold the value, too */
+  assert_string_equal(name, "user.list");
+  int64_t found = row;
+  for (int64_t i = 0; i < found; i++)
+    for (int k = 0; k < a.n_outputs; k++) assert_true(rs_output_same(&a.outputs[k], &b.outputs[k], i));
+  b.rows--;
+  assert_int_equal(rs_features_difference(&a, &b, &row, &name), RS_ESHAPE);
+  b.rows++;
+  rs_features_free(&a);
+  rs_features_free(&b);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gathering_equals_a_loop_on_any_number_of_threads),
       cmocka_unit_test(rows_outside_are_refused),
       cmocka_unit_test(outputs_that_do_not_fit_stay_the_callers),
+      cmocka_unit_test(a_difference_is_found_at_its_first_row),
       cmocka_unit_test(stored_features_come_back_and_damaged_ones_do_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

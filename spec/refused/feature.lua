@@ -40,5 +40,6 @@ local core = require("recsys.core").feature
 local pieces = assert(catalogue.index):tensors()
 local vocabulary <close> = assert(core.vocabulary(pieces.bytes, pieces.offsets))
 assert(vocabulary:text(2) == "b" and vocabulary:code "c" == 3)
+assert(not events:difference(events))
 assert(events:rows() == 3 and #events:names() > 3 and history:users() == 3)
 assert(#assert(loaded:vocabulary "item.id") > 0)

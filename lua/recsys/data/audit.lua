@@ -93,12 +93,12 @@ end
 
 --- Training features in which a row that may not be known makes a difference: 'without' are the rows that may.
 local function interference(case, check, rows, base, without, unknown, words)
-  local position, name = compare.features(base, case:encode(rows, without), #rows)
+  local position, name = base:difference(case:encode(rows, without))
   if not position then return end
   local row = rows:narrow(1, position + 1, 1)
   local clean = case:encode(row, without)
   local function reaches(n)
-    return compare.features(case:encode(row, with_first(without, unknown, n)), clean, 1) ~= nil
+    return clean:difference(case:encode(row, with_first(without, unknown, n))) ~= nil
   end
   local n = #unknown
   local culprit = n > 0 and reaches(n) and case:name_row(unknown:get(bisect(n, reaches)))
@@ -152,7 +152,7 @@ end
 local function clock(case)
   local rows = case.train:narrow(1, 1, math.min(#case.train, case.window))
   local later = at_another_time(1000 * DAY, function() return case:encode(rows, case.known_training) end)
-  local position, name = compare.features(case:encode(rows, case.known_training), later, #rows)
+  local position, name = case:encode(rows, case.known_training):difference(later)
   if position then
     case:find("clock", name, "feature '%s' of training %s depends on the clock: it changes when the same data are read "
       .. "on another day. Count ages from the event's time", name, case:name_row(rows:get(position + 1)))

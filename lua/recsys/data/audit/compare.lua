@@ -1,12 +1,9 @@
---- What the audit compares: fitted outputs by what they are made of, and features bit by bit.
+--- What the audit compares: fitted outputs by all that they are made of.
 
 local frame = require "recsys.frame"
 local json = require "recsys.json"
-local tensor = require "recsys.tensor"
 
 local compare = {}
-
-local CHUNK = 65536
 
 --- Hashes of the tensors that a step's parameter names: itself, its parts, or a table of that name.
 local function tensors_of(name, tensors, into)
@@ -58,36 +55,6 @@ function compare.names(a, b)
   end
   table.sort(names)
   return names
-end
-
-local function same(a, b)
-  return (a == nil) == (b == nil) and (a == nil or a:to_string() == b:to_string())
-end
-
---- Whether a batch's table is the same in both, its lists' offsets included.
-local function same_input(a, b, name)
-  return same(a[name], b[name]) and same(a[name .. ".offsets"], b[name .. ".offsets"])
-end
-
---- The first row, 0-based, that differs in features of n rows, and the name of the output; nil when none does.
----@param a Features
----@param b Features
----@param n integer
----@return integer? row
----@return string? name
-function compare.features(a, b, n)
-  for first = 0, n - 1, CHUNK do
-    local rows = tensor.arange(first, math.min(n, first + CHUNK), "i64")
-    local left, right = a:gather(rows), b:gather(rows)
-    for _, name in ipairs(a:names()) do
-      if not same_input(left, right, name) then
-        for i = 1, #rows do
-          local row = rows:narrow(1, i, 1)
-          if not same_input(a:gather(row), b:gather(row), name) then return first + i - 1, name end
-        end
-      end
-    end
-  end
 end
 
 return compare
