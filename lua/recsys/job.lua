@@ -235,7 +235,8 @@ function job.result(report, trained, written, published)
   local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
     compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
-    label = report.label, epoch = trained.epoch, constant = trained.constant, threads = base.threads(), text = report.text }
+    label = report.label, epoch = trained.epoch, constant = trained.constant, threads = base.threads(),
+    text = report.text }
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
   if published then

@@ -196,7 +196,7 @@ end
 local options_known = { cuts = true, window = true, repeats = true, derive = true, raw = true }
 
 --- The checks of a fitted encoder on its data, without the verdict.
----@return { label: "causal"|"not causal", checks: string[], findings: { check: string, subject: string, message: string }[] }
+---@return { label: "causal"|"not causal", checks: string[], findings: table[] }  a finding: { check, subject, message }
 function audit.run(data, split, encoder, declarations, options)
   options = options or {}
   for key in pairs(options) do
@@ -222,9 +222,10 @@ end
 
 --- Prove that no validation or test row, no later row and no clock reaches a training feature. Nothing is trained.
 ---
---- Checks: "duplicates", held-out interactions that training has, too; "fit", the encoder's state is what training rows
---- alone give; "held out", training features stay as they are, to the bit, without the held-out rows; "order", they stay
---- without everything from a moment on; "clock", on another day; "derived" or "columns", what a recipe computed itself.
+--- Checks: "duplicates", held-out interactions that training has, too; "fit", the encoder's state is what training
+--- rows alone give; "held out", training features stay as they are, to the bit, without the held-out rows; "order",
+--- they stay without everything from a moment on; "clock", on another day; "derived" or "columns", what a recipe
+--- computed itself.
 ---@param data Dataset
 ---@param split Split
 ---@param encoder Encoder           fitted on data and split.train

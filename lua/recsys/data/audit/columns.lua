@@ -49,7 +49,8 @@ function columns.same(case, check, whole, part, rows, words)
   for _, key in ipairs { "user", "item" } do
     local a, b = whole[key .. "s"], part[key .. "s"]
     if a:rows() == b:rows() then
-      compare_tables(case, check, a, b, nil, words, function(row) return ("%s %s"):format(key, a:text(key, row + 1)) end)
+      compare_tables(case, check, a, b, nil, words,
+        function(row) return ("%s %s"):format(key, a:text(key, row + 1)) end)
     else
       case:find(check, key, words, key, "the table of " .. key .. "s")
     end
@@ -62,11 +63,10 @@ local units = { { 1, "ms" }, { 1000, "s" }, { 60000, "min" }, { 3600000, "h" }, 
 
 --- The moment that a number column counts from, when it is an age: time column + age is the same in (almost) all rows.
 local function counts_from(f, number, time)
-  local ages, times = f:column(number), f:column(time)
   local present = f:filter(f:where(number, "present"))
   present = present:filter(present:where(time, "present"))
   if present:rows() < LEAST_ROWS then return nil end
-  ages, times = present:column(number), present:column(time):to "f64"
+  local ages, times = present:column(number), present:column(time):to "f64"
   if times:max() == times:min() then return nil end
   for _, unit in ipairs(units) do
     local moments = times + ages * unit[1]
@@ -80,9 +80,9 @@ local function ages(case, side, f, name)
     if f:type(time) == "time" then
       local moment, unit = counts_from(f, name, time)
       if moment then
-        case:find("columns, clock", side .. "." .. name, "column '%s' of the %ss, read by a feature, is an age in %s that "
-          .. "counts from %s for every row, such as %s %s: not from the time of the event. Use a feature of age or "
-          .. "relative time", name, side, unit, frame.format_time(moment), side, f:text(side, 1) or "1")
+        case:find("columns, clock", side .. "." .. name, "column '%s' of the %ss, read by a feature, is an age in %s "
+          .. "that counts from %s for every row, such as %s %s: not from the time of the event. Use a feature of age "
+          .. "or relative time", name, side, unit, frame.format_time(moment), side, f:text(side, 1) or "1")
         return
       end
     end
@@ -130,7 +130,8 @@ local function totals(case, side, f, name)
         local culprit = held_out_of(case, side, id)
         case:find("columns, held out", side .. "." .. name, "column '%s' of the %ss, read by a feature, is the %s over "
           .. "all rows, held-out ones included: that of %s %s counts %s. Compute it on training rows, or declare a "
-          .. "count as of the event", name, side, aggregation[1], side, id, culprit and case:name_row(culprit) or "them")
+          .. "count as of the event", name, side, aggregation[1], side, id,
+          culprit and case:name_row(culprit) or "them")
         return
       end
     end
