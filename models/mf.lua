@@ -26,8 +26,8 @@ end
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings)
   local self = setmetatable({ bias = towers.bias(encoder, "item.id", settings) }, MF)
-  self.users = towers.tower("user", tables, { "user" }, {})
-  self.items = towers.tower("item", tables, { "item" }, {})
+  self.users = towers.tower("user", tables, { "user" })
+  self.items = towers.tower("item", tables, { "item" })
   self.parameters = towers.parameters(self.users, self.items, self.bias)
   return self
 end

@@ -54,7 +54,7 @@ return function(config, encoder, settings)
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
   self.freshness = towers.freshness(encoder, settings)
-  self.bias = config.bias and towers.bias(encoder, "item.id", settings)
+  self.bias = config.bias and towers.has_codes(encoder, "item.id") and towers.bias(encoder, "item.id", settings)
   self.parameters = towers.parameters(self.user_tower, self.item_tower, self.freshness, self.bias)
   return self
 end

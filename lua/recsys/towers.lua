@@ -1,12 +1,47 @@
 --- From an encoder's inputs to towers: one embedding a table, one tower a side, freshness as appended dimensions.
 ---
---- Everything here is composed from recsys.nn layers; models/*.lua use it to stay a screenful.
+--- Everything here is composed from recsys.nn layers; models/*.lua use it to stay a screenful. `settings` is what a
+--- model's definition is given: `seed`, from which all first values are drawn, and `dtype` (default "f32").
 
 local autograd = require "recsys.autograd"
 local nn = require "recsys.nn"
 local tensor = require "recsys.tensor"
+local text = require "recsys.text"
 
 local towers = {}
+
+local here = debug.getinfo(1, "S").source
+
+--- Refuse an argument of one of our functions, blaming the line of the model that called it.
+local function refuse(argument, name, format, ...)
+  local level = 2
+  while (debug.getinfo(level, "S") or {}).source == here do level = level + 1 end
+  error(("bad argument #%d to '%s' (%s)"):format(argument, name, format:format(...)), level)
+end
+
+local function check_settings(settings, argument, name)
+  if type(settings) ~= "table" or not settings.seed then
+    refuse(argument, name, "the settings that the model's definition is given are expected, not %s", tostring(settings))
+  end
+end
+
+local sides_known = { user = true, event = true, item = true }
+
+--- The inputs of some sides of an encoder.
+local function inputs_of(encoder, sides)
+  local list = {}
+  for _, side in ipairs(sides) do
+    for _, input in ipairs(encoder:inputs(side)) do list[#list + 1] = input end
+  end
+  return list
+end
+
+--- The input of that name that holds codes, or nil.
+local function codes_of(encoder, name)
+  for _, input in ipairs(inputs_of(encoder, { "user", "event", "item" })) do
+    if input.name == name and input.kind == "codes" then return input end
+  end
+end
 
 local Tables = {}
 Tables.__index = Tables
@@ -17,6 +52,11 @@ Tables.__index = Tables
 ---@param shrink? boolean  small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three
 ---   platforms need no 64 dimensions, and the layer above costs what the sum of the widths is
 function towers.tables(encoder, width, settings, shrink)
+  if math.type(width) ~= "integer" or width < 1 then
+    refuse(2, "tables", "a width of 1 or more is expected, not %s; does the recipe declare it in its group model?",
+      tostring(width))
+  end
+  check_settings(settings, 3, "tables")
   return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {} }, Tables)
 end
 
@@ -35,25 +75,45 @@ local function embedding(self, input)
   return made
 end
 
---- A tower over all inputs of some sides: embeddings and pooled bags beside plain numbers -> concat -> MLP -> output.
----@param name string
----@param sides string[]
----@param shape { dim: integer, hidden: integer[], dropout: number, activation?: string, norm?: string,
----   normalize?: boolean }
-function towers.tower(name, tables, sides, shape)
-  local inputs = {}
+local shape_fields = { dim = true, hidden = true, dropout = true, activation = true, norm = true, normalize = true }
+
+local function check_tower(tables, sides, shape)
+  if getmetatable(tables) ~= Tables then refuse(2, "tower", "what towers.tables gives is expected") end
+  if type(sides) ~= "table" then refuse(3, "tower", "a list of sides is expected, as in { \"user\", \"event\" }") end
   for _, side in ipairs(sides) do
-    for _, input in ipairs(tables.encoder:inputs(side)) do
-      if input.kind == "codes" then
-        inputs[#inputs + 1] = { name = input.name, layer = embedding(tables, input) }
-      elseif input.kind == "bag" then
-        inputs[#inputs + 1] = { name = input.name,
-          layer = nn.embedding_bag { table = embedding(tables, input), mode = "mean" } }
-      elseif input.feature ~= "relative_time" then
-        inputs[#inputs + 1] = { name = input.name, width = input.width }
-      end
+    if not sides_known[side] then
+      refuse(3, "tower", "there is no side '%s'; there are user, event and item", tostring(side))
     end
   end
+  for field in pairs(shape) do
+    if not shape_fields[field] then
+      refuse(4, "tower", "there is no field '%s'; there are dim, hidden, dropout, activation, norm and normalize",
+        tostring(field))
+    end
+  end
+end
+
+--- A tower over all inputs of some sides: embeddings and pooled bags beside plain numbers -> concat -> MLP -> output.
+---@param name string
+---@param tables table     what towers.tables gave
+---@param sides string[]   of "user", "event", "item"
+---@param shape? { dim?: integer, hidden?: integer[], dropout?: number, activation?: string, norm?: string,
+---   normalize?: boolean }  without dim and hidden the tower is the concatenation alone
+function towers.tower(name, tables, sides, shape)
+  shape = shape or {}
+  check_tower(tables, sides, shape)
+  local inputs = {}
+  for _, input in ipairs(inputs_of(tables.encoder, sides)) do
+    if input.kind == "codes" then
+      inputs[#inputs + 1] = { name = input.name, layer = embedding(tables, input) }
+    elseif input.kind == "bag" then
+      inputs[#inputs + 1] = { name = input.name,
+        layer = nn.embedding_bag { table = embedding(tables, input), mode = "mean" } }
+    elseif input.feature ~= "relative_time" then
+      inputs[#inputs + 1] = { name = input.name, width = input.width }
+    end
+  end
+  if #inputs == 0 then refuse(3, "tower", "the recipe has no features of the side %s", table.concat(sides, ", ")) end
   return nn.tower { name = name, inputs = inputs, hidden = shape.hidden, outputs = shape.dim,
     dropout = shape.dropout, activation = shape.activation or "relu", norm = shape.norm, normalize = shape.normalize,
     seed = tables.settings.seed, dtype = tables.settings.dtype }
@@ -64,15 +124,29 @@ function towers.ones(var)
   return autograd.affine(var:narrow(2, 1, 1), 0, 1)
 end
 
+--- Whether the encoder has an input of that name that holds codes: what a bias can be of.
+---@param input string  such as "item.id"
+---@return boolean
+function towers.has_codes(encoder, input)
+  return codes_of(encoder, input) ~= nil
+end
+
 --- One number a code of an input: popularity, say. Starts at zero.
----@param input string  an input of kind "codes"
+---@param input string  an input of kind "codes", such as "item.id"; see towers.has_codes
 function towers.bias(encoder, input, settings)
-  for _, known in ipairs(encoder:inputs(input:match "^[^.]+")) do
-    if known.name == input and known.kind == "codes" then
-      return nn.embedding { name = input .. ".bias", rows = known.rows, width = 1, scale = 0, seed = settings.seed,
-        dtype = settings.dtype }
+  local known = codes_of(encoder, input)
+  if not known then
+    local names = {}
+    for _, other in ipairs(inputs_of(encoder, { "user", "event", "item" })) do
+      if other.kind == "codes" then names[#names + 1] = other.name end
     end
+    local near = text.nearest(tostring(input), names)
+    refuse(2, "bias", "there is no input of codes '%s'%s; there are: %s", tostring(input),
+      near and (", did you mean '%s'?"):format(near) or "", table.concat(names, ", "))
   end
+  check_settings(settings, 3, "bias")
+  return nn.embedding { name = input .. ".bias", rows = known.rows, width = 1, scale = 0, seed = settings.seed,
+    dtype = settings.dtype }
 end
 
 local Freshness = {}
@@ -82,6 +156,7 @@ Freshness.__index = Freshness
 --- dot product"): sum over k of a_k cos(w_k age) + b_k sin(w_k age), from the relative_time inputs of both sides.
 --- Starts at zero. nil when the encoder has no relative time.
 function towers.freshness(encoder, settings)
+  check_settings(settings, 2, "freshness")
   for _, input in ipairs(encoder:inputs "item") do
     if input.feature == "relative_time" then
       local k = input.width // 2
