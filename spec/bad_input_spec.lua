@@ -305,6 +305,44 @@ describe("a recipe of one's own over the steps of recsys.job", function()
   end)
 end)
 
+describe("a model that is wrong itself", function()
+  --- Train models/NAME.lua, models/mf.lua with some text replaced.
+  local function train_model(name, part, other)
+    local source = command.read "models/mf.lua"
+    local from, to = source:find(part, 1, true)
+    command.run(("mkdir -p %s/models"):format(folder))
+    command.write(("%s/models/%s.lua"):format(folder, name), source:sub(1, from - 1) .. other .. source:sub(to + 1))
+    return recsys_run("mf --threads 1 --set data.dir=news --set data.scale=0.0005 --set model.kind=" .. name)
+  end
+
+  it("is refused before any data are loaded when its file gives no definition", function()
+    local ran = train_model("not_returned", "return function", "local _ = function")
+    assert_refused(ran, 2, "./models/not_returned.lua returns nothing", "return function(config, encoder, settings)")
+    assert_refused(train_model("no_lua", "local MF", "locl MF"), 2, "./models/no_lua.lua cannot be loaded",
+      "no_lua.lua:8: syntax error")
+  end)
+
+  it("is refused before the first epoch, in words of the model", function()
+    for name, case in pairs {
+      nothing = { "  return self\nend", "end", "models/nothing.lua: its definition returns nothing" },
+      no_item = { "function MF:item", "function MF:items", "models/no_item.lua: the model has no method 'item'" },
+      lost = { "self.items, self.bias", "self.items", "item() uses 'item.id.bias', which is not among" },
+      misnamed = { 'batch["item.id"]', 'batch["item.ids"]', "no tensor for the input 'item.id'",
+        "the batch of item() has no 'item.ids', it holds item.id" },
+      renamed = { 'input("item.id"', 'input("items"', "item() reads an input 'items', but its batches hold item.id" },
+      uneven = { "{ user, towers.ones(user) }", "{ user }", "user() gives vectors of 32 numbers, item() of 33" },
+      biased = { '"item.id", settings', '"item.idd", settings', "biased.lua:28: bad argument #2 to 'bias'",
+        "did you mean 'item.id'?" },
+      sideways = { '{ "user" })', '{ "users" })', "there is no side 'users'; there are user, event and item" },
+      loose = { "return nn.in_batch", "local _ = nn.in_batch", "models/loose.lua: loss() returns nothing, not a Var" },
+    } do
+      local ran = train_model(name, case[1], case[2])
+      assert_refused(ran, 1, "task 'train'", table.unpack(case, 3))
+      assert.is_nil(ran.err:find("epoch  1 ", 1, true))
+    end
+  end)
+end)
+
 describe("training that goes wrong", function()
   it("stops at a loss that is no number and says what to lower", function()
     assert_refused(train "--set train.learning_rate=1e30 --set train.batch=64", 1, "task 'train'", "the loss is",

@@ -5,6 +5,7 @@
 
 local autograd = require "recsys.autograd"
 local feature = require "recsys.feature"
+local network = require "recsys.network"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
 
@@ -33,18 +34,28 @@ function model.merge(into, ...)
 end
 
 --- Record one tower's plan from an evaluation tape. The rows of the batch do not matter, only its names.
-local function record(network, side, batch)
+---@return Plan
+---@return integer width  of the vectors
+local function record(made, kind, side, batch, weights)
   local tape <close> = autograd.tape { train = false }
-  return tape:plan { [side] = network[side](network, tape, batch) }
+  local var = network.vectors(made, kind, side, tape, batch)
+  local plan = tape:plan { [side] = var }
+  network.check_plan(plan, kind, side, batch, weights)
+  return plan, var:size(2)
 end
 
---- A model around a network's current weights, which it shares while the network trains on.
----@param network table   what a models/*.lua definition gave
+--- A model around a network's current weights, which it shares while the network trains on. Raises, naming the file,
+--- when the network's vectors cannot be computed from what is saved.
+---@param made table      what network.build gave
 ---@param batches { user: table<string, Tensor>, item: table<string, Tensor> }  a row or more of each tower's inputs
-function model.record(network, encoder, kind, config, batches)
-  local self = setmetatable({ kind = kind, config = config, encoder = encoder, weights = {} }, Model)
-  for _, parameter in ipairs(network.parameters) do self.weights[parameter:name()] = parameter:value() end
-  self.plans = { user = record(network, "user", batches.user), item = record(network, "item", batches.item) }
+function model.record(made, encoder, kind, config, batches)
+  local self = setmetatable({ kind = kind, config = config, encoder = encoder, weights = {}, plans = {} }, Model)
+  for _, parameter in ipairs(made.parameters) do self.weights[parameter:name()] = parameter:value() end
+  local widths = {}
+  for _, side in ipairs { "user", "item" } do
+    self.plans[side], widths[side] = record(made, kind, side, batches[side], self.weights)
+  end
+  network.check_widths(kind, widths)
   return self
 end
 

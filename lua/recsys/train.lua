@@ -9,6 +9,7 @@ local base = require("recsys.core").base
 local feature = require "recsys.feature"
 local log = require "recsys.log"
 local model = require "recsys.model"
+local network = require "recsys.network"
 local optim = require "recsys.optim"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
@@ -79,7 +80,7 @@ local function steps_of(source, settings)
 end
 
 --- One pass over the training rows. Returns the mean loss.
-local function run_epoch(network, optimizer, source, shared, settings, epoch)
+local function run_epoch(made, optimizer, source, shared, settings, epoch)
   local n, size = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch
   local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.n)
   local steps = steps_of(source, settings)
@@ -92,7 +93,7 @@ local function run_epoch(network, optimizer, source, shared, settings, epoch)
     local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
     local input = new_step(source, at, shared)
     input.stream = base.stream(settings.seed, "negatives", epoch, step)
-    local loss = network:loss(tape, input)
+    local loss = network.loss(made, settings.kind, tape, input)
     sum = sum + check_number(loss:item(), epoch, step)
     tape:backward(loss)
     if settings.clip > 0 then optimizer:clip(settings.clip) end
@@ -106,14 +107,14 @@ local function run_epoch(network, optimizer, source, shared, settings, epoch)
 end
 
 --- The mean loss over rows that are not trained on, in evaluation mode.
-local function held_out_loss(network, source, shared, settings)
+local function held_out_loss(made, source, shared, settings)
   local sum, rows = 0, 0
   for first = 0, source.n - 1, settings.batch do
     local n = math.min(settings.batch, source.n - first)
     local tape <close> = autograd.tape { train = false, gradients = false, seed = settings.seed }
     local input = new_step(source, tensor.arange(first, first + n, "i64"), shared)
     input.stream = base.stream(settings.seed, "negatives", 0, 1 + first // settings.batch)
-    sum, rows = sum + network:loss(tape, input):item() * n, rows + n
+    sum, rows = sum + network.loss(made, settings.kind, tape, input):item() * n, rows + n
   end
   return rows > 0 and sum / rows or nil
 end
@@ -139,8 +140,8 @@ local optimizers = {
   adam = optim.adam, adamw = optim.adamw, adagrad = optim.adagrad, sgd = optim.sgd,
 }
 
-local function new_optimizer(network, settings)
-  return optimizers[settings.optimizer](network.parameters, { learning_rate = settings.learning_rate,
+local function new_optimizer(made, settings)
+  return optimizers[settings.optimizer](made.parameters, { learning_rate = settings.learning_rate,
     weight_decay = settings.weight_decay })
 end
 
@@ -210,10 +211,10 @@ end
 ---   epochs are trained and the last one's weights kept
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
-  local settings = model.merge({ seed = request.seed }, settings_of.read("train", request.train))
+  local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
   local split, data, encoder = request.split, request.data, request.encoder
   local run = { settings = settings, metric = request.metric, validate = request.validate,
-    network = definition(request.config, encoder, { seed = settings.seed }),
+    network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed }),
     source = prepare(encoder, data, split, split.train),
     held_out = split.valid and #split.valid > 0 and prepare(encoder, data, split, split.valid) or nil,
     shared = { life = lifetimes(data, request.window) } }

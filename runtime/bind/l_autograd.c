@@ -182,6 +182,7 @@ static int l_tape_free(lua_State *L) {
 static int l_input(lua_State *L) {
   rs_tape *tape = rs_check_tape(L, 1);
   const char *name = luaL_optstring(L, 2, NULL);
+  if (name && lua_isnoneornil(L, 3)) luaL_argerror(L, 3, lua_pushfstring(L, "no tensor for the input '%s'", name));
   const rs_tensor *t = rs_check_tensor(L, 3);
   bool needs_grad = lua_toboolean(L, 4);
   rs_node **out = rs_push_var(L, 1);

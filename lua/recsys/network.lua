@@ -1,0 +1,121 @@
+--- The network that a model's file makes: built, asked for vectors and losses, and refused in words when it is not what
+--- docs/models.md asks for. The first batch shows every mistake, before an epoch is trained.
+
+local exit = require "recsys.exit"
+
+local network = {}
+
+--- What is wrong with a model's file, without the traceback of a bug of ours.
+local function refuse(kind, format, ...)
+  error({ code = "failed", message = ("models/%s.lua: %s"):format(kind, format:format(...)) }, 0)
+end
+
+local function is_a(value, class)
+  return type(value) == "userdata" and (getmetatable(value) or {}).__name == class
+end
+
+local function kind_of(value)
+  return value == nil and "nothing" or is_a(value, "recsys.Tensor") and "a Tensor" or "a " .. type(value)
+end
+
+local function check_parameters(kind, parameters)
+  local list = type(parameters) == "table" and parameters or {}
+  for _, parameter in ipairs(list) do
+    if not is_a(parameter, "recsys.Parameter") then
+      refuse(kind, "its 'parameters' hold %s; take the list that towers.parameters(layer, ...) gives",
+        kind_of(parameter))
+    end
+  end
+  if #list == 0 then
+    refuse(kind, "the model has no 'parameters'; take the list that towers.parameters(layer, ...) gives")
+  end
+end
+
+--- Call a model's definition.
+---@param definition fun(config, encoder, settings): table
+---@param kind string   the file's name
+---@return table network  with `parameters`, `user`, `item` and `loss`
+function network.build(definition, kind, config, encoder, settings)
+  local made = definition(config, encoder, settings)
+  if type(made) ~= "table" then
+    refuse(kind, "its definition returns %s; a table with parameters, user, item and loss is expected", kind_of(made))
+  end
+  for _, method in ipairs { "user", "item", "loss" } do
+    if type(made[method]) ~= "function" then refuse(kind, "the model has no method '%s'", method) end
+  end
+  check_parameters(kind, made.parameters)
+  return made
+end
+
+local function check_var(kind, method, var)
+  if not is_a(var, "recsys.Var") then refuse(kind, "%s() returns %s, not a Var", method, kind_of(var)) end
+end
+
+local function names_of(batch)
+  local names = {}
+  for name in pairs(batch) do names[#names + 1] = name end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+--- A copy of the batch, and the function that tells the first name that it was asked for in vain.
+local function watched(batch)
+  local missing
+  local copy = setmetatable({}, { __index = function(_, name) missing = missing or name end })
+  for name, tensor in pairs(batch) do copy[name] = tensor end
+  return copy, function() return missing end
+end
+
+--- The vectors of a batch by the method 'side', "user" or "item".
+---@return Var [n, d]
+function network.vectors(made, kind, side, tape, batch)
+  local copy, missing = watched(batch)
+  local ok, var = xpcall(made[side], exit.traced, made, tape, copy)
+  if not ok and missing() then
+    var.message = ("%s; the batch of %s() has no '%s', it holds %s"):format(exit.message_of(var), side,
+      tostring(missing()), names_of(batch))
+  end
+  if not ok then error(var, 0) end
+  check_var(kind, side, var)
+  if #var:size() ~= 2 then
+    refuse(kind, "%s() gives sizes %s; vectors [n, d] are expected", side, table.concat(var:size(), " x "))
+  end
+  return var
+end
+
+--- Refuse vectors whose dot product does not exist.
+---@param widths { user: integer, item: integer }
+function network.check_widths(kind, widths)
+  if widths.user ~= widths.item then
+    refuse(kind, "user() gives vectors of %d numbers, item() of %d: a score is their dot product", widths.user,
+      widths.item)
+  end
+end
+
+--- Refuse a plan that could not be run: it reads what batches or the saved weights will not hold.
+function network.check_plan(plan, kind, side, batch, weights)
+  for _, name in ipairs(plan:weights()) do
+    if not weights[name] then
+      refuse(kind, "%s() uses '%s', which is not among the model's parameters: hand its layer to towers.parameters",
+        side, name)
+    end
+  end
+  for _, name in ipairs(plan:inputs()) do
+    if not batch[name] then
+      refuse(kind, "%s() reads an input '%s', but its batches hold %s", side, name, names_of(batch))
+    end
+  end
+end
+
+--- The training loss of a step.
+---@return Var  of one number
+function network.loss(made, kind, tape, step)
+  local loss = made:loss(tape, step)
+  check_var(kind, "loss", loss)
+  if loss:value():count() ~= 1 then
+    refuse(kind, "loss() gives sizes %s; take its mean()", table.concat(loss:size(), " x "))
+  end
+  return loss
+end
+
+return network
