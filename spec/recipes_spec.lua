@@ -249,11 +249,6 @@ describe("the manual of recipes and models", function()
     return list
   end
 
-  --- Whether each line of 'part' is a line of 'whole', indented or not.
-  local function assert_lines_of(part, whole)
-    for line in part:gmatch "%s*([^\n]+)" do assert.truthy(whole:find(line, 1, true), line) end
-  end
-
   --- Train the model that a text is, by a copy of recipes/mf.lua with the model beside it.
   local function result_with(name, source)
     command.run(("mkdir -p %s/mine/models && cp recipes/mf.lua %s/mine"):format(folder, folder))
@@ -270,16 +265,20 @@ describe("the manual of recipes and models", function()
     assert.equal(5050, json.decode(out).metrics.total)
   end)
 
+  --- A file's code without the comment that opens it.
+  local function code_of(path)
+    return (command.read(path):gsub("^%-%-%-.-\n\n", ""))
+  end
+
   it("quotes matrix factorisation as it is", function()
-    local code = command.read "recipes/mf.lua":gsub("^%-%-%-.-\n\n", "")
-    assert.equal(code, blocks("docs/recipes.md")[2])
-    assert_lines_of(blocks("docs/models.md")[1], command.read "models/mf.lua")
+    assert.equal(code_of "recipes/mf.lua", blocks("docs/recipes.md")[2])
+    assert.equal(code_of "models/mf.lua", blocks("docs/models.md")[1])
   end)
 
   it("shows models that train", function()
-    local _, smallest, bpr = table.unpack(blocks "docs/models.md")
-    assert_result(result_with("smallest", smallest), "mf")
-    local with_bpr = smallest:gsub("\nreturn function", function(found)
+    local _, all_features, bpr = table.unpack(blocks "docs/models.md")
+    assert_result(result_with("all_features", all_features), "mf")
+    local with_bpr = all_features:gsub("\nreturn function", function(found)
       return "\nlocal autograd = require \"recsys.autograd\"\n" .. bpr .. found
     end)
     local curve = result_with("with_bpr", with_bpr).curves[1]

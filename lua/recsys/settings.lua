@@ -34,7 +34,7 @@ local groups = {
       { type = "integer", optional = true, min = 1 }),
     optimizer = param("adam", "how weights move", { choices = { "adam", "adamw", "adagrad", "sgd" } }),
     learning_rate = param(2e-3, "at its peak", { min = 0 }),
-    weight_decay = param(0.0, "pulls weights towards 0, rows of embeddings in the steps that use them", { min = 0 }),
+    weight_decay = param(0.0, "pull towards 0, of embeddings on the rows that a step uses", { min = 0 }),
     warmup = param(0.2, "epochs until the learning rate peaks", { min = 0 }),
     clip = param(0.0, "largest norm of all gradients; 0: no limit", { min = 0 }),
     patience = param(2, "epochs without a better metric before training stops", { min = 1 }),
