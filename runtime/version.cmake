@@ -1,4 +1,5 @@
-# Write OUTPUT with VERSION and the commit of SOURCE ("unknown" outside git), touching it only when they changed.
+# Write OUTPUT with VERSION, the commit of SOURCE ("unknown" outside git) and a hash of the sources that decide what a
+# file is read as (recsys.parsed keeps what they made), touching it only when they changed.
 # Without the git program, or where it distrusts the folder's owner, a plain clone's files are read instead.
 execute_process(COMMAND git -C ${SOURCE} rev-parse HEAD OUTPUT_VARIABLE commit
                 OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE status)
@@ -21,4 +22,18 @@ string(SUBSTRING "${commit}" 0 12 commit)
 if(NOT commit)
   set(commit unknown)
 endif()
-file(CONFIGURE OUTPUT ${OUTPUT} CONTENT "#define RS_VERSION \"${VERSION}\"\n#define RS_COMMIT \"${commit}\"\n")
+set(reader "")
+file(GLOB sources ${SOURCE}/runtime/frame/*.[ch])
+list(SORT sources)
+foreach(source ${sources})
+  if(NOT source MATCHES "_(test|fuzz)\\.c$")
+    file(SHA256 ${source} hash)
+    string(APPEND reader ${hash})
+  endif()
+endforeach()
+string(SHA256 reader "${reader}")
+string(SUBSTRING ${reader} 0 16 reader)
+file(CONFIGURE OUTPUT ${OUTPUT} CONTENT "#define RS_VERSION \"${VERSION}\"
+#define RS_COMMIT \"${commit}\"
+#define RS_READER \"${reader}\"
+")

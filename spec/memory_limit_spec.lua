@@ -9,9 +9,10 @@ local sample = require "recsys.sample.news"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
+--- How many files lie in the folder itself; parsed files are kept in one below.
 local function files_in(folder)
   local n = 0
-  for name in lfs.dir(folder) do n = n + (name:match "^%.+$" and 0 or 1) end
+  for name in lfs.dir(folder) do n = n + (lfs.attributes(folder .. "/" .. name, "mode") == "file" and 1 or 0) end
   return n
 end
 

@@ -30,6 +30,7 @@ frame.TIME_MISSING = math.mininteger
 ---@field quote? string      the quote character, default `"`; "" reads quotes as ordinary characters
 ---@field encoding? "utf-8"|"latin-1"  default: found from the file
 ---@field bad_limit? number  the share of malformed rows from which the file is refused, default 0.01
+---@field cache? string      a folder: the parsed form is kept there, and opened when file and options are as they were
 ---@field quarantine? string a path: malformed rows are written there as CSV file,line,reason,text
 
 ---@class FrameCsvReport
@@ -41,6 +42,7 @@ frame.TIME_MISSING = math.mininteger
 ---@field escape string
 ---@field encoding string
 ---@field types table<string, string>  the types of the columns kept
+---@field cached? boolean       true when the parsed form was opened instead of the file
 
 --- Read a CSV or TSV file (RFC 4180 and its relatives: see docs/data.md).
 --- Malformed rows are left out, counted in the report and written to `quarantine`; a share of them over

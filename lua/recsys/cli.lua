@@ -106,7 +106,8 @@ local function recipe_parser()
   parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1, 4096))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
   parser:flag("--plan", "Show the steps without running them")
-  parser:flag("--no-cache", "Reuse nothing that an earlier run made: the news sample is made anew"):target "no_cache"
+  parser:flag("--no-cache", "Reuse nothing that an earlier run made: neither the news sample nor parsed files")
+    :target "no_cache"
   return parser
 end
 

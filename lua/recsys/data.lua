@@ -4,10 +4,13 @@
 --- in the one form that everything else takes: interactions in stable time order, and a row in the tables for every
 --- user and item that they name.
 
+local cache = require "recsys.cache"
 local files = require "recsys.files"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local log = require "recsys.log"
+local parsed = require "recsys.parsed"
 local split = require "recsys.data.split"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
@@ -132,6 +135,9 @@ function data.new(parts)
     origin = parts.origin or {} }, Dataset)
 end
 
+--- Where parsed files are kept.
+local function parsed_folder() return cache.folder() .. "/parsed" end
+
 --- The fingerprint of files and of the options that shape what is made of them.
 ---@param paths string[]
 ---@param options table  plain values
@@ -141,7 +147,7 @@ end
 function data.fingerprint(paths, options)
   local hashes = {}
   for i, path in ipairs(paths) do
-    local hash, message, code = frame.hash_file(path)
+    local hash, message, code = parsed.hash_of(path, parsed_folder())
     if not hash then return nil, message, code end
     hashes[i] = hash
   end
@@ -157,7 +163,16 @@ function data.quarantine(p, name)
   return ("%s/%s.quarantine.csv"):format(files.make_folder(p.quarantine), name)
 end
 
---- Read a CSV file of a source: the frame, with what was found added to report.files and malformed rows told.
+local function with_cache(options, folder)
+  local own = { cache = folder }
+  for name, value in pairs(options) do own[name] = value end
+  return own
+end
+
+local WORTH_KEEPING <const> = 1 << 20 -- bytes of a file; smaller ones are read as fast as opened
+
+--- Read a CSV file of a source: the frame, with what was found added to report.files and malformed rows told. The
+--- parsed form of a large file is kept in the cache folder, or in options.cache, and opened the next time.
 ---@param path string
 ---@param options FrameCsvOptions
 ---@param report table
@@ -165,6 +180,9 @@ end
 ---@return string? message
 ---@return string? code
 function data.read(path, options, report)
+  if options.cache == nil and (lfs.attributes(path, "size") or 0) >= WORTH_KEEPING then
+    options = with_cache(options, parsed_folder())
+  end
   local f, found, code = frame.read_csv(path, options)
   if not f then return nil, found, code end
   report.files = report.files or {}

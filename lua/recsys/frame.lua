@@ -1,10 +1,20 @@
 --- Frames: recsys.core.frame with what needs no C: printing, renaming, storing. lua/meta/frame.lua is the manual.
 
 local core = require("recsys.core").frame
+local parsed = require "recsys.parsed"
 local store = require "recsys.store"
 
 local frame = {}
 for name, value in pairs(core) do frame[name] = value end
+
+function frame.read_csv(path, options)
+  local folder = options and options.cache
+  if folder == nil then return core.read_csv(path, options) end
+  if type(folder) ~= "string" or folder == "" then
+    error("bad argument #2 to 'read_csv' ('cache' must be the name of a folder)", 2)
+  end
+  return parsed.open(path, options, core.read_csv)
+end
 
 local metatable = getmetatable(core.from { { "x", "number", {} } })
 local Frame = metatable.__index

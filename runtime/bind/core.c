@@ -1,4 +1,5 @@
-/* core.c - recsys.core: the table of all C modules, with the runtime's version and the commit it was built at.
+/* core.c - recsys.core: the table of all C modules, with the runtime's version, the commit it was built at and a
+ * hash of the sources that read files.
  *
  * generated/modules.inc has a line MODULE(x) for every bind/l_x.c: a new module is a new file. */
 #include "bind/bind.h"
@@ -20,6 +21,7 @@ int luaopen_recsys_core(lua_State *L) {
   lua_newtable(L);
   rs_set_text(L, "version", RS_VERSION);
   rs_set_text(L, "commit", RS_COMMIT);
+  rs_set_text(L, "reader", RS_READER);
   for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
     lua_pushcfunction(L, modules[i].func);
     lua_call(L, 0, 1);
