@@ -1,0 +1,2 @@
+--- What looking at frames finds: recsys.core.profile. lua/meta/profile.lua is the manual.
+return require("recsys.core").profile
