@@ -17,7 +17,7 @@ local profile = {}
 ---@field q75? number
 ---@field q99? number
 
----@class ColumnProfile: Spread  of numbers, times (ms), characters of strings, members of lists; present values only
+---@class ColumnProfile: Spread  of numbers, times (ms), characters of strings, members of lists; of present values
 ---@field name string
 ---@field type "number"|"time"|"string"|"list"
 ---@field rows integer
@@ -39,11 +39,11 @@ function profile.columns(f, top, bins) end
 --- Rows whose values stand in an earlier row.
 ---@param f Frame
 ---@param names? string|string[]  the columns compared; default all
----@param options? { missing: "value"|"skip"?, limit: integer? }  whether missing equals missing (default "value") or its
----  row is left out; limit: rows shown, default 10
----@return { rows: integer, incomplete: integer, distinct: integer, repeated: integer, repeats: Tensor, firsts: Tensor }
----  incomplete: left out; distinct: combinations; repeats, firsts: i64, 0-based, the first repeated rows and where the
----  values of each stand first
+---@param options? { missing: "value"|"skip"?, limit: integer? }  missing: whether it is a value like others (default)
+---  or leaves its row out; limit: rows shown, default 10
+---@return { rows: integer, incomplete: integer, distinct: integer, repeated: integer, repeats: Tensor,
+---  firsts: Tensor }  incomplete: rows left out; distinct: combinations; repeats, firsts: i64, 0-based, the first
+---  repeated rows and where the values of each stand first
 function profile.repeats(f, names, options) end
 
 ---@class Overlap
@@ -92,8 +92,8 @@ function profile.overlap(f, name, g, other) end
 ---@param item string
 ---@param time? string      a time column
 ---@param shares? number[]  of the interactions, for `cold`; they need a time
----@return { rows: integer, incomplete: integer, pairs: integer, repeated: integer, users: Skew, items: Skew, cold: Cold[] }
----  pairs: distinct ones of user and item; repeated: further rows of such a pair
+---@return { rows: integer, incomplete: integer, pairs: integer, repeated: integer, users: Skew, items: Skew,
+---  cold: Cold[] }  pairs: distinct ones of user and item; repeated: further rows of such a pair
 function profile.interactions(f, user, item, time, shares) end
 
 return profile

@@ -89,6 +89,19 @@ local function layout_of(dir)
   end
 end
 
+--- The files of the layout that a folder has: { { part, file, options of frame.read_csv } }; nil for another folder.
+---@param dir string
+---@return { part: "ratings"|"users"|"items", file: string, options: FrameCsvOptions }[]? files
+---@return string? layout
+function movielens.files(dir)
+  local name, found = layout_of(dir), {}
+  for i, part in ipairs { "ratings", "users", "items" } do
+    local file = name and layouts[name][part]
+    if file then found[i] = { part = part, file = file.file, options = options_for(file, {}) } end
+  end
+  return name and found, name
+end
+
 local function absent(dir)
   return nil, ("there is no MovieLens data in %s: the files u.data, u.user and u.item (ML-100K) or ratings.dat, "
     .. "users.dat and movies.dat (ML-1M) are expected there. Unpack ml-100k.zip or ml-1m.zip from "
