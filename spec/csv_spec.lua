@@ -85,6 +85,37 @@ describe("frame.read_csv", function()
     os.remove(aside)
   end)
 
+  it("says where a torn quote was, and whether the file was cut off", function()
+    local _, report = assert(read('a,b\n1,2\n3,"torn\n5,6\n7,"x"y\n8,9', { bad_limit = 1 }))
+    assert.same({ 3, 2, 2, 3, true }, { report.rows, report.quarantined, report.torn, report.torn_line,
+      report.unterminated })
+    _, report = assert(read("a,b\n1,2\n3\n", { bad_limit = 1 }))
+    assert.same({ 1, nil, false, true, '"' },
+      { report.quarantined, report.torn, report.unterminated, report.header, report.quote })
+  end)
+
+  it("quarantines a last row that is cut short, and keeps one that is whole", function()
+    local f, report = assert(read("a,b,c\n1,2,3\n4,5", { bad_limit = 1 }))
+    assert.same({ 1, 1, true, 3 }, { f:rows(), report.quarantined, report.unterminated, report.first_bad.line })
+    f, report = assert(read("a,b,c\n1,2,3\n4,5,6", { bad_limit = 0 }))
+    assert.same({ 2, 0, true }, { f:rows(), report.quarantined, report.unterminated })
+  end)
+
+  it("reads the same whatever the size of its blocks", function()
+    local rows = { "id,text,n\n" }
+    for i = 1, 300 do
+      rows[#rows + 1] = i % 50 == 7 and '3,"torn,1\n' or i % 41 == 0 and "short,1\n"
+        or ('%d,"a ""b"", c\nline %d, of 2",%d.5\r\n'):format(i % 17, i, i)
+    end
+    local text = table.concat(rows)
+    local whole, report = assert(read(text, { bad_limit = 1, block = 1 << 20 }))
+    for _, block in ipairs { 1, 13, 200, 4096 } do
+      local f, again = assert(read(text, { bad_limit = 1, block = block }))
+      assert.same(report, again)
+      for _, name in ipairs(whole:names()) do assert.same(column(whole, name), column(f, name)) end
+    end
+  end)
+
   it("refuses a file with too many malformed rows and says what to do", function()
     local f, message, code = read "a,b\n1,2\n3\n"
     assert.same({ nil, "format" }, { f, code })
@@ -118,6 +149,7 @@ describe("frame.read_csv", function()
     refuses({ quarantine = path }, "must not be the file itself")
     refuses({ bad_limit = 2 }, "'bad_limit' must be a share from 0 to 1")
     refuses({ separator = "\n" }, "cannot be one")
+    refuses({ block = 0 }, "'block' must be a number of bytes")
   end)
 
   it("loses the torn row at most, wherever a file is cut", function()

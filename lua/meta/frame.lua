@@ -32,13 +32,19 @@ frame.TIME_MISSING = math.mininteger
 ---@field bad_limit? number  the share of malformed rows from which the file is refused, default 0.01
 ---@field cache? string      a folder: the parsed form is kept there, and opened when file and options are as they were
 ---@field quarantine? string a path: malformed rows are written there as CSV file,line,reason,text
+---@field block? integer     bytes that a thread reads at a time, default 262144; nothing else depends on it
 
 ---@class FrameCsvReport
 ---@field path string
 ---@field rows integer         rows read
 ---@field quarantined integer  malformed rows left out
 ---@field first_bad? { line: integer, reason: string }
+---@field torn? integer        how many of the quarantined have a quote that is not closed, or closed too soon
+---@field torn_line? integer   the line of the first of them; reading went on at the next line
+---@field unterminated boolean whether the last line has no line end, as in a file that was cut off
+---@field header boolean       whether the first row was read as names
 ---@field separator string
+---@field quote string         "" for none
 ---@field escape string
 ---@field encoding string
 ---@field types table<string, string>  the types of the columns kept

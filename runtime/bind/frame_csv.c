@@ -89,7 +89,8 @@ static void take_quote(lua_State *L, int arg, rs_csv_options *o) {
 /* Everything that the options point to stays on the stack. */
 static rs_csv_options check_options(lua_State *L, int arg) {
   static const char *const known[] = {"separator", "header", "names",    "columns",   "types",      "nulls",
-                                      "escape",    "quote",  "encoding", "bad_limit", "quarantine", NULL};
+                                      "escape",    "quote",  "encoding", "bad_limit", "quarantine", "block",
+                                      NULL};
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql", NULL};
   static const char *const encodings[] = {"", "utf-8", "latin-1", NULL};
   rs_csv_options o = {.bad_limit = 0.01};
@@ -108,6 +109,10 @@ static rs_csv_options check_options(lua_State *L, int arg) {
   if (field(L, arg, "bad_limit", LUA_TNUMBER)) o.bad_limit = lua_tonumber(L, -1);
   luaL_argcheck(L, o.bad_limit >= 0 && o.bad_limit <= 1, arg, "'bad_limit' must be a share from 0 to 1");
   o.quarantine = string_field(L, arg, "quarantine");
+  if (field(L, arg, "block", LUA_TNUMBER)) {
+    luaL_argcheck(L, lua_isinteger(L, -1) && lua_tointeger(L, -1) > 0, arg, "'block' must be a number of bytes");
+    o.block = (size_t)lua_tointeger(L, -1);
+  }
   return o;
 }
 
@@ -119,12 +124,18 @@ static int l_free_report(lua_State *L) {
 static void push_report(lua_State *L, const rs_csv_report *report, const char *path, const rs_frame *f) {
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql"};
   static const char *const encodings[] = {"", "utf-8", "latin-1"};
-  lua_createtable(L, 0, 8);
+  char quote[2] = {report->quote, 0};
+  lua_createtable(L, 0, 12);
   rs_set_text(L, "path", path);
   rs_set_integer(L, "rows", report->rows);
   rs_set_integer(L, "quarantined", report->quarantined);
   rs_set_text(L, "separator", report->separator);
+  rs_set_text(L, "quote", quote);
   rs_set_text(L, "escape", escapes[report->escape]);
+  lua_pushboolean(L, report->header);
+  lua_setfield(L, -2, "header");
+  lua_pushboolean(L, report->unterminated);
+  lua_setfield(L, -2, "unterminated");
   rs_set_text(L, "encoding", encodings[report->encoding]);
   lua_createtable(L, 0, f->n_columns);
   for (int i = 0; i < f->n_columns; i++) rs_set_text(L, f->columns[i].name, rs_column_type_name(f->columns[i].type));
@@ -135,6 +146,9 @@ static void push_report(lua_State *L, const rs_csv_report *report, const char *p
   lua_pushlstring(L, report->first_bad.data, report->first_bad.size);
   lua_setfield(L, -2, "reason");
   lua_setfield(L, -2, "first_bad");
+  if (report->torn == 0) return;
+  rs_set_integer(L, "torn", report->torn);
+  rs_set_integer(L, "torn_line", report->torn_line);
 }
 
 void rs_open_frame_csv(lua_State *L) { rs_new_scratch_type(L, REPORT, l_free_report); }

@@ -35,6 +35,10 @@ void rs_dictionary_retain(rs_dictionary *d);
 void rs_dictionary_release(rs_dictionary *d);
 /* The code of a string, added when new. RS_ERANGE past 2^31-2 strings. */
 rs_status rs_dictionary_add(rs_dictionary *d, const char *text, size_t length, int32_t *code);
+/* For makers that know a string to be new: append it as code n + 1 without a look at the hash table; behind each text
+ * 16 more bytes can be read. Once all are there, rs_dictionary_index makes the hash table. RS_ENOMEM, RS_ERANGE. */
+rs_status rs_dictionary_append(rs_dictionary *d, const char *text, size_t length);
+rs_status rs_dictionary_index(rs_dictionary *d);
 /* The code of a string, 0 when it is not there. */
 int32_t rs_dictionary_find(const rs_dictionary *d, const char *text, size_t length);
 /* The string of a code 1 .. n. */

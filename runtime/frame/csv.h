@@ -2,12 +2,12 @@
  *
  * Reads RFC 4180 and its relatives: any separator up to 7 bytes, doubled quotes or backslash escapes (told apart by
  * looking at the file), separators and newlines inside quotes, LF or CRLF, a byte order mark, UTF-8 or Latin-1.
- * One pass over the mapped file, strings encoded as they come; a second pass only when a column whose type was
- * inferred from the first rows turns out to be text.
+ * The mapped file is read in blocks by all threads, strings encoded as they come; nothing depends on how many there
+ * are. A second pass is needed only when a column whose type was inferred turns out to be text, or the text Latin-1.
  *
  * A malformed row (too few or too many fields, a broken quote, a bad number in a column declared a number, bytes
  * that are no text) is left out, counted and reported. A torn quote costs its own line alone: reading resumes
- * at the next line. */
+ * at the next line. A quote that is not closed within 4 MiB is torn. */
 #ifndef RS_CSV_H
 #define RS_CSV_H
 #include "base/buffer.h"
@@ -56,6 +56,7 @@ typedef struct rs_csv_options {
   int n_nulls;
   double bad_limit;       /* share of malformed rows above which the file is refused */
   const char *quarantine; /* a path for the malformed rows (a file with a header at least), or NULL */
+  size_t block;           /* bytes of text that a thread takes at a time; 0: 256 KiB. No result depends on it */
 } rs_csv_options;
 
 /* What was found. All-zero is a valid empty report; free it whatever the reading came to. */
@@ -63,7 +64,12 @@ typedef struct rs_csv_report {
   int64_t rows, quarantined;
   int64_t first_bad_line; /* 0: none */
   rs_buffer first_bad;    /* its reason, not terminated */
+  int64_t torn;           /* of the quarantined: those with a quote that is not closed, or closed too soon */
+  int64_t torn_line;      /* of the first of them; reading went on at the line behind it */
+  bool unterminated;      /* the last line has no line end: was the file cut off? */
+  bool header;
   char separator[8];
+  char quote; /* 0: none */
   rs_csv_escape escape;
   rs_csv_encoding encoding;
 } rs_csv_report;

@@ -15,12 +15,20 @@ void rs_csv_cells_free(rs_csv_cells *cells) {
   rs_buffer_free(&cells->reason);
 }
 
-void rs_csv_builder_reset(rs_csv_builder *b) {
+void rs_csv_builder_begin(rs_csv_builder *b, const rs_csv_plan *plan, const rs_csv_words *known) {
+  b->plan = *plan;
+  b->known = known;
+  b->demoted = false;
+  b->n = b->values = 0;
+  rs_csv_words_clear(&b->fresh);
+}
+
+void rs_csv_builder_free(rs_csv_builder *b) {
   rs_free(b->cells);
   rs_free(b->lengths);
   rs_free(b->members);
-  rs_dictionary_release(b->dictionary);
-  *b = (rs_csv_builder){.name = b->name, .separator = b->separator, .type = b->type, .inferred = b->inferred};
+  rs_csv_words_free(&b->fresh);
+  *b = (rs_csv_builder){0};
 }
 
 static bool is_null(const rs_csv_cells *cells, const char *text, size_t length) {
@@ -38,7 +46,7 @@ static rs_csv_type guess_text(const char *text, size_t length) {
   return rs_parse_time(text, length, &time) ? RS_CSV_TIME : RS_CSV_STRING;
 }
 
-rs_csv_type rs_csv_guess(rs_csv_cells *cells, const rs_csv_field *f) {
+rs_csv_type rs_csv_guess(const rs_csv_cells *cells, const rs_csv_field *f) {
   if (is_null(cells, f->text, f->length)) return RS_CSV_INFER;
   return f->escaped ? RS_CSV_STRING : guess_text(f->text, f->length);
 }
@@ -51,7 +59,7 @@ static rs_status refuse(rs_csv_cells *cells, const rs_csv_builder *b, const char
   for (size_t i = 0; i < n; i++) excerpt[i] = text[i] >= 32 && text[i] < 127 ? text[i] : '?';
   excerpt[n] = 0;
   cells->reason.size = 0;
-  return rs_buffer_printf(&cells->reason, "column '%s': '%s%s' is %s", b->name, excerpt, length > n ? "..." : "", what);
+  return rs_buffer_printf(&cells->reason, "column '%s': '%s%s' is %s", b->plan.name, excerpt, length > n ? "..." : "", what);
 }
 
 static bool parse_epoch(const char *text, size_t length, double unit, int64_t *ms) {
@@ -63,16 +71,70 @@ static bool parse_epoch(const char *text, size_t length, double unit, int64_t *m
 
 /* Parse a present cell as the column's type. */
 static bool parse_cell(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_field *f) {
-  switch (b->type) {
+  switch (b->plan.type) {
     case RS_CSV_NUMBER:
       return rs_parse_number(f->text, f->length, &b->number) &&
-             (!b->inferred || rs_number_is_faithful(f->text, f->length));
+             (!b->plan.inferred || rs_number_is_faithful(f->text, f->length));
     case RS_CSV_TIME: return rs_parse_time(f->text, f->length, &b->time);
     case RS_CSV_TIME_S: return parse_epoch(f->text, f->length, 1000, &b->time);
     case RS_CSV_TIME_MS: return parse_epoch(f->text, f->length, 1, &b->time);
     default:
-      return cells->dialect->encoding == RS_CSV_LATIN1 || cells->dialect->clean || rs_utf8_is_valid(f->text, f->length);
+      return cells->dialect->encoding == RS_CSV_LATIN1 || rs_utf8_is_valid(f->text, f->length);
   }
+}
+
+size_t rs_csv_cell_size(rs_csv_type type) { return type == RS_CSV_STRING ? sizeof(int32_t) : sizeof(int64_t); }
+
+void rs_csv_put_missing(rs_csv_type type, void *cells, int32_t *lengths, int64_t begin, int64_t end, int64_t values) {
+  for (int64_t i = begin; i < end; i++) switch (type) {
+      case RS_CSV_NUMBER: ((double *)cells)[i] = NAN; break;
+      case RS_CSV_STRING: ((int32_t *)cells)[i] = 0; break;
+      case RS_CSV_LIST:
+        ((int64_t *)cells)[i] = values;
+        lengths[i] = 0;
+        break;
+      default: ((int64_t *)cells)[i] = RS_TIME_MISSING;
+    }
+}
+
+/* Room for 'more' rows. Cells are 8 bytes wide whatever the type, which another block may change. */
+static rs_status reserve(rs_csv_builder *b, int64_t more) {
+  if (b->n + more > b->capacity || !b->cells || (b->plan.type == RS_CSV_LIST && !b->lengths)) {
+    int64_t capacity = b->capacity + b->capacity / 2;
+    if (capacity < b->n + more + FIRST_ROWS) capacity = b->n + more + FIRST_ROWS;
+    size_t bytes = (size_t)capacity * sizeof(int64_t);
+    void *cells = rs_realloc(b->cells, bytes);
+    if (!cells) return rs_nomem("csv", bytes);
+    b->cells = cells;
+    if (b->plan.type == RS_CSV_LIST) {
+      int32_t *lengths = rs_realloc(b->lengths, bytes / 2);
+      if (!lengths) return rs_nomem("csv", bytes / 2);
+      b->lengths = lengths;
+    }
+    b->capacity = capacity;
+  }
+  return RS_OK;
+}
+
+static void put_missing(rs_csv_builder *b, int64_t begin, int64_t end) {
+  rs_csv_put_missing(b->plan.type, b->cells, b->lengths, begin, end, b->values);
+}
+
+/* The code of a text: of the whole column, or a negative one of this block. */
+static rs_status encode(rs_csv_builder *b, const char *text, size_t length, uint64_t hash, int32_t *code) {
+  rs_status status = rs_csv_words_add(&b->fresh, text, length, hash, code);
+  *code = -*code;
+  return status;
+}
+
+/* The same for a text that may end where readable memory ends. */
+static rs_status encode_text(rs_csv_builder *b, const char *text, size_t length, int32_t *code) {
+  char copy[16] = {0};
+  uint64_t hash = rs_csv_hash_of(text, length);
+  const char *readable = text;
+  if (length <= sizeof copy) readable = length ? memcpy(copy, text, length) : copy;
+  *code = rs_csv_words_find(b->known, readable, length, hash);
+  return *code ? RS_OK : encode(b, text, length, hash, code);
 }
 
 rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f, bool *fits) {
@@ -86,48 +148,19 @@ rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fiel
   b->missing = is_null(cells, f->text, f->length);
   *fits = true;
   if (b->missing || b->demoted) return RS_OK;
-  if (b->type == RS_CSV_INFER) b->type = rs_csv_guess(cells, f);
+  if (b->plan.type == RS_CSV_INFER) {
+    b->plan.type = rs_csv_guess(cells, f);
+    rs_status status = reserve(b, 0);
+    if (status != RS_OK) return status;
+    put_missing(b, 0, b->n); /* the rows before the first value */
+  }
   *fits = parse_cell(b, cells, f);
   if (*fits) return RS_OK;
-  if (b->inferred && b->type != RS_CSV_STRING) {
+  if (b->plan.inferred && b->plan.type != RS_CSV_STRING) {
     *fits = b->demoted = true;
     return RS_OK;
   }
-  return refuse(cells, b, faults[b->type], f->text, f->length);
-}
-
-static size_t cell_size(const rs_csv_builder *b) {
-  return b->type == RS_CSV_STRING ? sizeof(int32_t) : sizeof(int64_t);
-}
-
-/* Room for one more row. */
-static rs_status grow(rs_csv_builder *b) {
-  int64_t capacity = b->capacity ? b->capacity + b->capacity / 2 : FIRST_ROWS;
-  if (capacity <= b->n) capacity = b->n + FIRST_ROWS;
-  void *cells = rs_realloc(b->cells, (size_t)capacity * cell_size(b));
-  if (!cells) return rs_nomem("csv", (size_t)capacity * cell_size(b));
-  b->cells = cells;
-  if (b->type == RS_CSV_LIST) {
-    int32_t *lengths = rs_realloc(b->lengths, (size_t)capacity * sizeof *lengths);
-    if (!lengths) return rs_nomem("csv", (size_t)capacity * sizeof *lengths);
-    b->lengths = lengths;
-  }
-  b->capacity = capacity;
-  if ((b->type == RS_CSV_STRING || b->type == RS_CSV_LIST) && !b->dictionary) return rs_dictionary_new(&b->dictionary);
-  return RS_OK;
-}
-
-/* Write row i as missing. */
-static void put_missing(rs_csv_builder *b, int64_t i) {
-  switch (b->type) {
-    case RS_CSV_NUMBER: ((double *)b->cells)[i] = NAN; break;
-    case RS_CSV_STRING: ((int32_t *)b->cells)[i] = 0; break;
-    case RS_CSV_LIST:
-      ((int64_t *)b->cells)[i] = b->values;
-      b->lengths[i] = 0;
-      break;
-    default: ((int64_t *)b->cells)[i] = RS_TIME_MISSING;
-  }
+  return refuse(cells, b, faults[b->plan.type], f->text, f->length);
 }
 
 /* The field's text in UTF-8, without escapes. */
@@ -145,20 +178,10 @@ static rs_status clean_text(rs_csv_cells *cells, const rs_csv_field *f, const ch
 }
 
 static rs_status append_string(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f) {
-  const char *text, *last;
-  size_t length, last_length;
+  const char *text;
+  size_t length;
   rs_status status = clean_text(cells, f, &text, &length);
-  if (status != RS_OK) return status;
-  if (b->last_code) {
-    last = rs_dictionary_text(b->dictionary, b->last_code, &last_length);
-    if (last_length == length && memcmp(last, text, length) == 0) {
-      ((int32_t *)b->cells)[b->n] = b->last_code;
-      return RS_OK;
-    }
-  }
-  status = rs_dictionary_add(b->dictionary, text, length, &b->last_code);
-  ((int32_t *)b->cells)[b->n] = b->last_code;
-  return status;
+  return status == RS_OK ? encode_text(b, text, length, (int32_t *)b->cells + b->n) : status;
 }
 
 static rs_status append_member(rs_csv_builder *b, const char *text, size_t length) {
@@ -172,17 +195,17 @@ static rs_status append_member(rs_csv_builder *b, const char *text, size_t lengt
     b->members = members;
     b->values_capacity = capacity;
   }
-  return rs_dictionary_add(b->dictionary, text, length, &b->members[b->values++]);
+  return encode_text(b, text, length, &b->members[b->values++]);
 }
 
 static rs_status append_list(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f) {
   const char *text;
-  size_t length, n = strlen(b->separator);
+  size_t length, n = strlen(b->plan.separator);
   rs_status status = clean_text(cells, f, &text, &length);
   int64_t begin = b->values;
   const char *end = text + length;
   while (status == RS_OK && text < end) {
-    const char *stop = memmem(text, (size_t)(end - text), b->separator, n);
+    const char *stop = memmem(text, (size_t)(end - text), b->plan.separator, n);
     status = append_member(b, text, (size_t)((stop ? stop : end) - text));
     text = stop ? stop + n : end;
   }
@@ -192,24 +215,19 @@ static rs_status append_list(rs_csv_builder *b, rs_csv_cells *cells, const rs_cs
 }
 
 rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f) {
-  rs_status status = RS_OK;
-  if (b->type == RS_CSV_INFER || b->demoted) {
+  if (b->plan.type == RS_CSV_INFER || b->demoted) {
     b->n++;
     return RS_OK;
   }
-  if (b->n >= b->capacity) {
-    bool first = !b->cells;
-    status = grow(b);
-    if (status != RS_OK) return status;
-    for (int64_t i = 0; first && i < b->n; i++) put_missing(b, i); /* the rows before the first value */
-  }
+  rs_status status = reserve(b, 1);
+  if (status != RS_OK) return status;
   if (b->missing)
-    put_missing(b, b->n);
-  else if (b->type == RS_CSV_NUMBER)
+    put_missing(b, b->n, b->n + 1);
+  else if (b->plan.type == RS_CSV_NUMBER)
     ((double *)b->cells)[b->n] = b->number;
-  else if (b->type == RS_CSV_STRING)
+  else if (b->plan.type == RS_CSV_STRING)
     status = append_string(b, cells, f);
-  else if (b->type == RS_CSV_LIST)
+  else if (b->plan.type == RS_CSV_LIST)
     status = append_list(b, cells, f);
   else
     ((int64_t *)b->cells)[b->n] = b->time;
@@ -217,51 +235,98 @@ rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fie
   return status;
 }
 
-static void free_block(rs_storage *storage) { rs_free(storage->data); }
+/* A cell that the fast way left over. */
+static bool odd_number(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field, int row) {
+  rs_csv_field f = {0};
+  f.text = rs_csv_batch_cell(batch, row, field, &f.length);
+  b->number = NAN;
+  return is_null(cells, f.text, f.length) || parse_cell(b, cells, &f);
+}
 
-/* A tensor [n] over a block made by rs_alloc, which it takes over; the block is freed when that fails. */
-static rs_status adopt(rs_tensor *out, void **block, rs_dtype dtype, int64_t n) {
-  void *data = *block;
-  *block = NULL;
-  if (!data) return rs_tensor_new(out, dtype, 1, &n);
-  size_t bytes = (size_t)n * rs_dtype_size(dtype);
-  rs_storage *storage = rs_storage_wrap(data, bytes, true, free_block, NULL);
-  if (!storage) {
-    rs_free(data);
-    return rs_nomem("csv", bytes);
+/* The numbers of a batch; false when a cell is none. */
+static bool check_numbers(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
+  double *out = (double *)b->cells + b->n;
+  for (int row = 0; row < batch->n; row++) {
+    if (cells->n_nulls == 0) row = rs_csv_numbers(batch, field, row, out);
+    if (row == batch->n) break;
+    if (!odd_number(b, cells, batch, field, row)) return false;
+    out[row] = b->number;
   }
-  return rs_tensor_over(out, storage, dtype, 1, &n, 0);
+  return true;
 }
 
-static rs_status finish_list(rs_csv_builder *b, rs_column *c) {
-  void *lengths = b->lengths, *members = b->members;
-  b->lengths = b->members = NULL;
-  rs_status status = adopt(&c->starts, &b->cells, RS_I64, b->n);
-  if (status == RS_OK) status = adopt(&c->lengths, &lengths, RS_I32, b->n);
-  if (status == RS_OK) status = adopt(&c->values, &members, RS_I32, b->values);
-  rs_free(lengths);
-  rs_free(members);
-  return status;
+static bool check_times(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
+  int64_t *out = (int64_t *)b->cells + b->n;
+  for (int row = 0; row < batch->n; row++) {
+    rs_csv_field f = {0};
+    f.text = rs_csv_batch_cell(batch, row, field, &f.length);
+    b->time = RS_TIME_MISSING;
+    if (!is_null(cells, f.text, f.length) && !parse_cell(b, cells, &f)) return false;
+    out[row] = b->time;
+  }
+  return true;
 }
 
-rs_status rs_csv_finish(rs_csv_builder *b, rs_column *out) {
-  static const rs_dtype dtypes[] = {RS_F64, RS_I64, RS_I32, RS_I32};
-  if (b->type == RS_CSV_INFER) b->type = RS_CSV_STRING; /* never a value */
+/* Milliseconds from a column of epoch numbers, which are first read where the times will be. */
+static bool check_epochs(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
+  double unit = b->plan.type == RS_CSV_TIME_S ? 1000 : 1, *numbers = (double *)b->cells + b->n;
+  int64_t *out = (int64_t *)b->cells + b->n;
+  if (cells->n_nulls || rs_csv_numbers(batch, field, 0, numbers) < batch->n)
+    return check_times(b, cells, batch, field);
+  for (int row = 0; row < batch->n; row++) {
+    double ms = floor(numbers[row] * unit + 0.5);
+    if (fabs(numbers[row] * unit) > (double)RS_TIME_LIMIT) return false;
+    out[row] = isnan(ms) ? RS_TIME_MISSING : (int64_t)ms;
+  }
+  return true;
+}
+
+rs_status rs_csv_check_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field, bool *fits) {
+  *fits = true;
+  if (b->demoted) return RS_OK;
+  rs_status status = reserve(b, batch->n);
+  if (status != RS_OK) return status;
+  switch (b->plan.type) {
+    case RS_CSV_INFER: *fits = false; return RS_OK;
+    case RS_CSV_NUMBER: *fits = check_numbers(b, cells, batch, field); break;
+    case RS_CSV_TIME: *fits = check_times(b, cells, batch, field); break;
+    case RS_CSV_TIME_S:
+    case RS_CSV_TIME_MS: *fits = check_epochs(b, cells, batch, field); break;
+    default: break;
+  }
+  if (*fits || !b->plan.inferred) return RS_OK;
+  return *fits = b->demoted = true, RS_OK;
+}
+
+static rs_status append_strings(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
+  int32_t *out = (int32_t *)b->cells + b->n;
+  for (int row = 0; row < batch->n; row++) {
+    size_t length;
+    const char *text = rs_csv_batch_cell(batch, row, field, &length);
+    out[row] = 0;
+    if (length == 0 || (cells->n_nulls && is_null(cells, text, length))) continue;
+    uint64_t hash = rs_csv_hash(text, length);
+    out[row] = rs_csv_words_find(b->known, text, length, hash);
+    rs_status status = out[row] ? RS_OK : encode(b, text, length, hash, &out[row]);
+    if (status != RS_OK) return status;
+  }
+  return RS_OK;
+}
+
+rs_status rs_csv_append_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
   rs_status status = RS_OK;
-  if (!b->cells) {
-    status = grow(b);
-    for (int64_t i = 0; status == RS_OK && i < b->n; i++) put_missing(b, i);
+  if (b->plan.type == RS_CSV_STRING && !b->demoted) status = append_strings(b, cells, batch, field);
+  if (b->plan.type != RS_CSV_LIST) {
+    b->n += batch->n;
+    return status;
   }
-  *out = (rs_column){.type = b->type == RS_CSV_NUMBER   ? RS_NUMBER
-                             : b->type == RS_CSV_STRING ? RS_STRING
-                             : b->type == RS_CSV_LIST   ? RS_LIST
-                                                        : RS_TIME};
-  if (status == RS_OK && !(out->name = rs_strdup(b->name))) status = rs_nomem("csv", strlen(b->name));
-  out->dictionary = b->dictionary;
-  b->dictionary = NULL;
-  if (status == RS_OK)
-    status = out->type == RS_LIST ? finish_list(b, out) : adopt(&out->values, &b->cells, dtypes[out->type], b->n);
-  if (status != RS_OK) rs_column_free(out);
-  rs_csv_builder_reset(b);
+  for (int row = 0; status == RS_OK && row < batch->n; row++, b->n++) {
+    rs_csv_field f = {0};
+    f.text = rs_csv_batch_cell(batch, row, field, &f.length);
+    if (is_null(cells, f.text, f.length))
+      put_missing(b, b->n, b->n + 1);
+    else
+      status = append_list(b, cells, &f);
+  }
   return status;
 }

@@ -8,7 +8,7 @@
 
 #include "frame/csv_scan.h"
 
-enum { SAMPLE_BYTES = 1 << 18, SAMPLE_RECORDS = 200, EVIDENCE_BYTES = 1 << 24, MAX_FIELDS = 1024 };
+enum { SAMPLE_BYTES = 1 << 18, SAMPLE_RECORDS = 200, EVIDENCE_BYTES = 1 << 24, MAX_FIELDS = 1024, LOOKS = 8 };
 
 /* Length of the UTF-8 sequence at 'at', 0 when it is ill-formed (overlong, surrogate, cut off). */
 static int utf8_length(const unsigned char *at, const unsigned char *end) {
@@ -72,11 +72,11 @@ rs_status rs_latin1_to_utf8(rs_buffer *out, const char *text, size_t length) {
   return RS_OK;
 }
 
-static void detect_encoding(rs_csv_dialect *d, const char *text, size_t size) {
-  int64_t sequences, strays;
-  utf8_census(text, size, &sequences, &strays);
-  if (d->encoding == RS_CSV_ANY_ENCODING) d->encoding = strays > sequences ? RS_CSV_LATIN1 : RS_CSV_UTF8;
-  d->clean = strays == 0;
+void rs_csv_census(const char *text, size_t size, int64_t *sequences, int64_t *strays) {
+  int64_t more_sequences, more_strays;
+  utf8_census(text, size, &more_sequences, &more_strays);
+  *sequences += more_sequences;
+  *strays += more_strays;
 }
 
 /* How well a dialect explains the first records. */
@@ -88,9 +88,9 @@ typedef struct fit {
 static fit measure(const rs_csv_dialect *d, const char *text, const char *end, int limit) {
   static const fit none = {0, 0, 0};
   int counts[MAX_FIELDS] = {0};
-  rs_csv_scanner s = {.dialect = d, .at = text, .end = end, .at_line = 1};
+  rs_csv_scanner s = {.dialect = d, .at = text, .end = end};
   fit f = none;
-  while (f.records < limit && rs_csv_next(&s)) {
+  while (f.records < limit && s.looked < LOOKS * (end - text) && rs_csv_next(&s)) {
     f.records++;
     if (s.fault == RS_CSV_SOUND && s.n_fields < MAX_FIELDS) counts[s.n_fields]++;
   }
@@ -182,7 +182,7 @@ rs_status rs_csv_detect(rs_csv_dialect *d, const rs_csv_options *options, const 
   *d = (rs_csv_dialect){.quotes = !options->no_quotes,
                         .quote = options->quote ? options->quote : '"',
                         .escape = options->escape,
-                        .encoding = options->encoding};
+                        .encoding = options->encoding ? options->encoding : RS_CSV_UTF8};
   if (options->separator) {
     size_t length = strlen(options->separator);
     if (length == 0 || length >= sizeof d->separator || strpbrk(options->separator, "\r\n\\") ||
@@ -193,6 +193,5 @@ rs_status rs_csv_detect(rs_csv_dialect *d, const rs_csv_options *options, const 
   } else
     detect_separator(d, text, size);
   if (d->escape == RS_CSV_DETECT) detect_escape(d, text, size);
-  detect_encoding(d, text, size);
   return RS_OK;
 }

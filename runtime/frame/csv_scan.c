@@ -37,9 +37,9 @@ static bool at_line_end(const char *at, const char *end) {
   return at == end || *at == '\n' || (*at == '\r' && (at + 1 == end || at[1] == '\n'));
 }
 
-static int64_t count_lines(const char *at, const char *end) {
+int64_t rs_csv_lines(const char *at, const char *end) {
   int64_t n = 0;
-  while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) at++, n++;
+  for (; at < end; at++) n += *at == '\n';
   return n;
 }
 
@@ -64,17 +64,25 @@ static const char *plain_field(const rs_csv_scanner *s, const char *at, rs_csv_f
   return stop;
 }
 
+/* Where a quoted field that begins at 'at' must have ended. */
+static const char *quoted_end(const rs_csv_scanner *s, const char *at) {
+  const char *end = s->end - at > RS_CSV_QUOTED_MAX ? at + RS_CSV_QUOTED_MAX : s->end;
+  if (!s->expected || s->n_fields <= s->expected) return end;
+  const char *newline = memchr(at, '\n', (size_t)(end - at));
+  return newline ? newline : end;
+}
+
 /* Read the field whose opening quote is at 'at'; returns what follows the closing quote, NULL when there is none. */
-static const char *quoted_field(const rs_csv_scanner *s, const char *at, rs_csv_field *f) {
+static const char *quoted_field(rs_csv_scanner *s, const char *at, rs_csv_field *f) {
   const rs_csv_dialect *d = s->dialect;
-  const char *begin = ++at;
+  const char *begin = ++at, *end = quoted_end(s, at);
   char escape = d->escape == RS_CSV_DOUBLED ? d->quote : '\\';
   bool escaped = false;
   for (;;) {
-    at = find(at, s->end, d->quote, escape, escape);
-    if (at == s->end) return NULL;
-    if (*at == d->quote && !(escape == d->quote && at + 1 < s->end && at[1] == d->quote)) break;
-    if (s->end - at < 2) return NULL;
+    at = find(at, end, d->quote, escape, escape);
+    if (at == end) return s->looked += end - begin, NULL;
+    if (*at == d->quote && !(escape == d->quote && at + 1 < end && at[1] == d->quote)) break;
+    if (end - at < 2) return s->looked += end - begin, NULL;
     escaped = true;
     at += 2;
   }
@@ -90,10 +98,11 @@ static const char *read_fields(rs_csv_scanner *s, const char *at) {
     rs_csv_field *f = s->n_fields < s->capacity ? &s->fields[s->n_fields] : &spare;
     s->n_fields++;
     if (s->dialect->quotes && at < s->end && *at == s->dialect->quote) {
+      s->torn = at;
       at = quoted_field(s, at, f);
       if (!at) {
-        s->fault = RS_CSV_TORN;
-        return s->end;
+        s->fault = s->expected && s->n_fields > s->expected ? RS_CSV_FIELDS : RS_CSV_TORN;
+        return s->torn;
       }
     } else
       at = plain_field(s, at, f);
@@ -106,24 +115,29 @@ static const char *read_fields(rs_csv_scanner *s, const char *at) {
   }
 }
 
-bool rs_csv_next(rs_csv_scanner *s) {
-  while (s->at < s->end && at_line_end(s->at, s->end)) { /* blank lines */
+/* Give up all but the first line of the record. Returns where it ends. */
+static const char *first_line(const rs_csv_scanner *s) {
+  const char *newline = memchr(s->record, '\n', (size_t)(s->end - s->record)), *stop = newline ? newline : s->end;
+  return stop > s->record && stop[-1] == '\r' ? stop - 1 : stop;
+}
+
+bool rs_csv_skip_blank(rs_csv_scanner *s) {
+  while (s->at < s->end && at_line_end(s->at, s->end))
     s->at += *s->at == '\r' ? (s->at + 1 < s->end ? 2 : 1) : 1;
-    s->at_line++;
-  }
-  if (s->at == s->end) return false;
+  return s->at < s->end;
+}
+
+bool rs_csv_next(rs_csv_scanner *s) {
+  if (!rs_csv_skip_blank(s)) return false;
   s->fault = RS_CSV_SOUND;
   s->record = s->at;
-  s->line = s->at_line;
   const char *stop = read_fields(s, s->at);
+  s->starved = s->more && (s->fault == RS_CSV_TORN ? s->end - s->torn <= RS_CSV_QUOTED_MAX : stop == s->end);
+  if (s->starved) return false;
+  s->looked += stop - s->record;
   if (s->fault == RS_CSV_SOUND && s->expected && s->n_fields != s->expected) s->fault = RS_CSV_FIELDS;
-  if (s->fault != RS_CSV_SOUND) {
-    const char *newline = memchr(s->record, '\n', (size_t)(s->end - s->record));
-    stop = newline ? newline : s->end;
-    if (stop > s->record && stop[-1] == '\r') stop--;
-  }
+  if (s->fault != RS_CSV_SOUND) stop = first_line(s);
   s->record_end = stop;
-  s->at_line += count_lines(s->record, stop) + 1;
   if (stop < s->end && *stop == '\r') stop++;
   s->at = stop < s->end ? stop + 1 : stop;
   return true;

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "frame/column.h"
 
-enum { FIRST_SLOTS = 16, FIRST_BYTES = 64 };
+enum { FIRST_SLOTS = 16, FIRST_BYTES = 64, SLACK = 16 }; /* SLACK: readable behind each text */
 
 rs_status rs_dictionary_new(rs_dictionary **out) {
   rs_dictionary *d = rs_alloc_zero(sizeof *d);
@@ -51,9 +51,8 @@ const char *rs_dictionary_text(const rs_dictionary *d, int32_t code, size_t *len
   return d->bytes + d->offsets[code - 1];
 }
 
-/* Double the hash table. On failure the dictionary is as it was. */
-static rs_status grow_slots(rs_dictionary *d) {
-  int64_t n_slots = d->n_slots ? d->n_slots * 2 : FIRST_SLOTS;
+/* A hash table of 'n_slots' over all strings. On failure the dictionary is as it was. */
+static rs_status make_slots(rs_dictionary *d, int64_t n_slots) {
   size_t bytes = (size_t)n_slots * sizeof *d->slots;
   int32_t *slots = rs_alloc_zero(bytes);
   if (!slots) return rs_nomem("dictionary", bytes);
@@ -69,6 +68,12 @@ static rs_status grow_slots(rs_dictionary *d) {
   return RS_OK;
 }
 
+rs_status rs_dictionary_index(rs_dictionary *d) {
+  int64_t n_slots = FIRST_SLOTS;
+  while (2 * d->n > n_slots) n_slots *= 2;
+  return d->n ? make_slots(d, n_slots) : RS_OK;
+}
+
 /* Room for one more string of 'length' bytes. */
 static rs_status reserve(rs_dictionary *d, size_t length) {
   if (d->n + 2 > d->offsets_capacity) {
@@ -79,7 +84,7 @@ static rs_status reserve(rs_dictionary *d, size_t length) {
     d->offsets = offsets;
     d->offsets_capacity = capacity;
   }
-  int64_t used = d->offsets[d->n], needed = used + (int64_t)length;
+  int64_t used = d->offsets[d->n], needed = used + (int64_t)length + SLACK;
   if (needed > d->bytes_capacity || !d->bytes) {
     int64_t capacity = d->bytes_capacity ? d->bytes_capacity : FIRST_BYTES;
     while (capacity < needed) capacity *= 2;
@@ -88,7 +93,17 @@ static rs_status reserve(rs_dictionary *d, size_t length) {
     d->bytes = bytes;
     d->bytes_capacity = capacity;
   }
-  return 2 * (d->n + 1) > d->n_slots ? grow_slots(d) : RS_OK;
+  return RS_OK;
+}
+
+rs_status rs_dictionary_append(rs_dictionary *d, const char *text, size_t length) {
+  if (d->n >= INT32_MAX - 1) return rs_fail(RS_ERANGE, "dictionary: more than %d distinct strings", INT32_MAX - 1);
+  rs_status status = reserve(d, length);
+  if (status != RS_OK) return status;
+  int64_t begin = d->offsets[d->n];
+  if (length) memcpy(d->bytes + begin, text, length);
+  d->offsets[++d->n] = begin + (int64_t)length;
+  return RS_OK;
 }
 
 rs_status rs_dictionary_add(rs_dictionary *d, const char *text, size_t length, int32_t *code) {
@@ -96,12 +111,12 @@ rs_status rs_dictionary_add(rs_dictionary *d, const char *text, size_t length, i
     *code = d->slots[probe(d, text, length)];
     if (*code) return RS_OK;
   }
-  if (d->n >= INT32_MAX - 1) return rs_fail(RS_ERANGE, "dictionary: more than %d distinct strings", INT32_MAX - 1);
-  rs_status status = reserve(d, length);
-  if (status != RS_OK) return status;
-  int64_t at = probe(d, text, length), begin = d->offsets[d->n];
-  if (length) memcpy(d->bytes + begin, text, length);
-  d->offsets[++d->n] = begin + (int64_t)length;
-  d->slots[at] = *code = (int32_t)d->n;
-  return RS_OK;
+  if (2 * (d->n + 1) > d->n_slots) {
+    rs_status status = make_slots(d, d->n_slots ? d->n_slots * 2 : FIRST_SLOTS);
+    if (status != RS_OK) return status;
+  }
+  int64_t at = probe(d, text, length);
+  rs_status status = rs_dictionary_append(d, text, length);
+  if (status == RS_OK) d->slots[at] = *code = (int32_t)d->n;
+  return status;
 }
