@@ -239,7 +239,7 @@ describe("feature.fit", function()
     assert.has_error(function() feature.hashed { "x" } end,
       "bad argument #1 to 'hashed' (option 'buckets' is required)")
     assert.has_error(function() feature.number { "x", transform = "cube" } end,
-      "bad argument #1 to 'number' (option 'transform' must be one of standard, log, none)")
+      "bad argument #1 to 'number' (option 'transform' must be one of standard, robust, log, none)")
     assert.has_error(function() feature.relative_time { window = "7 days" } end,
       "bad argument #1 to 'relative_time' (option 'window' is '7 days', not a number and s, m, h, d or w, like 7d)")
     assert.has_error(function() feature.time_parts { "time", parts = { "minute" } } end,
@@ -396,10 +396,10 @@ local function before(row, by_order, known)
   return list
 end
 
---- Codes of the last 'length' of those events.
+--- Codes of the last 'length' of those events, newest first.
 local function expected_items(rows, length, keep)
   local vocabulary, codes = encoder:vocabulary "item.id", {}
-  for i = math.max(1, #rows - length + 1), #rows do
+  for i = #rows, math.max(1, #rows - length + 1), -1 do
     local code = vocabulary:code(tables.interactions.item[rows[i]])
     if code > 0 or keep then codes[#codes + 1] = code end
   end
@@ -408,7 +408,7 @@ end
 
 local function expected_tags(rows, length)
   local vocabulary, codes = encoder:vocabulary "item.tags", {}
-  for i = math.max(1, #rows - length + 1), #rows do
+  for i = #rows, math.max(1, #rows - length + 1), -1 do
     local item = tonumber(tables.interactions.item[rows[i]]:sub(2))
     for _, tag in ipairs(tables.items.tags[item]) do
       local code = vocabulary:code(tag)
@@ -524,7 +524,7 @@ describe("a request", function()
     local one, moment = assert(fitted:encode_request({ user = { user = 7 }, items = { 12.0, 11 } },
       fitted:catalogue(numbered.items)))
     assert.are.equal(1, one:output "user.id".values:get(1))
-    assert.are.same({ 2, 1 }, bag(moment, "event.history", 1))
+    assert.are.same({ 1, 2 }, bag(moment, "event.history", 1))
   end)
 end)
 

@@ -63,6 +63,15 @@ function feature.moments(f, column, rows, log) end
 ---@return integer missing
 function feature.quantiles(f, column, rows, buckets) end
 
+--- The values below which given shares of the finite values lie, linear between order statistics.
+---@param f Frame
+---@param column string    numbers or times
+---@param rows? Tensor     i64; default all rows
+---@param shares number[]  in 0 .. 1, at most 32
+---@param log? boolean     of sign(x) log(1 + |x|) instead
+---@return number ...      one a share; nan when there is no value
+function feature.percentiles(f, column, rows, shares, log) end
+
 --- Per-user sequences of item rows, oldest first; at equal times in the order of the interactions.
 ---@param users integer      rows of the table of users
 ---@param items integer      rows of the catalogue
@@ -70,8 +79,18 @@ function feature.quantiles(f, column, rows, buckets) end
 ---@param item_rows Tensor   i64 [n]
 ---@param times Tensor       i64 [n], ms
 ---@param log? Tensor        i64 rows of the interactions that count as known, without repeats; default all
+---@param weights? Tensor    f32 [n]; one that is not finite becomes 1
+---@param marks? Tensor      i32 [n], from `program:marks`
 ---@return History
-function feature.new_history(users, items, user_rows, item_rows, times, log) end
+function feature.new_history(users, items, user_rows, item_rows, times, log, weights, marks) end
+
+--- A history that events advance. It keeps every event, or of an advanced user what reads at his newest time or later
+--- need: his last `events` before it and those at most `span` ms older than it.
+---@param history History  shared, not changed
+---@param events? integer  default -1: all
+---@param span? integer    default 0
+---@return Accumulator
+function feature.accumulator(history, events, span) end
 
 --- A history from `history:tensors()`, which are checked.
 ---@param tensors table<string, Tensor>
@@ -123,17 +142,19 @@ local Counter = {}
 ---@param f Frame
 ---@param column string   strings, lists, or numbers in their decimal form
 ---@param rows? Tensor    i64; default all rows
----@param cut? "prefix"|"split"|"tokenise"
----@param argument? integer|string
+--- "join" counts the combinations of the columns that the list names instead.
+---@param cut? "prefix"|"split"|"tokenise"|"join"
+---@param argument? integer|string|string[]
 function Counter:add(f, column, rows, cut, argument) end
 
 --- What was counted as a vocabulary, in byte order.
 ---@param min_count? integer  default 1
 ---@param max_size? integer   the most frequent so many; at equal counts those first in byte order
+---@param max_count? integer  values that occur more often are left out
 ---@return Tensor bytes    u8
 ---@return Tensor offsets  i64 [n + 1]
 ---@return Tensor counts   i64 [n + 1]: by code; at 0 what was left out or missing
-function Counter:vocabulary(min_count, max_size) end
+function Counter:vocabulary(min_count, max_size, max_count) end
 
 ---@return integer rows     looked at
 ---@return integer missing  of them without a value
@@ -158,9 +179,10 @@ function Features:rows() end
 ---@return string[]
 function Features:names() end
 
---- One output: codes i32 [n], numbers f32 [n, width], or a bag: row i is lengths[i] values from starts[i] on.
+--- One output: codes i32 [n], numbers f32 [n, width], or a bag: row i is lengths[i] values from starts[i] on;
+--- weights are f32 in the same way.
 ---@param name string
----@return { kind: "codes"|"numbers"|"bag", values: Tensor, starts: Tensor?, lengths: Tensor? }?
+---@return { kind: "codes"|"numbers"|"bag"|"weights", values: Tensor, starts: Tensor?, lengths: Tensor? }?
 function Features:output(name) end
 
 --- The first row that differs from other features of as many rows and the same outputs, bit by bit.
@@ -181,7 +203,7 @@ function Features:close() end
 local History = {}
 
 --- For storing; `feature.load_history` is the reverse.
----@return { starts: Tensor, items: Tensor, times: Tensor, orders: Tensor }
+---@return { starts: Tensor, items: Tensor, times: Tensor, orders: Tensor, weights: Tensor?, marks: Tensor? }
 function History:tensors() end
 
 ---@return integer
@@ -194,6 +216,34 @@ function History:events(user_row) end
 
 --- Give the memory back now; the history is unusable afterwards.
 function History:close() end
+
+--- A history and what was posted since. The caller sees to it that none reads while it is advanced.
+---@class Accumulator
+local Accumulator = {}
+
+--- Put an event behind the user's events of the same or an earlier time.
+---@param user_row integer  0-based; one above the last is a new user
+---@param item_row integer  0-based
+---@param time integer      ms
+---@param weight? number    default 1
+---@param marks? integer    default 0
+function Accumulator:advance(user_row, item_row, time, weight, marks) end
+
+--- Copies of a user's events strictly before a time, oldest first; of none for a row outside.
+---@param user_row integer  0-based
+---@param time integer      ms
+---@return { items: Tensor, times: Tensor, weights: Tensor?, marks: Tensor? }
+function Accumulator:before(user_row, time) end
+
+---@return integer
+function Accumulator:users() end
+
+--- All that is kept, as of the last event.
+---@return History
+function Accumulator:history() end
+
+--- Give the memory back now; the accumulator is unusable afterwards.
+function Accumulator:close() end
 
 --- A fitted program: what an Encoder runs.
 ---@class Program
@@ -216,14 +266,39 @@ function Program:run(side, f, items, history, users, times, orders) end
 ---@param json string
 ---@param items? Features  the item side of the catalogue
 ---@param rows? Tensor     i32: the item rows of the events, newest last; -1 for an item that the catalogue lacks
+---@param times? Tensor    i64, ms, of the events; without them none lies within a window
+---@param weights? Tensor  f32, of the events; default all 1
+---@param marks? Tensor    i32, of the events; default none
+---@param now? integer     the moment, ms; without it counts are missing
 ---@return Features? f  nil, message, "argument" for a field of the wrong type, "format" for broken JSON
 ---@return string? message
 ---@return string? code
-function Program:request(side, json, items, rows) end
+function Program:request(side, json, items, rows, times, weights, marks, now) end
+
+--- The columns that a side reads, each once. On the event side "user.x" is the column x of the moment's user.
+---@param side "user"|"event"|"item"
+---@return { name: string, type: "string"|"strings"|"number" }[]
+function Program:columns(side) end
+
+--- Which filters hold for each event: bit k is filter k.
+---@param events Frame  rows of interactions
+---@return Tensor  i32
+function Program:marks(events) end
+
+--- Weight and marks of one event from its fields, a JSON object.
+---@param json string
+---@return number? weight  nil, message, "argument" for a field of the wrong type, "format" for broken JSON
+---@return integer|string marks
+---@return string? code
+function Program:event(json) end
+
+--- What features of the past read: how many filters, the column of the weight, how many of the last events, how many ms.
+---@return { filters: integer, weight: string?, events: integer, span: integer }
+function Program:past() end
 
 --- What a side puts out: `rows` bounds codes (0 .. rows-1), `width` is of numbers.
 ---@param side "user"|"event"|"item"
----@return { name: string, kind: "codes"|"numbers"|"bag", table: string?, rows: integer, width: integer }[]
+---@return { name: string, kind: "codes"|"numbers"|"bag"|"weights", table: string?, rows: integer, width: integer }[]
 function Program:outputs(side) end
 
 ---@param table string

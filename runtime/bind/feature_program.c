@@ -1,4 +1,6 @@
-/* feature_program.c - programs, and what they make and read: features and histories. */
+/* feature_program.c - programs, and what they make and read: features, histories and accumulators. */
+#include <string.h>
+
 #include "base/json.h"
 #include "bind/feature.h"
 #include "frame/encoder.h"
@@ -8,6 +10,7 @@
 #define PROGRAM "recsys.Program"
 #define FEATURES "recsys.Features"
 #define HISTORY "recsys.History"
+#define ACCUMULATOR "recsys.Accumulator"
 #define REQUEST "recsys feature request" /* scratch */
 
 /* ---- features ---- */
@@ -85,7 +88,7 @@ static int l_features_names(lua_State *L) {
   return 1;
 }
 
-static const char *const kind_words[] = {"codes", "numbers", "bag"};
+static const char *const kind_words[] = {"codes", "numbers", "bag", "weights"};
 
 /* features:output(name) -> { kind, values, starts, lengths } | nil */
 static int l_output(lua_State *L) {
@@ -118,18 +121,21 @@ static int l_history_free(lua_State *L) {
   return 0;
 }
 
-/* feature.new_history(users, items, user_rows, item_rows, times, [log]) -> History */
+/* feature.new_history(users, items, user_rows, item_rows, times, [log, weights, marks]) -> History */
 static int l_new_history(lua_State *L) {
   lua_Integer users = luaL_checkinteger(L, 1), items = luaL_checkinteger(L, 2);
   luaL_argcheck(L, users >= 0, 1, "must not be negative");
   luaL_argcheck(L, items >= 0, 2, "must not be negative");
   const rs_tensor *user_rows = rs_check_vector(L, 3, RS_I64, -1);
-  int64_t n = user_rows->size[0], n_log;
-  const rs_tensor *item_rows = rs_check_vector(L, 4, RS_I64, n), *times = rs_check_vector(L, 5, RS_I64, n);
-  const int64_t *log = rs_opt_rows(L, 6, &n_log);
+  int64_t n = user_rows->size[0];
+  rs_interactions x = {.n_rows = n, .user_rows = rs_i64(user_rows)};
+  x.item_rows = rs_i64(rs_check_vector(L, 4, RS_I64, n));
+  x.times = rs_i64(rs_check_vector(L, 5, RS_I64, n));
+  x.log = rs_opt_rows(L, 6, &x.n);
+  if (!lua_isnoneornil(L, 7)) x.weights = rs_f32(rs_check_vector(L, 7, RS_F32, n));
+  if (!lua_isnoneornil(L, 8)) x.marks = rs_i32(rs_check_vector(L, 8, RS_I32, n));
   rs_history *h = rs_push_object(L, sizeof *h, HISTORY, 0);
-  rs_check_retry(L,
-                 rs_history_new(h, users, items, n, rs_i64(user_rows), rs_i64(item_rows), rs_i64(times), log, n_log));
+  rs_check_retry(L, rs_history_new(h, users, items, &x));
   rs_account(L, &h->times);
   return 1;
 }
@@ -172,6 +178,92 @@ static int l_history_text(lua_State *L) {
   const rs_history *h = luaL_checkudata(L, 1, HISTORY);
   lua_pushfstring(L, "History [%I users, %I events]", (LUAI_UACINT)h->users,
                   (LUAI_UACINT)(h->items.storage ? h->items.size[0] : 0));
+  return 1;
+}
+
+/* ---- accumulators ---- */
+
+static rs_accumulator *check_accumulator(lua_State *L, int arg) {
+  rs_accumulator *a = luaL_checkudata(L, arg, ACCUMULATOR);
+  luaL_argcheck(L, a->tails, arg, "accumulator is closed");
+  return a;
+}
+
+static int l_accumulator_free(lua_State *L) {
+  rs_accumulator_free(luaL_checkudata(L, 1, ACCUMULATOR));
+  return 0;
+}
+
+/* Another handle on a history's tensors. */
+static void share_history(rs_history *out, const rs_history *h) {
+  *out = (rs_history){.users = h->users};
+  rs_tensor_share(&out->starts, &h->starts);
+  rs_tensor_share(&out->items, &h->items);
+  rs_tensor_share(&out->times, &h->times);
+  rs_tensor_share(&out->orders, &h->orders);
+  if (h->weights.storage) rs_tensor_share(&out->weights, &h->weights);
+  if (h->marks.storage) rs_tensor_share(&out->marks, &h->marks);
+}
+
+/* feature.accumulator(history, [events, span]) -> Accumulator */
+static int l_accumulator(lua_State *L) {
+  const rs_history *h = check_history(L, 1);
+  rs_keep keep = {luaL_optinteger(L, 2, -1), luaL_optinteger(L, 3, 0)};
+  luaL_argcheck(L, keep.span >= 0, 3, "must not be negative");
+  rs_history *mine = rs_push_object(L, sizeof *mine, HISTORY, 0);
+  share_history(mine, h);
+  rs_accumulator *a = rs_push_object(L, sizeof *a, ACCUMULATOR, 0);
+  rs_check_retry(L, rs_accumulator_new(a, mine, keep));
+  return 1;
+}
+
+/* accumulator:advance(user_row, item_row, time, [weight, marks]) */
+static int l_advance(lua_State *L) {
+  rs_accumulator *a = check_accumulator(L, 1);
+  rs_event event = {luaL_checkinteger(L, 3), luaL_checkinteger(L, 4), (float)luaL_optnumber(L, 5, 1),
+                    (int32_t)luaL_optinteger(L, 6, 0)};
+  rs_check(L, rs_accumulator_advance(a, luaL_checkinteger(L, 2), &event));
+  return 0;
+}
+
+/* A new tensor of n elements copied from 'data', as table[key]. */
+static void set_copy(lua_State *L, const char *key, rs_dtype dtype, int64_t n, const void *data) {
+  rs_tensor *t = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_new(t, dtype, 1, &n));
+  if (n > 0) memcpy(rs_tensor_data(t), data, rs_tensor_bytes(t));
+  lua_setfield(L, -2, key);
+}
+
+/* accumulator:before(user_row, time) -> { items, times, weights, marks } of the user's events before the moment */
+static int l_before(lua_State *L) {
+  const rs_accumulator *a = check_accumulator(L, 1);
+  rs_sequence mine = rs_accumulator_of(a, luaL_checkinteger(L, 2));
+  int64_t n = rs_sequence_before(&mine, luaL_checkinteger(L, 3), -1);
+  lua_createtable(L, 0, 4);
+  set_copy(L, "items", RS_I32, n, mine.items);
+  set_copy(L, "times", RS_I64, n, mine.times);
+  if (mine.weights) set_copy(L, "weights", RS_F32, n, mine.weights);
+  if (mine.marks) set_copy(L, "marks", RS_I32, n, mine.marks);
+  return 1;
+}
+
+/* accumulator:users() -> integer */
+static int l_accumulator_users(lua_State *L) {
+  lua_pushinteger(L, check_accumulator(L, 1)->users);
+  return 1;
+}
+
+/* accumulator:history() -> History as of the last event */
+static int l_accumulator_history(lua_State *L) {
+  const rs_accumulator *a = check_accumulator(L, 1);
+  rs_history *h = rs_push_object(L, sizeof *h, HISTORY, 0);
+  rs_check_retry(L, rs_accumulator_history(a, h));
+  return 1;
+}
+
+static int l_accumulator_text(lua_State *L) {
+  const rs_accumulator *a = luaL_checkudata(L, 1, ACCUMULATOR);
+  lua_pushfstring(L, "Accumulator [%I users]", (LUAI_UACINT)a->users);
   return 1;
 }
 
@@ -220,12 +312,22 @@ static int l_run(lua_State *L) {
     const rs_history *h = check_history(L, 5);
     const rs_tensor *users = rs_check_vector(L, 6, RS_I64, n), *times = rs_check_vector(L, 7, RS_I64, n);
     if (!lua_isnil(L, 8)) rs_check_vector(L, 8, RS_I64, n);
+    luaL_argcheck(L, rs_encoder_filters(e) == 0 || h->marks.storage, 5,
+                  "its events have no marks: take encoder:sequences(dataset)");
     const int64_t *orders = rs_opt_rows(L, 8, &n_orders);
     rs_tensor *begin = rs_push_tensor(L), *end = rs_push_tensor(L);
     rs_check_retry(L, rs_tensor_new(begin, RS_I64, 1, &n));
     rs_check_retry(L, rs_tensor_new(end, RS_I64, 1, &n));
     rs_check(L, rs_history_read(h, n, rs_i64(users), rs_i64(times), orders, rs_i64(begin), rs_i64(end)));
-    events = (rs_events){check_features(L, 4), rs_i32(&h->items), h->items.size[0], rs_i64(begin), rs_i64(end)};
+    events = (rs_events){.items = check_features(L, 4),
+                         .events = rs_i32(&h->items),
+                         .n_events = h->items.size[0],
+                         .begin = rs_i64(begin),
+                         .end = rs_i64(end),
+                         .times = rs_i64(&h->times),
+                         .weights = h->weights.storage ? rs_f32(&h->weights) : NULL,
+                         .marks = h->marks.storage ? rs_i32(&h->marks) : NULL,
+                         .now = rs_i64(times)};
   }
   rs_features *f = push_features(L);
   rs_check_retry(L, rs_encoder_run(e, side, frame, events.items ? &events : NULL, f));
@@ -254,24 +356,84 @@ static rs_status run_request(const rs_encoder *e, rs_side side, const char *json
   return status == RS_OK ? rs_encoder_run(e, side, &r->frame, events, f) : status;
 }
 
-/* program:request(side, json, [items, rows]) -> Features | nil, message, code. On the event side: item Features and
- * the i32 item rows of the events, newest last, -1 for an item that the catalogue lacks. */
+/* The vector of that dtype at 'arg' with a value for each of the n events, or NULL for nil. */
+static const rs_tensor *opt_events(lua_State *L, int arg, rs_dtype dtype, int64_t n) {
+  return lua_isnoneornil(L, arg) ? NULL : rs_check_vector(L, arg, dtype, n);
+}
+
+/* program:request(side, json, [items, rows, times, weights, marks], now) -> Features | nil, message, code. On the
+ * event side: item Features and the i32 item rows of the events, newest last, -1 for an item that the catalogue lacks,
+ * with what is known of each; the moment in ms. */
 static int l_request(lua_State *L) {
   const rs_encoder *e = check_program(L, 1);
   rs_side side = check_side(L, 2);
   size_t bytes;
   const char *json = luaL_checklstring(L, 3, &bytes);
-  int64_t begin = 0, end = 0;
-  rs_events events = {.begin = &begin, .end = &end};
+  int64_t begin = 0, end = 0, now = luaL_optinteger(L, 9, RS_TIME_MISSING);
+  rs_events events = {.begin = &begin, .end = &end, .now = &now};
   if (!lua_isnoneornil(L, 4)) {
     const rs_tensor *rows = rs_check_vector(L, 5, RS_I32, -1);
+    int64_t n = end = events.n_events = rows->size[0];
+    const rs_tensor *times = opt_events(L, 6, RS_I64, n), *weights = opt_events(L, 7, RS_F32, n);
+    const rs_tensor *marks = opt_events(L, 8, RS_I32, n);
     events.items = check_features(L, 4);
     events.events = rs_i32(rows);
-    events.n_events = end = rows->size[0];
+    events.times = times ? rs_i64(times) : NULL;
+    events.weights = weights ? rs_f32(weights) : NULL;
+    events.marks = marks ? rs_i32(marks) : NULL;
   }
   request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
   rs_features *f = push_features(L);
   return rs_return(L, run_request(e, side, json, bytes, r, events.items ? &events : NULL, f), 1);
+}
+
+/* program:marks(frame) -> Tensor i32 */
+static int l_marks(lua_State *L) {
+  const rs_encoder *e = check_program(L, 1);
+  const rs_frame *frame = luaL_checkudata(L, 2, RS_FRAME);
+  rs_check_retry(L, rs_encoder_marks(e, frame, rs_push_tensor(L)));
+  return 1;
+}
+
+/* program:event(json) -> weight, marks | nil, message, code */
+static int l_event(lua_State *L) {
+  const rs_encoder *e = check_program(L, 1);
+  size_t bytes;
+  const char *json = luaL_checklstring(L, 2, &bytes);
+  request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
+  rs_event event = {0};
+  rs_status status = rs_json_object(&r->fields, json, bytes, "event");
+  if (status == RS_OK) status = rs_encoder_event(e, r->fields, &event);
+  lua_pushnumber(L, (lua_Number)event.weight);
+  lua_pushinteger(L, event.marks);
+  return rs_return(L, status, 2);
+}
+
+/* program:past() -> { filters, weight, events, span } */
+static int l_past(lua_State *L) {
+  const rs_encoder *e = check_program(L, 1);
+  rs_keep keep = rs_encoder_keep(e);
+  lua_createtable(L, 0, 4);
+  rs_set_integer(L, "filters", rs_encoder_filters(e));
+  rs_set_text(L, "weight", rs_encoder_weight(e));
+  rs_set_integer(L, "events", keep.events);
+  rs_set_integer(L, "span", keep.span);
+  return 1;
+}
+
+/* program:columns(side) -> list of { name, type } */
+static int l_columns(lua_State *L) {
+  const rs_encoder *e = check_program(L, 1);
+  rs_side side = check_side(L, 2);
+  const char *type, *name;
+  lua_newtable(L);
+  for (int i = 0; (name = rs_encoder_column(e, side, i, &type)); i++) {
+    lua_createtable(L, 0, 2);
+    rs_set_text(L, "name", name);
+    rs_set_text(L, "type", type);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
 }
 
 /* program:outputs(side) -> list of { name, kind, table, rows, width } */
@@ -336,9 +498,22 @@ static const luaL_Reg history_methods[] = {{"tensors", l_history_tensors},
 static const luaL_Reg history_meta[] = {
     {"__gc", l_history_free}, {"__close", l_history_free}, {"__tostring", l_history_text}, {NULL, NULL}};
 
+static const luaL_Reg accumulator_methods[] = {{"advance", l_advance},
+                                               {"before", l_before},
+                                               {"users", l_accumulator_users},
+                                               {"history", l_accumulator_history},
+                                               {"close", l_accumulator_free},
+                                               {NULL, NULL}};
+static const luaL_Reg accumulator_meta[] = {
+    {"__gc", l_accumulator_free}, {"__close", l_accumulator_free}, {"__tostring", l_accumulator_text}, {NULL, NULL}};
+
 static const luaL_Reg program_methods[] = {{"run", l_run},
                                            {"request", l_request},
                                            {"outputs", l_outputs},
+                                           {"columns", l_columns},
+                                           {"marks", l_marks},
+                                           {"event", l_event},
+                                           {"past", l_past},
                                            {"vocabulary", l_program_vocabulary},
                                            {"save", l_save},
                                            {"close", l_program_free},
@@ -348,11 +523,13 @@ static const luaL_Reg program_meta[] = {{"__gc", l_program_free}, {"__close", l_
 void rs_open_feature_program(lua_State *L) {
   static const luaL_Reg functions[] = {{"new_history", l_new_history},
                                        {"load_history", l_load_history},
+                                       {"accumulator", l_accumulator},
                                        {"program", l_program},
                                        {"load_features", l_load_features},
                                        {NULL, NULL}};
   rs_new_type(L, FEATURES, features_methods, features_meta);
   rs_new_type(L, HISTORY, history_methods, history_meta);
+  rs_new_type(L, ACCUMULATOR, accumulator_methods, accumulator_meta);
   rs_new_type(L, PROGRAM, program_methods, program_meta);
   rs_new_scratch_type(L, REQUEST, l_request_free);
   luaL_setfuncs(L, functions, 0);

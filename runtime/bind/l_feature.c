@@ -217,11 +217,30 @@ static int l_counter_free(lua_State *L) {
   return 0;
 }
 
-/* The column cut by "prefix", "split" or "tokenise" with the argument behind it; the column itself for nil. */
+/* The columns that the list at 'arg' names, of the frame at 2, joined row by row. */
+static const rs_column *joined(lua_State *L, int arg) {
+  const rs_column *parts[256];
+  luaL_checktype(L, arg, LUA_TTABLE);
+  lua_Integer n = luaL_len(L, arg);
+  luaL_argcheck(L, n >= 1 && n <= 256, arg, "1 to 256 columns can be joined");
+  luaL_checkstack(L, 2 * (int)n + 4, "joined columns");
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, arg, i); /* stays, as the scratch columns do, until the call ends */
+    parts[i - 1] = as_strings(L, check_column(L, 2, lua_gettop(L)));
+    if (parts[i - 1]->type != RS_STRING) luaL_error(L, "column '%s' holds no strings to join", parts[i - 1]->name);
+  }
+  rs_column *out = push_column(L);
+  rs_check(L, rs_words_join(out, parts, (int)n));
+  return out;
+}
+
+/* The column cut by "prefix", "split" or "tokenise" with the argument behind it, or by "join" the columns that it lists;
+ * the column itself for nil. */
 static const rs_column *cut(lua_State *L, const rs_column *c, int arg) {
-  static const char *const words[] = {"prefix", "split", "tokenise", NULL};
+  static const char *const words[] = {"prefix", "split", "tokenise", "join", NULL};
   if (lua_isnoneornil(L, arg)) return c;
   int op = luaL_checkoption(L, arg, NULL, words);
+  if (op == 3) return joined(L, arg + 1);
   const char *separator = op == 1 ? luaL_checkstring(L, arg + 1) : "";
   lua_Integer count = op == 1 ? 1 : luaL_checkinteger(L, arg + 1);
   luaL_argcheck(L, count > 0 && (op != 1 || *separator), arg + 1, "must be at least 1");
@@ -246,13 +265,14 @@ static int l_counter_add(lua_State *L) {
   return 0;
 }
 
-/* counter:vocabulary([min_count], [max_size]) -> bytes, offsets, counts */
+/* counter:vocabulary([min_count], [max_size], [max_count]) -> bytes, offsets, counts */
 static int l_counter_vocabulary(lua_State *L) {
   const rs_counter *counter = luaL_checkudata(L, 1, COUNTER);
   lua_Integer min_count = luaL_optinteger(L, 2, 1), max_size = luaL_optinteger(L, 3, INT32_MAX - 1);
+  lua_Integer max_count = luaL_optinteger(L, 4, INT64_MAX);
   luaL_argcheck(L, max_size >= 0 && max_size < INT32_MAX, 3, "size out of range");
   rs_tensor *bytes = rs_push_tensor(L), *offsets = rs_push_tensor(L), *counts = rs_push_tensor(L);
-  rs_check_retry(L, rs_counter_vocabulary(counter, min_count, max_size, bytes, offsets, counts));
+  rs_check_retry(L, rs_counter_vocabulary(counter, min_count, max_count, max_size, bytes, offsets, counts));
   rs_account(L, bytes);
   return 3;
 }
@@ -288,6 +308,28 @@ static int l_moments(lua_State *L) {
   return 4;
 }
 
+/* feature.percentiles(frame, column, rows, shares, [log]) -> a number for each share; NaN where there is no value */
+static int l_percentiles(lua_State *L) {
+  enum { MOST = 32 };
+  const rs_column *c = check_numbers(L, 1, 2);
+  int64_t n;
+  const int64_t *rows = rs_opt_rows(L, 3, &n);
+  double shares[MOST], values[MOST];
+  luaL_checktype(L, 4, LUA_TTABLE);
+  lua_Integer wanted = luaL_len(L, 4);
+  luaL_argcheck(L, wanted >= 1 && wanted <= MOST, 4, "1 to 32 shares are served");
+  for (lua_Integer i = 0; i < wanted; i++) {
+    lua_rawgeti(L, 4, i + 1);
+    shares[i] = lua_tonumber(L, -1);
+    luaL_argcheck(L, shares[i] >= 0 && shares[i] <= 1, 4, "a share lies outside 0 .. 1");
+    lua_pop(L, 1);
+  }
+  rs_check_retry(L, rs_percentiles_of(values, shares, (int)wanted, c, rows, n, lua_toboolean(L, 5)));
+  luaL_checkstack(L, MOST, "percentiles");
+  for (lua_Integer i = 0; i < wanted; i++) lua_pushnumber(L, values[i]);
+  return (int)wanted;
+}
+
 /* feature.quantiles(frame, column, rows, buckets) -> Tensor f64 of edges, missing */
 static int l_quantiles(lua_State *L) {
   const rs_column *c = check_numbers(L, 1, 2);
@@ -305,6 +347,7 @@ static int l_quantiles(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"vocabulary", l_vocabulary}, {"index", l_index},     {"positions", l_positions},
                                      {"counter", l_counter},       {"moments", l_moments}, {"quantiles", l_quantiles},
+                                     {"percentiles", l_percentiles},
                                      {"distinct", l_distinct},     {"range", l_range},     {NULL, NULL}};
 
 static const luaL_Reg vocabulary_methods[] = {

@@ -44,6 +44,7 @@ void rs_encoder_free(rs_encoder *e) {
     rs_vocabulary_release(e->tables[i].vocabulary);
   }
   rs_free(e->tables);
+  rs_filters_free(e);
   rs_tensors_free(&e->tensors);
   rs_buffer_free(&e->json);
   rs_free(e);
@@ -62,13 +63,32 @@ rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table) {
   return NULL;
 }
 
+static rs_output_kind kind_of(rs_value_type type) {
+  if (type == RS_V_LIST) return RS_CODE_LIST;
+  return type == RS_V_CODES ? RS_CODES : type == RS_V_WEIGHTS ? RS_WEIGHT_LIST : RS_NUMBERS;
+}
+
 int rs_encoder_outputs(const rs_encoder *e, rs_side side) { return e->sides[side].n_outputs; }
 
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i) {
   const rs_program *p = &e->sides[side];
   const rs_step *s = &p->steps[p->outputs[i].step];
-  rs_output_kind kind = s->type == RS_V_CODES ? RS_CODES : s->type == RS_V_LIST ? RS_CODE_LIST : RS_NUMBERS;
+  rs_output_kind kind = kind_of(s->type);
   return (rs_output_info){p->outputs[i].name, kind, s->table, s->rows, s->width};
+}
+
+const char *rs_encoder_column(const rs_encoder *e, rs_side side, int i, const char **type) {
+  const rs_program *p = &e->sides[side];
+  for (int k = 0, found = 0; k < p->n_steps; k++) {
+    const rs_step *s = &p->steps[k];
+    bool again = s->primitive != &rs_read_primitive;
+    for (int j = 0; j < k && !again; j++)
+      again = p->steps[j].primitive == s->primitive && strcmp(p->steps[j].text, s->text) == 0;
+    if (again || found++ < i) continue;
+    *type = s->type == RS_V_NUMBER ? "number" : s->type == RS_V_STRING ? "string" : "strings";
+    return s->text;
+  }
+  return NULL;
 }
 
 /* ---- running ---- */
@@ -77,12 +97,10 @@ rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i) {
 static rs_status emit(const rs_run *run, const rs_program_output *output, rs_features *out) {
   const rs_step *step = &run->program->steps[output->step];
   const rs_column *value = &run->values[output->step];
-  rs_output o = {.kind = RS_CODES, .name = rs_strdup(output->name)};
+  rs_output o = {.kind = kind_of(step->type), .name = rs_strdup(output->name)};
   if (!o.name) return rs_nomem("encoder", strlen(output->name));
   rs_tensor_share(&o.values, &value->values);
-  if (step->type == RS_V_MATRIX) o.kind = RS_NUMBERS;
-  if (step->type == RS_V_LIST) {
-    o.kind = RS_CODE_LIST;
+  if (rs_is_list(&o)) {
     rs_tensor_share(&o.starts, &value->starts);
     rs_tensor_share(&o.lengths, &value->lengths);
   }

@@ -8,6 +8,7 @@
 #define RS_ENCODER_H
 #include <jansson.h>
 
+#include "frame/accumulator.h"
 #include "frame/column.h"
 #include "frame/features.h"
 #include "frame/vocabulary.h"
@@ -40,12 +41,32 @@ typedef struct rs_output_info {
 int rs_encoder_outputs(const rs_encoder *e, rs_side side);
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i);
 
-/* What history outputs read: row i of the event frame is preceded by events[begin[i] .. end[i]), oldest first. */
+/* The columns that a side reads, in order and each once; 'type' as a read step has it: string, strings or number. On the
+ * event side "user.x" is the column x of the moment's user. NULL beyond the last. */
+const char *rs_encoder_column(const rs_encoder *e, rs_side side, int i, const char **type);
+
+/* Filters of events, which counts and rates are of: filter k is bit k of an event's marks. */
+enum { RS_MAX_FILTERS = 31 };
+int rs_encoder_filters(const rs_encoder *e);
+/* marks i32 [rows]: bit k is set where all columns that filter k names hold one of its values (numbers in their decimal
+ * form); a column that the frame lacks holds none. RS_EARG for a column of lists or times. */
+rs_status rs_encoder_marks(const rs_encoder *e, const rs_frame *events, rs_tensor *marks);
+/* The column of the interactions that says how much an event weighs, or NULL. */
+const char *rs_encoder_weight(const rs_encoder *e);
+/* How far back the event side looks. */
+rs_keep rs_encoder_keep(const rs_encoder *e);
+
+/* What features of the past read: row i of the frame is preceded by events[begin[i] .. end[i]), oldest first, and
+ * its moment is now[i]. The item side's counts read events of the items in the same way. */
 typedef struct rs_events {
-  const rs_features *items; /* the item side of the whole catalogue */
+  const rs_features *items; /* the item side of the whole catalogue; windows need it */
   const int32_t *events;    /* rows of the catalogue; -1 is an item that it does not hold */
   int64_t n_events;
   const int64_t *begin, *end; /* one each a row of the frame, 0 <= begin <= end <= n_events */
+  const int64_t *times;       /* ms, of each event; RS_TIME_MISSING is never within a span. NULL: all are missing */
+  const float *weights;       /* of each event; NULL: all 1 */
+  const int32_t *marks;       /* of each event; NULL: none */
+  const int64_t *now;         /* ms, of each row; NULL: all are missing */
 } rs_events;
 
 /* Run one side over a frame. A column that the frame lacks counts as missing in every row; RS_EARG names a column of
@@ -56,5 +77,9 @@ rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *fram
 /* A frame of one row from the fields of a request (a JSON object; null and absent are missing), with the columns that
  * the side reads, in the types it reads them. RS_EARG names a field of the wrong type; unknown fields are ignored. */
 rs_status rs_encoder_request(const rs_encoder *e, rs_side side, const json_t *fields, rs_frame *out);
+
+/* Weight and marks of an event from its fields, with the bits that rs_encoder_marks and rs_history_new give to a table
+ * of such rows. RS_EARG names a field of the wrong type. */
+rs_status rs_encoder_event(const rs_encoder *e, const json_t *fields, rs_event *event);
 
 #endif

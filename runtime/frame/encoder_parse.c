@@ -15,8 +15,16 @@ static const rs_primitive *const primitives[] = {
     &rs_lookup_primitive,    &rs_hash_primitive,   &rs_log_primitive,     &rs_affine_primitive,
     &rs_clamp_primitive,     &rs_impute_primitive, &rs_missing_primitive, &rs_bucketize_primitive,
     &rs_time_part_primitive, &rs_code_primitive,   &rs_fourier_primitive, &rs_stack_primitive,
-    &rs_window_primitive,
+    &rs_window_primitive,    &rs_count_primitive,  &rs_profile_primitive, &rs_ratio_primitive,
+    &rs_difference_primitive, &rs_join_primitive,  &rs_pick_primitive,    &rs_window_weights_primitive,
+    &rs_window_gaps_primitive,
 };
+
+/* Primitives of more than one input. */
+static size_t most_inputs(const rs_primitive *p) {
+  if (p == &rs_stack_primitive || p == &rs_join_primitive) return MAX_INPUTS;
+  return p == &rs_ratio_primitive || p == &rs_difference_primitive ? 2 : p->accepts != 0;
+}
 
 /* ---- parameters of a step ---- */
 
@@ -117,15 +125,12 @@ static rs_status find_primitive(rs_step *step, const char *name) {
   return rs_fail(RS_EFORMAT, "there is no primitive '%.40s'", name);
 }
 
-/* The inputs: earlier steps of a type that the primitive accepts; more than one only where a matrix is stacked. */
+/* The inputs: earlier steps of a type that the primitive accepts. */
 static rs_status parse_inputs(rs_step *step, const rs_program *program, const json_t *json) {
-  size_t n = json_array_size(json), most = step->primitive == &rs_stack_primitive ? MAX_INPUTS : 1;
-  if (step->primitive->accepts == 0) most = 0;
-  if ((json && !json_is_array(json)) || n > most || (most > 0 && n == 0))
-    return rs_fail(RS_EFORMAT, "%s takes %s, not %zu inputs", step->primitive->name,
-                   most == 0   ? "none"
-                   : most == 1 ? "one"
-                               : "1 to 256",
+  static const char *const words[] = {"none", "one", "two"};
+  size_t n = json_array_size(json), most = most_inputs(step->primitive);
+  if ((json && !json_is_array(json)) || n > most || (most > 0 && n == 0) || (most == 2 && n != 2))
+    return rs_fail(RS_EFORMAT, "%s takes %s, not %zu inputs", step->primitive->name, most < 3 ? words[most] : "1 to 256",
                    n);
   step->inputs = rs_alloc(n * sizeof *step->inputs);
   if (!step->inputs) return rs_nomem("encoder", n * sizeof *step->inputs);
@@ -198,7 +203,7 @@ static rs_status parse_output(rs_program *program, const rs_parsing *p) {
   for (int i = 0; i < program->n_outputs; i++)
     if (strcmp(program->outputs[i].name, name) == 0) return rs_fail(RS_EFORMAT, "'%s' occurs twice", name);
   rs_value_type type = program->steps[step].type;
-  if (type != RS_V_CODES && type != RS_V_LIST && type != RS_V_MATRIX)
+  if (type != RS_V_CODES && type != RS_V_LIST && type != RS_V_MATRIX && type != RS_V_WEIGHTS)
     return rs_fail(RS_EFORMAT, "'%s' is neither codes nor a list nor a matrix", name);
   rs_program_output *o = &program->outputs[program->n_outputs];
   *o = (rs_program_output){rs_strdup(name), (int)step};
@@ -244,6 +249,7 @@ static rs_status parse_document(rs_encoder *e, const json_t *json, const rs_tens
   if (!json_is_number(version) || json_number_value(version) != 1)
     return rs_fail(RS_EFORMAT, "encoder: the version is not 1, which is all that this program reads");
   rs_status status = parse_tables(e, json_object_get(json, "tables"), tensors);
+  if (status == RS_OK) status = rs_filters_parse(e, json);
   return status == RS_OK ? parse_sides(e, json_object_get(json, "sides"), tensors) : status;
 }
 

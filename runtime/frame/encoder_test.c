@@ -29,13 +29,17 @@ static rs_tensors make_tensors(void) {
   add_tensor(&list, "table.words.bytes", RS_U8, 16, "w0w1w2w3w4w5w6w7");
   add_tensor(&list, "table.words.offsets", RS_I64, 9, (int64_t[]){0, 2, 4, 6, 8, 10, 12, 14, 16});
   add_tensor(&list, "table.words.counts", RS_I64, 9, (int64_t[]){3, 1, 1, 1, 1, 1, 1, 1, 1});
+  add_tensor(&list, "values.words", RS_F64, 9, (double[]){-1, 0.5, 1, 2, 3, 4, 5, 6, 7});
   add_tensor(&list, "edges.x", RS_F64, 3, (double[]){-1, 0, 2.5});
   return list;
 }
 
 /* Every primitive once and more. */
 static const char program[] =
-    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"words\"],\"sides\":{"
+    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"words\"],"
+    "\"filters\":[[{\"column\":\"kind\",\"values\":[\"read\",\"shared\"]}],"
+    "[{\"column\":\"kind\",\"values\":[\"shared\"]},{\"column\":\"stars\",\"values\":[\"4\",\"0.5\"]}]],"
+    "\"weight\":\"strength\",\"sides\":{"
     "\"item\":{\"steps\":["
     "{\"op\":\"read\",\"column\":\"word\",\"type\":\"string\"},"
     "{\"op\":\"lookup\",\"input\":[0],\"table\":\"words\"},"
@@ -49,10 +53,15 @@ static const char program[] =
     "{\"op\":\"split\",\"input\":[5],\"separator\":\" \"},"
     "{\"op\":\"lookup\",\"input\":[9],\"table\":\"words\"},"
     "{\"op\":\"prefix\",\"input\":[0],\"length\":1},"
-    "{\"op\":\"hash\",\"input\":[11],\"buckets\":5}],"
+    "{\"op\":\"hash\",\"input\":[11],\"buckets\":5},"
+    "{\"op\":\"join\",\"input\":[0,11,5]},"
+    "{\"op\":\"hash\",\"input\":[13],\"buckets\":97},"
+    "{\"op\":\"pick\",\"input\":[1],\"values\":\"values.words\"},"
+    "{\"op\":\"stack\",\"input\":[15]}],"
     "\"outputs\":[{\"name\":\"item.word\",\"step\":1},{\"name\":\"item.known\",\"step\":3},"
     "{\"name\":\"item.all\",\"step\":4},{\"name\":\"item.tokens\",\"step\":7},{\"name\":\"item.hashes\",\"step\":8},"
-    "{\"name\":\"item.split\",\"step\":10},{\"name\":\"item.prefix\",\"step\":12}]},"
+    "{\"name\":\"item.split\",\"step\":10},{\"name\":\"item.prefix\",\"step\":12},"
+    "{\"name\":\"item.crossed\",\"step\":14},{\"name\":\"item.value\",\"step\":16}]},"
     "\"user\":{\"steps\":["
     "{\"op\":\"read\",\"column\":\"x\",\"type\":\"number\"},"
     "{\"op\":\"log\",\"input\":[0]},"
@@ -75,10 +84,21 @@ static const char program[] =
     "{\"op\":\"window\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"drop\"},"
     "{\"op\":\"window\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"keep\"},"
     "{\"op\":\"window\",\"of\":\"item.all\",\"length\":2},"
-    "{\"op\":\"window\",\"of\":\"item.word\",\"length\":1,\"unknown\":\"drop\"}],"
+    "{\"op\":\"window\",\"of\":\"item.word\",\"length\":1,\"unknown\":\"drop\"},"
+    "{\"op\":\"window_weights\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"drop\"},"
+    "{\"op\":\"window_gaps\",\"of\":\"item.all\",\"length\":2,\"edges\":\"edges.x\"},"
+    "{\"op\":\"count\",\"span\":1000},"
+    "{\"op\":\"count\",\"span\":5000,\"filter\":0},"
+    "{\"op\":\"count\",\"span\":700,\"filter\":0},"
+    "{\"op\":\"count\",\"span\":5000,\"filter\":1},"
+    "{\"op\":\"ratio\",\"input\":[11,13],\"prior\":0.25,\"weight\":2},"
+    "{\"op\":\"difference\",\"input\":[10,12]},"
+    "{\"op\":\"stack\",\"input\":[10,11,12,13,14,15]},"
+    "{\"op\":\"profile\",\"of\":\"item.all\",\"span\":2000,\"filter\":0,\"scale\":\"log\"}],"
     "\"outputs\":[{\"name\":\"event.hour\",\"step\":2},{\"name\":\"event.waves\",\"step\":3},"
     "{\"name\":\"event.last3\",\"step\":4},{\"name\":\"event.all3\",\"step\":5},{\"name\":\"event.lists\",\"step\":6},"
-    "{\"name\":\"event.last\",\"step\":7}]}}}";
+    "{\"name\":\"event.last\",\"step\":7},{\"name\":\"event.weights\",\"step\":8},{\"name\":\"event.gaps\",\"step\":9},"
+    "{\"name\":\"event.counts\",\"step\":16},{\"name\":\"event.profile\",\"step\":17}]}}}";
 
 static rs_encoder *parse(void) {
   rs_tensors tensors = make_tensors();
@@ -220,21 +240,32 @@ static void an_event_alone_has_the_bits_it_has_among_many(void **state) {
   rs_frame items = random_items(ITEMS), moments = {0};
   rs_features catalogue = run(e, RS_ITEM, &items, NULL);
   rs_stream s = rs_stream_at(6, RS_RNG_USER, 0, 0);
-  static int32_t events[EVENTS];
+  static int32_t events[EVENTS], marks[EVENTS];
+  static int64_t times[EVENTS], now[N];
+  static float weights[EVENTS];
   static int64_t begin[N], end[N];
   for (int i = 0; i < EVENTS; i++) events[i] = (int32_t)rs_stream_below(&s, (uint64_t)i, ITEMS + 1) - 1;
   rs_column time = column("time", RS_TIME, N);
-  for (int i = 0; i < N; i++) {
-    begin[i] = (int64_t)rs_stream_below(&s, (uint64_t)(EVENTS + i), EVENTS - 10);
-    end[i] = begin[i] + i % 8;
-    rs_i64(&time.values)[i] = i % 50 ? 1700000000000 + (int64_t)i * 7777777 : RS_TIME_MISSING;
+  for (int i = 0; i < EVENTS; i++) {
+    times[i] = i % 100 < 3 ? RS_TIME_MISSING : 1700000000000 + i % 100 * 100 + i % 7;
+    weights[i] = (float)i / 8;
+    marks[i] = i % 5;
+  }
+  for (int i = 0; i < N; i++) { /* users of a hundred events each */
+    begin[i] = 100 * (int64_t)rs_stream_below(&s, (uint64_t)(EVENTS + i), EVENTS / 100);
+    end[i] = begin[i] + i % 90;
+    now[i] = i % 50 ? 1700000000000 + i % 90 * 100 + i % 3 : RS_TIME_MISSING;
+    rs_i64(&time.values)[i] = now[i];
   }
   add(&moments, &time);
-  rs_features many = run(e, RS_EVENT, &moments, &(rs_events){&catalogue, events, EVENTS, begin, end});
+  rs_features many = run(e, RS_EVENT, &moments,
+                         &(rs_events){&catalogue, events, EVENTS, begin, end, times, weights, marks, now});
   for (int i = 0; i < N; i++) { /* alone, as a request has it: the user's own events only */
     rs_frame one = row_of(&moments, i);
     int64_t zero = 0, n = end[i] - begin[i];
-    rs_features alone = run(e, RS_EVENT, &one, &(rs_events){&catalogue, events + begin[i], n, &zero, &n});
+    rs_features alone = run(e, RS_EVENT, &one,
+                            &(rs_events){&catalogue, events + begin[i], n, &zero, &n, times + begin[i],
+                                         weights + begin[i], marks + begin[i], &now[i]});
     assert_rows_equal(&many, i, &alone);
     rs_features_free(&alone);
     rs_frame_free(&one);
@@ -379,23 +410,98 @@ static void windows_hold_the_last_events(void **state) {
   rs_features catalogue = run(e, RS_ITEM, &items, NULL);
   const int32_t events[] = {0, 2, 1, -1, 3};
   int64_t begin = 0, end = 5;
-  rs_features out = run(e, RS_EVENT, &moment, &(rs_events){&catalogue, events, 5, &begin, &end});
+  const int64_t times[] = {10, 11, 11, 14, 15}, now = 1010;
+  const float weights[] = {1, 2, 3, 4, 5};
+  const int32_t marks[] = {1, 3, 0, 1, 3};
+  rs_features out =
+      run(e, RS_EVENT, &moment, &(rs_events){&catalogue, events, 5, &begin, &end, times, weights, marks, &now});
   const rs_output *known = rs_features_output(&out, "event.last3"), *all = rs_features_output(&out, "event.all3");
   const rs_output *last = rs_features_output(&out, "event.last");
   assert_int_equal(rs_i32(&known->lengths)[0], 1); /* of new, -1, w3 */
   assert_int_equal(rs_i32(&known->values)[rs_i64(&known->starts)[0]], 4);
   assert_int_equal(rs_i32(&all->lengths)[0], 3);
-  assert_memory_equal(rs_i32(&all->values) + rs_i64(&all->starts)[0], ((int32_t[]){0, 0, 4}), 12);
+  assert_memory_equal(rs_i32(&all->values) + rs_i64(&all->starts)[0], ((int32_t[]){4, 0, 0}), 12); /* newest first */
   assert_int_equal(rs_i32(&last->lengths)[0], 1);
   assert_ptr_equal(rs_i32(&last->values), rs_i32(&known->values)); /* windows of one output share its codes */
+  const rs_output *weight = rs_features_output(&out, "event.weights");
+  assert_int_equal(rs_i32(&weight->lengths)[0], 1); /* of w3 alone, as the codes */
+  assert_true(rs_f32(&weight->values)[rs_i64(&weight->starts)[0]] == 5);
+  const float *counts = rs_f32(&rs_features_output(&out, "event.counts")->values);
+  const float expected[] = {5, 4, 0, 2, 4.5f / 4, 5}; /* [now - span, now); the ratio (4 + 2 / 4) / (2 + 2) */
+  assert_memory_equal(counts, expected, sizeof expected);
   rs_features_free(&out);
-  assert_int_equal(
-      rs_encoder_run(e, RS_EVENT, &moment, &(rs_events){&catalogue, (int32_t[]){4}, 1, &begin, (int64_t[]){1}}, &out),
-      RS_ERANGE);
-  assert_int_equal(rs_encoder_run(e, RS_EVENT, &moment, &(rs_events){&catalogue, events, 4, &begin, &end}, &out),
-                   RS_ERANGE);
+  rs_events beyond = {.items = &catalogue, .events = (int32_t[]){4}, .n_events = 1, .begin = &begin};
+  beyond.end = (int64_t[]){1};
+  assert_int_equal(rs_encoder_run(e, RS_EVENT, &moment, &beyond, &out), RS_ERANGE);
+  rs_events short_of = {.items = &catalogue, .events = events, .n_events = 4, .begin = &begin, .end = &end};
+  assert_int_equal(rs_encoder_run(e, RS_EVENT, &moment, &short_of, &out), RS_ERANGE);
   rs_features_free(&catalogue);
   rs_frame_free(&items);
+  rs_encoder_free(e);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
+static void gaps_and_profiles_read_each_event_once(void **state) {
+  (void)state;
+  rs_encoder *e = parse();
+  rs_frame items = {0}, moment = {.rows = 1};
+  rs_column list = column("list", RS_LIST, 3);
+  assert_int_equal(rs_tensor_zeros(&list.starts, RS_I64, 1, (int64_t[]){2}), RS_OK);
+  assert_int_equal(rs_tensor_zeros(&list.lengths, RS_I32, 1, (int64_t[]){2}), RS_OK);
+  const char *const words[] = {"w0", "w1", "w0"}; /* item 0: w0 w1; item 1: w0 */
+  for (int i = 0; i < 3; i++) rs_i32(&list.values)[i] = intern(&list, words[i]);
+  rs_i32(&list.lengths)[0] = 2, rs_i32(&list.lengths)[1] = 1, rs_i64(&list.starts)[1] = 2;
+  add(&items, &list);
+  rs_features catalogue = run(e, RS_ITEM, &items, NULL);
+  const int32_t events[] = {0, 1, 0}, marks[] = {1, 1, 0};
+  const int64_t begin = 0, end = 3, times[] = {100, 101, 105}, now = 2101;
+  rs_features out =
+      run(e, RS_EVENT, &moment, &(rs_events){&catalogue, events, 3, &begin, &end, times, NULL, marks, &now});
+  const rs_output *gaps = rs_features_output(&out, "event.gaps");
+  assert_int_equal(rs_i32(&gaps->lengths)[0], 3); /* two codes of the newest event, one of the one before it */
+  const int32_t *codes = rs_i32(&gaps->values) + rs_i64(&gaps->starts)[0];
+  assert_memory_equal(codes, ((int32_t[]){4, 4, 3}), 12); /* 4 ms lie above 2.5, 1 ms above 0 */
+  const float *profile = rs_f32(&rs_features_output(&out, "event.profile")->values);
+  assert_true(profile[1] == (float)log1p(1.0) && profile[2] == 0 && profile[0] == 0); /* the second event alone */
+  rs_features_free(&out);
+  rs_features_free(&catalogue);
+  rs_frame_free(&items);
+  rs_encoder_free(e);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
+static void marks_say_which_filters_an_event_passes(void **state) {
+  (void)state;
+  rs_encoder *e = parse();
+  rs_frame f = {0};
+  rs_tensor marks = {0};
+  rs_column kind = column("kind", RS_STRING, 4), stars = column("stars", RS_NUMBER, 4);
+  const char *const kinds[] = {"read", "shared", "", "shared"};
+  const double numbers[] = {4, 4, 4, 3};
+  const char *const json[] = {"{\"kind\":\"read\",\"stars\":4}", "{\"kind\":\"shared\",\"stars\":4,\"strength\":0.5}",
+                              "{\"stars\":4}", "{\"kind\":\"shared\",\"stars\":\"3\"}"};
+  for (int i = 0; i < 4; i++) rs_i32(&kind.values)[i] = intern(&kind, kinds[i]), rs_f64(&stars.values)[i] = numbers[i];
+  add(&f, &kind);
+  add(&f, &stars);
+  assert_int_equal(rs_encoder_marks(e, &f, &marks), RS_OK);
+  assert_memory_equal(rs_i32(&marks), ((int32_t[]){1, 3, 0, 1}), 16);
+  for (int i = 0; i < 4; i++) { /* one posted event has the same bits */
+    json_t *fields = json_loads(json[i], 0, NULL);
+    rs_event event = {0};
+    assert_int_equal(rs_encoder_event(e, fields, &event), RS_OK);
+    assert_int_equal(event.marks, rs_i32(&marks)[i]);
+    assert_true(event.weight == (i == 1 ? 0.5f : 1));
+    json_decref(fields);
+  }
+  json_t *wrong = json_loads("{\"strength\":\"much\"}", 0, NULL);
+  assert_int_equal(rs_encoder_event(e, wrong, &(rs_event){0}), RS_EARG);
+  assert_string_equal(rs_message(), "field 'strength' is a string, not a number");
+  json_decref(wrong);
+  rs_keep keep = rs_encoder_keep(e);
+  assert_int_equal(keep.events, 3);
+  assert_int_equal(keep.span, 5000);
+  rs_tensor_free(&marks);
+  rs_frame_free(&f);
   rs_encoder_free(e);
   assert_int_equal(rs_alloc_blocks(), 0);
 }
@@ -403,7 +509,7 @@ static void windows_hold_the_last_events(void **state) {
 static void outputs_tell_their_tables_and_sizes(void **state) {
   (void)state;
   rs_encoder *e = parse();
-  assert_int_equal(rs_encoder_outputs(e, RS_EVENT), 6);
+  assert_int_equal(rs_encoder_outputs(e, RS_EVENT), 10);
   rs_output_info hour = rs_encoder_output(e, RS_EVENT, 0), waves = rs_encoder_output(e, RS_EVENT, 1);
   rs_output_info last3 = rs_encoder_output(e, RS_EVENT, 2), hashes = rs_encoder_output(e, RS_ITEM, 4);
   assert_int_equal(hour.rows, 25);
@@ -560,6 +666,8 @@ int main(void) {
       cmocka_unit_test(waves_are_exact_at_any_date),
       cmocka_unit_test(parts_of_a_date_are_those_of_the_calendar),
       cmocka_unit_test(windows_hold_the_last_events),
+      cmocka_unit_test(gaps_and_profiles_read_each_event_once),
+      cmocka_unit_test(marks_say_which_filters_an_event_passes),
       cmocka_unit_test(outputs_tell_their_tables_and_sizes),
       cmocka_unit_test(requests_are_frames_of_one_row),
       cmocka_unit_test(damaged_programs_are_refused_or_run),

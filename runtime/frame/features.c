@@ -16,6 +16,8 @@ const rs_output *rs_features_output(const rs_features *f, const char *name) {
   return NULL;
 }
 
+bool rs_is_list(const rs_output *o) { return o->kind == RS_CODE_LIST || o->kind == RS_WEIGHT_LIST; }
+
 void rs_output_free(rs_output *o) {
   if (!o) return;
   rs_free(o->name);
@@ -51,17 +53,18 @@ static rs_status check_output(const rs_output *o) {
   const char *dot = strchr(o->name, '.');
   if (!dot || strchr(dot + 1, '.'))
     return rs_fail(RS_EARG, "features: the output name '%.200s' is not of the form side.feature", o->name);
-  bool good = o->kind == RS_NUMBERS ? is(&o->values, RS_F32, 2) : is(&o->values, RS_I32, 1);
+  bool real = o->kind == RS_NUMBERS || o->kind == RS_WEIGHT_LIST;
+  bool good = is(&o->values, real ? RS_F32 : RS_I32, o->kind == RS_NUMBERS ? 2 : 1);
   if (!good)
     return rs_fail(RS_EDTYPE, "features: '%s' holds %s %s", o->name, rs_dtype_name(o->values.dtype),
                    rs_shape(&o->values).text);
-  if (o->kind != RS_CODE_LIST) return RS_OK;
+  if (!rs_is_list(o)) return RS_OK;
   if (!is(&o->starts, RS_I64, 1) || !is(&o->lengths, RS_I32, 1) || o->starts.size[0] != o->lengths.size[0])
     return rs_fail(RS_EDTYPE, "features: '%s' needs starts i64 [n] and lengths i32 [n]", o->name);
   return check_slices(o);
 }
 
-static int64_t rows_of(const rs_output *o) { return o->kind == RS_CODE_LIST ? o->starts.size[0] : o->values.size[0]; }
+static int64_t rows_of(const rs_output *o) { return rs_is_list(o) ? o->starts.size[0] : o->values.size[0]; }
 
 rs_status rs_features_add(rs_features *f, rs_output *output) {
   rs_status status = check_output(output);
@@ -109,11 +112,12 @@ static void gather_numbers(const gather_part *p, const int64_t *rows, int64_t be
 }
 
 static void gather_slices(const gather_part *p, const int64_t *rows, int64_t begin, int64_t end) {
-  const int32_t *from = rs_i32(&p->output->values);
+  enum { SIZE = 4 }; /* of an i32 and of an f32 */
+  const char *from = rs_tensor_data(&p->output->values);
   const int64_t *starts = rs_i64(&p->output->starts);
   for (int64_t i = begin; i < end; i++)
-    memcpy((int32_t *)p->to + p->offsets[i], from + starts[rows[i]],
-           (size_t)(p->offsets[i + 1] - p->offsets[i]) * sizeof *from);
+    memcpy(p->to + p->offsets[i] * SIZE, from + starts[rows[i]] * SIZE,
+           (size_t)(p->offsets[i + 1] - p->offsets[i]) * SIZE);
 }
 
 /* Tasks are (output, chunk of rows) pairs, so that one parallel region serves all outputs. */
@@ -124,7 +128,7 @@ static void gather_tasks(void *context, int64_t first, int64_t last) {
     int64_t begin = task % w->chunks * GRAIN, end = begin + GRAIN < w->n ? begin + GRAIN : w->n;
     if (p->output->kind == RS_CODES) gather_codes(p, w->rows, begin, end);
     if (p->output->kind == RS_NUMBERS) gather_numbers(p, w->rows, begin, end);
-    if (p->output->kind == RS_CODE_LIST) gather_slices(p, w->rows, begin, end);
+    if (rs_is_list(p->output)) gather_slices(p, w->rows, begin, end);
   }
 }
 
@@ -151,7 +155,7 @@ static rs_status prepare_list(gather_part *p, const int64_t *rows, int64_t n, rs
   int64_t *at = rs_i64(&offsets);
   at[0] = 0;
   for (int64_t i = 0; i < n; i++) at[i + 1] = at[i] + lengths[rows[i]];
-  status = rs_tensor_new(&values, RS_I32, 1, &at[n]);
+  status = rs_tensor_new(&values, o->values.dtype, 1, &at[n]);
   if (status == RS_OK) status = rs_tensors_add(batch, o->name, &values);
   if (status == RS_OK) status = rs_tensors_add_part(batch, o->name, "offsets", &offsets);
   p->offsets = at; /* the batch holds both tensors from here on */
@@ -168,7 +172,7 @@ static rs_status prepare(const rs_features *f, const int64_t *rows, int64_t n, g
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
     parts[i].output = &f->outputs[i];
-    bool list = f->outputs[i].kind == RS_CODE_LIST;
+    bool list = rs_is_list(&f->outputs[i]);
     status = list ? prepare_list(&parts[i], rows, n, batch) : prepare_dense(&parts[i], n, batch);
   }
   return status;
@@ -227,7 +231,7 @@ rs_status rs_features_tensors(const rs_features *f, rs_tensors *out) {
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
     const rs_output *o = &f->outputs[i];
-    if (o->kind != RS_CODE_LIST) {
+    if (!rs_is_list(o)) {
       status = rs_tensors_add(out, o->name, &o->values);
       continue;
     }
@@ -262,7 +266,7 @@ static rs_status take_tensor(rs_features *out, const rs_tensors *tensors, const 
       return strcmp(last, ".starts") == 0 || strcmp(last, ".lengths") == 0
                  ? RS_OK
                  : rs_fail(RS_EFORMAT, "features: the tensor '%.200s' names no output", item->name);
-    o.kind = RS_CODE_LIST;
+    o.kind = values->dtype == RS_F32 ? RS_WEIGHT_LIST : RS_CODE_LIST;
     rs_tensor_share(&o.starts, starts);
     rs_tensor_share(&o.lengths, lengths);
     length = (size_t)(last - item->name);

@@ -5,19 +5,22 @@
  * | numbers | values f32 [n, width]                                                                       |
  * | list    | values i32 [total]; row i is values[starts[i] .. starts[i] + lengths[i]), starts i64 [n],   |
  * |         | lengths i32 [n]. Slices may overlap: histories share one copy of each user's events.        |
+ * | weights | the same with values f32: a number beside each code of a list                               |
  */
 #ifndef RS_FEATURES_H
 #define RS_FEATURES_H
 #include "tensor/tensors.h"
 
-typedef enum rs_output_kind { RS_CODES, RS_NUMBERS, RS_CODE_LIST } rs_output_kind;
+typedef enum rs_output_kind { RS_CODES, RS_NUMBERS, RS_CODE_LIST, RS_WEIGHT_LIST } rs_output_kind;
 
 typedef struct rs_output {
   char *name; /* owned; "side.feature" */
   rs_output_kind kind;
   rs_tensor values;
-  rs_tensor starts, lengths; /* list only */
+  rs_tensor starts, lengths; /* lists and weights only */
 } rs_output;
+
+bool rs_is_list(const rs_output *o); /* a list of codes or of weights */
 
 /* All-zero is a valid empty set of features. */
 typedef struct rs_features {
@@ -35,7 +38,7 @@ const rs_output *rs_features_output(const rs_features *f, const char *name);
 rs_status rs_features_add(rs_features *f, rs_output *output);
 
 /* The outputs at 'rows' (0-based, n of them, repeats allowed) as a batch: a dense output x becomes "x" [n] or
- * [n, width]; a list "x" i32 [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 .. rows-1. */
+ * [n, width]; a list "x" i32 (weights f32) [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 .. rows-1. */
 rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch);
 
 /* Whether row i says the same to the bit in outputs x and y, of the same kind and, for numbers, width. */

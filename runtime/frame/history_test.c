@@ -1,4 +1,5 @@
 /* Histories against a plain scan of the interactions. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,13 +14,13 @@
 
 enum { USERS = 7, ITEMS = 11, ROWS = 400 };
 
-typedef struct log {
+typedef struct event_log {
   int64_t user[ROWS], item[ROWS], time[ROWS];
-} log;
+} event_log;
 
 /* Interactions with many equal times; in order of time unless 'shuffled'. */
-static log make_log(bool shuffled) {
-  log l;
+static event_log make_log(bool shuffled) {
+  event_log l;
   rs_stream s = rs_stream_at(5, RS_RNG_USER, 0, 0);
   for (int i = 0; i < ROWS; i++) {
     l.user[i] = (int64_t)rs_stream_below(&s, 3 * (uint64_t)i, USERS - 1); /* the last user has none */
@@ -29,8 +30,16 @@ static log make_log(bool shuffled) {
   return l;
 }
 
+/* What rs_history_new takes, each row's weight half its number and its marks the number itself. */
+static rs_interactions interactions(const event_log *l, const int64_t *rows, int64_t n) {
+  static float weights[ROWS];
+  static int32_t marks[ROWS];
+  for (int i = 0; i < ROWS; i++) weights[i] = i == 1 ? NAN : (float)i / 2, marks[i] = i;
+  return (rs_interactions){ROWS, l->user, l->item, l->time, weights, marks, rows, n};
+}
+
 /* Items of the user's interactions among 'known' before row 'row', oldest first, by the definition. */
-static int64_t scan(const log *l, const bool *known, int64_t row, bool by_order, int64_t *rows) {
+static int64_t scan(const event_log *l, const bool *known, int64_t row, bool by_order, int64_t *rows) {
   int64_t n = 0;
   for (int64_t time = 0; time <= l->time[row]; time++)
     for (int64_t i = 0; i < ROWS; i++) {
@@ -40,11 +49,12 @@ static int64_t scan(const log *l, const bool *known, int64_t row, bool by_order,
   return n;
 }
 
-static void check_against_scan(const log *l, const int64_t *log_rows, int64_t n_log, const bool *known, bool by_order) {
+static void check_against_scan(const event_log *l, const int64_t *log_rows, int64_t n_log, const bool *known, bool by_order) {
   rs_history h = {0};
   int64_t order[ROWS], begin[ROWS], end[ROWS], rows[ROWS];
   for (int i = 0; i < ROWS; i++) order[i] = i;
-  assert_int_equal(rs_history_new(&h, USERS, ITEMS, ROWS, l->user, l->item, l->time, log_rows, n_log), RS_OK);
+  rs_interactions all = interactions(l, log_rows, n_log);
+  assert_int_equal(rs_history_new(&h, USERS, ITEMS, &all), RS_OK);
   assert_int_equal(rs_history_read(&h, ROWS, l->user, l->time, by_order ? order : NULL, begin, end), RS_OK);
   for (int i = 0; i < ROWS; i++) {
     int64_t n = scan(l, known, i, by_order, rows);
@@ -52,6 +62,8 @@ static void check_against_scan(const log *l, const int64_t *log_rows, int64_t n_
     for (int64_t j = 0; j < n; j++) {
       assert_int_equal(rs_i32(&h.items)[begin[i] + j], l->item[rows[j]]);
       assert_int_equal(rs_i64(&h.orders)[begin[i] + j], rows[j]);
+      assert_int_equal(rs_i32(&h.marks)[begin[i] + j], rows[j]);
+      assert_true(rs_f32(&h.weights)[begin[i] + j] == (rows[j] == 1 ? 1 : (float)rows[j] / 2));
     }
   }
   rs_history_free(&h);
@@ -63,7 +75,7 @@ static void reads_equal_a_scan_of_what_came_before(void **state) {
   bool known[ROWS];
   memset(known, 1, sizeof known);
   for (int shuffled = 0; shuffled < 2; shuffled++) {
-    log l = make_log(shuffled);
+    event_log l = make_log(shuffled);
     check_against_scan(&l, NULL, 0, known, false);
     check_against_scan(&l, NULL, 0, known, true);
   }
@@ -71,7 +83,7 @@ static void reads_equal_a_scan_of_what_came_before(void **state) {
 
 static void only_the_rows_of_the_log_are_known(void **state) {
   (void)state;
-  log l = make_log(true);
+  event_log l = make_log(true);
   bool known[ROWS];
   int64_t rows[ROWS], n = 0;
   for (int i = ROWS - 1; i >= 0; i--) /* backwards: the order of the list does not matter */
@@ -82,13 +94,14 @@ static void only_the_rows_of_the_log_are_known(void **state) {
 
 static void rows_outside_are_refused(void **state) {
   (void)state;
-  log l = make_log(false);
+  event_log l = make_log(false);
   rs_history h = {0};
   int64_t begin, end;
-  assert_int_equal(rs_history_new(&h, USERS - 3, ITEMS, ROWS, l.user, l.item, l.time, NULL, 0), RS_ERANGE);
-  assert_int_equal(rs_history_new(&h, USERS, ITEMS - 1, ROWS, l.user, l.item, l.time, NULL, 0), RS_ERANGE);
-  assert_int_equal(rs_history_new(&h, USERS, ITEMS, ROWS, l.user, l.item, l.time, (int64_t[]){ROWS}, 1), RS_ERANGE);
-  assert_int_equal(rs_history_new(&h, USERS, ITEMS, ROWS, l.user, l.item, l.time, NULL, 0), RS_OK);
+  rs_interactions all = interactions(&l, NULL, 0), beyond = interactions(&l, (int64_t[]){ROWS}, 1);
+  assert_int_equal(rs_history_new(&h, USERS - 3, ITEMS, &all), RS_ERANGE);
+  assert_int_equal(rs_history_new(&h, USERS, ITEMS - 1, &all), RS_ERANGE);
+  assert_int_equal(rs_history_new(&h, USERS, ITEMS, &beyond), RS_ERANGE);
+  assert_int_equal(rs_history_new(&h, USERS, ITEMS, &all), RS_OK);
   assert_int_equal(rs_history_read(&h, 1, (int64_t[]){USERS}, (int64_t[]){0}, NULL, &begin, &end), RS_ERANGE);
   rs_history_free(&h);
   assert_int_equal(rs_alloc_blocks(), 0);
@@ -96,10 +109,11 @@ static void rows_outside_are_refused(void **state) {
 
 static void stored_histories_come_back_and_damaged_ones_do_not(void **state) {
   (void)state;
-  log l = make_log(false);
+  event_log l = make_log(false);
   rs_history h = {0}, back = {0};
   rs_tensors tensors = {0};
-  assert_int_equal(rs_history_new(&h, USERS, ITEMS, ROWS, l.user, l.item, l.time, NULL, 0), RS_OK);
+  rs_interactions all = interactions(&l, NULL, 0);
+  assert_int_equal(rs_history_new(&h, USERS, ITEMS, &all), RS_OK);
   assert_int_equal(rs_history_tensors(&h, &tensors), RS_OK);
   assert_int_equal(rs_history_from(&back, &tensors, ITEMS), RS_OK);
   assert_int_equal(back.users, USERS);
@@ -112,6 +126,9 @@ static void stored_histories_come_back_and_damaged_ones_do_not(void **state) {
     assert_int_equal(rs_history_from(&back, &tensors, ITEMS), RS_EFORMAT);
     *at = kept;
   }
+  rs_f32(&h.weights)[3] = INFINITY;
+  assert_int_equal(rs_history_from(&back, &tensors, ITEMS), RS_EFORMAT);
+  rs_f32(&h.weights)[3] = 1;
   rs_i64(&h.times)[1] = -1;
   assert_int_equal(rs_history_from(&back, &tensors, ITEMS), RS_EFORMAT);
   rs_tensors_free(&tensors);

@@ -196,10 +196,8 @@ static rs_status check_edges(const rs_tensor *t) {
   return RS_OK;
 }
 
-static rs_status parse_bucketize(rs_step *step, const rs_program *program, const rs_parsing *p) {
-  (void)program;
+rs_status rs_step_edges(rs_step *step, const rs_parsing *p) {
   const char *name;
-  step->type = RS_V_CODES;
   rs_status status = rs_step_text(p, "edges", &name);
   if (status != RS_OK) return status;
   const rs_tensor *edges = rs_tensors_find(p->tensors, name);
@@ -207,8 +205,15 @@ static rs_status parse_bucketize(rs_step *step, const rs_program *program, const
   status = check_edges(edges);
   if (status != RS_OK) return status;
   rs_tensor_share(&step->edges, edges);
-  step->rows = edges->size[0] + 2;
   return rs_tensors_find(&p->encoder->tensors, name) ? RS_OK : rs_tensors_add(&p->encoder->tensors, name, edges);
+}
+
+static rs_status parse_bucketize(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  step->type = RS_V_CODES;
+  rs_status status = rs_step_edges(step, p);
+  step->rows = status == RS_OK ? step->edges.size[0] + 2 : 0;
+  return status;
 }
 
 static void bucketize(void *context, int64_t begin, int64_t end) {

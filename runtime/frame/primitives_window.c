@@ -1,39 +1,63 @@
-/* primitives_window.c - the user's last events as codes of an item output.
+/* primitives_window.c - the user's last events, newest first: as codes of an item output, and beside each code the
+ * event's weight or the gap to the event before it.
  *
- * The events that any row reads are turned into codes once, one after another; a window is then a slice of that, so
- * rows and windows of different lengths share one copy. */
+ * The events that any row reads are laid out once, in reverse, one after another; a window is then a slice of that
+ * which begins at the row's newest event, so rows and windows of different lengths share one copy. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "frame/program.h"
 
-static const rs_step *item_step(const rs_encoder *e, const char *name) {
+const rs_step *rs_item_step(const rs_encoder *e, const char *name) {
   const rs_program *items = &e->sides[RS_ITEM];
   for (int i = 0; i < items->n_outputs; i++)
     if (strcmp(items->outputs[i].name, name) == 0) return &items->steps[items->outputs[i].step];
   return NULL;
 }
 
-static rs_status parse_window(rs_step *step, const rs_program *program, const rs_parsing *p) {
-  (void)program;
+/* What the three primitives have in common; *source is the item side's step. */
+static rs_status parse_slices(rs_step *step, const rs_parsing *p, rs_value_type type, const rs_step **source) {
   const char *of;
-  step->type = RS_V_LIST;
+  step->type = type;
   rs_status status = rs_step_text(p, "of", &of);
   if (status == RS_OK) status = rs_step_count(p, "length", 1, 1 << 20, &step->count);
   if (status == RS_OK) status = rs_step_drop(p, &step->drop);
   if (status != RS_OK) return status;
-  if (p->side != RS_EVENT) return rs_fail(RS_EFORMAT, "window outside the event side");
-  const rs_step *source = item_step(p->encoder, of);
-  if (!source || (source->type != RS_V_CODES && source->type != RS_V_LIST))
+  if (p->side != RS_EVENT) return rs_fail(RS_EFORMAT, "%s outside the event side", step->primitive->name);
+  *source = rs_item_step(p->encoder, of);
+  if (!*source || ((*source)->type != RS_V_CODES && (*source)->type != RS_V_LIST))
     return rs_fail(RS_EFORMAT, "of '%.100s' is not an item output of codes", of);
-  step->rows = source->rows;
-  step->table = source->table;
   step->text = rs_strdup(of);
   return step->text ? RS_OK : rs_nomem("encoder", strlen(of));
 }
 
-/* The item output's codes of one item, -1 being an item outside the catalogue. */
-static int64_t codes_of_item(const rs_output *o, int32_t item, const int32_t **codes) {
+static rs_status parse_window(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  const rs_step *source = NULL;
+  rs_status status = parse_slices(step, p, RS_V_LIST, &source);
+  if (status != RS_OK) return status;
+  step->rows = source->rows;
+  step->table = source->table;
+  return RS_OK;
+}
+
+static rs_status parse_weights(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  const rs_step *source = NULL;
+  return parse_slices(step, p, RS_V_WEIGHTS, &source);
+}
+
+static rs_status parse_gaps(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  const rs_step *source = NULL;
+  rs_status status = parse_slices(step, p, RS_V_LIST, &source);
+  if (status == RS_OK) status = rs_step_edges(step, p);
+  step->rows = status == RS_OK ? step->edges.size[0] + 2 : 0;
+  return status;
+}
+
+int64_t rs_codes_of_item(const rs_output *o, int32_t item, const int32_t **codes) {
   static const int32_t unknown = 0;
   if (o->kind == RS_CODES) {
     *codes = item < 0 ? &unknown : &rs_i32(&o->values)[item];
@@ -43,87 +67,163 @@ static int64_t codes_of_item(const rs_output *o, int32_t item, const int32_t **c
   return item < 0 ? 0 : rs_i32(&o->lengths)[item];
 }
 
-/* offsets[e] = codes of the n events before e. */
-static rs_status count_codes(const rs_step *step, const rs_output *o, const int32_t *events, int64_t n_events,
-                             int64_t n_items, int64_t *offsets) {
-  offsets[0] = 0;
-  for (int64_t e = 0; e < n_events; e++) {
+/* ---- where the codes of each event lie ---- */
+
+static bool is_slices(const rs_primitive *p) {
+  return p == &rs_window_primitive || p == &rs_window_weights_primitive || p == &rs_window_gaps_primitive;
+}
+
+static bool same_layout(const rs_step *a, const rs_step *b) {
+  return is_slices(b->primitive) && a->drop == b->drop && strcmp(a->text, b->text) == 0;
+}
+
+static rs_status source_output(const rs_step *step, const rs_run *run, const rs_output **out) {
+  *out = rs_features_output(run->events->items, step->text);
+  return *out && ((*out)->kind == RS_CODES || (*out)->kind == RS_CODE_LIST)
+             ? RS_OK
+             : rs_fail(RS_EARG, "window: the catalogue's features lack '%s' as codes", step->text);
+}
+
+/* offsets[e] = codes of the events from e on, so that those of event e lie at offsets[e + 1] .. offsets[e] - 1. */
+static rs_status count_codes(const rs_step *step, const rs_output *o, const rs_run *run, int64_t *offsets) {
+  const int32_t *events = run->events->events + run->first;
+  int64_t n_items = run->events->items->rows, n = run->last - run->first;
+  offsets[n] = 0;
+  for (int64_t e = n - 1; e >= 0; e--) {
     if (events[e] < -1 || events[e] >= n_items)
       return rs_fail(RS_ERANGE, "window: item row %d of a catalogue of %lld", (int)events[e], (long long)n_items);
     const int32_t *codes;
-    int64_t n = codes_of_item(o, events[e], &codes), kept = n;
-    for (int64_t i = 0; step->drop && i < n; i++) kept -= codes[i] == 0;
-    offsets[e + 1] = offsets[e] + kept;
+    int64_t all = rs_codes_of_item(o, events[e], &codes), kept = all;
+    for (int64_t i = 0; step->drop && i < all; i++) kept -= codes[i] == 0;
+    offsets[e] = offsets[e + 1] + kept;
   }
   return RS_OK;
 }
 
-typedef struct flatten_work {
-  const rs_output *output;
-  const int32_t *events;
-  const int64_t *offsets;
-  int32_t *to;
-  bool drop;
-} flatten_work;
-
-static void copy_codes(void *context, int64_t begin, int64_t end) {
-  const flatten_work *w = context;
-  for (int64_t e = begin; e < end; e++) {
-    const int32_t *codes;
-    int64_t n = codes_of_item(w->output, w->events[e], &codes), at = w->offsets[e];
-    for (int64_t i = 0; i < n; i++)
-      if (codes[i] || !w->drop) w->to[at++] = codes[i];
-  }
+/* The layout of an earlier step over the same output, or a new one. */
+static rs_status lay_out(const rs_step *step, int index, rs_run *run) {
+  for (int i = 0; i < index; i++)
+    if (same_layout(step, &run->program->steps[i])) {
+      rs_tensor_share(&run->offsets[index], &run->offsets[i]);
+      return RS_OK;
+    }
+  const rs_output *o;
+  int64_t size = run->last - run->first + 1;
+  rs_status status = source_output(step, run, &o);
+  if (status == RS_OK) status = rs_tensor_new(&run->offsets[index], RS_I64, 1, &size);
+  return status == RS_OK ? count_codes(step, o, run, rs_i64(&run->offsets[index])) : status;
 }
 
-static rs_status flatten(const rs_step *step, const rs_run *run, rs_column *out, rs_tensor *offsets) {
-  const rs_features *items = run->events->items;
-  const int32_t *events = run->events->events + run->first;
-  const rs_output *o = rs_features_output(items, step->text);
-  if (!o || o->kind == RS_NUMBERS)
-    return rs_fail(RS_EARG, "window: the catalogue's features lack '%s' as codes", step->text);
-  int64_t n = run->last - run->first, size = n + 1;
-  rs_status status = rs_tensor_new(offsets, RS_I64, 1, &size);
-  if (status == RS_OK) status = count_codes(step, o, events, n, items->rows, rs_i64(offsets));
-  if (status == RS_OK) status = rs_value_codes(out, rs_i64(offsets)[n]);
-  if (status != RS_OK) return status;
-  flatten_work w = {o, events, rs_i64(offsets), rs_i32(&out->values), step->drop};
-  rs_each(n, copy_codes, &w);
-  return RS_OK;
-}
-
-/* The codes that an earlier window over the same output made already. */
-static bool share_flattened(const rs_step *step, int index, rs_run *run, rs_column *out) {
+/* The values of an earlier step of the same kind and layout. */
+static bool share_values(const rs_step *step, int index, const rs_run *run, rs_column *out) {
   for (int i = 0; i < index; i++) {
     const rs_step *other = &run->program->steps[i];
-    if (other->primitive != step->primitive || other->drop != step->drop || strcmp(other->text, step->text) != 0)
-      continue;
+    if (other->primitive != step->primitive || !same_layout(step, other)) continue;
+    if (step->edges.storage && rs_tensor_data(&step->edges) != rs_tensor_data(&other->edges)) continue;
     rs_tensor_share(&out->values, &run->values[i].values);
-    rs_tensor_share(&run->offsets[index], &run->offsets[i]);
     return true;
   }
   return false;
 }
 
+/* The row's last 'count' events as a slice. */
 static rs_status slice(const rs_step *step, const rs_run *run, const int64_t *offsets, rs_column *out) {
   for (int64_t i = 0; i < run->rows; i++) {
     int64_t begin = run->events->begin[i] - run->first, end = run->events->end[i] - run->first;
     if (end - begin > step->count) begin = end - step->count;
-    int64_t length = end > begin ? offsets[end] - offsets[begin] : 0;
+    int64_t length = end > begin ? offsets[begin] - offsets[end] : 0;
     if (length > INT32_MAX) return rs_fail(RS_ERANGE, "window: too many codes in a row");
-    rs_i64(&out->starts)[i] = length ? offsets[begin] : 0;
+    rs_i64(&out->starts)[i] = length ? offsets[end] : 0;
     rs_i32(&out->lengths)[i] = (int32_t)length;
   }
   return RS_OK;
 }
 
-static rs_status run_window(const rs_step *step, int index, rs_run *run, rs_column *out) {
+/* ---- what lies there ---- */
+
+typedef struct fill_work {
+  const rs_run *run;
+  const rs_step *step;
+  const rs_output *output;
+  const int64_t *offsets;
+  const uint8_t *first; /* gaps: whether an event is its user's first */
+  void *to;
+} fill_work;
+
+static void fill_codes(void *context, int64_t begin, int64_t end) {
+  const fill_work *w = context;
+  for (int64_t e = begin; e < end; e++) {
+    const int32_t *codes;
+    int64_t n = rs_codes_of_item(w->output, w->run->events->events[w->run->first + e], &codes), at = w->offsets[e + 1];
+    for (int64_t i = 0; i < n; i++)
+      if (codes[i] || !w->step->drop) ((int32_t *)w->to)[at++] = codes[i];
+  }
+}
+
+static void fill_weights(void *context, int64_t begin, int64_t end) {
+  const fill_work *w = context;
+  const float *weights = w->run->events->weights;
+  for (int64_t e = begin; e < end; e++)
+    for (int64_t at = w->offsets[e + 1]; at < w->offsets[e]; at++)
+      ((float *)w->to)[at] = weights ? weights[w->run->first + e] : 1;
+}
+
+/* 1 + the edges at or below the gap; 0 where there is none. */
+static int32_t gap_code(const fill_work *w, int64_t e) {
+  const int64_t *times = w->run->events->times ? w->run->events->times + w->run->first : NULL;
+  const double *edges = rs_f64(&w->step->edges);
+  if (w->first[e] || !times || times[e] == RS_TIME_MISSING || times[e - 1] == RS_TIME_MISSING) return 0;
+  double gap = (double)times[e] - (double)times[e - 1];
+  int32_t code = 1;
+  for (int64_t k = 0; k < w->step->edges.size[0] && edges[k] <= gap; k++) code++;
+  return code;
+}
+
+static void fill_gaps(void *context, int64_t begin, int64_t end) {
+  const fill_work *w = context;
+  for (int64_t e = begin; e < end; e++) {
+    int32_t code = gap_code(w, e);
+    for (int64_t at = w->offsets[e + 1]; at < w->offsets[e]; at++) ((int32_t *)w->to)[at] = code;
+  }
+}
+
+/* A byte an event: whether some row's events begin with it. */
+static rs_status mark_first(const rs_run *run, uint8_t **first) {
+  size_t bytes = (size_t)(run->last - run->first + 1);
+  *first = rs_alloc_zero(bytes);
+  if (!*first) return rs_nomem("window", bytes);
+  if (run->last > run->first) (*first)[0] = 1;
+  for (int64_t i = 0; i < run->rows; i++)
+    if (run->events->begin[i] < run->events->end[i]) (*first)[run->events->begin[i] - run->first] = 1;
+  return RS_OK;
+}
+
+static rs_status fill(const rs_step *step, int index, rs_run *run, rs_column *out) {
+  int64_t n = run->last - run->first, total = rs_i64(&run->offsets[index])[0];
+  fill_work w = {.run = run, .step = step, .offsets = rs_i64(&run->offsets[index])};
+  uint8_t *first = NULL;
+  bool gaps = step->primitive == &rs_window_gaps_primitive, weights = step->type == RS_V_WEIGHTS;
+  rs_status status = rs_tensor_new(&out->values, weights ? RS_F32 : RS_I32, 1, &total);
+  if (status == RS_OK && gaps) status = mark_first(run, &first);
+  if (status == RS_OK) status = source_output(step, run, &w.output);
+  w.to = status == RS_OK ? rs_tensor_data(&out->values) : NULL;
+  w.first = first;
+  if (status == RS_OK) rs_each(n, gaps ? fill_gaps : weights ? fill_weights : fill_codes, &w);
+  rs_free(first);
+  return status;
+}
+
+static rs_status run_slices(const rs_step *step, int index, rs_run *run, rs_column *out) {
+  int64_t none = 0;
   rs_status status = rs_tensor_zeros(&out->starts, RS_I64, 1, &run->rows);
   if (status == RS_OK) status = rs_tensor_zeros(&out->lengths, RS_I32, 1, &run->rows);
   if (status != RS_OK) return status;
-  if (!run->events) return rs_value_codes(out, 0);
-  if (!share_flattened(step, index, run, out)) status = flatten(step, run, out, &run->offsets[index]);
+  if (!run->events) return rs_tensor_new(&out->values, step->type == RS_V_WEIGHTS ? RS_F32 : RS_I32, 1, &none);
+  status = lay_out(step, index, run);
+  if (status == RS_OK && !share_values(step, index, run, out)) status = fill(step, index, run, out);
   return status == RS_OK ? slice(step, run, rs_i64(&run->offsets[index]), out) : status;
 }
 
-const rs_primitive rs_window_primitive = {"window", 0, parse_window, run_window};
+const rs_primitive rs_window_primitive = {"window", 0, parse_window, run_slices};
+const rs_primitive rs_window_weights_primitive = {"window_weights", 0, parse_weights, run_slices};
+const rs_primitive rs_window_gaps_primitive = {"window_gaps", 0, parse_gaps, run_slices};

@@ -1,16 +1,19 @@
 /* program.h - the inside of an encoder: steps over typed values, one primitive each.
  *
- * A value is a column: strings with a dictionary, numbers f64 [n] (NaN missing), codes i32 [n], lists of codes, or a
- * matrix f32 [n, width]. Types are settled when the program is parsed; running one only moves data. Every primitive
+ * A value is a column: strings with a dictionary, numbers f64 [n] (NaN missing), codes i32 [n], lists of codes,, a
+ * matrix f32 [n, width], or weights beside a list of codes: f32 with the list's slices. Types are settled when the program is parsed; running one only moves data. Every primitive
  * works row by row (or string by string), so a row's result does not depend on the rows around it. */
 #ifndef RS_PROGRAM_H
 #define RS_PROGRAM_H
 #include "base/buffer.h"
 #include "frame/encoder.h"
 
-typedef enum rs_value_type { RS_V_STRING, RS_V_STRINGS, RS_V_NUMBER, RS_V_CODES, RS_V_LIST, RS_V_MATRIX } rs_value_type;
+typedef enum rs_value_type { RS_V_STRING, RS_V_STRINGS, RS_V_NUMBER, RS_V_CODES, RS_V_LIST, RS_V_MATRIX,
+                             RS_V_WEIGHTS } rs_value_type;
 
 typedef enum rs_time_part { RS_HOUR, RS_WEEKDAY, RS_MONTH_DAY, RS_MONTH, RS_YEAR_DAY } rs_time_part;
+
+typedef enum rs_scale { RS_PLAIN, RS_LOG, RS_SHARE } rs_scale;
 
 typedef struct rs_primitive rs_primitive;
 
@@ -27,6 +30,9 @@ typedef struct rs_step {
   double a, b;                     /* affine: scale, shift; clamp: low, high; impute: value; fourier: period in a;
                                       time_part: offset in a */
   int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
+  int64_t span;  /* count, profile: ms */
+  int filter;    /* count, profile: the bit of the marks; -1: every event */
+  rs_scale scale; /* profile */
   rs_time_part part;
   bool drop; /* lookup and window: leave unknown values out of a list */
 } rs_step;
@@ -48,11 +54,26 @@ typedef struct rs_table {
   rs_vocabulary *vocabulary;
 } rs_table;
 
+/* All conditions of a filter must hold: the column has one of the values. */
+typedef struct rs_condition {
+  char *column;
+  char **values;
+  int n_values;
+} rs_condition;
+
+typedef struct rs_filter {
+  rs_condition *conditions;
+  int n_conditions;
+} rs_filter;
+
 struct rs_encoder {
   rs_buffer json;
   rs_tensors tensors;
   rs_table *tables;
   int n_tables;
+  rs_filter *filters;
+  int n_filters;
+  char *weight; /* a column of the interactions, or NULL */
   rs_program sides[3]; /* by rs_side */
 };
 
@@ -64,7 +85,8 @@ typedef struct rs_run {
   int64_t rows;
   rs_column *values;
   int64_t first, last; /* the events that some row reads are among first .. last-1 */
-  rs_tensor *offsets;  /* of window steps: where the codes of each of those events begin, i64 [last - first + 1] */
+  rs_tensor *offsets;  /* i64 [last - first + 1]; of window steps: where the codes of each of those events begin; of
+                          counts: how many events before each pass the filter */
 } rs_run;
 
 /* What a step may read while it is parsed. */
@@ -87,14 +109,27 @@ struct rs_primitive {
 extern const rs_primitive rs_read_primitive, rs_prefix_primitive, rs_split_primitive, rs_tokenise_primitive,
     rs_lookup_primitive, rs_hash_primitive, rs_log_primitive, rs_affine_primitive, rs_clamp_primitive,
     rs_impute_primitive, rs_missing_primitive, rs_bucketize_primitive, rs_time_part_primitive, rs_code_primitive,
-    rs_fourier_primitive, rs_stack_primitive, rs_window_primitive;
+    rs_fourier_primitive, rs_stack_primitive, rs_window_primitive, rs_window_weights_primitive,
+    rs_window_gaps_primitive, rs_count_primitive, rs_profile_primitive,
+    rs_ratio_primitive, rs_difference_primitive, rs_join_primitive, rs_pick_primitive;
 
 /* Parameters of a step; RS_EFORMAT when absent or of the wrong kind. */
 rs_status rs_step_text(const rs_parsing *p, const char *key, const char **out);
 rs_status rs_step_count(const rs_parsing *p, const char *key, int64_t low, int64_t high, int64_t *out);
 rs_status rs_step_number(const rs_parsing *p, const char *key, double *out); /* finite; a string of digits */
+/* The tensor f64, finite and rising, that "edges" names, into step->edges. */
+rs_status rs_step_edges(rs_step *step, const rs_parsing *p);
 /* "unknown": whether it says "drop"; "keep" when absent. */
 rs_status rs_step_drop(const rs_parsing *p, bool *out);
+
+/* The item output called 'name' while the event side is parsed, or NULL; and an item's codes there, -1 being an item
+ * outside the catalogue. */
+const rs_step *rs_item_step(const rs_encoder *e, const char *name);
+int64_t rs_codes_of_item(const rs_output *o, int32_t item, const int32_t **codes);
+
+/* "filters" and "weight" of an encoder's JSON. */
+rs_status rs_filters_parse(rs_encoder *e, const json_t *document);
+void rs_filters_free(rs_encoder *e);
 
 /* body over 0 .. n-1: at once when n is small (a request opens no parallel region), else in parallel. */
 typedef void rs_each_body(void *context, int64_t begin, int64_t end);

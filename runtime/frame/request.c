@@ -1,4 +1,5 @@
 /* request.c - a frame of one row from JSON fields: what a service gets instead of a table. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -83,4 +84,38 @@ rs_status rs_encoder_request(const rs_encoder *e, rs_side side, const json_t *fi
   if (status == RS_OK) out->rows = 1;
   if (status != RS_OK) rs_frame_free(out);
   return status;
+}
+
+static rs_status add_event_field(const char *name, const json_t *value, bool number, rs_frame *out) {
+  if (!value || json_is_null(value) || rs_frame_column(out, name)) return RS_OK;
+  rs_column column = {.name = rs_strdup(name)};
+  rs_status status = column.name ? RS_OK : rs_nomem("request", strlen(name));
+  if (status == RS_OK) status = number ? number_column(&column, value) : string_column(&column, value);
+  if (status == RS_OK) status = rs_frame_add(out, &column);
+  rs_column_free(&column);
+  return status;
+}
+
+rs_status rs_encoder_event(const rs_encoder *e, const json_t *fields, rs_event *event) {
+  rs_frame frame = {.rows = 1};
+  rs_tensor marks = {0};
+  rs_status status = RS_OK;
+  event->weight = 1;
+  event->marks = 0;
+  if (fields && !json_is_object(fields)) return rs_fail(RS_EARG, "the fields of an event are no object");
+  for (int k = 0; k < e->n_filters; k++)
+    for (int j = 0; status == RS_OK && j < e->filters[k].n_conditions; j++) {
+      const char *name = e->filters[k].conditions[j].column;
+      status = add_event_field(name, json_object_get(fields, name), false, &frame);
+    }
+  if (status == RS_OK) status = rs_encoder_marks(e, &frame, &marks);
+  if (status == RS_OK) event->marks = rs_i32(&marks)[0];
+  rs_tensor_free(&marks);
+  rs_frame_free(&frame);
+  const json_t *weight = e->weight ? json_object_get(fields, e->weight) : NULL;
+  if (status != RS_OK || !weight || json_is_null(weight)) return status;
+  if (!json_is_number(weight)) return wrong(e->weight, weight, "a number");
+  float number = (float)json_number_value(weight);
+  if (isfinite(number)) event->weight = number;
+  return RS_OK;
 }

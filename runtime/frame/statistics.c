@@ -70,6 +70,22 @@ static int by_value(const void *left, const void *right) {
   return (a > b) - (a < b);
 }
 
+rs_status rs_percentiles_of(double *out, const double *shares, int n_shares, const rs_column *column,
+                            const int64_t *rows, int64_t n, bool log) {
+  double *values;
+  int64_t kept = 0;
+  rs_status status = values_of(&values, &kept, column, rows, &n, log);
+  if (status == RS_OK) qsort(values, (size_t)kept, sizeof *values, by_value);
+  for (int i = 0; status == RS_OK && i < n_shares; i++) {
+    double place = shares[i] * (double)(kept - 1), below = floor(place);
+    int64_t at = (int64_t)below;
+    out[i] = kept == 0 ? NAN : values[at];
+    if (kept > 0 && at + 1 < kept) out[i] += (place - below) * (values[at + 1] - values[at]);
+  }
+  rs_free(values);
+  return status;
+}
+
 rs_status rs_quantile_edges(rs_tensor *out, int64_t *missing, const rs_column *column, const int64_t *rows, int64_t n,
                             int64_t buckets) {
   double *values;

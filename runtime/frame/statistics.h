@@ -15,6 +15,11 @@ typedef struct rs_moments {
  * RS_EARG for another type of column, RS_ERANGE for a row outside. */
 rs_status rs_moments_of(rs_moments *out, const rs_column *column, const int64_t *rows, int64_t n, bool log);
 
+/* out[i]: the value below which the share shares[i] of the finite values lies, linear between the two nearest order
+ * statistics (numpy's default), NaN when there is none; 'log' as above. */
+rs_status rs_percentiles_of(double *out, const double *shares, int n_shares, const rs_column *column,
+                            const int64_t *rows, int64_t n, bool log);
+
 /* At most buckets - 1 edges, f64, rising: the k / buckets quantiles (the order statistic at floor(k m / buckets) of m
  * values), k = 1 .. buckets-1, without repeats and without one that has no value below it. */
 rs_status rs_quantile_edges(rs_tensor *out, int64_t *missing, const rs_column *column, const int64_t *rows, int64_t n,

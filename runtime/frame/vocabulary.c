@@ -189,11 +189,12 @@ static int by_count(const void *left, const void *right) {
 }
 
 /* The entries that stay, in byte order at the front of 'entries'; the occurrences of all others into *left_out. */
-static int64_t keep(entry *entries, int64_t n, int64_t min_count, int64_t max_size, int64_t *left_out) {
+static int64_t keep(entry *entries, int64_t n, int64_t min_count, int64_t max_count, int64_t max_size,
+                    int64_t *left_out) {
   int64_t kept = 0;
   *left_out = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (entries[i].count >= min_count)
+    if (entries[i].count >= min_count && entries[i].count <= max_count)
       entries[kept++] = entries[i];
     else
       *left_out += entries[i].count;
@@ -225,8 +226,8 @@ static rs_status pack(const entry *entries, int64_t n, rs_tensor *bytes, rs_tens
   return RS_OK;
 }
 
-rs_status rs_counter_vocabulary(const rs_counter *counter, int64_t min_count, int64_t max_size, rs_tensor *bytes,
-                                rs_tensor *offsets, rs_tensor *counts) {
+rs_status rs_counter_vocabulary(const rs_counter *counter, int64_t min_count, int64_t max_count, int64_t max_size,
+                                rs_tensor *bytes, rs_tensor *offsets, rs_tensor *counts) {
   int64_t n = counter->dictionary ? counter->dictionary->n : 0, left_out;
   entry *entries = rs_alloc((size_t)n * sizeof *entries);
   if (!entries) return rs_nomem("vocabulary", (size_t)n * sizeof *entries);
@@ -234,7 +235,7 @@ rs_status rs_counter_vocabulary(const rs_counter *counter, int64_t min_count, in
     entries[i].text = rs_dictionary_text(counter->dictionary, (int32_t)(i + 1), &entries[i].length);
     entries[i].count = counter->counts[i];
   }
-  int64_t kept = keep(entries, n, min_count, max_size, &left_out), size = kept + 1;
+  int64_t kept = keep(entries, n, min_count, max_count, max_size, &left_out), size = kept + 1;
   rs_status status = rs_tensor_new(counts, RS_I64, 1, &size);
   if (status == RS_OK) {
     rs_i64(counts)[0] = left_out + counter->missing;

@@ -28,7 +28,7 @@ static rs_column strings(const char *const *texts) {
 static rs_vocabulary *fit(const rs_counter *counter, int64_t min_count, int64_t max_size, rs_tensor *counts) {
   rs_tensor bytes = {0}, offsets = {0};
   rs_vocabulary *v;
-  assert_int_equal(rs_counter_vocabulary(counter, min_count, max_size, &bytes, &offsets, counts), RS_OK);
+  assert_int_equal(rs_counter_vocabulary(counter, min_count, INT64_MAX, max_size, &bytes, &offsets, counts), RS_OK);
   assert_int_equal(rs_vocabulary_new(&v, &bytes, &offsets), RS_OK);
   rs_tensor_free(&bytes);
   rs_tensor_free(&offsets);

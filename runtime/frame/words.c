@@ -292,3 +292,40 @@ rs_status rs_words_of_numbers(rs_column *out, const rs_tensor *numbers) {
   if (status != RS_OK) rs_column_free(out);
   return status;
 }
+
+/* ---- join ---- */
+
+static rs_status join_row(rs_buffer *text, const rs_column *const *columns, int n, int64_t row) {
+  text->size = 0;
+  for (int j = 0; j < n; j++) {
+    size_t length;
+    int32_t code = rs_i32(&columns[j]->values)[row];
+    const char *part = rs_dictionary_text(columns[j]->dictionary, code, &length);
+    rs_status status = j ? rs_buffer_append(text, "\x1f", 1) : RS_OK;
+    if (status == RS_OK) status = rs_buffer_append(text, part, length);
+    if (status != RS_OK) return status;
+  }
+  return RS_OK;
+}
+
+static bool misses_one(const rs_column *const *columns, int n, int64_t row) {
+  for (int j = 0; j < n; j++)
+    if (rs_i32(&columns[j]->values)[row] == 0) return true;
+  return false;
+}
+
+rs_status rs_words_join(rs_column *out, const rs_column *const *columns, int n) {
+  int64_t rows = columns[0]->values.size[0];
+  rs_buffer text = {0};
+  *out = (rs_column){.type = RS_STRING};
+  rs_status status = rs_dictionary_new(&out->dictionary);
+  if (status == RS_OK) status = rs_tensor_zeros(&out->values, RS_I32, 1, &rows);
+  for (int64_t i = 0; status == RS_OK && i < rows; i++) {
+    if (misses_one(columns, n, i)) continue;
+    status = join_row(&text, columns, n, i);
+    if (status == RS_OK) status = rs_dictionary_add(out->dictionary, text.data, text.size, &rs_i32(&out->values)[i]);
+  }
+  rs_buffer_free(&text);
+  if (status != RS_OK) rs_column_free(out);
+  return status;
+}

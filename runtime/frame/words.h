@@ -16,6 +16,10 @@ rs_status rs_words_split(rs_column *out, const rs_column *strings, const char *s
  * (joiners, soft hyphens). Bytes that are not UTF-8 separate words. */
 rs_status rs_words_tokenise(rs_column *out, const rs_column *strings, int64_t max);
 
+/* The strings of a row in all 'n' columns, which have as many rows, one after another with a unit separator (0x1f)
+ * between; missing where one of them is. */
+rs_status rs_words_join(rs_column *out, const rs_column *const *columns, int n);
+
 /* The shortest decimal form of each number of an f64 vector, "4" for 4.0; NaN is missing. */
 rs_status rs_words_of_numbers(rs_column *out, const rs_tensor *numbers);
 

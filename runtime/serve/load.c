@@ -171,7 +171,9 @@ static rs_status check_side(const loader *l, const char *member, const rs_featur
     rs_output_info info = rs_encoder_output(e, side, i);
     const rs_output *output = rs_features_output(f, info.name);
     if (!output || output->kind != info.kind) return bad(l, member, "does not hold the encoder's outputs");
-    if (info.kind == RS_NUMBERS ? output->values.size[1] != info.width : !codes_lie_below(&output->values, info.rows))
+    bool codes = info.kind == RS_CODES || info.kind == RS_CODE_LIST;
+    if (codes ? !codes_lie_below(&output->values, info.rows)
+              : info.kind == RS_NUMBERS && output->values.size[1] != info.width)
       return bad(l, member, "holds codes or widths that the encoder does not make");
   }
   return RS_OK;

@@ -43,3 +43,24 @@ assert(vocabulary:text(2) == "b" and vocabulary:code "c" == 3)
 assert(not events:difference(events))
 assert(events:rows() == 3 and #events:names() > 3 and history:users() == 3)
 assert(#assert(loaded:vocabulary "item.id") > 0)
+
+-- What reads the past: filters, weights, gaps, counts, and a state that events advance.
+data.interactions = data.interactions:with("kind", "string", { "read", "shared", false })
+  :with("strength", "number", { 0.5, 1, false })
+data.users = data.users:with("created", "time", { 1000, false, 3000 })
+local stateful = feature.fit(data, nil, {
+  user = { feature.cross { { "user", "age" }, min_count = 1 }, feature.number { "age", transform = "robust" } },
+  event = { feature.history { of = "item", weight = "strength", gaps = { "1s", "1m" } }, feature.age { "created" },
+    feature.count { window = "1m", where = { kind = { "read", "shared" } } },
+    feature.count { of = { "user", "id" }, name = "profile" }, feature.rate { where = { kind = "shared" } } },
+  item = { feature.id { "item" }, feature.popularity { "item" } },
+})
+local past <close> = stateful:encode_events(data)
+assert(past:output "event.history_weight".kind == "weights" and #past:gather(rows)["event.history_gap.offsets"] == 3)
+local state = stateful:state(data)
+assert(state:advance { user = "u4", item = "c", time = 40000, kind = "read", strength = 0.5 })
+assert(not state:advance { user = "u4", item = "c", time = 40000, strength = "much" })
+local one <close> = assert(state:encode("u4", 50000))
+assert(one:output "event.count_1m".values:get(1, 1) > 0 and state:history():users() == 4)
+assert(state.accumulator:users() == 4 and tostring(state.accumulator) == "Accumulator [4 users]")
+state.accumulator:close()

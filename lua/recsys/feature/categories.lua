@@ -1,7 +1,7 @@
 --- Several values at once: a list column, or a string column cut at a separator, as a bag of codes.
 return {
   column = true,
-  options = { min_count = "positive", max_size = "positive", share = "name", separator = "text",
+  options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name", separator = "text",
     unknown = { "keep", "drop" } },
   defaults = { unknown = "keep" },
   count = function(d, source)

@@ -1,11 +1,57 @@
 --- Declarations: plain tables that say what a feature is, checked when they are written.
 --- A kind of feature lists its options as name -> type, and with them this file makes its constructor.
 
+local json = require "recsys.json"
 local text = require "recsys.text"
 
 local declare = {}
 
---- What a type of option accepts, and how it is called when something else comes.
+--- A value of a filter as the text that it is compared with: numbers in their shortest decimal form.
+local function filter_text(value)
+  if type(value) == "string" then return value ~= "" and value or nil end
+  if math.type(value) == "integer" then return tostring(value) end
+  if math.type(value) ~= "float" or value ~= value or math.abs(value) == math.huge then return nil end
+  return value == math.floor(value) and ("%.0f"):format(value) or json.encode(value)
+end
+
+--- A filter as conditions in order of their columns, { column, values }; nil when it is none.
+local function conditions_of(x)
+  if type(x) ~= "table" then return nil end
+  local list = {}
+  for column, values in pairs(x) do
+    local condition = { column = column, values = {} }
+    for i, value in ipairs(type(values) == "table" and values or { values }) do
+      condition.values[i] = filter_text(value)
+    end
+    local n = type(values) == "table" and #values or 1
+    if type(column) ~= "string" or n == 0 or #condition.values ~= n then return nil end
+    table.sort(condition.values)
+    list[#list + 1] = condition
+  end
+  table.sort(list, function(a, b) return a.column < b.column end)
+  return #list > 0 and list or nil
+end
+
+local function is_names(x, least)
+  if type(x) ~= "table" or #x < least then return false end
+  for _, value in ipairs(x) do
+    if type(value) ~= "string" or value == "" then return false end
+  end
+  return true
+end
+
+local function is_spans(x)
+  if type(x) ~= "table" or #x == 0 then return false end
+  local last = 0
+  for _, span in ipairs(x) do
+    local ms = text.span(span)
+    if not ms or ms <= last then return false end
+    last = ms
+  end
+  return true
+end
+
+--- What a type of option accepts, how it is called when something else comes, and what becomes of it.
 local types = {
   positive = { "a positive integer", function(x) return math.type(x) == "integer" and x >= 1 end },
   name = { "a name of letters, digits and _", function(x) return type(x) == "string" and x:find "^[%w_]+$" ~= nil end },
@@ -14,6 +60,18 @@ local types = {
     if type(x) ~= "table" or #x == 0 then return false end
     for _, value in ipairs(x) do if type(value) ~= "string" then return false end end
     return true
+  end },
+  span = { "a number and s, m, h, d or w, like 7d", function(x) return (text.span(x) or 0) > 0 end },
+  spans = { "a list of rising spans of time, like { \"1h\", \"1d\" }", is_spans },
+  above = { "a number above 0", function(x) return type(x) == "number" and x > 0 and x < math.huge end },
+  fraction = { "a number above 0 and up to 1", function(x) return type(x) == "number" and x > 0 and x <= 1 end },
+  where = { "columns with the value or the list of values that they may have, like { event = \"shared\" }",
+    function(x) return conditions_of(x) ~= nil end, conditions_of },
+  subject = { "\"user\" or { \"user\", the name of an item feature }", function(x)
+    return x == "user" or is_names(x, 2) and #x == 2 and x[1] == "user"
+  end },
+  filling = { "mean, median or a number", function(x)
+    return x == "mean" or x == "median" or type(x) == "number" and math.abs(x) < math.huge
   end },
 }
 
@@ -50,8 +108,11 @@ end
 local function complaint(kind, given)
   if type(given) ~= "table" then return "a table is expected" end
   if kind.column and not types.text[2](given[1]) then return "the first field must be the name of a column" end
+  if kind.column_list and not is_names(given[1], 2) then
+    return "the first field must be a list of two columns or more"
+  end
   for key, value in pairs(given) do
-    if not (key == 1 and kind.column) then
+    if not (key == 1 and (kind.column or kind.column_list)) then
       local message = check_option(kind, tostring(key), value)
       if message then return message end
     end
@@ -67,10 +128,12 @@ function declare.constructor(name, kind)
   return function(given)
     local message = complaint(kind, given)
     if message then error(("bad argument #1 to '%s' (%s)"):format(name, message), 2) end
-    local declaration = { kind = name, column = kind.column and given[1] or nil }
+    local declaration = { kind = name, column = kind.column and given[1] or nil,
+      list = kind.column_list and given[1] or nil }
     for key, value in pairs(kind.defaults or {}) do declaration[key] = value end
     for key, value in pairs(given) do
-      if type(key) == "string" then declaration[key] = value end
+      local become = types[kind.options[key]] and types[kind.options[key]][3]
+      if type(key) == "string" then declaration[key] = become and become(value) or value end
     end
     return declaration
   end

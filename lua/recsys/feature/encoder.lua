@@ -4,6 +4,7 @@ local core = require("recsys.core").feature
 local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
+local past = require "recsys.feature.past"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
@@ -80,15 +81,44 @@ end
 ---@param options? { log: Tensor? }  i64 rows of the interactions that count as known; default all
 ---@return History
 function encoder.sequences(dataset, options)
-  local at = fit.rows(dataset)
-  return core.new_history(dataset.users:rows(), dataset.items:rows(), at.users, at.items,
-    (dataset.interactions:column "time"), options and options.log)
+  return past.sequences(dataset, fit.rows(dataset), { log = options and options.log })
+end
+
+--- The same with what this encoder's counts and histories read of each event: what they are made from.
+---@param dataset Dataset
+---@param options? { log: Tensor? }
+---@return History
+function Encoder:sequences(dataset, options)
+  return past.sequences(dataset, fit.rows(dataset), { log = options and options.log, program = self.program })
+end
+
+--- The state of the features of the past as of the last interaction, to be advanced by further events.
+---@param dataset Dataset
+---@param options? { log: Tensor?, keep_all: boolean? }  keep_all: every event, not only what the longest window needs
+---@return State
+function Encoder:state(dataset, options)
+  options = options or {}
+  return past.state(self.program, self:sequences(dataset, options), core.index(dataset.users, "user"),
+    self:catalogue(dataset.items), options.keep_all)
+end
+
+--- Columns of the moments' users that event features read, under "user." and their name.
+local function with_users(self, moments, dataset, users)
+  for _, column in ipairs(self.program:columns "event") do
+    local name = column.name:match "^user%.(.+)$"
+    if name and not moments:has(column.name) and dataset.users:has(name) then
+      local theirs = dataset.users:select { name }:filter(users):rename { [name] = column.name }
+      moments = moments:with(column.name, theirs, column.name)
+    end
+  end
+  return moments
 end
 
 --- The event side over a frame of moments of users; 'orders' settles ties.
 local function encode_moments(self, dataset, moments, users, orders, options)
   local items = options.items or self:encode_items(dataset.items)
-  local history = options.history or encoder.sequences(dataset, options)
+  local history = options.history or self:sequences(dataset, options)
+  moments = with_users(self, moments, dataset, users)
   return self.program:run("event", moments, items, history, users, (moments:column "time"), orders)
 end
 
@@ -148,36 +178,65 @@ function Encoder:catalogue(items)
   return { index = core.index(items, "item"), features = self:encode_items(items) }
 end
 
---- The item rows of ids, -1 for one that the catalogue lacks; nil, message, code when one is no id. JSON libraries
---- give whole numbers as floats.
-local function rows_of(ids, index)
-  local rows = {}
-  for i, id in ipairs(ids) do
-    if type(id) ~= "string" and type(id) ~= "number" then
-      return nil, ("item %d of the request is a %s, not an id"):format(i, type(id)), "argument"
-    end
-    rows[i] = index:code(tostring(math.tointeger(id) or id)) - 1
+--- The row of an item's id, -1 when the catalogue lacks it; nil, message, code when it is no id. JSON libraries give whole
+--- numbers as floats.
+local function row_of(i, id, index)
+  if type(id) ~= "string" and type(id) ~= "number" then
+    return nil, ("item %d of the request is a %s, not an id"):format(i, type(id)), "argument"
   end
-  return #rows > 0 and tensor.new(rows, "i32") or tensor.zeros(0, "i32")
+  return index:code(tostring(math.tointeger(id) or id)) - 1
+end
+
+local function vector(values, dtype)
+  return #values > 0 and tensor.new(values, dtype) or tensor.zeros(0, dtype)
+end
+
+--- What is known of the events of a request: an id, or a table with `item`, `time` and the fields that filters and
+--- weights read.
+---@return { rows: Tensor, times: Tensor, weights: Tensor, marks: Tensor }?
+local function events_of(self, items, index)
+  local rows, times, weights, marks = {}, {}, {}, {}
+  for i, event in ipairs(items) do
+    local whole = type(event) == "table" and event.item ~= nil
+    local row, message, code = row_of(i, whole and event.item or event, index)
+    if not row then return nil, message, code end
+    local weight, mark = 1, 0
+    if whole then weight, mark, code = self.program:event(json.encode(event)) end
+    if not weight then return nil, mark, code end
+    rows[i], weights[i], marks[i] = row, weight, mark
+    times[i] = whole and math.tointeger(event.time) or frame.TIME_MISSING
+  end
+  return { rows = vector(rows, "i32"), times = vector(times, "i64"), weights = vector(weights, "f32"),
+    marks = vector(marks, "i32") }
+end
+
+--- The fields of a request's moment: its own, and those of the user that event features read.
+local function moment_of(self, request)
+  local moment = { time = request.time }
+  for _, column in ipairs(self.program:columns "event") do
+    local name = column.name:match "^user%.(.+)$"
+    if name then moment[column.name] = (request.user or {})[name] end
+  end
+  for key, value in pairs(request.event or {}) do moment[key] = value end
+  return moment
 end
 
 --- User and event features of one request, with the bits that the same user has in a table.
----@param request { user: table?, event: table?, items: string[]?, time: integer? }
----  user, event: fields by column name, absent ones are missing; items: what the user engaged with, newest last;
----  time: ms
+---@param request { user: table?, event: table?, items: (string|table)[]?, time: integer? }
+---  user, event: fields by column name, absent ones are missing; items: what the user engaged with, newest last: ids, or
+---  tables with `item`, `time` (ms) and the fields that filters and weights read, which counts need; time: ms
 ---@param catalogue { index: Vocabulary, features: Features }
 ---@return Features? user   one row; nil, message, "argument" when a field has the wrong type
 ---@return Features|string event
 ---@return string? code
 function Encoder:encode_request(request, catalogue)
-  local event = { time = request.time }
-  for key, value in pairs(request.event or {}) do event[key] = value end
   local user, message, code = self.program:request("user", json.encode(request.user or {}))
   if not user then return nil, message, code end
-  local rows, moment
-  rows, message, code = rows_of(request.items or {}, catalogue.index)
-  if not rows then return nil, message, code end
-  moment, message, code = self.program:request("event", json.encode(event), catalogue.features, rows)
+  local events, moment
+  events, message, code = events_of(self, request.items or {}, catalogue.index)
+  if not events then return nil, message, code end
+  moment, message, code = self.program:request("event", json.encode(moment_of(self, request)), catalogue.features,
+    events.rows, events.times, events.weights, events.marks, math.tointeger(request.time))
   if not moment then return nil, message, code end
   return user, moment
 end
@@ -196,8 +255,8 @@ end
 --- What a side puts out, for a model to build its layers by: codes i32 [n] below `rows`, bags of them, numbers f32 [n,
 --- width]. Inputs of one table are meant to share an embedding; `pair` is the other side of a relative time.
 ---@param side "user"|"event"|"item"
----@return { name: string, kind: "codes"|"bag"|"numbers", feature: string, table: string?, rows: integer?,
----  width: integer?, pair: string? }[]
+---@return { name: string, kind: "codes"|"bag"|"numbers"|"weights", feature: string, table: string?, rows: integer?,
+---  width: integer?, pair: string?, of: string? }[]
 function Encoder:inputs(side)
   local facts, list = facts_of(self), {}
   for i, output in ipairs(self.program:outputs(side)) do
@@ -205,6 +264,8 @@ function Encoder:inputs(side)
     local input = { name = output.name, kind = output.kind, feature = fact.feature, pair = fact.pair }
     if output.kind == "numbers" then
       input.width = output.width
+    elseif output.kind == "weights" then
+      input.of = fact.of
     else
       input.rows, input.table = output.rows, fact.table or output.table or output.name
     end
@@ -257,7 +318,7 @@ function Encoder:describe()
   for _, side in ipairs { "user", "event", "item" } do
     for _, input in ipairs(self:inputs(side)) do
       list[#list + 1] = { name = input.name, feature = input.feature, kind = input.kind, table = input.table,
-        size = input.rows or input.width, missing = facts[input.name].missing,
+        size = input.rows or input.width or 1, missing = facts[input.name].missing,
         unknown = input.table and unknown_share(self:counts(input.table)) }
     end
   end

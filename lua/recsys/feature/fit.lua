@@ -10,8 +10,8 @@ local text = require "recsys.text"
 local fit = {}
 
 fit.kinds = {}
-for _, name in ipairs { "id", "category", "categories", "hashed", "number", "buckets", "time_parts", "tokens",
-  "history", "relative_time" } do
+for _, name in ipairs { "id", "category", "categories", "hashed", "cross", "number", "buckets", "time_parts", "tokens",
+  "age", "popularity", "history", "count", "rate", "relative_time" } do
   fit.kinds[name] = require("recsys.feature." .. name)
 end
 
@@ -47,6 +47,7 @@ local function settle(declaration, side)
   end
   local settled = { side = side }
   for key, value in pairs(declaration) do settled[key] = value end
+  if kind.settle then kind.settle(settled) end
   local key_column = settled.column == side and settled.kind == "id"
   settled.name = settled.name or (key_column and "id") or settled.column
   if not settled.name:find "^[%w_]+$" then
@@ -107,11 +108,18 @@ function Source:count(d, cut, argument)
   self.tables[d.table] = table
   agree(table, d, "min_count")
   agree(table, d, "max_size")
+  agree(table, d, "max_share")
   local rows_before, missing_before = table.counter:rows()
-  table.counter:add(frame, d.column, rows, cut, argument)
+  table.counter:add(frame, d.column or d.list[1], rows, cut, argument)
   local rows_after, missing_after = table.counter:rows()
   local n = rows_after - rows_before
   d.missing = n > 0 and (missing_after - missing_before) / n or 0
+end
+
+--- The count from which on a value is too common to tell rows apart; nil: none is.
+local function most(counted)
+  local rows, missing = counted.counter:rows()
+  return counted.max_share and math.floor(counted.max_share * (rows - missing))
 end
 
 --- Turn the counts into the vocabularies of the program, in order of their names.
@@ -121,7 +129,7 @@ function Source:finish_tables()
   table.sort(built.tables)
   for _, name in ipairs(built.tables) do
     local counted = self.tables[name]
-    local bytes, offsets, counts = counted.counter:vocabulary(counted.min_count, counted.max_size)
+    local bytes, offsets, counts = counted.counter:vocabulary(counted.min_count, counted.max_size, most(counted))
     counted.counter:close()
     built.tensors["table." .. name .. ".bytes"] = bytes
     built.tensors["table." .. name .. ".offsets"] = offsets

@@ -1,26 +1,40 @@
---- The user's last events before this one, as a bag of codes of an item-side feature, newest last.
+--- The user's last events before this one, newest first, as a bag of codes of an item-side feature; beside each code, where
+--- asked for, the event's weight and how long after the user's event before it it came.
 
---- Kinds whose output is codes that a window can hold.
-local codes = { id = true, category = true, categories = true, hashed = true, buckets = true, tokens = true }
+local past = require "recsys.feature.past"
+local tensor = require "recsys.tensor"
+local text = require "recsys.text"
 
---- The item-side declaration that 'of' means: a feature's name, its output or its column.
-local function source_of(d, items)
-  for _, how in ipairs { "output", "name", "column" } do
-    for _, item in ipairs(items) do
-      if item[how] == d.of and codes[item.kind] then return item end
-    end
-  end
-  error(("history '%s' is of '%s', which is no item feature with codes"):format(d.name, d.of), 0)
+local function edges_of(spans)
+  local edges = {}
+  for i, span in ipairs(spans) do edges[i] = text.span(span) end
+  return tensor.new(edges, "f64")
 end
 
 return {
   side = "event",
-  options = { of = "text", length = "positive", unknown = { "keep", "drop" } },
+  reads = "events strictly before",
+  stateful = true,
+  options = { of = "text", length = "positive", unknown = { "keep", "drop" }, weight = "text", gaps = "spans" },
   defaults = { name = "history", length = 50, unknown = "drop" },
   required = { "of" },
+  columns = function(d)
+    return d.weight and { { "event", d.weight } } or {}
+  end,
   build = function(d, sides, source)
-    local item, side = source_of(d, source.declarations.item), sides.event
-    side:output(d.name, side:step("window", nil, { of = item.output, length = d.length, unknown = d.unknown }),
-      { feature = d.kind, table = item.table, of = item.output })
+    local item, side = past.item_feature(d, d.of, source), sides.event
+    local slices = { of = item.output, length = d.length, unknown = d.unknown }
+    side:output(d.name, side:step("window", nil, slices), { feature = d.kind, table = item.table, of = item.output })
+    if d.weight then
+      source.program:weigh(d.weight)
+      side:output(d.name .. "_weight", side:step("window_weights", nil, slices),
+        { feature = d.kind, of = "event." .. d.name })
+    end
+    if d.gaps then
+      slices.edges = "edges.event." .. d.name .. "_gap"
+      source.program.tensors[slices.edges] = edges_of(d.gaps)
+      side:output(d.name .. "_gap", side:step("window_gaps", nil, slices),
+        { feature = d.kind, table = "event." .. d.name .. "_gap", of = "event." .. d.name })
+    end
   end,
 }

@@ -2,7 +2,7 @@
 --- interactions hold at least min_count times.
 return {
   column = true,
-  options = { min_count = "positive", max_size = "positive", share = "name" },
+  options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name" },
   counts = "interactions",
   count = function(d, source)
     source:count(d)

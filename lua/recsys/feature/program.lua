@@ -36,13 +36,41 @@ function Side:output(name, step, facts)
   self.outputs[#self.outputs + 1] = output
 end
 
+local Program = {}
+Program.__index = Program
+
+--- The number of the filter that events pass when all conditions ({ column, values } each) hold; nil for none.
+function Program:filter(conditions)
+  if not conditions then return nil end
+  local filter = {}
+  for i, condition in ipairs(conditions) do
+    filter[i] = { column = condition.column, values = json.list(condition.values) }
+  end
+  filter = json.list(filter)
+  local key = json.encode(filter)
+  if not self.known_filters[key] then
+    if #self.filters == 31 then error("more than 31 different filters of events", 0) end
+    self.filters[#self.filters + 1] = filter
+    self.known_filters[key] = #self.filters - 1
+  end
+  return self.known_filters[key]
+end
+
+--- Settle the column that says how much an event weighs.
+function Program:weigh(column)
+  if self.weight and self.weight ~= column then
+    error(("histories weigh events by '%s' and by '%s': one column can be served"):format(self.weight, column), 0)
+  end
+  self.weight = column
+end
+
 --- An empty program: program.sides.item:step(...), program.tensors, program.tables.
 function program.new()
   local sides = {}
   for _, name in ipairs { "user", "event", "item" } do
     sides[name] = setmetatable({ name = name, steps = {}, outputs = {}, known = {} }, Side)
   end
-  return { sides = sides, tensors = {}, tables = {} }
+  return setmetatable({ sides = sides, tensors = {}, tables = {}, filters = {}, known_filters = {} }, Program)
 end
 
 --- The program as the JSON that the core parses.
@@ -51,7 +79,8 @@ function program.encode(built)
   for name, side in pairs(built.sides) do
     sides[name] = { steps = json.list(side.steps), outputs = json.list(side.outputs) }
   end
-  return json.encode { format = "recsys.encoder", version = 1, tables = json.list(built.tables), sides = sides }
+  return json.encode { format = "recsys.encoder", version = 1, tables = json.list(built.tables), sides = sides,
+    filters = #built.filters > 0 and json.list(built.filters) or nil, weight = built.weight }
 end
 
 return program
