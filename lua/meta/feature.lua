@@ -222,7 +222,7 @@ function History:close() end
 local Accumulator = {}
 
 --- Put an event behind the user's events of the same or an earlier time.
----@param user_row integer  0-based; one above the last is a new user
+---@param user_row integer  0-based; a row beyond the last makes all users up to it
 ---@param item_row integer  0-based
 ---@param time integer      ms
 ---@param weight? number    default 1
@@ -292,7 +292,8 @@ function Program:marks(events) end
 ---@return string? code
 function Program:event(json) end
 
---- What features of the past read: how many filters, the column of the weight, how many of the last events, how many ms.
+--- What features of the past read: how many filters, the column of the weight, how many of the last events, how many
+--- ms.
 ---@return { filters: integer, weight: string?, events: integer, span: integer }
 function Program:past() end
 

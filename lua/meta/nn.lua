@@ -104,7 +104,8 @@ function Tower:width() end
 
 --- Named inputs -> their layers -> concat -> hidden stages -> output -> optional L2 normalisation of rows. A stage is
 --- linear, norm, activation, dropout. Without `hidden` and `outputs` the tower is the concatenation alone. An input is
---- { name, layer = an Embedding or EmbeddingBag } or { name, width } for numbers; a bag also reads `name.offsets`.
+--- { name, layer = an Embedding or EmbeddingBag } or { name, width } for numbers; a bag also reads `name.offsets`
+--- and, with a field `weights`, the input of that name: a number beside each code.
 ---@param options { name: string, inputs: table[], hidden?: integer[], outputs?: integer, activation?: string,
 ---   norm?: string, dropout?: number, normalize?: boolean, seed?: integer, dtype?: string }
 ---   activation: "relu" (default) as in linear; norm: "none" (default), "layer", "batch"

@@ -12,7 +12,7 @@ local serve = {}
 ---@return string? code     "format", "io", "memory"
 function serve.open(bundle, dir) end
 
---- A loaded model. Immutable; closing it twice is fine.
+--- A loaded model, changed by posted events alone; closing it twice is fine.
 ---@class ServedModel
 local ServedModel = {}
 
@@ -34,7 +34,7 @@ function ServedModel:item(position) end
 
 ---@class ServeRequest
 ---@field user? string        id; nil: nobody in particular
----@field history? string[]   ids of items, oldest first, instead of the user's own
+---@field history? string[]   ids of items, oldest first, instead of the user's own; no window counts them
 ---@field fields? string      a JSON object: fields of a user whom the bundle does not know
 ---@field now? integer        ms since 1970 UTC; default as_of
 ---@field k? integer          1 or more, default 10
@@ -60,6 +60,15 @@ function ServedModel:recommend(request) end
 ---@return Tensor|string scores  f32 [n, k]; minus infinity beside -1
 ---@return string? code
 function ServedModel:recommend_users(options) end
+
+--- Take an event into the state that histories and counts read; `as_of` moves behind it. The user may be new. Nothing
+--- else may use the model meanwhile. An event that is earlier than others goes to its place in time.
+---@param event { user: string, item: string, time: integer, fields: string? }
+---   time: ms; fields: a JSON object with the columns that filters and weights of features read
+---@return true?
+---@return string? message  of an item that the catalogue lacks, of a field of the wrong type
+---@return string? code     "argument", "memory"
+function ServedModel:advance(event) end
 
 --- Let go of the model; later calls raise.
 function ServedModel:close() end

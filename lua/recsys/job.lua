@@ -9,7 +9,6 @@ local base = require "recsys.base"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
 local exit = require "recsys.exit"
-local feature = require "recsys.feature"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
 local host = require "recsys.host"
@@ -219,8 +218,8 @@ end
 function job.publish(p, trained, data, report, run)
   local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
   local path, message, code = registry.publish {
-    name = publish.name, dir = publish.dir, model = trained, dataset = data, history = feature.sequences(data),
-    as_of = as_of(data), window = window and text.milliseconds(window), parameters = p,
+    name = publish.name, dir = publish.dir, model = trained, dataset = data,
+    history = trained.encoder:sequences(data), as_of = as_of(data), window = window and text.milliseconds(window), parameters = p,
     metrics = report.metrics, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end

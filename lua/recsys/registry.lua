@@ -152,9 +152,15 @@ local function item_tensors(items, vectors)
   return tensors
 end
 
-local function user_tensors(users)
+--- Ids, and as "moment.x" the columns x of users that event features read.
+local function user_tensors(users, program)
   local bytes, offsets = packed(users:rows(), function(i) return users:text("user", i) end)
-  return { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
+  local tensors = { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
+  for _, column in ipairs(program:columns "event") do
+    local name = column.name:match "^user%.(.+)$"
+    if name and users:has(name) then tensors["moment." .. name] = users:column(name) end
+  end
+  return tensors
 end
 
 local function json_of(plan)
@@ -167,7 +173,7 @@ local function members_of(request)
   local encoded = model.encoder:save()
   local items = request.items or model.encoder:encode_items(dataset.items)
   local users = request.users or model.encoder:encode_users(dataset.users)
-  local history = request.history or require("recsys.feature").sequences(dataset)
+  local history = request.history or model.encoder:sequences(dataset)
   local vectors = request.vectors or model:item_vectors(items)
   local members = {
     { "features.json", bytes = encoded.json },
@@ -177,7 +183,7 @@ local function members_of(request)
     { "weights.safetensors", tensors = model.weights },
     { "items.safetensors", tensors = item_tensors(dataset.items, vectors) },
     { "items.features.safetensors", tensors = items:tensors() },
-    { "users.safetensors", tensors = user_tensors(dataset.users) },
+    { "users.safetensors", tensors = user_tensors(dataset.users, model.encoder.program) },
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
@@ -253,7 +259,7 @@ end
 ---
 --- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
 --- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
---- catalogue), items and users (encoded Features), history (feature.sequences), as_of (ms; the moment that requests
+--- catalogue), items and users (encoded Features), history (encoder:sequences), as_of (ms; the moment that requests
 --- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
 --- creation; nil: for ever), parameters, metrics, run, seed, card (Markdown), created (ISO 8601), dir (default
 --- registry.dir).

@@ -75,6 +75,13 @@ local function embedding(self, input)
   return made
 end
 
+--- The name of the weights that stand beside a bag's codes, if any.
+local function weights_of(bag, inputs)
+  for _, input in ipairs(inputs) do
+    if input.kind == "weights" and input.of == bag.name then return input.name end
+  end
+end
+
 local shape_fields = { dim = true, hidden = true, dropout = true, activation = true, norm = true, normalize = true }
 
 local function check_tower(tables, sides, shape)
@@ -93,7 +100,8 @@ local function check_tower(tables, sides, shape)
   end
 end
 
---- A tower over all inputs of some sides: embeddings and pooled bags beside plain numbers -> concat -> MLP -> output.
+--- A tower over all inputs of some sides: embeddings and pooled bags (by the weights that are declared beside them) and
+--- plain numbers -> concat -> MLP -> output.
 ---@param name string
 ---@param tables table     what towers.tables gave
 ---@param sides string[]   of "user", "event", "item"
@@ -102,14 +110,14 @@ end
 function towers.tower(name, tables, sides, shape)
   shape = shape or {}
   check_tower(tables, sides, shape)
-  local inputs = {}
-  for _, input in ipairs(inputs_of(tables.encoder, sides)) do
+  local inputs, declared = {}, inputs_of(tables.encoder, sides)
+  for _, input in ipairs(declared) do
     if input.kind == "codes" then
       inputs[#inputs + 1] = { name = input.name, layer = embedding(tables, input) }
     elseif input.kind == "bag" then
-      inputs[#inputs + 1] = { name = input.name,
+      inputs[#inputs + 1] = { name = input.name, weights = weights_of(input, declared),
         layer = nn.embedding_bag { table = embedding(tables, input), mode = "mean" } }
-    elseif input.feature ~= "relative_time" then
+    elseif input.kind == "numbers" and input.feature ~= "relative_time" then
       inputs[#inputs + 1] = { name = input.name, width = input.width }
     end
   end

@@ -234,8 +234,8 @@ static const rs_column *joined(lua_State *L, int arg) {
   return out;
 }
 
-/* The column cut by "prefix", "split" or "tokenise" with the argument behind it, or by "join" the columns that it lists;
- * the column itself for nil. */
+/* The column cut by "prefix", "split" or "tokenise" with the argument behind it, or by "join" the columns that it
+ * lists; the column itself for nil. */
 static const rs_column *cut(lua_State *L, const rs_column *c, int arg) {
   static const char *const words[] = {"prefix", "split", "tokenise", "join", NULL};
   if (lua_isnoneornil(L, arg)) return c;

@@ -213,6 +213,9 @@ static void read_input(lua_State *L, rs_tower_input *in, int at) {
   lua_getfield(L, -1, "width");
   in->width = lua_tointeger(L, -1);
   lua_pop(L, 1);
+  lua_getfield(L, -1, "weights");
+  in->weights = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  lua_pop(L, 1);
 }
 
 /* The list in field 'field' on top of the stack; its length. */

@@ -185,6 +185,27 @@ static int l_recommend(lua_State *L) {
   return finish(L, status, 1);
 }
 
+/* m:advance{ user, item, time, fields } -> true | nil, message, code */
+static int l_advance(lua_State *L) {
+  static const char *const known[] = {"user", "item", "time", "fields", NULL};
+  check_model(L);
+  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_check_options(L, 2, known);
+  lua_settop(L, 2);
+  call *c = rs_push_object(L, sizeof *c, CALL, 0);
+  rs_posted posted = {.time = integer_field(L, "time", RS_TIME_MISSING)};
+  size_t length = 0;
+  posted.user = string_field(L, "user", &posted.user_length);
+  posted.item = string_field(L, "item", &posted.item_length);
+  if (!posted.user || !posted.item) luaL_argerror(L, 2, "an event has a user and an item");
+  const char *fields = string_field(L, "fields", &length);
+  if (fields) rs_check(L, rs_json_object(&c->fields, fields, length, "the event's fields"));
+  posted.fields = c->fields;
+  rs_status status = rs_server_model_advance(m, &posted);
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
 /* m:recommend_users{ first, n, now, k, exclude_seen } -> rows, scores | nil, message, code */
 static int l_recommend_users(lua_State *L) {
   static const char *const known[] = {"first", "n", "now", "k", "exclude_seen", NULL};
@@ -214,6 +235,7 @@ int rs_open_serve(lua_State *L) {
                                      {"item", l_item},
                                      {"recommend", l_recommend},
                                      {"recommend_users", l_recommend_users},
+                                     {"advance", l_advance},
                                      {"close", l_free},
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};

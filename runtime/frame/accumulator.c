@@ -105,9 +105,9 @@ static rs_tail *make_room(rs_accumulator *a, int64_t user, int64_t newest) {
 #define SHIFT(column) memmove(column + at + 1, column + at, (size_t)(t->n - at) * sizeof *(column))
 
 rs_status rs_accumulator_advance(rs_accumulator *a, int64_t user, const rs_event *event) {
-  if (user < 0 || user > a->users || event->item < 0 || event->item > INT32_MAX)
-    return rs_fail(RS_ERANGE, "accumulator: an event of user row %lld of %lld on item row %lld", (long long)user,
-                   (long long)a->users, (long long)event->item);
+  if (user < 0 || event->item < 0 || event->item > INT32_MAX)
+    return rs_fail(RS_ERANGE, "accumulator: an event of user row %lld on item row %lld", (long long)user,
+                   (long long)event->item);
   rs_status status = reserve_users(a, user + 1);
   rs_tail *t = status == RS_OK ? make_room(a, user, event->time) : NULL;
   if (status == RS_OK && !t) status = rs_nomem("accumulator", sizeof *t);
@@ -123,7 +123,8 @@ rs_status rs_accumulator_advance(rs_accumulator *a, int64_t user, const rs_event
                             &event->marks});
   t->n++;
   a->next_order++;
-  if (user == a->users) a->users++;
+  a->posted++;
+  if (user >= a->users) a->users = user + 1;
   return RS_OK;
 }
 

@@ -3,8 +3,9 @@
  * Training reads a history of the whole log at many moments; a service holds the same history as of its last event and
  * advances it event by event. Both read sequences in the same stable order, so a read at a moment has the same bits.
  * Users without posted events cost nothing beyond the history; the others have a sequence of their own, which keeps
- * what the longest window needs: an event leaves it once it is neither among the last keep.events before the user's newest
- * time nor within keep.span of that: reads at earlier moments are no longer served. One thread advances at a time, and none reads meanwhile. */
+ * what the longest window needs: an event leaves it once it is neither among the last keep.events before the user's
+ * newest time nor within keep.span of that: reads at earlier moments are no longer served. One thread advances at a
+ * time, and none reads meanwhile. */
 #ifndef RS_ACCUMULATOR_H
 #define RS_ACCUMULATOR_H
 #include "frame/history.h"
@@ -31,13 +32,14 @@ typedef struct rs_accumulator {
   int64_t users;   /* of the base, then those that came with their events */
   int64_t capacity;
   int64_t next_order; /* above the order of every event so far */
+  int64_t posted;     /* events since the base */
 } rs_accumulator;
 
 /* Over a history, which it takes over ('history' becomes empty). On failure the history stays the caller's. */
 rs_status rs_accumulator_new(rs_accumulator *out, rs_history *history, rs_keep keep);
 
-/* Put an event behind the user's events of the same or an earlier time. A user row may be rs_accumulator.users: a new
- * user. RS_ERANGE for a row beyond, RS_ENOMEM; the state is unharmed then. */
+/* Put an event behind the user's events of the same or an earlier time. A user row beyond the
+ * users makes all up to it. RS_ERANGE for a negative row, RS_ENOMEM; the state is unharmed then. */
 rs_status rs_accumulator_advance(rs_accumulator *a, int64_t user, const rs_event *event);
 
 /* A user's events, oldest first; valid until he is advanced. A row outside has none. */

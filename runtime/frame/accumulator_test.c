@@ -111,7 +111,7 @@ static void late_events_go_to_their_place(void **state) {
   assert_int_equal(mine.marks[at], 7);
   assert_int_equal(mine.orders[at], STORED);
   for (int64_t i = 1; i < mine.n; i++) assert_true(mine.times[i - 1] <= mine.times[i]);
-  assert_int_equal(rs_accumulator_advance(&a, 8, &(rs_event){0, 0, 1, 0}), RS_ERANGE);
+  assert_int_equal(rs_accumulator_advance(&a, -1, &(rs_event){0, 0, 1, 0}), RS_ERANGE);
   assert_int_equal(rs_accumulator_advance(&a, 0, &(rs_event){-1, 0, 1, 0}), RS_ERANGE);
   for (int64_t grants = 0; grants < 2; grants++) { /* a new user's event under refused memory changes nothing */
     rs_alloc_fault(grants);

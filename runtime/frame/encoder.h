@@ -41,8 +41,8 @@ typedef struct rs_output_info {
 int rs_encoder_outputs(const rs_encoder *e, rs_side side);
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i);
 
-/* The columns that a side reads, in order and each once; 'type' as a read step has it: string, strings or number. On the
- * event side "user.x" is the column x of the moment's user. NULL beyond the last. */
+/* The columns that a side reads, in order and each once; 'type' as a read step has it: string, strings or number. On
+ * the event side "user.x" is the column x of the moment's user. NULL beyond the last. */
 const char *rs_encoder_column(const rs_encoder *e, rs_side side, int i, const char **type);
 
 /* Filters of events, which counts and rates are of: filter k is bit k of an event's marks. */

@@ -130,8 +130,8 @@ static rs_status parse_inputs(rs_step *step, const rs_program *program, const js
   static const char *const words[] = {"none", "one", "two"};
   size_t n = json_array_size(json), most = most_inputs(step->primitive);
   if ((json && !json_is_array(json)) || n > most || (most > 0 && n == 0) || (most == 2 && n != 2))
-    return rs_fail(RS_EFORMAT, "%s takes %s, not %zu inputs", step->primitive->name, most < 3 ? words[most] : "1 to 256",
-                   n);
+    return rs_fail(RS_EFORMAT, "%s takes %s, not %zu inputs", step->primitive->name,
+                   most < 3 ? words[most] : "1 to 256", n);
   step->inputs = rs_alloc(n * sizeof *step->inputs);
   if (!step->inputs) return rs_nomem("encoder", n * sizeof *step->inputs);
   step->n_inputs = (int)n;

@@ -38,7 +38,8 @@ const rs_output *rs_features_output(const rs_features *f, const char *name);
 rs_status rs_features_add(rs_features *f, rs_output *output);
 
 /* The outputs at 'rows' (0-based, n of them, repeats allowed) as a batch: a dense output x becomes "x" [n] or
- * [n, width]; a list "x" i32 (weights f32) [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 .. rows-1. */
+ * [n, width]; a list "x" i32 (weights f32) [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 ..
+ * rows-1. */
 rs_status rs_features_gather(const rs_features *f, const int64_t *rows, int64_t n, rs_tensors *batch);
 
 /* Whether row i says the same to the bit in outputs x and y, of the same kind and, for numbers, width. */

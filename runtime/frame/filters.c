@@ -59,7 +59,8 @@ static rs_status parse_filter(rs_filter *f, const json_t *json) {
   f->conditions = rs_alloc_zero(n * sizeof *f->conditions);
   if (!f->conditions) return rs_nomem("encoder", n * sizeof *f->conditions);
   f->n_conditions = (int)n;
-  for (size_t i = 0; status == RS_OK && i < n; i++) status = parse_condition(&f->conditions[i], json_array_get(json, i));
+  for (size_t i = 0; status == RS_OK && i < n; i++)
+    status = parse_condition(&f->conditions[i], json_array_get(json, i));
   return status;
 }
 

@@ -49,7 +49,8 @@ static int64_t scan(const event_log *l, const bool *known, int64_t row, bool by_
   return n;
 }
 
-static void check_against_scan(const event_log *l, const int64_t *log_rows, int64_t n_log, const bool *known, bool by_order) {
+static void check_against_scan(const event_log *l, const int64_t *log_rows, int64_t n_log, const bool *known,
+                               bool by_order) {
   rs_history h = {0};
   int64_t order[ROWS], begin[ROWS], end[ROWS], rows[ROWS];
   for (int i = 0; i < ROWS; i++) order[i] = i;

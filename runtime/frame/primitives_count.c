@@ -1,4 +1,5 @@
-/* primitives_count.c - how many events came in the span before a moment: [now - span, now), of those that the read gave.
+/* primitives_count.c - how many events came in the span before a moment: [now - span, now), of those that the read
+ * gave.
  *
  * Counts are whole numbers, so that the differences of running sums that many rows share and the walk that one row
  * makes give the same bits. */

@@ -1,8 +1,9 @@
 /* program.h - the inside of an encoder: steps over typed values, one primitive each.
  *
  * A value is a column: strings with a dictionary, numbers f64 [n] (NaN missing), codes i32 [n], lists of codes,, a
- * matrix f32 [n, width], or weights beside a list of codes: f32 with the list's slices. Types are settled when the program is parsed; running one only moves data. Every primitive
- * works row by row (or string by string), so a row's result does not depend on the rows around it. */
+ * matrix f32 [n, width], or weights beside a list of codes: f32 with the list's slices. Types are settled when the
+ * program is parsed; running one only moves data. Every primitive works row by row (or string by string), so a row's
+ * result does not depend on the rows around it. */
 #ifndef RS_PROGRAM_H
 #define RS_PROGRAM_H
 #include "base/buffer.h"

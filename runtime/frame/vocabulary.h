@@ -40,9 +40,9 @@ typedef struct rs_counter {
 /* Count the values of a string or list column at 'rows' (n of them, repeats count again; NULL: every row once).
  * RS_ERANGE for a row outside the column, RS_EARG for another type of column. */
 rs_status rs_counter_add(rs_counter *counter, const rs_column *column, const int64_t *rows, int64_t n);
-/* The strings counted at least 'min_count' and at most 'max_count' times, at most 'max_size' of them (the most frequent; at equal counts
- * those first in byte order), in byte order: 'bytes' and 'offsets' as rs_vocabulary_new takes them, 'counts' i64
- * [n + 1] with the occurrences of everything left out at 0. */
+/* The strings counted at least 'min_count' and at most 'max_count' times, at most 'max_size' of them (the most
+ * frequent; at equal counts those first in byte order), in byte order: 'bytes' and 'offsets' as rs_vocabulary_new takes
+ * them, 'counts' i64 [n + 1] with the occurrences of everything left out at 0. */
 rs_status rs_counter_vocabulary(const rs_counter *counter, int64_t min_count, int64_t max_count, int64_t max_size,
                                 rs_tensor *bytes, rs_tensor *offsets, rs_tensor *counts);
 void rs_counter_free(rs_counter *counter);

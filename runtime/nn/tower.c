@@ -9,7 +9,7 @@
 enum { MAX_HIDDEN = 16, MAX_NAME = 256 };
 
 typedef struct input {
-  char *name, *offsets; /* the latter of bags only */
+  char *name, *offsets, *weights; /* the latter two of bags only */
   rs_layer *layer;
   int64_t width;
 } input;
@@ -30,6 +30,7 @@ void rs_tower_free(rs_tower *tower) {
   for (int i = 0; i < tower->n_inputs; i++) {
     rs_free(tower->inputs[i].name);
     rs_free(tower->inputs[i].offsets);
+    rs_free(tower->inputs[i].weights);
     rs_layer_release(tower->inputs[i].layer);
   }
   for (int i = 0; i < tower->n_stages; i++) rs_layer_release(tower->stage[i]);
@@ -63,7 +64,9 @@ static rs_status add_input(rs_tower *tower, const rs_tower_input *from) {
   rs_status status = rs_buffer_printf(&offsets, "%s.offsets", from->name);
   if (status == RS_OK) status = rs_buffer_append(&offsets, "", 1);
   in->offsets = offsets.data;
-  return status;
+  if (status != RS_OK || !from->weights) return status;
+  in->weights = rs_strdup(from->weights);
+  return in->weights ? RS_OK : rs_nomem("tower", strlen(from->weights));
 }
 
 static const char *stage_name(char *text, const rs_tower *tower, const char *part, int at) {
@@ -144,7 +147,7 @@ static rs_status find_input(const rs_tower *tower, const rs_tensors *batch, cons
 /* The node of one input, through its layer. */
 static rs_status feed(const rs_tower *tower, const input *in, rs_node **out, rs_tape *tape, const rs_tensors *batch) {
   const rs_tensor *t;
-  rs_node *nodes[2];
+  rs_node *nodes[3];
   rs_status status = find_input(tower, batch, in->name, &t);
   if (status == RS_OK && !in->layer && (t->ndim != 2 || t->size[1] != in->width))
     return rs_fail(RS_ESHAPE, "tower %s: input '%s' is %s, not [n, %lld]", tower->name, in->name, rs_shape(t).text,
@@ -154,9 +157,13 @@ static rs_status feed(const rs_tower *tower, const input *in, rs_node **out, rs_
     status = find_input(tower, batch, in->offsets, &t);
     if (status == RS_OK) status = rs_tape_input(&nodes[1], tape, in->offsets, t, false);
   }
+  if (status == RS_OK && in->weights) {
+    status = find_input(tower, batch, in->weights, &t);
+    if (status == RS_OK) status = rs_tape_input(&nodes[2], tape, in->weights, t, false);
+  }
   if (status != RS_OK) return status;
   *out = nodes[0];
-  return in->layer ? rs_layer_forward(in->layer, out, nodes, in->offsets ? 2 : 1) : RS_OK;
+  return in->layer ? rs_layer_forward(in->layer, out, nodes, in->weights ? 3 : in->offsets ? 2 : 1) : RS_OK;
 }
 
 static rs_status activate(rs_node **out, rs_node *x, rs_activation activation) {

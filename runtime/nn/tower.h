@@ -13,6 +13,7 @@ typedef struct rs_tower_input {
   const char *name; /* in the batch; a bag also reads 'name.offsets' */
   rs_layer *layer;  /* an Embedding or EmbeddingBag; NULL: numbers, f32 or f64 [n, width] */
   int64_t width;    /* of numbers */
+  const char *weights; /* of a bag: the input that holds a number beside each code; NULL: none */
 } rs_tower_input;
 
 typedef struct rs_tower_shape {

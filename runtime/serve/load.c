@@ -147,11 +147,36 @@ static rs_status load_items(loader *l) {
   return status;
 }
 
+/* The column "user.x" of the users' moments from the tensor "moment.x". */
+static rs_status take_moment(const loader *l, const char *member, const char *column, const rs_tensors *t) {
+  char name[256];
+  snprintf(name, sizeof name, "moment.%.200s", column + strlen("user."));
+  const rs_tensor *values = rs_tensors_find(t, name);
+  if (!values) return RS_OK; /* missing for everybody, as in a table without the column */
+  if (!(is_of(values, RS_I64, 1) || is_of(values, RS_F64, 1)) || values->size[0] != l->model->user_ids->n)
+    return bad(l, member, "has no number for each user in a column that event features read");
+  rs_column c = {.name = rs_strdup(column), .type = values->dtype == RS_I64 ? RS_TIME : RS_NUMBER};
+  if (!c.name) return rs_nomem("model", strlen(column));
+  rs_tensor_share(&c.values, values);
+  rs_status status = rs_frame_add(&l->model->moments, &c);
+  rs_column_free(&c);
+  return status;
+}
+
+static rs_status take_moments(const loader *l, const char *member, const rs_tensors *t) {
+  const char *column, *type;
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && (column = rs_encoder_column(l->model->encoder, RS_EVENT, i, &type)); i++)
+    if (strncmp(column, "user.", 5) == 0) status = take_moment(l, member, column, t);
+  return status;
+}
+
 static rs_status load_users(loader *l) {
   static const char member[] = "users.safetensors";
   rs_tensors t = {0};
   rs_status status = rs_bundle_tensors(l->bundle, member, &t);
   if (status == RS_OK) status = take_ids(l, member, &t, &l->model->user_ids);
+  if (status == RS_OK) status = take_moments(l, member, &t);
   rs_tensors_free(&t);
   return status;
 }
@@ -190,13 +215,29 @@ static rs_status load_features(loader *l, const char *member, rs_side side, int6
   return status;
 }
 
+/* What an advanced user keeps: what features read, and, as it is not to be recommended again, what he saw of the items
+ * that can still be candidates. An item is no older than its first event. */
+static rs_keep keep_of(const rs_server_model *m) {
+  rs_keep keep = rs_encoder_keep(m->encoder);
+  if (m->window < 0 || !m->created.storage) keep.events = -1;
+  if (m->window > keep.span) keep.span = m->window;
+  return keep;
+}
+
 static rs_status load_history(loader *l) {
   static const char member[] = "history.safetensors";
+  rs_server_model *m = l->model;
   rs_tensors t = {0};
+  rs_history history = {0};
   rs_status status = rs_bundle_tensors(l->bundle, member, &t);
-  if (status == RS_OK) status = blame(l, member, rs_history_from(&l->model->history, &t, l->model->item_ids->n));
-  if (status == RS_OK && l->model->history.users != l->model->user_ids->n)
+  if (status == RS_OK) status = blame(l, member, rs_history_from(&history, &t, m->item_ids->n));
+  if (status == RS_OK && history.users != m->user_ids->n)
     status = bad(l, member, "has another number of users than there are ids");
+  if (status == RS_OK && rs_encoder_filters(m->encoder) > 0 && !history.marks.storage)
+    status = bad(l, member, "lacks the marks of events that the features count");
+  if (status == RS_OK) status = rs_accumulator_new(&m->state, &history, keep_of(m));
+  if (status == RS_OK) status = rs_dictionary_new(&m->new_users);
+  rs_history_free(&history);
   rs_tensors_free(&t);
   return status;
 }
@@ -251,14 +292,16 @@ void rs_server_model_free(rs_server_model *m) {
   rs_tensor_free(&m->titles.offsets);
   rs_features_free(&m->items);
   rs_features_free(&m->users);
-  rs_history_free(&m->history);
+  rs_accumulator_free(&m->state);
+  rs_frame_free(&m->moments);
+  rs_dictionary_release(m->new_users);
   rs_free(m);
 }
 
 rs_server_facts rs_server_model_facts(const rs_server_model *m) {
   return (rs_server_facts){.users = m->user_ids->n,
                            .items = m->item_ids->n,
-                           .events = m->history.items.size[0],
+                           .events = m->state.base.items.size[0] + m->state.posted,
                            .width = m->vectors.size[1],
                            .as_of = m->as_of,
                            .window = m->window};

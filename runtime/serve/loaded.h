@@ -3,8 +3,8 @@
 #define RS_SERVE_LOADED_H
 #include "autograd/plan.h"
 #include "bundle/bundle.h"
+#include "frame/accumulator.h"
 #include "frame/encoder.h"
-#include "frame/history.h"
 #include "frame/vocabulary.h"
 #include "serve/model.h"
 
@@ -22,8 +22,10 @@ struct rs_server_model {
   rs_vocabulary *item_ids, *user_ids; /* code = row + 1 */
   rs_texts titles;
   rs_features items, users; /* encoded item and user sides, a row each */
-  rs_history history;
-  int64_t as_of, window; /* ms; window -1: none */
+  rs_frame moments;         /* a row a user: the columns "user.x" that the event side reads of him */
+  rs_accumulator state;     /* what users did, as of the bundle's last event and of what was posted since */
+  rs_dictionary *new_users; /* code - 1 + the bundle's users: rows of users whose events were posted */
+  int64_t as_of, window;    /* ms; window -1: none */
 };
 
 #endif

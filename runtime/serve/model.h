@@ -1,8 +1,9 @@
 /* model.h - a loaded bundle that answers requests: encoder, user plan, weights, item vectors, ids, titles, histories.
  *
- * Everything is mapped from the bundle's file or built once at loading; afterwards a model is immutable and may answer
- * from many threads. A request is one row of what a batch is: the same code encodes it, runs the plan and searches, so
- * that its scores have the same bits as the recommendations for all users. docs/bundle.md lists the members. */
+ * Everything is mapped from the bundle's file or built once at loading; afterwards a model may answer from many
+ * threads, and only posted events change it (rs_server_model_advance). A request is one row of what a batch is: the
+ * same code encodes it, runs the plan and searches, so that its scores have the same bits as the recommendations for
+ * all users. docs/bundle.md lists the members. */
 #ifndef RS_SERVE_MODEL_H
 #define RS_SERVE_MODEL_H
 #include <jansson.h>
@@ -30,11 +31,25 @@ const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *
 const char *rs_server_model_title(const rs_server_model *m, int64_t row, size_t *length);
 const char *rs_server_model_user(const rs_server_model *m, int64_t row, size_t *length);
 
+/* Something that happened after the bundle was made. */
+typedef struct rs_posted {
+  const char *user, *item; /* ids; the user may be new */
+  size_t user_length, item_length;
+  int64_t time;         /* ms since 1970 UTC */
+  const json_t *fields; /* what the features' filters and weight read of an event; NULL: none */
+} rs_posted;
+
+/* Take an event into the state that histories and counts read, and move 'as_of' behind it. No other call on the model
+ * may run meanwhile. RS_EARG for an item that the catalogue lacks or a field of the wrong type; the state is unharmed.
+ * */
+rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted);
+
 typedef struct rs_request {
   const char *user; /* id; NULL: nobody in particular */
   size_t user_length;
   const json_t *fields;       /* fields of a user whom the bundle does not know; NULL: none */
-  const char *const *history; /* ids of items, oldest first, instead of the user's own history; NULL: his own */
+  const char *const *history; /* ids of items, oldest first, instead of the user's own history; NULL: his own. They have
+                                 no times, so that no window counts them */
   int64_t n_history;
   int64_t now; /* ms since 1970 UTC; RS_TIME_MISSING: as_of */
   int64_t k;   /* results wanted, 1 or more */

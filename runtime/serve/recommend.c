@@ -12,22 +12,33 @@
 typedef struct moment {
   const rs_server_model *model;
   const rs_features *features;
-  const int64_t *rows; /* [n] rows of 'features' */
+  const int64_t *rows; /* [n] rows of 'features' and of 'fields' */
+  const rs_frame *fields; /* columns "user.x" */
   int64_t n, now;
-  const int32_t *events;      /* catalogue rows; -1: an item that the catalogue does not hold */
-  int64_t n_events;           /* no more than these users': encoding looks at all of them */
+  rs_sequence events; /* items -1: not in the catalogue; no more than these users': encoding looks at all of them */
   const int64_t *begin, *end; /* [n] */
   rs_lists seen;              /* what is not to be recommended, catalogue rows; n = 0: nothing */
 } moment;
 
 /* The event side of the moment. */
 
-static rs_status time_frame(rs_frame *frame, int64_t n, int64_t now) {
-  rs_column time = {.name = rs_strdup("time"), .type = RS_TIME};
-  rs_status status = time.name ? rs_tensor_new(&time.values, RS_I64, 1, &n) : rs_nomem("request", 5);
+static rs_status add_time(rs_frame *frame, const char *name, int64_t n, int64_t now) {
+  rs_column time = {.name = rs_strdup(name), .type = RS_TIME};
+  rs_status status = time.name ? rs_tensor_new(&time.values, RS_I64, 1, &n) : rs_nomem("request", strlen(name));
   for (int64_t i = 0; status == RS_OK && i < n; i++) rs_i64(&time.values)[i] = now;
   if (status == RS_OK) status = rs_frame_add(frame, &time);
   rs_column_free(&time);
+  return status;
+}
+
+static rs_status moment_frame(const moment *at, rs_frame *frame) {
+  rs_status status = add_time(frame, "time", at->n, at->now);
+  for (int i = 0; status == RS_OK && i < at->fields->n_columns; i++) {
+    rs_column theirs = {0};
+    status = rs_column_take(&theirs, &at->fields->columns[i], at->rows, at->n);
+    if (status == RS_OK) status = rs_frame_add(frame, &theirs);
+    rs_column_free(&theirs);
+  }
   return status;
 }
 
@@ -43,13 +54,17 @@ static rs_status gather_first(const rs_features *f, int64_t n, rs_tensors *batch
 static rs_status event_side(const moment *at, rs_tensors *batch) {
   rs_frame frame = {0};
   rs_features features = {0};
-  rs_events events = {
-      .items = &at->model->items, .events = at->events, .n_events = at->n_events, .begin = at->begin, .end = at->end};
-  rs_status status = time_frame(&frame, at->n, at->now);
+  rs_status status = moment_frame(at, &frame);
+  int64_t *now = rs_alloc((size_t)at->n * sizeof *now);
+  if (!now && status == RS_OK) status = rs_nomem("request", (size_t)at->n * sizeof *now);
+  for (int64_t i = 0; now && i < at->n; i++) now[i] = at->now;
+  rs_events events = {&at->model->items, at->events.items, at->events.n,     at->begin, at->end,
+                      at->events.times,  at->events.weights, at->events.marks, now};
   if (status == RS_OK) status = rs_encoder_run(at->model->encoder, RS_EVENT, &frame, &events, &features);
   if (status == RS_OK && features.n_outputs > 0) status = gather_first(&features, at->n, batch);
   rs_features_free(&features);
   rs_frame_free(&frame);
+  rs_free(now);
   return status;
 }
 
@@ -134,24 +149,59 @@ static int64_t moment_of(const rs_server_model *m, int64_t now) { return now == 
 typedef struct span {
   int64_t *rows, *begin, *end; /* [n] */
   int32_t *lengths;            /* [n] end - begin */
-  const int32_t *events;       /* of the first user on */
-  int64_t n_events;
+  rs_sequence events;          /* of the first user on */
+  void *copies;                /* of the events, where some users have posted ones */
 } span;
 
+/* The users' events as they lie in the bundle. */
+static rs_sequence stored_events(const rs_history *h, int64_t first, int64_t n) {
+  const int64_t *starts = rs_i64(&h->starts);
+  rs_sequence all = rs_history_of(h, first);
+  all.n = starts[first + n] - starts[first];
+  return all;
+}
+
+/* The users' events copied one behind another. */
+static rs_status copy_events(span *s, const rs_accumulator *state, int64_t first, int64_t n) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < n; i++) total += rs_accumulator_of(state, first + i).n;
+  size_t size = (size_t)total, bytes = size * (2 * sizeof(int64_t) + 3 * sizeof(int32_t));
+  s->copies = rs_alloc(bytes);
+  if (!s->copies) return rs_nomem("request", bytes);
+  int64_t *times = s->copies, *orders = times + size, at = 0;
+  float *weights = (float *)(orders + size);
+  int32_t *items = (int32_t *)(weights + size), *marks = items + size;
+  for (int64_t i = 0; i < n; i++) {
+    rs_sequence mine = rs_accumulator_of(state, first + i);
+    for (int64_t e = 0; e < mine.n; e++, at++) {
+      times[at] = mine.times[e], orders[at] = mine.orders[e], items[at] = mine.items[e];
+      weights[at] = mine.weights ? mine.weights[e] : 1;
+      marks[at] = mine.marks ? mine.marks[e] : 0;
+    }
+  }
+  s->events = (rs_sequence){total, items, times, orders, weights, marks};
+  return RS_OK;
+}
+
 static rs_status new_span(span *s, const rs_server_model *m, int64_t first, int64_t n, int64_t now) {
-  const int64_t *starts = rs_i64(&m->history.starts) + first;
   size_t bytes = (size_t)n * sizeof(int64_t);
   *s = (span){.rows = rs_alloc(bytes), .begin = rs_alloc(bytes), .end = rs_alloc(bytes), .lengths = rs_alloc(bytes)};
   if (!s->rows || !s->begin || !s->end || !s->lengths) return rs_nomem("request", bytes);
-  s->events = rs_i32(&m->history.items) + starts[0];
-  s->n_events = starts[n] - starts[0];
-  for (int64_t i = 0; i < n; i++) {
+  if (n == 0) return RS_OK;
+  rs_status status = RS_OK;
+  if (m->state.posted > 0)
+    status = copy_events(s, &m->state, first, n);
+  else
+    s->events = stored_events(&m->state.base, first, n);
+  for (int64_t i = 0, at = 0; i < n; i++) {
+    rs_sequence mine = rs_accumulator_of(&m->state, first + i);
     s->rows[i] = first + i;
-    s->begin[i] = starts[i] - starts[0];
-    s->end[i] = s->begin[i] + rs_history_before(&m->history, first + i, now, -1);
+    s->begin[i] = at;
+    s->end[i] = at + rs_sequence_before(&mine, now, -1);
     s->lengths[i] = (int32_t)(s->end[i] - s->begin[i]);
+    at += mine.n;
   }
-  return RS_OK;
+  return status;
 }
 
 static void span_free(span *s) {
@@ -159,6 +209,7 @@ static void span_free(span *s) {
   rs_free(s->begin);
   rs_free(s->end);
   rs_free(s->lengths);
+  rs_free(s->copies);
 }
 
 rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
@@ -174,13 +225,13 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
     moment at = {.model = m,
                  .features = &m->users,
                  .rows = s.rows,
+                 .fields = &m->moments,
                  .n = n,
                  .now = now,
                  .events = s.events,
-                 .n_events = s.n_events,
                  .begin = s.begin,
                  .end = s.end};
-    if (exclude_seen) at.seen = (rs_lists){n, s.begin, s.lengths, s.events, s.n_events};
+    if (exclude_seen) at.seen = (rs_lists){n, s.begin, s.lengths, s.events.items, s.events.n};
     status = search(&at, k, rows, scores);
   }
   span_free(&s);
@@ -191,12 +242,29 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
 typedef struct asker {
   rs_features own;                /* of a user whom the bundle does not know */
   int32_t *own_events, *own_seen; /* of a history given in the request: with -1 for foreign items; without them */
+  rs_frame own_fields;            /* of the same: "user.x" */
   const rs_features *features;    /* his own or the bundle's, */
+  const rs_frame *fields;
   int64_t row;                    /* and where */
-  const int32_t *events, *seen;
-  int64_t n_events;
+  rs_sequence events;             /* up to the moment */
+  const int32_t *seen;
   int32_t n_seen;
 } asker;
+
+/* The request's fields under the names by which the event side reads them. */
+static rs_status stranger_fields(asker *a, const rs_server_model *m, const json_t *fields) {
+  const char *column, *type;
+  json_t *named = json_object();
+  bool failed = !named;
+  for (int i = 0; !failed && (column = rs_encoder_column(m->encoder, RS_EVENT, i, &type)); i++) {
+    json_t *value = strncmp(column, "user.", 5) == 0 ? json_object_get(fields, column + 5) : NULL;
+    if (value) failed = json_object_set(named, column, value) != 0;
+  }
+  rs_status status = failed ? rs_nomem("request", 0) : RS_OK;
+  if (status == RS_OK) status = rs_encoder_request(m->encoder, RS_EVENT, named, &a->own_fields);
+  json_decref(named);
+  return status;
+}
 
 static rs_status encode_stranger(asker *a, const rs_server_model *m, const rs_request *request) {
   rs_frame frame = {0};
@@ -205,18 +273,19 @@ static rs_status encode_stranger(asker *a, const rs_server_model *m, const rs_re
   bool failed = json_object_set_new(fields, "user", id) != 0; /* frees the id when there are no fields */
   rs_status status = failed ? rs_nomem("request", 0) : rs_encoder_request(m->encoder, RS_USER, fields, &frame);
   if (status == RS_OK) status = rs_encoder_run(m->encoder, RS_USER, &frame, NULL, &a->own);
+  if (status == RS_OK) status = stranger_fields(a, m, fields);
   rs_frame_free(&frame);
   json_decref(fields);
   return status;
 }
 
 static rs_status take_history(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
-  size_t bytes = (size_t)request->n_history * sizeof *a->events;
-  a->events = a->own_events = rs_alloc(bytes);
+  size_t bytes = (size_t)request->n_history * sizeof *a->own_events;
+  a->own_events = rs_alloc(bytes);
   a->seen = a->own_seen = rs_alloc(bytes);
   if (!a->own_events || !a->own_seen) return rs_nomem("request", bytes);
   a->n_seen = 0;
-  a->n_events = request->n_history;
+  a->events = (rs_sequence){.n = request->n_history, .items = a->own_events};
   for (int64_t i = 0; i < request->n_history; i++) {
     int32_t row = rs_vocabulary_find(m->item_ids, request->history[i], strlen(request->history[i])) - 1;
     a->own_events[i] = row;
@@ -226,24 +295,46 @@ static rs_status take_history(asker *a, const rs_server_model *m, const rs_reque
   return RS_OK;
 }
 
+/* The row of a user in the state: of the bundle, or of one whose events were posted; -1 for others. */
+static int64_t state_row(const rs_server_model *m, const char *user, size_t length) {
+  int32_t code = user ? rs_vocabulary_find(m->user_ids, user, length) : 0;
+  if (code > 0 || !user) return (int64_t)code - 1;
+  code = rs_dictionary_find(m->new_users, user, length);
+  return code > 0 ? m->user_ids->n + code - 1 : -1;
+}
+
 /* Who asks, and with which history. */
 static rs_status recognise(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
-  int32_t code = request->user ? rs_vocabulary_find(m->user_ids, request->user, request->user_length) : 0;
+  int64_t row = state_row(m, request->user, request->user_length);
   rs_status status = RS_OK;
-  answer->known = code > 0;
+  answer->known = 0 <= row && row < m->user_ids->n;
   answer->now = moment_of(m, request->now);
-  a->events = a->seen = rs_i32(&m->history.items);
-  if (answer->known) {
-    a->features = &m->users;
-    a->row = code - 1;
-    a->n_events = rs_history_before(&m->history, a->row, answer->now, -1);
-    a->n_seen = (int32_t)a->n_events;
-    a->events = a->seen = a->events + rs_i64(&m->history.starts)[a->row];
-  } else {
-    a->features = &a->own;
-    status = encode_stranger(a, m, request);
-  }
+  a->events = rs_accumulator_of(&m->state, row);
+  a->events.n = rs_sequence_before(&a->events, answer->now, -1);
+  a->seen = a->events.items;
+  a->n_seen = (int32_t)a->events.n;
+  a->features = answer->known ? &m->users : &a->own;
+  a->fields = answer->known ? &m->moments : &a->own_fields;
+  a->row = answer->known ? row : 0;
+  if (!answer->known) status = encode_stranger(a, m, request);
   if (status == RS_OK && request->history) status = take_history(a, m, request, answer);
+  return status;
+}
+
+rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted) {
+  int32_t item = rs_vocabulary_find(m->item_ids, posted->item, posted->item_length), code = 0;
+  rs_event event = {.item = item - 1, .time = posted->time};
+  if (item == 0)
+    return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)posted->item_length, posted->item);
+  if (posted->time == RS_TIME_MISSING) return rs_fail(RS_EARG, "the event has no time");
+  rs_status status = rs_encoder_event(m->encoder, posted->fields, &event);
+  int64_t row = state_row(m, posted->user, posted->user_length);
+  if (status == RS_OK && row < 0) {
+    status = rs_dictionary_add(m->new_users, posted->user, posted->user_length, &code);
+    row = m->user_ids->n + code - 1;
+  }
+  if (status == RS_OK) status = rs_accumulator_advance(&m->state, row, &event);
+  if (status == RS_OK && posted->time >= m->as_of && posted->time < INT64_MAX) m->as_of = posted->time + 1;
   return status;
 }
 
@@ -262,12 +353,12 @@ static rs_status answer_asker(const asker *a, const rs_server_model *m, const rs
   moment at = {.model = m,
                .features = a->features,
                .rows = &a->row,
+               .fields = a->fields,
                .n = 1,
                .now = answer->now,
                .events = a->events,
-               .n_events = a->n_events,
                .begin = &zero,
-               .end = &a->n_events};
+               .end = &a->events.n};
   if (request->exclude_seen) at.seen = (rs_lists){1, &zero, &a->n_seen, a->seen, a->n_seen};
   int64_t k = request->k < m->vectors.size[0] ? request->k : m->vectors.size[0], n = 0;
   rs_status status = search(&at, k, &rows, &scores);
@@ -286,6 +377,7 @@ rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_a
   if (status == RS_OK) status = recognise(&a, m, request, answer);
   if (status == RS_OK) status = answer_asker(&a, m, request, answer);
   rs_features_free(&a.own);
+  rs_frame_free(&a.own_fields);
   rs_free(a.own_events);
   rs_free(a.own_seen);
   if (status != RS_OK) rs_answer_free(answer);

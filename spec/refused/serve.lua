@@ -19,3 +19,7 @@ assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', h
 assert(assert(model:recommend_users { k = 2 }):count() == 12)
 assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
 assert(tostring(model) == "ServedModel of 6 users x 12 items")
+assert(model:advance { user = "new", item = "i9", time = 14 * 86400000 })
+assert(model:advance { user = "u1", item = "i9", time = 14 * 86400000, fields = "{}" })
+assert(not model:advance { user = "u1", item = "gone", time = 14 * 86400000 })
+assert(assert(model:recommend_users { k = 2 }):count() == 12 and model:facts().events == 11)

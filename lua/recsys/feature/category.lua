@@ -1,7 +1,8 @@
 --- One value out of a few: codes of the values that training users or items hold at least min_count times.
 return {
   column = true,
-  options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name", prefix = "positive" },
+  options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name",
+    prefix = "positive" },
   count = function(d, source)
     source:count(d, d.prefix and "prefix", d.prefix)
   end,

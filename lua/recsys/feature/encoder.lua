@@ -178,8 +178,8 @@ function Encoder:catalogue(items)
   return { index = core.index(items, "item"), features = self:encode_items(items) }
 end
 
---- The row of an item's id, -1 when the catalogue lacks it; nil, message, code when it is no id. JSON libraries give whole
---- numbers as floats.
+--- The row of an item's id, -1 when the catalogue lacks it; nil, message, code when it is no id. JSON libraries give
+--- whole numbers as floats.
 local function row_of(i, id, index)
   if type(id) ~= "string" and type(id) ~= "number" then
     return nil, ("item %d of the request is a %s, not an id"):format(i, type(id)), "argument"
@@ -223,7 +223,7 @@ end
 
 --- User and event features of one request, with the bits that the same user has in a table.
 ---@param request { user: table?, event: table?, items: (string|table)[]?, time: integer? }
----  user, event: fields by column name, absent ones are missing; items: what the user engaged with, newest last: ids, or
+--- user, event: fields by column name, absent ones are missing; items: what the user engaged with, newest last: ids, or
 ---  tables with `item`, `time` (ms) and the fields that filters and weights read, which counts need; time: ms
 ---@param catalogue { index: Vocabulary, features: Features }
 ---@return Features? user   one row; nil, message, "argument" when a field has the wrong type

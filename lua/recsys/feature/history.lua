@@ -1,5 +1,5 @@
---- The user's last events before this one, newest first, as a bag of codes of an item-side feature; beside each code, where
---- asked for, the event's weight and how long after the user's event before it it came.
+--- The user's last events before this one, newest first, as a bag of codes of an item-side feature; beside each code,
+--- where asked for, the event's weight and how long after the user's event before it it came.
 
 local past = require "recsys.feature.past"
 local tensor = require "recsys.tensor"

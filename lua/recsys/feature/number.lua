@@ -1,5 +1,5 @@
---- A quantity, scaled by what training rows hold: mean and deviation, or median and quartiles. A missing one becomes the
---- mean, the median or a constant, and where training saw missing values a second column says so. Scaled values are
+--- A quantity, scaled by what training rows hold: mean and deviation, or median and quartiles. A missing one becomes
+--- the mean, the median or a constant, and where training saw missing values a second column says so. Scaled values are
 --- clamped: one absurd value in a request must not drown a model.
 local core = require("recsys.core").feature
 

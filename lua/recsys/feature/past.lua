@@ -53,7 +53,7 @@ end
 
 --- Per-user sequences of item rows, oldest first, with what an encoder's counts and histories read of each event.
 ---@param rows { users: Tensor, items: Tensor }  of all interactions
----@param options? { log: Tensor?, program: Program? }  log: i64 rows of the interactions that count as known; default all
+---@param options? { log: Tensor?, program: Program? }  log: i64 rows of the interactions that count; default all
 ---@return History
 function past.sequences(dataset, rows, options)
   local log, of, weights, marks = options and options.log, options and options.program, nil, nil
@@ -82,7 +82,8 @@ State.__index = State
 function past.state(of, history, users, catalogue, keep_all)
   local reads = of:past()
   local accumulator = core.accumulator(history, keep_all and -1 or reads.events, reads.span)
-  return setmetatable({ program = of, accumulator = accumulator, known = users, catalogue = catalogue, new = {} }, State)
+  return setmetatable({ program = of, accumulator = accumulator, known = users, catalogue = catalogue, new = {} },
+    State)
 end
 
 --- The row of a user, known or one whose events came since; nil for a stranger.

@@ -1,8 +1,8 @@
 --- Text as a bag of lower-cased words: codes of a vocabulary fitted on training users or items, or hashes.
 return {
   column = true,
-  options = { max = "positive", min_count = "positive", max_size = "positive", max_share = "fraction", share = "name", buckets = "positive",
-    unknown = { "keep", "drop" } },
+  options = { max = "positive", min_count = "positive", max_size = "positive", max_share = "fraction",
+    share = "name", buckets = "positive", unknown = { "keep", "drop" } },
   defaults = { max = 64, min_count = 2, unknown = "drop" },
   count = function(d, source)
     if not d.buckets then source:count(d, "tokenise", d.max) end
