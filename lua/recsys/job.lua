@@ -219,7 +219,8 @@ function job.publish(p, trained, data, report, run)
   local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
   local path, message, code = registry.publish {
     name = publish.name, dir = publish.dir, model = trained, dataset = data,
-    history = trained.encoder:sequences(data), as_of = as_of(data), window = window and text.milliseconds(window), parameters = p,
+    history = trained.encoder:sequences(data), as_of = as_of(data),
+    window = window and text.milliseconds(window), parameters = p,
     metrics = report.metrics, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end
