@@ -177,6 +177,17 @@ describe("a request that makes no sense", function()
     end
     assert_refused(recsys_run "recommend two_tower", 2, "whom to recommend to?")
   end)
+
+  it("is answered with a warning when it gives a history to a model without a history feature", function()
+    assert.equal(0, recsys_run("mf --threads 1 --set data.dir=news --set data.scale=0.0005 --set train.epochs=1").code)
+    local item = recsys_run "recommend mf --user u1 -k 1 --json".out:match '"item":"([^"]+)"'
+    for words, warned in pairs { ["mf --history " .. item] = true, ["two_tower --history " .. item] = false,
+      ["mf --user u1"] = false } do
+      local ran = recsys_run("recommend " .. words)
+      assert.equal(0, ran.code, ran.err)
+      assert.equal(warned, ran.err:find("warning: this model has no history feature", 1, true) ~= nil, words)
+    end
+  end)
 end)
 
 describe("a misspelled word", function()

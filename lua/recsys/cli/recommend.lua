@@ -51,6 +51,21 @@ local function print_notes(answer, args)
   if #answer.items == 0 then io.stderr:write "there is no item left to recommend at this moment\n" end
 end
 
+--- Whether what a user engaged with can move the model's scores: the event side reads more than the request's own
+--- columns, and the user's plan reads the event side. A model of ids alone scores anybody new alike.
+local function reads_history(path)
+  local opened = assert(require("recsys.bundle").open(path, { verify = false })) -- serve.open has just verified it
+  local event = json.decode(opened:text "features.json").sides.event
+  local plan = assert(require("recsys.autograd").plan_from_json(opened:text "plan.user.json"))
+  local remembers, names = false, {}
+  for _, step in ipairs(event.steps) do remembers = remembers or not step.input and step.op ~= "read" end
+  for _, output in ipairs(event.outputs) do names[output.name] = true end
+  for _, name in ipairs(plan:inputs()) do
+    if remembers and names[name] then return true end
+  end
+  return false
+end
+
 --- Control characters in titles come from strangers: a terminal must not act on them.
 local function printable(s)
   return (s:gsub("%c", " "))
@@ -96,6 +111,9 @@ function recommend.run(args)
   if not ok and type(answer) == "table" then error(answer, 0) end -- a signal's
   if not ok then exit.usage_error("%s", answer) end
   if not answer then error({ code = "failed", message = refusal }, 0) end
+  if args.history and not reads_history(path) then
+    io.stderr:write "warning: this model has no history feature: the given history changes no score\n"
+  end
   if args.json then
     print_json(answer, args)
   else
