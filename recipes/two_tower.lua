@@ -27,7 +27,7 @@ return recsys.recipe {
       test  = param(0.1, "share of test events (time, random)", { min = 0, max = 0.5 }),
     },
     model = {
-      kind        = param("two_tower", "a file in models/", { choices = { "two_tower", "engagement" } }),
+      kind        = param("two_tower", "a file in models/: two_tower, engagement, or one of your own"),
       dim         = param(64, "width of embeddings and of both towers' outputs", { min = 1, max = 8192 }),
       hidden      = param({}, "sizes of the towers' hidden layers, such as 128; none: linear towers",
         { of = "integer", min = 1, max = 65536 }),

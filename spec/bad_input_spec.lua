@@ -296,6 +296,14 @@ describe("a recipe of one's own over the steps of recsys.job", function()
     assert.is_nil(lfs.attributes(folder .. "/own_runs"))
   end)
 
+  it("is warned of a name that no step reads and that looks misspelled", function()
+    local ran = own(with("publish", "train = { epoch = 1, own_name = 2 }, publish"))
+    assert.equal(0, ran.code, ran.err)
+    local warned = "warning: no step reads train.epoch, which the recipe declares; is train.epochs meant?"
+    assert.truthy(ran.err:find(warned, 1, true), ran.err)
+    assert.is_nil(ran.err:find("own_name", 1, true))
+  end)
+
   it("may leave a parameter to whoever runs it", function()
     local params = with('dir = "news"', 'dir = param(nil, "where the files lie", { type = "string" })')
     assert_refused(own(params), 2, "data.dir must be given (where the files lie): --set data.dir=...")

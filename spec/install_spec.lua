@@ -26,6 +26,24 @@ describe("cmake --install", function()
     end
   end)
 
+  it("makes a program that runs recipes and models, its own and one's own, from an empty folder", function()
+    local empty = command.scratch(finally)
+    local function run(words)
+      local ran = command.run(("cd %s && PATH=%s/bin:$PATH && recsys-run %s"):format(empty, prefix, words))
+      assert.equal(0, ran.code, ran.err)
+      return ran
+    end
+    local tiny = " --threads 1 --set data.scale=0.0005 --set train.epochs=1 --set eval.samples=10"
+    assert.matches("mine.lua, a copy of .*/share/recsys%-run/recipes/mf.lua\n\nNext:\n  recsys%-run recipes/mine.lua",
+      run("new mine --from mf").out)
+    assert.matches("model mf: .*/share/recsys%-run/models/mf.lua\n",
+      run("mine --threads 1 --set data.scale=0.0005").err)
+    assert.matches("\n  recsys%-run inspect artifacts/models/two_tower%-1.tar\n", run("two_tower" .. tiny).out)
+    assert.matches("\nrank +item", "\n" .. run("recommend mine --user nobody -k 1").out)
+    command.run(("mkdir %s/models && cp models/mf.lua %s/models/my.lua"):format(empty, empty))
+    assert.matches("model my: ./models/my.lua\n", run("two_tower --set model.kind=my" .. tiny).err)
+  end)
+
   it("makes a program that survives a move of the prefix", function()
     local moved = command.temporary()
     finally(function() command.remove(moved) end)

@@ -269,9 +269,11 @@ flow.check(job.load, function(p)
 end)
 flow.check(job.split, function(_, p) check("split", p) end)
 flow.check(job.train, function(p)
-  checks("model", "train", "eval")(p)
-  local model = not flow.is_handle(p) and check("model", p.model)
+  if flow.is_handle(p) then return end
+  settings.doubt(p)
+  local model = check("model", p.model)
   if model then lookup.model(model.kind) end
+  checks("train", "eval")(p)
 end)
 flow.check(job.evaluate, checks "eval")
 flow.check(job.recommend, checks("recommend", "eval"))

@@ -4,6 +4,8 @@
 --- table; what has none must be declared. `recsys.job` asks here, before a run begins and again in each step.
 
 local config = require "recsys.config"
+local log = require "recsys.log"
+local text = require "recsys.text"
 
 local param = config.param
 
@@ -64,6 +66,23 @@ local groups = {
 ---@return table
 function settings.read(group, given)
   return config.complete(group, groups[group], given)
+end
+
+local function doubt_name(group, name, given)
+  for known in pairs(groups[group][name] and {} or groups[group]) do
+    if given[known] == nil and #name > 3 and text.distance(name, known) <= 2 then
+      log.warn("no step reads %s.%s, which the recipe declares; is %s.%s meant?", group, name, group, known)
+    end
+  end
+end
+
+--- Warn of declared names that no step reads and that are two letters or fewer away from one that is not declared:
+--- typing errors in the recipe itself, which would train with a default.
+---@param p table  all parameters
+function settings.doubt(p)
+  for group in pairs(groups) do
+    for name in pairs(p[group] or {}) do doubt_name(group, name, p[group]) end
+  end
 end
 
 --- All parameters of a recipe, with some groups complete.
