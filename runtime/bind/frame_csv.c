@@ -88,9 +88,8 @@ static void take_quote(lua_State *L, int arg, rs_csv_options *o) {
 
 /* Everything that the options point to stays on the stack. */
 static rs_csv_options check_options(lua_State *L, int arg) {
-  static const char *const known[] = {"separator", "header", "names",    "columns",   "types",      "nulls",
-                                      "escape",    "quote",  "encoding", "bad_limit", "quarantine", "block",
-                                      NULL};
+  static const char *const known[] = {"separator", "header",   "names",     "columns",    "types", "nulls", "escape",
+                                      "quote",     "encoding", "bad_limit", "quarantine", "block", NULL};
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql", NULL};
   static const char *const encodings[] = {"", "utf-8", "latin-1", NULL};
   rs_csv_options o = {.bad_limit = 0.01};

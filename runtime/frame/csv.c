@@ -19,9 +19,9 @@ typedef struct reader {
   int *place;       /* column of the table -> of the file */
   rs_csv_report *report;
   rs_csv_encoding encoding; /* what a census of it found */
-  const char *counted; /* lines are counted up to here, when somebody asks for one */
-  int64_t line;        /* of that place, from 1 */
-  bool strays;         /* bytes that are no UTF-8, in a file of which nobody has said what it is */
+  const char *counted;      /* lines are counted up to here, when somebody asks for one */
+  int64_t line;             /* of that place, from 1 */
+  bool strays;              /* bytes that are no UTF-8, in a file of which nobody has said what it is */
 } reader;
 
 static void reader_free(reader *r) {
@@ -81,8 +81,7 @@ static rs_status plan_columns(reader *r) {
 
 /* Guess the types that nobody declared from the first rows. */
 static void infer_types(reader *r) {
-  const rs_csv_cells cells = {
-      .dialect = &r->file.dialect, .nulls = r->options->nulls, .n_nulls = r->options->n_nulls};
+  const rs_csv_cells cells = {.dialect = &r->file.dialect, .nulls = r->options->nulls, .n_nulls = r->options->n_nulls};
   rs_csv_scanner s = {.dialect = &r->file.dialect,
                       .at = r->file.body,
                       .end = r->file.end,
@@ -206,9 +205,8 @@ static rs_status judge(const reader *r) {
       RS_EFORMAT,
       "%s: %lld of %lld rows are malformed (%.3g %%, the limit is %.3g %%); the first is line %lld: %.*s. %s%s; "
       "check the separator ('%s'), quote, escape and declared types, or raise bad_limit",
-      r->file.path, (long long)found->quarantined, (long long)total,
-      100.0 * (double)found->quarantined / (double)total, 100 * r->options->bad_limit,
-      (long long)found->first_bad_line, (int)found->first_bad.size, found->first_bad.data,
+      r->file.path, (long long)found->quarantined, (long long)total, 100.0 * (double)found->quarantined / (double)total,
+      100 * r->options->bad_limit, (long long)found->first_bad_line, (int)found->first_bad.size, found->first_bad.data,
       r->options->quarantine ? "The rows are in " : "Set 'quarantine' to a path to see all of them",
       r->options->quarantine ? r->options->quarantine : "", r->file.dialect.separator);
 }

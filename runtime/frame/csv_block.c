@@ -90,8 +90,7 @@ static rs_status take_sound(rs_csv_block *b, const rs_csv_layout *layout, const 
 }
 
 static rs_status take_record(rs_csv_block *b, const rs_csv_layout *layout, const rs_csv_scanner *s) {
-  if (layout->any_encoding && !b->strays)
-    b->strays = !rs_utf8_is_valid(s->record, (size_t)(s->record_end - s->record));
+  if (layout->any_encoding && !b->strays) b->strays = !rs_utf8_is_valid(s->record, (size_t)(s->record_end - s->record));
   if (s->fault == RS_CSV_SOUND) return take_sound(b, layout, s);
   rs_status status = describe(b, s);
   return status == RS_OK ? set_aside(b, s) : status;

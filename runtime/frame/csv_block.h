@@ -17,12 +17,12 @@ typedef struct rs_csv_bad {
 /* What all blocks of a text share. Nothing is owned. */
 typedef struct rs_csv_layout {
   const rs_csv_dialect *dialect;
-  int n_fields;       /* of every record */
+  int n_fields; /* of every record */
   int n_columns;
-  const int *place;   /* column -> field */
+  const int *place; /* column -> field */
   const char *text, *end;
-  bool more;          /* the text goes on behind 'end' */
-  bool any_encoding;  /* the encoding is not known for sure: look for bytes that are no UTF-8 in all fields */
+  bool more;         /* the text goes on behind 'end' */
+  bool any_encoding; /* the encoding is not known for sure: look for bytes that are no UTF-8 in all fields */
   const char *const *nulls;
   int n_nulls;
 } rs_csv_layout;
@@ -45,7 +45,8 @@ typedef struct rs_csv_block {
 } rs_csv_block;
 
 void rs_csv_block_free(rs_csv_block *b);
-/* Guess where the first record at or behind 'at' begins: at the first of the next lines that two sound records follow. */
+/* Guess where the first record at or behind 'at' begins: at the first of the next lines that two sound records follow.
+ */
 const char *rs_csv_block_guess(rs_csv_block *b, const rs_csv_layout *layout, const char *at, const char *limit);
 /* Read the records that begin in [begin, limit). The columns must have begun. Sets 'status'. */
 void rs_csv_block_read(rs_csv_block *b, const rs_csv_layout *layout, const char *begin, const char *limit);

@@ -59,7 +59,8 @@ static rs_status refuse(rs_csv_cells *cells, const rs_csv_builder *b, const char
   for (size_t i = 0; i < n; i++) excerpt[i] = text[i] >= 32 && text[i] < 127 ? text[i] : '?';
   excerpt[n] = 0;
   cells->reason.size = 0;
-  return rs_buffer_printf(&cells->reason, "column '%s': '%s%s' is %s", b->plan.name, excerpt, length > n ? "..." : "", what);
+  return rs_buffer_printf(&cells->reason, "column '%s': '%s%s' is %s", b->plan.name, excerpt, length > n ? "..." : "",
+                          what);
 }
 
 static bool parse_epoch(const char *text, size_t length, double unit, int64_t *ms) {
@@ -78,8 +79,7 @@ static bool parse_cell(rs_csv_builder *b, const rs_csv_cells *cells, const rs_cs
     case RS_CSV_TIME: return rs_parse_time(f->text, f->length, &b->time);
     case RS_CSV_TIME_S: return parse_epoch(f->text, f->length, 1000, &b->time);
     case RS_CSV_TIME_MS: return parse_epoch(f->text, f->length, 1, &b->time);
-    default:
-      return cells->dialect->encoding == RS_CSV_LATIN1 || rs_utf8_is_valid(f->text, f->length);
+    default: return cells->dialect->encoding == RS_CSV_LATIN1 || rs_utf8_is_valid(f->text, f->length);
   }
 }
 
@@ -271,8 +271,7 @@ static bool check_times(rs_csv_builder *b, const rs_csv_cells *cells, const rs_c
 static bool check_epochs(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
   double unit = b->plan.type == RS_CSV_TIME_S ? 1000 : 1, *numbers = (double *)b->cells + b->n;
   int64_t *out = (int64_t *)b->cells + b->n;
-  if (cells->n_nulls || rs_csv_numbers(batch, field, 0, numbers) < batch->n)
-    return check_times(b, cells, batch, field);
+  if (cells->n_nulls || rs_csv_numbers(batch, field, 0, numbers) < batch->n) return check_times(b, cells, batch, field);
   for (int row = 0; row < batch->n; row++) {
     double ms = floor(numbers[row] * unit + 0.5);
     if (fabs(numbers[row] * unit) > (double)RS_TIME_LIMIT) return false;

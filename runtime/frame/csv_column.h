@@ -19,13 +19,13 @@ typedef struct rs_csv_plan {
 
 /* All-zero is a valid empty builder. */
 typedef struct rs_csv_builder {
-  rs_csv_plan plan;             /* as of the block's begin, the type as of now */
-  const rs_csv_words *known;    /* does not change while blocks are read */
-  bool demoted;                 /* an inferred type met a value that it does not fit: all is to be read again as strings */
-  int64_t n, capacity;          /* rows */
+  rs_csv_plan plan;          /* as of the block's begin, the type as of now */
+  const rs_csv_words *known; /* does not change while blocks are read */
+  bool demoted;              /* an inferred type met a value that it does not fit: all is to be read again as strings */
+  int64_t n, capacity;       /* rows */
   int64_t values, values_capacity; /* list only: members */
-  void *cells;                  /* f64, i64 or i32 codes; of a list the i64 starts */
-  int32_t *lengths, *members;   /* list only */
+  void *cells;                     /* f64, i64 or i32 codes; of a list the i64 starts */
+  int32_t *lengths, *members;      /* list only */
   rs_csv_words fresh;
   double number; /* the checked cell: what is appended next */
   int64_t time;
@@ -54,8 +54,8 @@ rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fiel
 /* Append the cell that was just checked. RS_ENOMEM, RS_ERANGE: the builder is then good for freeing alone. */
 rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f);
 
-/* The same for the rows of a batch at once, whose texts are well-formed UTF-8. *fits is false when a row may have to be set
- * aside, or the type is not known yet: the rows must then be read one by one. */
+/* The same for the rows of a batch at once, whose texts are well-formed UTF-8. *fits is false when a row may have to be
+ * set aside, or the type is not known yet: the rows must then be read one by one. */
 rs_status rs_csv_check_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field, bool *fits);
 rs_status rs_csv_append_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field);
 

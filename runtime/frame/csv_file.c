@@ -115,8 +115,7 @@ static rs_status read_header(rs_csv_file *f) {
   }
   rs_csv_cells scratch = {0};
   rs_status status = RS_OK;
-  for (int i = 0; i < n && status == RS_OK; i++)
-    status = add_name(f, i, o->no_header ? NULL : &f->fields[i], &scratch);
+  for (int i = 0; i < n && status == RS_OK; i++) status = add_name(f, i, o->no_header ? NULL : &f->fields[i], &scratch);
   rs_csv_cells_free(&scratch);
   return status;
 }

@@ -83,7 +83,7 @@ void rs_csv_mark_plain(rs_csv_marks *m, const rs_csv_dialect *d, const char *tex
 
 #if defined(__x86_64__)
 #define LOAD256(at) _mm256_loadu_si256((const __m256i *)(const void *)(at))
-#define BITS256(text, c)                                                              \
+#define BITS256(text, c)                                                             \
   ((uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(LOAD256(text), (c))) | \
    (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(LOAD256((text) + 32), (c))) << 32)
 
@@ -107,8 +107,7 @@ AVX512 RS_INLINE masks look_avx512(const char *text, needles n) {
                  .newlines = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\n')),
                  .quotes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(n.quote)),
                  .high = _mm512_movepi8_mask(bytes)};
-  if (n.pair)
-    found.separators &= _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(text + 1), _mm512_set1_epi8(n.second));
+  if (n.pair) found.separators &= _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(text + 1), _mm512_set1_epi8(n.second));
   return found;
 }
 

@@ -9,14 +9,15 @@
 enum { RS_CSV_WINDOW = 1 << 14, RS_CSV_MARKS_SLACK = 16 };
 
 typedef struct rs_csv_marks {
-  int n;                                          /* marks: separators, newlines and odd bytes */
-  int n_ends;                                     /* those that are no separators */
-  bool high;                                      /* a byte beyond ASCII was seen */
+  int n;                                             /* marks: separators, newlines and odd bytes */
+  int n_ends;                                        /* those that are no separators */
+  bool high;                                         /* a byte beyond ASCII was seen */
   uint16_t at[RS_CSV_WINDOW + RS_CSV_MARKS_SLACK];   /* their offsets */
   uint16_t ends[RS_CSV_WINDOW + RS_CSV_MARKS_SLACK]; /* positions in 'at' */
 } rs_csv_marks;
 
-/* Whether rows of this dialect can be told by marks at all: separators of 1 or 2 bytes, no backslashes outside quotes. */
+/* Whether rows of this dialect can be told by marks at all: separators of 1 or 2 bytes, no backslashes outside quotes.
+ */
 bool rs_csv_markable(const rs_csv_dialect *d);
 /* Mark the first 'size' bytes, at most RS_CSV_WINDOW, of which one more than 'size' must be readable. Odd bytes are
  * quotes, and separators of 2 bytes that overlap. */

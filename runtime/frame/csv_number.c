@@ -2,8 +2,8 @@
  *
  * Up to 16 characters are loaded so that the last one is in the last lane, the point is shuffled out, and three
  * multiply-adds make the digits one integer below 10^15, an exact double, as its power of ten is: their quotient is
- * correctly rounded (Clinger 1990, doi:10.1145/93542.93557). Signs are taken off first; exponents and longer numbers are
- * left to the caller. */
+ * correctly rounded (Clinger 1990, doi:10.1145/93542.93557). Signs are taken off first; exponents and longer numbers
+ * are left to the caller. */
 #include "frame/csv_number.h"
 
 #include <math.h>
@@ -30,7 +30,8 @@ int rs_csv_numbers_plain(const rs_csv_batch *b, int field, int from, double *out
 static const double powers_of_ten[16] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                          1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
 
-/* Lane i of a number without the point in lane p: what was in lane i - 1 up to p, in lane i behind; p = 16: no point. */
+/* Lane i of a number without the point in lane p: what was in lane i - 1 up to p, in lane i behind; p = 16: no point.
+ */
 #define Z (char)0x80
 static const char without_point[17][16] __attribute__((aligned(16))) = {
     {Z, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {Z, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
@@ -47,7 +48,8 @@ static const char without_point[17][16] __attribute__((aligned(16))) = {
 static const char keep_last[32] = {0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
                                    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 
-/* A number of at most 15 digits; false for anything else, or what is not faithful. 16 bytes before 'text' are readable. */
+/* A number of at most 15 digits; false for anything else, or what is not faithful. 16 bytes before 'text' are readable.
+ */
 AVX2 RS_INLINE bool short_number(const char *text, size_t length, double *value) {
   bool negative = *text == '-';
   text += negative;

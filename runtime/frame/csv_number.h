@@ -11,8 +11,8 @@ enum { RS_CSV_BATCH = 1024 };
 typedef struct rs_csv_batch {
   const char *base; /* of the window; 16 bytes before it and 64 behind the last row can be read */
   const rs_csv_marks *marks;
-  int separator, last; /* bytes of a separator; number of the last field */
-  int n;               /* rows */
+  int separator, last;                               /* bytes of a separator; number of the last field */
+  int n;                                             /* rows */
   uint16_t begin[RS_CSV_BATCH], first[RS_CSV_BATCH]; /* where each begins; its first mark */
 } rs_csv_batch;
 

@@ -122,8 +122,7 @@ static const char *first_line(const rs_csv_scanner *s) {
 }
 
 bool rs_csv_skip_blank(rs_csv_scanner *s) {
-  while (s->at < s->end && at_line_end(s->at, s->end))
-    s->at += *s->at == '\r' ? (s->at + 1 < s->end ? 2 : 1) : 1;
+  while (s->at < s->end && at_line_end(s->at, s->end)) s->at += *s->at == '\r' ? (s->at + 1 < s->end ? 2 : 1) : 1;
   return s->at < s->end;
 }
 

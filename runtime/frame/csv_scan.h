@@ -1,8 +1,8 @@
 /* csv_scan.h - the records and fields of a CSV text whose dialect is known, and finding the dialect.
  *
  * Private to the CSV reader. Where a record ends depends on the text from its begin on alone, so that any number of
- * threads may start at any record. A quoted field has at most RS_CSV_QUOTED_MAX bytes, and behind the expected number of
- * fields a quoted one must end on its line: a file full of torn quotes costs a few readings of itself, not one for
+ * threads may start at any record. A quoted field has at most RS_CSV_QUOTED_MAX bytes, and behind the expected number
+ * of fields a quoted one must end on its line: a file full of torn quotes costs a few readings of itself, not one for
  * each of them. */
 #ifndef RS_CSV_SCAN_H
 #define RS_CSV_SCAN_H

@@ -238,7 +238,8 @@ static rs_status finish_column(rs_csv_table *t, rs_csv_target *c, rs_column *out
   if (!(out->name = rs_strdup(c->plan.name))) return rs_nomem("csv", strlen(c->plan.name));
   out->dictionary = c->words.texts;
   c->words.texts = NULL;
-  if ((out->type == RS_STRING || out->type == RS_LIST) && !out->dictionary) status = rs_dictionary_new(&out->dictionary);
+  if ((out->type == RS_STRING || out->type == RS_LIST) && !out->dictionary)
+    status = rs_dictionary_new(&out->dictionary);
   if (status == RS_OK)
     status = out->type == RS_LIST ? finish_list(c, t->rows, out)
                                   : adopt(&out->values, &c->cells, dtypes[out->type], t->rows);

@@ -9,10 +9,10 @@
 #include "frame/csv_column.h"
 
 typedef struct rs_csv_target {
-  rs_csv_plan plan;    /* the type: as of now */
-  bool demoted;        /* not one type fits all: read everything again, this column as strings */
+  rs_csv_plan plan; /* the type: as of now */
+  bool demoted;     /* not one type fits all: read everything again, this column as strings */
   rs_csv_words words;
-  void *cells;         /* of 'capacity' rows; NULL until there is a type */
+  void *cells;                /* of 'capacity' rows; NULL until there is a type */
   int32_t *lengths, *members; /* list only */
   int64_t values, values_capacity;
 } rs_csv_target;
@@ -27,9 +27,9 @@ typedef struct rs_csv_table {
 /* The rows of a block: where they go, and what the negative codes of a column mean. */
 typedef struct rs_csv_placement {
   int64_t row, rows;
-  int32_t **codes;  /* a column each: codes[i] is what -1 - i means; NULL: there are none */
-  int64_t *values;  /* a column each: where its list members go */
-  bool *typeless;   /* a column each: all cells are missing, and the block did not know their type */
+  int32_t **codes; /* a column each: codes[i] is what -1 - i means; NULL: there are none */
+  int64_t *values; /* a column each: where its list members go */
+  bool *typeless;  /* a column each: all cells are missing, and the block did not know their type */
 } rs_csv_placement;
 
 rs_status rs_csv_table_make(rs_csv_table *t, const rs_csv_plan *plans, int n);

@@ -46,7 +46,9 @@ RS_INLINE uint64_t rs_csv_mix(uint64_t a, uint64_t b) {
 }
 
 /* Masks that keep the first 'length' bytes of 16. */
-RS_INLINE uint64_t rs_csv_low_mask(size_t length) { return length >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * length) - 1; }
+RS_INLINE uint64_t rs_csv_low_mask(size_t length) {
+  return length >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * length) - 1;
+}
 RS_INLINE uint64_t rs_csv_high_mask(size_t length) { return length <= 8 ? 0 : rs_csv_low_mask(length - 8); }
 
 #define RS_CSV_K0 UINT64_C(0xa0761d6478bd642f)
