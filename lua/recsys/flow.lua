@@ -8,6 +8,7 @@
 local uv = require "luv"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local json = require "recsys.json"
 local log = require "recsys.log"
 local store = require "recsys.store"
 local text = require "recsys.text"
@@ -89,7 +90,8 @@ end
 ---@param options { folder?: string, plan?: boolean }
 function flow.new(options)
   local name = (options.folder or "RUN"):match "[^/]+$"
-  return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {} }, Flow)
+  return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {},
+    results = {} }, Flow)
 end
 
 local function check_name(self, name)
@@ -120,6 +122,15 @@ local function work(self, task, fn, ...)
   return value
 end
 
+--- What a task's value has to say in the run's result, when its class knows: a field and a list, by __result.
+local function keep_result(self, value)
+  local class = type(value) == "table" and getmetatable(value)
+  if not (type(class) == "table" and class.__result) then return end
+  local field, said = class.__result(value)
+  local all = self.results[field] or json.list {}
+  self.results[field] = table.move(said, 1, #said, #all + 1, all)
+end
+
 function Flow:run(task, fn, arguments)
   local began, name = uv.hrtime(), task.name
   log.note("task %s begins", name)
@@ -132,6 +143,7 @@ function Flow:run(task, fn, arguments)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))
+  keep_result(self, value)
   return value
 end
 

@@ -111,6 +111,9 @@ local function finish(self, outcome, steps, began, params)
   seconds.total = (uv.hrtime() - began) / 1e9
   result.recipe, result.run, result.seed = self.name, steps.name, params.seed
   result.seconds = seconds
+  for field, said in pairs(steps.results) do
+    if result[field] == nil then result[field] = said end
+  end
   result.memory_peak_mib = math.floor(base.memory() / 2^20 + 0.5)
   result.memory_spilled_mib = math.floor(select(3, base.memory_limit()) / 2^20 + 0.5)
   result.paths = result.paths or {}

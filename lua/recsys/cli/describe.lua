@@ -5,6 +5,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local text = require "recsys.text"
 
 local command = { about = "Show what data files hold, whether they join, and who interacts with what" }
 
@@ -41,6 +42,7 @@ function command.options(parser)
   parser:option("--names", "Names of the columns of files without a header"):argname "A,B,...":convert(some_names)
   parser:option("--separator", "What separates fields; found from the file otherwise"):argname "TEXT"
   parser:option("--quarantine", "Keep malformed rows in this folder"):argname "DIR"
+  parser:option("--memory", "Memory for columns, such as 256M; the rest lies in files"):argname "SIZE"
   parser:option("--threads", "Threads to compute with"):argname "N"
     :convert(require("recsys.argument").whole_number(1, 4096))
 end
@@ -59,6 +61,11 @@ local function write_page(path, facts)
   log.info("the page: %s", path)
 end
 
+local function limit_memory(size)
+  if not text.bytes(size) then exit.usage_error("--memory %s: a size such as 256M or 2G is expected", size) end
+  require "recsys.memory_limit"(size)
+end
+
 --- Exit code 1 when a file cannot be read: the others are described all the same.
 local function refused(facts)
   local any = false
@@ -73,6 +80,7 @@ end
 
 function command.run(args)
   if args.threads then require("recsys.core").base.threads(args.threads) end
+  if args.memory then limit_memory(args.memory) end
   local facts = describe.look(args.FILE, options_of(args))
   if args.json then
     print(json.encode(facts))
