@@ -42,6 +42,22 @@ function feature.range(n) end
 ---@return Counter
 function feature.counter() end
 
+--- Words of documents weighed by TF-IDF with the formulas of scikit-learn's TfidfVectorizer: tf idf with idf = ln((1 +
+--- n) / (1 + df)) + 1, each text of length 1. A document of several texts is the sum of theirs times `weights`, once
+--- more of length 1. Codes 1, 2, ... are the words in byte order.
+---@param f Frame
+---@param columns string[]  1 to 16 columns of strings: the texts of each document; a missing one has no words
+---@param rows? Tensor      i64; default all rows
+---@param options { tokens: "words"|"sklearn"|nil, max: integer?, stop_words: Vocabulary?, low: integer?,
+---  high: integer?, min_df: number?, max_df: number?, max_features: integer?, sublinear: boolean?, weights: number[]? }
+---  tokens: default "words" (docs/features.md); max: words of a text that count, default 1048576; stop_words: left out
+---  first; low, high: lengths of the n-grams of words, default 1; min_df, max_df: documents that have a word, whole
+---  numbers or, as floats, shares of them, default 1 and 1.0; max_features: the words that occur most often so many, of
+---  equals those first in byte order; sublinear: 1 + ln tf for tf; weights: one a column, default all 1
+---@return { bytes: Tensor, offsets: Tensor, counts: Tensor, idf: Tensor, matrix: Csr } fit
+---  bytes, offsets, counts: as `counter:vocabulary` gives them; idf: f64 [words]; matrix: f64 [rows, words]
+function feature.tfidf(f, columns, rows, options) end
+
 --- Mean and standard deviation (dividing by the number) of the finite values of a number or time column.
 ---@param f Frame
 ---@param column string

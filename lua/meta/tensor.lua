@@ -411,6 +411,11 @@ function Csr:size() end
 ---@return { starts: Tensor, columns: Tensor, values: Tensor }
 function Csr:tensors() end
 
+--- The same matrix with values of another dtype; the places of the entries are shared.
+---@param dtype "f32"|"f64"
+---@return Csr
+function Csr:to(dtype) end
+
 ---@return Csr a copy [width, rows], columns rising in each row
 function Csr:transpose() end
 

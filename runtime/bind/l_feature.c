@@ -55,7 +55,7 @@ static const rs_column *as_strings(lua_State *L, const rs_column *c) {
 
 /* ---- vocabularies ---- */
 
-static rs_vocabulary *check_vocabulary(lua_State *L, int arg) {
+rs_vocabulary *rs_check_vocabulary(lua_State *L, int arg) {
   rs_vocabulary **v = luaL_checkudata(L, arg, RS_VOCABULARY);
   luaL_argcheck(L, *v, arg, "vocabulary is closed");
   return *v;
@@ -89,7 +89,7 @@ static int l_index(lua_State *L) {
 /* v:code(text) -> integer */
 static int l_code(lua_State *L) {
   size_t length;
-  const rs_vocabulary *v = check_vocabulary(L, 1);
+  const rs_vocabulary *v = rs_check_vocabulary(L, 1);
   const char *text = luaL_checklstring(L, 2, &length);
   lua_pushinteger(L, rs_vocabulary_find(v, text, length));
   return 1;
@@ -97,7 +97,7 @@ static int l_code(lua_State *L) {
 
 /* v:text(code) -> string | nil for 0 */
 static int l_text(lua_State *L) {
-  const rs_vocabulary *v = check_vocabulary(L, 1);
+  const rs_vocabulary *v = rs_check_vocabulary(L, 1);
   lua_Integer code = luaL_checkinteger(L, 2);
   luaL_argcheck(L, code >= 0 && code <= v->n, 2, "code outside the vocabulary");
   size_t length = 0;
@@ -110,13 +110,13 @@ static int l_text(lua_State *L) {
 }
 
 static int l_vocabulary_size(lua_State *L) {
-  lua_pushinteger(L, check_vocabulary(L, 1)->n);
+  lua_pushinteger(L, rs_check_vocabulary(L, 1)->n);
   return 1;
 }
 
 /* v:tensors() -> { bytes, offsets } */
 static int l_vocabulary_tensors(lua_State *L) {
-  const rs_vocabulary *v = check_vocabulary(L, 1);
+  const rs_vocabulary *v = rs_check_vocabulary(L, 1);
   lua_createtable(L, 0, 2);
   rs_set_tensor(L, "bytes", &v->bytes);
   rs_set_tensor(L, "offsets", &v->offsets);
@@ -146,7 +146,7 @@ static void map_rows(const rs_column *c, const rs_vocabulary *v, int32_t *map) {
  * where there is none */
 static int l_positions(lua_State *L) {
   const rs_column *c = check_column(L, 1, 2);
-  const rs_vocabulary *v = check_vocabulary(L, 3);
+  const rs_vocabulary *v = rs_check_vocabulary(L, 3);
   int64_t n;
   const int64_t *at = rs_opt_rows(L, 4, &n);
   c = as_strings(L, c);
@@ -248,7 +248,7 @@ static const rs_column *cut(lua_State *L, const rs_column *c, int arg) {
   rs_column *out = push_column(L);
   if (op == 0) rs_check(L, rs_words_prefix(out, c, count));
   if (op == 1) rs_check(L, rs_words_split(out, c, separator));
-  if (op == 2) rs_check(L, rs_words_tokenise(out, c, count));
+  if (op == 2) rs_check(L, rs_words_tokenise(out, c, RS_TOKENS_WORDS, count));
   return out;
 }
 
@@ -371,5 +371,6 @@ int rs_open_feature(lua_State *L) {
   rs_new_scratch_type(L, COLUMN, l_column_free);
   luaL_newlib(L, functions);
   rs_open_feature_program(L);
+  rs_open_feature_text(L);
   return 1;
 }

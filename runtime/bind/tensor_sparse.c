@@ -51,6 +51,17 @@ static int l_transpose(lua_State *L) {
   return 1;
 }
 
+/* m:to(dtype) -> Csr */
+static int l_to(lua_State *L) {
+  const rs_csr *m = rs_check_csr(L, 1);
+  rs_dtype dtype;
+  rs_check(L, rs_dtype_named(&dtype, luaL_checkstring(L, 2)));
+  rs_csr *out = rs_push_csr(L);
+  rs_check_retry(L, rs_csr_cast(out, m, dtype));
+  rs_account(L, &out->values);
+  return 1;
+}
+
 /* Push a new tensor made of the matrix at 1 and the tensor at 2. */
 static int product(lua_State *L, rs_status (*multiply)(rs_tensor *, const rs_csr *, const rs_tensor *)) {
   const rs_csr *m = rs_check_csr(L, 1);
@@ -104,6 +115,7 @@ static int l_tostring(lua_State *L) {
 void rs_open_sparse(lua_State *L) {
   static const luaL_Reg methods[] = {{"size", l_size},
                                      {"tensors", l_tensors},
+                                     {"to", l_to},
                                      {"transpose", l_transpose},
                                      {"matmul", l_matmul},
                                      {"matmul_transposed", l_matmul_transposed},

@@ -27,6 +27,8 @@ static void step_free(rs_step *s) {
   rs_free(s->inputs);
   rs_free(s->text);
   rs_tensor_free(&s->edges);
+  rs_tensor_free(&s->idf);
+  rs_tensor_free(&s->vectors);
 }
 
 static void program_free(rs_program *p) {

@@ -17,12 +17,13 @@ static const rs_primitive *const primitives[] = {
     &rs_time_part_primitive, &rs_code_primitive,   &rs_fourier_primitive, &rs_stack_primitive,
     &rs_window_primitive,    &rs_count_primitive,  &rs_profile_primitive, &rs_ratio_primitive,
     &rs_difference_primitive, &rs_join_primitive,  &rs_pick_primitive,    &rs_window_weights_primitive,
-    &rs_window_gaps_primitive,
+    &rs_window_gaps_primitive, &rs_without_primitive, &rs_ngrams_primitive, &rs_project_primitive,
 };
 
 /* Primitives of more than one input. */
 static size_t most_inputs(const rs_primitive *p) {
   if (p == &rs_stack_primitive || p == &rs_join_primitive) return MAX_INPUTS;
+  if (p == &rs_project_primitive) return RS_TFIDF_MAX_TEXTS;
   return p == &rs_ratio_primitive || p == &rs_difference_primitive ? 2 : p->accepts != 0;
 }
 
@@ -61,6 +62,32 @@ rs_status rs_step_drop(const rs_parsing *p, bool *out) {
   }
   *out = strcmp(word, "drop") == 0;
   return *out || strcmp(word, "keep") == 0 ? RS_OK : rs_fail(RS_EFORMAT, "unknown is '%.40s', not keep or drop", word);
+}
+
+rs_status rs_step_tensor(const rs_parsing *p, const char *key, rs_dtype dtype, int ndim, rs_tensor *out) {
+  const char *name;
+  rs_status status = rs_step_text(p, key, &name);
+  if (status != RS_OK) return status;
+  const rs_tensor *t = rs_tensors_find(p->tensors, name);
+  if (!t) return rs_fail(RS_EFORMAT, "there is no tensor '%.100s'", name);
+  if (t->dtype != dtype || t->ndim != ndim || !rs_tensor_is_contiguous(t))
+    return rs_fail(RS_EFORMAT, "%s are %s %s, not %s of %d dimensions", key, rs_dtype_name(t->dtype), rs_shape(t).text,
+                   rs_dtype_name(dtype), ndim);
+  rs_tensor_share(out, t);
+  return rs_tensors_find(&p->encoder->tensors, name) ? RS_OK : rs_tensors_add(&p->encoder->tensors, name, t);
+}
+
+rs_status rs_step_table(rs_step *step, const rs_parsing *p) {
+  const char *table;
+  rs_status status = rs_step_text(p, "table", &table);
+  if (status != RS_OK) return status;
+  for (int i = 0; i < p->encoder->n_tables; i++)
+    if (strcmp(p->encoder->tables[i].name, table) == 0) {
+      step->vocabulary = p->encoder->tables[i].vocabulary;
+      step->table = p->encoder->tables[i].name;
+      return RS_OK;
+    }
+  return rs_fail(RS_EFORMAT, "there is no table '%.100s'", table);
 }
 
 /* ---- tables ---- */
@@ -131,7 +158,7 @@ static rs_status parse_inputs(rs_step *step, const rs_program *program, const js
   size_t n = json_array_size(json), most = most_inputs(step->primitive);
   if ((json && !json_is_array(json)) || n > most || (most > 0 && n == 0) || (most == 2 && n != 2))
     return rs_fail(RS_EFORMAT, "%s takes %s, not %zu inputs", step->primitive->name,
-                   most < 3 ? words[most] : "1 to 256", n);
+                   most < 3 ? words[most] : "several", n);
   step->inputs = rs_alloc(n * sizeof *step->inputs);
   if (!step->inputs) return rs_nomem("encoder", n * sizeof *step->inputs);
   step->n_inputs = (int)n;

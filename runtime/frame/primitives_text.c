@@ -171,13 +171,16 @@ const rs_primitive rs_split_primitive = {"split", 1 << RS_V_STRING, parse_split,
 
 static rs_status parse_tokenise(rs_step *step, const rs_program *program, const rs_parsing *p) {
   (void)program;
+  const char *tokens = "words";
   step->type = RS_V_STRINGS;
-  return rs_step_count(p, "max", 1, 1 << 20, &step->count);
+  rs_status status = rs_step_count(p, "max", 1, 1 << 20, &step->count);
+  if (status == RS_OK && json_object_get(p->json, "tokens")) status = rs_step_text(p, "tokens", &tokens);
+  return status == RS_OK ? rs_token_rule_named(&step->tokens, tokens) : status;
 }
 
 static rs_status run_tokenise(const rs_step *step, int index, rs_run *run, rs_column *out) {
   (void)index;
-  return rs_words_tokenise(out, &run->values[step->inputs[0]], step->count);
+  return rs_words_tokenise(out, &run->values[step->inputs[0]], step->tokens, step->count);
 }
 
 const rs_primitive rs_tokenise_primitive = {"tokenise", 1 << RS_V_STRING, parse_tokenise, run_tokenise};
@@ -185,19 +188,11 @@ const rs_primitive rs_tokenise_primitive = {"tokenise", 1 << RS_V_STRING, parse_
 /* ---- lookup and hash ---- */
 
 static rs_status parse_lookup(rs_step *step, const rs_program *program, const rs_parsing *p) {
-  const char *table;
   step->type = program->steps[step->inputs[0]].type == RS_V_STRING ? RS_V_CODES : RS_V_LIST;
-  rs_status status = rs_step_text(p, "table", &table);
+  rs_status status = rs_step_table(step, p);
   if (status == RS_OK) status = rs_step_drop(p, &step->drop);
-  if (status != RS_OK) return status;
-  for (int i = 0; i < p->encoder->n_tables; i++)
-    if (strcmp(p->encoder->tables[i].name, table) == 0) {
-      step->vocabulary = p->encoder->tables[i].vocabulary;
-      step->table = p->encoder->tables[i].name;
-      step->rows = step->vocabulary->n + 1;
-      return RS_OK;
-    }
-  return rs_fail(RS_EFORMAT, "there is no table '%.100s'", table);
+  if (status == RS_OK) step->rows = step->vocabulary->n + 1;
+  return status;
 }
 
 static rs_status parse_hash(rs_step *step, const rs_program *program, const rs_parsing *p) {

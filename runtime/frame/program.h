@@ -8,6 +8,8 @@
 #define RS_PROGRAM_H
 #include "base/buffer.h"
 #include "frame/encoder.h"
+#include "frame/tfidf.h"
+#include "frame/words.h"
 
 typedef enum rs_value_type { RS_V_STRING, RS_V_STRINGS, RS_V_NUMBER, RS_V_CODES, RS_V_LIST, RS_V_MATRIX,
                              RS_V_WEIGHTS } rs_value_type;
@@ -28,6 +30,10 @@ typedef struct rs_step {
   const rs_vocabulary *vocabulary; /* lookup; the encoder's */
   const char *table;               /* lookup: its name; the encoder's */
   rs_tensor edges;                 /* bucketize: f64, rising */
+  rs_token_rule tokens;            /* tokenise */
+  rs_ngram_rule ngrams;            /* ngrams */
+  rs_tfidf_rule tfidf;             /* project: over its idf */
+  rs_tensor idf, vectors;          /* project: f64 [words], f32 [words, width] */
   double a, b;                     /* affine: scale, shift; clamp: low, high; impute: value; fourier: period in a;
                                       time_part: offset in a */
   int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
@@ -112,7 +118,8 @@ extern const rs_primitive rs_read_primitive, rs_prefix_primitive, rs_split_primi
     rs_impute_primitive, rs_missing_primitive, rs_bucketize_primitive, rs_time_part_primitive, rs_code_primitive,
     rs_fourier_primitive, rs_stack_primitive, rs_window_primitive, rs_window_weights_primitive,
     rs_window_gaps_primitive, rs_count_primitive, rs_profile_primitive,
-    rs_ratio_primitive, rs_difference_primitive, rs_join_primitive, rs_pick_primitive;
+    rs_ratio_primitive, rs_difference_primitive, rs_join_primitive, rs_pick_primitive,
+    rs_without_primitive, rs_ngrams_primitive, rs_project_primitive;
 
 /* Parameters of a step; RS_EFORMAT when absent or of the wrong kind. */
 rs_status rs_step_text(const rs_parsing *p, const char *key, const char **out);
@@ -120,6 +127,11 @@ rs_status rs_step_count(const rs_parsing *p, const char *key, int64_t low, int64
 rs_status rs_step_number(const rs_parsing *p, const char *key, double *out); /* finite; a string of digits */
 /* The tensor f64, finite and rising, that "edges" names, into step->edges. */
 rs_status rs_step_edges(rs_step *step, const rs_parsing *p);
+/* The tensor that parameter 'key' names, contiguous, of that dtype and number of dimensions; a handle, kept by the
+ * encoder too. */
+rs_status rs_step_tensor(const rs_parsing *p, const char *key, rs_dtype dtype, int ndim, rs_tensor *out);
+/* Parameter "table": step->vocabulary and step->table. */
+rs_status rs_step_table(rs_step *step, const rs_parsing *p);
 /* "unknown": whether it says "drop"; "keep" when absent. */
 rs_status rs_step_drop(const rs_parsing *p, bool *out);
 

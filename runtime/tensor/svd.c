@@ -21,32 +21,35 @@ enum { SKETCH_GRAIN = 1 << 14, MAX_ROUNDS = 6, MAX_DIRECTIONS = 4096 };
 
 typedef struct sketch {
   rs_stream stream;
-  rs_tensor *signs;
+  rs_tensor *entries;
 } sketch;
 
-/* Element i is the sign in bit i % 32 of the stream's number i / 32; chunks are multiples of 32. */
-static void fill_signs(void *context, int64_t begin, int64_t end) {
+/* Element i is uniform in [-1, 1): word i % 4 of the stream's block i / 4; chunks are multiples of 4. */
+static void fill_entries(void *context, int64_t begin, int64_t end) {
   const sketch *s = context;
-  uint32_t bits = 0;
+  uint32_t words[4] = {0};
   for (int64_t i = begin; i < end; i++) {
-    if (i % 32 == 0) bits = rs_stream_u32(&s->stream, (uint64_t)i / 32);
-    double sign = bits >> (i % 32) & 1 ? 1 : -1;
-    if (s->signs->dtype == RS_F32)
-      rs_f32(s->signs)[i] = (float)sign;
+    uint64_t block = (uint64_t)i / 4;
+    if (i % 4 == 0)
+      rs_philox(s->stream.key,
+                (uint32_t[]){(uint32_t)block, (uint32_t)(block >> 32), s->stream.tail[0], s->stream.tail[1]}, words);
+    double entry = (double)(words[i % 4] >> 8) * 0x1p-23 - 1;
+    if (s->entries->dtype == RS_F32)
+      rs_f32(s->entries)[i] = (float)entry;
     else
-      rs_f64(s->signs)[i] = sign;
+      rs_f64(s->entries)[i] = entry;
   }
 }
 
-/* z [width, k] = m' signs [rows, k]; 'turned' is m'. */
+/* z [width, k] = m' entries [rows, k]; 'turned' is m'. */
 static rs_status sketch_rows(rs_tensor *z, const rs_csr *turned, int64_t k, uint64_t seed) {
-  rs_tensor signs = {0};
-  rs_status status = rs_tensor_new(&signs, turned->values.dtype, 2, (int64_t[]){turned->width, k});
+  rs_tensor entries = {0};
+  rs_status status = rs_tensor_new(&entries, turned->values.dtype, 2, (int64_t[]){turned->width, k});
   if (status != RS_OK) return status;
-  sketch s = {rs_stream_at(seed, RS_RNG_SKETCH, 0, 0), &signs};
-  rs_parallel_for(rs_tensor_count(&signs), SKETCH_GRAIN, fill_signs, &s);
-  status = rs_csr_matmul(z, turned, &signs);
-  rs_tensor_free(&signs);
+  sketch s = {rs_stream_at(seed, RS_RNG_SKETCH, 0, 0), &entries};
+  rs_parallel_for(rs_tensor_count(&entries), SKETCH_GRAIN, fill_entries, &s);
+  status = rs_csr_matmul(z, turned, &entries);
+  rs_tensor_free(&entries);
   return status;
 }
 

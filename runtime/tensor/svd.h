@@ -1,7 +1,7 @@
 /* svd.h - the largest singular values of a sparse matrix and their right vectors.
  *
- * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, doi:10.1137/090771806) from the row space of a sketch
- * with random signs; between the passes the basis is made orthonormal by Cholesky QR in f64, and in the end a
+ * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, doi:10.1137/090771806) from a random sketch of
+ * the row space; between the passes the basis is made orthonormal by Cholesky QR in f64, and in the end a
  * Rayleigh-Ritz step in f64 picks the best vectors of the space. The numbers are functions of the matrix and the seed:
  * the number of threads changes no bit. */
 #ifndef RS_SVD_H

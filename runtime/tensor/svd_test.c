@@ -134,6 +134,25 @@ static void values_beyond_the_rank_are_zero(void **state) {
   rs_csr_free(&m);
 }
 
+/* A sketch as large as the matrix must not be singular by chance. */
+static void all_values_of_a_small_matrix_are_found(void **state) {
+  (void)state;
+  for (uint64_t seed = 0; seed < 50; seed++) {
+    rs_tensor dense, values, vectors;
+    assert_int_equal(rs_tensor_zeros(&dense, RS_F64, 2, (int64_t[]){2, 3}), RS_OK);
+    rs_f64(&dense)[0] = 2;
+    rs_f64(&dense)[4] = 1;
+    rs_csr m = sparse(&dense, RS_F32);
+    rs_svd_options o = {.d = 2, .oversampling = -1, .iterations = -1, .seed = seed};
+    assert_int_equal(rs_truncated_svd(&values, &vectors, &m, o), RS_OK);
+    assert_true(fabs(rs_f64(&values)[0] - 2) < 1e-5 && fabs(rs_f64(&values)[1] - 1) < 1e-5);
+    rs_tensor_free(&dense);
+    rs_tensor_free(&values);
+    rs_tensor_free(&vectors);
+    rs_csr_free(&m);
+  }
+}
+
 static void the_same_seed_gives_the_same_bits_with_any_number_of_threads(void **state) {
   (void)state;
   double flat[200];
@@ -162,6 +181,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(planted_spectra_come_back),
       cmocka_unit_test(values_beyond_the_rank_are_zero),
+      cmocka_unit_test(all_values_of_a_small_matrix_are_found),
       cmocka_unit_test(the_same_seed_gives_the_same_bits_with_any_number_of_threads),
   };
   return cmocka_run_group_tests_name("svd", tests, NULL, no_blocks_remain);

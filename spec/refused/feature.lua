@@ -16,11 +16,13 @@ local encoder = feature.fit(data, nil, {
   event = { feature.history { of = "item", length = 2 }, feature.history { of = "tags", name = "tags" },
     feature.time_parts { "time", parts = { "hour" }, as = "cyclic" }, feature.relative_time {} },
   item = { feature.id { "item" }, feature.categories { "tags" }, feature.tokens { "title", min_count = 1 },
+    feature.text { columns = { title = 2, item = 1 }, name = "text", dims = 2, ngrams = { 1, 2 },
+      stop_words = { "of" } },
     feature.hashed { "title", name = "hash", buckets = 5 }, feature.buckets { "created", n = 2 } },
 })
 local saved = encoder:save()
 local loaded <close> = assert(feature.load(saved.json, saved.tensors))
-assert(loaded:counts "item.id":get(1) == 0 and #loaded:describe() == 13)
+assert(loaded:counts "item.id":get(1) == 0 and #loaded:describe() == 14)
 
 local rows = tensor.new({ 2, 0 }, "i64")
 local events <close> = loaded:encode_events(data, nil, { ties = "order" })
@@ -43,6 +45,7 @@ assert(vocabulary:text(2) == "b" and vocabulary:code "c" == 3)
 assert(not events:difference(events))
 assert(events:rows() == 3 and #events:names() > 3 and history:users() == 3)
 assert(#assert(loaded:vocabulary "item.id") > 0)
+assert(feature.tfidf(data.items, { "title" }, rows, { tokens = "sklearn" }).idf:get(1) > 1)
 
 -- What reads the past: filters, weights, gaps, counts, and a state that events advance.
 data.interactions = data.interactions:with("kind", "string", { "read", "shared", false })

@@ -56,6 +56,11 @@ local types = {
   positive = { "a positive integer", function(x) return math.type(x) == "integer" and x >= 1 end },
   name = { "a name of letters, digits and _", function(x) return type(x) == "string" and x:find "^[%w_]+$" ~= nil end },
   text = { "a string that is not empty", function(x) return type(x) == "string" and x ~= "" end },
+  table = { "a table", function(x) return type(x) == "table" end },
+  boolean = { "true or false", function(x) return type(x) == "boolean" end },
+  count_or_share = { "a number of rows, or a share of them from 0.0 to 1.0", function(x)
+    return type(x) == "number" and x >= 0 and (math.type(x) == "integer" or x <= 1)
+  end },
   list = { "a list of strings", function(x)
     if type(x) ~= "table" or #x == 0 then return false end
     for _, value in ipairs(x) do if type(value) ~= "string" then return false end end
@@ -107,7 +112,10 @@ end
 --- What is wrong with the given options of a kind, or nil.
 local function complaint(kind, given)
   if type(given) ~= "table" then return "a table is expected" end
-  if kind.column and not types.text[2](given[1]) then return "the first field must be the name of a column" end
+  local named = given[1] ~= nil or kind.column == true
+  if kind.column and named and not types.text[2](given[1]) then
+    return "the first field must be the name of a column"
+  end
   if kind.column_list and not is_names(given[1], 2) then
     return "the first field must be a list of two columns or more"
   end
