@@ -36,7 +36,7 @@ function bench.row(suite, name)
 end
 
 --- Our side, in the process that the bench started for it: one uncounted call, then 'repeats' counted ones.
----@return { seconds: number[], check: any }
+---@return { seconds: number[], check: any, facts: table? }
 function bench.work(row, arguments, repeats)
   local clock = require("recsys.core").base.clock
   local state = row.setup and row.setup(arguments) or arguments
@@ -47,7 +47,7 @@ function bench.work(row, arguments, repeats)
     check = row.run(state)
     seconds[i] = clock() - began
   end
-  return { seconds = seconds, check = check }
+  return { seconds = seconds, check = check, facts = row.facts and row.facts(state) }
 end
 
 -- Processes -----------------------------------------------------------------------------------------------------------
@@ -203,9 +203,13 @@ function bench.measure(suite, name, options)
       end
     end
   end
+  local verdicts = us and options.scale == 1 and judge(row.target or {}, sides, ratios) or {}
+  for _, verdict in ipairs(us and options.scale == 1 and row.judge and row.judge(sides) or {}) do
+    verdicts[#verdicts + 1] = verdict
+  end
   return { suite = suite, row = name, about = row.about, unit = row.unit, per = row.per and row.per(arguments) or nil,
     sides = sides, ratios = ratios, problems = problems,
-    verdicts = json.list(us and options.scale == 1 and judge(row.target or {}, sides, ratios) or {}) }
+    verdicts = json.list(verdicts) }
 end
 
 --- Make a file once: 'make(part)' writes it under another name first. For `prepare`.
