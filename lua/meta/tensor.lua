@@ -435,7 +435,7 @@ function Csr:dense() end
 --- 2011, doi:10.1137/090771806). `m:matmul(vectors)` are the rows in d dimensions.
 ---@param d integer  1 .. the smaller of rows and width, else raises
 ---@param options? { oversampling: integer?, iterations: integer?, seed: integer? }
----  oversampling: directions carried along beside the d, default the larger of 16 and d / 2; iterations: default 4;
+---  oversampling: directions carried along beside the d, default the larger of 16 and d / 4; iterations: default 5;
 ---  seed: default 0
 ---@return Tensor values   f64 [d], falling
 ---@return Tensor vectors  [width, d] of the matrix's dtype; in each column the entry of largest size is positive

@@ -140,47 +140,61 @@ rs_status rs_csr_dense(rs_tensor *out, const rs_csr *m) {
 
 /* ---- products ---- */
 
+/* A task is a block of rows times a strip of 64 columns of b: a strip of a few thousand rows stays in the second-level
+ * cache, where b as a whole does not, and a row of the result in registers. Tasks go strip after strip. */
+enum { STRIP = 64, LANES = 16 };
+
+typedef float lanes_f32 __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+typedef double lanes_f64 __attribute__((vector_size(LANES * sizeof(double)), aligned(8), may_alias));
+
 typedef struct product {
   const rs_csr *m;
   const rs_tensor *b;
   rs_tensor *out;
-  int64_t d;
+  int64_t d, blocks; /* of rows */
 } product;
 
-RS_CLONES static void rows_f32(const product *p, int64_t begin, int64_t end) {
-  const int64_t *starts = rs_i64(&p->m->starts);
-  const int32_t *columns = rs_i32(&p->m->columns);
-  const float *values = rs_f32(&p->m->values), *b = rs_f32(p->b);
-  for (int64_t row = begin; row < end; row++) {
-    float *restrict to = rs_f32(p->out) + row * p->d;
-    memset(to, 0, (size_t)p->d * sizeof *to);
-    for (int64_t i = starts[row]; i < starts[row + 1]; i++) {
-      const float *from = b + columns[i] * p->d, v = values[i];
-      for (int64_t j = 0; j < p->d; j++) to[j] += v * from[j];
-    }
+/* Rows begin .. end-1 of the strip of 'n' columns from 'column' on. */
+#define ROWS_OF_STRIP(suffix, real)                                                                                \
+  RS_CLONES static void rows_##suffix(const product *p, int64_t begin, int64_t end, int64_t column, int64_t n) {   \
+    const int64_t *starts = rs_i64(&p->m->starts);                                                                 \
+    const int32_t *columns = rs_i32(&p->m->columns);                                                               \
+    const real *values = rs_##suffix(&p->m->values), *b = rs_##suffix(p->b) + column;                              \
+    for (int64_t row = begin; row < end; row++) {                                                                  \
+      real *to = rs_##suffix(p->out) + row * p->d + column;                                                        \
+      if (n == STRIP) {                                                                                            \
+        lanes_##suffix s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                     \
+        for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                  \
+          const lanes_##suffix *from = (const lanes_##suffix *)(b + columns[i] * p->d);                            \
+          real v = values[i];                                                                                      \
+          s0 += v * from[0], s1 += v * from[1], s2 += v * from[2], s3 += v * from[3];                              \
+        }                                                                                                          \
+        lanes_##suffix *out = (lanes_##suffix *)to;                                                                \
+        out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;                                                        \
+        continue;                                                                                                  \
+      }                                                                                                            \
+      for (int64_t j = 0; j < n; j++) to[j] = 0;                                                                   \
+      for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                    \
+        const real *from = b + columns[i] * p->d, v = values[i];                                                   \
+        for (int64_t j = 0; j < n; j++) to[j] += v * from[j];                                                      \
+      }                                                                                                            \
+    }                                                                                                              \
   }
-}
 
-RS_CLONES static void rows_f64(const product *p, int64_t begin, int64_t end) {
-  const int64_t *starts = rs_i64(&p->m->starts);
-  const int32_t *columns = rs_i32(&p->m->columns);
-  const double *values = rs_f64(&p->m->values), *b = rs_f64(p->b);
-  for (int64_t row = begin; row < end; row++) {
-    double *restrict to = rs_f64(p->out) + row * p->d;
-    memset(to, 0, (size_t)p->d * sizeof *to);
-    for (int64_t i = starts[row]; i < starts[row + 1]; i++) {
-      const double *from = b + columns[i] * p->d, v = values[i];
-      for (int64_t j = 0; j < p->d; j++) to[j] += v * from[j];
-    }
-  }
-}
+ROWS_OF_STRIP(f32, float)
+ROWS_OF_STRIP(f64, double)
 
-static void multiply_rows(void *context, int64_t begin, int64_t end) {
+static void multiply(void *context, int64_t begin, int64_t end) {
   const product *p = context;
-  if (p->out->dtype == RS_F32)
-    rows_f32(p, begin, end);
-  else
-    rows_f64(p, begin, end);
+  for (int64_t task = begin; task < end; task++) {
+    int64_t row = task % p->blocks * ROW_GRAIN, column = task / p->blocks * STRIP;
+    int64_t last = row + ROW_GRAIN < p->m->rows ? row + ROW_GRAIN : p->m->rows;
+    int64_t n = p->d - column < STRIP ? p->d - column : STRIP;
+    if (p->out->dtype == RS_F32)
+      rows_f32(p, row, last, column, n);
+    else
+      rows_f64(p, row, last, column, n);
+  }
 }
 
 rs_status rs_csr_matmul(rs_tensor *out, const rs_csr *m, const rs_tensor *b) {
@@ -194,8 +208,8 @@ rs_status rs_csr_matmul(rs_tensor *out, const rs_csr *m, const rs_tensor *b) {
   rs_status status = rs_tensor_contiguous(&rows, b);
   if (status == RS_OK) status = rs_tensor_new(out, b->dtype, 2, (int64_t[]){m->rows, b->size[1]});
   if (status == RS_OK) {
-    product p = {.m = m, .b = &rows, .out = out, .d = b->size[1]};
-    rs_parallel_for(m->rows, ROW_GRAIN, multiply_rows, &p);
+    product p = {.m = m, .b = &rows, .out = out, .d = b->size[1], .blocks = (m->rows + ROW_GRAIN - 1) / ROW_GRAIN};
+    rs_parallel_for(p.blocks * ((p.d + STRIP - 1) / STRIP), 1, multiply, &p);
   }
   rs_tensor_free(&rows);
   return status;

@@ -1,9 +1,10 @@
-/* svd.c - see svd.h. 192 directions and 4 iterations keep more variance of TF-IDF matrices than 138 directions and 5,
- * which other libraries default to, in less time: a pass is cheap, and the tail of a flat spectrum needs company.
+/* svd.c - see svd.h. 160 directions and 5 iterations keep more variance of TF-IDF matrices than the 138 and 5 that other
+ * libraries default to: a pass is cheap, and the tail of a flat spectrum needs company.
  *
- * Cholesky QR (z = q R with R' R = z' z) is three matrix products where Householder's costs ten times that on one
- * thread. It fails when z is nearly dependent; then z' z is shifted by its rounding error (Fukaya et al. 2020,
- * doi:10.1137/18M1218212) and the next round repairs what that leaves. */
+ * Cholesky QR (z = q R with R' R = z' z) is two matrix products where Householder's costs ten times that on one thread.
+ * It fails when z is nearly dependent; then z' z is shifted by its rounding error (Fukaya et al. 2020,
+ * doi:10.1137/18M1218212) and the next round repairs what that leaves. The diagonal of R tells how far the columns were
+ * from orthonormal, and so how many iterations may go without: until rounding would drown the weakest direction. */
 #include "tensor/svd.h"
 
 #include <math.h>
@@ -55,52 +56,55 @@ static rs_status sketch_rows(rs_tensor *z, const rs_csr *turned, int64_t k, uint
 
 /* ---- orthonormal columns ---- */
 
-/* The largest distance of an element of 'gram' from the unit matrix; infinity for a NaN. */
-static double distance_from_unit(const rs_tensor *gram) {
+/* gram = R^-1 with R' R = kept + shift, the shift as large as the rounding of z' z. */
+static rs_status shifted_root(rs_tensor *gram, const rs_tensor *kept, int64_t rows) {
+  bool definite;
   int64_t k = gram->size[0];
-  double largest = 0;
-  for (int64_t i = 0; i < k * k; i++) {
-    double distance = fabs(rs_f64(gram)[i] - (i % (k + 1) == 0));
-    if (!(distance <= largest)) largest = distance;
-    if (isnan(distance)) return INFINITY;
-  }
-  return largest;
+  double trace = 0, rounding = 0x1p-53 * 11 * ((double)rows * (double)k + (double)k * (double)(k + 1));
+  for (int64_t i = 0; i < k; i++) trace += rs_f64(kept)[i * (k + 1)];
+  double shift = rounding * trace > 1e-290 ? rounding * trace : 1e-290;
+  memcpy(rs_f64(gram), rs_f64(kept), rs_tensor_bytes(gram));
+  for (int64_t i = 0; i < k; i++) rs_f64(gram)[i * (k + 1)] += shift;
+  rs_lapack_inverse_root(gram, &definite);
+  return definite ? RS_OK : rs_fail(RS_ENUMERIC, "svd: the matrix holds a NaN or an infinity");
 }
 
-/* gram = R^-1 with R' R = gram, shifted if it must be. */
-static rs_status inverse_root(rs_tensor *gram, int64_t rows) {
+/* gram = R^-1 with R' R = gram, shifted if it must be; *skew becomes the ratio of R's largest and least diagonal element,
+ * infinity when it was shifted. */
+static rs_status inverse_root(rs_tensor *gram, int64_t rows, double *skew) {
   rs_tensor kept = {0};
   bool definite;
   int64_t k = gram->size[0];
   rs_status status = rs_tensor_copy_of(&kept, gram);
   if (status != RS_OK) return status;
   rs_lapack_inverse_root(gram, &definite);
-  if (!definite) {
-    double trace = 0, rounding = 0x1p-53 * 11 * ((double)rows * (double)k + (double)k * (double)(k + 1));
-    for (int64_t i = 0; i < k; i++) trace += rs_f64(&kept)[i * (k + 1)];
-    double shift = rounding * trace > 1e-290 ? rounding * trace : 1e-290;
-    memcpy(rs_f64(gram), rs_f64(&kept), rs_tensor_bytes(gram));
-    for (int64_t i = 0; i < k; i++) rs_f64(gram)[i * (k + 1)] += shift;
-    rs_lapack_inverse_root(gram, &definite);
-    if (!definite) status = rs_fail(RS_ENUMERIC, "svd: the matrix holds a NaN, an infinity or values too large");
-  }
+  if (!definite) status = shifted_root(gram, &kept, rows);
   rs_tensor_free(&kept);
+  double low = INFINITY, high = 0;
+  for (int64_t i = 0; definite && i < k; i++) {
+    double x = fabs(rs_f64(gram)[i * (k + 1)]);
+    low = x < low ? x : low;
+    high = x > high ? x : high;
+  }
+  *skew = definite ? high / low : INFINITY;
   return status;
 }
 
-/* z f64 [n, k] = z R^-1, at most 'rounds' times; no more once its columns are orthonormal. */
-static rs_status orthonormalise(rs_tensor *z, int rounds) {
+/* z f64 [n, k] = z R^-1, again while its columns were skewed by more than 'enough', at most 'rounds' times; *skew is that
+ * of the first round. */
+static rs_status orthonormalise(rs_tensor *z, int rounds, double enough, double *skew) {
   rs_status status = RS_OK;
-  for (int round = 0; status == RS_OK && round < rounds; round++) {
+  double last = INFINITY;
+  for (int round = 0; status == RS_OK && round < rounds && (round == 0 || last > enough); round++) {
     rs_tensor gram = {0}, next = {0};
     status = rs_matmul(&gram, z, true, z, false);
-    bool done = status == RS_OK && distance_from_unit(&gram) < 1e-12;
-    if (status == RS_OK && !done) status = inverse_root(&gram, z->size[0]);
-    if (status == RS_OK && !done) status = rs_matmul(&next, z, false, &gram, false);
+    if (status == RS_OK) status = inverse_root(&gram, z->size[0], &last);
+    if (status == RS_OK) status = rs_matmul(&next, z, false, &gram, false);
     rs_tensor_free(&gram);
-    if (status != RS_OK || done) return status;
+    if (status != RS_OK) return status;
     rs_tensor_free(z);
     *z = next;
+    if (round == 0) *skew = last;
   }
   return status;
 }
@@ -115,24 +119,36 @@ static rs_status replace_cast(rs_tensor *t, rs_dtype dtype) {
   return RS_OK;
 }
 
-/* Make z's columns as good as orthonormal in 'rounds' rounds, and z of 'dtype'. */
-static rs_status normalise(rs_tensor *z, int rounds, rs_dtype dtype) {
-  rs_status status = replace_cast(z, RS_F64);
-  if (status == RS_OK) status = orthonormalise(z, rounds);
-  return status == RS_OK ? replace_cast(z, dtype) : status;
-}
-
 /* ---- iteration and Rayleigh-Ritz ---- */
 
-/* z = m' m z */
+/* z = m' m z, z of any dtype. */
 static rs_status iterate(rs_tensor *z, const rs_csr *m, const rs_csr *turned) {
   rs_tensor y = {0};
-  rs_status status = normalise(z, 1, m->values.dtype);
+  rs_status status = replace_cast(z, m->values.dtype);
   if (status == RS_OK) status = rs_csr_matmul(&y, m, z);
   rs_tensor_free(z);
   if (status == RS_OK) status = rs_csr_matmul(z, turned, &y);
   rs_tensor_free(&y);
   return status;
+}
+
+/* The sketch z after all iterations, f64, its columns orthonormal. An iteration from orthonormal columns skews them by
+ * 'growth', the sketch by about its root. */
+static rs_status refine(rs_tensor *z, const rs_csr *m, const rs_csr *turned, int64_t iterations) {
+  bool single = m->values.dtype == RS_F32;
+  double limit = single ? 1e5 : 1e7, skew = 1, growth = INFINITY, found = 1;
+  rs_status status = RS_OK;
+  for (int64_t i = 0; status == RS_OK && i < iterations; i++) {
+    status = iterate(z, m, turned);
+    skew *= growth;
+    if (status != RS_OK || i == iterations - 1 || skew * growth <= limit) continue;
+    status = replace_cast(z, RS_F64);
+    if (status == RS_OK) status = orthonormalise(z, 1, INFINITY, &found);
+    if (i == 0) growth = pow(found, 2 / 3.0);
+    skew = 1;
+  }
+  if (status == RS_OK) status = replace_cast(z, RS_F64);
+  return status == RS_OK ? orthonormalise(z, MAX_ROUNDS, single ? 1e3 : 10, &found) : status;
 }
 
 /* gram f64 [k, k] = (m z)' (m z) */
@@ -186,8 +202,8 @@ static rs_status pick(rs_tensor *values, rs_tensor *vectors, const rs_csr *m, co
 
 rs_status rs_truncated_svd(rs_tensor *values, rs_tensor *vectors, const rs_csr *m, rs_svd_options o) {
   int64_t most = m->rows < m->width ? m->rows : m->width;
-  int64_t beside = o.oversampling >= 0 ? o.oversampling : o.d / 2 > 16 ? o.d / 2 : 16;
-  int64_t iterations = o.iterations >= 0 ? o.iterations : 4, k = o.d + beside < most ? o.d + beside : most;
+  int64_t beside = o.oversampling >= 0 ? o.oversampling : o.d / 4 > 16 ? o.d / 4 : 16;
+  int64_t iterations = o.iterations >= 0 ? o.iterations : 5, k = o.d + beside < most ? o.d + beside : most;
   *values = *vectors = (rs_tensor){0};
   if (o.d < 1 || o.d > most || k > MAX_DIRECTIONS)
     return rs_fail(RS_EARG, "svd: %lld of the singular values of a [%lld, %lld] matrix; at most %d directions",
@@ -196,8 +212,7 @@ rs_status rs_truncated_svd(rs_tensor *values, rs_tensor *vectors, const rs_csr *
   rs_tensor z = {0};
   rs_status status = rs_csr_transpose(&turned, m);
   if (status == RS_OK) status = sketch_rows(&z, &turned, k, o.seed);
-  for (int64_t i = 0; status == RS_OK && i < iterations; i++) status = iterate(&z, m, &turned);
-  if (status == RS_OK) status = normalise(&z, MAX_ROUNDS, RS_F64);
+  if (status == RS_OK) status = refine(&z, m, &turned, iterations);
   if (status == RS_OK) status = pick(values, vectors, m, &z, o.d);
   rs_tensor_free(&z);
   rs_csr_free(&turned);

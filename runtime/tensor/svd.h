@@ -10,8 +10,8 @@
 
 typedef struct rs_svd_options {
   int64_t d;            /* how many; 1 .. min(rows, width) */
-  int64_t oversampling; /* directions beside them that are carried along, 0 or more; -1: the larger of 16 and d / 2 */
-  int64_t iterations;   /* products with m' m after the sketch, 0 or more; -1: 4 */
+  int64_t oversampling; /* directions beside them that are carried along, 0 or more; -1: the larger of 16 and d / 4 */
+  int64_t iterations;   /* products with m' m after the sketch, 0 or more; -1: 5 */
   uint64_t seed;
 } rs_svd_options;
 
