@@ -248,9 +248,9 @@ describe("a recipe that is wrong itself", function()
 end)
 
 describe("a recipe of one's own over the steps of recsys.job", function()
-  --- Run one with these params (Lua text) in a folder where nothing may be made before they are checked.
-  local function own(params, words)
-    local path = recipe("own", ([[
+  --- One with these params (Lua text).
+  local function text_of(params)
+    return ([[
       local recsys = require "recsys"
       local feature, job, param = recsys.feature, recsys.job, recsys.config.param
       return recsys.recipe { name = "own", about = "Of one's own", params = %s, run = function(flow, p)
@@ -263,7 +263,11 @@ describe("a recipe of one's own over the steps of recsys.job", function()
         local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")
         local bundle = flow:task("publish", job.publish, p, model, data, report, flow.name)
         return flow:task("report", job.result, report, model, written, bundle)
-      end }]]):format(params))
+      end }]]):format(params)
+  end
+
+  local function own(params, words)
+    local path = recipe("own", text_of(params))
     return recsys_run(("%s --threads 1 --set runs=own_runs %s"):format(path, words or ""))
   end
 
@@ -294,6 +298,12 @@ describe("a recipe of one's own over the steps of recsys.job", function()
         ("the recipe's params need %s = { %s = ... }"):format(group, key))
     end
     assert.is_nil(lfs.attributes(folder .. "/own_runs"))
+  end)
+
+  it("names its line where it declares a feature of a column that is not there", function()
+    local path = recipe("features", (text_of(whole):gsub('"item" }', '"movie" }')))
+    assert_refused(recsys_run(path .. " --threads 1"), 1, "task 'features' (features.lua:7): feature.fit: the items "
+      .. "have no column 'movie'", "(declared at features.lua:8)")
   end)
 
   it("is warned of a name that no step reads and that looks misspelled", function()

@@ -246,8 +246,13 @@ describe("feature.fit", function()
       "bad argument #1 to 'time_parts' ('minute' is no part of a time: hour, weekday, month_day, month, year_day)")
   end)
 
-  local function refused(message, set)
-    assert.has_error(function() feature.fit(data, nil, set) end, "feature.fit: " .. message)
+  --- Fitting is refused with this message, and the line of the declaration, which is in this file.
+  local function refused(message, set, undeclared)
+    local _, problem = pcall(function() feature.fit(data, nil, set) end)
+    assert.matches("feature_spec.lua:%d+: feature.fit: ", problem)
+    local said, line = problem:match "feature.fit: (.-) %(declared at [^ ]*feature_spec.lua:(%d+)%)$"
+    assert.equal(message, said or problem:match "feature.fit: (.*)$")
+    assert.equal(not undeclared, line ~= nil)
   end
 
   it("names what does not fit the data", function()
@@ -257,7 +262,8 @@ describe("feature.fit", function()
       { item = { feature.id { "item", name = "x" }, feature.category { "language", name = "x" } } })
     refused("history 'history' is of 'tags', which is no item feature with codes",
       { event = { feature.history { of = "tags" } } })
-    refused("there is no side 'items': user, event and item", { items = {} })
+    refused("there is no side 'items': user, event and item", { items = {} }, true)
+    refused("a side lists something that is no declaration, as feature.id { ... } gives", { item = { "id" } }, true)
     refused("history belongs to the event side, not to user", { user = { feature.history { of = "item" } } })
     refused("features that share the table 's' disagree on min_count",
       { item = { feature.id { "item", share = "s", min_count = 2 },

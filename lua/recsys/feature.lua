@@ -20,6 +20,7 @@ feature.load = encoder.load
 ---@return Encoder  raises, naming the feature or column, when the declarations do not fit the data
 function feature.fit(dataset, train_rows, declarations)
   local ok, program, tensors = pcall(fit.program, dataset, train_rows, declarations)
+  if not ok and type(program) == "table" then error(program, 0) end -- a signal's
   if not ok then error("feature.fit: " .. tostring(program), 2) end
   return assert(encoder.load(program, tensors))
 end

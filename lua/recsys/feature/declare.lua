@@ -131,7 +131,8 @@ local function complaint(kind, given)
   return kind.check and kind.check(given)
 end
 
---- The constructor of a kind: `feature.category { "platform", min_count = 2 }` -> declaration.
+--- The constructor of a kind: `feature.category { "platform", min_count = 2 }` -> declaration, which keeps the line
+--- that it stands in, for messages.
 function declare.constructor(name, kind)
   return function(given)
     local message = complaint(kind, given)
@@ -143,6 +144,8 @@ function declare.constructor(name, kind)
       local become = types[kind.options[key]] and types[kind.options[key]][3]
       if type(key) == "string" then declaration[key] = become and become(value) or value end
     end
+    local caller = debug.getinfo(2, "Sl") or { currentline = -1 }
+    if caller.currentline > 0 then declaration.line = ("%s:%d"):format(caller.short_src, caller.currentline) end
     return declaration
   end
 end

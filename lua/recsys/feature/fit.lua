@@ -38,10 +38,18 @@ end
 
 -- Declarations ------------------------------------------------------------------------------------------------------
 
+--- fn(...), which is about a declaration: what it raises tells the line where that stands.
+local function about(declaration, fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result end
+  local line = type(result) == "string" and type(declaration) == "table" and declaration.line
+  error(line and ("%s (declared at %s)"):format(result, line) or result, 0)
+end
+
 --- A declaration with its side, name, output and table settled; the recipe's own stays as it is.
 local function settle(declaration, side)
-  local kind = fit.kinds[declaration.kind]
-  if type(declaration) ~= "table" or not kind then error("a side lists something that is no declaration", 0) end
+  local kind = type(declaration) == "table" and fit.kinds[declaration.kind]
+  if not kind then error("a side lists something that is no declaration, as feature.id { ... } gives", 0) end
   if kind.side and kind.side ~= side then
     error(("%s belongs to the %s side, not to %s"):format(declaration.kind, kind.side, side), 0)
   end
@@ -62,7 +70,7 @@ local function settle_all(declarations)
   local all = { user = {}, event = {}, item = {} }
   for side, list in pairs(declarations) do
     if not all[side] then error(("there is no side '%s': user, event and item"):format(tostring(side)), 0) end
-    for i, declaration in ipairs(list) do all[side][i] = settle(declaration, side) end
+    for i, declaration in ipairs(list) do all[side][i] = about(declaration, settle, declaration, side) end
   end
   return all
 end
@@ -150,7 +158,7 @@ end
 
 local function each(declarations, visit)
   for _, side in ipairs(fit.sides) do
-    for _, d in ipairs(declarations[side]) do visit(d, fit.kinds[d.kind]) end
+    for _, d in ipairs(declarations[side]) do about(d, visit, d, fit.kinds[d.kind]) end
   end
 end
 
