@@ -177,6 +177,29 @@ describe("describe", function()
     assert.matches("5,6,7", command.read(folder .. "/kept/bad.csv.quarantine.csv"))
   end)
 
+  it("sees that a file has no header, and gives names", function()
+    local facts = describe_files { write("bare.tsv", "7\ta\t2024-01-01\n8\tb\t2024-01-02\n") }
+    local file = facts.files[1]
+    assert.same({ 2, false, "\t", true }, { file.rows, file.dialect.header, file.dialect.separator,
+      file.dialect.names_made })
+    assert.same({ "column1", "number", "time" }, { file.columns[1].name, file.columns[1].type, file.columns[3].type })
+    assert.matches("no header: columns are called column1", terminal.render(facts))
+    facts = describe_files({ folder .. "/bare.tsv" }, { names = { "user", "item", "day" } })
+    assert.same({ "item", 2 }, { facts.files[1].columns[2].name, facts.interactions.interactions })
+    assert.is_true(describe_files { write("year.csv", "2023\n4\n5\n") }.files[1].dialect.header)
+  end)
+
+  it("tells a file that was cut off, and torn quotes", function()
+    local facts = describe_files { write("cut.csv", 'a,b\n1,"x"\n2,"torn\n3,z\n4,y') }
+    local file = facts.files[1]
+    assert.same({ 3, 1, true, 1, 3 }, { file.rows, file.quarantined, file.unterminated, file.quarantine.torn,
+      file.quarantine.torn_line })
+    local said = terminal.render(facts)
+    assert.matches("the last line has no line end: was the file cut off%?", said)
+    assert.matches("1 of them has a quote that is torn, the first in line 3", said)
+    assert.matches("was the file cut off", page.render(facts))
+  end)
+
   it("says no more than 100 columns in a line, whatever the data hold", function()
     local wide = ("長い名前の商品"):rep(30)
     local facts = describe_files { write("wide.csv", ("user,%s,item\nu,%s,%s\nv,\27[31mred,i%s\n"):format(
@@ -301,6 +324,41 @@ describe("recsys-run describe", function()
     local ran = run(path, "--json", "--names user,item,price", "--separator ';'", "--null NA", "--type user=string")
     local columns = by_name(json.decode(ran.out).files[1].columns)
     assert.same({ "string", "number", 1 }, { columns.user.type, columns.price.type, columns.price.missing })
+  end)
+
+  local function near(expected, found, what)
+    assert.is_true(math.abs(expected - found) <= 1e-9 * math.max(1, math.abs(expected)),
+      ("%s: %.17g, pandas has %.17g"):format(what, found, expected))
+  end
+
+  local function same_spread(theirs, ours, what)
+    for _, name in ipairs { "min", "max", "mean", "deviation" } do near(theirs[name], ours[name], what .. name) end
+    for i, name in ipairs { "q01", "q25", "q50", "q75", "q99" } do
+      near(theirs.quantiles[i], ours[name], what .. name)
+    end
+  end
+
+  it("agrees with pandas on ML-1M", function()
+    local python, data = os.getenv "RECSYS_PEER_PYTHON", os.getenv "RECSYS_TEST_DATA"
+    if not (python and data) then return pending "RECSYS_PEER_PYTHON and RECSYS_TEST_DATA are not both set" end
+    local path = data .. "/ml-1m/ratings.dat"
+    local ran = command.run(("sed 's/::/\\t/g' %s > %s/r.tsv; %s spec/peers/describe.py %s/r.tsv '\t'"):format(path,
+      folder, python, folder))
+    assert.equal(0, ran.code, ran.err)
+    local theirs, facts = json.decode(ran.out), describe_files { path }
+    local columns, found = by_name(facts.files[1].columns), facts.interactions
+    same_spread(theirs.rating, columns.rating, "rating ")
+    same_spread(theirs.time, columns.time, "time ")
+    assert.same({ theirs.distinct, theirs.pairs }, { columns.time.distinct, found.pairs })
+    for _, of in ipairs { "users", "items" } do
+      same_spread(theirs[of].spread, found[of], of .. " ")
+      for _, name in ipairs { "n", "gini", "top_1", "top_10", "once" } do
+        near(theirs[of][name], found[of][name], name)
+      end
+    end
+    for i, part in ipairs(theirs.cold) do
+      for name, value in pairs(part) do assert.equal(value, found.cold[i][name], name) end
+    end
   end)
 
   it("knows MovieLens by its names, in a folder and alone", function()

@@ -313,6 +313,10 @@ local function quarantine(file)
     local example = file.quarantine.examples[i]
     put('<p class="soft">line %s: <code>%s</code></p>', count(example.line), example.text)
   end
+  if file.quarantine.torn then
+    put('<p class="soft">%s a quote that is torn, the first in line %s; reading went on behind it.</p>',
+      words.count(file.quarantine.torn, "of them has", "of them have"), count(file.quarantine.torn_line))
+  end
   if file.quarantine.path then put('<p class="soft">All of them are in <code>%s</code>.</p>', file.quarantine.path) end
   put "</details>"
 end
@@ -323,6 +327,7 @@ local function file_section(file, i)
   put("<p><b>%s</b>, %s, %s</p>", words.count(file.rows, "row"), words.count(#file.columns, "column"),
     words.bytes(file.bytes))
   put('<p class="soft">%s<br><code>%s</code></p>', words.dialect(file.dialect), file.path)
+  if file.unterminated then put '<p class="bad">The last line has no line end: was the file cut off?</p>' end
   repeats(file.duplicates)
   quarantine(file)
   put '</div><div class="cols">'

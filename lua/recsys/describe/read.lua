@@ -108,6 +108,44 @@ function read.files(paths)
   return found
 end
 
+-- A file without a header ------------------------------------------------------------------------------------------
+
+local separators = { "::", "\t", ",", ";", "|", " " }
+
+local function split(line, separator)
+  local fields, at = {}, 1
+  while true do
+    local from, to = line:find(separator, at, true)
+    fields[#fields + 1] = line:sub(at, (from or 0) - 1)
+    if not from then return fields end
+    at = to + 1
+  end
+end
+
+--- The first two lines of a file that is not packed; nil when there are none.
+local function first_lines(path)
+  local file = io.open(path, "rb")
+  local bytes = file and file:read(65536) or ""
+  if file then file:close() end
+  return bytes:match "^([^%z\r\n]+)\r?\n([^%z\r\n]*)"
+end
+
+--- Names for the columns of a file whose first line is data: a number or a time stands where names should. The second
+--- line must have as many fields; lines with quotes are left to the reader.
+---@return string[]? names, string? separator
+local function made_names(path, given)
+  local first, second = first_lines(path)
+  if not first or first:find '"' then return nil end
+  for _, separator in ipairs(given and { given } or separators) do
+    local fields, names, data = split(first, separator), {}, false
+    for i, field in ipairs(fields) do
+      names[i] = "column" .. i
+      data = data or tonumber(field) ~= nil or frame.parse_time(field) ~= nil
+    end
+    if #fields > 1 then return data and #split(second, separator) == #fields and names or nil, separator end
+  end
+end
+
 -- Reading -----------------------------------------------------------------------------------------------------------
 
 local standard_nulls = { "null", "NULL", "\\N" }
@@ -116,6 +154,11 @@ local function options_for(file, p, quarantine)
   local options = { nulls = standard_nulls }
   for key, value in pairs(file.options) do options[key] = value end
   for _, key in ipairs { "separator", "names" } do options[key] = p[key] or options[key] end
+  if not options.names and not file.layout then
+    local separator
+    options.names, separator = made_names(file.path, options.separator)
+    if options.names then options.separator, options.names_made = separator, true end
+  end
   if p.nulls and #p.nulls > 0 then options.nulls = p.nulls end
   options.types = {}
   for name, kind in pairs(file.options.types or {}) do options.types[name] = kind end
@@ -126,6 +169,7 @@ end
 --- Declare the types that were asked for with --type, of columns that the file has.
 local function read_with_types(file, p, quarantine)
   local options = options_for(file, p, quarantine)
+  options.names_made = nil -- our own, not the reader's
   local f, report, code = frame.read_csv(file.path, options)
   local again
   for name, kind in pairs(f and p.types or {}) do
@@ -160,7 +204,8 @@ local function quarantined(path)
   return { reasons = reasons_of(bad), examples = examples }
 end
 
-local not_dialect = { path = true, rows = true, quarantined = true, first_bad = true, types = true }
+local not_dialect = { path = true, rows = true, quarantined = true, first_bad = true, types = true, torn = true,
+  torn_line = true, unterminated = true, cached = true }
 
 --- What the report says of how the file is written.
 local function dialect_of(report, options)
@@ -170,6 +215,8 @@ local function dialect_of(report, options)
   end
   if dialect.quote == nil then dialect.quote = options.quote or '"' end
   if dialect.header == nil then dialect.header = options.names == nil end
+  dialect.names = not dialect.header and options.names or nil
+  dialect.names_made = options.names_made
   return dialect
 end
 
@@ -190,7 +237,9 @@ function read.open(file, p)
   if f then
     facts.rows, facts.quarantined = f:rows(), report.quarantined
     facts.dialect = dialect_of(report, options_for(file, p))
+    facts.unterminated = report.unterminated
     if report.quarantined > 0 then facts.quarantine = quarantined(keep) end
+    facts.quarantine.torn, facts.quarantine.torn_line = report.torn, report.torn_line
     facts.quarantine.path = folder and report.quarantined > 0 and keep or nil
   else
     facts.refused, facts.code = report, code

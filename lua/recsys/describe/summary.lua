@@ -109,6 +109,9 @@ end
 local function files(list, facts)
   for _, file in ipairs(facts.files) do
     if file.refused then say(list, false, "%s cannot be read.", file.path) end
+    if file.unterminated then
+      say(list, false, "The last line of %s has no line end: was the file cut off?", file.name)
+    end
     if file.quarantined > 0 then
       say(list, false, "%s of %s malformed and left out (%s); the first is line %s: %s.",
         words.count(file.quarantined, "row"), file.name .. (file.quarantined == 1 and " is" or " are"),

@@ -72,6 +72,13 @@ local function quantiles(column, say)
     say(column.q50), say(column.q75), say(column.q99))
 end
 
+--- A line with separators that is too long for 'most' columns as two.
+local function in_two(s, most)
+  if words.cells(s) <= most then return s end
+  local first, rest = s:match "^(.- · .- · .-) · (.*)$"
+  return first or s, rest
+end
+
 local function lengths(column, of)
   if column.min == column.max then return ("%s %s each"):format(words.number(column.min), of) end
   return ("%s to %s %s, half up to %s"):format(words.number(column.min), words.number(column.max), of,
@@ -90,10 +97,11 @@ local function bars_of(column)
 end
 
 function describe_values.number(column)
-  local lines = { ("%s to %s, mean %s ± %s"):format(words.number(column.min), words.number(column.max),
-    words.number(column.mean), words.number(column.deviation)), quantiles(column, words.number) }
+  local range = ("%s to %s, mean %s ± %s"):format(words.number(column.min), words.number(column.max),
+    words.number(column.mean), words.number(column.deviation))
+  local lines = { range, in_two(quantiles(column, words.number), width - indent) }
   if column.top[1].share >= 0.01 and column.top[1].count > 1 and column.distinct > 1 then
-    lines[3] = "top " .. top_values(column, width - indent - 4)
+    lines[#lines + 1] = "top " .. top_values(column, width - indent - 4)
   end
   return bars_of(column), lines
 end
@@ -138,6 +146,10 @@ local function quarantine_lines(facts)
     local example = facts.quarantine.examples[i]
     line("    line %s: %s", count(example.line), plain(example.text))
   end
+  if facts.quarantine.torn then
+    line("    %s a quote that is torn, the first in line %s; reading went on behind it",
+      words.count(facts.quarantine.torn, "of them has", "of them have"), count(facts.quarantine.torn_line))
+  end
   if facts.quarantine.path then line("    all of them are in %s", facts.quarantine.path) end
 end
 
@@ -169,6 +181,7 @@ local function file_lines(facts)
   heading(("%s  %s, %s, %s"):format(plain(facts.path), words.count(facts.rows, "row"),
     words.count(#facts.columns, "column"), words.bytes(facts.bytes)))
   wrap(2, words.dialect(facts.dialect), 4)
+  if facts.unterminated then line "  the last line has no line end: was the file cut off?" end
   quarantine_lines(facts)
   duplicate_lines(facts.duplicates)
   line("  %s  %s  %s  %s  %s", words.pad("column", name_width), words.pad("type", 6), "missing", " distinct", "values")

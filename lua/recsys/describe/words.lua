@@ -153,7 +153,8 @@ end
 ---@return string
 function words.dialect(dialect)
   local parts = {}
-  local said = { separator = true, quote = true, escape = true, header = true, encoding = true, nulls = true }
+  local said = { separator = true, quote = true, escape = true, header = true, encoding = true, nulls = true,
+    names = true, names_made = true }
   local names = { ["\t"] = "tab", [" "] = "blank" }
   if dialect.separator then
     parts[1] = ("separator %s"):format(names[dialect.separator] or '"' .. words.plain(dialect.separator) .. '"')
@@ -165,7 +166,9 @@ function words.dialect(dialect)
       mysql = "backslashes escape everywhere" }
     parts[#parts + 1] = how[dialect.escape] or "escape " .. words.plain(dialect.escape)
   end
-  parts[#parts + 1] = dialect.header and "header" or "no header"
+  local without = dialect.names_made and "no header: columns are called column1, column2, ... unless --names says how"
+    or "no header"
+  parts[#parts + 1] = dialect.header and "header" or without
   if dialect.encoding then parts[#parts + 1] = words.plain(dialect.encoding):upper() end
   local more = {}
   for key, value in pairs(dialect) do
