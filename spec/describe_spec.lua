@@ -120,7 +120,7 @@ describe("describe", function()
     local facts = look(folder_with { ["users.csv"] = table.concat(rows, "\n") .. "\n",
       ["log.csv"] = "user,n\nu1,1\nu1,2\nu2,3\n" })
     assert.equal(1, facts.joins[1].right.repeated)
-    assert.matches("1 row of users have the key of another: a join would multiply rows", terminal.render(facts))
+    assert.matches("1 row of users has the key of another: a join would multiply rows", terminal.render(facts))
   end)
 
   it("guesses who interacts with what, and counts", function()
@@ -241,6 +241,19 @@ describe("describe", function()
       end
     end
     assert.same({}, open)
+  end)
+
+  it("looks at what else lies in the folder of a known layout", function()
+    local dir = folder_with {
+      ["events.csv"] = "deviceId,event_type,eventTimestamp,hashId,cardViewPosition,overallTimeSpent\n"
+        .. "d1,TimeSpent-Front,1704067398374,h1,1,4.6\n",
+      ["devices.csv"] = "deviceid,platform\nd1,IOS\n", ["contents.csv"] = "hashid,title\nh1,One\n",
+      ["prices.csv"] = "hashid,price\nh1,3\n", ["notes.txt"] = "nothing\n" }
+    local facts = describe_files { dir }
+    local names = {}
+    for i, file in ipairs(facts.files) do names[i] = file.name end
+    assert.same({ "events", "devices", "contents", "prices" }, names)
+    assert.equal("layout", facts.interactions.chosen_by.user)
   end)
 
   it("copes with a file without rows, and with one that cannot be read", function()

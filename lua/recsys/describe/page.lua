@@ -205,8 +205,8 @@ local function joins(facts)
     join_side(join.left, join.right)
     join_side(join.right, join.left)
     if join.right.key and join.right.repeated > 0 then
-      put('<p class="bad">%s of %s have the key of another row: a join multiplies rows.</p>',
-        words.count(join.right.repeated, "row"), join.right.file)
+      put('<p class="bad">%s of %s %s the key of another row: a join multiplies rows.</p>',
+        words.count(join.right.repeated, "row"), join.right.file, join.right.repeated == 1 and "has" or "have")
     end
     put "</div>"
   end

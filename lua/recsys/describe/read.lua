@@ -57,12 +57,16 @@ local function movielens_files(dir)
   return found
 end
 
-local function tables_of(dir)
-  local found = {}
+--- The tables of a folder behind those that its layout knows.
+local function tables_of(dir, known)
+  local found, there = {}, {}
+  for _, file in ipairs(known) do there[file.path] = true end
   for name in lfs.dir(dir) do
-    if is_table(name) then found[#found + 1] = { path = dir .. "/" .. name, options = {} } end
+    local path = dir .. "/" .. name
+    if is_table(name) and not there[path] then found[#found + 1] = { path = path, options = {} } end
   end
   table.sort(found, function(a, b) return a.path < b.path end)
+  found = table.move(found, 1, #found, #known + 1, known)
   if #found > 0 then return found end
   error({ code = "usage", message = ("there are no tables in the folder %s: files that end in .csv, .tsv or .jsonl "
     .. "(or these with .gz or .zst), or the files of a known layout, are expected"):format(dir) }, 0)
@@ -87,7 +91,7 @@ local function expand(path)
   if not mode then error({ code = "usage", message = "there is no file " .. path }, 0) end
   if mode ~= "directory" then return { single(path) } end
   path = path:gsub("(.)/+$", "%1")
-  return news_files(path) or movielens_files(path) or tables_of(path)
+  return tables_of(path, news_files(path) or movielens_files(path) or {})
 end
 
 --- The files that the paths stand for: { path, name, options, layout?, roles? }, names distinct.

@@ -80,7 +80,7 @@ td.text { text-align: left; overflow-wrap: anywhere; }
 .note { color: var(--soft); font-style: italic; margin: 6px 0 0; overflow-wrap: anywhere; }
 code { font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; overflow-wrap: anywhere; }
 details { margin-top: 10px; } summary { cursor: pointer; color: var(--soft); font-size: 14px; }
-nav { margin-top: 14px; font-size: 14px; } nav a { margin-right: 14px; }
+nav { margin-top: 14px; font-size: 14px; } nav a { margin-right: 14px; white-space: nowrap; }
 a { color: var(--users); text-decoration: none; } a:hover { text-decoration: underline; }
 @media (max-width: 560px) {
   main { padding: 18px 14px 40px; }

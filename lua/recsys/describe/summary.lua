@@ -26,8 +26,13 @@ function summary.repeated(found)
     part(found.repeated, found.interactions))
 end
 
+--- Add a sentence that has not been said.
 local function say(list, good, format, ...)
-  list[#list + 1] = { good = good, text = format:format(...) }
+  local sentence = format:format(...)
+  for _, one in ipairs(list) do
+    if one.text == sentence then return end
+  end
+  list[#list + 1] = { good = good, text = sentence }
 end
 
 local function sizes(list, found, why)
@@ -73,8 +78,8 @@ local function join_sentence(list, join)
       part(lost, left.rows), left.column, right.file)
   end
   if right.key and right.repeated > 0 then
-    say(list, false, "%s of %s have a %s that stands in another row: a join multiplies rows.",
-      words.count(right.repeated, "row"), right.file, right.column)
+    say(list, false, "%s of %s %s the %s of another row: a join multiplies rows.", words.count(right.repeated, "row"),
+      right.file, right.repeated == 1 and "has" or "have", right.column)
   end
 end
 

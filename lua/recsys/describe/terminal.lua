@@ -222,8 +222,8 @@ local function join_lines(facts)
     side_lines(join.left, join.right)
     side_lines(join.right, join.left)
     if join.right.key and join.right.repeated > 0 then
-      line("    %s of %s have the key of another: a join would multiply rows",
-        words.count(join.right.repeated, "row"), plain(join.right.file))
+      line("    %s of %s %s the key of another: a join would multiply rows",
+        words.count(join.right.repeated, "row"), plain(join.right.file), join.right.repeated == 1 and "has" or "have")
     end
   end
 end
