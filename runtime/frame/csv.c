@@ -158,6 +158,7 @@ static rs_status read_rows(reader *r) {
                           .place = r->place,
                           .text = f->text,
                           .end = f->end,
+                          .mapped = true,
                           .any_encoding = f->any_encoding,
                           .nulls = r->options->nulls,
                           .n_nulls = r->options->n_nulls};

@@ -22,6 +22,7 @@ typedef struct rs_csv_layout {
   const int *place; /* column -> field */
   const char *text, *end;
   bool more;         /* the text goes on behind 'end' */
+  bool mapped;       /* the text is a mapped file */
   bool any_encoding; /* the encoding is not known for sure: look for bytes that are no UTF-8 in all fields */
   const char *const *nulls;
   int n_nulls;

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "frame/text.h"
 
-enum { FIRST_ROWS = 256, EXCERPT = 40 };
+enum { FIRST_ROWS = 32, EXCERPT = 40, NEAR_SLOTS = 1 << 12 };
 
 void rs_csv_cells_free(rs_csv_cells *cells) {
   rs_buffer_free(&cells->unescaped);
@@ -120,21 +120,18 @@ static void put_missing(rs_csv_builder *b, int64_t begin, int64_t end) {
   rs_csv_put_missing(b->plan.type, b->cells, b->lengths, begin, end, b->values);
 }
 
-/* The code of a text: of the whole column, or a negative one of this block. */
-static rs_status encode(rs_csv_builder *b, const char *text, size_t length, uint64_t hash, int32_t *code) {
+/* The negative code of a text that the column does not know. */
+static rs_status encode_fresh(rs_csv_builder *b, const char *text, size_t length, uint64_t hash, int32_t *code) {
   rs_status status = rs_csv_words_add(&b->fresh, text, length, hash, code);
   *code = -*code;
   return status;
 }
 
-/* The same for a text that may end where readable memory ends. */
+/* The code of a text: of the whole column, or a negative one of this block. */
 static rs_status encode_text(rs_csv_builder *b, const char *text, size_t length, int32_t *code) {
-  char copy[16] = {0};
-  uint64_t hash = rs_csv_hash_of(text, length);
-  const char *readable = text;
-  if (length <= sizeof copy) readable = length ? memcpy(copy, text, length) : copy;
-  *code = rs_csv_words_find(b->known, readable, length, hash);
-  return *code ? RS_OK : encode(b, text, length, hash, code);
+  uint64_t hash = rs_csv_words_hash(text, length);
+  *code = rs_csv_words_find(b->known, text, length, hash);
+  return *code ? RS_OK : encode_fresh(b, text, length, hash, code);
 }
 
 rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f, bool *fits) {
@@ -297,19 +294,112 @@ rs_status rs_csv_check_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_cs
   return *fits = b->demoted = true, RS_OK;
 }
 
-static rs_status append_strings(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
-  int32_t *out = (int32_t *)b->cells + b->n;
+/* The texts of a batch on their way to codes, one step for all of them after another: what one waits for in memory is
+ * fetched while the others are worked on, and nothing branches on a text. */
+typedef struct texts {
+  int n, n_odd;
+  const char *text[RS_CSV_BATCH];
+  uint16_t length[RS_CSV_BATCH], odd[RS_CSV_BATCH]; /* odd: the rows whose code is not the first guess */
+  rs_csv_key key[RS_CSV_BATCH];                     /* of short ones */
+  uint64_t hash[RS_CSV_BATCH];
+} texts;
+
+/* Collect the cells. Returns the bits of all their lengths together. */
+static unsigned collect(texts *t, const rs_csv_batch *batch, int field) {
+  unsigned bits = 0;
   for (int row = 0; row < batch->n; row++) {
     size_t length;
-    const char *text = rs_csv_batch_cell(batch, row, field, &length);
-    out[row] = 0;
-    if (length == 0 || (cells->n_nulls && is_null(cells, text, length))) continue;
-    uint64_t hash = rs_csv_hash(text, length);
-    out[row] = rs_csv_words_find(b->known, text, length, hash);
-    rs_status status = out[row] ? RS_OK : encode(b, text, length, hash, &out[row]);
-    if (status != RS_OK) return status;
+    t->text[row] = rs_csv_batch_cell(batch, row, field, &length);
+    t->length[row] = (uint16_t)length;
+    bits |= (unsigned)length;
   }
-  return RS_OK;
+  t->n = batch->n;
+  t->n_odd = 0;
+  return bits;
+}
+
+static void hash_short(texts *t) {
+  for (int row = 0; row < t->n; row++) {
+    t->key[row] = rs_csv_short_key(t->text[row], t->length[row]);
+    t->hash[row] = rs_csv_hash_key(t->key[row]);
+  }
+}
+
+static void hash_any(texts *t) {
+  for (int row = 0; row < t->n; row++) {
+    size_t length = t->length[row];
+    if (length <= RS_CSV_SHORT) {
+      t->key[row] = rs_csv_short_key(t->text[row], length);
+      t->hash[row] = rs_csv_hash_key(t->key[row]);
+    } else
+      t->hash[row] = rs_csv_hash_text(t->text[row], length);
+  }
+}
+
+/* Fetch what the codes are looked up in, unless it is so small that it is there already. */
+static void fetch(const texts *t, const rs_csv_words *known) {
+  uint64_t mask = (uint64_t)known->n_slots - 1;
+  if (known->n_slots < NEAR_SLOTS) return;
+  for (int row = 0; row < t->n; row++) __builtin_prefetch(&known->slots[t->hash[row] & mask]);
+  for (int row = 0; row < t->n; row++) __builtin_prefetch(&known->keys[known->slots[t->hash[row] & mask].code]);
+}
+
+/* The code in the slot where a hash belongs: most often the text's. */
+RS_INLINE int32_t home(const rs_csv_words *known, uint64_t hash) {
+  return known->slots[hash & ((uint64_t)known->n_slots - 1)].code;
+}
+
+static void look_up_short(texts *t, const rs_csv_words *known, int32_t *codes) {
+  for (int row = 0; row < t->n; row++) {
+    codes[row] = home(known, t->hash[row]);
+    rs_csv_key key = known->keys[codes[row]];
+    t->odd[t->n_odd] = (uint16_t)row;
+    t->n_odd += ((key.low ^ t->key[row].low) | (key.high ^ t->key[row].high)) != 0;
+  }
+}
+
+static void look_up_any(texts *t, const rs_csv_words *known, int32_t *codes) {
+  for (int row = 0; row < t->n; row++) {
+    size_t length = t->length[row];
+    codes[row] = home(known, t->hash[row]);
+    rs_csv_key key = known->keys[codes[row]];
+    bool found = length <= RS_CSV_SHORT ? key.low == t->key[row].low && key.high == t->key[row].high
+                                        : key.high == rs_csv_long_key(0, length).high &&
+                                              rs_csv_same(known->texts->bytes + key.low, t->text[row], length);
+    t->odd[t->n_odd] = (uint16_t)row;
+    t->n_odd += !found;
+  }
+}
+
+/* The codes of the rest: displaced in the table, new, or missing. */
+static rs_status encode_odd(rs_csv_builder *b, texts *t, int32_t *codes) {
+  rs_status status = RS_OK;
+  for (int i = 0; i < t->n_odd && status == RS_OK; i++) {
+    int row = t->odd[i];
+    size_t length = t->length[row];
+    codes[row] = length ? rs_csv_words_find(b->known, t->text[row], length, t->hash[row]) : 0;
+    if (length && codes[row] == 0) status = encode_fresh(b, t->text[row], length, t->hash[row], &codes[row]);
+  }
+  return status;
+}
+
+static void drop_nulls(const rs_csv_cells *cells, texts *t) {
+  for (int row = 0; row < t->n; row++)
+    if (is_null(cells, t->text[row], t->length[row])) t->length[row] = 0;
+}
+
+static rs_status append_strings(rs_csv_builder *b, const rs_csv_cells *cells, const rs_csv_batch *batch, int field) {
+  texts t;
+  int32_t *codes = (int32_t *)b->cells + b->n;
+  bool all_short = collect(&t, batch, field) <= RS_CSV_SHORT;
+  if (cells->n_nulls) drop_nulls(cells, &t);
+  (all_short ? hash_short : hash_any)(&t);
+  if (b->known->n_slots) {
+    fetch(&t, b->known);
+    (all_short ? look_up_short : look_up_any)(&t, b->known, codes);
+  } else
+    for (; t.n_odd < t.n; t.n_odd++) t.odd[t.n_odd] = (uint16_t)t.n_odd;
+  return encode_odd(b, &t, codes);
 }
 
 rs_status rs_csv_append_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field) {

@@ -1,12 +1,13 @@
 /* csv_marks.h - where the separators and line ends of a stretch of CSV text are, found 64 bytes at a time.
  *
- * Private to the CSV reader. Exists in plain C, for AVX2 and for AVX-512, chosen by the CPU; all give the same marks. A
- * row whose marks are just the expected separators and a newline needs no scanner: its fields lie between them. */
+ * Private to the CSV reader. Exists in plain C, for AVX2 and for AVX-512 (VBMI2), chosen by the CPU; all give the same
+ * marks. A row whose marks are just the expected separators and a newline needs no scanner: its fields lie between
+ * them. */
 #ifndef RS_CSV_MARKS_H
 #define RS_CSV_MARKS_H
 #include "frame/csv_scan.h"
 
-enum { RS_CSV_WINDOW = 1 << 14, RS_CSV_MARKS_SLACK = 16 };
+enum { RS_CSV_WINDOW = 1 << 14, RS_CSV_MARKS_SLACK = 64 };
 
 typedef struct rs_csv_marks {
   int n;                                             /* marks: separators, newlines and odd bytes */

@@ -5,7 +5,7 @@
 #define RS_CSV_NUMBER_H
 #include "frame/csv_marks.h"
 
-enum { RS_CSV_BATCH = 1024 };
+enum { RS_CSV_BATCH = 256 };
 
 /* Sound rows without quotes, one after another in a marked window. */
 typedef struct rs_csv_batch {

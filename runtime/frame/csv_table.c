@@ -119,7 +119,7 @@ static rs_status number_texts(rs_csv_target *c, const rs_csv_builder *b, int32_t
   for (int64_t i = 0; i < n; i++) {
     const char *text = texts->bytes + texts->offsets[i];
     size_t length = (size_t)(texts->offsets[i + 1] - texts->offsets[i]);
-    rs_status status = rs_csv_words_add(&c->words, text, length, rs_csv_hash(text, length), &(*codes)[i]);
+    rs_status status = rs_csv_words_add(&c->words, text, length, rs_csv_words_hash(text, length), &(*codes)[i]);
     if (status != RS_OK) return status;
   }
   return RS_OK;

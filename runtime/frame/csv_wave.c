@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 
-enum { BLOCK_BYTES = 1 << 18, FIRST_BLOCKS = 2, MOST_BLOCKS = 32, WIDE = 128, MOST_WIDE_BLOCKS = 8 };
+enum { BLOCK_BYTES = 1 << 18, FIRST_BLOCKS = 2, MOST_BLOCKS = 64, WIDE = 128, MOST_WIDE_BLOCKS = 8 };
 
 static void wave_free(rs_csv_wave *w, int n_columns) {
   for (int i = 0; w->blocks && w->placements && i < w->capacity; i++) {
@@ -117,7 +117,7 @@ static rs_status commit(wave_work *w, const char **stop, rs_csv_note *note, void
 
 /* Once the first rows are there, guess how many there will be: then the columns need not move while they grow. */
 static rs_status expect_rows(rs_csv_waves *w) {
-  if (w->count > 1 || w->seen == 0 || w->expected <= w->seen) return RS_OK;
+  if (w->count != 1 || w->seen == 0 || w->expected <= w->seen) return RS_OK;
   double share = (double)w->expected / (double)w->seen;
   return rs_csv_table_expect(w->table, (int64_t)((double)w->table->rows * share * 1.03) + 64);
 }
@@ -130,7 +130,7 @@ rs_status rs_csv_waves_read(rs_csv_waves *w, const rs_csv_layout *layout, const 
   for (bool starved = false; status == RS_OK && *stop < layout->end && !starved; w->count++) {
     rs_csv_wave *now = &w->waves[w->count & 1], *before = &w->waves[1 - (w->count & 1)];
     size_t left = (size_t)(layout->end - *stop), blocks = (left + block - 1) / block;
-    size_t most = w->count < 3 ? (size_t)FIRST_BLOCKS << 2 * w->count : MOST_BLOCKS;
+    size_t most = w->count < 2 ? (size_t)FIRST_BLOCKS << 3 * w->count : MOST_BLOCKS;
     if (layout->n_columns > WIDE && most > MOST_WIDE_BLOCKS) most = MOST_WIDE_BLOCKS;
     int n = (int)(blocks < most ? blocks : most);
     status = prepare(now, layout, n);
