@@ -190,6 +190,110 @@ describe("a frame", function()
     end
   end)
 
+  it("joins as of a time, backward, forward and nearest", function()
+    local left = frame.from { { "k", "string", { "a", "a", "b", "c", false, "a" } },
+      { "t", "time", { 10, 20, 10, 10, 10, false } } }
+    local right = frame.from { { "id", "string", { "a", "a", "b", "a", "a", "b", false } },
+      { "at", "time", { 20, 10, 11, 10, 5, false, 10 } }, { "v", "number", { 1, 2, 3, 4, 5, 6, 7 } } }
+    local function asof(options)
+      options.on, options.by = { t = "at" }, { k = "id" }
+      return column(left:asof(right, options), "v")
+    end
+    assert.same({ 4, 1, false, false, false, false }, asof {})
+    assert.same({ 5, 4, false, false, false, false }, asof { strict = true })
+    assert.same({ 2, 1, 3, false, false, false }, asof { direction = "forward" })
+    assert.same({ 1, false, 3, false, false, false }, asof { direction = "forward", strict = true })
+    assert.same({ 4, 1, 3, false, false, false }, asof { direction = "nearest" })
+    assert.same({ 5, 4, 3, false, false, false }, asof { direction = "nearest", strict = true, tolerance = 10 })
+    assert.same({ 5, false, false, false, false, false }, asof { strict = true, tolerance = "0.005s" })
+    local all = left:asof(right:rename { at = "t" }, { on = "t" })
+    assert.same({ "k", "t", "id", "v" }, all:names())
+    assert.same({ 7, 1, 7, 7, 7, false }, column(all, "v"))
+    assert.same({ "k", "t", "at", "v" }, left:asof(right, { on = { t = "at" }, by = { k = "id" } }):names())
+    assert.has_error(function() left:asof(right, { on = { t = "v" } }) end)
+    assert.has_error(function() left:asof(right, { on = { k = "id" } }) end)
+    assert.has_error(function() left:asof(right, { on = { t = "at" }, tolerance = "soon" }) end)
+    assert.has_error(function() left:asof(right, { on = { t = "at" }, by = { k = "v" } }) end)
+    assert.has_error(function() left:asof(right, { by = { k = "id" } }) end)
+  end)
+
+  it("joins as of as a search of all rows does", function()
+    local base = require "recsys.base"
+    local function make(seed, n)
+      local k, t = {}, {}
+      for i = 1, n do
+        k[i] = "k" .. base.stream(seed, "user"):below(2 * i, 5)
+        t[i] = base.stream(seed, "user"):below(2 * i + 1, 60)
+        if t[i] == 7 then t[i] = false end
+      end
+      return frame.from { { "k", "string", k }, { "t", "time", t }, { "x", "number", t }, { "row" .. seed, "number",
+        tensor.arange(n) } }
+    end
+    local left, right = make(1, 80), make(2, 90)
+    local function oracle(i, on, o)
+      local best, least
+      for j = 1, 90 do
+        local a, b = left:value(on, i), right:value(on, j)
+        local d = a and b and left:value("k", i) == right:value("k", j) and a - b
+        local allowed = d and (d ~= 0 or not o.strict) and math.abs(d) <= (o.tolerance or math.huge)
+          and (o.direction == "nearest" or (o.direction == "forward" and d <= 0) or (o.direction == "backward" and d >= 0))
+        if allowed then
+          local before, size = d > 0 or (d == 0 and o.direction ~= "forward"), math.abs(d)
+          -- the nearest; at equal distance the one before; of equal ones before the last, of equal ones after the first
+          if not best or size < least.size or (size == least.size and before and (not least.before or j > best)) then
+            best, least = j, { size = size, before = before }
+          end
+        end
+      end
+      return best and best - 1 or false
+    end
+    for _, direction in ipairs { "backward", "forward", "nearest" } do
+      for _, strict in ipairs { false, true } do
+        for _, tolerance in ipairs { math.huge, 3 } do
+          for _, on in ipairs { "t", "x" } do
+            local o = { on = on, by = "k", direction = direction, strict = strict, tolerance = tolerance }
+            local got, expected = column(left:asof(right:select { "k", on, "row2" }, o), "row2"), {}
+            for i = 1, 80 do expected[i] = oracle(i, on, o) end
+            assert.same(expected, got)
+          end
+        end
+      end
+    end
+  end)
+
+  it("joins as of as polars does", function()
+    local python = os.getenv "RECSYS_PEER_PYTHON"
+    if not python then
+      pending "set RECSYS_PEER_PYTHON to a Python that has polars"
+      return
+    end
+    local base = require "recsys.base"
+    local folder = command.scratch(finally)
+    local function make(step, n, times)
+      local function draw(what, below) return base.stream(9, "user", step, what):integers(n, below) end
+      return frame.from { { "k", "number", draw(1, 40) }, { "t", "number", times or draw(2, 5000) },
+        { "v", "number", tensor.arange(n) } }
+    end
+    -- polars does not say which of equal times it takes: every time of the right frame is another
+    local left, right = make(1, 5000), make(2, 4000, base.stream(9, "user", 2, 3):permutation(4000))
+    frame.write_csv(folder .. "/left.csv", left:select { "k", "t" })
+    frame.write_csv(folder .. "/right.csv", right)
+    local ended = command.run(("'%s' spec/peers/asof.py '%s'"):format(python, folder))
+    assert.equal(0, ended.code, ended.err)
+    for _, direction in ipairs { "backward", "forward" } do
+      for _, strict in ipairs { false, true } do
+        for _, tolerance in ipairs { "any", 40 } do
+          local theirs = assert(frame.read_csv(("%s/%s-%s-%s.csv"):format(folder, direction, strict, tolerance),
+            { nulls = { "-" }, types = { v = "number" } }))
+          local ours = left:select({ "k", "t" }):asof(right, { on = "t", by = "k", direction = direction, strict = strict,
+            tolerance = tonumber(tolerance) })
+          assert.equal(5000, theirs:rows())
+          assert.same(column(theirs, "v"), column(ours, "v"))
+        end
+      end
+    end
+  end)
+
   it("groups with every aggregation", function()
     local grouped = sample():group_by("user", {
       { "rows", "count" }, { "present", "count", "n" }, { "sum", "sum", "n" }, { "mean", "mean", "n" },

@@ -214,6 +214,22 @@ function Frame:sort(...) end
 ---@return Frame
 function Frame:join(other, keys, how) end
 
+---@class FrameAsofOptions
+---@field on string|table<string, string>  a time or number column of both frames; { time = "at" } where names differ
+---@field by? string|string[]|table<string, string>  keys that must be equal, as `f:join` takes them
+---@field direction? "backward"|"forward"|"nearest"  default "backward": at or before the row's own `on`
+---@field strict? boolean         true: an equal `on` is no match. Default false
+---@field tolerance? number|string  how far off a match may be, "30m" or ms, or in the numbers' own unit; default any
+
+--- Join every row with the row of `other` that stood at its time: the last at or before it ("backward"), the first at or
+--- after it, or the nearest. Each row comes once, in order; without a match its new columns are missing, as they are where
+--- a key or `on` is missing. Of several rows of `other` at one moment the last counts backwards and the first forwards;
+--- of two equally near the earlier. The other columns of `other` are appended; its `on` too where it has another name.
+---@param other Frame
+---@param options FrameAsofOptions
+---@return Frame
+function Frame:asof(other, options) end
+
 --- For each row the 0-based row of `other` with the same key, -1 when there is none (the first when several).
 ---@param other Frame
 ---@param keys string|string[]|table

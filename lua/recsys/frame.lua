@@ -3,6 +3,7 @@
 local core = require("recsys.core").frame
 local parsed = require "recsys.parsed"
 local store = require "recsys.store"
+local text = require "recsys.text"
 
 local frame = {}
 for name, value in pairs(core) do frame[name] = value end
@@ -23,6 +24,28 @@ function Frame:schema()
   local schema = {}
   for i, name in ipairs(self:names()) do schema[i] = { name = name, type = self:type(name) } end
   return schema
+end
+
+--- A span of time in ms; raises for what is none.
+local function span_of(value, name, method)
+  local ms = text.span(value)
+  if not ms or ms < 0 then
+    error(("bad argument to '%s' (%s must be a span of time such as \"30m\", \"12h\" or \"7d\", or a number; it is %s)")
+      :format(method, name, tostring(value)), 3)
+  end
+  return ms
+end
+
+local asof = Frame.asof
+
+function Frame:asof(other, options)
+  if type(options) == "table" and type(options.tolerance) == "string" then
+    local given = options
+    options = {}
+    for key, value in pairs(given) do options[key] = value end
+    options.tolerance = span_of(given.tolerance, "tolerance", "asof")
+  end
+  return asof(self, other, options)
 end
 
 function Frame:rename(names)

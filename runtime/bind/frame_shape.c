@@ -1,4 +1,5 @@
 /* frame_shape.c - operations that shape frames: sorting, joining, grouping, keeping one row of many. */
+#include <math.h>
 #include <string.h>
 
 #include "bind/fields.h"
@@ -61,7 +62,8 @@ static const char *name_at(lua_State *L, int at) {
 static join_keys check_join_keys(lua_State *L, int arg) {
   join_keys keys = {0};
   if (!lua_istable(L, arg) || lua_rawlen(L, arg) > 0) {
-    keys.left = keys.right = rs_check_names(L, arg, &keys.n);
+    const char **names = rs_check_names(L, arg, &keys.n);
+    keys.left = keys.right = names;
     return keys;
   }
   for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) keys.n++;
@@ -98,6 +100,34 @@ static int l_lookup(lua_State *L) {
   rs_tensor *rows = rs_push_tensor(L);
   rs_check_retry(L, rs_frame_lookup(rows, f, other, keys.left, keys.right, keys.n));
   rs_account(L, rows);
+  return 1;
+}
+
+/* The field 'name' of the options at 3 as join keys, left on the stack. */
+static join_keys keys_option(lua_State *L, const char *name) {
+  int type = lua_getfield(L, 3, name);
+  if (type != LUA_TSTRING && type != LUA_TTABLE) rs_wrong_option(L, 3, name, "a column name, or a table of them");
+  return check_join_keys(L, lua_gettop(L));
+}
+
+/* f:asof(other, { on = , by = , direction = , strict = , tolerance = }) -> Frame */
+static int l_asof(lua_State *L) {
+  static const char *const known[] = {"on", "by", "direction", "strict", "tolerance", NULL};
+  static const char *const directions[] = {"backward", "forward", "nearest", NULL};
+  const rs_frame *f = rs_check_frame(L, 1), *other = rs_check_frame(L, 2);
+  lua_settop(L, 3);
+  rs_check_options(L, 3, known);
+  join_keys on = keys_option(L, "on"), by = {0};
+  luaL_argcheck(L, on.n == 1, 3, "option 'on' must be one column");
+  if (lua_getfield(L, 3, "by") != LUA_TNIL) by = keys_option(L, "by");
+  rs_asof how = {.left_on = on.left[0], .right_on = on.right[0]};
+  how.direction = (rs_direction)rs_choice_option(L, 3, "direction", directions, "backward");
+  how.strict = rs_boolean_option(L, 3, "strict", false);
+  how.tolerance = rs_number_option(L, 3, "tolerance", HUGE_VAL);
+  if (!(how.tolerance >= 0)) rs_wrong_option(L, 3, "tolerance", "0 or more");
+  rs_frame *out = rs_push_frame(L);
+  rs_check_retry(L, rs_frame_asof(out, f, other, by.left, by.right, by.n, &how));
+  rs_account_frame(L, out);
   return 1;
 }
 
@@ -216,7 +246,7 @@ static int l_k_core(lua_State *L) {
 }
 
 void rs_open_frame_shape(lua_State *L) {
-  static const luaL_Reg methods[] = {{"sort", l_sort},         {"join", l_join},     {"lookup", l_lookup},
+  static const luaL_Reg methods[] = {{"sort", l_sort},         {"join", l_join},     {"lookup", l_lookup}, {"asof", l_asof},
                                      {"group_by", l_group_by}, {"groups", l_groups}, {"distinct", l_distinct},
                                      {NULL, NULL}};
   static const luaL_Reg functions[] = {{"k_core", l_k_core}, {NULL, NULL}};

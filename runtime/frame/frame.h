@@ -44,6 +44,9 @@ typedef struct rs_sort_key {
 /* rows i64 [rows]: a stable order by the keys, missing values last, strings by their bytes. */
 rs_status rs_frame_sort(rs_tensor *rows, const rs_frame *f, const rs_sort_key *keys, int n);
 
+/* 64 bits that compare as the values of a time or number column do; the row's value is not missing. */
+uint64_t rs_sort_bits(const rs_column *c, int64_t row);
+
 /* groups i64 [rows]: the number of each row's combination of key values, by first appearance; missing is a value.
  * *n_groups of them. RS_EARG for a list column. */
 rs_status rs_frame_groups(rs_tensor *groups, int64_t *n_groups, const rs_frame *f, const char *const *names, int n);
@@ -99,6 +102,22 @@ typedef enum rs_join { RS_INNER, RS_LEFT, RS_SEMI, RS_ANTI } rs_join;
  * frame's; RS_EARG when both have a column of that name. */
 rs_status rs_frame_join(rs_frame *out, const rs_frame *left, const rs_frame *right, const char *const *left_names,
                         const char *const *right_names, int n, rs_join how);
+
+typedef enum rs_direction { RS_BACKWARD, RS_FORWARD, RS_NEAREST } rs_direction;
+
+typedef struct rs_asof {
+  const char *left_on, *right_on; /* columns of one type: both times or both numbers */
+  rs_direction direction;         /* where to look: at or before the left row's, at or after, or both */
+  bool strict;                    /* an equal 'on' is no match */
+  double tolerance;               /* how far off a match may be, in ms or the numbers' own unit; INFINITY: any */
+} rs_asof;
+
+/* Every left row once, in order, with the right row of the same keys (n may be 0) whose 'on' is the nearest in the
+ * direction; missing values where there is none, and where a key or 'on' is missing. Of right rows with equal 'on' the
+ * last counts backwards and the first forwards; at equal distance the one before. Columns as in rs_frame_join; the right
+ * frame's 'on' follows too when it has another name. */
+rs_status rs_frame_asof(rs_frame *out, const rs_frame *left, const rs_frame *right, const char *const *left_names,
+                        const char *const *right_names, int n, const rs_asof *how);
 
 /* Append the columns of 'right' that are not among the keys, at the given rows of it; RS_EARG for a name that is
  * taken. */

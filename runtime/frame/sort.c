@@ -43,6 +43,11 @@ static uint64_t number_bits(double value) {
   return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
+uint64_t rs_sort_bits(const rs_column *c, int64_t row) {
+  if (c->type == RS_TIME) return (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
+  return number_bits(rs_f64(&c->values)[row]);
+}
+
 /* What one key's bits are made from. */
 typedef struct measure {
   uint64_t *bits;
@@ -62,12 +67,7 @@ static void measure_rows(void *context, int64_t begin, int64_t end) {
       m->bits[i] = LAST;
       continue;
     }
-    if (c->type == RS_STRING)
-      bits = (uint64_t)m->rank[rs_i32(&c->values)[row]];
-    else if (c->type == RS_TIME)
-      bits = (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
-    else
-      bits = number_bits(rs_f64(&c->values)[row]);
+    bits = c->type == RS_STRING ? (uint64_t)m->rank[rs_i32(&c->values)[row]] : rs_sort_bits(c, row);
     m->bits[i] = m->descending ? LAST - 1 - bits : bits;
   }
 }

@@ -28,6 +28,8 @@ assert(again:group_by("user", { { "m", "median", "n" }, { "s", "std", "n" }, { "
   { "l", "list", "tags" }, { "best", "arg_max", "kind", "n" }, { "low", "min", "n" } }):rows() == 3)
 assert(again:distinct("user", { best = { "-n", "t" } }):value("n", 1) == 3)
 assert(again:join(groups:select { "user", "last" }, "user", "left"):rows() == 4)
+assert(again:asof(f:select { "user", "t", "kind" }:with("k2", f, "kind"):select { "user", "t", "k2" },
+  { on = "t", by = "user", strict = true }):rows() == 4)
 assert(again:lookup(groups, "user"):get(2) == 1)
 assert(frame.concat { again, f }:rows() == 8 and frame.k_core(f, "user", "kind", 1):rows() == 2)
 local schema = {}
