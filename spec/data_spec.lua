@@ -244,13 +244,19 @@ end)
 describe("docs/data.md", function()
   it("shows Lua that compiles, and frames as they are", function()
     local file <close> = assert(io.open "docs/data.md")
-    local blocks = {}
+    local shown = {}
     for block in file:read("a"):gmatch "```lua\n(.-)```" do
-      blocks[#blocks + 1] = block
       assert(load(block))
+      for _, what in ipairs { "high", "recent" } do
+        if block:find("local " .. what .. " =", 1, true) then shown[what] = block end
+      end
     end
+    local recent = assert(load(shown.recent .. "\nreturn shaped, recent"))
+    local shaped, kept = recent()
+    assert.same({ 25, 1, "none!" }, { shaped:value("age", 1), shaped:value("age", 2), shaped:value("what", 3) })
+    assert.same({ 1, "Opened" }, { kept:rows(), kept:value("event", 1) })
     local printed = {}
-    local run = assert(load(blocks[#blocks] .. "\nreturn high", "docs/data.md", "t",
+    local run = assert(load(shown.high .. "\nreturn high", "docs/data.md", "t",
       setmetatable({ print = function(value) printed[#printed + 1] = tostring(value) end }, { __index = _G })))
     assert.equal(1, run():rows())
     assert.same({ "Frame of 2 rows, 3 columns\nuser  n  mean\nann   2  4\nbob   1  -" }, printed)

@@ -236,7 +236,7 @@ describe("a frame", function()
         local a, b = left:value(on, i), right:value(on, j)
         local d = a and b and left:value("k", i) == right:value("k", j) and a - b
         local allowed = d and (d ~= 0 or not o.strict) and math.abs(d) <= (o.tolerance or math.huge)
-          and (o.direction == "nearest" or (o.direction == "forward" and d <= 0) or (o.direction == "backward" and d >= 0))
+          and (d <= 0 or o.direction ~= "forward") and (d >= 0 or o.direction ~= "backward")
         if allowed then
           local before, size = d > 0 or (d == 0 and o.direction ~= "forward"), math.abs(d)
           -- the nearest; at equal distance the one before; of equal ones before the last, of equal ones after the first
@@ -285,8 +285,8 @@ describe("a frame", function()
         for _, tolerance in ipairs { "any", 40 } do
           local theirs = assert(frame.read_csv(("%s/%s-%s-%s.csv"):format(folder, direction, strict, tolerance),
             { nulls = { "-" }, types = { v = "number" } }))
-          local ours = left:select({ "k", "t" }):asof(right, { on = "t", by = "k", direction = direction, strict = strict,
-            tolerance = tonumber(tolerance) })
+          local ours = left:select({ "k", "t" }):asof(right, { on = "t", by = "k", direction = direction,
+            strict = strict, tolerance = tonumber(tolerance) })
           assert.equal(5000, theirs:rows())
           assert.same(column(theirs, "v"), column(ours, "v"))
         end

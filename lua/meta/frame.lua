@@ -89,6 +89,14 @@ function frame.from(columns) end
 ---@return Frame
 function frame.concat(frames) end
 
+--- One operation of an expression over whole columns; frame.col and its methods are the form for people.
+---@param op string     a name of the table in runtime/frame/expression.c
+---@param rows integer  of the result, and of all operands that are frames
+---@param operands (Frame|number|string|{ [1]: "number"|"time"|"string", [2]: integer? })[]  frames stand for their
+---  first column; { "time", ms } for a constant time, { type } for a missing value of a type
+---@return Frame value  of one column, "value"
+function frame.apply(op, rows, operands) end
+
 --- The rows whose user and whose item have at least `k` rows among the rows that remain, found by repetition.
 ---@param f Frame
 ---@param user string  a column
@@ -189,13 +197,33 @@ function Frame:value(name, row) end
 ---@return Tensor rows  i64
 function Frame:where(name, op, value) end
 
+--- The 0-based rows where an expression is a number other than 0, missing not among them.
+---@param condition Expression
+---@return Tensor rows  i64
+function Frame:where(condition) end
+
 ---@param names string[]
 ---@return Frame
 function Frame:select(names) end
 
+--- With columns worked out from expressions, added in order of their names or replaced; all see the frame as it was.
+--- `f:derive { age = frame.col "time":since(frame.col "created", "d"), loud = frame.col "title":upper() }`
+---@param columns table<string, Expression|number|string|boolean>
+---@return Frame
+function Frame:derive(columns) end
+
+--- With a column that a Lua function works out row by row: for the odd case, as it is some hundred times slower than
+--- an expression. `f:map_rows("initial", "string", function(row) return row.name:sub(1, 1) end)`
+---@param name string
+---@param kind "number"|"time"|"string"|"list"
+---@param fn fun(row: table, i: integer): any  row.name is the value of a column, nil when missing; nil is missing
+---@return Frame
+function Frame:map_rows(name, kind, fn) end
+
 --- The rows where a u8 mask [rows] is not 0, or the rows at i64 0-based positions (in their order, repeats allowed;
 --- -1 gives a row of missing values).
----@param rows Tensor
+--- Or the rows where an expression holds: `f:filter(frame.col "strength":ge(0.5))`.
+---@param rows Tensor|Expression
 ---@return Frame
 function Frame:filter(rows) end
 
@@ -221,10 +249,11 @@ function Frame:join(other, keys, how) end
 ---@field strict? boolean         true: an equal `on` is no match. Default false
 ---@field tolerance? number|string  how far off a match may be, "30m" or ms, or in the numbers' own unit; default any
 
---- Join every row with the row of `other` that stood at its time: the last at or before it ("backward"), the first at or
---- after it, or the nearest. Each row comes once, in order; without a match its new columns are missing, as they are where
---- a key or `on` is missing. Of several rows of `other` at one moment the last counts backwards and the first forwards;
---- of two equally near the earlier. The other columns of `other` are appended; its `on` too where it has another name.
+--- Join every row with the row of `other` that stood at its time: the last at or before it ("backward"), the first at
+--- or after it, or the nearest. Each row comes once, in order; without a match its new columns are missing, as they are
+--- where a key or `on` is missing. Of several rows of `other` at one moment the last counts backwards and the first
+--- forwards; of two equally near the earlier. The other columns of `other` are appended; its `on` too where it has
+--- another name.
 ---@param other Frame
 ---@param options FrameAsofOptions
 ---@return Frame

@@ -1,9 +1,10 @@
 --- Frames: recsys.core.frame with what needs no C: printing, renaming, storing. lua/meta/frame.lua is the manual.
 
 local core = require("recsys.core").frame
+local expression = require "recsys.frame.expression"
 local parsed = require "recsys.parsed"
+local shape = require "recsys.frame.shape"
 local store = require "recsys.store"
-local text = require "recsys.text"
 
 local frame = {}
 for name, value in pairs(core) do frame[name] = value end
@@ -17,35 +18,18 @@ function frame.read_csv(path, options)
   return parsed.open(path, options, core.read_csv)
 end
 
+for _, name in ipairs { "col", "lit", "time", "missing", "if_else", "least", "greatest" } do
+  frame[name] = expression[name]
+end
+
 local metatable = getmetatable(core.from { { "x", "number", {} } })
 local Frame = metatable.__index
+shape(Frame)
 
 function Frame:schema()
   local schema = {}
   for i, name in ipairs(self:names()) do schema[i] = { name = name, type = self:type(name) } end
   return schema
-end
-
---- A span of time in ms; raises for what is none.
-local function span_of(value, name, method)
-  local ms = text.span(value)
-  if not ms or ms < 0 then
-    error(("bad argument to '%s' (%s must be a span of time such as \"30m\", \"12h\" or \"7d\", or a number; it is %s)")
-      :format(method, name, tostring(value)), 3)
-  end
-  return ms
-end
-
-local asof = Frame.asof
-
-function Frame:asof(other, options)
-  if type(options) == "table" and type(options.tolerance) == "string" then
-    local given = options
-    options = {}
-    for key, value in pairs(given) do options[key] = value end
-    options.tolerance = span_of(given.tolerance, "tolerance", "asof")
-  end
-  return asof(self, other, options)
 end
 
 function Frame:rename(names)

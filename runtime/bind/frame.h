@@ -21,6 +21,8 @@ void rs_open_frame_csv(lua_State *L);
 void rs_open_frame_make(lua_State *L);
 /* Add the shaping operations to the type and to the module table on top of the stack. */
 void rs_open_frame_shape(lua_State *L);
+void rs_open_frame_expression(lua_State *L);
+int rs_frame_apply(lua_State *L);
 int rs_frame_read_csv(lua_State *L);
 int rs_frame_write_csv(lua_State *L);
 int rs_frame_from_table(lua_State *L);

@@ -246,9 +246,9 @@ static int l_k_core(lua_State *L) {
 }
 
 void rs_open_frame_shape(lua_State *L) {
-  static const luaL_Reg methods[] = {{"sort", l_sort},         {"join", l_join},     {"lookup", l_lookup}, {"asof", l_asof},
-                                     {"group_by", l_group_by}, {"groups", l_groups}, {"distinct", l_distinct},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"sort", l_sort},         {"join", l_join},     {"lookup", l_lookup},
+                                     {"asof", l_asof},         {"groups", l_groups}, {"distinct", l_distinct},
+                                     {"group_by", l_group_by}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"k_core", l_k_core}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   luaL_getmetatable(L, RS_FRAME);

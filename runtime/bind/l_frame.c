@@ -362,6 +362,7 @@ int rs_open_frame(lua_State *L) {
                                        {"from", rs_frame_from_table},
                                        {"from_tensors", l_from_tensors},
                                        {"concat", l_concat},
+                                       {"apply", rs_frame_apply},
                                        {"parse_time", l_parse_time},
                                        {"format_time", l_format_time},
                                        {"hash", l_hash},
@@ -371,6 +372,7 @@ int rs_open_frame(lua_State *L) {
   rs_new_scratch_type(L, MAPPING, l_free_mapping);
   rs_open_frame_csv(L);
   rs_open_frame_make(L);
+  rs_open_frame_expression(L);
   luaL_newlib(L, functions);
   rs_open_frame_shape(L);
   lua_pushinteger(L, RS_TIME_MISSING);

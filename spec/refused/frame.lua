@@ -30,6 +30,16 @@ assert(again:distinct("user", { best = { "-n", "t" } }):value("n", 1) == 3)
 assert(again:join(groups:select { "user", "last" }, "user", "left"):rows() == 4)
 assert(again:asof(f:select { "user", "t", "kind" }:with("k2", f, "kind"):select { "user", "t", "k2" },
   { on = "t", by = "user", strict = true }):rows() == 4)
+for _, call in ipairs {
+  { "add", f, 1 }, { "concat", f:select { "user" }, f:select { "kind" } }, { "lower", f:select { "user" } },
+  { "is_in", f:select { "user" }, "a", "q" }, { "eq", f:select { "user" }, f:select { "kind" } },
+  { "if_else", f:select { "n" }, f:select { "user" }, "z" }, { "as_string", f:select { "n" } },
+  { "gt", f:select { "t" }, "1970-01-01" }, { "fill_missing", f:select { "t" }, { "time", 5 } },
+} do
+  local op = table.remove(call, 1)
+  if op == "add" then call[1] = f:select { "n" } end
+  assert(frame.apply(op, 4, call):rows() == 4)
+end
 assert(again:lookup(groups, "user"):get(2) == 1)
 assert(frame.concat { again, f }:rows() == 8 and frame.k_core(f, "user", "kind", 1):rows() == 2)
 local schema = {}
