@@ -330,6 +330,13 @@ describe("a recipe of one's own over the steps of recsys.job", function()
       "train.optimizer: 'adm' is not one of", "did you mean 'adam'?")
     assert_refused(own(with("publish", "eval = { k = { 0 } }, publish")), 2, "eval.k: 0 is outside 1")
     assert.is_nil(lfs.attributes(folder .. "/own_runs"))
+    local text = text_of(whole)
+    for other, said in pairs { ["job.train, p.train,"] = "the recipe's parameters, p, are expected, not nil",
+      ["job.trian, p,"] = "own_2.lua:9: task 'train' is given no function to call",
+      ["job.train, require 'models.none',"] = "there is no models/none.lua; looked in ., " } do
+      local from, to = text:find("job.train, p,", 1, true)
+      assert_refused(recsys_run(recipe("own_2", text:sub(1, from - 1) .. other .. text:sub(to + 1))), 2, said)
+    end
     assert_refused(recsys_run "own.lua --plan", 2, "eval.k: 0 is outside 1")
   end)
 end)

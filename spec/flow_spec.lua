@@ -47,6 +47,17 @@ describe("flow", function()
     assert.has_error(function() steps:task("a b", add, 1, 2) end)
   end)
 
+  it("refuses a task without a function, with the recipe's line, also when it is planned", function()
+    for _, steps in ipairs { flow.new {}, flow.new { plan = true } } do
+      for _, words in ipairs { { nil, 1 }, { { save = false } }, { "x", add } } do
+        local _, problem = pcall(function() steps:task("train", table.unpack(words, 1, 2)) end)
+        assert.equal("usage", problem.code)
+        assert.matches("flow_spec.lua:%d+: task 'train' is given no function to call; is its name right%?$",
+          problem.message)
+      end
+    end
+  end)
+
   it("plans without running, and ends the plan where a value is asked for", function()
     local ran = false
     local steps = flow.new { plan = true }

@@ -160,6 +160,10 @@ end
 ---@return any handle
 function Flow:task(name, options, fn, ...)
   if type(options) == "function" then return self:task(name, {}, options, fn, ...) end
+  if type(options) ~= "table" or type(fn) ~= "function" then
+    exit.usage_error("%s: task '%s' is given no function to call; is its name right?", line_of(2) or "?",
+      tostring(name))
+  end
   check_name(self, name)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",

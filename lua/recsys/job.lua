@@ -257,7 +257,9 @@ end
 local function checks(...)
   local groups = { ... }
   return function(p)
-    for _, group in ipairs(flow.is_handle(p) and {} or groups) do check(group, p[group]) end
+    if flow.is_handle(p) then return end
+    settings.with(p) -- it must be a table
+    for _, group in ipairs(groups) do check(group, p[group]) end
   end
 end
 
@@ -269,11 +271,10 @@ flow.check(job.load, function(p)
 end)
 flow.check(job.split, function(_, p) check("split", p) end)
 flow.check(job.train, function(p)
+  checks("model", "train", "eval")(p)
   if flow.is_handle(p) then return end
   settings.doubt(p)
-  local model = check("model", p.model)
-  if model then lookup.model(model.kind) end
-  checks("train", "eval")(p)
+  if not flow.is_handle(p.model) then lookup.model(p.model.kind) end
 end)
 flow.check(job.evaluate, checks "eval")
 flow.check(job.recommend, checks("recommend", "eval"))

@@ -24,17 +24,18 @@ function lookup.folders()
   return folders
 end
 
---- The file of a module such as "models.mf".
----@return string? file
----@return string? message  where it was looked for
+--- The file of a module such as "models.mf", or nil.
 local function find(module)
-  return package.searchpath(module, table.concat(lookup.folders(), "/?.lua;") .. "/?.lua")
+  return (package.searchpath(module, table.concat(lookup.folders(), "/?.lua;") .. "/?.lua"))
 end
 
+--- For require. These names are ours: what is nowhere is told in a line, unless package.path leads to it.
 local function searcher(module)
   if not module:find "^models%." and not module:find "^recipes%." then return nil end
-  local file, tried = find(module)
-  if not file then return tried end
+  local file = find(module) or package.searchpath(module, package.path)
+  if not file then
+    exit.usage_error("there is no %s.lua; looked in %s", (module:gsub("%.", "/")), table.concat(lookup.folders(), ", "))
+  end
   local chunk, message = loadfile(file, "t")
   return chunk or error(message, 0), file
 end

@@ -4,6 +4,7 @@
 --- table; what has none must be declared. `recsys.job` asks here, before a run begins and again in each step.
 
 local config = require "recsys.config"
+local exit = require "recsys.exit"
 local log = require "recsys.log"
 local text = require "recsys.text"
 
@@ -90,6 +91,7 @@ end
 ---@param ... string  the groups
 ---@return table
 function settings.with(p, ...)
+  if type(p) ~= "table" then exit.usage_error("the recipe's parameters, p, are expected, not %s", tostring(p)) end
   local all = {}
   for name, value in pairs(p) do all[name] = value end
   for _, group in ipairs { ... } do all[group] = settings.read(group, p[group]) end
