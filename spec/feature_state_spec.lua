@@ -320,7 +320,7 @@ describe("a state", function()
     assert.is_nil(none)
     none, message = state:advance { user = "new", item = "i1", time = 1, strength = "much" }
     assert.is_nil(none)
-    assert.are.equal("field 'strength' is a string, not a number", message)
+    assert.are.equal("field 'strength' of the event is not a number", message)
   end)
 end)
 

@@ -277,9 +277,10 @@ local Program = {}
 ---@return Features  raises when a column has the wrong type
 function Program:run(side, f, items, history, users, times, orders) end
 
---- Run one side over one row, whose fields are a JSON object.
+--- Run one side over one row, whose fields are a table or a JSON object: numbers, strings and lists of strings; nil and
+--- null are missing.
 ---@param side "user"|"event"|"item"
----@param json string
+---@param fields table|string
 ---@param items? Features  the item side of the catalogue
 ---@param rows? Tensor     i32: the item rows of the events, newest last; -1 for an item that the catalogue lacks
 ---@param times? Tensor    i64, ms, of the events; without them none lies within a window
@@ -289,7 +290,7 @@ function Program:run(side, f, items, history, users, times, orders) end
 ---@return Features? f  nil, message, "argument" for a field of the wrong type, "format" for broken JSON
 ---@return string? message
 ---@return string? code
-function Program:request(side, json, items, rows, times, weights, marks, now) end
+function Program:request(side, fields, items, rows, times, weights, marks, now) end
 
 --- The columns that a side reads, each once. On the event side "user.x" is the column x of the moment's user.
 ---@param side "user"|"event"|"item"

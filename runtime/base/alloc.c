@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/small.h"
 #include "base/spill.h"
 
 typedef struct header {
@@ -116,7 +117,7 @@ static header *from_file(size_t bytes, size_t total) {
 
 /* A block from a kept one or from malloc. Under a limit kept blocks of other sizes make room first. */
 static header *from_heap(int class, size_t total) {
-  header *h = class < 0 ? NULL : take_kept(class, total);
+  header *h = class < 0 ? rs_small_take(total) : take_kept(class, total);
   if (h) return h;
   int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed);
   if (most && class >= 0 && heap_bytes() + (int_fast64_t)(kept_bytes + total) > most) drop_kept();
@@ -176,7 +177,7 @@ void rs_free(void *block) {
   }
   int class;
   size_t total = place(h->bytes, &class);
-  if (class < 0 || !keep(h, class, total)) free(h);
+  if (class < 0 ? !rs_small_keep(h, total) : !keep(h, class, total)) free(h);
 }
 
 char *rs_strdup(const char *text) {

@@ -5,6 +5,7 @@
 #include "bind/feature.h"
 #include "frame/encoder.h"
 #include "frame/history.h"
+#include "frame/row.h"
 #include "frame/vocabulary.h"
 
 #define PROGRAM "recsys.Program"
@@ -269,16 +270,23 @@ static int l_accumulator_text(lua_State *L) {
 
 /* ---- programs ---- */
 
+/* An encoder, and the rows that requests fill, made when first asked for. */
+typedef struct program {
+  rs_encoder *encoder;
+  rs_row *rows[3]; /* by rs_side */
+} program;
+
 static rs_encoder *check_program(lua_State *L, int arg) {
-  rs_encoder **e = luaL_checkudata(L, arg, PROGRAM);
-  luaL_argcheck(L, *e, arg, "program is closed");
-  return *e;
+  program *p = luaL_checkudata(L, arg, PROGRAM);
+  luaL_argcheck(L, p->encoder, arg, "program is closed");
+  return p->encoder;
 }
 
 static int l_program_free(lua_State *L) {
-  rs_encoder **e = luaL_checkudata(L, 1, PROGRAM);
-  rs_encoder_free(*e);
-  *e = NULL;
+  program *p = luaL_checkudata(L, 1, PROGRAM);
+  for (int i = 0; i < 3; i++) rs_row_free(p->rows[i]);
+  rs_encoder_free(p->encoder);
+  *p = (program){0};
   return 0;
 }
 
@@ -289,8 +297,8 @@ static int l_program(lua_State *L) {
   lua_settop(L, 2);
   rs_tensors *list = rs_push_list(L);
   rs_check_tensors(L, 2, list);
-  rs_encoder **e = rs_push_object(L, sizeof *e, PROGRAM, 0);
-  return rs_return(L, rs_encoder_parse(e, json, bytes, list), 1);
+  program *p = rs_push_object(L, sizeof *p, PROGRAM, 0);
+  return rs_return(L, rs_encoder_parse(&p->encoder, json, bytes, list), 1);
 }
 
 static rs_side check_side(lua_State *L, int arg) {
@@ -335,25 +343,67 @@ static int l_run(lua_State *L) {
   return 1;
 }
 
-/* What a request is while it is worked on: the collector frees it when something raises. */
-typedef struct request {
-  json_t *fields;
-  rs_frame frame;
-} request;
-
+/* JSON fields while they are worked on: the collector frees them when something raises. */
 static int l_request_free(lua_State *L) {
-  request *r = luaL_checkudata(L, 1, REQUEST);
-  json_decref(r->fields);
-  r->fields = NULL;
-  rs_frame_free(&r->frame);
+  json_t **fields = luaL_checkudata(L, 1, REQUEST);
+  json_decref(*fields);
+  *fields = NULL;
   return 0;
 }
 
-static rs_status run_request(const rs_encoder *e, rs_side side, const char *json, size_t bytes, request *r,
-                             const rs_events *events, rs_features *f) {
-  rs_status status = rs_json_object(&r->fields, json, bytes, "request");
-  if (status == RS_OK) status = rs_encoder_request(e, side, r->fields, &r->frame);
-  return status == RS_OK ? rs_encoder_run(e, side, &r->frame, events, f) : status;
+/* Fill field i of the row with the list on top of the stack. */
+static rs_status fill_list(lua_State *L, rs_row *row, int i) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  rs_status status = rs_row_list(row, i, n);
+  for (lua_Integer j = 1; status == RS_OK && j <= n; j++) {
+    size_t length;
+    if (lua_rawgeti(L, -1, j) != LUA_TSTRING) return rs_row_refuse(row, i, "a list");
+    const char *text = lua_tolstring(L, -1, &length);
+    status = rs_row_add(row, i, text, length);
+    lua_pop(L, 1);
+  }
+  return status;
+}
+
+/* Fill the row from the table at 'arg'; nil and a library's null (a light userdata) are missing. */
+static rs_status fill_row(lua_State *L, rs_row *row, int arg) {
+  rs_status status = RS_OK;
+  rs_row_clear(row);
+  for (int i = 0, n = rs_row_columns(row); status == RS_OK && i < n; i++) {
+    size_t length;
+    lua_pushstring(L, rs_row_column(row, i));
+    switch (lua_rawget(L, arg)) {
+      case LUA_TNIL:
+      case LUA_TLIGHTUSERDATA: break;
+      case LUA_TNUMBER: status = rs_row_number(row, i, lua_tonumber(L, -1)); break;
+      case LUA_TSTRING: {
+        const char *text = lua_tolstring(L, -1, &length);
+        status = rs_row_text(row, i, text, length);
+        break;
+      }
+      case LUA_TTABLE: status = fill_list(L, row, i); break;
+      case LUA_TBOOLEAN: status = rs_row_refuse(row, i, lua_toboolean(L, -1) ? "true" : "false"); break;
+      default: status = rs_row_refuse(row, i, luaL_typename(L, -1));
+    }
+    lua_settop(L, arg > 9 ? arg : 9);
+  }
+  return status;
+}
+
+/* The program's row of a side, filled from the table or the JSON object at 3. */
+static rs_status request_row(lua_State *L, rs_side side, rs_row **row) {
+  program *p = luaL_checkudata(L, 1, PROGRAM);
+  rs_status status = p->rows[side] ? RS_OK : rs_row_new(&p->rows[side], p->encoder, side);
+  *row = p->rows[side];
+  if (status != RS_OK || lua_istable(L, 3)) return status == RS_OK ? fill_row(L, *row, 3) : status;
+  size_t bytes;
+  const char *json = lua_tolstring(L, 3, &bytes);
+  json_t **fields = rs_push_object(L, sizeof *fields, REQUEST, 0);
+  status = rs_json_object(fields, json, bytes, "request");
+  if (status == RS_OK) status = rs_row_fields(*row, *fields);
+  json_decref(*fields);
+  *fields = NULL;
+  return status;
 }
 
 /* The vector of that dtype at 'arg' with a value for each of the n events, or NULL for nil. */
@@ -361,30 +411,37 @@ static const rs_tensor *opt_events(lua_State *L, int arg, rs_dtype dtype, int64_
   return lua_isnoneornil(L, arg) ? NULL : rs_check_vector(L, arg, dtype, n);
 }
 
-/* program:request(side, json, [items, rows, times, weights, marks], now) -> Features | nil, message, code. On the
- * event side: item Features and the i32 item rows of the events, newest last, -1 for an item that the catalogue lacks,
- * with what is known of each; the moment in ms. */
+/* What the events at 5 .. 8 are; 'end' becomes their number. */
+static void check_events(lua_State *L, rs_events *events, int64_t *end) {
+  const rs_tensor *rows = rs_check_vector(L, 5, RS_I32, -1);
+  int64_t n = *end = events->n_events = rows->size[0];
+  const rs_tensor *times = opt_events(L, 6, RS_I64, n), *weights = opt_events(L, 7, RS_F32, n);
+  const rs_tensor *marks = opt_events(L, 8, RS_I32, n);
+  events->items = check_features(L, 4);
+  events->events = rs_i32(rows);
+  events->times = times ? rs_i64(times) : NULL;
+  events->weights = weights ? rs_f32(weights) : NULL;
+  events->marks = marks ? rs_i32(marks) : NULL;
+}
+
+/* program:request(side, fields, [items, rows, times, weights, marks], now) -> Features | nil, message, code. 'fields' is
+ * a table or a JSON object. On the event side: item Features and the i32 item rows of the events, newest last, -1 for an
+ * item that the catalogue lacks, with what is known of each; the moment in ms. */
 static int l_request(lua_State *L) {
-  const rs_encoder *e = check_program(L, 1);
+  check_program(L, 1);
   rs_side side = check_side(L, 2);
-  size_t bytes;
-  const char *json = luaL_checklstring(L, 3, &bytes);
+  if (!lua_istable(L, 3)) luaL_checkstring(L, 3);
   int64_t begin = 0, end = 0, now = luaL_optinteger(L, 9, RS_TIME_MISSING);
   rs_events events = {.begin = &begin, .end = &end, .now = &now};
-  if (!lua_isnoneornil(L, 4)) {
-    const rs_tensor *rows = rs_check_vector(L, 5, RS_I32, -1);
-    int64_t n = end = events.n_events = rows->size[0];
-    const rs_tensor *times = opt_events(L, 6, RS_I64, n), *weights = opt_events(L, 7, RS_F32, n);
-    const rs_tensor *marks = opt_events(L, 8, RS_I32, n);
-    events.items = check_features(L, 4);
-    events.events = rs_i32(rows);
-    events.times = times ? rs_i64(times) : NULL;
-    events.weights = weights ? rs_f32(weights) : NULL;
-    events.marks = marks ? rs_i32(marks) : NULL;
-  }
-  request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
+  lua_settop(L, 9);
+  if (!lua_isnil(L, 4)) check_events(L, &events, &end);
+  rs_row *row = NULL;
+  const rs_features *made;
+  rs_status status = request_row(L, side, &row);
+  if (status == RS_OK) status = rs_row_run(row, events.items ? &events : NULL, &made);
   rs_features *f = push_features(L);
-  return rs_return(L, run_request(e, side, json, bytes, r, events.items ? &events : NULL, f), 1);
+  if (status == RS_OK) status = rs_features_share(f, made);
+  return rs_return(L, status, 1);
 }
 
 /* program:marks(frame) -> Tensor i32 */
@@ -400,10 +457,10 @@ static int l_event(lua_State *L) {
   const rs_encoder *e = check_program(L, 1);
   size_t bytes;
   const char *json = luaL_checklstring(L, 2, &bytes);
-  request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
+  json_t **fields = rs_push_object(L, sizeof *fields, REQUEST, 0);
   rs_event event = {0};
-  rs_status status = rs_json_object(&r->fields, json, bytes, "event");
-  if (status == RS_OK) status = rs_encoder_event(e, r->fields, &event);
+  rs_status status = rs_json_object(fields, json, bytes, "event");
+  if (status == RS_OK) status = rs_encoder_event(e, *fields, &event);
   lua_pushnumber(L, (lua_Number)event.weight);
   lua_pushinteger(L, event.marks);
   return rs_return(L, status, 2);

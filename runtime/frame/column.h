@@ -41,6 +41,8 @@ rs_status rs_dictionary_append(rs_dictionary *d, const char *text, size_t length
 rs_status rs_dictionary_index(rs_dictionary *d);
 /* The code of a string, 0 when it is not there. */
 int32_t rs_dictionary_find(const rs_dictionary *d, const char *text, size_t length);
+/* Take all strings out and keep the memory; nobody else may hold the dictionary. */
+void rs_dictionary_clear(rs_dictionary *d);
 /* The string of a code 1 .. n. */
 const char *rs_dictionary_text(const rs_dictionary *d, int32_t code, size_t *length);
 

@@ -30,6 +30,11 @@ void rs_dictionary_release(rs_dictionary *d) {
   rs_free(d);
 }
 
+void rs_dictionary_clear(rs_dictionary *d) {
+  if (d->n > 0) memset(d->slots, 0, (size_t)d->n_slots * sizeof *d->slots);
+  d->n = 0;
+}
+
 /* The slot that holds the string, or the free one where it belongs. */
 static int64_t probe(const rs_dictionary *d, const char *text, size_t length) {
   int64_t mask = d->n_slots - 1;

@@ -20,8 +20,22 @@ void rs_each(int64_t n, rs_each_body *body, void *context) {
     body(context, 0, n);
 }
 
-rs_status rs_value_numbers(rs_column *out, int64_t n) { return rs_tensor_new(&out->values, RS_F64, 1, &n); }
-rs_status rs_value_codes(rs_column *out, int64_t n) { return rs_tensor_new(&out->values, RS_I32, 1, &n); }
+static bool is_ours(const rs_tensor *t, rs_dtype dtype, int ndim, const int64_t *size) {
+  if (!t->storage || t->dtype != dtype || t->ndim != ndim || !t->storage->writable) return false;
+  if (atomic_load(&t->storage->references) != 1 || !rs_tensor_is_contiguous(t)) return false;
+  for (int i = 0; i < ndim; i++)
+    if (t->size[i] != size[i]) return false;
+  return true;
+}
+
+rs_status rs_value_reuse(rs_tensor *t, rs_dtype dtype, int ndim, const int64_t *size) {
+  if (is_ours(t, dtype, ndim, size)) return RS_OK;
+  rs_tensor_free(t);
+  return rs_tensor_new(t, dtype, ndim, size);
+}
+
+rs_status rs_value_numbers(rs_column *out, int64_t n) { return rs_value_reuse(&out->values, RS_F64, 1, &n); }
+rs_status rs_value_codes(rs_column *out, int64_t n) { return rs_value_reuse(&out->values, RS_I32, 1, &n); }
 
 static void step_free(rs_step *s) {
   rs_free(s->inputs);
@@ -65,7 +79,7 @@ rs_vocabulary *rs_encoder_vocabulary(const rs_encoder *e, const char *table) {
   return NULL;
 }
 
-static rs_output_kind kind_of(rs_value_type type) {
+rs_output_kind rs_output_kind_of(rs_value_type type) {
   if (type == RS_V_LIST) return RS_CODE_LIST;
   return type == RS_V_CODES ? RS_CODES : type == RS_V_WEIGHTS ? RS_WEIGHT_LIST : RS_NUMBERS;
 }
@@ -75,7 +89,7 @@ int rs_encoder_outputs(const rs_encoder *e, rs_side side) { return e->sides[side
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i) {
   const rs_program *p = &e->sides[side];
   const rs_step *s = &p->steps[p->outputs[i].step];
-  rs_output_kind kind = kind_of(s->type);
+  rs_output_kind kind = rs_output_kind_of(s->type);
   return (rs_output_info){p->outputs[i].name, kind, s->table, s->rows, s->width};
 }
 
@@ -99,7 +113,7 @@ const char *rs_encoder_column(const rs_encoder *e, rs_side side, int i, const ch
 static rs_status emit(const rs_run *run, const rs_program_output *output, rs_features *out) {
   const rs_step *step = &run->program->steps[output->step];
   const rs_column *value = &run->values[output->step];
-  rs_output o = {.kind = kind_of(step->type), .name = rs_strdup(output->name)};
+  rs_output o = {.kind = rs_output_kind_of(step->type), .name = rs_strdup(output->name)};
   if (!o.name) return rs_nomem("encoder", strlen(output->name));
   rs_tensor_share(&o.values, &value->values);
   if (rs_is_list(&o)) {
@@ -127,11 +141,34 @@ static rs_status bound_events(rs_run *run) {
   return RS_OK;
 }
 
-static rs_status run_steps(rs_run *run, rs_features *out) {
+/* Primitives that make their value by rs_value_numbers, rs_value_codes or rs_value_reuse alone. */
+static const rs_primitive *const reusers[] = {
+    &rs_log_primitive,    &rs_affine_primitive, &rs_clamp_primitive,      &rs_impute_primitive, &rs_missing_primitive,
+    &rs_code_primitive,   &rs_time_part_primitive, &rs_bucketize_primitive, &rs_fourier_primitive, &rs_stack_primitive,
+    &rs_count_primitive,  &rs_profile_primitive, &rs_ratio_primitive,      &rs_difference_primitive, &rs_pick_primitive,
+    &rs_lookup_primitive, &rs_hash_primitive,
+};
+
+bool rs_step_reuses(const rs_step *step) {
+  if (step->type == RS_V_LIST) return false;
+  for (size_t i = 0; i < sizeof reusers / sizeof *reusers; i++)
+    if (step->primitive == reusers[i]) return true;
+  return false;
+}
+
+rs_status rs_run_steps(rs_run *run) {
   const rs_program *p = run->program;
   rs_status status = bound_events(run);
-  for (int i = 0; status == RS_OK && i < p->n_steps; i++)
-    status = p->steps[i].primitive->run(&p->steps[i], i, run, &run->values[i]);
+  for (int i = 0; status == RS_OK && i < p->n_steps; i++) {
+    const rs_step *step = &p->steps[i];
+    status = step->primitive->run(step, i, run, &run->values[i]);
+  }
+  return status;
+}
+
+static rs_status run_and_emit(rs_run *run, rs_features *out) {
+  const rs_program *p = run->program;
+  rs_status status = rs_run_steps(run);
   for (int i = 0; status == RS_OK && i < p->n_outputs; i++) status = emit(run, &p->outputs[i], out);
   return status;
 }
@@ -145,7 +182,7 @@ rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *fram
   rs_run run = {.program = p, .frame = frame, .events = events, .rows = frame->rows, .values = block};
   run.offsets = (rs_tensor *)(run.values + n);
   out->rows = frame->rows;
-  rs_status status = run_steps(&run, out);
+  rs_status status = run_and_emit(&run, out);
   for (size_t i = 0; i < n; i++) {
     rs_column_free(&run.values[i]);
     rs_tensor_free(&run.offsets[i]);

@@ -495,7 +495,7 @@ static void marks_say_which_filters_an_event_passes(void **state) {
   }
   json_t *wrong = json_loads("{\"strength\":\"much\"}", 0, NULL);
   assert_int_equal(rs_encoder_event(e, wrong, &(rs_event){0}), RS_EARG);
-  assert_string_equal(rs_message(), "field 'strength' is a string, not a number");
+  assert_string_equal(rs_message(), "field 'strength' of the event is not a number");
   json_decref(wrong);
   rs_keep keep = rs_encoder_keep(e);
   assert_int_equal(keep.events, 3);

@@ -83,6 +83,22 @@ rs_status rs_features_add(rs_features *f, rs_output *output) {
   return RS_OK;
 }
 
+rs_status rs_features_share(rs_features *out, const rs_features *f) {
+  size_t bytes = (size_t)f->n_outputs * sizeof *f->outputs;
+  *out = (rs_features){.outputs = rs_alloc_zero(bytes), .rows = f->rows};
+  rs_status status = out->outputs ? RS_OK : rs_nomem("features", bytes);
+  for (int i = 0; status == RS_OK && i < f->n_outputs; i++) {
+    rs_output *o = &out->outputs[out->n_outputs++];
+    *o = (rs_output){.kind = f->outputs[i].kind, .name = rs_strdup(f->outputs[i].name)};
+    rs_tensor_share(&o->values, &f->outputs[i].values);
+    rs_tensor_share(&o->starts, &f->outputs[i].starts);
+    rs_tensor_share(&o->lengths, &f->outputs[i].lengths);
+    if (!o->name) status = rs_nomem("features", strlen(f->outputs[i].name));
+  }
+  if (status != RS_OK) rs_features_free(out);
+  return status;
+}
+
 /* ---- gathering ---- */
 
 /* What one output's rows are copied from and to. */

@@ -37,6 +37,9 @@ const rs_output *rs_features_output(const rs_features *f, const char *name);
  * values. On failure the output stays the caller's. */
 rs_status rs_features_add(rs_features *f, rs_output *output);
 
+/* Other handles on the same outputs; 'out' must be empty. */
+rs_status rs_features_share(rs_features *out, const rs_features *f);
+
 /* The outputs at 'rows' (0-based, n of them, repeats allowed) as a batch: a dense output x becomes "x" [n] or
  * [n, width]; a list "x" i32 (weights f32) [total] and "x.offsets" i64 [n + 1]. RS_ERANGE names a row outside 0 ..
  * rows-1. */

@@ -187,7 +187,7 @@ static rs_status run_profile(const rs_step *step, int index, rs_run *run, rs_col
     rs_status status = check_items(run, output);
     if (status != RS_OK) return status;
   }
-  rs_status status = rs_tensor_new(&out->values, RS_F32, 2, (int64_t[]){run->rows, step->width});
+  rs_status status = rs_value_reuse(&out->values, RS_F32, 2, (int64_t[]){run->rows, step->width});
   if (status != RS_OK) return status;
   profile_work w = {step, run->events, output, rs_f32(&out->values)};
   rs_each(run->rows, profile_rows, &w);

@@ -266,7 +266,7 @@ const rs_primitive rs_code_primitive = {"code", NUMBER_BIT, parse_code, run_code
 /* ---- number to matrix ---- */
 
 static rs_status new_matrix(const rs_step *step, rs_run *run, rs_column *out) {
-  return rs_tensor_new(&out->values, RS_F32, 2, (int64_t[]){run->rows, step->width});
+  return rs_value_reuse(&out->values, RS_F32, 2, (int64_t[]){run->rows, step->width});
 }
 
 static rs_status parse_fourier(rs_step *step, const rs_program *program, const rs_parsing *p) {

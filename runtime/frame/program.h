@@ -148,7 +148,16 @@ void rs_filters_free(rs_encoder *e);
 typedef void rs_each_body(void *context, int64_t begin, int64_t end);
 void rs_each(int64_t n, rs_each_body *body, void *context);
 
-/* Empty values of the shapes above. */
+/* An uncleared tensor of that kind: 't' itself when it is that already and nobody else holds its memory, else a new one. */
+rs_status rs_value_reuse(rs_tensor *t, rs_dtype dtype, int ndim, const int64_t *size);
+
+/* Whether the step writes over its value of an earlier run; else that is freed before. */
+bool rs_step_reuses(const rs_step *step);
+/* Run all steps over run->frame. */
+rs_status rs_run_steps(rs_run *run);
+rs_output_kind rs_output_kind_of(rs_value_type type);
+
+/* Values of the shapes above, uncleared, by rs_value_reuse. */
 rs_status rs_value_numbers(rs_column *out, int64_t n);
 rs_status rs_value_codes(rs_column *out, int64_t n);
 

@@ -260,6 +260,7 @@ static rs_status load(loader *l) {
   if (status == RS_OK) status = load_features(l, "items.features.safetensors", RS_ITEM, m->item_ids->n, &m->items);
   if (status == RS_OK) status = load_features(l, "users.features.safetensors", RS_USER, m->user_ids->n, &m->users);
   if (status == RS_OK) status = load_history(l);
+  if (status == RS_OK && !(m->spare = rs_alloc_zero(sizeof *m->spare))) status = rs_nomem("model", sizeof *m->spare);
   if (status == RS_OK) status = rehearse(l);
   return status;
 }
@@ -281,6 +282,8 @@ rs_status rs_server_model_open(rs_server_model **out, const char *path) {
 
 void rs_server_model_free(rs_server_model *m) {
   if (!m) return;
+  for (int i = 0; m->spare && i < 2 * RS_SPARE_ROWS; i++) rs_row_free(m->spare->rows[i / RS_SPARE_ROWS][i % RS_SPARE_ROWS]);
+  rs_free(m->spare);
   rs_encoder_free(m->encoder);
   rs_plan_free(m->plan);
   rs_tensors_free(&m->weights);

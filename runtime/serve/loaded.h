@@ -5,6 +5,7 @@
 #include "bundle/bundle.h"
 #include "frame/accumulator.h"
 #include "frame/encoder.h"
+#include "frame/row.h"
 #include "frame/vocabulary.h"
 #include "serve/model.h"
 
@@ -12,6 +13,12 @@
 typedef struct rs_texts {
   rs_tensor bytes, offsets; /* u8 [total], i64 [n + 1] */
 } rs_texts;
+
+/* Rows that requests have filled and the next ones fill again: taken and put back without a lock. */
+enum { RS_SPARE_ROWS = 8 };
+typedef struct rs_spare {
+  _Atomic(rs_row *) rows[2][RS_SPARE_ROWS]; /* RS_USER, RS_EVENT */
+} rs_spare;
 
 struct rs_server_model {
   rs_encoder *encoder;
@@ -25,6 +32,7 @@ struct rs_server_model {
   rs_frame moments;         /* a row a user: the columns "user.x" that the event side reads of him */
   rs_accumulator state;     /* what users did, as of the bundle's last event and of what was posted since */
   rs_dictionary *new_users; /* code - 1 + the bundle's users: rows of users whose events were posted */
+  rs_spare *spare;
   int64_t as_of, window;    /* ms; window -1: none */
 };
 

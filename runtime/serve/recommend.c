@@ -20,6 +20,22 @@ typedef struct moment {
   rs_lists seen;              /* what is not to be recommended, catalogue rows; n = 0: nothing */
 } moment;
 
+/* ---- rows ---- */
+
+static rs_status take_row(const rs_server_model *m, rs_side side, rs_row **row) {
+  for (int i = 0; i < RS_SPARE_ROWS; i++)
+    if ((*row = atomic_exchange(&m->spare->rows[side][i], NULL))) return RS_OK;
+  return rs_row_new(row, m->encoder, side);
+}
+
+static void put_back(const rs_server_model *m, rs_side side, rs_row *row) {
+  for (int i = 0; row && i < RS_SPARE_ROWS; i++) {
+    rs_row *none = NULL;
+    if (atomic_compare_exchange_strong(&m->spare->rows[side][i], &none, row)) return;
+  }
+  rs_row_free(row);
+}
+
 /* The event side of the moment. */
 
 static rs_status add_time(rs_frame *frame, const char *name, int64_t n, int64_t now) {
@@ -51,7 +67,41 @@ static rs_status gather_first(const rs_features *f, int64_t n, rs_tensors *batch
   return status;
 }
 
-static rs_status event_side(const moment *at, rs_tensors *batch) {
+/* The number at a row of a number or time column into field i; a missing one stays missing. */
+static rs_status fill_field(rs_row *row, int i, const rs_column *c, int64_t at) {
+  if (c->type == RS_TIME && rs_i64(&c->values)[at] == RS_TIME_MISSING) return RS_OK;
+  return rs_row_number(row, i, c->type == RS_TIME ? (double)rs_i64(&c->values)[at] : rs_f64(&c->values)[at]);
+}
+
+static rs_status fill_moment(rs_row *row, const moment *at) {
+  rs_status status = RS_OK;
+  rs_row_clear(row);
+  for (int i = 0; status == RS_OK && i < rs_row_columns(row); i++) {
+    const rs_column *theirs = rs_frame_column(at->fields, rs_row_column(row, i));
+    if (theirs)
+      status = fill_field(row, i, theirs, at->rows[0]);
+    else if (strcmp(rs_row_column(row, i), "time") == 0)
+      status = rs_row_number(row, i, (double)at->now);
+  }
+  return status;
+}
+
+/* The event side of one user, over memory of earlier requests. */
+static rs_status event_row(const moment *at, rs_tensors *batch) {
+  rs_row *row = NULL;
+  const rs_features *features;
+  rs_events events = {&at->model->items, at->events.items,   at->events.n,     at->begin, at->end,
+                      at->events.times,  at->events.weights, at->events.marks, &at->now};
+  rs_status status = take_row(at->model, RS_EVENT, &row);
+  if (status == RS_OK) status = fill_moment(row, at);
+  if (status == RS_OK) status = rs_row_run(row, &events, &features);
+  if (status == RS_OK && features->n_outputs > 0) status = gather_first(features, 1, batch);
+  put_back(at->model, RS_EVENT, row);
+  return status;
+}
+
+/* The event side of many. */
+static rs_status event_rows(const moment *at, rs_tensors *batch) {
   rs_frame frame = {0};
   rs_features features = {0};
   rs_status status = moment_frame(at, &frame);
@@ -92,7 +142,7 @@ static rs_status user_vectors(const moment *at, rs_tensor *out) {
   rs_tensors batch = {0}, outputs = {0};
   bool alone = at->features->n_outputs == 0; /* a model of events only */
   rs_status status = alone ? RS_OK : rs_features_gather(at->features, at->rows, at->n, &batch);
-  if (status == RS_OK) status = event_side(at, &batch);
+  if (status == RS_OK) status = at->n == 1 ? event_row(at, &batch) : event_rows(at, &batch);
   if (status == RS_OK) status = rs_plan_run(at->model->plan, &at->model->weights, &batch, &outputs);
   if (status == RS_OK) status = take_vectors(at, &outputs, out);
   rs_tensors_free(&batch);
@@ -240,7 +290,7 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
 
 /* One request: one row, whose features and events may be the request's own. */
 typedef struct asker {
-  rs_features own;                /* of a user whom the bundle does not know */
+  rs_row *own;                    /* of a user whom the bundle does not know */
   int32_t *own_events, *own_seen; /* of a history given in the request: with -1 for foreign items; without them */
   rs_frame own_fields;            /* of the same: "user.x" */
   const rs_features *features;    /* his own or the bundle's, */
@@ -267,14 +317,13 @@ static rs_status stranger_fields(asker *a, const rs_server_model *m, const json_
 }
 
 static rs_status encode_stranger(asker *a, const rs_server_model *m, const rs_request *request) {
-  rs_frame frame = {0};
   json_t *fields = request->fields ? json_copy((json_t *)request->fields) : json_object();
   json_t *id = request->user ? json_stringn_nocheck(request->user, request->user_length) : json_null();
   bool failed = json_object_set_new(fields, "user", id) != 0; /* frees the id when there are no fields */
-  rs_status status = failed ? rs_nomem("request", 0) : rs_encoder_request(m->encoder, RS_USER, fields, &frame);
-  if (status == RS_OK) status = rs_encoder_run(m->encoder, RS_USER, &frame, NULL, &a->own);
+  rs_status status = failed ? rs_nomem("request", 0) : take_row(m, RS_USER, &a->own);
+  if (status == RS_OK) status = rs_row_fields(a->own, fields);
+  if (status == RS_OK) status = rs_row_run(a->own, NULL, &a->features);
   if (status == RS_OK) status = stranger_fields(a, m, fields);
-  rs_frame_free(&frame);
   json_decref(fields);
   return status;
 }
@@ -313,7 +362,7 @@ static rs_status recognise(asker *a, const rs_server_model *m, const rs_request 
   a->events.n = rs_sequence_before(&a->events, answer->now, -1);
   a->seen = a->events.items;
   a->n_seen = (int32_t)a->events.n;
-  a->features = answer->known ? &m->users : &a->own;
+  a->features = &m->users;
   a->fields = answer->known ? &m->moments : &a->own_fields;
   a->row = answer->known ? row : 0;
   if (!answer->known) status = encode_stranger(a, m, request);
@@ -376,7 +425,7 @@ rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_a
   rs_status status = check_k(request->k);
   if (status == RS_OK) status = recognise(&a, m, request, answer);
   if (status == RS_OK) status = answer_asker(&a, m, request, answer);
-  rs_features_free(&a.own);
+  put_back(m, RS_USER, a.own);
   rs_frame_free(&a.own_fields);
   rs_free(a.own_events);
   rs_free(a.own_seen);

@@ -2,6 +2,7 @@
 local core = require("recsys.core").feature
 
 return {
+  reads = "training rows",
   column = true,
   options = { n = "positive" },
   defaults = { n = 10 },

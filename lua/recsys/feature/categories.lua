@@ -1,5 +1,6 @@
 --- Several values at once: a list column, or a string column cut at a separator, as a bag of codes.
 return {
+  reads = "training rows",
   column = true,
   options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name", separator = "text",
     unknown = { "keep", "drop" } },

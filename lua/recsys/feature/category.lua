@@ -1,5 +1,6 @@
 --- One value out of a few: codes of the values that training users or items hold at least min_count times.
 return {
+  reads = "training rows",
   column = true,
   options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name",
     prefix = "positive" },

@@ -230,12 +230,12 @@ end
 ---@return Features|string event
 ---@return string? code
 function Encoder:encode_request(request, catalogue)
-  local user, message, code = self.program:request("user", json.encode(request.user or {}))
+  local user, message, code = self.program:request("user", request.user or {})
   if not user then return nil, message, code end
   local events, moment
   events, message, code = events_of(self, request.items or {}, catalogue.index)
   if not events then return nil, message, code end
-  moment, message, code = self.program:request("event", json.encode(moment_of(self, request)), catalogue.features,
+  moment, message, code = self.program:request("event", moment_of(self, request), catalogue.features,
     events.rows, events.times, events.weights, events.marks, math.tointeger(request.time))
   if not moment then return nil, message, code end
   return user, moment

@@ -1,5 +1,6 @@
 --- A value with too many forms for a vocabulary, or none known beforehand: codes by hash, nothing fitted.
 return {
+  reads = "the row itself",
   column = true,
   options = { buckets = "positive" },
   required = { "buckets" },

@@ -1,6 +1,7 @@
 --- The identity of a user, an item or what they name (an author, a shop): codes of the values that training
 --- interactions hold at least min_count times.
 return {
+  reads = "training rows",
   column = true,
   options = { min_count = "positive", max_size = "positive", max_share = "fraction", share = "name" },
   counts = "interactions",

@@ -122,7 +122,7 @@ function State:encode(user, time, fields)
   local before = self.accumulator:before(self:row(user) or -1, time)
   local moment = { time = time }
   for name, value in pairs(fields or {}) do moment[name] = value end
-  return self.program:request("event", json.encode(moment), self.catalogue.features, before.items, before.times,
+  return self.program:request("event", moment, self.catalogue.features, before.items, before.times,
     before.weights, before.marks, time)
 end
 

@@ -4,6 +4,7 @@
 local text = require "recsys.text"
 
 return {
+  reads = "the row itself",
   options = { item = "text", event = "text", window = "text", harmonics = "positive" },
   defaults = { name = "relative_time", item = "created", event = "time", window = "7d", harmonics = 8 },
   check = function(given)

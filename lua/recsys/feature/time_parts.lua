@@ -21,6 +21,7 @@ local function circle(side, moment, part, offset)
 end
 
 return {
+  reads = "the row itself",
   column = true,
   options = { parts = "list", as = { "codes", "cyclic" }, utc_offset = "text" },
   defaults = { parts = { "hour", "weekday" }, as = "codes", utc_offset = "+00:00" },

@@ -1,5 +1,6 @@
 --- Text as a bag of lower-cased words: codes of a vocabulary fitted on training users or items, or hashes.
 return {
+  reads = "training rows",
   column = true,
   options = { max = "positive", min_count = "positive", max_size = "positive", max_share = "fraction",
     share = "name", buckets = "positive", unknown = { "keep", "drop" } },
