@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 #include <malloc.h>
+#include <pthread.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -140,6 +141,30 @@ static void large_blocks_are_given_out_again(void **state) {
   assert_true(mapped() > (size_t)1200 * MIB);
   for (int i = 0; i < 40; i++) rs_free(many[i]);
   assert_true(mapped() <= (size_t)258 * MIB);
+}
+
+static void *small_blocks(void *unused) {
+  for (size_t bytes = 1; bytes < 10000; bytes += 40) rs_free(rs_alloc(bytes));
+  return unused;
+}
+
+static void small_blocks_stay_with_their_thread(void **state) {
+  (void)state;
+  pthread_t other;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  void *block = rs_alloc(5000);
+  assert_true((uintptr_t)block % RS_ALIGN == 0);
+  rs_free(block);
+  void *again = rs_alloc(5050); /* of the same 64 bytes */
+  assert_ptr_equal(again, block);
+  rs_free(again);
+#endif
+  void *many[400];
+  for (int i = 0; i < 400; i++) many[i] = rs_alloc(8000); /* more than a thread keeps */
+  for (int i = 0; i < 400; i++) memset(many[i], i, 8000), rs_free(many[i]);
+  assert_int_equal(pthread_create(&other, NULL, small_blocks, NULL), 0); /* gives back what it kept: valgrind looks */
+  assert_int_equal(pthread_join(other, NULL), 0);
+  assert_int_equal(rs_alloc_blocks(), 0);
 }
 
 static void buffers_grow_and_survive_refusal(void **state) {
@@ -336,6 +361,7 @@ int main(void) {
       cmocka_unit_test(streams_keep_their_numbers),
       cmocka_unit_test(the_fault_hook_grants_and_refuses),
       cmocka_unit_test(large_blocks_are_given_out_again),
+      cmocka_unit_test(small_blocks_stay_with_their_thread),
       cmocka_unit_test(buffers_grow_and_survive_refusal),
       cmocka_unit_test(parallel_loops_visit_everything_once),
       cmocka_unit_test(writers_replace_at_commit_and_not_before),

@@ -6,11 +6,11 @@
 
 #include "base/alloc.h"
 
-enum { SIZES = 17, MOST = 32 }; /* 64 bytes to 1 KiB */
+enum { SIZES = 129, MOST = 512 << 10 }; /* blocks of 64 bytes to 8 KiB; bytes that a thread keeps */
 
 typedef struct cache {
   void *first[SIZES]; /* by size / RS_ALIGN */
-  int n[SIZES];
+  size_t kept;
   bool known; /* the thread's end will find it */
 } cache;
 
@@ -49,15 +49,15 @@ void *rs_small_take(size_t total) {
   if (size >= SIZES || !mine.first[size]) return NULL;
   void *block = mine.first[size];
   mine.first[size] = *(void **)block;
-  mine.n[size]--;
+  mine.kept -= total;
   return block;
 }
 
 bool rs_small_keep(void *block, size_t total) {
   size_t size = total / RS_ALIGN;
-  if (!KEEPS || size >= SIZES || mine.n[size] == MOST || !is_known()) return false;
+  if (!KEEPS || size >= SIZES || mine.kept + total > MOST || !is_known()) return false;
   *(void **)block = mine.first[size];
   mine.first[size] = block;
-  mine.n[size]++;
+  mine.kept += total;
   return true;
 }

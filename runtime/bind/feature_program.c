@@ -424,9 +424,9 @@ static void check_events(lua_State *L, rs_events *events, int64_t *end) {
   events->marks = marks ? rs_i32(marks) : NULL;
 }
 
-/* program:request(side, fields, [items, rows, times, weights, marks], now) -> Features | nil, message, code. 'fields' is
- * a table or a JSON object. On the event side: item Features and the i32 item rows of the events, newest last, -1 for an
- * item that the catalogue lacks, with what is known of each; the moment in ms. */
+/* program:request(side, fields, [items, rows, times, weights, marks], now) -> Features | nil, message, code. 'fields'
+ * is a table or a JSON object. On the event side: item Features and the i32 item rows of the events, newest last, -1
+ * for an item that the catalogue lacks, with what is known of each; the moment in ms. */
 static int l_request(lua_State *L) {
   check_program(L, 1);
   rs_side side = check_side(L, 2);

@@ -148,7 +148,8 @@ void rs_filters_free(rs_encoder *e);
 typedef void rs_each_body(void *context, int64_t begin, int64_t end);
 void rs_each(int64_t n, rs_each_body *body, void *context);
 
-/* An uncleared tensor of that kind: 't' itself when it is that already and nobody else holds its memory, else a new one. */
+/* An uncleared tensor of that kind: 't' itself when it is that already and nobody else holds its memory, else a new
+ * one. */
 rs_status rs_value_reuse(rs_tensor *t, rs_dtype dtype, int ndim, const int64_t *size);
 
 /* Whether the step writes over its value of an earlier run; else that is freed before. */

@@ -1,4 +1,5 @@
-/* row.c - see row.h. What is kept between calls is kept where the primitives look for it: in the values of the steps. */
+/* row.c - see row.h. What is kept between calls is kept where the primitives look for it: in the values of the steps.
+ * */
 #include "frame/row.h"
 
 #include <string.h>

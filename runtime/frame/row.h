@@ -20,8 +20,8 @@ const char *rs_row_column(const rs_row *row, int i);
 /* Let all fields be missing. */
 void rs_row_clear(rs_row *row);
 /* Fill field i. A number field takes numbers, a string field strings and numbers, a field of lists strings and lists of
- * them; an empty string is missing, in a list it is left out. RS_EARG for something else: "field 'age' is a string, not a
- * number". */
+ * them; an empty string is missing, in a list it is left out. RS_EARG for something else: "field 'age' is a string, not
+ * a number". */
 rs_status rs_row_number(rs_row *row, int i, double x);
 rs_status rs_row_text(rs_row *row, int i, const char *text, size_t length);
 /* A list of n strings: rs_row_list, then rs_row_add n times at the most. */

@@ -282,7 +282,8 @@ rs_status rs_server_model_open(rs_server_model **out, const char *path) {
 
 void rs_server_model_free(rs_server_model *m) {
   if (!m) return;
-  for (int i = 0; m->spare && i < 2 * RS_SPARE_ROWS; i++) rs_row_free(m->spare->rows[i / RS_SPARE_ROWS][i % RS_SPARE_ROWS]);
+  for (int i = 0; m->spare && i < 2 * RS_SPARE_ROWS; i++)
+    rs_row_free(m->spare->rows[i / RS_SPARE_ROWS][i % RS_SPARE_ROWS]);
   rs_free(m->spare);
   rs_encoder_free(m->encoder);
   rs_plan_free(m->plan);

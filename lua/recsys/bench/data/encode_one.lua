@@ -1,5 +1,5 @@
---- A dozen features of one user, from a JSON object of a request to a batch's tensors, again and again: what a service does.
---- 200,000 requests a call, of 1,000 different users, a tenth of them new and each field missing in a seventh.
+--- A dozen features of one user, from a JSON object of a request to a batch's tensors, again and again: what a service
+--- does. 200,000 requests a call, of 1,000 different users, a tenth of them new and each field missing in a seventh.
 local inputs = require "recsys.bench.inputs"
 local json = require "recsys.json"
 
