@@ -99,6 +99,9 @@ local function of_side(key)
     feature.time_parts { "when", name = "circle", as = "cyclic", utc_offset = "-03:30" },
     feature.tokens { "text", max = 4 },
     feature.tokens { "text", name = "hashed_tokens", buckets = 64 },
+    feature.text { "text", name = "latent", dims = 6, stop_words = { "alpha" } },
+    feature.text { columns = { text = 2, word = 1 }, name = "latent_words", dims = 4, ngrams = { 1, 2 },
+      sublinear = true, tokens = "sklearn" },
   }
 end
 

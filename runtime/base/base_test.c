@@ -162,7 +162,7 @@ static void small_blocks_stay_with_their_thread(void **state) {
   void *many[400];
   for (int i = 0; i < 400; i++) many[i] = rs_alloc(8000); /* more than a thread keeps */
   for (int i = 0; i < 400; i++) memset(many[i], i, 8000), rs_free(many[i]);
-  assert_int_equal(pthread_create(&other, NULL, small_blocks, NULL), 0); /* gives back what it kept: valgrind looks */
+  assert_int_equal(pthread_create(&other, NULL, small_blocks, NULL), 0);
   assert_int_equal(pthread_join(other, NULL), 0);
   assert_int_equal(rs_alloc_blocks(), 0);
 }

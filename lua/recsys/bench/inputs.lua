@@ -47,10 +47,9 @@ end
 ---@return Encoder
 function inputs.encoder(users)
   local known = math.max(1, users:rows() * 9 // 10)
-  local interactions = {}
   local ids, items, times = {}, {}, {}
   for i = 1, known do ids[i], items[i], times[i] = users:text("user", i), "i1", i end
-  interactions = frame.from { { "user", "string", ids }, { "item", "string", items }, { "time", "time", times } }
+  local interactions = frame.from { { "user", "string", ids }, { "item", "string", items }, { "time", "time", times } }
   local data = { users = users, items = frame.from { { "item", "string", { "i1" } } }, interactions = interactions }
   return feature.fit(data, nil, { user = {
     feature.id { "user" }, feature.category { "platform" }, feature.category { "os_version", min_count = 2 },

@@ -84,6 +84,7 @@ end
 
 return {
   column = "optional",
+  reads = "training rows",
   options = { columns = "table", dims = "positive", max_features = "positive", tokens = { "words", "sklearn" },
     ngrams = "table", stop_words = "list", min_df = "count_or_share", max_df = "count_or_share",
     sublinear = "boolean", max = "positive" },
