@@ -22,7 +22,7 @@ static rs_status keep_values(rs_column *out, const rs_column *lists, const char 
   for (int64_t i = 0; i < n; i++) total += rs_i32(&lists->lengths)[i];
   rs_status status = rs_tensor_new(&out->starts, RS_I64, 1, &n);
   if (status == RS_OK) status = rs_tensor_new(&out->lengths, RS_I32, 1, &n);
-  if (status == RS_OK) status = rs_tensor_new(&out->values, RS_I32, 1, &total);
+  if (status == RS_OK) status = rs_tensor_zeros(&out->values, RS_I32, 1, &total); /* codes behind the last list, too */
   for (int64_t i = 0; status == RS_OK && i < n; i++) {
     const int32_t *from = rs_i32(&lists->values) + rs_i64(&lists->starts)[i];
     rs_i64(&out->starts)[i] = at;
