@@ -1,6 +1,6 @@
 --- Features of a news app. Articles live for days, so most of what is to be ranked was never trained on by id: what
---- carries is language, place, topics, source and age. Each has its table, shared by the article, the user's profile
---- and the user's history, so that "reads Hindi news of this town" is a short way through the model.
+--- carries is text, language, place, topics, source and age. The codes have their tables, shared by the article, the
+--- user's profile and the user's history, so that "reads Hindi news of this town" is a short way through the model.
 
 local feature = require "recsys.feature"
 
@@ -22,6 +22,7 @@ return {
     feature.history { of = "language", length = 50, name = "languages" },
     feature.history { of = "district", length = 50, name = "places" },
     feature.history { of = "source", length = 50, name = "sources" },
+    feature.age { "created" },
     feature.relative_time { item = "created", event = "time", window = "7d", harmonics = 8 },
   },
   item = {
@@ -31,6 +32,6 @@ return {
     feature.category { "district", share = "district" },
     feature.category { "source" },
     feature.category { "kind" },
-    feature.tokens { "title", max = 24 },
+    feature.text { name = "words", columns = { title = 2, content = 1 }, dims = 128 },
   },
 }
