@@ -97,6 +97,23 @@ function frame.concat(frames) end
 ---@return Frame value  of one column, "value"
 function frame.apply(op, rows, operands) end
 
+---@class FrameNegatives
+---@field users Tensor        i64 [rows]: whom to draw for, 0-based rows of the users
+---@field known_users Tensor  i64 [m]
+---@field known_items Tensor  i64 [m]: what known_users[i] is not to be given
+---@field weights? Tensor     f64 [n_items]: how often each item is drawn; default all alike
+---@field n_users integer
+---@field n_items integer
+---@field n integer           draws a row
+---@field seed? integer       default 0
+---@field epoch? integer      another one gives other draws; default 0
+
+--- Items that users do not know, drawn with replacement; recsys.data.negatives is the form for datasets. A draw is a
+--- function of (seed, epoch, row, column): the same for any number of threads.
+---@param options FrameNegatives
+---@return Tensor items  i64 [rows, n], 0-based; -1 where a user knows every item that has a weight
+function frame.negatives(options) end
+
 --- The rows whose user and whose item have at least `k` rows among the rows that remain, found by repetition.
 ---@param f Frame
 ---@param user string  a column
@@ -292,6 +309,28 @@ function Frame:groups(keys) end
 ---@param keep? "first"|"last"|{ best: string|string[] }  default "first"
 ---@return Frame
 function Frame:distinct(keys, keep) end
+
+--- With columns worked out within groups, in an order:
+--- `f:window("user", "time", { {"n", "row_number"}, {"before", "lag", "item"}, {"so_far", "cum_sum", "strength"} })`.
+--- Each window is {name, what, column, offset}:
+---  "row_number" 1, 2, ... | "rank" "dense_rank": rows that are equal in the order share one, with and without gaps |
+---  "count" of the group's rows | "cum_count" of rows, or of a column's present values, up to and with the row |
+---  "cum_sum" "cum_min" "cum_max" of numbers, missing where the row's own is | "share" of the group's sum |
+---  "lag" "lead": any column `offset` (1) rows before or after, missing where there is none | "session": `f:sessions`.
+---@param keys string|string[]|nil   nil: all rows are one group
+---@param order string|string[]|nil  as `f:sort` takes them; nil: row order
+---@param windows { [1]: string, [2]: string, [3]: string?, [4]: integer? }[]
+---@return Frame  rows as they were
+function Frame:window(keys, order, windows) end
+
+--- With the number of each row's session within its keys: 1, 2, ... in order of time, a new one where a row comes more
+--- than the gap after the one before. Missing where the time is.
+---@param keys string|string[]
+---@param time string  a time column
+---@param gap string|integer  "30m", or ms
+---@param name? string  of the new column; default "session"
+---@return Frame
+function Frame:sessions(keys, time, gap, name) end
 
 ---@param names table<string, string>  old -> new
 ---@return Frame

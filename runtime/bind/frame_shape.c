@@ -4,6 +4,7 @@
 
 #include "bind/fields.h"
 #include "bind/frame.h"
+#include "frame/negatives.h"
 
 /* Sorting. */
 
@@ -191,6 +192,50 @@ static int l_group_by(lua_State *L) {
   return 1;
 }
 
+static const char *const window_words[] = {"row_number", "rank",    "dense_rank", "count", "cum_count", "cum_sum",
+                                           "cum_min",    "cum_max", "share",      "lag",   "lead",      "session",
+                                           NULL};
+
+/* {name, what, column, offset} on top of the stack. */
+static rs_window check_window(lua_State *L, int arg) {
+  luaL_argcheck(L, lua_istable(L, -1), arg, "each window is a table {name, what, column, offset}");
+  rs_window w = {.name = text_at(L, arg, 1), .column = text_at(L, arg, 3), .offset = 1};
+  const char *what = text_at(L, arg, 2);
+  luaL_argcheck(L, w.name && what, arg, "each window is a table {name, what, column, offset}");
+  while (window_words[w.what] && strcmp(window_words[w.what], what) != 0) w.what++;
+  if (!window_words[w.what])
+    luaL_argerror(L, arg, lua_pushfstring(L, "'%s' is no window: row_number, rank, dense_rank, count, cum_count, "
+                                             "cum_sum, cum_min, cum_max, share, lag, lead, session", what));
+  if (lua_rawgeti(L, -1, 4) != LUA_TNIL) {
+    luaL_argcheck(L, lua_isinteger(L, -1), arg, "the offset of a window is an integer");
+    w.offset = lua_tointeger(L, -1);
+  }
+  lua_pop(L, 1);
+  return w;
+}
+
+/* f:window(keys | nil, order | nil, {{name, what, column, offset}, ...}) -> Frame */
+static int l_window(lua_State *L) {
+  const rs_frame *f = rs_check_frame(L, 1);
+  luaL_checktype(L, 4, LUA_TTABLE);
+  lua_settop(L, 4);
+  bool whole = lua_isnil(L, 2) || (lua_istable(L, 2) && lua_rawlen(L, 2) == 0);
+  int n = 0, n_order = 0, n_windows = (int)lua_rawlen(L, 4);
+  const char **names = whole ? NULL : rs_check_names(L, 2, &n);
+  luaL_argcheck(L, lua_isnoneornil(L, 3) || lua_isstring(L, 3) || lua_istable(L, 3), 3, "columns to order by expected");
+  const rs_sort_key *order = lua_isnil(L, 3) ? NULL : check_sort_keys(L, 3, 3, f, &n_order);
+  rs_window *windows = lua_newuserdatauv(L, (size_t)n_windows * sizeof *windows, 0);
+  for (int i = 0; i < n_windows; i++) {
+    lua_rawgeti(L, 4, i + 1);
+    windows[i] = check_window(L, 4);
+    lua_pop(L, 1);
+  }
+  rs_frame *out = rs_push_frame(L);
+  rs_check_retry(L, rs_frame_window(out, f, names, n, order, n_order, windows, n_windows));
+  rs_account_frame(L, out);
+  return 1;
+}
+
 /* f:groups(keys) -> i64 [rows], n */
 static int l_groups(lua_State *L) {
   const rs_frame *f = rs_check_frame(L, 1);
@@ -245,11 +290,61 @@ static int l_k_core(lua_State *L) {
   return take_rows(L, out, f, rows);
 }
 
+/* Negatives. */
+
+/* What a call works on, where __gc finds it. */
+typedef struct negatives_call {
+  rs_tensor users, known_users, known_items, weights;
+} negatives_call;
+
+#define NEGATIVES "recsys frame negatives"
+
+static int l_free_negatives(lua_State *L) {
+  negatives_call *call = luaL_checkudata(L, 1, NEGATIVES);
+  rs_tensor_free(&call->users);
+  rs_tensor_free(&call->known_users);
+  rs_tensor_free(&call->known_items);
+  rs_tensor_free(&call->weights);
+  return 0;
+}
+
+/* frame.negatives{ users = , known_users = , known_items = , weights = , n_users = , n_items = , n = , seed = , epoch = }
+ * -> i64 [rows, n] */
+static int l_negatives(lua_State *L) {
+  static const char *const known[] = {"users",   "known_users", "known_items", "weights", "n_users",
+                                      "n_items", "n",           "seed",        "epoch",   NULL};
+  rs_check_options(L, 1, known);
+  lua_settop(L, 1);
+  negatives_call *call = rs_push_object(L, sizeof *call, NEGATIVES, 0);
+  rs_need_field(L, 1, "users", RS_I64, 1, &call->users);
+  rs_need_field(L, 1, "known_users", RS_I64, 1, &call->known_users);
+  rs_need_field(L, 1, "known_items", RS_I64, 1, &call->known_items);
+  rs_need_rows(L, &call->known_items, "known_items", call->known_users.size[0]);
+  rs_negatives n = {.users = rs_i64(&call->users), .rows = call->users.size[0], .n_known = call->known_users.size[0]};
+  n.known_users = rs_i64(&call->known_users);
+  n.known_items = rs_i64(&call->known_items);
+  n.per_row = rs_integer_option(L, 1, "n", 1, -1);
+  n.n_users = rs_integer_option(L, 1, "n_users", 0, -1);
+  n.n_items = rs_integer_option(L, 1, "n_items", 0, -1);
+  if (rs_take_field(L, 1, "weights", RS_F64, 1, &call->weights)) {
+    rs_need_rows(L, &call->weights, "weights", n.n_items);
+    n.weights = rs_f64(&call->weights);
+  }
+  /* No training step has this number: the streams of losses are others. */
+  n.stream = rs_stream_at((uint64_t)rs_integer_option(L, 1, "seed", 0, 0), RS_RNG_NEGATIVES,
+                          (uint32_t)rs_integer_option(L, 1, "epoch", 0, 0), UINT32_MAX);
+  rs_tensor *items = rs_push_tensor(L);
+  rs_check_retry(L, rs_negatives_draw(items, &n));
+  rs_account(L, items);
+  return 1;
+}
+
 void rs_open_frame_shape(lua_State *L) {
   static const luaL_Reg methods[] = {{"sort", l_sort},         {"join", l_join},     {"lookup", l_lookup},
                                      {"asof", l_asof},         {"groups", l_groups}, {"distinct", l_distinct},
-                                     {"group_by", l_group_by}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"k_core", l_k_core}, {NULL, NULL}};
+                                     {"group_by", l_group_by}, {"window", l_window}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"k_core", l_k_core}, {"negatives", l_negatives}, {NULL, NULL}};
+  rs_new_scratch_type(L, NEGATIVES, l_free_negatives);
   luaL_setfuncs(L, functions, 0);
   luaL_getmetatable(L, RS_FRAME);
   lua_getfield(L, -1, "__index");

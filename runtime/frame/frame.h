@@ -123,6 +123,33 @@ rs_status rs_frame_asof(rs_frame *out, const rs_frame *left, const rs_frame *rig
  * taken. */
 rs_status rs_frame_append(rs_frame *out, const rs_frame *right, const char *const *keys, int n, const rs_tensor *rows);
 
+typedef enum rs_window_kind {
+  RS_ROW_NUMBER, /* 1, 2, ... in the order */
+  RS_RANK,       /* rows before, and 1: rows that are equal in the order share the least */
+  RS_DENSE_RANK, /* the same without gaps */
+  RS_GROUP_ROWS, /* how many rows the group has */
+  RS_CUM_COUNT,  /* rows up to and with this one; of a column, its present values */
+  RS_CUM_SUM,    /* of numbers, missing where the row's own is */
+  RS_CUM_MIN,
+  RS_CUM_MAX,
+  RS_SHARE,  /* the number over the group's sum */
+  RS_LAG,    /* the value 'offset' rows before, of any type; missing where there is none */
+  RS_LEAD,   /* after */
+  RS_SESSION /* 1, 2, ...: a new one where a time is more than 'offset' ms after the one before; missing for missing */
+} rs_window_kind;
+
+typedef struct rs_window {
+  const char *name; /* of the new column */
+  rs_window_kind what;
+  const char *column; /* NULL for those that take none */
+  int64_t offset;
+} rs_window;
+
+/* All columns, and new ones worked out within the groups of the keys (n may be 0: all rows are one) in an order: that of
+ * rs_frame_sort, or with n_order 0 row order. */
+rs_status rs_frame_window(rs_frame *out, const rs_frame *f, const char *const *names, int n, const rs_sort_key *order,
+                          int n_order, const rs_window *windows, int n_windows);
+
 /* rows i64: the largest set in which every user and every item has at least k rows. Rows where either is missing
  * are not in it. */
 rs_status rs_frame_k_core(rs_tensor *rows, const rs_frame *f, const char *user, const char *item, int64_t k);

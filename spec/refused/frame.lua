@@ -40,6 +40,11 @@ for _, call in ipairs {
   if op == "add" then call[1] = f:select { "n" } end
   assert(frame.apply(op, 4, call):rows() == 4)
 end
+assert(again:window("user", { "t", "-n" }, { { "r", "rank" }, { "c", "cum_sum", "n" }, { "p", "lag", "tags" },
+  { "s", "session", "t", 500 }, { "share", "share", "n" } }):rows() == 4)
+local ids = tensor.new({ 0, 1, 1 }, "i64")
+assert(#frame.negatives { users = ids, known_users = ids, known_items = ids, n_users = 2, n_items = 3, n = 2,
+  weights = tensor.new({ 1, 2, 3 }, "f64") } == 3)
 assert(again:lookup(groups, "user"):get(2) == 1)
 assert(frame.concat { again, f }:rows() == 8 and frame.k_core(f, "user", "kind", 1):rows() == 2)
 local schema = {}

@@ -35,6 +35,24 @@ return function(Frame)
     return asof(self, other, options)
   end
 
+  local window = Frame.window
+
+  function Frame:window(keys, order, windows)
+    local given = type(windows) == "table" and windows or {}
+    local ready = {}
+    for i, w in ipairs(given) do
+      ready[i] = w
+      if type(w) == "table" and type(w[4]) == "string" then
+        ready[i] = { w[1], w[2], w[3], span_of(w[4], "the gap", "window") }
+      end
+    end
+    return window(self, keys, order, type(windows) == "table" and ready or windows)
+  end
+
+  function Frame:sessions(keys, time, gap, name)
+    return self:window(keys, time, { { name or "session", "session", time, span_of(gap, "gap", "sessions") } })
+  end
+
   local where, filter = Frame.where, Frame.filter
 
   local function rows_where(self, e)
