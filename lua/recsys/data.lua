@@ -21,6 +21,8 @@ local data = {
   split_leave_last_out = split.leave_last_out,
   split_random = split.random,
   split_given = split.given,
+  engagements = require "recsys.data.engagements",
+  negatives = require "recsys.data.negatives",
 }
 
 ---@class Dataset
