@@ -75,7 +75,9 @@ static double quantile(const double *sorted, int64_t n, double share) {
   int64_t below = (int64_t)at;
   double rest = at - (double)below;
   if (rest == 0 || below + 1 >= n || sorted[below] == sorted[below + 1]) return sorted[below];
-  return sorted[below] + rest * (sorted[below + 1] - sorted[below]);
+  double step = sorted[below + 1] - sorted[below];
+  if (isfinite(step)) return sorted[below] + rest * step;
+  return (1 - rest) * sorted[below] + rest * sorted[below + 1]; /* the step alone is too large for a double */
 }
 
 void rs_spread_of(rs_spread *out, const double *sorted, int64_t n) {

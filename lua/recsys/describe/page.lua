@@ -167,6 +167,7 @@ end
 
 local function join_side(side, other)
   local lost = side.rows > 0 and side.unmatched_rows / side.rows or 0
+  if side.keys == 0 then return put("<p>No row of <b>%s</b> has a key.</p>", side.file) end
   if side.unmatched_rows == 0 then
     put("<p>Every key of <b>%s</b> is in <b>%s</b>.</p>", side.file, other.file)
   else

@@ -131,6 +131,7 @@ local function first_lines(path)
   local file = io.open(path, "rb")
   local bytes = file and file:read(65536) or ""
   if file then file:close() end
+  if bytes:sub(1, 2) == "\x1F\x8B" or bytes:sub(1, 4) == "\x28\xB5\x2F\xFD" then return nil end -- gzip, zstd
   return bytes:match "^([^%z\r\n]+)\r?\n([^%z\r\n]*)"
 end
 

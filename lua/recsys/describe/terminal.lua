@@ -192,7 +192,8 @@ end
 
 local function side_lines(side, other)
   local present = side.rows - side.missing
-  if side.unmatched_rows == 0 and present > 0 then
+  if present == 0 then return line("    no row of %s has a key", plain(side.file)) end
+  if side.unmatched_rows == 0 then
     line("    every row of %s finds its partner in %s%s", plain(side.file), plain(other.file),
       side.missing > 0 and (", but %s without a key"):format(words.count(side.missing, "row is", "rows are")) or "")
     return
