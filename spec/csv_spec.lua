@@ -170,6 +170,86 @@ describe("frame.read_csv", function()
   end)
 end)
 
+describe("an events file cut at any byte", function()
+  in_a_folder()
+
+  it("loses no more than the torn row", function()
+    local news = require "recsys.sample.news"
+    local text = command.read(assert(news.generate { dir = folder .. "/news", scale = 0.001, seed = 3 }).dir
+      .. "/events.csv")
+    local options = { bad_limit = 1, separator = ",", escape = "doubled", types = { eventTimestamp = "time_ms" } }
+    local whole, all = assert(read(text, options))
+    local ends = {} -- where each record ends: all lines of this file are records
+    for at in text:gmatch "()\n" do ends[#ends + 1] = at end
+    assert.equal(#ends - 1, all.rows + all.quarantined)
+    math.randomseed(11)
+    for _ = 1, 200 do
+      local cut = math.random(ends[1], #text)
+      local f, report = assert(read(text:sub(1, cut), options))
+      local lines = 0
+      while ends[lines + 2] and ends[lines + 2] <= cut do lines = lines + 1 end
+      local found = report.rows + report.quarantined
+      assert.is_true(found >= lines and found <= lines + 1)
+      assert.equal(text:sub(cut, cut) ~= "\n", report.unterminated)
+      local sound = f:rows() - (found - lines)
+      for _, row in ipairs { 1, sound // 2, sound } do
+        if row >= 1 and row <= sound then
+          assert.equal(whole:text("deviceId", row), f:text("deviceId", row))
+          assert.equal(whole:value("eventTimestamp", row), f:value("eventTimestamp", row))
+        end
+      end
+    end
+  end)
+end)
+
+describe("several files", function()
+  in_a_folder()
+
+  it("are one table, by list or by pattern, compressed or not", function()
+    command.write(folder .. "/events-1.csv", "user,n\na,1\nb,2\n")
+    command.write(folder .. "/events-2.csv", "n;user\n3x;c\n4;a\n5\n")
+    assert(os.execute(("gzip '%s/events-2.csv'"):format(folder)))
+    for _, paths in ipairs { folder .. "/events-*", { folder .. "/events-1.csv", folder .. "/events-2.csv.gz" } } do
+      local f, report = assert(frame.read_csv(paths, { bad_limit = 0.4 }))
+      assert.same({ "a", "b", "c", "a" }, column(f, "user"))
+      assert.same({ "1", "2", "3x", "4" }, column(f, "n"))
+      assert.same({ 4, 1, "string" }, { report.rows, report.quarantined, report.types.n })
+      assert.same({ "none", "gzip" }, { report.files[1].compression, report.files[2].compression })
+      assert.same({ line = 4, reason = "1 field instead of 2" }, report.files[2].first_bad)
+      assert.same(folder .. "/events-2.csv.gz", report.files[2].path)
+    end
+  end)
+
+  it("are refused when none is there, or where one cannot be", function()
+    local f, message, code = frame.read_csv(folder .. "/none-*.csv")
+    assert.same({ nil, "io" }, { f, code })
+    assert.truthy(message:find("no file is like", 1, true))
+    command.write(path, "a\n1\n")
+    f, message, code = frame.read_csv { path, folder .. "/absent.csv" }
+    assert.same({ nil, "io" }, { f, code })
+    assert.truthy(message:find("absent.csv", 1, true))
+    assert.has_error(function() frame.read_csv({ path, path }, { cache = folder }) end,
+      "bad argument #2 to 'read_csv' ('cache' is for a single file)")
+  end)
+
+  it("read names with brackets as they stand when there is such a file", function()
+    command.write(folder .. "/a[1].csv", "a\n1\n")
+    assert.equal(1, assert(frame.read_csv(folder .. "/a[1].csv")):rows())
+    assert.same({ folder .. "/a[1].csv" }, frame.glob(folder .. "/a*"))
+  end)
+
+  it("are refused as damaged when a stream is cut off", function()
+    command.write(path, ("a,b\n" .. ("1,2\n"):rep(1000)))
+    assert(os.execute(("gzip '%s'"):format(path)))
+    local bytes = command.read(path .. ".gz")
+    command.write(path, bytes:sub(1, #bytes // 2))
+    local f, message, code = frame.read_csv(path)
+    assert.same({ nil, "format" }, { f, code })
+    assert.truthy(message:find(path, 1, true))
+    assert.truthy(message:find("ends within its gzip stream", 1, true))
+  end)
+end)
+
 describe("frame.write_csv", function()
   in_a_folder()
 

@@ -32,6 +32,7 @@ frame.TIME_MISSING = math.mininteger
 ---@field bad_limit? number  the share of malformed rows from which the file is refused, default 0.01
 ---@field cache? string      a folder: the parsed form is kept there, and opened when file and options are as they were
 ---@field quarantine? string a path: malformed rows are written there as CSV file,line,reason,text
+---@field expand_limit? integer  bytes of text that a compressed file may hold, default 64 GiB
 ---@field block? integer     bytes that a thread reads at a time, default 262144; nothing else depends on it
 
 ---@class FrameCsvReport
@@ -47,18 +48,35 @@ frame.TIME_MISSING = math.mininteger
 ---@field quote string         "" for none
 ---@field escape string
 ---@field encoding string
+---@field compression "none"|"gzip"|"zstd"
 ---@field types table<string, string>  the types of the columns kept
+
+---@class FrameCsvReports      of several files read as one table
+---@field files FrameCsvReport[]  without `types`
+---@field rows integer
+---@field quarantined integer
+---@field types table<string, string>
 ---@field cached? boolean       true when the parsed form was opened instead of the file
 
 --- Read a CSV or TSV file (RFC 4180 and its relatives: see docs/data.md).
 --- Malformed rows are left out, counted in the report and written to `quarantine`; a share of them over
 --- `bad_limit` refuses the file with code "format".
----@param path string
+--- Files that begin as gzip or zstd do are decompressed while they are read. Several files, or a pattern with `*`, `?`
+--- or `[`, make one table: the first gives the columns, the others must have them too, in any order; a column that is a
+--- number in one and text in another is text in all.
+---@param path string|string[]
 ---@param options? FrameCsvOptions
 ---@return Frame? frame  nil, message, code on refusal: "io", "format", "memory"
----@return FrameCsvReport|string report
+---@return FrameCsvReport|FrameCsvReports|string report  the latter for several files or a pattern
 ---@return string? code
 function frame.read_csv(path, options) end
+
+--- The files whose paths fit a pattern of the shell (`*`, `?`, `[a-z]`), in order; none is an empty table.
+---@param pattern string
+---@return string[]? paths  nil, message, code when the folders cannot be read
+---@return string? message
+---@return string? code
+function frame.glob(pattern) end
 
 ---@class FrameWriteOptions
 ---@field separator? string  default ","

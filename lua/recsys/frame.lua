@@ -2,6 +2,7 @@
 
 local core = require("recsys.core").frame
 local expression = require "recsys.frame.expression"
+local files = require "recsys.files"
 local parsed = require "recsys.parsed"
 local shape = require "recsys.frame.shape"
 local store = require "recsys.store"
@@ -9,13 +10,24 @@ local store = require "recsys.store"
 local frame = {}
 for name, value in pairs(core) do frame[name] = value end
 
+--- The files that a path with `*`, `?` or `[` stands for; a path that is a file stands for itself.
+local function expand(path)
+  if type(path) ~= "string" or not path:find "[*?[]" or files.exists(path) then return path end
+  local paths, message, code = core.glob(path)
+  if paths and #paths == 0 then return nil, ("no file is like %s"):format(path), "io" end
+  return paths, message, code
+end
+
 function frame.read_csv(path, options)
+  local paths, message, code = expand(path)
+  if not paths then return nil, message, code end
   local folder = options and options.cache
-  if folder == nil then return core.read_csv(path, options) end
+  if folder == nil then return core.read_csv(paths, options) end
   if type(folder) ~= "string" or folder == "" then
     error("bad argument #2 to 'read_csv' ('cache' must be the name of a folder)", 2)
   end
-  return parsed.open(path, options, core.read_csv)
+  if type(paths) == "table" then error("bad argument #2 to 'read_csv' ('cache' is for a single file)", 2) end
+  return parsed.open(paths, options, core.read_csv)
 end
 
 for _, name in ipairs { "col", "lit", "time", "missing", "if_else", "least", "greatest" } do

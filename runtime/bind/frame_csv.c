@@ -1,11 +1,19 @@
 /* frame_csv.c - frame.read_csv and frame.write_csv: options from Lua tables, reports into them. */
+#include <glob.h>
 #include <string.h>
 
 #include "bind/fields.h"
 #include "bind/frame.h"
 #include "frame/csv.h"
 
-#define REPORT "recsys frame report"
+#define REPORTS "recsys frame reports"
+#define GLOB "recsys frame glob"
+
+/* What reading found in each of n files. */
+typedef struct reports {
+  int n;
+  rs_csv_report of[];
+} reports;
 
 /* Fetch field 'key' of the options at 'arg' and leave it on the stack, so that its strings stay; false when nil. */
 static bool field(lua_State *L, int arg, const char *key, int type) {
@@ -86,10 +94,19 @@ static void take_quote(lua_State *L, int arg, rs_csv_options *o) {
   o->quote = quote[0];
 }
 
+/* A number of bytes, 0 when the field is nil. */
+static lua_Integer bytes_field(lua_State *L, int arg, const char *key) {
+  if (!field(L, arg, key, LUA_TNUMBER)) return 0;
+  if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1)
+    luaL_argerror(L, arg, lua_pushfstring(L, "'%s' must be a number of bytes", key));
+  return lua_tointeger(L, -1);
+}
+
 /* Everything that the options point to stays on the stack. */
 static rs_csv_options check_options(lua_State *L, int arg) {
-  static const char *const known[] = {"separator", "header",   "names",     "columns",    "types", "nulls", "escape",
-                                      "quote",     "encoding", "bad_limit", "quarantine", "block", NULL};
+  static const char *const known[] = {"separator",  "header", "names",        "columns",  "types",
+                                      "nulls",      "escape", "quote",        "encoding", "bad_limit",
+                                      "quarantine", "block",  "expand_limit", NULL};
   static const char *const escapes[] = {"", "doubled", "backslash", "mysql", NULL};
   static const char *const encodings[] = {"", "utf-8", "latin-1", NULL};
   rs_csv_options o = {.bad_limit = 0.01};
@@ -108,37 +125,34 @@ static rs_csv_options check_options(lua_State *L, int arg) {
   if (field(L, arg, "bad_limit", LUA_TNUMBER)) o.bad_limit = lua_tonumber(L, -1);
   luaL_argcheck(L, o.bad_limit >= 0 && o.bad_limit <= 1, arg, "'bad_limit' must be a share from 0 to 1");
   o.quarantine = string_field(L, arg, "quarantine");
-  if (field(L, arg, "block", LUA_TNUMBER)) {
-    luaL_argcheck(L, lua_isinteger(L, -1) && lua_tointeger(L, -1) > 0, arg, "'block' must be a number of bytes");
-    o.block = (size_t)lua_tointeger(L, -1);
-  }
+  o.block = (size_t)bytes_field(L, arg, "block");
+  o.expand_limit = bytes_field(L, arg, "expand_limit");
   return o;
 }
 
-static int l_free_report(lua_State *L) {
-  rs_csv_report_free(luaL_checkudata(L, 1, REPORT));
+static int l_free_reports(lua_State *L) {
+  reports *r = luaL_checkudata(L, 1, REPORTS);
+  for (int i = 0; i < r->n; i++) rs_csv_report_free(&r->of[i]);
   return 0;
 }
 
-static void push_report(lua_State *L, const rs_csv_report *report, const char *path, const rs_frame *f) {
-  static const char *const escapes[] = {"", "doubled", "backslash", "mysql"};
-  static const char *const encodings[] = {"", "utf-8", "latin-1"};
-  char quote[2] = {report->quote, 0};
-  lua_createtable(L, 0, 12);
-  rs_set_text(L, "path", path);
-  rs_set_integer(L, "rows", report->rows);
-  rs_set_integer(L, "quarantined", report->quarantined);
-  rs_set_text(L, "separator", report->separator);
-  rs_set_text(L, "quote", quote);
-  rs_set_text(L, "escape", escapes[report->escape]);
-  lua_pushboolean(L, report->header);
-  lua_setfield(L, -2, "header");
-  lua_pushboolean(L, report->unterminated);
-  lua_setfield(L, -2, "unterminated");
-  rs_set_text(L, "encoding", encodings[report->encoding]);
-  lua_createtable(L, 0, f->n_columns);
-  for (int i = 0; i < f->n_columns; i++) rs_set_text(L, f->columns[i].name, rs_column_type_name(f->columns[i].type));
-  lua_setfield(L, -2, "types");
+static int l_free_glob(lua_State *L) {
+  globfree(luaL_checkudata(L, 1, GLOB));
+  return 0;
+}
+
+void rs_open_frame_csv(lua_State *L) {
+  rs_new_scratch_type(L, REPORTS, l_free_reports);
+  rs_new_scratch_type(L, GLOB, l_free_glob);
+}
+
+static void set_boolean(lua_State *L, const char *key, bool value) {
+  lua_pushboolean(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* The malformed rows of a file, into the report on top of the stack. */
+static void set_bad(lua_State *L, const rs_csv_report *report) {
   if (report->quarantined == 0) return;
   lua_createtable(L, 0, 2);
   rs_set_integer(L, "line", report->first_bad_line);
@@ -150,26 +164,87 @@ static void push_report(lua_State *L, const rs_csv_report *report, const char *p
   rs_set_integer(L, "torn_line", report->torn_line);
 }
 
-void rs_open_frame_csv(lua_State *L) { rs_new_scratch_type(L, REPORT, l_free_report); }
+static void push_report(lua_State *L, const rs_csv_report *report, const char *path) {
+  static const char *const escapes[] = {"", "doubled", "backslash", "mysql"};
+  static const char *const encodings[] = {"", "utf-8", "latin-1"};
+  static const char *const compressions[] = {"none", "gzip", "zstd"};
+  char quote[2] = {report->quote, 0};
+  lua_createtable(L, 0, 14);
+  rs_set_text(L, "path", path);
+  rs_set_integer(L, "rows", report->rows);
+  rs_set_integer(L, "quarantined", report->quarantined);
+  rs_set_text(L, "separator", report->separator);
+  rs_set_text(L, "quote", quote);
+  rs_set_text(L, "escape", escapes[report->escape]);
+  rs_set_text(L, "encoding", encodings[report->encoding]);
+  rs_set_text(L, "compression", compressions[report->compression]);
+  set_boolean(L, "header", report->header);
+  set_boolean(L, "unterminated", report->unterminated);
+  set_bad(L, report);
+}
 
-/* frame.read_csv(path, options) -> Frame, report | nil, message, code */
+/* What was found in several files. */
+static void push_reports(lua_State *L, const reports *r, const char *const *paths) {
+  int64_t rows = 0, quarantined = 0;
+  lua_createtable(L, 0, 4);
+  lua_createtable(L, r->n, 0);
+  for (int i = 0; i < r->n; i++) {
+    push_report(L, &r->of[i], paths[i]);
+    lua_rawseti(L, -2, i + 1);
+    rows += r->of[i].rows;
+    quarantined += r->of[i].quarantined;
+  }
+  lua_setfield(L, -2, "files");
+  rs_set_integer(L, "rows", rows);
+  rs_set_integer(L, "quarantined", quarantined);
+}
+
+/* The types of the columns, into the report on top of the stack. */
+static void set_types(lua_State *L, const rs_frame *f) {
+  lua_createtable(L, 0, f->n_columns);
+  for (int i = 0; i < f->n_columns; i++) rs_set_text(L, f->columns[i].name, rs_column_type_name(f->columns[i].type));
+  lua_setfield(L, -2, "types");
+}
+
+/* frame.read_csv(path or paths, options) -> Frame, report | nil, message, code */
 int rs_frame_read_csv(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
+  int n;
+  bool many = lua_istable(L, 1);
   lua_settop(L, 2);
   rs_csv_options options = check_options(L, 2);
-  rs_csv_report *report = rs_push_object(L, sizeof *report, REPORT, 0);
+  const char *const *paths = rs_check_names(L, 1, &n);
+  reports *r = rs_push_object(L, sizeof *r + (size_t)n * sizeof *r->of, REPORTS, 0);
+  r->n = n;
   rs_frame *f = rs_push_frame(L);
-  rs_status status = rs_csv_read(f, report, path, &options);
+  rs_status status = rs_csv_read(f, r->of, paths, n, &options);
   if (status == RS_ENOMEM && rs_collect(L)) {
-    rs_csv_report_free(report);
-    status = rs_csv_read(f, report, path, &options);
+    for (int i = 0; i < n; i++) rs_csv_report_free(&r->of[i]);
+    status = rs_csv_read(f, r->of, paths, n, &options);
   }
   if (status == RS_EARG) luaL_argerror(L, 2, rs_message());
   if (status != RS_OK) return rs_return(L, status, 0);
   rs_account_frame(L, f);
-  push_report(L, report, path, f);
-  rs_csv_report_free(report);
+  if (many)
+    push_reports(L, r, paths);
+  else
+    push_report(L, r->of, paths[0]);
+  set_types(L, f);
   return 2;
+}
+
+/* frame.glob(pattern) -> paths in order, none when nothing fits */
+int rs_frame_glob(lua_State *L) {
+  const char *pattern = luaL_checkstring(L, 1);
+  glob_t *found = rs_push_object(L, sizeof *found, GLOB, 0);
+  int result = glob(pattern, 0, NULL, found);
+  if (result != 0 && result != GLOB_NOMATCH)
+    return rs_return(L, rs_fail(RS_EIO, "cannot look for files like %s", pattern), 0);
+  lua_createtable(L, (int)found->gl_pathc, 0);
+  for (size_t i = 0; i < found->gl_pathc; i++) {
+    lua_pushstring(L, found->gl_pathv[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
 }
 
 /* frame.write_csv(path, f, options) -> true | nil, message, code */

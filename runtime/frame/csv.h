@@ -1,7 +1,8 @@
 /* csv.h - frames from CSV and TSV files and back.
  *
  * Reads RFC 4180 and its relatives: any separator up to 7 bytes, doubled quotes or backslash escapes (told apart by
- * looking at the file), separators and newlines inside quotes, LF or CRLF, a byte order mark, UTF-8 or Latin-1.
+ * looking at the file), separators and newlines inside quotes, LF or CRLF, a byte order mark, UTF-8 or Latin-1; plain,
+ * gzip or zstd.
  * The mapped file is read in blocks by all threads, strings encoded as they come; nothing depends on how many there
  * are. A second pass is needed only when a column whose type was inferred turns out to be text, or the text Latin-1.
  *
@@ -21,6 +22,8 @@ typedef enum rs_csv_escape {
 } rs_csv_escape;
 
 typedef enum rs_csv_encoding { RS_CSV_ANY_ENCODING, RS_CSV_UTF8, RS_CSV_LATIN1 } rs_csv_encoding;
+
+typedef enum rs_csv_compression { RS_CSV_PLAIN, RS_CSV_GZIP, RS_CSV_ZSTD } rs_csv_compression;
 
 typedef enum rs_csv_type {
   RS_CSV_INFER, /* number, time or string, by the values */
@@ -56,6 +59,7 @@ typedef struct rs_csv_options {
   int n_nulls;
   double bad_limit;       /* share of malformed rows above which the file is refused */
   const char *quarantine; /* a path for the malformed rows (a file with a header at least), or NULL */
+  int64_t expand_limit;   /* bytes of text that a compressed file may hold; 0: 64 GiB */
   size_t block;           /* bytes of text that a thread takes at a time; 0: 256 KiB. No result depends on it */
 } rs_csv_options;
 
@@ -72,11 +76,15 @@ typedef struct rs_csv_report {
   char quote; /* 0: none */
   rs_csv_escape escape;
   rs_csv_encoding encoding;
+  rs_csv_compression compression;
 } rs_csv_report;
 
-/* 'out' must be empty. RS_EIO when the file cannot be read; RS_EFORMAT when it is no such text, lacks a column that is
- * asked for, or has more bad rows than the limit: the message names file, first line, reason and what to do. */
-rs_status rs_csv_read(rs_frame *out, rs_csv_report *report, const char *path, const rs_csv_options *options);
+/* Read 'n' files, 1 or more, as one table, one after another; each has a report in 'reports'. The first one gives the
+ * columns, which the others must have too, in any order; a column has one type over all files. 'out' must be empty.
+ * RS_EIO when a file cannot be read; RS_EFORMAT when it is no such text, lacks a column that is asked for, or has more
+ * bad rows than the limit: the message names file, first line, reason and what to do. */
+rs_status rs_csv_read(rs_frame *out, rs_csv_report *reports, const char *const *paths, int n,
+                      const rs_csv_options *options);
 void rs_csv_report_free(rs_csv_report *report);
 
 typedef enum rs_csv_times { RS_CSV_ISO, RS_CSV_SECONDS, RS_CSV_MILLISECONDS } rs_csv_times;

@@ -13,22 +13,30 @@ void rs_csv_file_close(rs_csv_file *f) {
   for (int i = 0; i < f->n_names; i++) rs_free(f->names[i]);
   rs_free(f->names);
   rs_free(f->fields);
-  rs_mapping_close(&f->map);
+  rs_csv_input_close(&f->input);
   *f = (rs_csv_file){0};
 }
 
-/* Map the file and step over a byte order mark. */
+/* Open the file and step over a byte order mark. */
 static rs_status open_text(rs_csv_file *f) {
-  rs_status status = rs_mapping_open(&f->map, f->path);
+  rs_status status = rs_csv_input_open(&f->input, f->path, f->options->expand_limit);
   if (status != RS_OK) return status;
-  f->text = f->map.data ? f->map.data : "";
-  f->end = f->text + f->map.size;
-  if (f->map.size >= 2 && (memcmp(f->text, "\xFF\xFE", 2) == 0 || memcmp(f->text, "\xFE\xFF", 2) == 0))
+  f->text = f->input.text;
+  f->end = f->input.end;
+  size_t size = (size_t)(f->end - f->text);
+  if (size >= 2 && (memcmp(f->text, "\xFF\xFE", 2) == 0 || memcmp(f->text, "\xFE\xFF", 2) == 0))
     return rs_fail(RS_EFORMAT, "%s is UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)", f->path);
-  if (f->map.size >= 3 && memcmp(f->text, "\xEF\xBB\xBF", 3) == 0) f->text += 3;
+  if (size >= 3 && memcmp(f->text, "\xEF\xBB\xBF", 3) == 0) f->text += 3;
   if (f->text == f->end && !f->options->no_header)
     return rs_fail(RS_EFORMAT, "%s is empty: not even a header", f->path);
   return RS_OK;
+}
+
+rs_status rs_csv_file_advance(rs_csv_file *f, const char *unread) {
+  rs_status status = rs_csv_input_advance(&f->input, unread);
+  f->text = f->body = f->input.text;
+  f->end = f->input.end;
+  return status;
 }
 
 typedef struct census_work {
@@ -50,18 +58,31 @@ static size_t next_cut(const char *text, size_t size, size_t from) {
   return newline ? (size_t)(newline - text) + 1 : size;
 }
 
-rs_csv_encoding rs_csv_file_encoding(const rs_csv_file *f) {
+/* Count what a text holds, on all threads. */
+static void take_census(const char *text, size_t size, int64_t *sequences, int64_t *strays) {
   enum { AT_ONCE = 64 };
-  size_t size = (size_t)(f->end - f->text), cuts[AT_ONCE + 1] = {0};
-  int64_t total = 0, stray = 0;
+  size_t cuts[AT_ONCE + 1] = {0};
   while (cuts[0] < size) {
-    int64_t sequences[AT_ONCE] = {0}, strays[AT_ONCE] = {0}, n = 0;
-    while (n < AT_ONCE && cuts[n] < size) n++, cuts[n] = next_cut(f->text, size, cuts[n - 1]);
-    rs_parallel_for(n, 1, census_chunk, &(census_work){f->text, cuts, sequences, strays});
-    for (int64_t i = 0; i < n; i++) total += sequences[i], stray += strays[i];
+    int64_t some[AT_ONCE] = {0}, stray[AT_ONCE] = {0}, n = 0;
+    while (n < AT_ONCE && cuts[n] < size) n++, cuts[n] = next_cut(text, size, cuts[n - 1]);
+    rs_parallel_for(n, 1, census_chunk, &(census_work){text, cuts, some, stray});
+    for (int64_t i = 0; i < n; i++) *sequences += some[i], *strays += stray[i];
     cuts[0] = cuts[n];
   }
-  return stray > total ? RS_CSV_LATIN1 : RS_CSV_UTF8;
+}
+
+rs_status rs_csv_file_encoding(const rs_csv_file *f, rs_csv_encoding *encoding) {
+  int64_t sequences = 0, strays = 0;
+  rs_csv_input in = {0};
+  rs_status status = rs_csv_input_open(&in, f->path, f->options->expand_limit);
+  if (status == RS_OK) take_census(in.text, (size_t)(in.end - in.text), &sequences, &strays);
+  while (status == RS_OK && in.more) {
+    status = rs_csv_input_advance(&in, in.end);
+    if (status == RS_OK) take_census(in.text, (size_t)(in.end - in.text), &sequences, &strays);
+  }
+  rs_csv_input_close(&in);
+  *encoding = strays > sequences ? RS_CSV_LATIN1 : RS_CSV_UTF8;
+  return status;
 }
 
 /* Keep the name of file column i: from the options, else the header's. */
@@ -109,12 +130,12 @@ static rs_status read_header(rs_csv_file *f) {
   f->fields = rs_alloc_zero((size_t)n * sizeof *f->fields);
   if (!f->names || !f->fields) return rs_nomem("csv", (size_t)n * sizeof *f->fields);
   f->body = o->no_header ? f->text : first_record(f, f->fields, n).at;
-  if (f->any_encoding && !rs_utf8_is_valid(f->text, (size_t)(f->body - f->text))) {
-    f->dialect.encoding = rs_csv_file_encoding(f);
-    f->any_encoding = false;
-  }
   rs_csv_cells scratch = {0};
   rs_status status = RS_OK;
+  if (f->any_encoding && !rs_utf8_is_valid(f->text, (size_t)(f->body - f->text))) {
+    status = rs_csv_file_encoding(f, &f->dialect.encoding);
+    f->any_encoding = false;
+  }
   for (int i = 0; i < n && status == RS_OK; i++) status = add_name(f, i, o->no_header ? NULL : &f->fields[i], &scratch);
   rs_csv_cells_free(&scratch);
   return status;

@@ -26,7 +26,7 @@ static void spew(const char *text, size_t size) {
 
 static rs_status read_text(rs_frame *f, rs_csv_report *report, const char *text, size_t size, rs_csv_options options) {
   spew(text, size);
-  return rs_csv_read(f, report, path, &options);
+  return rs_csv_read(f, report, (const char *[]){path}, 1, &options);
 }
 
 /* The text of a string cell; NULL when missing. The last few stay valid. */
@@ -254,7 +254,7 @@ static void columns_are_chosen_and_absent_ones_refused(void **state) {
   assert_int_equal(f.n_columns, 2);
   assert_string_equal(f.columns[0].name, "c");
   rs_frame_free(&f);
-  status = rs_csv_read(&f, &report, path, &(rs_csv_options){.keep = wrong, .n_keep = 1});
+  status = rs_csv_read(&f, &report, (const char *[]){path}, 1, &(rs_csv_options){.keep = wrong, .n_keep = 1});
   assert_int_equal(status, RS_EFORMAT);
   assert_non_null(strstr(rs_message(), "has no column 'd'; it has: a, b, c"));
   DONE();
@@ -285,7 +285,9 @@ static void what_is_written_reads_back(void **state) {
     assert_int_equal(rs_csv_write(path, &f, &(rs_csv_style){.escape = (rs_csv_escape)escape}), RS_OK);
     rs_frame again = {0};
     rs_csv_report second = {0};
-    assert_int_equal(rs_csv_read(&again, &second, path, &(rs_csv_options){.types = types, .n_types = 1}), RS_OK);
+    assert_int_equal(
+        rs_csv_read(&again, &second, (const char *[]){path}, 1, &(rs_csv_options){.types = types, .n_types = 1}),
+        RS_OK);
     assert_int_equal(second.escape, escape);
     assert_int_equal(again.rows, 3);
     assert_string_equal(cell(&again, "s", 0), "a \"b\" \\ c,\nd");
@@ -394,7 +396,7 @@ static void refused_memory_leaves_nothing_behind(void **state) {
     rs_frame f = {0};
     rs_csv_report report = {0};
     rs_alloc_fault(n);
-    status = rs_csv_read(&f, &report, path, &options);
+    status = rs_csv_read(&f, &report, (const char *[]){path}, 1, &options);
     rs_alloc_fault(-1);
     assert_true(status == RS_OK || status == RS_ENOMEM);
     rs_frame_free(&f);

@@ -16,6 +16,8 @@ local again, report = frame.read_csv(path, { types = { tags = { "list", "|" }, n
   columns = { "user", "n", "t", "tags", "kind" }, quarantine = path .. ".bad" })
 assert(again, report)
 assert(report.rows == 4 and again:value("t", 2) == 2000)
+local twice, reports = frame.read_csv({ path, path }, { types = { tags = "list" } })
+assert(twice and twice:rows() == 8 and #reports.files == 2 and #frame.glob(path .. "*") == 2)
 os.remove(path)
 os.remove(path .. ".bad")
 assert(again:sort("-n", "user"):text("user", 1) == nil and #again:text("tags", 1) == 2)

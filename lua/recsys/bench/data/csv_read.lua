@@ -22,7 +22,9 @@ local categories = { "national", "sports", "politics", "business", "technology",
 
 local function write_events(path, n)
   local function draw(step, below) return base.stream(7, "user", 0, step):integers(n, below) end
-  local function column(name, codes, strings) return { name, "string", { codes = codes:to "i32", strings = strings } } end
+  local function column(name, codes, strings)
+    return { name, "string", { codes = codes:to "i32", strings = strings } }
+  end
   local u = base.stream(7, "user", 0, 4):uniforms(n):to "f64"
   local item = (u * u * u * 8170):to "i64" -- a few articles are read by many
   local events = frame.from {
