@@ -90,6 +90,10 @@ rs_status rs_csr_transpose(rs_csr *out, const rs_csr *m) {
   const int64_t *starts = rs_i64(&m->starts), entries = rs_csr_entries(m);
   const int32_t *columns = rs_i32(&m->columns);
   int64_t *at = rs_i64(&out->starts), total = 0;
+  int32_t *rows = rs_i32(&out->columns);
+  const char *from = rs_tensor_data(&m->values);
+  char *values = rs_tensor_data(&out->values);
+  size_t width = rs_dtype_size(m->values.dtype);
   for (int64_t i = 0; i < entries; i++) at[columns[i]]++;
   for (int64_t c = 0; c <= m->width; c++) {
     int64_t count = at[c];
@@ -99,11 +103,8 @@ rs_status rs_csr_transpose(rs_csr *out, const rs_csr *m) {
   for (int64_t row = 0; row < m->rows; row++)
     for (int64_t i = starts[row]; i < starts[row + 1]; i++) {
       int64_t to = at[columns[i]]++;
-      rs_i32(&out->columns)[to] = (int32_t)row;
-      if (m->values.dtype == RS_F32)
-        rs_f32(&out->values)[to] = rs_f32(&m->values)[i];
-      else
-        rs_f64(&out->values)[to] = rs_f64(&m->values)[i];
+      rows[to] = (int32_t)row;
+      memcpy(values + (size_t)to * width, from + (size_t)i * width, width);
     }
   memmove(at + 1, at, (size_t)m->width * sizeof *at);
   at[0] = 0;
@@ -162,15 +163,22 @@ typedef struct product {
     const real *values = rs_##suffix(&p->m->values), *b = rs_##suffix(p->b) + column;                              \
     for (int64_t row = begin; row < end; row++) {                                                                  \
       real *to = rs_##suffix(p->out) + row * p->d + column;                                                        \
+      lanes_##suffix s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, *out = (lanes_##suffix *)to;                          \
       if (n == STRIP) {                                                                                            \
-        lanes_##suffix s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                                                     \
         for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                  \
           const lanes_##suffix *from = (const lanes_##suffix *)(b + columns[i] * p->d);                            \
           real v = values[i];                                                                                      \
           s0 += v * from[0], s1 += v * from[1], s2 += v * from[2], s3 += v * from[3];                              \
         }                                                                                                          \
-        lanes_##suffix *out = (lanes_##suffix *)to;                                                                \
         out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;                                                        \
+        continue;                                                                                                  \
+      }                                                                                                            \
+      if (n == STRIP / 2) {                                                                                        \
+        for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                  \
+          const lanes_##suffix *from = (const lanes_##suffix *)(b + columns[i] * p->d);                            \
+          s0 += values[i] * from[0], s1 += values[i] * from[1];                                                    \
+        }                                                                                                          \
+        out[0] = s0, out[1] = s1;                                                                                  \
         continue;                                                                                                  \
       }                                                                                                            \
       for (int64_t j = 0; j < n; j++) to[j] = 0;                                                                   \

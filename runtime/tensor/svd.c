@@ -28,6 +28,8 @@ typedef struct sketch {
 /* Element i is uniform in [-1, 1): word i % 4 of the stream's block i / 4; chunks are multiples of 4. */
 static void fill_entries(void *context, int64_t begin, int64_t end) {
   const sketch *s = context;
+  bool single = s->entries->dtype == RS_F32;
+  void *to = rs_tensor_data(s->entries);
   uint32_t words[4] = {0};
   for (int64_t i = begin; i < end; i++) {
     uint64_t block = (uint64_t)i / 4;
@@ -35,10 +37,10 @@ static void fill_entries(void *context, int64_t begin, int64_t end) {
       rs_philox(s->stream.key,
                 (uint32_t[]){(uint32_t)block, (uint32_t)(block >> 32), s->stream.tail[0], s->stream.tail[1]}, words);
     double entry = (double)(words[i % 4] >> 8) * 0x1p-23 - 1;
-    if (s->entries->dtype == RS_F32)
-      rs_f32(s->entries)[i] = (float)entry;
+    if (single)
+      ((float *)to)[i] = (float)entry;
     else
-      rs_f64(s->entries)[i] = entry;
+      ((double *)to)[i] = entry;
   }
 }
 
@@ -55,6 +57,29 @@ static rs_status sketch_rows(rs_tensor *z, const rs_csr *turned, int64_t k, uint
 }
 
 /* ---- orthonormal columns ---- */
+
+/* gram f64 [k, k] = z' z, z f64 [n, k]: a block of columns at a time, as far as the diagonal, and the mirror of that. */
+static rs_status gram_of(rs_tensor *gram, const rs_tensor *z) {
+  int64_t k = z->size[1];
+  rs_status status = rs_tensor_new(gram, RS_F64, 2, (int64_t[]){k, k});
+  for (int64_t at = 0; status == RS_OK && at < k; at += RS_GEMM_ROWS) {
+    int64_t n = k - at < RS_GEMM_ROWS ? k - at : RS_GEMM_ROWS;
+    rs_tensor above = {0}, block = {0}, rows = {0}, target = {0};
+    status = rs_tensor_narrow(&above, z, 1, 0, at + n);
+    if (status == RS_OK) status = rs_tensor_narrow(&block, z, 1, at, n);
+    if (status == RS_OK) status = rs_tensor_narrow(&rows, gram, 0, 0, at + n);
+    if (status == RS_OK) status = rs_tensor_narrow(&target, &rows, 1, at, n);
+    if (status == RS_OK) status = rs_gemm(&target, 1, &above, true, &block, false, 0);
+    rs_tensor_free(&above);
+    rs_tensor_free(&block);
+    rs_tensor_free(&rows);
+    rs_tensor_free(&target);
+  }
+  double *g = rs_f64(gram);
+  for (int64_t i = 0; status == RS_OK && i < k; i++)
+    for (int64_t j = 0; j < i; j++) g[i * k + j] = g[j * k + i];
+  return status;
+}
 
 /* gram = R^-1 with R' R = kept + shift, the shift as large as the rounding of z' z. */
 static rs_status shifted_root(rs_tensor *gram, const rs_tensor *kept, int64_t rows) {
@@ -97,7 +122,7 @@ static rs_status orthonormalise(rs_tensor *z, int rounds, double enough, double 
   double last = INFINITY;
   for (int round = 0; status == RS_OK && round < rounds && (round == 0 || last > enough); round++) {
     rs_tensor gram = {0}, next = {0};
-    status = rs_matmul(&gram, z, true, z, false);
+    status = gram_of(&gram, z);
     if (status == RS_OK) status = inverse_root(&gram, z->size[0], &last);
     if (status == RS_OK) status = rs_matmul(&next, z, false, &gram, false);
     rs_tensor_free(&gram);
@@ -157,7 +182,7 @@ static rs_status project(rs_tensor *gram, const rs_csr *m, const rs_tensor *z) {
   rs_status status = rs_cast(&rows, z, m->values.dtype);
   if (status == RS_OK) status = rs_csr_matmul(&y, m, &rows);
   if (status == RS_OK) status = replace_cast(&y, RS_F64);
-  if (status == RS_OK) status = rs_matmul(gram, &y, true, &y, false);
+  if (status == RS_OK) status = gram_of(gram, &y);
   rs_tensor_free(&rows);
   rs_tensor_free(&y);
   return status;
@@ -166,13 +191,13 @@ static rs_status project(rs_tensor *gram, const rs_csr *m, const rs_tensor *z) {
 /* Turn the columns whose entry of largest size is negative. */
 static void settle_signs(rs_tensor *vectors) {
   int64_t n = vectors->size[0], d = vectors->size[1];
-  double *v = rs_f64(vectors);
-  for (int64_t j = 0; j < d; j++) {
-    double extreme = 0;
-    for (int64_t i = 0; i < n; i++)
-      if (fabs(v[i * d + j]) > fabs(extreme)) extreme = v[i * d + j];
-    for (int64_t i = 0; extreme < 0 && i < n; i++) v[i * d + j] = -v[i * d + j];
-  }
+  double *v = rs_f64(vectors), extremes[MAX_DIRECTIONS] = {0};
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < d; j++)
+      if (fabs(v[i * d + j]) > fabs(extremes[j])) extremes[j] = v[i * d + j];
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < d; j++)
+      if (extremes[j] < 0) v[i * d + j] = -v[i * d + j];
 }
 
 /* The d best vectors of the space that z's orthonormal columns span: z f64 [width, k] -> values [d], vectors. */
