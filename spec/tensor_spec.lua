@@ -281,3 +281,63 @@ describe("tensor", function()
     assert.has_error(function() tensor.concat({ a, b }, 2) end, "concat: f32 [2, 2] does not continue f32 [1, 2]")
   end)
 end)
+
+describe(".npy files", function()
+  local command = require "spec.support.command"
+
+  it("come back as they were written, mapped and read-only", function()
+    local path = command.scratch(finally) .. "/a.npy"
+    local t = tensor.new({ { 1, 2, 3 }, { 4, 5, 6 } }, "f64")
+    assert(tensor.save_npy(path, t:transpose()))
+    local back = assert(tensor.load_npy(path))
+    assert.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, back:tolist())
+    assert.equal("Tensor f64 [3, 2]", tostring(back))
+    assert.has_error(function() back:set(1, 1, 0) end, "calling 'set' on bad self (tensor is a read-only mapping)")
+  end)
+
+  it("are refused with their path and byte when they are broken", function()
+    local path = command.scratch(finally) .. "/a.npy"
+    for bytes, reason in pairs { ["hello, this is no array"] = ": byte 0: this is no .npy file", [""] = " is empty" } do
+      command.write(path, bytes)
+      local t, message, code = tensor.load_npy(path)
+      assert.is_nil(t)
+      assert.equal(path .. reason, message)
+      assert.equal("format", code)
+    end
+    assert.equal("io", select(3, tensor.load_npy(path .. ".none")))
+    assert.equal("io", select(3, tensor.save_npy(path .. "/a.npy", tensor.zeros(1))))
+  end)
+
+  it("are those of NumPy, in every kind of element and order", function()
+    local python = os.getenv "RECSYS_PEER_PYTHON"
+    if not python then return pending "set RECSYS_PEER_PYTHON to a Python that has numpy" end
+    local folder = command.scratch(finally)
+    local script = command.write(folder .. "/peer.py", [[
+import sys
+import numpy
+folder = sys.argv[1]
+for kind in "f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 b1 >f2 >f4 >f8 >i2 >i4 >i8 >u2 >u4".split():
+    array = (numpy.arange(12) % 5 * 3 % 7).reshape(3, 4).astype(kind)
+    numpy.save(folder + "/" + kind + ".c.npy", array)
+    numpy.save(folder + "/" + kind + ".f.npy", numpy.asfortranarray(array))
+    print(kind, " ".join(str(float(x)) for x in array.ravel()))
+back = numpy.load(folder + "/ours.npy")
+print("ours", back.dtype, back.shape, back.ravel().tolist())
+]])
+    assert(tensor.save_npy(folder .. "/ours.npy", tensor.new({ { 1, -2 }, { 3, 4 } }, "i32")))
+    local result = command.run(("%s %s %s"):format(python, script, folder))
+    assert.equal(0, result.code, result.err)
+    assert.truthy(result.out:find("ours int32 (2, 2) [1, -2, 3, 4]", 1, true), result.out)
+    local kinds = 0
+    for kind, values in result.out:gmatch "([<>%w]+) ([%d. ]+)\n" do
+      kinds = kinds + 1
+      for _, order in ipairs { "c", "f" } do
+        local list = {}
+        local t = assert(tensor.load_npy(("%s/%s.%s.npy"):format(folder, kind, order)))
+        for i, x in ipairs(t:reshape(12):tolist()) do list[i] = tostring(x + 0.0) end
+        assert.equal(values, table.concat(list, " "), kind .. order)
+      end
+    end
+    assert.equal(19, kinds)
+  end)
+end)

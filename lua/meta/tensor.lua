@@ -390,6 +390,23 @@ function Tensor:index_add_(rows, source) end
 ---@return Tensor self
 function Tensor:index_copy_(rows, source) end
 
+--- The array in a NumPy .npy file (versions 1 to 3), mapped read-only where its elements are ours: f4 f8 i4 i8 u1 of
+--- this byte order. b1 comes as u8, f2 as f32, i1 i2 u2 as i32, u4 as i64; these, other byte orders and Fortran's order of
+--- dimensions are copied.
+---@param path string
+---@return Tensor?
+---@return string? message
+---@return string? code     "format" with the byte of the trouble, "io", "memory"
+function tensor.load_npy(path) end
+
+--- Replace the file at `path` atomically by a .npy file.
+---@param path string
+---@param t Tensor
+---@return boolean? done
+---@return string? message
+---@return string? code     "io", "memory"
+function tensor.save_npy(path, t) end
+
 --- A sparse matrix by rows: row i (from 0) holds values[starts[i] .. starts[i + 1]) at their columns. The tensors are
 --- shared and checked; raises when they make no matrix.
 ---@param starts Tensor   i64 [rows + 1], rising from 0 to the number of entries

@@ -372,6 +372,7 @@ int rs_open_tensor(lua_State *L) {
   register_all(L, NULL);
   luaL_newlib(L, functions);
   luaL_setfuncs(L, rs_tensor_math_functions, 0);
+  luaL_setfuncs(L, rs_tensor_file_functions, 0);
   rs_open_sparse(L);
   return 1;
 }

@@ -6,6 +6,7 @@
 extern const luaL_Reg rs_tensor_math_methods[];   /* of Tensor */
 extern const luaL_Reg rs_tensor_math_operators[]; /* of its metatable */
 extern const luaL_Reg rs_tensor_math_functions[]; /* of the module */
+extern const luaL_Reg rs_tensor_file_functions[]; /* of the module, in tensor_files.c */
 
 /* The dtype named at 'arg', or 'standard' when there is none; raises for a name that is no dtype. */
 rs_dtype rs_opt_dtype(lua_State *L, int arg, rs_dtype standard);

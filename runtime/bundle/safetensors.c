@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "tensor/half.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors holds little-endian elements");
 
@@ -118,9 +119,12 @@ rs_status rs_safetensors_write(const char *path, const rs_tensors *list) {
 
 /* Reading. */
 
+enum { NARROW_F16 = 1, NARROW_BF16 };
+
 typedef struct entry {
   const char *name;
   rs_dtype dtype;
+  int narrow; /* of 16 bits in the file, f32 here; else 0 */
   int ndim;
   int64_t size[RS_MAX_DIMS];
   size_t begin, end; /* bytes from the start of the data */
@@ -142,7 +146,12 @@ static rs_status parse_dtype(const header *h, entry *e, const json_t *word) {
       e->dtype = (rs_dtype)i;
       return RS_OK;
     }
-  return bad(h, e->name, "has a dtype other than F32, F64, I32, I64 and U8");
+  e->narrow = !json_is_string(word)                           ? 0
+              : strcmp(json_string_value(word), "F16") == 0  ? NARROW_F16
+              : strcmp(json_string_value(word), "BF16") == 0 ? NARROW_BF16
+                                                             : 0;
+  e->dtype = RS_F32;
+  return e->narrow ? RS_OK : bad(h, e->name, "has a dtype other than F16, BF16, F32, F64, I32, I64 and U8");
 }
 
 /* Read the shape; *bytes becomes shape x element size. An empty dimension does not excuse impossible ones beside it. */
@@ -150,7 +159,7 @@ static rs_status parse_shape(const header *h, entry *e, const json_t *shape, siz
   if (!json_is_array(shape)) return bad(h, e->name, "has no list of sizes as its shape");
   if (json_array_size(shape) > RS_MAX_DIMS) return bad(h, e->name, "has too many dimensions");
   e->ndim = (int)json_array_size(shape);
-  int64_t span = (int64_t)rs_dtype_size(e->dtype);
+  int64_t span = e->narrow ? 2 : (int64_t)rs_dtype_size(e->dtype);
   bool empty = false;
   for (int i = 0; i < e->ndim; i++) {
     const json_t *size = json_array_get(shape, (size_t)i);
@@ -234,18 +243,22 @@ static rs_status parse_header(header *h, json_t *object, size_t data_bytes) {
   return check_cover(h, data_bytes);
 }
 
-/* A view where the bytes are aligned to the element, else a copy. 'start' is where the data begins in the region. */
-static rs_status tensor_at(rs_tensor *out, rs_storage *region, size_t start, const entry *e) {
-  size_t width = rs_dtype_size(e->dtype), at = start + e->begin;
-  if (at % width == 0) {
-    atomic_fetch_add(&region->references, 1);
-    rs_status status = rs_tensor_over(out, region, e->dtype, e->ndim, e->size, (int64_t)(at / width));
-    if (status != RS_OK) rs_storage_release(region);
-    return status;
+/* Elements of 16 bits as f32. */
+static rs_status widen(rs_tensor *out, const char *from, const entry *e) {
+  rs_status status = rs_tensor_new(out, RS_F32, e->ndim, e->size);
+  for (size_t i = 0; status == RS_OK && i < (e->end - e->begin) / 2; i++) {
+    uint16_t half;
+    memcpy(&half, from + 2 * i, sizeof half);
+    rs_f32(out)[i] = e->narrow == NARROW_F16 ? rs_half_to_f32(half) : rs_bfloat_to_f32(half);
   }
-  rs_status status = rs_tensor_new(out, e->dtype, e->ndim, e->size);
-  if (status == RS_OK) memcpy(rs_tensor_data(out), (const char *)region->data + at, e->end - e->begin);
   return status;
+}
+
+/* 'start' is where the data begins in the region. */
+static rs_status tensor_at(rs_tensor *out, rs_storage *region, size_t start, const entry *e) {
+  size_t at = start + e->begin;
+  if (e->narrow) return widen(out, (const char *)region->data + at, e);
+  return rs_region_tensor(out, region, at, e->dtype, e->ndim, e->size);
 }
 
 /* Add the tensors to 'out' or none of them. */
@@ -282,27 +295,6 @@ rs_status rs_safetensors_read(rs_tensors *out, rs_storage *region, size_t offset
   if (status == RS_OK) status = take_tensors(out, region, offset + start, &h);
   rs_free(h.entries);
   json_decref(object);
-  return status;
-}
-
-static void unmap(rs_storage *storage) {
-  rs_mapping_close(storage->owner);
-  rs_free(storage->owner);
-}
-
-rs_status rs_region_open(rs_storage **out, const char *path) {
-  rs_mapping *map = rs_alloc_zero(sizeof *map);
-  *out = NULL;
-  if (!map) return rs_nomem("mapping", sizeof *map);
-  rs_status status = rs_mapping_open(map, path);
-  if (status == RS_OK && map->size == 0) status = rs_fail(RS_EFORMAT, "%s is empty", path);
-  if (status == RS_OK) {
-    *out = rs_storage_wrap((void *)map->data, map->size, false, unmap, map);
-    if (*out) return RS_OK;
-    status = rs_nomem("mapping", sizeof **out);
-  }
-  rs_mapping_close(map);
-  rs_free(map);
   return status;
 }
 

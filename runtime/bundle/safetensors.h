@@ -6,6 +6,7 @@
 #ifndef RS_SAFETENSORS_H
 #define RS_SAFETENSORS_H
 #include "base/buffer.h"
+#include "tensor/region.h"
 #include "tensor/tensors.h"
 
 enum {
@@ -28,11 +29,9 @@ void rs_safetensors_image_free(rs_safetensors_image *image);
 /* Replace the file at 'path' atomically. */
 rs_status rs_safetensors_write(const char *path, const rs_tensors *list);
 
-/* A file mapped read-only as a storage with one reference, which the tensors over it share. RS_EFORMAT when empty. */
-rs_status rs_region_open(rs_storage **out, const char *path);
-
 /* The tensors of the safetensors image at [offset, offset + bytes) of 'region' (inside it; its data aligned to 8),
- * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers').
+ * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers'), and of F16
+ * and BF16, which become f32.
  * The bytes are not trusted: RS_EFORMAT, with 'what' in front, for a header that is cut, too long, not JSON, has a
  * key twice, an unknown dtype, more than RS_MAX_DIMS dimensions, or ranges that leave the data, overlap, leave holes
  * or differ from shape x element size. On failure 'out' keeps what it had before. */

@@ -75,10 +75,11 @@ static rs_status gram_of(rs_tensor *gram, const rs_tensor *z) {
     rs_tensor_free(&rows);
     rs_tensor_free(&target);
   }
+  if (status != RS_OK) return status;
   double *g = rs_f64(gram);
-  for (int64_t i = 0; status == RS_OK && i < k; i++)
+  for (int64_t i = 0; i < k; i++)
     for (int64_t j = 0; j < i; j++) g[i * k + j] = g[j * k + i];
-  return status;
+  return RS_OK;
 }
 
 /* gram = R^-1 with R' R = kept + shift, the shift as large as the rounding of z' z. */
