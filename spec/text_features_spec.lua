@@ -315,3 +315,54 @@ describe("feature.text", function()
     refused("idf 1 is inf", function(t) t["text.item.title.idf"] = tensor.new({ 1, math.huge, 1 }, "f64") end)
   end)
 end)
+
+describe("feature.ngrams", function()
+  --- The bag of a text in an encoder, and that of the same text in a request.
+  local function bag(declaration, text)
+    local data = dataset(items_of { text, "other" })
+    local encoder <close> = fit(data, declaration)
+    local output = encoder:encode_items(data.items):output "item.title"
+    local list = output.values:narrow(1, output.starts:get(1) + 1, output.lengths:get(1)):tolist()
+    local request = encoder.program:request("item", json.encode { title = text })
+    assert.same(list, assert(request):output "item.title".values:tolist())
+    return list
+  end
+
+  it("are codes 1 + hash mod buckets of words and of words in a row", function()
+    local both = bag(feature.ngrams { "title", buckets = 1 << 20 }, "The cat, the CAT")
+    assert.equal(7, #both)
+    assert.same({ both[1], both[2] }, { both[3], both[4] })
+    assert.equal(both[5], both[7])
+    assert.not_equal(both[5], both[6])
+    local hashed = bag(feature.ngrams { "title", buckets = 1 << 20, n = { 2, 2 } }, "the cat")
+    assert.same({ both[5] }, hashed)
+    for _, code in ipairs(bag(feature.ngrams { "title", buckets = 3 }, "a b c d")) do
+      assert.is_true(code >= 1 and code <= 3)
+    end
+  end)
+
+  it("of characters are shared by words of one stem", function()
+    local declaration = feature.ngrams { "title", buckets = 1 << 30, level = "char", n = { 3, 3 } }
+    local one, other = bag(declaration, "नमस्ते walking"), bag(declaration, "walked")
+    assert.equal(#"walked", #other)
+    local shared = 0
+    for _, code in ipairs(other) do
+      for _, same in ipairs(one) do shared = shared + (code == same and 1 or 0) end
+    end
+    assert.equal(3, shared) -- "<wa", "wal", "alk"
+    assert.equal(7 + 6, #one) -- a mark is a character of its own
+  end)
+
+  it("of nothing are an empty bag", function()
+    local data = dataset(items_of { false, "--", "a" })
+    local encoder <close> = fit(data, feature.ngrams { "title", buckets = 8, n = { 2, 2 } })
+    assert.same({ 0, 0, 0 }, encoder:encode_items(data.items):output "item.title".lengths:tolist())
+  end)
+
+  it("say what is wrong with a declaration", function()
+    assert.has_error(function() feature.ngrams { "title" } end,
+      "bad argument #1 to 'ngrams' (option 'buckets' is required)")
+    assert.has_error(function() feature.ngrams { "title", buckets = 8, n = { 3, 2 } } end,
+      "bad argument #1 to 'ngrams' (option 'n' must be { shortest, longest } from 1 to 16)")
+  end)
+end)

@@ -390,9 +390,9 @@ function Tensor:index_add_(rows, source) end
 ---@return Tensor self
 function Tensor:index_copy_(rows, source) end
 
---- The array in a NumPy .npy file (versions 1 to 3), mapped read-only where its elements are ours: f4 f8 i4 i8 u1 of
---- this byte order. b1 comes as u8, f2 as f32, i1 i2 u2 as i32, u4 as i64; these, other byte orders and Fortran's order of
---- dimensions are copied.
+--- The array in a NumPy .npy file (versions 1 to 3), mapped read-only where its elements are f4, f8, i4, i8 or u1 of
+--- this byte order. b1 comes as u8, f2 as f32, i1, i2 and u2 as i32, u4 as i64; these, other byte orders and Fortran's
+--- order of dimensions are copied.
 ---@param path string
 ---@return Tensor?
 ---@return string? message

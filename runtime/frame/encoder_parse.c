@@ -18,6 +18,7 @@ static const rs_primitive *const primitives[] = {
     &rs_window_primitive,    &rs_count_primitive,  &rs_profile_primitive, &rs_ratio_primitive,
     &rs_difference_primitive, &rs_join_primitive,  &rs_pick_primitive,    &rs_window_weights_primitive,
     &rs_window_gaps_primitive, &rs_without_primitive, &rs_ngrams_primitive, &rs_project_primitive,
+    &rs_vector_primitive,
 };
 
 /* Primitives of more than one input. */

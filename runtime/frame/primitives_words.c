@@ -1,4 +1,5 @@
-/* primitives_words.c - lists of words: without some, as n-grams, and as points by TF-IDF and a projection. */
+/* primitives_words.c - lists of words: without some, as n-grams, and as points by TF-IDF and a projection; points that
+ * come with an id. */
 #include <math.h>
 #include <string.h>
 
@@ -44,6 +45,52 @@ static rs_status run_ngrams(const rs_step *step, int index, rs_run *run, rs_colu
 }
 
 const rs_primitive rs_ngrams_primitive = {"ngrams", 1 << RS_V_STRINGS, parse_ngrams, run_ngrams};
+
+/* ---- vector ---- */
+
+static rs_status parse_vector(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  step->type = RS_V_MATRIX;
+  rs_status status = rs_step_tensor(p, "vectors", RS_F32, 2, &step->vectors);
+  if (status != RS_OK) return status;
+  int64_t rows = program->steps[step->inputs[0]].rows;
+  step->width = step->vectors.size[1] + 1;
+  if (step->vectors.size[0] != rows - 1 || step->width > MAX_WIDTH)
+    return rs_fail(RS_EFORMAT, "vectors are %s for %lld codes above 0", rs_shape(&step->vectors).text,
+                   (long long)rows - 1);
+  return RS_OK;
+}
+
+typedef struct vector_work {
+  const rs_step *step;
+  const int32_t *codes;
+  float *to;
+} vector_work;
+
+/* The code's vector and 0, or zeros and 1. */
+static void take_vectors(void *context, int64_t begin, int64_t end) {
+  const vector_work *w = context;
+  int64_t width = w->step->width;
+  size_t bytes = (size_t)(width - 1) * sizeof *w->to;
+  for (int64_t i = begin; i < end; i++) {
+    float *to = w->to + i * width;
+    if (w->codes[i] > 0)
+      memcpy(to, rs_f32(&w->step->vectors) + (w->codes[i] - 1) * (width - 1), bytes);
+    else
+      memset(to, 0, bytes);
+    to[width - 1] = w->codes[i] > 0 ? 0 : 1;
+  }
+}
+
+static rs_status run_vector(const rs_step *step, int index, rs_run *run, rs_column *out) {
+  (void)index;
+  rs_status status = rs_tensor_new(&out->values, RS_F32, 2, (int64_t[]){run->rows, step->width});
+  if (status != RS_OK) return status;
+  vector_work w = {step, rs_i32(&run->values[step->inputs[0]].values), rs_f32(&out->values)};
+  rs_each(run->rows, take_vectors, &w);
+  return RS_OK;
+}
+
+const rs_primitive rs_vector_primitive = {"vector", 1 << RS_V_CODES, parse_vector, run_vector};
 
 /* ---- project ---- */
 

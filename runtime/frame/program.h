@@ -33,7 +33,7 @@ typedef struct rs_step {
   rs_token_rule tokens;            /* tokenise */
   rs_ngram_rule ngrams;            /* ngrams */
   rs_tfidf_rule tfidf;             /* project: over its idf */
-  rs_tensor idf, vectors;          /* project: f64 [words], f32 [words, width] */
+  rs_tensor idf, vectors;          /* project: f64 [words], f32 [words, width]; vector: f32 [codes, width - 1] */
   double a, b;                     /* affine: scale, shift; clamp: low, high; impute: value; fourier: period in a;
                                       time_part: offset in a */
   int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
@@ -119,7 +119,7 @@ extern const rs_primitive rs_read_primitive, rs_prefix_primitive, rs_split_primi
     rs_fourier_primitive, rs_stack_primitive, rs_window_primitive, rs_window_weights_primitive,
     rs_window_gaps_primitive, rs_count_primitive, rs_profile_primitive,
     rs_ratio_primitive, rs_difference_primitive, rs_join_primitive, rs_pick_primitive,
-    rs_without_primitive, rs_ngrams_primitive, rs_project_primitive;
+    rs_without_primitive, rs_ngrams_primitive, rs_project_primitive, rs_vector_primitive;
 
 /* Parameters of a step; RS_EFORMAT when absent or of the wrong kind. */
 rs_status rs_step_text(const rs_parsing *p, const char *key, const char **out);

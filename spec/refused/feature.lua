@@ -67,3 +67,13 @@ local one <close> = assert(state:encode("u4", 50000))
 assert(one:output "event.count_1m".values:get(1, 1) > 0 and state:history():users() == 4)
 assert(state.accumulator:users() == 4 and tostring(state.accumulator) == "Accumulator [4 users]")
 state.accumulator:close()
+
+local scratch = ...
+local file, ids = scratch .. "/vectors.npy", scratch .. "/ids.txt"
+assert(tensor.save_npy(file, tensor.new { { 1, 2 }, { 3, 4 } }))
+local list = assert(io.open(ids, "w"))
+list:write "a\nz\n"
+list:close()
+local joined <close> = feature.fit(data, nil, { item = { feature.vectors { "item", file = file, ids = ids,
+  normalize = true, name = "vector" }, feature.ngrams { "title", buckets = 7, level = "char" } } })
+assert(joined:encode_items(data.items):output "item.vector".values:get(2, 3) == 1)

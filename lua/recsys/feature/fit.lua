@@ -11,7 +11,7 @@ local fit = {}
 
 fit.kinds = {}
 for _, name in ipairs { "id", "category", "categories", "hashed", "cross", "number", "buckets", "time_parts", "tokens",
-  "text", "age", "popularity", "history", "count", "rate", "relative_time" } do
+  "text", "ngrams", "vectors", "age", "popularity", "history", "count", "rate", "relative_time" } do
   fit.kinds[name] = require("recsys.feature." .. name)
 end
 
