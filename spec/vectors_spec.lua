@@ -87,6 +87,14 @@ describe("feature.vectors", function()
     end
   end)
 
+  it("declares another thing once its files have changed", function()
+    local file = save("v.npy", { { 1 }, { 2 }, { 3 } }, "f32")
+    local one, same = feature.vectors { "at", file = file }, feature.vectors { "at", file = file }
+    assert.equal(one.stamp, same.stamp)
+    save("v.npy", { { 1 }, { 2 }, { 3 }, { 4 } }, "f32")
+    assert.not_equal(one.stamp, feature.vectors { "at", file = file }.stamp)
+  end)
+
   it("says what is wrong with the files", function()
     local file = save("v.npy", { { 1 }, { 2 } }, "f32")
     local function refused(message, options)

@@ -188,6 +188,31 @@ static int by_count(const void *left, const void *right) {
   return a->count != b->count ? (a->count < b->count ? 1 : -1) : by_bytes(left, right);
 }
 
+/* Bring the k first by count to the front, in any order (Hoare's selection). Most of a text's words occur once or twice
+ * and are dropped: sorting them all takes longer than finding them. */
+static void select_first(entry *e, int64_t n, int64_t k) {
+  enum { ROUNDS = 100 };
+  int64_t low = 0, high = n - 1;
+  for (int round = 0; low < high && round < ROUNDS; round++) {
+    entry pivot = e[low + (high - low) / 2];
+    int64_t i = low, j = high;
+    while (i <= j) {
+      while (by_count(&e[i], &pivot) < 0) i++;
+      while (by_count(&e[j], &pivot) > 0) j--;
+      if (i > j) break;
+      entry moved = e[i];
+      e[i++] = e[j];
+      e[j--] = moved;
+    }
+    if (k - 1 > j && k - 1 < i) return;
+    if (k - 1 <= j)
+      high = j;
+    else
+      low = i;
+  }
+  if (low < high) qsort(e + low, (size_t)(high - low + 1), sizeof *e, by_count);
+}
+
 /* The entries that stay, in byte order at the front of 'entries'; the occurrences of all others into *left_out. */
 static int64_t keep(entry *entries, int64_t n, int64_t min_count, int64_t max_count, int64_t max_size,
                     int64_t *left_out) {
@@ -200,7 +225,7 @@ static int64_t keep(entry *entries, int64_t n, int64_t min_count, int64_t max_co
       *left_out += entries[i].count;
   }
   if (kept > max_size) {
-    qsort(entries, (size_t)kept, sizeof *entries, by_count);
+    select_first(entries, kept, max_size);
     for (int64_t i = max_size; i < kept; i++) *left_out += entries[i].count;
     kept = max_size;
   }

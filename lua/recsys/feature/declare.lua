@@ -144,6 +144,7 @@ function declare.constructor(name, kind)
       local become = types[kind.options[key]] and types[kind.options[key]][3]
       if type(key) == "string" then declaration[key] = become and become(value) or value end
     end
+    if kind.stamp then declaration.stamp = kind.stamp(declaration) end
     local caller = debug.getinfo(2, "Sl") or { currentline = -1 }
     if caller.currentline > 0 then declaration.line = ("%s:%d"):format(caller.short_src, caller.currentline) end
     return declaration

@@ -4,6 +4,7 @@
 local core = require("recsys.core").feature
 local bundle = require "recsys.bundle"
 local frame = require "recsys.frame"
+local lfs = require "lfs"
 local tensor = require "recsys.tensor"
 
 local function fail(...) error(string.format(...), 0) end
@@ -103,6 +104,15 @@ return {
       return "option 'file' must name a .npy or a .safetensors file"
     end
     if given.tensor and given.file:find "%.npy$" then return "option 'tensor' is for safetensors files" end
+  end,
+  --- What tells a flow that a file is another one, so that it does not take up what was fitted with the old.
+  stamp = function(d)
+    local stamps = {}
+    for i, path in ipairs { d.file, d.ids } do
+      local facts = lfs.attributes(path)
+      stamps[i] = facts and ("%d bytes of %d"):format(facts.size, facts.modification) or "absent"
+    end
+    return table.concat(stamps, ", ")
   end,
   build = function(d, sides, source)
     local side, program = sides[d.side], source.program
