@@ -23,6 +23,14 @@ static void add_tensor(rs_tensors *list, const char *name, rs_dtype dtype, int64
   rs_tensor_free(&t);
 }
 
+static void add_vectors(rs_tensors *list, const char *name, int64_t n, int64_t width) {
+  rs_tensor t = {0};
+  assert_int_equal(rs_tensor_new(&t, RS_F32, 2, (int64_t[]){n, width}), RS_OK);
+  for (int64_t i = 0; i < n * width; i++) rs_f32(&t)[i] = (float)(i * i % 7) - 2.5F;
+  assert_int_equal(rs_tensors_add(list, name, &t), RS_OK);
+  rs_tensor_free(&t);
+}
+
 /* Words w0 .. w7, and edges. */
 static rs_tensors make_tensors(void) {
   rs_tensors list = {0};
@@ -30,13 +38,18 @@ static rs_tensors make_tensors(void) {
   add_tensor(&list, "table.words.offsets", RS_I64, 9, (int64_t[]){0, 2, 4, 6, 8, 10, 12, 14, 16});
   add_tensor(&list, "table.words.counts", RS_I64, 9, (int64_t[]){3, 1, 1, 1, 1, 1, 1, 1, 1});
   add_tensor(&list, "values.words", RS_F64, 9, (double[]){-1, 0.5, 1, 2, 3, 4, 5, 6, 7});
+  add_tensor(&list, "table.stop.bytes", RS_U8, 2, "w0");
+  add_tensor(&list, "table.stop.offsets", RS_I64, 2, (int64_t[]){0, 2});
+  add_tensor(&list, "idf.words", RS_F64, 8, (double[]){1, 2, 1.5, 3, 1, 1.25, 2, 4});
+  add_tensor(&list, "weights.two", RS_F64, 2, (double[]){2, 0.5});
+  add_vectors(&list, "vectors.words", 8, 3);
   add_tensor(&list, "edges.x", RS_F64, 3, (double[]){-1, 0, 2.5});
   return list;
 }
 
 /* Every primitive once and more. */
 static const char program[] =
-    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"words\"],"
+    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"words\",\"stop\"],"
     "\"filters\":[[{\"column\":\"kind\",\"values\":[\"read\",\"shared\"]}],"
     "[{\"column\":\"kind\",\"values\":[\"shared\"]},{\"column\":\"stars\",\"values\":[\"4\",\"0.5\"]}]],"
     "\"weight\":\"strength\",\"sides\":{"
@@ -57,11 +70,22 @@ static const char program[] =
     "{\"op\":\"join\",\"input\":[0,11,5]},"
     "{\"op\":\"hash\",\"input\":[13],\"buckets\":97},"
     "{\"op\":\"pick\",\"input\":[1],\"values\":\"values.words\"},"
-    "{\"op\":\"stack\",\"input\":[15]}],"
+    "{\"op\":\"stack\",\"input\":[15]},"
+    "{\"op\":\"tokenise\",\"input\":[5],\"max\":9,\"tokens\":\"sklearn\"},"
+    "{\"op\":\"without\",\"input\":[17],\"table\":\"stop\"},"
+    "{\"op\":\"ngrams\",\"input\":[18],\"low\":1,\"high\":2,\"level\":\"word\"},"
+    "{\"op\":\"lookup\",\"input\":[19],\"table\":\"words\",\"unknown\":\"keep\"},"
+    "{\"op\":\"project\",\"input\":[7,20],\"idf\":\"idf.words\",\"vectors\":\"vectors.words\","
+    "\"weights\":\"weights.two\",\"sublinear\":true},"
+    "{\"op\":\"ngrams\",\"input\":[18],\"low\":2,\"high\":3,\"level\":\"char\"},"
+    "{\"op\":\"hash\",\"input\":[22],\"buckets\":31},"
+    "{\"op\":\"vector\",\"input\":[1],\"vectors\":\"vectors.words\"}],"
     "\"outputs\":[{\"name\":\"item.word\",\"step\":1},{\"name\":\"item.known\",\"step\":3},"
     "{\"name\":\"item.all\",\"step\":4},{\"name\":\"item.tokens\",\"step\":7},{\"name\":\"item.hashes\",\"step\":8},"
     "{\"name\":\"item.split\",\"step\":10},{\"name\":\"item.prefix\",\"step\":12},"
-    "{\"name\":\"item.crossed\",\"step\":14},{\"name\":\"item.value\",\"step\":16}]},"
+    "{\"name\":\"item.crossed\",\"step\":14},{\"name\":\"item.value\",\"step\":16},"
+    "{\"name\":\"item.point\",\"step\":21},{\"name\":\"item.grams\",\"step\":23},"
+    "{\"name\":\"item.vector\",\"step\":24}]},"
     "\"user\":{\"steps\":["
     "{\"op\":\"read\",\"column\":\"x\",\"type\":\"number\"},"
     "{\"op\":\"log\",\"input\":[0]},"
@@ -631,8 +655,18 @@ static void refusals_say_where_and_why(void **state) {
   refused_with("\"name\":\"user.code\"", "\"name\":\"user.bucket\"", "occurs twice");
   refused_with("user.code\",\"step\":8}", "user.code\",\"step\":4}", "neither codes nor a list nor a matrix");
   refused_with("user.code\",\"step\":8}", "user.code\",\"step\":99}", "step is not an integer from 0 to 10");
-  refused_with("\"tables\":[\"words\"]", "\"tables\":[\"words\",\"words\"]", "occurs twice");
-  refused_with("\"tables\":[\"words\"]", "\"tables\":[\"more\"]", "there is no tensor 'table.more.bytes'");
+  refused_with("\"tables\":[\"words\",", "\"tables\":[\"words\",\"words\",", "occurs twice");
+  refused_with("\"tables\":[\"words\",", "\"tables\":[\"more\",", "there is no tensor 'table.more.bytes'");
+  refused_with("\"tokens\":\"sklearn\"", "\"tokens\":\"letters\"", "tokens is 'letters', not words or sklearn");
+  refused_with("\"level\":\"char\"", "\"level\":\"byte\"", "level is 'byte', not word or char");
+  refused_with("\"low\":1,\"high\":2", "\"low\":3,\"high\":2", "high is not an integer from 3 to 16");
+  refused_with("\"table\":\"stop\"", "\"table\":\"step\"", "there is no table 'step'");
+  refused_with("\"idf\":\"idf.words\"", "\"idf\":\"vectors.words\"", "idf are f32 [8, 3], not f64 of 1 dimensions");
+  refused_with("\"idf\":\"idf.words\"", "\"idf\":\"weights.two\"", "vectors are [8, 3] for 2 words");
+  refused_with("\"weights\":\"weights.two\"", "\"weights\":\"idf.words\"", "8 weights of 2 texts");
+  refused_with("\"input\":[7,20]", "\"input\":[7,8]", "input 1 has codes below 14 for 8 words");
+  refused_with("\"input\":[7,20]", "\"input\":[7,1]", "gives nothing that project takes");
+  refused_with("\"op\":\"vector\",\"input\":[1]", "\"op\":\"vector\",\"input\":[12]", "vectors are [8, 3] for 5 codes");
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
