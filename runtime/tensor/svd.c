@@ -18,6 +18,38 @@
 
 enum { SKETCH_GRAIN = 1 << 14, MAX_ROUNDS = 6, MAX_DIRECTIONS = 4096 };
 
+/* ---- the matrix ---- */
+
+/* The largest size of an entry into *largest; RS_ENUMERIC for one that is no number. */
+static rs_status survey(const rs_csr *m, double *largest) {
+  const float *single = m->values.dtype == RS_F32 ? rs_f32(&m->values) : NULL;
+  const double *other = single ? NULL : rs_f64(&m->values);
+  *largest = 0;
+  for (int64_t i = 0; i < rs_csr_entries(m); i++) {
+    double entry = single ? (double)single[i] : other[i], size = fabs(entry);
+    if (!isfinite(size)) return rs_fail(RS_ENUMERIC, "svd: entry %lld is %g", (long long)i, entry);
+    *largest = size > *largest ? size : *largest;
+  }
+  return RS_OK;
+}
+
+/* m itself where its entries are of ordinary size, else m divided by *scale, a power of two: products of several
+ * matrices then neither overflow nor vanish. */
+static rs_status at_ordinary_size(rs_csr *out, const rs_csr *m, double *scale) {
+  double largest;
+  *scale = 1;
+  rs_status status = survey(m, &largest);
+  if (status == RS_OK) status = rs_csr_cast(out, m, m->values.dtype);
+  if (status != RS_OK || largest == 0 || (largest > 1e-4 && largest < 1e4)) return status;
+  int exponent = ilogb(largest);
+  *scale = ldexp(1, exponent);
+  rs_tensor_free(&out->values);
+  status = rs_tensor_copy_of(&out->values, &m->values);
+  for (int64_t i = 0; status == RS_OK && i < rs_csr_entries(m); i++)
+    rs_tensor_set(&out->values, &i, ldexp(rs_tensor_get(&m->values, &i), -exponent));
+  return status;
+}
+
 /* ---- the sketch ---- */
 
 typedef struct sketch {
@@ -234,14 +266,18 @@ rs_status rs_truncated_svd(rs_tensor *values, rs_tensor *vectors, const rs_csr *
   if (o.d < 1 || o.d > most || k > MAX_DIRECTIONS)
     return rs_fail(RS_EARG, "svd: %lld of the singular values of a [%lld, %lld] matrix; at most %d directions",
                    (long long)o.d, (long long)m->rows, (long long)m->width, MAX_DIRECTIONS);
-  rs_csr turned = {0};
+  rs_csr turned = {0}, ordinary = {0};
   rs_tensor z = {0};
-  rs_status status = rs_csr_transpose(&turned, m);
+  double scale;
+  rs_status status = at_ordinary_size(&ordinary, m, &scale);
+  if (status == RS_OK) status = rs_csr_transpose(&turned, &ordinary);
   if (status == RS_OK) status = sketch_rows(&z, &turned, k, o.seed);
-  if (status == RS_OK) status = refine(&z, m, &turned, iterations);
-  if (status == RS_OK) status = pick(values, vectors, m, &z, o.d);
+  if (status == RS_OK) status = refine(&z, &ordinary, &turned, iterations);
+  if (status == RS_OK) status = pick(values, vectors, &ordinary, &z, o.d);
+  for (int64_t i = 0; status == RS_OK && i < o.d; i++) rs_f64(values)[i] *= scale;
   rs_tensor_free(&z);
   rs_csr_free(&turned);
+  rs_csr_free(&ordinary);
   if (status != RS_OK) {
     rs_tensor_free(values);
     rs_tensor_free(vectors);

@@ -129,9 +129,20 @@ static void values_beyond_the_rank_are_zero(void **state) {
   rs_tensor_free(&vectors);
   rs_f64(&m.values)[7] = NAN;
   assert_int_equal(rs_truncated_svd(&values, &vectors, &m, o), RS_ENUMERIC);
+  assert_non_null(strstr(rs_message(), "svd: entry 7 is"));
   o.d = WIDTH + 1;
   assert_int_equal(rs_truncated_svd(&values, &vectors, &m, o), RS_EARG);
   rs_csr_free(&m);
+}
+
+static void entries_of_any_size_are_served(void **state) {
+  (void)state;
+  static const double sizes[] = {1e-36, 1e-20, 1e20, 1e35};
+  for (int i = 0; i < 4; i++) {
+    double spectrum[] = {3 * sizes[i], 2 * sizes[i], sizes[i], 0.5 * sizes[i]};
+    check_planted(spectrum, 4, 3, RS_F32, 1e-4);
+    check_planted(spectrum, 4, 3, RS_F64, 1e-9);
+  }
 }
 
 /* A sketch as large as the matrix must not be singular by chance. */
@@ -181,6 +192,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(planted_spectra_come_back),
       cmocka_unit_test(values_beyond_the_rank_are_zero),
+      cmocka_unit_test(entries_of_any_size_are_served),
       cmocka_unit_test(all_values_of_a_small_matrix_are_found),
       cmocka_unit_test(the_same_seed_gives_the_same_bits_with_any_number_of_threads),
   };
