@@ -614,8 +614,9 @@ describe("recipes/features", function()
 
   it("fits the columns of the news source", function()
     local s = "string"
-    local fitted = fits("news", { platform = s, os_version = s, model = s, network = s, district = s, language = s },
-      { kind = s, district = s, language = s, source = s })
+    local fitted = fits("news", { platform = s, os_version = s, model = s, network = s, district = s, language = s,
+      created = "time" },
+      { kind = s, district = s, language = s, source = s, content = s })
     assert.are.equal(16, #fitted:encode_items(shop().items):gather(i64 { 0 })["item.relative_time"]:tolist()[1])
   end)
 
