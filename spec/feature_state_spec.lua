@@ -240,7 +240,7 @@ describe("a history", function()
     assert.are.same({ name = "event.history_weight", kind = "weights", feature = "history", of = "event.history" },
       inputs[2])
     assert.are.same({ name = "event.history_gap", kind = "bag", feature = "history", table = "event.history_gap",
-      rows = 5 }, inputs[3])
+      rows = 5, of = "event.history" }, inputs[3])
   end)
 end)
 

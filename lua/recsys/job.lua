@@ -12,6 +12,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
 local host = require "recsys.host"
+local importance = require "recsys.evaluate.importance"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local memory_limit = require "recsys.memory_limit"
@@ -154,6 +155,15 @@ local function add_oracles(scorers, data, split, queries)
   end
 end
 
+--- How much each feature carries: on validation queries, so that features can be chosen by it; on those of 'last' where
+--- there are none.
+local function importance_of(p, trained, data, split, last)
+  local queries = last
+  if split.valid and #split.valid > 0 then queries = protocol_of(data, split, p.eval):queries "valid" end
+  return importance.of { model = trained, inputs = inputs_of(trained.encoder, data, split, queries),
+    queries = queries, metric = ("ndcg_%d"):format(p.eval.k[1]), repeats = p.eval.importance, seed = p.seed }
+end
+
 --- Ask the test events, once: the model, its baselines and, where there are any, oracles.
 ---@param p { eval?: table, seed: integer }
 ---@return table report  see docs/evaluation.md; with `text`, the table for people
@@ -167,6 +177,11 @@ function job.evaluate(p, trained, data, split)
     seed = p.seed, trailing = p.eval.trailing }
   report.label = split.causal and "causal" or "not causal"
   report.text = evaluate.table(report)
+  if p.eval.importance > 0 then
+    local words
+    report.importance, words = importance_of(p, trained, data, split, queries)
+    report.text = report.text .. "\n\n" .. words
+  end
   return report
 end
 
@@ -236,7 +251,7 @@ function job.result(report, trained, written, published)
     compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
     label = report.label, epoch = trained.epoch, constant = trained.constant, threads = base.threads(),
-    text = report.text }
+    importance = report.importance, text = report.text }
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
   if published then

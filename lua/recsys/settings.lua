@@ -50,6 +50,7 @@ local groups = {
     trailing = param(nil, "window of the trailing-popularity baselines", { type = "string", optional = true,
       form = "span" }),
     samples = param(1000, "bootstrap resamples of users", { min = 10, max = 1000000 }),
+    importance = param(0, "permutations of each feature, to tell how much it carries; 0: none", { min = 0, max = 100 }),
   },
   recommend = {
     k = param(50, "items a user", { min = 1 }),

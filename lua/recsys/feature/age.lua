@@ -49,6 +49,7 @@ return {
       value = side:step("impute", value, { value = mean })
     end
     local columns = missing > 0 and { value, side:step("missing", raw) } or { value }
-    side:output(d.name, side:step("stack", columns), { feature = d.kind, missing = n > 0 and missing / n or 0 })
+    side:output(d.name, side:step("stack", columns), { feature = d.kind, missing = n > 0 and missing / n or 0,
+      learned = { mean = mean, deviation = deviation } })
   end,
 }

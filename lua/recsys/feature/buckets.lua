@@ -12,6 +12,7 @@ return {
     local name = ("edges.%s.%s"):format(d.side, d.name)
     source.program.tensors[name] = edges
     side:output(d.name, side:step("bucketize", side:read(d.column, "number"), { edges = name }),
-      { feature = d.kind, table = d.table, missing = #rows > 0 and missing / #rows or 0 })
+      { feature = d.kind, table = d.table, missing = #rows > 0 and missing / #rows or 0,
+        learned = #edges > 0 and { from = edges:get(1), to = edges:get(#edges) } or nil })
   end,
 }

@@ -38,6 +38,7 @@ return {
       if d.transform == "log" then step = side:step("log", step) end
       step = side:step("stack", side:step("impute", step, { value = 0 }))
     end
-    side:output(d.name, step, { feature = d.kind, of = of })
+    side:output(d.name, step, { feature = d.kind, of = of,
+      learned = { window = d.window, where = past.words(d.where) } })
   end,
 }

@@ -1,13 +1,13 @@
 --- The encoder: a fitted program, applied to tables, to interactions and to requests.
 
 local core = require("recsys.core").feature
+local describe = require "recsys.feature.describe"
 local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
 local past = require "recsys.feature.past"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
-local text = require "recsys.text"
 
 local encoder = {}
 
@@ -253,7 +253,8 @@ local function facts_of(self)
 end
 
 --- What a side puts out, for a model to build its layers by: codes i32 [n] below `rows`, bags of them, numbers f32 [n,
---- width]. Inputs of one table are meant to share an embedding; `pair` is the other side of a relative time.
+--- width]. Inputs of one table are meant to share an embedding; `pair` is the other side of a relative time, `of` the
+--- output that weights and gaps stand beside.
 ---@param side "user"|"event"|"item"
 ---@return { name: string, kind: "codes"|"bag"|"numbers"|"weights", feature: string, table: string?, rows: integer?,
 ---  width: integer?, pair: string?, of: string? }[]
@@ -264,11 +265,10 @@ function Encoder:inputs(side)
     local input = { name = output.name, kind = output.kind, feature = fact.feature, pair = fact.pair }
     if output.kind == "numbers" then
       input.width = output.width
-    elseif output.kind == "weights" then
-      input.of = fact.of
-    else
+    elseif output.kind ~= "weights" then
       input.rows, input.table = output.rows, fact.table or output.table or output.name
     end
+    if fact.of and fact.of:find(side .. ".", 1, true) == 1 then input.of = fact.of end
     list[i] = input
   end
   return list
@@ -288,41 +288,19 @@ function Encoder:counts(name)
   return tensors["table." .. name .. ".counts"]
 end
 
---- The share of a table's occurrences in training that its vocabulary left out or that had no value.
-local function unknown_share(counts)
-  if not counts then return nil end
-  local all, list = 0, counts:tolist()
-  for _, n in ipairs(list) do all = all + n end
-  return all > 0 and list[1] / all or 0
-end
-
-local function percent(x)
-  return x and ("%.1f %%"):format(100 * x) or ""
-end
-
-local function as_text(list)
-  local rows = { { "feature", "is", "codes or width", "missing", "code 0" } }
-  for _, entry in ipairs(list) do
-    rows[#rows + 1] = { entry.name, entry.feature or entry.kind, text.count(entry.size), percent(entry.missing),
-      percent(entry.unknown) }
-  end
-  return text.columns(rows)
-end
-
---- What each feature became: as data and as aligned text.
+--- What each feature became: as data and as aligned text. `missing` is the share of training rows without a value,
+--- `unknown` that of occurrences with code 0, `top` the most frequent values, `learned` what else the fit found out.
 ---@return { name: string, feature: string, kind: string, table: string?, size: integer, missing: number?,
----  unknown: number? }[]
+---  unknown: number?, top: { value: string, count: integer }[]?, learned: table<string, number|string>? }[]
 ---@return string
 function Encoder:describe()
   local facts, list = facts_of(self), {}
   for _, side in ipairs { "user", "event", "item" } do
     for _, input in ipairs(self:inputs(side)) do
-      list[#list + 1] = { name = input.name, feature = input.feature, kind = input.kind, table = input.table,
-        size = input.rows or input.width or 1, missing = facts[input.name].missing,
-        unknown = input.table and unknown_share(self:counts(input.table)) }
+      list[#list + 1] = describe.entry(self, input, facts[input.name])
     end
   end
-  return list, as_text(list)
+  return list, describe.text(list)
 end
 
 store.class("recsys.feature.encoder", Encoder, function(self) return self:save() end,

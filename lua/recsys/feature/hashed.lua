@@ -7,6 +7,6 @@ return {
   build = function(d, sides)
     local side = sides[d.side]
     side:output(d.name, side:step("hash", side:read(d.column, "string"), { buckets = d.buckets }),
-      { feature = d.kind, table = d.table })
+      { feature = d.kind, table = d.table, learned = { buckets = d.buckets } })
   end,
 }

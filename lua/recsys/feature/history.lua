@@ -24,7 +24,8 @@ return {
   build = function(d, sides, source)
     local item, side = past.item_feature(d, d.of, source), sides.event
     local slices = { of = item.output, length = d.length, unknown = d.unknown }
-    side:output(d.name, side:step("window", nil, slices), { feature = d.kind, table = item.table, of = item.output })
+    side:output(d.name, side:step("window", nil, slices), { feature = d.kind, table = item.table, of = item.output,
+      learned = { length = d.length } })
     if d.weight then
       source.program:weigh(d.weight)
       side:output(d.name .. "_weight", side:step("window_weights", nil, slices),

@@ -50,6 +50,7 @@ return {
       value = side:step("clamp", value, { low = -LIMIT, high = LIMIT })
     end
     local columns = learned.missing > 0 and { value, side:step("missing", raw) } or { value }
-    side:output(d.name, side:step("stack", columns), { feature = d.kind, missing = learned.missing })
+    side:output(d.name, side:step("stack", columns), { feature = d.kind, missing = learned.missing,
+      learned = { centre = learned.centre, spread = 1 / learned.scale } })
   end,
 }

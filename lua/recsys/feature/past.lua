@@ -39,6 +39,15 @@ function past.columns(d)
   return places
 end
 
+--- A filter in words: "event = shared or saved, stars = 5"; nil for none.
+function past.words(conditions)
+  local parts = {}
+  for i, condition in ipairs(conditions or {}) do
+    parts[i] = ("%s = %s"):format(condition.column, table.concat(condition.values, " or "))
+  end
+  return conditions and table.concat(parts, ", ")
+end
+
 --- A program of filters alone: bit 0 for `where` and `among` together, bit 1 for `among`.
 function past.probe(d)
   local probe = program.new()

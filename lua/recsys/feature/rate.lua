@@ -49,6 +49,7 @@ return {
     local n = side:step("count", nil, { span = span, filter = source.program:filter(both(d)) })
     local m = side:step("count", nil, { span = span, filter = source.program:filter(d.among) })
     local ratio = side:step("ratio", { n, m }, { prior = share, weight = d.prior })
-    side:output(d.name, side:step("stack", side:step("impute", ratio, { value = share })), { feature = d.kind })
+    side:output(d.name, side:step("stack", side:step("impute", ratio, { value = share })), { feature = d.kind,
+      learned = { window = d.window, where = past.words(d.where), among = past.words(d.among), share = share } })
   end,
 }

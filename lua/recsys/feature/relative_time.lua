@@ -22,7 +22,8 @@ return {
     for name, pair in pairs(other) do
       local side = sides[name]
       side:output(d.name, side:step("fourier", side:read(d[name], "number"),
-        { period = period, harmonics = d.harmonics }), { feature = d.kind, pair = pair .. "." .. d.name })
+        { period = period, harmonics = d.harmonics }), { feature = d.kind, pair = pair .. "." .. d.name,
+        learned = { window = d.window } })
     end
   end,
 }
