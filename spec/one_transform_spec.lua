@@ -3,6 +3,7 @@
 --- A kind that `fit.kinds` lists and that stands in no declaration here fails the spec: add it to `covered`.
 
 local base = require "recsys.base"
+local command = require "spec.support.command"
 local feature = require "recsys.feature"
 local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
@@ -78,6 +79,16 @@ end
 local log, log_frame = interactions()
 local data = { users = user_frame, items = item_frame, interactions = log_frame }
 
+--- Vectors of the words s1 .. s20; the others have none. The encoder keeps them when the files are gone.
+local folder = command.temporary()
+local vectors, ids = folder .. "/vectors.npy", folder .. "/ids.txt"
+do
+  local list = {}
+  for i = 1, 20 do list[i] = "s" .. i end
+  command.write(ids, table.concat(list, "\n"))
+  assert(tensor.save_npy(vectors, tensor.arange(60):to("f32"):reshape(20, 3)))
+end
+
 --- Kinds of both tables' own columns; `key` is the side's name.
 local function of_side(key)
   return {
@@ -102,6 +113,9 @@ local function of_side(key)
     feature.text { "text", name = "latent", dims = 6, stop_words = { "alpha" } },
     feature.text { columns = { text = 2, word = 1 }, name = "latent_words", dims = 4, ngrams = { 1, 2 },
       sublinear = true, tokens = "sklearn" },
+    feature.ngrams { "text", name = "grams", buckets = 512, tokens = "sklearn" },
+    feature.ngrams { "text", name = "letters", buckets = 64, level = "char", n = { 2, 3 } },
+    feature.vectors { "word", name = "vector", file = vectors, ids = ids, normalize = true },
   }
 end
 
@@ -121,6 +135,7 @@ covered.item[#covered.item + 1] = feature.popularity { "item" }
 covered.item[#covered.item + 1] = feature.popularity { "word", name = "word_popularity" }
 
 local encoder = feature.fit(data, tensor.arange(0, math.min(TRAIN, MANY), "i64"), covered)
+command.remove(folder)
 
 local function bytes_of(tensors)
   local all = {}

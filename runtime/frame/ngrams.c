@@ -3,7 +3,7 @@
 #include <utf8proc.h>
 
 #include "base/alloc.h"
-#include "base/buffer.h"
+#include "frame/pieces.h"
 #include "frame/words.h"
 
 /* ---- without ---- */
@@ -53,99 +53,65 @@ rs_status rs_words_without(rs_column *out, const rs_column *lists, const rs_voca
 /* ---- n-grams ---- */
 
 typedef struct grams {
-  rs_dictionary *dictionary;
-  rs_buffer codes, text, ends; /* codes of all lists; one n-gram or word; where the code points of a word end */
+  const rs_column *lists;
+  rs_ngram_rule rule;
 } grams;
 
-static rs_status add(grams *g, const char *text, size_t length) {
-  int32_t code;
-  rs_status status = rs_dictionary_add(g->dictionary, text, length, &code);
-  return status == RS_OK ? rs_buffer_append(&g->codes, &code, sizeof code) : status;
-}
-
 /* n words from 'words' on, joined by spaces. */
-static rs_status add_joined(grams *g, const rs_dictionary *d, const int32_t *words, int64_t n) {
+static rs_status add_joined(rs_pieces *p, const rs_dictionary *d, const int32_t *words, int64_t n) {
   rs_status status = RS_OK;
-  g->text.size = 0;
+  p->scratch.size = 0;
   for (int64_t i = 0; status == RS_OK && i < n; i++) {
     size_t length;
     const char *text = rs_dictionary_text(d, words[i], &length);
-    if (i) status = rs_buffer_append(&g->text, " ", 1);
-    if (status == RS_OK) status = rs_buffer_append(&g->text, text, length);
+    if (i) status = rs_buffer_append(&p->scratch, " ", 1);
+    if (status == RS_OK) status = rs_buffer_append(&p->scratch, text, length);
   }
-  return status == RS_OK ? add(g, g->text.data, g->text.size) : status;
+  return status == RS_OK ? rs_pieces_add(p, p->scratch.data, p->scratch.size) : status;
 }
 
-/* "<word>" into g->text, where each of its code points ends into g->ends. */
-static rs_status frame_word(grams *g, const char *word, size_t length) {
-  g->text.size = g->ends.size = 0;
-  rs_status status = rs_buffer_append(&g->text, "<", 1);
-  if (status == RS_OK) status = rs_buffer_append(&g->text, word, length);
-  if (status == RS_OK) status = rs_buffer_append(&g->text, ">", 1);
-  for (size_t at = 0; status == RS_OK && at < g->text.size;) {
+/* "<word>" into p->scratch, where each of its code points ends, a size_t each, into p->points. */
+static rs_status frame_word(rs_pieces *p, const char *word, size_t length) {
+  p->scratch.size = p->points.size = 0;
+  rs_status status = rs_buffer_append(&p->scratch, "<", 1);
+  if (status == RS_OK) status = rs_buffer_append(&p->scratch, word, length);
+  if (status == RS_OK) status = rs_buffer_append(&p->scratch, ">", 1);
+  for (size_t at = 0; status == RS_OK && at < p->scratch.size;) {
     utf8proc_int32_t point;
-    utf8proc_ssize_t width = utf8proc_iterate((const utf8proc_uint8_t *)g->text.data + at,
-                                              (utf8proc_ssize_t)(g->text.size - at), &point);
+    utf8proc_ssize_t width = utf8proc_iterate((const utf8proc_uint8_t *)p->scratch.data + at,
+                                              (utf8proc_ssize_t)(p->scratch.size - at), &point);
     at += width > 0 ? (size_t)width : 1;
-    status = rs_buffer_append(&g->ends, &at, sizeof at);
+    status = rs_buffer_append(&p->points, &at, sizeof at);
   }
   return status;
 }
 
-static rs_status add_characters(grams *g, const rs_dictionary *d, int32_t word, int64_t n) {
+static rs_status add_characters(rs_pieces *p, const rs_dictionary *d, int32_t word, int64_t n) {
   size_t length;
   const char *text = rs_dictionary_text(d, word, &length);
-  rs_status status = frame_word(g, text, length);
-  const size_t *ends = (const size_t *)g->ends.data;
-  int64_t points = (int64_t)(g->ends.size / sizeof *ends);
+  rs_status status = frame_word(p, text, length);
+  const size_t *ends = (const size_t *)p->points.data;
+  int64_t points = (int64_t)(p->points.size / sizeof *ends);
   for (int64_t i = 0; status == RS_OK && i + n <= points; i++) {
     size_t begin = i ? ends[i - 1] : 0;
-    status = add(g, g->text.data + begin, ends[i + n - 1] - begin);
+    status = rs_pieces_add(p, p->scratch.data + begin, ends[i + n - 1] - begin);
   }
   return status;
 }
 
-static rs_status add_list(grams *g, const rs_dictionary *d, const int32_t *words, int64_t n, rs_ngram_rule rule) {
+static rs_status add_list(rs_pieces *p, const void *context, int64_t row) {
+  const grams *g = context;
+  const rs_dictionary *d = g->lists->dictionary;
+  const int32_t *words = rs_i32(&g->lists->values) + rs_i64(&g->lists->starts)[row];
+  int64_t n = rs_i32(&g->lists->lengths)[row];
   rs_status status = RS_OK;
-  for (int64_t size = rule.low; size <= rule.high; size++)
-    for (int64_t i = 0; status == RS_OK && (rule.characters ? i < n : i + size <= n); i++)
-      status = rule.characters ? add_characters(g, d, words[i], size) : add_joined(g, d, words + i, size);
-  return status;
-}
-
-static rs_status add_lists(grams *g, rs_column *out, const rs_column *lists, rs_ngram_rule rule) {
-  int64_t n = lists->starts.size[0];
-  rs_status status = rs_dictionary_new(&g->dictionary);
-  if (status == RS_OK) status = rs_tensor_new(&out->starts, RS_I64, 1, &n);
-  if (status == RS_OK) status = rs_tensor_new(&out->lengths, RS_I32, 1, &n);
-  for (int64_t i = 0; status == RS_OK && i < n; i++) {
-    int64_t before = (int64_t)(g->codes.size / sizeof(int32_t));
-    status = add_list(g, lists->dictionary, rs_i32(&lists->values) + rs_i64(&lists->starts)[i],
-                      rs_i32(&lists->lengths)[i], rule);
-    int64_t added = (int64_t)(g->codes.size / sizeof(int32_t)) - before;
-    if (added > INT32_MAX) return rs_fail(RS_ERANGE, "n-grams: more than %d in one list", INT32_MAX);
-    rs_i64(&out->starts)[i] = before;
-    rs_i32(&out->lengths)[i] = (int32_t)added;
-  }
-  int64_t total = (int64_t)(g->codes.size / sizeof(int32_t));
-  if (status == RS_OK) status = rs_tensor_new(&out->values, RS_I32, 1, &total);
-  if (status == RS_OK && total) memcpy(rs_i32(&out->values), g->codes.data, g->codes.size);
+  for (int64_t size = g->rule.low; size <= g->rule.high; size++)
+    for (int64_t i = 0; status == RS_OK && (g->rule.characters ? i < n : i + size <= n); i++)
+      status = g->rule.characters ? add_characters(p, d, words[i], size) : add_joined(p, d, words + i, size);
   return status;
 }
 
 rs_status rs_words_ngrams(rs_column *out, const rs_column *lists, rs_ngram_rule rule) {
-  grams g = {0};
-  *out = (rs_column){.type = RS_LIST};
-  rs_status status = add_lists(&g, out, lists, rule);
-  if (status == RS_OK) {
-    out->dictionary = g.dictionary;
-    g.dictionary = NULL;
-  } else {
-    rs_column_free(out);
-  }
-  rs_dictionary_release(g.dictionary);
-  rs_buffer_free(&g.codes);
-  rs_buffer_free(&g.text);
-  rs_buffer_free(&g.ends);
-  return status;
+  grams g = {lists, rule};
+  return rs_pieces_make(out, lists->starts.size[0], add_list, &g);
 }

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 
-enum { BLOCK = 512 }; /* strings */
+enum { BLOCK = 512 }; /* units */
 
 rs_status rs_pieces_add(rs_pieces *p, const char *text, size_t length) {
   int32_t code;
@@ -24,70 +24,35 @@ static void pieces_free(rs_pieces *p) {
 typedef struct block {
   rs_pieces pieces;
   rs_status status;
-  int64_t base; /* where its codes begin among all */
 } block;
 
-/* Where the codes of a string begin, in its block, and how many they are. */
-typedef struct run {
-  int64_t begin;
-  int32_t length;
-} run;
-
 typedef struct work {
-  const rs_dictionary *strings;
-  rs_cutter *cut;
-  const void *argument;
-  int32_t *order;    /* the distinct codes by first appearance */
-  int32_t *position; /* of each code in 'order'; -1 for one that does not occur */
-  run *runs;         /* by position */
+  rs_piece_maker *make;
+  const void *context;
   int64_t n, n_blocks;
   block *blocks;
+  int64_t *starts; /* by unit: where its codes begin in the block, in the end among all */
+  int32_t *lengths;
 } work;
 
-static void work_free(work *w) {
-  for (int64_t i = 0; w->blocks && i < w->n_blocks; i++) pieces_free(&w->blocks[i].pieces);
-  rs_free(w->order);
-  rs_free(w->position);
-  rs_free(w->runs);
-  rs_free(w->blocks);
-}
-
-static rs_status list_distinct(work *w, const rs_column *strings) {
-  int64_t n = strings->values.size[0];
-  const int32_t *values = rs_i32(&strings->values);
-  size_t codes = (size_t)w->strings->n + 1;
-  w->order = rs_alloc(codes * sizeof *w->order);
-  w->position = rs_alloc(codes * sizeof *w->position);
-  if (!w->order || !w->position) return rs_nomem("words", codes * sizeof *w->order);
-  for (size_t i = 0; i < codes; i++) w->position[i] = -1;
-  for (int64_t i = 0; i < n; i++)
-    if (values[i] != 0 && w->position[values[i]] < 0) {
-      w->position[values[i]] = (int32_t)w->n;
-      w->order[w->n++] = values[i];
-    }
-  w->n_blocks = (w->n + BLOCK - 1) / BLOCK;
-  w->runs = rs_alloc((size_t)w->n * sizeof *w->runs);
-  w->blocks = rs_alloc_zero((size_t)w->n_blocks * sizeof *w->blocks);
-  return w->runs && w->blocks ? RS_OK : rs_nomem("words", (size_t)w->n * sizeof *w->runs);
-}
-
-static rs_status cut_block(work *w, block *b, int64_t first, int64_t last) {
+static rs_status make_block(work *w, block *b, int64_t first, int64_t last) {
   rs_status status = rs_dictionary_new(&b->pieces.dictionary);
   for (int64_t i = first; status == RS_OK && i < last; i++) {
-    size_t length, before = b->pieces.codes.size;
-    const char *text = rs_dictionary_text(w->strings, w->order[i], &length);
-    status = w->cut(&b->pieces, w->argument, text, length);
-    w->runs[i].begin = (int64_t)(before / sizeof(int32_t));
-    w->runs[i].length = (int32_t)((b->pieces.codes.size - before) / sizeof(int32_t));
+    size_t before = b->pieces.codes.size, width = sizeof(int32_t);
+    status = w->make(&b->pieces, w->context, i);
+    size_t n = (b->pieces.codes.size - before) / width;
+    if (status == RS_OK && n > INT32_MAX) status = rs_fail(RS_ERANGE, "words: more than %d in one list", INT32_MAX);
+    w->starts[i] = (int64_t)(before / width);
+    w->lengths[i] = (int32_t)n;
   }
   return status;
 }
 
-static void cut_blocks(void *context, int64_t begin, int64_t end) {
+static void make_blocks(void *context, int64_t begin, int64_t end) {
   work *w = context;
   for (int64_t i = begin; i < end; i++) {
     int64_t last = (i + 1) * BLOCK < w->n ? (i + 1) * BLOCK : w->n;
-    w->blocks[i].status = cut_block(w, &w->blocks[i], i * BLOCK, last);
+    w->blocks[i].status = make_block(w, &w->blocks[i], i * BLOCK, last);
   }
 }
 
@@ -109,52 +74,118 @@ static rs_status merge_block(rs_dictionary *all, const block *b, int32_t *to) {
   return status;
 }
 
+static int64_t codes_of(const block *b) { return (int64_t)(b->pieces.codes.size / sizeof(int32_t)); }
+
+/* The codes of the only block, and its dictionary. */
+static void take_block(rs_column *out, block *b) {
+  if (codes_of(b)) memcpy(rs_i32(&out->values), b->pieces.codes.data, b->pieces.codes.size);
+  out->dictionary = b->pieces.dictionary;
+  b->pieces.dictionary = NULL;
+}
+
 /* All blocks' codes into out->values, one dictionary in out->dictionary. */
 static rs_status merge(work *w, rs_column *out) {
   int64_t total = 0;
-  for (int64_t i = 0; i < w->n_blocks; i++) {
-    w->blocks[i].base = total;
-    total += (int64_t)(w->blocks[i].pieces.codes.size / sizeof(int32_t));
-  }
+  for (int64_t i = 0; i < w->n_blocks; i++) total += codes_of(&w->blocks[i]);
   rs_status status = rs_tensor_new(&out->values, RS_I32, 1, &total);
-  if (status == RS_OK && w->n_blocks == 1) {
-    rs_pieces *p = &w->blocks[0].pieces;
-    if (total) memcpy(rs_i32(&out->values), p->codes.data, p->codes.size);
-    out->dictionary = p->dictionary;
-    p->dictionary = NULL;
-    return RS_OK;
-  }
+  if (status == RS_OK && w->n_blocks == 1) return take_block(out, w->blocks), RS_OK;
   if (status == RS_OK) status = rs_dictionary_new(&out->dictionary);
-  for (int64_t i = 0; status == RS_OK && i < w->n_blocks; i++)
-    status = merge_block(out->dictionary, &w->blocks[i], rs_i32(&out->values) + w->blocks[i].base);
+  for (int64_t i = 0, base = 0; status == RS_OK && i < w->n_blocks; base += codes_of(&w->blocks[i++])) {
+    status = merge_block(out->dictionary, &w->blocks[i], rs_i32(&out->values) + base);
+    for (int64_t unit = i * BLOCK; unit < w->n && unit < (i + 1) * BLOCK; unit++) w->starts[unit] += base;
+  }
   return status;
 }
 
-/* The slice of each row. */
-static rs_status point(const work *w, const rs_column *strings, rs_column *out) {
-  int64_t n = strings->values.size[0];
-  const int32_t *values = rs_i32(&strings->values);
+static rs_status run(work *w, rs_column *out) {
+  size_t bytes = (size_t)w->n_blocks * sizeof *w->blocks;
+  w->blocks = rs_alloc_zero(bytes);
+  if (!w->blocks) return rs_nomem("words", bytes);
+  rs_parallel_for(w->n_blocks, 1, make_blocks, w);
+  for (int64_t i = 0; i < w->n_blocks; i++) { /* a message may be another thread's */
+    rs_status status = w->blocks[i].status;
+    if (status == RS_ENOMEM) return rs_nomem("words", 0);
+    if (status != RS_OK) return rs_fail(status, "words: a text that cannot be cut");
+  }
+  return merge(w, out);
+}
+
+rs_status rs_pieces_make(rs_column *out, int64_t n, rs_piece_maker *make, const void *context) {
+  work w = {.make = make, .context = context, .n = n, .n_blocks = (n + BLOCK - 1) / BLOCK};
+  *out = (rs_column){.type = RS_LIST};
   rs_status status = rs_tensor_new(&out->starts, RS_I64, 1, &n);
   if (status == RS_OK) status = rs_tensor_new(&out->lengths, RS_I32, 1, &n);
-  for (int64_t i = 0; status == RS_OK && i < n; i++) {
-    int32_t at = values[i] ? w->position[values[i]] : -1;
-    rs_i64(&out->starts)[i] = at < 0 ? 0 : w->blocks[at / BLOCK].base + w->runs[at].begin;
-    rs_i32(&out->lengths)[i] = at < 0 ? 0 : w->runs[at].length;
+  if (status == RS_OK) {
+    w.starts = rs_i64(&out->starts);
+    w.lengths = rs_i32(&out->lengths);
+    status = run(&w, out);
   }
+  if (status != RS_OK) rs_column_free(out);
+  for (int64_t i = 0; w.blocks && i < w.n_blocks; i++) pieces_free(&w.blocks[i].pieces);
+  rs_free(w.blocks);
+  return status;
+}
+
+/* ---- strings ---- */
+
+typedef struct cutting {
+  const rs_dictionary *strings;
+  rs_cutter *cut;
+  const void *argument;
+  int32_t *order;    /* the distinct codes by first appearance: the units */
+  int32_t *position; /* of each code in 'order'; -1 for one that does not occur */
+  int64_t n;
+} cutting;
+
+static rs_status list_distinct(cutting *c, const rs_column *strings) {
+  const int32_t *values = rs_i32(&strings->values);
+  size_t codes = (size_t)c->strings->n + 1;
+  c->order = rs_alloc(codes * sizeof *c->order);
+  c->position = rs_alloc(codes * sizeof *c->position);
+  if (!c->order || !c->position) return rs_nomem("words", codes * sizeof *c->order);
+  for (size_t i = 0; i < codes; i++) c->position[i] = -1;
+  for (int64_t i = 0; i < strings->values.size[0]; i++)
+    if (values[i] != 0 && c->position[values[i]] < 0) {
+      c->position[values[i]] = (int32_t)c->n;
+      c->order[c->n++] = values[i];
+    }
+  return RS_OK;
+}
+
+static rs_status cut_string(rs_pieces *p, const void *context, int64_t unit) {
+  const cutting *c = context;
+  size_t length;
+  const char *text = rs_dictionary_text(c->strings, c->order[unit], &length);
+  return c->cut(p, c->argument, text, length);
+}
+
+/* A row for each row of 'strings' instead of one for each distinct string. */
+static rs_status spread(const cutting *c, const rs_column *strings, rs_column *out) {
+  int64_t n = strings->values.size[0];
+  const int32_t *values = rs_i32(&strings->values);
+  rs_tensor starts = {0}, lengths = {0};
+  rs_status status = rs_tensor_new(&starts, RS_I64, 1, &n);
+  if (status == RS_OK) status = rs_tensor_new(&lengths, RS_I32, 1, &n);
+  for (int64_t i = 0; status == RS_OK && i < n; i++) {
+    int32_t at = values[i] ? c->position[values[i]] : -1;
+    rs_i64(&starts)[i] = at < 0 ? 0 : rs_i64(&out->starts)[at];
+    rs_i32(&lengths)[i] = at < 0 ? 0 : rs_i32(&out->lengths)[at];
+  }
+  rs_tensor_free(&out->starts);
+  rs_tensor_free(&out->lengths);
+  out->starts = starts;
+  out->lengths = lengths;
   return status;
 }
 
 rs_status rs_pieces_cut(rs_column *out, const rs_column *strings, rs_cutter *cut, const void *argument) {
-  work w = {.strings = strings->dictionary, .cut = cut, .argument = argument};
+  cutting c = {.strings = strings->dictionary, .cut = cut, .argument = argument};
   *out = (rs_column){.type = RS_LIST};
-  rs_status status = list_distinct(&w, strings);
-  if (status == RS_OK) rs_parallel_for(w.n_blocks, 1, cut_blocks, &w);
-  for (int64_t i = 0; status == RS_OK && i < w.n_blocks; i++)
-    if (w.blocks[i].status != RS_OK) /* its message may be another thread's */
-      status = w.blocks[i].status == RS_ENOMEM ? rs_nomem("words", 0) : rs_fail(w.blocks[i].status, "words: not text");
-  if (status == RS_OK) status = merge(&w, out);
-  if (status == RS_OK) status = point(&w, strings, out);
+  rs_status status = list_distinct(&c, strings);
+  if (status == RS_OK) status = rs_pieces_make(out, c.n, cut_string, &c);
+  if (status == RS_OK) status = spread(&c, strings, out);
   if (status != RS_OK) rs_column_free(out);
-  work_free(&w);
+  rs_free(c.order);
+  rs_free(c.position);
   return status;
 }

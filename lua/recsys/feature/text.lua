@@ -73,6 +73,13 @@ local function projection(matrix, dims)
   return tensor.concat({ vectors:narrow(2, 1, rank), tensor.zeros(words, dims - rank) }, 2)
 end
 
+--- The share of rows of a sparse matrix without an entry.
+local function empty_share(matrix)
+  local starts, rows = matrix:tensors().starts, matrix:size()
+  if rows == 0 then return 0 end
+  return (starts:narrow(1, 2, rows):eq(starts:narrow(1, 1, rows)):sum()) / rows
+end
+
 --- The step that gives a column's words, as the fit counts them.
 local function words_of(side, column, d, stop)
   local words = side:step("tokenise", side:read(column, "string"), { max = d.max, tokens = d.tokens })
@@ -119,6 +126,7 @@ return {
     for i, name in ipairs(names) do
       inputs[i] = side:step("lookup", words_of(side, name, d, stop), { table = words, unknown = "drop" })
     end
-    side:output(d.name, side:step("project", inputs, parameters), { feature = d.kind })
+    side:output(d.name, side:step("project", inputs, parameters),
+      { feature = d.kind, missing = empty_share(fit.matrix) })
   end,
 }
