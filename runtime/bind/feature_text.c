@@ -109,8 +109,8 @@ static const rs_column *check_text(lua_State *L, const rs_frame *f, int n) {
   const rs_column *c = rs_frame_column(f, name);
   if (!c) luaL_argerror(L, 2, lua_pushfstring(L, "there is no column '%s'", name));
   if (c->type != RS_STRING)
-    luaL_argerror(L, 2, lua_pushfstring(L, "column '%s' holds no text: it is a %s column", name,
-                                        rs_column_type_name(c->type)));
+    luaL_argerror(
+        L, 2, lua_pushfstring(L, "column '%s' holds no text: it is a %s column", name, rs_column_type_name(c->type)));
   lua_pop(L, 1);
   return c;
 }
@@ -153,8 +153,8 @@ static void check_weights(lua_State *L, rs_tfidf_rule *rule) {
 
 /* feature.tfidf(frame, columns, [rows], options) -> { bytes, offsets, counts, idf, matrix } */
 static int l_tfidf(lua_State *L) {
-  static const char *const known[] = {"tokens", "max",    "low",    "high",         "stop_words",
-                                      "min_df", "max_df", "weights", "max_features", "sublinear", NULL};
+  static const char *const known[] = {"tokens", "max",     "low",          "high",      "stop_words", "min_df",
+                                      "max_df", "weights", "max_features", "sublinear", NULL};
   const rs_frame *f = luaL_checkudata(L, 1, RS_FRAME);
   luaL_checktype(L, 2, LUA_TTABLE);
   int64_t n, n_texts = (int64_t)lua_rawlen(L, 2);

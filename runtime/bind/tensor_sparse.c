@@ -113,16 +113,11 @@ static int l_tostring(lua_State *L) {
 }
 
 void rs_open_sparse(lua_State *L) {
-  static const luaL_Reg methods[] = {{"size", l_size},
-                                     {"tensors", l_tensors},
-                                     {"to", l_to},
-                                     {"transpose", l_transpose},
-                                     {"matmul", l_matmul},
-                                     {"matmul_transposed", l_matmul_transposed},
-                                     {"dense", l_dense},
-                                     {"svd", l_svd},
-                                     {"close", l_free},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"size", l_size},     {"tensors", l_tensors},
+                                     {"to", l_to},         {"transpose", l_transpose},
+                                     {"matmul", l_matmul}, {"matmul_transposed", l_matmul_transposed},
+                                     {"dense", l_dense},   {"svd", l_svd},
+                                     {"close", l_free},    {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"csr", l_csr}, {NULL, NULL}};
   rs_new_type(L, RS_CSR, methods, meta);

@@ -146,7 +146,7 @@ static rs_status parse_dtype(const header *h, entry *e, const json_t *word) {
       e->dtype = (rs_dtype)i;
       return RS_OK;
     }
-  e->narrow = !json_is_string(word)                           ? 0
+  e->narrow = !json_is_string(word)                          ? 0
               : strcmp(json_string_value(word), "F16") == 0  ? NARROW_F16
               : strcmp(json_string_value(word), "BF16") == 0 ? NARROW_BF16
                                                              : 0;

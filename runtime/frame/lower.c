@@ -11,8 +11,7 @@ enum { DOTTED_I = 0x130, DOT_ABOVE = 0x307, SIGMA = 0x3A3, SMALL_SIGMA = 0x3C3, 
 /* The code point at text[at], its bytes into *width; -1 and 1 for a byte that is not UTF-8. */
 static utf8proc_int32_t point_at(const char *text, size_t at, size_t length, size_t *width) {
   utf8proc_int32_t point;
-  utf8proc_ssize_t n =
-      utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(length - at), &point);
+  utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(length - at), &point);
   *width = n > 0 ? (size_t)n : 1;
   return n > 0 ? point : -1;
 }
@@ -40,8 +39,8 @@ static bool is_case_ignorable(utf8proc_int32_t point) {
 
 /* Of characters that are not case-ignorable: the letters with case, and what Unicode adds to them by name. */
 static bool is_cased(utf8proc_int32_t point) {
-  static const utf8proc_int32_t others[][2] = {{0xAA, 0xAA},       {0xBA, 0xBA},       {0x2160, 0x217F},
-                                               {0x24B6, 0x24E9},   {0x1F130, 0x1F149}, {0x1F150, 0x1F169},
+  static const utf8proc_int32_t others[][2] = {{0xAA, 0xAA},      {0xBA, 0xBA},       {0x2160, 0x217F},
+                                               {0x24B6, 0x24E9},  {0x1F130, 0x1F149}, {0x1F150, 0x1F169},
                                                {0x1F170, 0x1F189}};
   if (point < 0) return false;
   utf8proc_category_t category = utf8proc_category(point);

@@ -1,7 +1,7 @@
 /* pieces.h - lists of strings made piece by piece: what splitting, tokenising and n-grams have in common.
  *
- * Blocks of units (distinct strings, rows) are cut in parallel with a dictionary each; the dictionaries are merged in the
- * order of the blocks, so that the result is the one of cutting unit after unit. */
+ * Blocks of units (distinct strings, rows) are cut in parallel with a dictionary each; the dictionaries are merged in
+ * the order of the blocks, so that the result is the one of cutting unit after unit. */
 #ifndef RS_PIECES_H
 #define RS_PIECES_H
 #include "base/buffer.h"
@@ -25,8 +25,8 @@ typedef rs_status rs_piece_maker(rs_pieces *p, const void *context, int64_t unit
 /* Lists of the pieces of units 0 .. n-1, a row each, without a name. 'out' must be empty and becomes the caller's. */
 rs_status rs_pieces_make(rs_column *out, int64_t n, rs_piece_maker *make, const void *context);
 
-/* Lists of the pieces of each string, each distinct one cut once, without a name; a missing string gives an empty list. 'out' must be empty and
- * becomes the caller's. */
+/* Lists of the pieces of each string, each distinct one cut once, without a name; a missing string gives an empty list.
+ * 'out' must be empty and becomes the caller's. */
 rs_status rs_pieces_cut(rs_column *out, const rs_column *strings, rs_cutter *cut, const void *argument);
 
 #endif

@@ -15,7 +15,7 @@ enum { ROW_GRAIN = 128 };
 /* The words of all texts in one dictionary: how often each occurs and in how many documents, by code. */
 typedef struct tally {
   rs_dictionary *dictionary;
-  int32_t *maps[RS_TFIDF_MAX_TEXTS]; /* a text's codes to the dictionary's; NULL: the same */
+  int32_t *maps[RS_TFIDF_MAX_TEXTS];  /* a text's codes to the dictionary's; NULL: the same */
   int64_t *counts, *documents, *last; /* last: 1 + the last document that has it */
 } tally;
 

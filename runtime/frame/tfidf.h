@@ -1,9 +1,9 @@
 /* tfidf.h - TF-IDF weights of lists of words, with scikit-learn's formulas (TfidfVectorizer and its defaults).
  *
  * A word of a text weighs tf x idf, tf how often it occurs there (1 + ln tf when sublinear), idf = ln((1 + n) / (1 +
- * df)) + 1 over n documents of which df have it; a text's weights have length 1. A document is one text or several: then
- * its weights are the sum of its texts' times theirs, once more of length 1. The longer text so counts no more than
- * it is told to. A document without a known word weighs nothing. */
+ * df)) + 1 over n documents of which df have it; a text's weights have length 1. A document is one text or several:
+ * then its weights are the sum of its texts' times theirs, once more of length 1. The longer text so counts no more
+ * than it is told to. A document without a known word weighs nothing. */
 #ifndef RS_TFIDF_H
 #define RS_TFIDF_H
 #include "frame/vocabulary.h"

@@ -24,8 +24,7 @@ static rs_column random_words(uint64_t seed) {
     char text[2] = {(char)('A' + i / 10), (char)('0' + i % 10)};
     assert_int_equal(rs_dictionary_add(c.dictionary, text, 2, &code), RS_OK);
   }
-  for (int64_t i = 0; i < total; i++)
-    rs_i32(&c.values)[i] = 1 + (int32_t)rs_stream_below(&s, (uint64_t)i, WORDS);
+  for (int64_t i = 0; i < total; i++) rs_i32(&c.values)[i] = 1 + (int32_t)rs_stream_below(&s, (uint64_t)i, WORDS);
   for (int64_t i = 0; i < n; i++) {
     rs_i64(&c.starts)[i] = i * MOST;
     rs_i32(&c.lengths)[i] = (int32_t)rs_stream_below(&s, (uint64_t)(total + i), MOST + 1);
@@ -65,8 +64,7 @@ static rs_csr weigh(const rs_column *columns, const rs_tfidf_rule *rule, int thr
   rs_csr m;
   int before = rs_threads();
   for (int i = 0; i < rule->n_texts; i++)
-    texts[i] =
-        (rs_tfidf_text){rs_i32(&columns[i].values), rs_i64(&columns[i].starts), rs_i32(&columns[i].lengths)};
+    texts[i] = (rs_tfidf_text){rs_i32(&columns[i].values), rs_i64(&columns[i].starts), rs_i32(&columns[i].lengths)};
   rs_threads_set(threads);
   assert_int_equal(rs_tfidf_matrix(&m, rule, texts, ROWS), RS_OK);
   rs_threads_set(before);

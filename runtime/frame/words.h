@@ -30,8 +30,8 @@ rs_status rs_words_without(rs_column *out, const rs_column *lists, const rs_voca
 
 typedef struct rs_ngram_rule {
   int64_t low, high; /* lengths n, 1 <= low <= high */
-  bool characters;   /* runs of n code points of each word between < and >, as "<ca" and "at>" of "cat" (Bojanowski et al.
-                        2017, doi:10.1162/tacl_a_00051); else n words in a row, joined by spaces */
+  bool characters; /* runs of n code points of each word between < and >, as "<ca" and "at>" of "cat" (Bojanowski et al.
+                      2017, doi:10.1162/tacl_a_00051); else n words in a row, joined by spaces */
 } rs_ngram_rule;
 
 /* The n-grams of each list of words: all of the shortest length first. */

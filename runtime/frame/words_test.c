@@ -77,7 +77,10 @@ static void words_by_the_other_rule_are_those_of_a_regular_expression(void **sta
                        "stanbul|di|straße");
   check_sklearn_tokens("ΟΔΟΣ ΟΔΟΣ' ΟΔΟΣ'Α ΣΑ", strlen("ΟΔΟΣ ΟΔΟΣ' ΟΔΟΣ'Α ΣΑ"), 9, "οδος|οδος|οδοσ|σα");
   check_sklearn_tokens("नमस्ते x² ﬁ", strlen("नमस्ते x² ﬁ"), 9, "नमस|x²");
-  check_sklearn_tokens("ab\xff" "cd \xc3", 7, 9, "ab|cd");
+  check_sklearn_tokens(
+      "ab\xff"
+      "cd \xc3",
+      7, 9, "ab|cd");
   check_sklearn_tokens("", 0, 9, "");
 }
 

@@ -145,9 +145,6 @@ rs_status rs_csr_dense(rs_tensor *out, const rs_csr *m) {
  * cache, where b as a whole does not, and a row of the result in registers. Tasks go strip after strip. */
 enum { STRIP = 64, LANES = 16 };
 
-typedef float lanes_f32 __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-typedef double lanes_f64 __attribute__((vector_size(LANES * sizeof(double)), aligned(8), may_alias));
-
 typedef struct product {
   const rs_csr *m;
   const rs_tensor *b;
@@ -155,42 +152,12 @@ typedef struct product {
   int64_t d, blocks; /* of rows */
 } product;
 
-/* Rows begin .. end-1 of the strip of 'n' columns from 'column' on. */
-#define ROWS_OF_STRIP(suffix, real)                                                                                \
-  RS_CLONES static void rows_##suffix(const product *p, int64_t begin, int64_t end, int64_t column, int64_t n) {   \
-    const int64_t *starts = rs_i64(&p->m->starts);                                                                 \
-    const int32_t *columns = rs_i32(&p->m->columns);                                                               \
-    const real *values = rs_##suffix(&p->m->values), *b = rs_##suffix(p->b) + column;                              \
-    for (int64_t row = begin; row < end; row++) {                                                                  \
-      real *to = rs_##suffix(p->out) + row * p->d + column;                                                        \
-      lanes_##suffix s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0}, *out = (lanes_##suffix *)to;                          \
-      if (n == STRIP) {                                                                                            \
-        for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                  \
-          const lanes_##suffix *from = (const lanes_##suffix *)(b + columns[i] * p->d);                            \
-          real v = values[i];                                                                                      \
-          s0 += v * from[0], s1 += v * from[1], s2 += v * from[2], s3 += v * from[3];                              \
-        }                                                                                                          \
-        out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;                                                        \
-        continue;                                                                                                  \
-      }                                                                                                            \
-      if (n == STRIP / 2) {                                                                                        \
-        for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                  \
-          const lanes_##suffix *from = (const lanes_##suffix *)(b + columns[i] * p->d);                            \
-          s0 += values[i] * from[0], s1 += values[i] * from[1];                                                    \
-        }                                                                                                          \
-        out[0] = s0, out[1] = s1;                                                                                  \
-        continue;                                                                                                  \
-      }                                                                                                            \
-      for (int64_t j = 0; j < n; j++) to[j] = 0;                                                                   \
-      for (int64_t i = starts[row]; i < starts[row + 1]; i++) {                                                    \
-        const real *from = b + columns[i] * p->d, v = values[i];                                                   \
-        for (int64_t j = 0; j < n; j++) to[j] += v * from[j];                                                      \
-      }                                                                                                            \
-    }                                                                                                              \
-  }
-
-ROWS_OF_STRIP(f32, float)
-ROWS_OF_STRIP(f64, double)
+#define TYPE float
+#define NAME(x) x##_f32
+#include "tensor/csr_type.h"
+#define TYPE double
+#define NAME(x) x##_f64
+#include "tensor/csr_type.h"
 
 static void multiply(void *context, int64_t begin, int64_t end) {
   const product *p = context;

@@ -1,7 +1,7 @@
 /* lapack.h - the few LAPACK routines that are needed, on small symmetric matrices.
  *
  * Each runs on the calling thread alone, so that its bits do not depend on the number of threads. The symbols are those
- * of OpenBLAS's own LAPACK, whose headers Debian's OpenMP build leaves out. All matrices are f64, [n, n], contiguous. */
+ * of OpenBLAS's own LAPACK, whose headers Debian's OpenMP build leaves out. All matrices are f64 [n, n], contiguous. */
 #ifndef RS_LAPACK_H
 #define RS_LAPACK_H
 #include "tensor/tensor.h"

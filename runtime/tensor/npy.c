@@ -22,9 +22,9 @@ typedef struct cursor {
 } cursor;
 
 typedef struct header {
-  char kind;     /* 'f', 'i', 'u' or 'b' */
-  int width;     /* bytes of an element */
-  bool swapped;  /* of the other byte order */
+  char kind;    /* 'f', 'i', 'u' or 'b' */
+  int width;    /* bytes of an element */
+  bool swapped; /* of the other byte order */
   bool fortran;
   int ndim;
   int64_t size[RS_MAX_DIMS];
@@ -166,7 +166,8 @@ static rs_status find_dictionary(cursor *c) {
 
 /* The dtype that elements are read as, and whether their bytes already are that. */
 static rs_dtype dtype_of(const header *h, bool *as_stored) {
-  *as_stored = !h->swapped && (h->kind == 'b' || (h->kind == 'u' && h->width == 1) || (h->kind != 'u' && h->width >= 4));
+  *as_stored =
+      !h->swapped && (h->kind == 'b' || (h->kind == 'u' && h->width == 1) || (h->kind != 'u' && h->width >= 4));
   if (h->kind == 'f') return h->width == 8 ? RS_F64 : RS_F32;
   if (h->width == 1 && h->kind != 'i') return RS_U8;
   return h->width == 8 || (h->kind == 'u' && h->width == 4) ? RS_I64 : RS_I32;
@@ -274,7 +275,8 @@ static rs_status write_header(rs_buffer *out, const rs_tensor *t) {
   if (status == RS_OK)
     status = rs_buffer_printf(out, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr[t->dtype]);
   for (int i = 0; status == RS_OK && i < t->ndim; i++)
-    status = rs_buffer_printf(out, "%s%lld%s", i ? " " : "", (long long)t->size[i], i + 1 < t->ndim || i == 0 ? "," : "");
+    status =
+        rs_buffer_printf(out, "%s%lld%s", i ? " " : "", (long long)t->size[i], i + 1 < t->ndim || i == 0 ? "," : "");
   if (status == RS_OK) status = rs_buffer_append_text(out, "), }");
   while (status == RS_OK && out->size % 64 != 63) status = rs_buffer_append(out, " ", 1);
   if (status == RS_OK) status = rs_buffer_append(out, "\n", 1);

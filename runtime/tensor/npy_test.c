@@ -130,8 +130,7 @@ static void headers_that_lie_are_refused_with_their_byte(void **state) {
           "a.npy: byte 34: a key other than descr, fortran_order and shape, or one of them again");
   refused("{'descr': '<f4', 'fortran_order': False}", 4, "a.npy: byte 50: descr, fortran_order or shape is missing");
   refused("{'descr': '<f4", 4, "a.npy: byte 20: the string does not end, or is too long");
-  refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x", 4,
-          "a.npy: byte 66: text behind the dictionary");
+  refused("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x", 4, "a.npy: byte 66: text behind the dictionary");
 }
 
 static void what_is_no_array_is_refused(void **state) {

@@ -1,5 +1,5 @@
-/* svd.c - see svd.h. 160 directions and 5 iterations keep more variance of TF-IDF matrices than the 138 and 5 that other
- * libraries default to: a pass is cheap, and the tail of a flat spectrum needs company.
+/* svd.c - see svd.h. 160 directions and 5 iterations keep more variance of TF-IDF matrices than the 138 and 5 that
+ * other libraries default to: a pass is cheap, and the tail of a flat spectrum needs company.
  *
  * Cholesky QR (z = q R with R' R = z' z) is two matrix products where Householder's costs ten times that on one thread.
  * It fails when z is nearly dependent; then z' z is shifted by its rounding error (Fukaya et al. 2020,
@@ -90,7 +90,7 @@ static rs_status sketch_rows(rs_tensor *z, const rs_csr *turned, int64_t k, uint
 
 /* ---- orthonormal columns ---- */
 
-/* gram f64 [k, k] = z' z, z f64 [n, k]: a block of columns at a time, as far as the diagonal, and the mirror of that. */
+/* gram f64 [k, k] = z' z, z f64 [n, k]: a block of columns at a time, down to the diagonal, and the mirror of that. */
 static rs_status gram_of(rs_tensor *gram, const rs_tensor *z) {
   int64_t k = z->size[1];
   rs_status status = rs_tensor_new(gram, RS_F64, 2, (int64_t[]){k, k});
@@ -127,8 +127,8 @@ static rs_status shifted_root(rs_tensor *gram, const rs_tensor *kept, int64_t ro
   return definite ? RS_OK : rs_fail(RS_ENUMERIC, "svd: the matrix holds a NaN or an infinity");
 }
 
-/* gram = R^-1 with R' R = gram, shifted if it must be; *skew becomes the ratio of R's largest and least diagonal element,
- * infinity when it was shifted. */
+/* gram = R^-1 with R' R = gram, shifted if it must be; *skew becomes the ratio of R's largest and least diagonal
+ * element, infinity when it was shifted. */
 static rs_status inverse_root(rs_tensor *gram, int64_t rows, double *skew) {
   rs_tensor kept = {0};
   bool definite;
@@ -148,8 +148,8 @@ static rs_status inverse_root(rs_tensor *gram, int64_t rows, double *skew) {
   return status;
 }
 
-/* z f64 [n, k] = z R^-1, again while its columns were skewed by more than 'enough', at most 'rounds' times; *skew is that
- * of the first round. */
+/* z f64 [n, k] = z R^-1, again while its columns were skewed by more than 'enough', at most 'rounds' times; *skew is
+ * that of the first round. */
 static rs_status orthonormalise(rs_tensor *z, int rounds, double enough, double *skew) {
   rs_status status = RS_OK;
   double last = INFINITY;

@@ -64,7 +64,7 @@ static rs_csr planted(const double *spectrum, int64_t k, rs_dtype dtype) {
   return m;
 }
 
-/* Columns of 'vectors' are orthonormal, their entries of largest size positive, and m times each as long as its value. */
+/* The vectors are orthonormal, their entries of largest size positive, and m times each as long as its value. */
 static void assert_right_vectors(const rs_csr *m, const rs_tensor *values, const rs_tensor *vectors, double tolerance) {
   rs_tensor gram, image;
   int64_t d = values->size[0];
@@ -72,8 +72,7 @@ static void assert_right_vectors(const rs_csr *m, const rs_tensor *values, const
   assert_int_equal(rs_csr_matmul(&image, m, vectors), RS_OK);
   for (int64_t j = 0; j < d; j++) {
     double square = 0, extreme = 0, value = rs_f64(values)[j];
-    for (int64_t i = 0; i < d; i++)
-      assert_true(fabs(rs_tensor_get(&gram, (int64_t[]){i, j}) - (i == j)) < tolerance);
+    for (int64_t i = 0; i < d; i++) assert_true(fabs(rs_tensor_get(&gram, (int64_t[]){i, j}) - (i == j)) < tolerance);
     for (int64_t i = 0; i < m->rows; i++) square += pow(rs_tensor_get(&image, (int64_t[]){i, j}), 2);
     for (int64_t i = 0; i < m->width; i++) {
       double x = rs_tensor_get(vectors, (int64_t[]){i, j});
