@@ -267,6 +267,24 @@ describe("feature.text", function()
     for _, i in ipairs { 3, 4 } do assert.equal(0, whole:narrow(1, i, 1):abs():max()) end
   end)
 
+  it("is fitted to the same bits with any number of threads", function()
+    local threads = base.threads()
+    finally(function() base.threads(threads) end)
+    local data = dataset(items_of(zipf_texts(1500, 900), zipf_texts(1500, 500)))
+    local declaration = feature.text { columns = { title = 2, body = 1 }, name = "text", dims = 24, ngrams = { 1, 2 } }
+    local saved = {}
+    for i, n in ipairs { 1, 3 } do
+      base.threads(n)
+      local encoder <close> = fit(data, declaration)
+      saved[i] = encoder:save()
+      saved[i].tensors.points = encoder:encode_items(data.items):output "item.text".values
+    end
+    assert.equal(saved[1].json, saved[2].json)
+    for name, t in pairs(saved[1].tensors) do
+      assert(t:to_string() == saved[2].tensors[name]:to_string(), name .. " differs")
+    end
+  end)
+
   it("has zeros beyond the rank of a small training set", function()
     local data = dataset(items_of { "one two", "two three", "new" })
     local encoder <close> = fit(data, feature.text { "title", dims = 5 })
