@@ -194,8 +194,8 @@ describe("counts and rates", function()
       .. "must be columns with the value or the list of values that they may have, like { event = \"shared\" })")
     assert.has_error(function() feature.rate { window = "7d" } end,
       "bad argument #1 to 'rate' (option 'where' is required)")
-    assert.has_error(function() feature.count { of = "item" } end, "bad argument #1 to 'count' (option 'of' must be "
-      .. "\"user\" or { \"user\", the name of an item feature })")
+    assert.has_error(function() feature.count { of = "items" } end, "bad argument #1 to 'count' (option 'of' must be "
+      .. "\"user\", \"item\" or { \"user\", the name of an item feature })")
     assert.has_error(function() feature.count { transform = "share" } end,
       "bad argument #1 to 'count' (transform = \"share\" is for of = { \"user\", feature })")
     local function refused(message, declaration)

@@ -297,6 +297,13 @@ function Program:request(side, fields, items, rows, times, weights, marks, now) 
 ---@return { name: string, type: "string"|"strings"|"number" }[]
 function Program:columns(side) end
 
+--- The item outputs that count events, for items at moments; nothing else of the item side is run.
+---@param history History  of the items: its "users" are rows of the catalogue
+---@param rows Tensor      i64 [n]: rows of the catalogue
+---@param times Tensor     i64 [n], ms: events before count
+---@return Features        n rows
+function Program:moving(history, rows, times) end
+
 --- Which filters hold for each event: bit k is filter k.
 ---@param events Frame  rows of interactions
 ---@return Tensor  i32
@@ -316,7 +323,8 @@ function Program:past() end
 
 --- What a side puts out: `rows` bounds codes (0 .. rows-1), `width` is of numbers.
 ---@param side "user"|"event"|"item"
----@return { name: string, kind: "codes"|"numbers"|"bag"|"weights", table: string?, rows: integer, width: integer }[]
+---@return { name: string, kind: "codes"|"numbers"|"bag"|"weights", table: string?, rows: integer, width: integer,
+---  moving: true? }[]  moving: it counts events, so that its value depends on the moment
 function Program:outputs(side) end
 
 ---@param table string

@@ -87,6 +87,11 @@ local function protocol_of(data, split, p)
   return evaluate.protocol_per_user(data, split, { graded = true })
 end
 
+--- Just after the last event: the moment that recommendations are made for.
+local function as_of(data)
+  return data.interactions:column("time"):max() + 1
+end
+
 --- The encoded inputs behind a set of queries; `scorer` makes vectors of them.
 local function inputs_of(encoder, data, split, queries)
   local items = encoder:encode_items(data.items)
@@ -96,10 +101,41 @@ local function inputs_of(encoder, data, split, queries)
   else
     events = encoder:encode_users_at(data, queries.user_rows, nil, { log = queries.known, items = items })
   end
-  return { users = encoder:encode_users(data.users), items = items, events = events, user_rows = queries.user_rows }
+  local known = queries.known
+  if queries.rows then known = split.history_log end
+  local over_time = encoder:items_over_time(data, { log = known, items = items })
+  return { users = encoder:encode_users(data.users), events = events, user_rows = queries.user_rows,
+    items = over_time and over_time:at(queries.times and queries.times:max() or as_of(data)) or items,
+    over_time = queries.times and over_time, times = queries.times }
 end
 
-local function scorer(trained, inputs)
+--- Scores of queries whose items move with time: each query's by the item vectors of its period.
+local function scorer_over_time(trained, inputs)
+  local users = trained:user_vectors(inputs.users, inputs.events, inputs.user_rows)
+  local starts, known = inputs.over_time:starts(inputs.times), {}
+  local function items_at(start)
+    if known.start ~= start then
+      known.start, known.vectors = start, trained:item_vectors(inputs.over_time:at(start))
+    end
+    return known.vectors
+  end
+  return function(first, n)
+    local scores = tensor.zeros(n, inputs.items:rows())
+    local of = starts:narrow(1, first, n)
+    local days = of:unique()
+    for i = 1, #days do
+      local rows = of:eq(days:get(i)):nonzero()
+      local asked = users:narrow(1, first, n):index_select(rows)
+      scores:index_copy_(rows, tensor.matmul(asked, items_at(days:get(i)), false, true))
+    end
+    return scores
+  end
+end
+
+--- The scorer of a model over encoded inputs (recsys.evaluate).
+---@param inputs table  users, events, items: Features; user_rows; where items move with time: over_time, times
+function job.scorer(trained, inputs)
+  if inputs.over_time then return scorer_over_time(trained, inputs) end
   return { users = trained:user_vectors(inputs.users, inputs.events, inputs.user_rows),
     items = trained:item_vectors(inputs.items) }
 end
@@ -135,7 +171,7 @@ function job.train(p, encoder, data, split, curves)
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed,
     validate = queries and function(candidate)
-      return evaluate.metric(queries, scorer(candidate, inputs), metric)
+      return evaluate.metric(queries, job.scorer(candidate, inputs), metric)
     end,
   })
   if curves then write_curves(curves, trained.curves) end
@@ -171,7 +207,7 @@ function job.evaluate(p, trained, data, split)
   p = settings.with(p, "eval")
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"
-  local scorers = { model = scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
+  local scorers = { model = job.scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
   add_oracles(scorers, data, split, queries)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
     seed = p.seed, trailing = p.eval.trailing }
@@ -191,11 +227,6 @@ local function texts(frame, name)
     __len = function() return frame:rows() end })
 end
 
---- Just after the last event: the moment that recommendations are made for.
-local function as_of(data)
-  return data.interactions:column("time"):max() + 1
-end
-
 local function seen_lists(data)
   local sequences <close> = metrics.sequences(data:user_rows(), data:item_rows(), data.users:rows())
   return sequences:lists()
@@ -208,9 +239,9 @@ end
 function job.recommend(p, trained, data, folder)
   p = settings.with(p, "recommend", "eval")
   local encoder, now = trained.encoder, as_of(data)
-  local items = encoder:encode_items(data.items)
+  local items = encoder:encode_items_at(data, now)
   local everyone = tensor.arange(data.users:rows())
-  local vectors = scorer(trained, { users = encoder:encode_users(data.users), items = items, user_rows = everyone,
+  local vectors = job.scorer(trained, { users = encoder:encode_users(data.users), items = items, user_rows = everyone,
     events = encoder:encode_users_at(data, nil, now, { items = items }) })
   local request = { users = vectors.users, items = vectors.items, user_ids = texts(data.users, "user"),
     item_ids = texts(data.items, "item"), k = p.recommend.k, dir = files.make_folder(folder),

@@ -171,7 +171,7 @@ end
 local function members_of(request)
   local model, dataset = request.model or request, request.dataset
   local encoded = model.encoder:save()
-  local items = request.items or model.encoder:encode_items(dataset.items)
+  local items = request.items or model.encoder:encode_items_at(dataset, request.as_of)
   local users = request.users or model.encoder:encode_users(dataset.users)
   local history = request.history or model.encoder:sequences(dataset)
   local vectors = request.vectors or model:item_vectors(items)

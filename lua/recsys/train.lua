@@ -36,6 +36,7 @@ local function prepare(encoder, data, split, rows)
   local items = encoder:encode_items(data.items)
   local item_rows = at.items:index_select(rows)
   return {
+    over_time = encoder:items_over_time(data, { log = split.history_log, items = items }),
     rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
     events = encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
@@ -61,6 +62,7 @@ local function new_step(source, at, shared)
     strengths = source.strengths and source.strengths:index_select(at),
     log_q = source.log_q:index_select(items), pool = shared.pool,
   }
+  if source.over_time then step.items = source.over_time:during(step.times) end
   if shared.life then
     step.from, step.to = shared.life.from:index_select(items), shared.life.to:index_select(items)
   end

@@ -2,7 +2,7 @@
 #ifndef RS_BIND_FEATURE_H
 #define RS_BIND_FEATURE_H
 #include "bind/frame.h"
-
+#include "frame/history.h"
 #include "frame/vocabulary.h"
 
 #define RS_VOCABULARY "recsys.Vocabulary" /* an rs_vocabulary * that it holds a reference on */
@@ -16,7 +16,12 @@ const int64_t *rs_opt_rows(lua_State *L, int arg, int64_t *n);
 
 /* Adds feature.tfidf to the table on top of the stack. */
 void rs_open_feature_text(lua_State *L);
-/* Registers the types Program, Features and History and adds their functions to the table on top of the stack. */
+
+/* The open History at 'arg'. */
+rs_history *rs_check_history(lua_State *L, int arg);
+
+/* Register the types Program and Features, and History and Accumulator; add their functions to the table on top. */
 void rs_open_feature_program(lua_State *L);
+void rs_open_feature_history(lua_State *L);
 
 #endif

@@ -371,6 +371,7 @@ int rs_open_feature(lua_State *L) {
   rs_new_scratch_type(L, COLUMN, l_column_free);
   luaL_newlib(L, functions);
   rs_open_feature_program(L);
+  rs_open_feature_history(L);
   rs_open_feature_text(L);
   return 1;
 }

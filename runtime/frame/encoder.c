@@ -84,13 +84,22 @@ rs_output_kind rs_output_kind_of(rs_value_type type) {
   return type == RS_V_CODES ? RS_CODES : type == RS_V_WEIGHTS ? RS_WEIGHT_LIST : RS_NUMBERS;
 }
 
+/* Whether a step counts events, itself or through its inputs. */
+static bool moves(const rs_program *p, int step) {
+  const rs_step *s = &p->steps[step];
+  bool found = s->primitive == &rs_count_primitive;
+  for (int i = 0; i < s->n_inputs && !found; i++) found = moves(p, s->inputs[i]);
+  return found;
+}
+
 int rs_encoder_outputs(const rs_encoder *e, rs_side side) { return e->sides[side].n_outputs; }
 
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i) {
   const rs_program *p = &e->sides[side];
   const rs_step *s = &p->steps[p->outputs[i].step];
   rs_output_kind kind = rs_output_kind_of(s->type);
-  return (rs_output_info){p->outputs[i].name, kind, s->table, s->rows, s->width};
+  bool counts = side != RS_USER && moves(p, p->outputs[i].step);
+  return (rs_output_info){p->outputs[i].name, kind, s->table, s->rows, s->width, counts};
 }
 
 const char *rs_encoder_column(const rs_encoder *e, rs_side side, int i, const char **type) {
@@ -173,16 +182,16 @@ static rs_status run_and_emit(rs_run *run, rs_features *out) {
   return status;
 }
 
-rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *frame, const rs_events *events,
-                         rs_features *out) {
-  const rs_program *p = &e->sides[side];
+/* 'body' over a run with room for all steps. */
+static rs_status with_run(const rs_program *p, const rs_frame *frame, const rs_events *events,
+                          rs_status (*body)(rs_run *run, rs_features *out), rs_features *out) {
   size_t n = (size_t)p->n_steps, bytes = n * (sizeof(rs_column) + sizeof(rs_tensor));
   void *block = rs_alloc_zero(bytes);
   if (!block) return rs_nomem("encoder", bytes);
   rs_run run = {.program = p, .frame = frame, .events = events, .rows = frame->rows, .values = block};
   run.offsets = (rs_tensor *)(run.values + n);
   out->rows = frame->rows;
-  rs_status status = run_and_emit(&run, out);
+  rs_status status = body(&run, out);
   for (size_t i = 0; i < n; i++) {
     rs_column_free(&run.values[i]);
     rs_tensor_free(&run.offsets[i]);
@@ -190,4 +199,35 @@ rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *fram
   rs_free(block);
   if (status != RS_OK) rs_features_free(out);
   return status;
+}
+
+rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *frame, const rs_events *events,
+                         rs_features *out) {
+  return with_run(&e->sides[side], frame, events, run_and_emit, out);
+}
+
+/* Run a step after its inputs, unless it has run. */
+static rs_status run_needed(rs_run *run, int index) {
+  const rs_step *step = &run->program->steps[index];
+  rs_status status = RS_OK;
+  if (run->values[index].values.storage) return RS_OK;
+  if (step->primitive == &rs_read_primitive)
+    return rs_fail(RS_EFORMAT, "encoder: an output that counts events reads the column '%s'", step->text);
+  for (int i = 0; status == RS_OK && i < step->n_inputs; i++) status = run_needed(run, step->inputs[i]);
+  return status == RS_OK ? step->primitive->run(step, index, run, &run->values[index]) : status;
+}
+
+static rs_status run_moving(rs_run *run, rs_features *out) {
+  const rs_program *p = run->program;
+  rs_status status = bound_events(run);
+  for (int i = 0; status == RS_OK && i < p->n_outputs; i++) {
+    if (!moves(p, p->outputs[i].step)) continue;
+    status = run_needed(run, p->outputs[i].step);
+    if (status == RS_OK) status = emit(run, &p->outputs[i], out);
+  }
+  return status;
+}
+
+rs_status rs_encoder_run_moving(const rs_encoder *e, int64_t rows, const rs_events *events, rs_features *out) {
+  return with_run(&e->sides[RS_ITEM], &(rs_frame){.rows = rows}, events, run_moving, out);
 }

@@ -37,6 +37,7 @@ typedef struct rs_output_info {
   const char *table; /* the vocabulary its codes come from, or NULL */
   int64_t rows;      /* codes lie in 0 .. rows-1 */
   int64_t width;     /* of numbers; else 1 */
+  bool moving;       /* it counts events, so that its value depends on the moment */
 } rs_output_info;
 int rs_encoder_outputs(const rs_encoder *e, rs_side side);
 rs_output_info rs_encoder_output(const rs_encoder *e, rs_side side, int i);
@@ -73,6 +74,10 @@ typedef struct rs_events {
  * the wrong type. 'events' is read by the event side alone; NULL stands for no events. 'out' must be empty. */
 rs_status rs_encoder_run(const rs_encoder *e, rs_side side, const rs_frame *frame, const rs_events *events,
                          rs_features *out);
+
+/* The moving outputs of the item side for 'rows' items at moments: row i's events are those before it, as of 'events'.
+ * Nothing else of the side is run. 'out' must be empty. */
+rs_status rs_encoder_run_moving(const rs_encoder *e, int64_t rows, const rs_events *events, rs_features *out);
 
 /* A frame of one row from the fields of a request (a JSON object; null and absent are missing), with the columns that
  * the side reads, in the types it reads them. RS_EARG names a field of the wrong type; unknown fields are ignored. */

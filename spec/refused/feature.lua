@@ -68,6 +68,14 @@ assert(one:output "event.count_1m".values:get(1, 1) > 0 and state:history():user
 assert(state.accumulator:users() == 4 and tostring(state.accumulator) == "Accumulator [4 users]")
 state.accumulator:close()
 
+-- Items that count.
+local counting <close> = feature.fit(data, nil, {
+  item = { feature.id { "item" }, feature.count { window = "1m", period = "1s", where = { kind = "shared" } } } })
+local over_time = counting:items_over_time(data)
+local now <close> = over_time:at(40000)
+assert(now:output "item.count_1m".values:size(1) == 3)
+assert(over_time:during(tensor.new({ 40000, 5 }, "i64")):gather(rows)["item.count_1m"]:size(1) == 2)
+
 local scratch = ...
 local file, ids = scratch .. "/vectors.npy", scratch .. "/ids.txt"
 assert(tensor.save_npy(file, tensor.new { { 1, 2 }, { 3, 4 } }))

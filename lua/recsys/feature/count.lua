@@ -1,5 +1,5 @@
---- How many events came in a trailing window before the moment: of the user, or for each code of an item feature ("of
---- whom he read what").
+--- How many events came in a trailing window: of the user before the moment, or for each code of an item feature ("of
+--- what he read how much"); on the item side of the item, before the start of the moment's period.
 
 local past = require "recsys.feature.past"
 local text = require "recsys.text"
@@ -17,28 +17,30 @@ local function step_of(d, side, source)
 end
 
 return {
-  side = "event",
+  sides = { "event", "item" },
   reads = "events strictly before",
   stateful = true,
-  options = { of = "subject", window = "span", where = "where", transform = { "log", "none", "share" } },
-  defaults = { of = "user", window = "7d", transform = "log" },
+  options = { of = "subject", window = "span", where = "where", transform = { "log", "none", "share" },
+    period = "span" },
+  defaults = { window = "7d", transform = "log", period = "1d" },
   check = function(given)
     local _, of = past.subject(given)
     if given.transform == "share" and not of then return "transform = \"share\" is for of = { \"user\", feature }" end
   end,
   settle = function(d)
-    local _, of = past.subject(d)
-    d.name = d.name or ("count%s_%s"):format(of and "_" .. of or "", d.window)
+    past.settle(d, "count")
   end,
   columns = past.columns,
   build = function(d, sides, source)
     local side = sides[d.side]
+    past.settle_period(d, source)
     local step, of = step_of(d, side, source)
     if not of then
       if d.transform == "log" then step = side:step("log", step) end
       step = side:step("stack", side:step("impute", step, { value = 0 }))
     end
     side:output(d.name, step, { feature = d.kind, of = of,
-      learned = { window = d.window, where = past.words(d.where) } })
+      learned = { window = d.window, where = past.words(d.where),
+        period = d.side == "item" and d.period or nil } })
   end,
 }

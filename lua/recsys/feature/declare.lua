@@ -72,8 +72,8 @@ local types = {
   fraction = { "a number above 0 and up to 1", function(x) return type(x) == "number" and x > 0 and x <= 1 end },
   where = { "columns with the value or the list of values that they may have, like { event = \"shared\" }",
     function(x) return conditions_of(x) ~= nil end, conditions_of },
-  subject = { "\"user\" or { \"user\", the name of an item feature }", function(x)
-    return x == "user" or is_names(x, 2) and #x == 2 and x[1] == "user"
+  subject = { "\"user\", \"item\" or { \"user\", the name of an item feature }", function(x)
+    return x == "user" or x == "item" or is_names(x, 2) and #x == 2 and x[1] == "user"
   end },
   filling = { "mean, median or a number", function(x)
     return x == "mean" or x == "median" or type(x) == "number" and math.abs(x) < math.huge

@@ -5,6 +5,7 @@ local describe = require "recsys.feature.describe"
 local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
+local moving = require "recsys.feature.moving"
 local past = require "recsys.feature.past"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
@@ -56,7 +57,7 @@ function Encoder:encode_users(users)
   return self.program:run("user", users)
 end
 
---- Item features, as encode_users.
+--- Item features, as encode_users. Those that count events know none here: encode_items_at does.
 ---@param items Frame
 ---@return Features
 function Encoder:encode_items(items)
@@ -76,6 +77,16 @@ local function check_options(options, name)
   return ties
 end
 
+--- A millisecond after the last interaction that has a time; interactions are in order of time.
+local function after_all(interactions)
+  local times = interactions:column "time"
+  for i = interactions:rows(), 1, -1 do
+    local time = times:get(i)
+    if time ~= frame.TIME_MISSING then return time + 1 end
+  end
+  return 0
+end
+
 --- Per-user sequences of item rows, oldest first.
 ---@param dataset Dataset
 ---@param options? { log: Tensor? }  i64 rows of the interactions that count as known; default all
@@ -90,6 +101,29 @@ end
 ---@return History
 function Encoder:sequences(dataset, options)
   return past.sequences(dataset, fit.rows(dataset), { log = options and options.log, program = self.program })
+end
+
+--- The catalogue over time, for an encoder whose item side counts events; nil for others.
+---@param dataset Dataset
+---@param options? { log: Tensor?, items: Features? }  as in encode_events
+---@return ItemsOverTime?
+function Encoder:items_over_time(dataset, options)
+  local period = json.decode((self.program:save())).period
+  if not period then return nil end
+  local log = options and options.log
+  return moving.new(self.program, math.tointeger(period), options and options.items or self:encode_items(dataset.items),
+    past.item_sequences(dataset, fit.rows(dataset), { log = log, program = self.program }))
+end
+
+--- The catalogue as of the period of a time: what item vectors are made of.
+---@param dataset Dataset
+---@param time? integer  ms; default a millisecond after the last interaction
+---@param options? { log: Tensor?, items: Features? }
+---@return Features
+function Encoder:encode_items_at(dataset, time, options)
+  local over_time = self:items_over_time(dataset, options)
+  if not over_time then return options and options.items or self:encode_items(dataset.items) end
+  return over_time:at(time or after_all(dataset.interactions))
 end
 
 --- The state of the features of the past as of the last interaction, to be advanced by further events.
@@ -135,16 +169,6 @@ function Encoder:encode_events(dataset, rows, options)
   local moments = rows and dataset.interactions:filter(rows) or dataset.interactions
   local orders = ties == "order" and (rows or core.range(dataset.interactions:rows())) or nil
   return encode_moments(self, dataset, moments, fit.rows(dataset, rows).users, orders, options)
-end
-
---- A millisecond after the last interaction that has a time; interactions are in order of time.
-local function after_all(interactions)
-  local times = interactions:column "time"
-  for i = interactions:rows(), 1, -1 do
-    local time = times:get(i)
-    if time ~= frame.TIME_MISSING then return time + 1 end
-  end
-  return 0
 end
 
 --- One time, or a tensor of them, for n users.

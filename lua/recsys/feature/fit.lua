@@ -50,8 +50,9 @@ end
 local function settle(declaration, side)
   local kind = type(declaration) == "table" and fit.kinds[declaration.kind]
   if not kind then error("a side lists something that is no declaration, as feature.id { ... } gives", 0) end
-  if kind.side and kind.side ~= side then
-    error(("%s belongs to the %s side, not to %s"):format(declaration.kind, kind.side, side), 0)
+  local belongs = kind.sides or kind.side and { kind.side }
+  if belongs and side ~= belongs[1] and side ~= belongs[2] then
+    error(("%s belongs to the %s side, not to %s"):format(declaration.kind, table.concat(belongs, " or the "), side), 0)
   end
   local settled = { side = side }
   for key, value in pairs(declaration) do settled[key] = value end

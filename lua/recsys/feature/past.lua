@@ -4,6 +4,7 @@
 local core = require("recsys.core").feature
 local json = require "recsys.json"
 local program = require "recsys.feature.program"
+local text = require "recsys.text"
 
 local past = {}
 
@@ -28,6 +29,23 @@ end
 function past.subject(d)
   if type(d.of) == "table" then return d.of[1], d.of[2] end
   return d.of, nil
+end
+
+--- Settle whose events a declaration counts by the side that it stands on, and its name, which 'word' begins.
+function past.settle(d, word)
+  local own = d.side == "item" and "item" or "user"
+  local subject, of = past.subject(d)
+  if (subject or own) ~= own then
+    error(("%s of = \"%s\" belongs to the %s side: an event knows its user before it, a catalogue its items"):format(
+      d.kind, subject, subject == "item" and "item" or "event"), 0)
+  end
+  d.of = d.of or own
+  d.name = d.name or ("%s%s_%s"):format(word, of and "_" .. of or "", (d.window:gsub("%W", "_")))
+end
+
+--- Settle the period at whose start the counts of a declaration on the item side are read.
+function past.settle_period(d, source)
+  if d.side == "item" then source.program:every(text.span(d.period)) end
 end
 
 --- The columns of the interactions that the filters of a declaration read.
@@ -73,6 +91,14 @@ function past.sequences(dataset, rows, options)
   if reads.filters > 0 then marks = of:marks(dataset.interactions) end
   return core.new_history(dataset.users:rows(), dataset.items:rows(), rows.users, rows.items,
     (dataset.interactions:column "time"), log, weights, marks)
+end
+
+--- The events of each item, in the same form: its "users" are rows of the catalogue.
+---@return History
+function past.item_sequences(dataset, rows, options)
+  local marks = options.program:past().filters > 0 and options.program:marks(dataset.interactions) or nil
+  return core.new_history(dataset.items:rows(), dataset.items:rows(), rows.items, rows.items,
+    (dataset.interactions:column "time"), options.log, nil, marks)
 end
 
 -- State -------------------------------------------------------------------------------------------------------------

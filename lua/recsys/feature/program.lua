@@ -64,6 +64,14 @@ function Program:weigh(column)
   self.weight = column
 end
 
+--- Settle the period, in ms, at whose start counts of items are read.
+function Program:every(period)
+  if self.period and self.period ~= period then
+    error("counts of items are read at the start of one period, but two are declared", 0)
+  end
+  self.period = period
+end
+
 --- An empty program: program.sides.item:step(...), program.tensors, program.tables.
 function program.new()
   local sides = {}
@@ -80,7 +88,7 @@ function program.encode(built)
     sides[name] = { steps = json.list(side.steps), outputs = json.list(side.outputs) }
   end
   return json.encode { format = "recsys.encoder", version = 1, tables = json.list(built.tables), sides = sides,
-    filters = #built.filters > 0 and json.list(built.filters) or nil, weight = built.weight }
+    filters = #built.filters > 0 and json.list(built.filters) or nil, weight = built.weight, period = built.period }
 end
 
 return program

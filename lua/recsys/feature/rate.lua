@@ -1,5 +1,5 @@
---- The share of a user's events in a trailing window that are of a kind, drawn towards the share among all training
---- events: (n + prior p) / (m + prior), n of the m events. A user without events has p.
+--- The share of a user's (on the item side: an item's) events in a trailing window that are of a kind, drawn towards
+--- the share among all training events: (n + prior p) / (m + prior), n of the m events. A user without events has p.
 
 local core = require("recsys.core").feature
 local past = require "recsys.feature.past"
@@ -33,18 +33,20 @@ local function both(d)
 end
 
 return {
-  side = "event",
+  sides = { "event", "item" },
   reads = "events strictly before, and training rows for the prior",
   stateful = true,
-  options = { of = { "user" }, window = "span", where = "where", among = "where", prior = "above" },
-  defaults = { of = "user", window = "7d", prior = 10 },
+  options = { of = { "user", "item" }, window = "span", where = "where", among = "where", prior = "above",
+    period = "span" },
+  defaults = { window = "7d", prior = 10, period = "1d" },
   required = { "where" },
   settle = function(d)
-    d.name = d.name or ("rate_%s"):format(d.window)
+    past.settle(d, "rate")
   end,
   columns = past.columns,
   build = function(d, sides, source)
-    local side, frame, rows = sides[d.side], source:rows(d)
+    local side, frame, rows = sides[d.side], source.dataset.interactions, source.training.event.occurrences
+    past.settle_period(d, source)
     local span, share = text.span(d.window), training_share(d, frame, rows)
     local n = side:step("count", nil, { span = span, filter = source.program:filter(both(d)) })
     local m = side:step("count", nil, { span = span, filter = source.program:filter(d.among) })
