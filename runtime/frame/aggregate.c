@@ -133,21 +133,38 @@ static void judge_groups(void *context, int64_t begin, int64_t end) {
   }
 }
 
-/* Whether row a's value is greater than row b's. Numbers and times. */
-static bool greater(const rs_column *c, int64_t a, int64_t b) {
-  if (c->type == RS_TIME) return rs_i64(&c->values)[a] > rs_i64(&c->values)[b];
-  return rs_f64(&c->values)[a] > rs_f64(&c->values)[b];
+/* A number or time column's values, within reach of a loop. */
+typedef struct yardstick {
+  const double *numbers; /* NULL: times */
+  const int64_t *times;
+} yardstick;
+
+static yardstick yardstick_of(const rs_column *c) {
+  yardstick y = {0};
+  if (c->type == RS_TIME)
+    y.times = rs_i64(&c->values);
+  else if (c->type == RS_NUMBER)
+    y.numbers = rs_f64(&c->values);
+  return y;
 }
 
-/* The row of a group whose value of 'c' is the extreme one; -1 when all are missing. Of equal ones the first, or the
- * last. */
-static int64_t extreme_row(const rs_column *c, span s, bool most, bool latest) {
+static bool lacks(const yardstick *y, int64_t row) {
+  return y->numbers ? isnan(y->numbers[row]) : y->times[row] == RS_TIME_MISSING;
+}
+
+/* Whether row a's value is greater than row b's. */
+static bool greater(const yardstick *y, int64_t a, int64_t b) {
+  return y->numbers ? y->numbers[a] > y->numbers[b] : y->times[a] > y->times[b];
+}
+
+/* The row of a group whose value is the extreme one; -1 when all are missing. Of equal ones the first, or the last. */
+static int64_t extreme_row(const yardstick *y, span s, bool most, bool latest) {
   int64_t best = -1;
   for (int64_t i = 0; i < s.n; i++) {
     int64_t row = s.rows[i];
-    if (rs_column_is_missing(c, row)) continue;
-    bool better = best < 0 || (most ? greater(c, row, best) : greater(c, best, row));
-    bool equal = latest && !better && !(most ? greater(c, best, row) : greater(c, row, best));
+    if (lacks(y, row)) continue;
+    bool better = best < 0 || (most ? greater(y, row, best) : greater(y, best, row));
+    bool equal = latest && !better && !(most ? greater(y, best, row) : greater(y, row, best));
     if (better || equal) best = row;
   }
   return best;
@@ -156,13 +173,13 @@ static int64_t extreme_row(const rs_column *c, span s, bool most, bool latest) {
 static void choose_rows(void *context, int64_t begin, int64_t end) {
   const tally *t = context;
   rs_aggregate what = t->what->what;
-  const rs_column *c = t->by ? t->by : t->column;
+  yardstick y = yardstick_of(t->by ? t->by : t->column);
   for (int64_t g = begin; g < end; g++) {
     span s = span_of(t, g);
     if ((what == RS_FIRST || what == RS_LAST) && !t->by)
       t->rows[g] = s.rows[what == RS_FIRST ? 0 : s.n - 1];
     else
-      t->rows[g] = extreme_row(c, s, what == RS_MAX || what == RS_LAST || what == RS_ARG_MAX, what == RS_LAST);
+      t->rows[g] = extreme_row(&y, s, what == RS_MAX || what == RS_LAST || what == RS_ARG_MAX, what == RS_LAST);
   }
 }
 

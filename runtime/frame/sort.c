@@ -43,8 +43,10 @@ static uint64_t number_bits(double value) {
   return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
+static uint64_t time_bits(int64_t time) { return (uint64_t)time ^ UINT64_C(1) << 63; }
+
 uint64_t rs_sort_bits(const rs_column *c, int64_t row) {
-  if (c->type == RS_TIME) return (uint64_t)rs_i64(&c->values)[row] ^ UINT64_C(1) << 63;
+  if (c->type == RS_TIME) return time_bits(rs_i64(&c->values)[row]);
   return number_bits(rs_f64(&c->values)[row]);
 }
 
@@ -57,18 +59,23 @@ typedef struct measure {
   bool descending;
 } measure;
 
+static uint64_t turned(uint64_t bits, bool descending) { return descending ? LAST - 1 - bits : bits; }
+
 static void measure_rows(void *context, int64_t begin, int64_t end) {
   const measure *m = context;
-  const rs_column *c = m->column;
+  const void *values = rs_tensor_data(&m->column->values);
   for (int64_t i = begin; i < end; i++) {
     int64_t row = m->order[i];
-    uint64_t bits;
-    if (rs_column_is_missing(c, row)) {
-      m->bits[i] = LAST;
-      continue;
+    if (m->column->type == RS_STRING) {
+      int32_t code = ((const int32_t *)values)[row];
+      m->bits[i] = code ? turned((uint64_t)m->rank[code], m->descending) : LAST;
+    } else if (m->column->type == RS_TIME) {
+      int64_t time = ((const int64_t *)values)[row];
+      m->bits[i] = time == RS_TIME_MISSING ? LAST : turned(time_bits(time), m->descending);
+    } else {
+      double number = ((const double *)values)[row];
+      m->bits[i] = isnan(number) ? LAST : turned(number_bits(number), m->descending);
     }
-    bits = c->type == RS_STRING ? (uint64_t)m->rank[rs_i32(&c->values)[row]] : rs_sort_bits(c, row);
-    m->bits[i] = m->descending ? LAST - 1 - bits : bits;
   }
 }
 
