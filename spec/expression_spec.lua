@@ -150,7 +150,7 @@ describe("an expression", function()
 
   it("agrees with the calendar day by day", function()
     local times, days = {}, 0
-    for day = -800000, 800000, 977 do
+    for day = -800000, 800000, 9770 do
       days = days + 1
       times[days] = day * 86400000 + 1
     end
@@ -224,7 +224,7 @@ describe("an expression", function()
     local f = frame.from { { "x", "number", x } }
     local e = frame.if_else(col("x"):gt(0), col("x") * 2, -col("x")):sqrt()
     local made = f:derive { y = e, s = frame.if_else(col("x"):gt(0), "up", "down") }
-    for i = 1, n, 977 do
+    for i = 1, n, 2977 do
       local v = x:get(i)
       assert.equal(math.sqrt(v > 0 and v * 2 or -v), made:value("y", i))
       assert.equal(v > 0 and "up" or "down", made:value("s", i))

@@ -6,6 +6,7 @@ local command = require "spec.support.command"
 local data = require "recsys.data"
 local event_log = require "recsys.data.event_log"
 local frame = require "recsys.frame"
+local log = require "recsys.log"
 local tensor = require "recsys.tensor"
 
 local DAY = 86400000
@@ -24,13 +25,13 @@ end
 local strengths = { open = 0.25, save = 1, share = 2 }
 
 describe("data.engagements", function()
-  local log = events {
+  local clicks = events {
     { "a", "x", "save", 3 }, { "a", "x", "open", 1 }, { "b", "x", "open", 2 }, { "a", "x", "open", 5 },
     { "a", "y", "look", 1 }, { false, "x", "open", 1 }, { "b", "y", "open", false }, { "b", "z", false, 4 },
   }
 
   it("makes a row of a user and item, with the first time and the strongest event", function()
-    local made, counts = data.engagements(log, { strengths = strengths })
+    local made, counts = data.engagements(clicks, { strengths = strengths })
     assert.same({ "user", "item", "time", "event", "strength", "events" }, made:names())
     assert.same({ { "a", "b" }, { "x", "x" }, { DAY, 2 * DAY }, { "open", "open" }, { 1, 0.25 }, { 3, 1 } },
       { column(made, "user"), column(made, "item"), column(made, "time"), column(made, "event"),
@@ -40,7 +41,7 @@ describe("data.engagements", function()
 
   it("combines as asked", function()
     local function combined(how)
-      return column(data.engagements(log, { strengths = strengths, combine = how }), "strength")
+      return column(data.engagements(clicks, { strengths = strengths, combine = how }), "strength")
     end
     assert.same({ 1.5, 0.25 }, combined "sum")
     assert.same({ 0.25, 0.25 }, combined "last")
@@ -49,15 +50,15 @@ describe("data.engagements", function()
 
   it("lets strengths decay towards a stated time, never the clock's", function()
     local function check(expected, at)
-      local made = column(data.engagements(log, { strengths = strengths, half_life = "2d", combine = "sum", at = at }),
-        "strength")
+      local options = { strengths = strengths, half_life = "2d", combine = "sum", at = at }
+      local made = column(data.engagements(clicks, options), "strength")
       assert.equal(#expected, #made)
       for i, strength in ipairs(expected) do assert.is_true(math.abs(made[i] - strength) < 1e-15) end -- pow's last bit
     end
     check({ 0.25 / 4 + 1 / 2 + 0.25, 0.25 / 2 ^ 1.5 }, "last") -- of day 5
     check({ 0.25 / 4 + 1 / 2 + 0.25, 0.25 / 2 ^ 1.5 }, "1970-01-06")
     check({ 0.25 / 2 + 1 + 0.25, 0.25 / 2 ^ 0.5 }, 3 * DAY) -- what is later counts whole
-    assert.has_error(function() data.engagements(log, { strengths = strengths, half_life = "2d" }) end)
+    assert.has_error(function() data.engagements(clicks, { strengths = strengths, half_life = "2d" }) end)
   end)
 
   it("takes back what an event undoes, but not what comes after", function()
@@ -81,14 +82,14 @@ describe("data.engagements", function()
   end)
 
   it("keeps columns as they were at the first engagement", function()
-    local made = data.engagements(log:with("place", "number", { 1, 2, 3, 4, 5, 6, 7, 8 }),
+    local made = data.engagements(clicks:with("place", "number", { 1, 2, 3, 4, 5, 6, 7, 8 }),
       { strengths = strengths, keep = { "place" } })
     assert.same({ 2, 3 }, column(made, "place"))
   end)
 
   it("refuses options that say nothing", function()
     local function refuses(options, message)
-      local ok, problem = pcall(data.engagements, log, options)
+      local ok, problem = pcall(data.engagements, clicks, options)
       assert.is_false(ok)
       assert.truthy(problem:find(message, 1, true), problem)
     end
@@ -131,14 +132,14 @@ describe("data.negatives", function()
 
   it("are never what the user is known to have chosen, unless asked", function()
     for _, how in ipairs { "uniform", "popularity" } do
-      local drawn, chosen, known = data.negatives(d, rows, { n = 5, how = how, seed = 3 }), chosen_in(rows), 0
-      assert.same({ 300, 5 }, drawn:size())
+      local drawn, chosen, known = data.negatives(d, rows, { n = 2, how = how, seed = 3 }), chosen_in(rows), 0
+      assert.same({ 300, 2 }, drawn:size())
       for i = 1, 300 do
-        for j = 1, 5 do assert.is_nil(chosen[users:get(i) .. ":" .. drawn:get(i, j)]) end
+        for j = 1, 2 do assert.is_nil(chosen[users:get(i) .. ":" .. drawn:get(i, j)]) end
       end
-      local any = data.negatives(d, rows, { n = 5, how = how, seed = 3, allow_known = true })
+      local any = data.negatives(d, rows, { n = 2, how = how, seed = 3, allow_known = true })
       for i = 1, 300 do
-        for j = 1, 5 do known = known + (chosen[users:get(i) .. ":" .. any:get(i, j)] and 1 or 0) end
+        for j = 1, 2 do known = known + (chosen[users:get(i) .. ":" .. any:get(i, j)] and 1 or 0) end
       end
       assert.is_true(known > 0)
     end
@@ -147,9 +148,9 @@ describe("data.negatives", function()
   it("know of held-out rows only what they are told", function()
     local all = tensor.arange(600)
     local held_out, hit = chosen_in(tensor.arange(300) + 300), 0
-    local drawn, told = data.negatives(d, rows, { n = 20 }), data.negatives(d, rows, { n = 20, known = all })
+    local drawn, told = data.negatives(d, rows, { n = 3 }), data.negatives(d, rows, { n = 3, known = all })
     for i = 1, 300 do
-      for j = 1, 20 do
+      for j = 1, 3 do
         hit = hit + (held_out[users:get(i) .. ":" .. drawn:get(i, j)] and 1 or 0)
         assert.is_nil(held_out[users:get(i) .. ":" .. told:get(i, j)])
       end
@@ -162,9 +163,8 @@ describe("data.negatives", function()
     local drawn = data.negatives(d, rows, { n = 400, how = "popularity", power = 0.5, allow_known = true })
     for i = 1, 300 do known[items:get(i)] = (known[items:get(i)] or 0) + 1 end
     for _, n in pairs(known) do total = total + math.sqrt(n) end
-    for _, row in ipairs(drawn:tolist()) do
-      for _, item in ipairs(row) do counts[item] = (counts[item] or 0) + 1 end
-    end
+    local counted = frame.from({ { "item", "number", drawn:reshape(120000) } }):group_by("item", { { "n", "count" } })
+    for row = 1, counted:rows() do counts[counted:value("item", row)] = counted:value("n", row) end
     for item = 0, 39 do
       local expected = math.sqrt(known[item] or 0) / total
       local share = (counts[item] or 0) / 120000
@@ -201,6 +201,10 @@ describe("data.negatives", function()
 end)
 
 describe("data from any app's files", function()
+  local level = log.level
+  setup(function() log.level = "quiet" end)
+  teardown(function() log.level = level end)
+
   local layout = {
     name = "shop",
     events = { file = "clicks.csv", columns = { { "user", "visitor", "string" }, { "item", "sku", "string" },

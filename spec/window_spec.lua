@@ -83,13 +83,9 @@ describe("a window", function()
     local f = frame.from { { "k", "number", keys }, { "t", "time", times }, { "row", "number", tensor.arange(n) } }
       :window("k", "t", { { "n", "row_number" }, { "rank", "rank" }, { "before", "lag", "row" }, { "s", "session", "t",
         50 } })
-    local lists = {}
-    for i = 1, n do
-      local k = keys:get(i)
-      lists[k] = lists[k] or {}
-      table.insert(lists[k], i)
-    end
-    for _, list in pairs(lists) do
+    for k = 0, 4999, 97 do
+      local list = f:where("k", "==", k):tolist()
+      for place, row in ipairs(list) do list[place] = row + 1 end
       table.sort(list, function(a, b)
         if times:get(a) ~= times:get(b) then return times:get(a) < times:get(b) end
         return a < b
