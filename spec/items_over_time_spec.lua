@@ -198,6 +198,34 @@ describe("a model with counts of items", function()
     served:close()
   end)
 
+  it("is served with item vectors that are made anew as of the period, over posted events", function()
+    local trained, cut = untrained(), 700
+    local early_data = dataset()
+    early_data.interactions = early_data.interactions:filter(tensor.arange(0, cut, "i64"))
+    local early = assert(serve.open(assert(registry.publish { name = "early", dir = folder, model = trained,
+      dataset = early_data })))
+    local late = assert(serve.open(assert(registry.publish { name = "late", dir = folder, model = trained,
+      dataset = data })))
+    local old = early:recommend_users { k = 5, exclude_seen = false }
+    for i = cut + 1, EVENTS do
+      assert(early:advance { user = log.user[i], item = log.item[i], time = log.time[i],
+        fields = ('{"kind":"%s"}'):format(log.kind[i]) })
+    end
+    assert(early:refresh())
+    local a, b = { early:recommend_users { k = 5, exclude_seen = false } },
+      { late:recommend_users { k = 5, exclude_seen = false } }
+    assert.are.equal(b[1]:to_string(), a[1]:to_string())
+    assert.are.equal(b[2]:to_string(), a[2]:to_string())
+    assert.are_not.equal(old:to_string(), a[1]:to_string())
+    assert(late:refresh(START + 3 * DAY)) -- a moment that is past
+    local path = assert(registry.publish { name = "past", dir = folder, model = trained, dataset = data,
+      as_of = START + 3 * DAY + HOUR })
+    local past = assert(serve.open(path))
+    local c, d = { late:recommend_users { k = 5, now = START + 9 * DAY } },
+      { past:recommend_users { k = 5, now = START + 9 * DAY } }
+    assert.are.equal(d[2]:to_string(), c[2]:to_string())
+  end)
+
   it("is published with item vectors as of the bundle's moment", function()
     local trained = untrained()
     local served = {}

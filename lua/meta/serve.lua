@@ -70,6 +70,14 @@ function ServedModel:recommend_users(options) end
 ---@return string? code     "argument", "memory"
 function ServedModel:advance(event) end
 
+--- Make the item vectors anew as of the period of a moment, where the item side counts events; elsewhere nothing
+--- changes. To be called when a period begins, or after events were posted. Nothing else may use the model meanwhile.
+---@param now? integer  ms; default as_of
+---@return true?
+---@return string? message
+---@return string? code  "memory", "format"
+function ServedModel:refresh(now) end
+
 --- Let go of the model; later calls raise.
 function ServedModel:close() end
 

@@ -206,6 +206,15 @@ static int l_advance(lua_State *L) {
   return rs_return(L, status, 1);
 }
 
+/* m:refresh([now]) -> true | nil, message, code */
+static int l_refresh(lua_State *L) {
+  check_model(L);
+  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_status status = rs_server_model_refresh(m, luaL_optinteger(L, 2, RS_TIME_MISSING));
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
 /* m:recommend_users{ first, n, now, k, exclude_seen } -> rows, scores | nil, message, code */
 static int l_recommend_users(lua_State *L) {
   static const char *const known[] = {"first", "n", "now", "k", "exclude_seen", NULL};
@@ -236,6 +245,7 @@ int rs_open_serve(lua_State *L) {
                                      {"recommend", l_recommend},
                                      {"recommend_users", l_recommend_users},
                                      {"advance", l_advance},
+                                     {"refresh", l_refresh},
                                      {"close", l_free},
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};

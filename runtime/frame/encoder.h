@@ -54,7 +54,9 @@ int rs_encoder_filters(const rs_encoder *e);
 rs_status rs_encoder_marks(const rs_encoder *e, const rs_frame *events, rs_tensor *marks);
 /* The column of the interactions that says how much an event weighs, or NULL. */
 const char *rs_encoder_weight(const rs_encoder *e);
-/* How far back the event side looks. */
+/* ms: the item side's counts are read at the start of such a period; 0: it does not count. */
+int64_t rs_encoder_period(const rs_encoder *e);
+/* How far back the event side looks, and the item side's counts from the end of their period. */
 rs_keep rs_encoder_keep(const rs_encoder *e);
 
 /* What features of the past read: row i of the frame is preceded by events[begin[i] .. end[i]), oldest first, and

@@ -1,4 +1,5 @@
 /* filters.c - which events counts are of: sets of values of columns, as bits of an event's marks. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -68,6 +69,11 @@ rs_status rs_filters_parse(rs_encoder *e, const json_t *document) {
   const json_t *filters = json_object_get(document, "filters"), *weight = json_object_get(document, "weight");
   size_t n = 0;
   rs_status status = weight ? copy_text(&e->weight, weight, "the weight") : RS_OK;
+  const json_t *period = json_object_get(document, "period");
+  double ms = json_number_value(period);
+  if (period && (!json_is_number(period) || !(ms >= 1 && ms <= 1e15) || ms != floor(ms)))
+    return rs_fail(RS_EFORMAT, "encoder: the period is not a whole number of ms");
+  e->period = (int64_t)ms;
   if (status == RS_OK && filters) status = list_size(filters, "filters", RS_MAX_FILTERS, &n);
   if (status != RS_OK || n == 0) return status;
   e->filters = rs_alloc_zero(n * sizeof *e->filters);
@@ -79,8 +85,8 @@ rs_status rs_filters_parse(rs_encoder *e, const json_t *document) {
 
 int rs_encoder_filters(const rs_encoder *e) { return e->n_filters; }
 const char *rs_encoder_weight(const rs_encoder *e) { return e->weight; }
+int64_t rs_encoder_period(const rs_encoder *e) { return e->period; }
 
-/* How far back the steps of the event side look. */
 rs_keep rs_encoder_keep(const rs_encoder *e) {
   rs_keep keep = {0};
   for (int i = 0; i < e->sides[RS_EVENT].n_steps; i++) {
@@ -89,6 +95,10 @@ rs_keep rs_encoder_keep(const rs_encoder *e) {
     bool slices = gaps || s->primitive == &rs_window_primitive || s->primitive == &rs_window_weights_primitive;
     if (slices && s->count + gaps > keep.events) keep.events = s->count + gaps;
     if (s->span > keep.span) keep.span = s->span;
+  }
+  for (int i = 0; i < e->sides[RS_ITEM].n_steps; i++) {
+    int64_t span = e->sides[RS_ITEM].steps[i].span;
+    if (span > 0 && span + e->period > keep.span) keep.span = span + e->period;
   }
   return keep;
 }

@@ -80,7 +80,8 @@ struct rs_encoder {
   int n_tables;
   rs_filter *filters;
   int n_filters;
-  char *weight; /* a column of the interactions, or NULL */
+  char *weight;   /* a column of the interactions, or NULL */
+  int64_t period; /* ms, or 0 */
   rs_program sides[3]; /* by rs_side */
 };
 

@@ -75,6 +75,10 @@ static rs_status load_plan(loader *l) {
   const rs_member *json = NULL;
   rs_status status = text_member(l, "plan.user.json", &json);
   if (status == RS_OK) status = blame(l, json->name, rs_plan_from_json(&l->model->plan, json->data, json->size));
+  bool counts = status == RS_OK && rs_encoder_period(l->model->encoder) > 0;
+  if (counts) status = text_member(l, "plan.item.json", &json);
+  if (counts && status == RS_OK)
+    status = blame(l, json->name, rs_plan_from_json(&l->model->item_plan, json->data, json->size));
   if (status == RS_OK) status = rs_bundle_tensors(l->bundle, "weights.safetensors", &l->model->weights);
   return status;
 }
@@ -287,6 +291,7 @@ void rs_server_model_free(rs_server_model *m) {
   rs_free(m->spare);
   rs_encoder_free(m->encoder);
   rs_plan_free(m->plan);
+  rs_plan_free(m->item_plan);
   rs_tensors_free(&m->weights);
   rs_tensor_free(&m->vectors);
   rs_tensor_free(&m->created);

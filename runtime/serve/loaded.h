@@ -23,6 +23,7 @@ typedef struct rs_spare {
 struct rs_server_model {
   rs_encoder *encoder;
   rs_plan *plan;                      /* of the user tower; output "user" */
+  rs_plan *item_plan;                 /* of the item tower, output "item"; where items count events, else NULL */
   rs_tensors weights;                 /* of the plan */
   rs_tensor vectors;                  /* f32 [items, width] */
   rs_tensor created;                  /* i64 [items], ms, or empty */

@@ -44,6 +44,10 @@ typedef struct rs_posted {
  * */
 rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted);
 
+/* Make the item vectors anew, as of the period of 'now' (RS_TIME_MISSING: as_of), where the item side counts events;
+ * nothing changes elsewhere. No other call on the model may run meanwhile. On failure the vectors are as before. */
+rs_status rs_server_model_refresh(rs_server_model *m, int64_t now);
+
 typedef struct rs_request {
   const char *user; /* id; NULL: nobody in particular */
   size_t user_length;

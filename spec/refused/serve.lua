@@ -10,6 +10,7 @@ else
   package.path = package.path .. ";" .. package.path:match "(.-)lua/%?%.lua" .. "?.lua"
   local tiny = require "spec.support.tiny_model"
   tiny.publish(tiny.build(), scratch, { window = 5 * tiny.day })
+  tiny.publish_counting(scratch)
 end
 
 local model <close> = assert(core.serve.open(path))
@@ -23,3 +24,8 @@ assert(model:advance { user = "new", item = "i9", time = 14 * 86400000 })
 assert(model:advance { user = "u1", item = "i9", time = 14 * 86400000, fields = "{}" })
 assert(not model:advance { user = "u1", item = "gone", time = 14 * 86400000 })
 assert(assert(model:recommend_users { k = 2 }):count() == 12 and model:facts().events == 11)
+
+local counting <close> = assert(core.serve.open(scratch .. "/counting-1.tar"))
+assert(counting:advance { user = "u1", item = "i2", time = 14 * 86400000, fields = '{"kind": "read"}' })
+assert(counting:refresh(15 * 86400000))
+assert(#assert(counting:recommend { user = "u1", k = 2 }).items == 2)

@@ -155,4 +155,19 @@ function tiny.scores(self, now)
   return scores
 end
 
+--- A two-tower model of untrained weights whose items count the events of the last two days, published below 'dir' as
+--- "counting".
+---@return string path
+function tiny.publish_counting(dir)
+  local dataset, first = tiny.dataset(), range(1)
+  local encoder = feature.fit(dataset, nil, { user = { feature.id { "user" } },
+    item = { feature.id { "item" }, feature.count { window = "2d" } } })
+  local network = require "models.two_tower"({ dim = 4, hidden = {}, dropout = 0, temperature = 1, bias = false },
+    encoder, { seed = 3 })
+  local trained = require("recsys.model").record(network, encoder, "two_tower", {},
+    { user = encoder:encode_users(dataset.users):gather(first),
+      item = encoder:encode_items(dataset.items):gather(first) })
+  return assert(registry.publish { name = "counting", dir = dir, model = trained, dataset = dataset })
+end
+
 return tiny
