@@ -1,7 +1,8 @@
 """What scikit-learn makes of texts and of sparse matrices, for specs to compare with.
 
 text_reference.py tfidf IN OUT       IN: JSON {documents, options}; OUT: JSON {words, idf, weights: [{word: weight}]}
-text_reference.py characters IN OUT  IN: to be written, texts around every character, one a line; OUT: their words
+text_reference.py characters IN OUT STEP
+                                     IN: to be written, texts around every STEPth character, one a line; OUT: their words
 text_reference.py svd IN OUT         IN: safetensors starts, columns, values; OUT: JSON {arpack, variances}
 """
 import json
@@ -32,9 +33,9 @@ def tfidf(source, target):
         json.dump({"words": words, "idf": vectorizer.idf_.tolist(), "weights": weights}, file, ensure_ascii=False)
 
 
-def characters(source, target):
+def characters(source, target, step):
     texts = []
-    for point in range(0x110000):
+    for point in range(0, 0x110000, int(step)):
         c = chr(point)
         if unicodedata.category(c) in ("Cs", "Cn", "Co") or c == "\n":
             continue
@@ -59,4 +60,4 @@ def svd(source, target):
 
 
 if __name__ == "__main__":
-    {"tfidf": tfidf, "characters": characters, "svd": svd}[sys.argv[1]](sys.argv[2], sys.argv[3])
+    {"tfidf": tfidf, "characters": characters, "svd": svd}[sys.argv[1]](*sys.argv[2:])
