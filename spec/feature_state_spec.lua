@@ -13,6 +13,11 @@ local tensor = require "recsys.tensor"
 local HOUR = 3600000
 local USERS, ITEMS, EVENTS = 30, 40, 1500
 
+--- Of the states advanced event by event each row is compared; few where garbage is collected at every turn (pause 0).
+local pause = collectgarbage("setpause", 200)
+collectgarbage("setpause", pause)
+local EVERY = pause == 0 and 40 or 1
+
 local function drawer(seed)
   local stream, at = random.stream(seed, "user", 0, 0), 0
   return function(n)
@@ -285,8 +290,10 @@ describe("a state", function()
     for row = stored + 1, EVENTS do
       local user = tonumber(log.user[row]:sub(2))
       local created = user % 7 > 0 and 1700000000000 - user * 24 * HOUR or nil
-      local one <close> = assert(state:encode(log.user[row], log.time[row], { ["user.created"] = created }))
-      assert.are.same(bytes_of(many:gather(tensor.new({ row - 1 }, "i64"))), bytes_of(one:gather(first)))
+      if row % EVERY == 0 then
+        local one <close> = assert(state:encode(log.user[row], log.time[row], { ["user.created"] = created }))
+        assert.are.same(bytes_of(many:gather(tensor.new({ row - 1 }, "i64"))), bytes_of(one:gather(first)))
+      end
       assert(state:advance { user = log.user[row], item = log.item[row], time = log.time[row],
         kind = log.kind[row] or nil, strength = log.strength[row] or nil, stars = log.stars[row] })
     end
@@ -298,8 +305,10 @@ describe("a state", function()
     local many, first = short:encode_events(data), tensor.new({ 0 }, "i64")
     local state, whole = short:state(data, { log = tensor.zeros(0, "i64") }), short:sequences(data)
     for row = 1, EVENTS do
-      local one <close> = assert(state:encode(log.user[row], log.time[row]))
-      assert.are.same(bytes_of(many:gather(tensor.new({ row - 1 }, "i64"))), bytes_of(one:gather(first)))
+      if row % EVERY == 0 then
+        local one <close> = assert(state:encode(log.user[row], log.time[row]))
+        assert.are.same(bytes_of(many:gather(tensor.new({ row - 1 }, "i64"))), bytes_of(one:gather(first)))
+      end
       assert(state:advance { user = log.user[row], item = log.item[row], time = log.time[row] })
     end
     local kept = state:history()

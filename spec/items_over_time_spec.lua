@@ -240,3 +240,28 @@ describe("a model with counts of items", function()
     assert.are_not.equal(served[1]:to_string(), served[2]:to_string())
   end)
 end)
+
+describe("the audit of counts of items", function()
+  local audit = require "recsys.data.audit"
+  local last = data_sources.split_leave_last_out(data)
+  local declared = { item = { feature.id { "item" }, feature.count { window = "2d" } }, user = {}, event = {} }
+  local fitted = feature.fit(data, last.train, declared)
+
+  it("passes where they know training rows alone", function()
+    local report = audit.run(data, last, fitted, declared)
+    for _, finding in ipairs(report.findings) do assert.are.equal("duplicates", finding.check) end
+  end)
+
+  it("finds held-out events in them, and names feature and row", function()
+    local careless = {}
+    for _, name in ipairs { "train", "valid", "protocol", "ties" } do careless[name] = last[name] end
+    careless.causal = true -- a split of one's own that claims what is not so
+    local found
+    for _, finding in ipairs(audit.run(data, careless, fitted, declared).findings) do
+      if finding.check == "held out" then found = finding end
+    end
+    assert.are.equal("item.count_2d", found and found.subject)
+    assert.matches("feature 'item.count_2d' of training row %d+ %(user u%d+, item i%d+, .-%) depends on held%-out row",
+      found.message)
+  end)
+end)

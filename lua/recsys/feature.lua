@@ -3,6 +3,7 @@
 local core = require("recsys.core").feature
 local encoder = require "recsys.feature.encoder"
 local fit = require "recsys.feature.fit"
+local moving = require "recsys.feature.moving"
 
 --- The C part beneath (lua/meta/feature.lua), which kinds of features build on, and the constructors of all kinds.
 local feature = {}
@@ -12,6 +13,7 @@ for name, constructor in pairs(fit.constructors()) do feature[name] = constructo
 feature.rows = fit.rows
 feature.sequences = encoder.sequences
 feature.load = encoder.load
+feature.log_of_items = moving.log_of
 
 --- Fit declarations on training rows; nothing outside them touches the result.
 ---@param dataset Dataset

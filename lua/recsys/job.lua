@@ -102,7 +102,7 @@ local function inputs_of(encoder, data, split, queries)
     events = encoder:encode_users_at(data, queries.user_rows, nil, { log = queries.known, items = items })
   end
   local known = queries.known
-  if queries.rows then known = split.history_log end
+  if split.causal then known = split.history_log end
   local over_time = encoder:items_over_time(data, { log = known, items = items })
   return { users = encoder:encode_users(data.users), events = events, user_rows = queries.user_rows,
     items = over_time and over_time:at(queries.times and queries.times:max() or as_of(data)) or items,

@@ -36,7 +36,7 @@ local function prepare(encoder, data, split, rows)
   local items = encoder:encode_items(data.items)
   local item_rows = at.items:index_select(rows)
   return {
-    over_time = encoder:items_over_time(data, { log = split.history_log, items = items }),
+    over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
     rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
     events = encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),

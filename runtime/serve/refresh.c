@@ -75,7 +75,8 @@ static rs_status features_at(const rs_server_model *m, int64_t start, rs_feature
 }
 
 /* The vectors of rows first .. first + n - 1 into their place. */
-static rs_status embed(const rs_server_model *m, const rs_features *items, int64_t first, int64_t n, rs_tensor *vectors) {
+static rs_status embed(const rs_server_model *m, const rs_features *items, int64_t first, int64_t n,
+                       rs_tensor *vectors) {
   int64_t rows[CHUNK], width = vectors->size[1];
   rs_tensors batch = {0}, outputs = {0};
   rs_tensor made = {0};

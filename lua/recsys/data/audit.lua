@@ -86,9 +86,19 @@ local function fitted_state(case)
   end
 end
 
---- The event features of rows when only 'known' rows (i64) have happened.
+--- The event features of rows, and what their items have counted, when only 'known' rows (i64) have happened; nil: as
+--- training has them.
 function Case:encode(rows, known)
-  return self.encoder:encode_events(self.data, rows, { ties = self.split.ties, log = known, items = self.items })
+  local events = self.encoder:encode_events(self.data, rows,
+    { ties = self.split.ties, log = known or self.split.history_log, items = self.items })
+  local over_time = self.encoder:items_over_time(self.data,
+    { log = known or feature.log_of_items(self.split), items = self.items })
+  if not over_time then return events end
+  local tensors = events:tensors()
+  local counts = over_time:counts(feature.rows(self.data, rows).items,
+    self.data.interactions:column("time"):index_select(rows))
+  for name, values in pairs(counts:tensors()) do tensors[name] = values end
+  return assert(feature.load_features(tensors))
 end
 
 --- Training features in which a row that may not be known makes a difference: 'without' are the rows that may.
@@ -211,8 +221,9 @@ function audit.run(data, split, encoder, declarations, options)
   local checks = { "duplicates", "fit", "held out", "order", "clock", options.derive and "derived" or "columns" }
   duplicates(case)
   fitted_state(case)
-  if #declarations.event > 0 and #case.train > 0 then
-    held_out_rows(case, case:encode(case.train, split.history_log))
+  local looks_back = #(declarations.event or {}) > 0 or encoder:items_over_time(data, { items = case.items })
+  if looks_back and #case.train > 0 then
+    held_out_rows(case, case:encode(case.train))
     later_rows(case)
     clock(case)
   end

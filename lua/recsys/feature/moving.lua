@@ -11,6 +11,15 @@ local tensor = require "recsys.tensor"
 
 local moving = {}
 
+--- The interactions that counts of items may know in training. A user's history holds his own earlier events; an item's
+--- holds everybody's, and where a split is not causal a held-out one may be older than a training row.
+---@param split Split
+---@return Tensor? log  i64 rows; nil: all, as only what came before is counted
+function moving.log_of(split)
+  if split.causal then return split.history_log end
+  return split.train
+end
+
 ---@class ItemsOverTime
 local ItemsOverTime = {}
 ItemsOverTime.__index = ItemsOverTime
@@ -37,8 +46,11 @@ function ItemsOverTime:starts(times)
   return times // self.period * self.period
 end
 
---- The counting outputs of catalogue rows, each at a time of its own.
-local function counted(self, rows, times)
+--- The counting outputs alone, of catalogue rows as of the period of one time each.
+---@param rows Tensor   i64 [n], 0-based
+---@param times Tensor  i64 [n], ms
+---@return Features     n rows
+function ItemsOverTime:counts(rows, times)
   return self.program:moving(self.history, rows, self:starts(times))
 end
 
@@ -47,7 +59,7 @@ end
 ---@return Features
 function ItemsOverTime:at(time)
   local n, tensors = self.items:rows(), self.items:tensors()
-  local now <close> = counted(self, tensor.arange(0, n, "i64"), tensor.full(time, n, "i64"))
+  local now <close> = self:counts(tensor.arange(0, n, "i64"), tensor.full(time, n, "i64"))
   for name, values in pairs(now:tensors()) do tensors[name] = values end
   return assert(load_features(tensors))
 end
@@ -61,7 +73,7 @@ function ItemsOverTime:during(times)
   local function gather(_, rows)
     local copies = {}
     for i = 1, #rows // #times do copies[i] = times end
-    local now <close> = counted(this, rows, #copies == 1 and times or tensor.concat(copies))
+    local now <close> = this:counts(rows, #copies == 1 and times or tensor.concat(copies))
     local batch = this.items:gather(rows)
     for name, values in pairs(now:gather(tensor.arange(0, #rows, "i64"))) do batch[name] = values end
     return batch
