@@ -386,6 +386,32 @@ describe("a published model with features of the past", function()
     served:close()
   end)
 
+  it("answers to a history in the request, with times and fields, as to the same events of its own", function()
+    local served = publish(EVENTS)
+    for _, user in ipairs { "u3", "u8", "u21" } do
+      local history = {}
+      for i = 1, EVENTS do
+        if log.user[i] == user then
+          history[#history + 1] = { item = log.item[i], time = log.time[i],
+            fields = require("recsys.json").encode { kind = log.kind[i] or nil, strength = log.strength[i] or nil,
+              stars = log.stars[i] } }
+        end
+      end
+      assert.are.same(served:recommend { user = user, k = 10 }, served:recommend { user = user, k = 10,
+        history = history })
+      local bare = {}
+      for i, event in ipairs(history) do bare[i] = event.item end
+      assert.are_not.same(served:recommend { user = user, k = 10 }, served:recommend { user = user, k = 10,
+        history = bare })
+    end
+    assert.has_error(function()
+      served:recommend { history = { { item = "i1", time = 5 }, { item = "i2", time = 4 } } }
+    end, "the history is not in order: the event of item 'i2' is earlier than the one before it")
+    assert.has_error(function() served:recommend { history = { { time = 5 } } } end,
+      "bad argument #1 to 'recommend' (field 'history' must be a list of item ids, or of { item, time, fields })")
+    served:close()
+  end)
+
   it("knows strangers by their fields and by what they have done since", function()
     local served = publish(EVENTS)
     local before = assert(served:recommend { user = "new", fields = '{"created": 1699000000000}', k = 40 })

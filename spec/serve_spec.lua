@@ -194,7 +194,7 @@ describe("a served model", function()
     assert.has_error(function() model:recommend { k = 1.5 } end,
       "bad argument #1 to 'recommend' (field 'k' must be a whole number)")
     assert.has_error(function() model:recommend { history = { 1 } } end,
-      "bad argument #1 to 'recommend' (field 'history' must be a list of item ids)")
+      "bad argument #1 to 'recommend' (field 'history' must be a list of item ids, or of { item, time, fields })")
     assert.has_error(function() model:recommend { id = "u1" } end,
       "bad argument #1 to 'recommend' (there is no option 'id')")
     assert.has_error(function() model:recommend_users { first = 8 } end)

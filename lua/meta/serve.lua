@@ -34,7 +34,8 @@ function ServedModel:item(position) end
 
 ---@class ServeRequest
 ---@field user? string        id; nil: nobody in particular
----@field history? string[]   ids of items, oldest first, instead of the user's own; no window counts them
+---@field history? (string|table)[]  instead of the user's own, oldest first: ids of items, which no window counts, or
+---   { item: string, time: integer?, fields: string? } with ms and a JSON object of what filters and weights read
 ---@field fields? string      a JSON object: fields of a user whom the bundle does not know
 ---@field now? integer        ms since 1970 UTC; default as_of
 ---@field k? integer          1 or more, default 10

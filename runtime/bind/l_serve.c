@@ -73,13 +73,15 @@ static int l_item(lua_State *L) {
 
 typedef struct call {
   json_t *fields;
-  const char **history; /* the strings belong to the request's Lua table */
+  rs_past_event *history; /* the strings belong to the request's Lua table */
+  int64_t n_history;      /* of them */
   rs_answer answer;
 } call;
 
 static int l_call_free(lua_State *L) {
   call *c = luaL_checkudata(L, 1, CALL);
   json_decref(c->fields);
+  for (int64_t i = 0; i < c->n_history; i++) json_decref((json_t *)c->history[i].fields);
   rs_free(c->history);
   rs_answer_free(&c->answer);
   *c = (call){0};
@@ -113,18 +115,46 @@ static const char *string_field(lua_State *L, const char *key, size_t *length) {
   return text;
 }
 
+static const char *const history_words = "field 'history' must be a list of item ids, or of { item, time, fields }";
+
+/* An event of the history: the value on top of the stack, which the request's table holds. */
+static void past_event(lua_State *L, rs_past_event *event) {
+  size_t length;
+  int whole = 1;
+  event->time = RS_TIME_MISSING;
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    event->item = lua_tostring(L, -1);
+    return;
+  }
+  if (lua_type(L, -1) != LUA_TTABLE) luaL_argerror(L, 2, history_words);
+  static const char *const names[] = {"item", "time", "fields"};
+  for (int i = 0; i < 3; i++) {
+    lua_pushstring(L, names[i]);
+    lua_rawget(L, -2 - i);
+  }
+  event->item = lua_type(L, -3) == LUA_TSTRING ? lua_tostring(L, -3) : NULL;
+  if (!lua_isnil(L, -2)) event->time = lua_tointegerx(L, -2, &whole);
+  if (!event->item || !whole) luaL_argerror(L, 2, history_words);
+  const char *fields = lua_tolstring(L, -1, &length);
+  json_t *parsed = NULL;
+  if (fields) rs_check(L, rs_json_object(&parsed, fields, length, "the event's fields"));
+  event->fields = parsed;
+  lua_pop(L, 3);
+}
+
 static void history_field(lua_State *L, call *c, rs_request *request) {
   lua_pushliteral(L, "history");
   int type = lua_rawget(L, 2);
-  if (type != LUA_TNIL && type != LUA_TTABLE) luaL_argerror(L, 2, "field 'history' must be a list of item ids");
+  if (type != LUA_TNIL && type != LUA_TTABLE) luaL_argerror(L, 2, history_words);
   if (type == LUA_TTABLE) {
-    request->n_history = (int64_t)lua_rawlen(L, -1);
-    request->history = c->history = rs_alloc((size_t)request->n_history * sizeof *c->history);
-    if (!c->history) rs_check(L, rs_nomem("request", (size_t)request->n_history * sizeof *c->history));
+    int64_t n = (int64_t)lua_rawlen(L, -1);
+    request->history = c->history = rs_alloc_zero((size_t)n * sizeof *c->history);
+    if (!c->history) rs_check(L, rs_nomem("request", (size_t)n * sizeof *c->history));
+    request->n_history = c->n_history = n;
   }
   for (int64_t i = 0; i < request->n_history; i++) {
-    if (lua_rawgeti(L, -1, i + 1) != LUA_TSTRING) luaL_argerror(L, 2, "field 'history' must be a list of item ids");
-    c->history[i] = lua_tostring(L, -1);
+    lua_rawgeti(L, -1, i + 1);
+    past_event(L, &c->history[i]);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

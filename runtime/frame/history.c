@@ -105,7 +105,7 @@ int64_t rs_sequence_before(const rs_sequence *s, int64_t time, int64_t order) {
   int64_t low = 0, high = s->n;
   while (low < high) {
     int64_t middle = low + (high - low) / 2;
-    if (s->times[middle] < time || (s->times[middle] == time && s->orders[middle] < order))
+    if (s->times[middle] < time || (s->times[middle] == time && order >= 0 && s->orders[middle] < order))
       low = middle + 1;
     else
       high = middle;

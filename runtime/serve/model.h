@@ -48,12 +48,18 @@ rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted);
  * nothing changes elsewhere. No other call on the model may run meanwhile. On failure the vectors are as before. */
 rs_status rs_server_model_refresh(rs_server_model *m, int64_t now);
 
+/* What somebody did before a request. One without a time lies in no window that is counted. */
+typedef struct rs_past_event {
+  const char *item;     /* id */
+  int64_t time;         /* ms since 1970 UTC, or RS_TIME_MISSING */
+  const json_t *fields; /* as in rs_posted */
+} rs_past_event;
+
 typedef struct rs_request {
   const char *user; /* id; NULL: nobody in particular */
   size_t user_length;
   const json_t *fields;       /* fields of a user whom the bundle does not know; NULL: none */
-  const char *const *history; /* ids of items, oldest first, instead of the user's own history; NULL: his own. They have
-                                 no times, so that no window counts them */
+  const rs_past_event *history; /* oldest first, instead of the user's own history; NULL: his own */
   int64_t n_history;
   int64_t now; /* ms since 1970 UTC; RS_TIME_MISSING: as_of */
   int64_t k;   /* results wanted, 1 or more */
@@ -68,7 +74,7 @@ typedef struct rs_answer {
   rs_tensor rows, scores; /* i64 [n] 0-based catalogue rows, f32 [n]; best first, ties by row; n <= k */
 } rs_answer;
 
-/* RS_EARG for k < 1 or a field of the wrong type, RS_ENOMEM. On failure the answer is empty. */
+/* RS_EARG for k < 1, a field of the wrong type or a history whose times fall, RS_ENOMEM. On failure the answer is empty. */
 rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_answer *answer);
 void rs_answer_free(rs_answer *answer);
 

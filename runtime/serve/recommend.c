@@ -291,7 +291,7 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
 /* One request: one row, whose features and events may be the request's own. */
 typedef struct asker {
   rs_row *own;                    /* of a user whom the bundle does not know */
-  int32_t *own_events, *own_seen; /* of a history given in the request: with -1 for foreign items; without them */
+  void *given;                    /* the arrays of a history given in the request */
   rs_frame own_fields;            /* of the same: "user.x" */
   const rs_features *features;    /* his own or the bundle's, */
   const rs_frame *fields;
@@ -328,18 +328,30 @@ static rs_status encode_stranger(asker *a, const rs_server_model *m, const rs_re
   return status;
 }
 
+/* The request's history as a sequence: items -1 are not in the catalogue, and not among what was seen. */
 static rs_status take_history(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
-  size_t bytes = (size_t)request->n_history * sizeof *a->own_events;
-  a->own_events = rs_alloc(bytes);
-  a->seen = a->own_seen = rs_alloc(bytes);
-  if (!a->own_events || !a->own_seen) return rs_nomem("request", bytes);
+  size_t n = (size_t)request->n_history, bytes = n * (sizeof(int64_t) + 4 * sizeof(int32_t));
+  a->given = rs_alloc(bytes);
+  if (!a->given) return rs_nomem("request", bytes);
+  int64_t *times = a->given;
+  float *weights = (float *)(times + n);
+  int32_t *items = (int32_t *)(weights + n), *marks = items + n, *seen = marks + n;
+  a->seen = seen;
   a->n_seen = 0;
-  a->events = (rs_sequence){.n = request->n_history, .items = a->own_events};
-  for (int64_t i = 0; i < request->n_history; i++) {
-    int32_t row = rs_vocabulary_find(m->item_ids, request->history[i], strlen(request->history[i])) - 1;
-    a->own_events[i] = row;
-    if (row >= 0) a->own_seen[a->n_seen++] = row;
+  for (size_t i = 0; i < n; i++) {
+    const rs_past_event *given = &request->history[i];
+    rs_event event = {0};
+    rs_status status = rs_encoder_event(m->encoder, given->fields, &event);
+    if (status != RS_OK) return status;
+    times[i] = given->time, weights[i] = event.weight, marks[i] = event.marks;
+    items[i] = rs_vocabulary_find(m->item_ids, given->item, strlen(given->item)) - 1;
+    if (items[i] >= 0) seen[a->n_seen++] = items[i];
+    if (i > 0 && times[i] < times[i - 1])
+      return rs_fail(RS_EARG, "the history is not in order: the event of item '%.200s' is earlier than the one before it",
+                     given->item);
   }
+  a->events = (rs_sequence){request->n_history, items, times, NULL, weights, marks};
+  a->events.n = rs_sequence_before(&a->events, answer->now, -1);
   answer->foreign = request->n_history - a->n_seen;
   return RS_OK;
 }
@@ -427,8 +439,7 @@ rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_a
   if (status == RS_OK) status = answer_asker(&a, m, request, answer);
   put_back(m, RS_USER, a.own);
   rs_frame_free(&a.own_fields);
-  rs_free(a.own_events);
-  rs_free(a.own_seen);
+  rs_free(a.given);
   if (status != RS_OK) rs_answer_free(answer);
   return status;
 }

@@ -16,7 +16,8 @@ end
 local model <close> = assert(core.serve.open(path))
 local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 })
 assert(answer.known and #answer.items == 3)
-assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone" } }).items > 0)
+assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone",
+  { item = "i2", time = 86400000, fields = '{"kind": "read"}' } } }).items > 0)
 assert(assert(model:recommend_users { k = 2 }):count() == 12)
 assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
 assert(tostring(model) == "ServedModel of 6 users x 12 items")
