@@ -74,7 +74,8 @@ typedef struct rs_answer {
   rs_tensor rows, scores; /* i64 [n] 0-based catalogue rows, f32 [n]; best first, ties by row; n <= k */
 } rs_answer;
 
-/* RS_EARG for k < 1, a field of the wrong type or a history whose times fall, RS_ENOMEM. On failure the answer is empty. */
+/* RS_EARG for k < 1, a field of the wrong type or a history whose times fall, RS_ENOMEM. On failure the answer is
+ * empty. */
 rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_answer *answer);
 void rs_answer_free(rs_answer *answer);
 

@@ -347,8 +347,8 @@ static rs_status take_history(asker *a, const rs_server_model *m, const rs_reque
     items[i] = rs_vocabulary_find(m->item_ids, given->item, strlen(given->item)) - 1;
     if (items[i] >= 0) seen[a->n_seen++] = items[i];
     if (i > 0 && times[i] < times[i - 1])
-      return rs_fail(RS_EARG, "the history is not in order: the event of item '%.200s' is earlier than the one before it",
-                     given->item);
+      return rs_fail(RS_EARG, "the history is not in order: the event of item '%.200s' is earlier than the one before "
+                     "it", given->item);
   }
   a->events = (rs_sequence){request->n_history, items, times, NULL, weights, marks};
   a->events.n = rs_sequence_before(&a->events, answer->now, -1);
