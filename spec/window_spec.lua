@@ -106,3 +106,45 @@ describe("a window", function()
     assert.same({ 0, { "k", "t", "x", "l", "n", "b" } }, { f:rows(), f:names() })
   end)
 end)
+
+describe("shaping", function()
+  it("gives the same on any number of threads", function()
+    local n = 140000 -- more than two chunks
+    local function draw(step, below) return base.stream(2, "user", 0, step):integers(n, below) end
+    local f = frame.from { { "u", "number", draw(1, 9000) }, { "i", "number", draw(2, 70000) },
+      { "t", "time", draw(3, 1 << 40) }, { "x", "number", base.stream(2, "user", 0, 4):normals(n) } }
+    local other = f:select({ "u", "t", "x" }):rename({ x = "y" }):filter(draw(5, n):narrow(1, 1, 5000))
+    local function shaped()
+      local list = {}
+      local function note(made)
+        for _, name in ipairs(made:names()) do list[#list + 1] = made:column(name) end
+      end
+      note(f:group_by({ "u", "i" }, { { "sum", "sum", "x" }, { "std", "std", "x" }, { "q", "quantile", "x", 0.3 },
+        { "best", "arg_max", "t", "x" } }))
+      note((f:sort("x", "-t")))
+      note(f:distinct("u", { best = "-x" }))
+      note(f:join(other:rename { t = "at" }, "u"))
+      note(f:asof(other, { on = "t", by = "u", strict = true }))
+      note(f:window("u", "t", { { "c", "cum_sum", "x" }, { "l", "lag", "i" } }))
+      note(f:filter((frame.col "x" * 2):gt(0.5)))
+      note(frame.k_core(f, "u", "i", 2))
+      return list
+    end
+    local threads = base.threads()
+    base.threads(1)
+    local one = shaped()
+    base.threads(3)
+    local three = shaped()
+    base.threads(threads)
+    assert.equal(#one, #three)
+    for k = 1, #one do
+      local a = frame.from { { "a", one[k]:dtype() == "i64" and "time" or "number", one[k] } }
+      local b = frame.from { { "b", three[k]:dtype() == "i64" and "time" or "number", three[k] } }
+      assert.equal(a:rows(), b:rows())
+      local both = a:with("b", b, "b")
+      local equal = both:where(frame.col "a":eq(frame.col "b")
+        | frame.col "a":is_missing() & frame.col "b":is_missing())
+      assert.equal(a:rows(), #equal)
+    end
+  end)
+end)
