@@ -229,7 +229,8 @@ describe("describe", function()
   it("draws every part on the page, and well-formed", function()
     local html = page.render((look(folder_with(shop))))
     for _, part in ipairs { "Long tail", "Activity", "Cold starts", "Between files", "events.item_id = items.id",
-      "2 rows of <b>events</b> (20.0 %) with 1 key find no partner", "50.0 %", "In short" } do
+      "2 rows of <b>events</b> (20.0 %) with 1 key find no partner", "50.0 %", "In short",
+      "Missing values", "<span>users.age</span>" } do
       assert.truthy(html:find(part, 1, true), part)
     end
     local open, void = {}, { meta = true, br = true, line = true, rect = false, circle = false, polyline = true }

@@ -74,6 +74,7 @@ local function header(facts)
   put "<nav>"
   if found then put '<a href="#interactions">Interactions</a>' end
   if #facts.files > 1 then put '<a href="#joins">Between files</a>' end
+  put '<a href="#missing">Missing values</a>'
   for i, file in ipairs(facts.files) do put('<a href="#file%s">%s</a>', i, file.name) end
   put "</nav></header>"
 end
@@ -161,6 +162,34 @@ local function interactions(facts)
     skew_table(found)
   end
   put "</div>"
+end
+
+-- What is missing ---------------------------------------------------------------------------------------------------
+
+--- The columns that miss most, of all files, as bars.
+local function missing(facts)
+  local list, more = {}, 0
+  for _, file in ipairs(facts.files) do
+    for _, column in ipairs(file.columns) do
+      if column.missing > 0 then list[#list + 1] = { ("%s.%s"):format(file.name, column.name), column } end
+    end
+  end
+  table.sort(list, function(a, b)
+    if a[2].missing_share ~= b[2].missing_share then return a[2].missing_share > b[2].missing_share end
+    return a[1] < b[1]
+  end)
+  put '<h2 id="missing">Missing values</h2><div class="card">'
+  if #list == 0 then return put "<p>No column misses a value.</p></div>" end
+  put '<div class="cold">'
+  for i, one in ipairs(list) do
+    if i <= 12 then
+      put("<span>%s</span>%S<b>%s</b>", one[1], bar("bad", one[2].missing_share), share(one[2].missing_share))
+    else
+      more = more + 1
+    end
+  end
+  put("</div>%S</div>", more > 0 and ('<p class="soft" style="margin-top:10px">and %s that miss less</p>'):format(
+    words.count(more, "column")) or "")
 end
 
 -- Joins -------------------------------------------------------------------------------------------------------------
@@ -350,6 +379,7 @@ function page.render(facts)
   in_short(facts)
   interactions(facts)
   joins(facts)
+  missing(facts)
   for i, file in ipairs(facts.files) do file_section(file, i) end
   put "</main></body></html>\n"
   local html = table.concat(out)

@@ -58,6 +58,7 @@ tr:first-child th { border-top: 0; }
 td.text { text-align: left; overflow-wrap: anywhere; }
 .cold { display: grid; grid-template-columns: minmax(0, 1.25fr) minmax(0, 1fr) 4.2em; gap: 6px 10px;
   align-items: center; font-size: 14px; }
+.cold span { overflow-wrap: anywhere; }
 .cold b { font-variant-numeric: tabular-nums; font-weight: 600; text-align: right; }
 .cold .head { grid-column: 1 / -1; margin: 8px 0 0; font-weight: 600; }
 .cold .head:first-child { margin-top: 0; }
