@@ -257,6 +257,20 @@ describe("describe", function()
     assert.equal("layout", facts.interactions.chosen_by.user)
   end)
 
+  it("takes a pattern for one table, and packed files for what is in them", function()
+    local dir = folder_with { ["log-1.csv"] = "user,item\na,x\nb,y\n", ["log-2.csv"] = "user,item\na,y\nb\n",
+      ["z.csv"] = "user,n\na,1\nb,2\n" }
+    assert(os.execute(("gzip %s/z.csv"):format(dir)))
+    local facts = describe_files { dir .. "/log-*.csv", dir .. "/z.csv.gz" }
+    local logs, packed = facts.files[1], facts.files[2]
+    assert.same({ "log-*", 3, 1, 2 }, { logs.name, logs.rows, logs.quarantined, #logs.parts })
+    assert.same({ "z", 2, "gzip" }, { packed.name, packed.rows, packed.dialect.compression })
+    assert.equal("log-*.user", facts.joins[1].left_name)
+    assert.matches("3 rows, 2 columns, 38 B in 2 files", terminal.render(facts))
+    assert.has_error(function() describe_files { dir .. "/none-*.csv" } end,
+      { code = "usage", message = "there is no file that fits " .. dir .. "/none-*.csv" })
+  end)
+
   it("copes with a file without rows, and with one that cannot be read", function()
     local dir = folder_with { ["empty.csv"] = "", ["header.csv"] = "user,item\n", ["events.csv"] = shop["events.csv"] }
     local facts, files = look(dir)

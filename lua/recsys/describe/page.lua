@@ -188,8 +188,8 @@ local function missing(facts)
       more = more + 1
     end
   end
-  put("</div>%S</div>", more > 0 and ('<p class="soft" style="margin-top:10px">and %s that miss less</p>'):format(
-    words.count(more, "column")) or "")
+  put("</div>%S</div>", more > 0 and ('<p class="soft" style="margin-top:10px">and %s below that</p>'):format(
+    words.count(more, "more column")) or "")
 end
 
 -- Joins -------------------------------------------------------------------------------------------------------------
@@ -354,8 +354,8 @@ end
 local function file_section(file, i)
   put('<h2 id="file%s">%s</h2><div class="card">', i, file.path:match "[^/]+$")
   if file.refused then return put('<p class="bad">Cannot be read: %s</p></div>', file.refused) end
-  put("<p><b>%s</b>, %s, %s</p>", words.count(file.rows, "row"), words.count(#file.columns, "column"),
-    words.bytes(file.bytes))
+  put("<p><b>%s</b>, %s, %s%s</p>", words.count(file.rows, "row"), words.count(#file.columns, "column"),
+    words.bytes(file.bytes), file.parts and (" in %s"):format(words.count(#file.parts, "file")) or "")
   put('<p class="soft">%s<br><code>%s</code></p>', words.dialect(file.dialect), file.path)
   if file.unterminated then put '<p class="bad">The last line has no line end: was the file cut off?</p>' end
   repeats(file.duplicates)

@@ -86,8 +86,17 @@ local function single(path)
   return { path = path, options = {} }
 end
 
+--- Many files as one table: a pattern of the shell that it was kept from.
+local function pattern(path)
+  local parts, message, code = frame.glob(path)
+  if not parts then error({ code = code, message = message }, 0) end
+  if #parts > 0 then return { { path = path, options = {}, parts = parts } } end
+  error({ code = "usage", message = "there is no file that fits " .. path }, 0)
+end
+
 local function expand(path)
   local mode = lfs.attributes(path, "mode")
+  if not mode and path:find "[*?%[]" then return pattern(path) end
   if not mode then error({ code = "usage", message = "there is no file " .. path }, 0) end
   if mode ~= "directory" then return { single(path) } end
   path = path:gsub("(.)/+$", "%1")
@@ -161,7 +170,7 @@ local function options_for(file, p, quarantine)
   for _, key in ipairs { "separator", "names" } do options[key] = p[key] or options[key] end
   if not options.names and not file.layout then
     local separator
-    options.names, separator = made_names(file.path, options.separator)
+    options.names, separator = made_names(file.parts and file.parts[1] or file.path, options.separator)
     if options.names then options.separator, options.names_made = separator, true end
   end
   if p.nulls and #p.nulls > 0 then options.nulls = p.nulls end
@@ -212,6 +221,26 @@ end
 local not_dialect = { path = true, rows = true, quarantined = true, first_bad = true, types = true, torn = true,
   torn_line = true, unterminated = true, cached = true }
 
+--- The report of many files as one: the dialect of the first, the sums of all.
+local function merged(report)
+  if not report.files then return report end
+  local one, torn = {}, 0
+  for key, value in pairs(report.files[1]) do one[key] = value end
+  one.rows, one.quarantined, one.unterminated = report.rows, report.quarantined, false
+  for _, part in ipairs(report.files) do
+    one.unterminated = one.unterminated or part.unterminated
+    torn, one.torn_line = torn + (part.torn or 0), one.torn_line or part.torn_line
+  end
+  one.torn = torn > 0 and torn or nil
+  return one
+end
+
+local function bytes_of(paths)
+  local sum = 0
+  for _, path in ipairs(paths) do sum = sum + (lfs.attributes(path, "size") or 0) end
+  return sum
+end
+
 --- What the report says of how the file is written.
 local function dialect_of(report, options)
   local dialect = { nulls = options.nulls }
@@ -235,11 +264,13 @@ end
 function read.open(file, p)
   local began = uv.hrtime()
   local facts = { path = file.path, name = file.name, layout = file.layout, rows = 0, quarantined = 0,
-    bytes = lfs.attributes(file.path, "size") or 0, quarantine = { reasons = {}, examples = {} } }
+    bytes = bytes_of(file.parts or { file.path }), parts = file.parts, quarantine = { reasons = {}, examples = {} } }
   local folder = p.quarantine and files.make_folder(p.quarantine)
-  local keep = folder and ("%s/%s.quarantine.csv"):format(folder, file.path:match "[^/]+$") or os.tmpname()
+  local bare = file.path:match "[^/]+$":gsub("[*?%[%]]", "_")
+  local keep = folder and ("%s/%s.quarantine.csv"):format(folder, bare) or os.tmpname()
   local f, report, code = read_with_types(file, p, keep)
   if f then
+    report = merged(report)
     facts.rows, facts.quarantined = f:rows(), report.quarantined
     facts.dialect = dialect_of(report, options_for(file, p))
     facts.unterminated = report.unterminated

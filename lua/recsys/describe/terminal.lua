@@ -178,8 +178,9 @@ local function file_lines(facts)
     wrap(2, "cannot be read: " .. plain(facts.refused), 4)
     return
   end
-  heading(("%s  %s, %s, %s"):format(plain(facts.path), words.count(facts.rows, "row"),
-    words.count(#facts.columns, "column"), words.bytes(facts.bytes)))
+  heading(("%s  %s, %s, %s%s"):format(plain(facts.path), words.count(facts.rows, "row"),
+    words.count(#facts.columns, "column"), words.bytes(facts.bytes),
+    facts.parts and (" in %s"):format(words.count(#facts.parts, "file")) or ""))
   wrap(2, words.dialect(facts.dialect), 4)
   if facts.unterminated then line "  the last line has no line end: was the file cut off?" end
   quarantine_lines(facts)
