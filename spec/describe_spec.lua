@@ -266,7 +266,7 @@ describe("describe", function()
     assert.same({ "log-*", 3, 1, 2 }, { logs.name, logs.rows, logs.quarantined, #logs.parts })
     assert.same({ "z", 2, "gzip" }, { packed.name, packed.rows, packed.dialect.compression })
     assert.equal("log-*.user", facts.joins[1].left_name)
-    assert.matches("3 rows, 2 columns, 38 B in 2 files", terminal.render(facts))
+    assert.matches("3 rows, 2 columns, 34 B in 2 files", terminal.render(facts))
     assert.has_error(function() describe_files { dir .. "/none-*.csv" } end,
       { code = "usage", message = "there is no file that fits " .. dir .. "/none-*.csv" })
   end)
