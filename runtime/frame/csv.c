@@ -6,26 +6,25 @@
 
 #include "base/alloc.h"
 #include "frame/csv_file.h"
+#include "frame/csv_notes.h"
 #include "frame/csv_wave.h"
 
-enum { SAMPLE_ROWS = 1000, EXCERPT_BYTES = 1 << 16 };
+enum { SAMPLE_ROWS = 1000 };
 
 typedef struct reader {
   const rs_csv_options *options;
   const char *const *paths;
   int n_paths;
   rs_csv_encoding *encodings; /* of each file: what a census found */
-  rs_csv_report *reports, *report;
+  rs_csv_report *reports;
+  rs_csv_notes notes;
   rs_csv_table table;
   rs_csv_waves waves;
   char **names; /* of the table's columns, owned */
   int n_names;
   int *place; /* column of the table -> of the file that is read now */
-  rs_buffer quarantine;
   rs_csv_file file;
-  const char *counted; /* lines are counted up to here, when somebody asks for one */
-  int64_t line;        /* of that place, from 1 */
-  bool strays;         /* bytes that are no UTF-8, in a file of which nobody has said what it is */
+  bool strays; /* bytes that are no UTF-8, in a file of which nobody has said what it is */
 } reader;
 
 static void reader_free(reader *r) {
@@ -36,12 +35,7 @@ static void reader_free(reader *r) {
   rs_free(r->names);
   rs_free(r->place);
   rs_free(r->encodings);
-  rs_buffer_free(&r->quarantine);
-}
-
-void rs_csv_report_free(rs_csv_report *report) {
-  rs_buffer_free(&report->first_bad);
-  *report = (rs_csv_report){0};
+  rs_csv_notes_free(&r->notes);
 }
 
 /* The declared type of a column, and whether it is to be found out. */
@@ -114,56 +108,11 @@ static void infer_types(reader *r) {
     }
 }
 
-/* Append text as a quoted CSV field. */
-static rs_status append_quoted(rs_buffer *out, const char *text, size_t length) {
-  rs_status status = rs_buffer_append(out, "\"", 1);
-  for (const char *at = text, *end = text + length; status == RS_OK && at < end;) {
-    const char *quote = memchr(at, '"', (size_t)(end - at)), *stop = quote ? quote + 1 : end;
-    status = rs_buffer_append(out, at, (size_t)(stop - at));
-    if (status == RS_OK && quote) status = rs_buffer_append(out, "\"", 1);
-    at = stop;
-  }
-  return status == RS_OK ? rs_buffer_append(out, "\"", 1) : status;
-}
-
-/* The line of a place at or behind the last one that was asked for. */
-static int64_t line_of(reader *r, const char *at) {
-  r->line += rs_csv_lines(r->counted, at);
-  r->counted = at;
-  return r->line;
-}
-
-/* Report a record that was left out. */
-static rs_status set_aside(reader *r, const rs_csv_bad *bad, const char *reason) {
-  rs_csv_report *report = r->report;
-  int64_t line = line_of(r, bad->record);
-  rs_status status = RS_OK;
-  if (bad->torn && report->torn++ == 0) report->torn_line = line;
-  if (report->quarantined++ == 0) {
-    report->first_bad_line = line;
-    status = rs_buffer_append(&report->first_bad, reason, bad->reason_length);
-  }
-  if (status != RS_OK || !r->options->quarantine) return status;
-  rs_buffer *out = &r->quarantine;
-  status = append_quoted(out, r->file.path, strlen(r->file.path));
-  if (status == RS_OK) status = rs_buffer_printf(out, ",%lld,", (long long)line);
-  if (status == RS_OK) status = append_quoted(out, reason, bad->reason_length);
-  if (status == RS_OK) status = rs_buffer_append(out, ",", 1);
-  if (status == RS_OK)
-    status = append_quoted(out, bad->record, bad->length < EXCERPT_BYTES ? bad->length : EXCERPT_BYTES);
-  return status == RS_OK ? rs_buffer_append(out, "\n", 1) : status;
-}
-
 /* Count a block's rows and report what it left out. */
 static rs_status note_block(void *context, const rs_csv_block *b) {
   reader *r = context;
-  const rs_csv_bad *bad = (const rs_csv_bad *)(const void *)b->bad.data;
-  rs_status status = RS_OK;
-  r->report->rows += b->rows;
   r->strays |= b->strays;
-  for (size_t i = 0; i < b->bad.size / sizeof *bad && status == RS_OK; i++)
-    status = set_aside(r, &bad[i], b->reasons.data + bad[i].reason);
-  return status;
+  return rs_csv_notes_take(&r->notes, b);
 }
 
 /* Read the rows of the open file, a window of its text after another. */
@@ -178,8 +127,7 @@ static rs_status read_rows(reader *r) {
                           .nulls = r->options->nulls,
                           .n_nulls = r->options->n_nulls};
   rs_status status = RS_OK;
-  r->counted = f->text;
-  r->line = 1;
+  rs_csv_notes_begin(&r->notes, f->path, f->text);
   r->strays = false;
   for (bool more = true; more && status == RS_OK;) {
     const char *stop;
@@ -188,9 +136,9 @@ static rs_status read_rows(reader *r) {
     layout.more = more = f->input.more;
     status = rs_csv_waves_read(&r->waves, &layout, f->body, &stop, note_block, r);
     if (status != RS_OK || !more) break;
-    line_of(r, stop);
+    rs_csv_notes_line(&r->notes, stop);
     status = rs_csv_file_advance(&r->file, stop);
-    r->counted = f->text;
+    r->notes.counted = f->text;
   }
   return status;
 }
@@ -198,7 +146,7 @@ static rs_status read_rows(reader *r) {
 /* What the file turned out to be. */
 static void describe_file(reader *r) {
   const rs_csv_file *f = &r->file;
-  rs_csv_report *report = r->report;
+  rs_csv_report *report = r->notes.report;
   memcpy(report->separator, f->dialect.separator, sizeof report->separator);
   report->quote = f->dialect.quotes ? f->dialect.quote : 0;
   report->escape = f->dialect.escape;
@@ -210,7 +158,7 @@ static void describe_file(reader *r) {
 
 /* Read file i. In the first pass the first file says what the columns are. */
 static rs_status read_file(reader *r, int i) {
-  r->report = &r->reports[i];
+  r->notes.report = &r->reports[i];
   rs_csv_file_close(&r->file);
   rs_status status = rs_csv_file_open(&r->file, r->paths[i], r->options, r->encodings[i]);
   if (status == RS_OK && r->table.n_columns == 0) {
@@ -243,36 +191,9 @@ static rs_status read_files(reader *r, bool *again) {
   if (status != RS_OK || !*again) return status;
   rs_csv_table_restart(&r->table);
   rs_csv_waves_restart(&r->waves);
-  r->quarantine.size = 0;
+  r->notes.quarantine.size = 0;
   for (int i = 0; i < r->n_paths; i++) rs_csv_report_free(&r->reports[i]);
   return RS_OK;
-}
-
-static rs_status write_quarantine(const reader *r) {
-  static const char header[] = "file,line,reason,text\n";
-  rs_writer w = {0};
-  rs_status status = rs_writer_open(&w, r->options->quarantine);
-  if (status != RS_OK) return status;
-  status = rs_writer_write(&w, header, sizeof header - 1);
-  if (status == RS_OK && r->quarantine.size) status = rs_writer_write(&w, r->quarantine.data, r->quarantine.size);
-  if (status == RS_OK) return rs_writer_commit(&w);
-  rs_writer_abort(&w);
-  return status;
-}
-
-/* RS_EFORMAT when too many rows of a file are malformed. */
-static rs_status judge(const reader *r, int i) {
-  const rs_csv_report *found = &r->reports[i];
-  int64_t total = found->rows + found->quarantined;
-  if (found->quarantined == 0 || (double)found->quarantined <= r->options->bad_limit * (double)total) return RS_OK;
-  return rs_fail(
-      RS_EFORMAT,
-      "%s: %lld of %lld rows are malformed (%.3g %%, the limit is %.3g %%); the first is line %lld: %.*s. %s%s; "
-      "check the separator ('%s'), quote, escape and declared types, or raise bad_limit",
-      r->paths[i], (long long)found->quarantined, (long long)total, 100.0 * (double)found->quarantined / (double)total,
-      100 * r->options->bad_limit, (long long)found->first_bad_line, (int)found->first_bad.size, found->first_bad.data,
-      r->options->quarantine ? "The rows are in " : "Set 'quarantine' to a path to see all of them",
-      r->options->quarantine ? r->options->quarantine : "", found->separator);
 }
 
 static rs_status read_table(reader *r, rs_frame *out) {
@@ -281,17 +202,12 @@ static rs_status read_table(reader *r, rs_frame *out) {
   r->encodings = rs_alloc_zero((size_t)r->n_paths * sizeof *r->encodings);
   if (!r->encodings) return rs_nomem("csv", (size_t)r->n_paths * sizeof *r->encodings);
   while (status == RS_OK && again) status = read_files(r, &again);
-  if (status == RS_OK && r->options->quarantine) status = write_quarantine(r);
-  for (int i = 0; i < r->n_paths && status == RS_OK; i++) status = judge(r, i);
+  if (status == RS_OK) status = rs_csv_notes_write(&r->notes);
+  for (int i = 0; i < r->n_paths && status == RS_OK; i++)
+    status = rs_csv_notes_judge(&r->notes, &r->reports[i], r->paths[i], r->options->bad_limit,
+                                "check the separator, quote, escape and declared types");
   rs_csv_waves_free(&r->waves);
   return status == RS_OK ? rs_csv_table_finish(&r->table, out) : status;
-}
-
-/* Whether the malformed rows would replace the very file they are read from. */
-static bool quarantines_itself(const char *path, const rs_csv_options *options) {
-  struct stat file, aside;
-  return options->quarantine && stat(path, &file) == 0 && stat(options->quarantine, &aside) == 0 &&
-         file.st_dev == aside.st_dev && file.st_ino == aside.st_ino;
 }
 
 rs_status rs_csv_read(rs_frame *out, rs_csv_report *reports, const char *const *paths, int n,
@@ -299,10 +215,9 @@ rs_status rs_csv_read(rs_frame *out, rs_csv_report *reports, const char *const *
   for (int i = 0; i < n; i++) reports[i] = (rs_csv_report){0};
   if (options->no_header && options->n_names == 0)
     return rs_fail(RS_EARG, "csv: a file without a header needs 'names'");
-  for (int i = 0; i < n; i++)
-    if (quarantines_itself(paths[i], options))
-      return rs_fail(RS_EARG, "csv: the quarantine of %s must not be the file itself", paths[i]);
+  if (rs_csv_notes_overwrite(options->quarantine, paths, n)) return RS_EARG;
   reader r = {.options = options, .paths = paths, .n_paths = n, .reports = reports};
+  r.notes.path_of_quarantine = options->quarantine;
   r.waves.table = &r.table;
   r.waves.block = options->block;
   rs_status status = read_table(&r, out);
