@@ -51,20 +51,27 @@ rs_csv_type rs_csv_guess(const rs_csv_cells *cells, const rs_csv_field *f) {
   return f->escaped ? RS_CSV_STRING : guess_text(f->text, f->length);
 }
 
-/* Note why a cell is refused, with the begin of its text. */
-static rs_status refuse(rs_csv_cells *cells, const rs_csv_builder *b, const char *what, const char *text,
-                        size_t length) {
+rs_status rs_csv_misfit(rs_csv_builder *b, rs_buffer *reason, const char *text, size_t length, bool *fits) {
+  static const char *const faults[] = {"",
+                                       "no number",
+                                       "not valid UTF-8",
+                                       "no list, or not valid UTF-8",
+                                       "no ISO 8601 time (for epoch numbers declare time_s or time_ms)",
+                                       "no time in seconds since 1970",
+                                       "no time in milliseconds since 1970"};
   char excerpt[EXCERPT + 1];
   size_t n = length < EXCERPT ? length : EXCERPT;
+  *fits = b->demoted = b->plan.inferred && b->plan.type != RS_CSV_STRING;
+  if (*fits) return RS_OK;
   for (size_t i = 0; i < n; i++) excerpt[i] = text[i] >= 32 && text[i] < 127 ? text[i] : '?';
   excerpt[n] = 0;
-  cells->reason.size = 0;
-  return rs_buffer_printf(&cells->reason, "column '%s': '%s%s' is %s", b->plan.name, excerpt, length > n ? "..." : "",
-                          what);
+  reason->size = 0;
+  return rs_buffer_printf(reason, "column '%s': '%s%s' is %s", b->plan.name, excerpt, length > n ? "..." : "",
+                          faults[b->plan.type]);
 }
 
-static bool parse_epoch(const char *text, size_t length, double unit, int64_t *ms) {
-  double number;
+bool rs_csv_parse_epoch(rs_csv_type type, const char *text, size_t length, int64_t *ms) {
+  double number, unit = type == RS_CSV_TIME_S ? 1000 : 1;
   if (!rs_parse_number(text, length, &number) || !(fabs(number * unit) <= (double)RS_TIME_LIMIT)) return false;
   *ms = (int64_t)floor(number * unit + 0.5);
   return true;
@@ -77,8 +84,8 @@ static bool parse_cell(rs_csv_builder *b, const rs_csv_cells *cells, const rs_cs
       return rs_parse_number(f->text, f->length, &b->number) &&
              (!b->plan.inferred || rs_number_is_faithful(f->text, f->length));
     case RS_CSV_TIME: return rs_parse_time(f->text, f->length, &b->time);
-    case RS_CSV_TIME_S: return parse_epoch(f->text, f->length, 1000, &b->time);
-    case RS_CSV_TIME_MS: return parse_epoch(f->text, f->length, 1, &b->time);
+    case RS_CSV_TIME_S:
+    case RS_CSV_TIME_MS: return rs_csv_parse_epoch(b->plan.type, f->text, f->length, &b->time);
     default: return cells->dialect->encoding == RS_CSV_LATIN1 || rs_utf8_is_valid(f->text, f->length);
   }
 }
@@ -98,7 +105,7 @@ void rs_csv_put_missing(rs_csv_type type, void *cells, int32_t *lengths, int64_t
 }
 
 /* Room for 'more' rows. Cells are 8 bytes wide whatever the type, which another block may change. */
-static rs_status reserve(rs_csv_builder *b, int64_t more) {
+rs_status rs_csv_reserve(rs_csv_builder *b, int64_t more) {
   if (b->n + more > b->capacity || !b->cells || (b->plan.type == RS_CSV_LIST && !b->lengths)) {
     int64_t capacity = b->capacity + b->capacity / 2;
     if (capacity < b->n + more + FIRST_ROWS) capacity = b->n + more + FIRST_ROWS;
@@ -116,7 +123,7 @@ static rs_status reserve(rs_csv_builder *b, int64_t more) {
   return RS_OK;
 }
 
-static void put_missing(rs_csv_builder *b, int64_t begin, int64_t end) {
+void rs_csv_fill_missing(rs_csv_builder *b, int64_t begin, int64_t end) {
   rs_csv_put_missing(b->plan.type, b->cells, b->lengths, begin, end, b->values);
 }
 
@@ -128,36 +135,24 @@ static rs_status encode_fresh(rs_csv_builder *b, const char *text, size_t length
 }
 
 /* The code of a text: of the whole column, or a negative one of this block. */
-static rs_status encode_text(rs_csv_builder *b, const char *text, size_t length, int32_t *code) {
+rs_status rs_csv_encode(rs_csv_builder *b, const char *text, size_t length, int32_t *code) {
   uint64_t hash = rs_csv_words_hash(text, length);
   *code = rs_csv_words_find(b->known, text, length, hash);
   return *code ? RS_OK : encode_fresh(b, text, length, hash, code);
 }
 
 rs_status rs_csv_check(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f, bool *fits) {
-  static const char *const faults[] = {"",
-                                       "no number",
-                                       "not valid UTF-8",
-                                       "not valid UTF-8",
-                                       "no ISO 8601 time (for epoch numbers declare time_s or time_ms)",
-                                       "no time in seconds since 1970",
-                                       "no time in milliseconds since 1970"};
   b->missing = is_null(cells, f->text, f->length);
   *fits = true;
   if (b->missing || b->demoted) return RS_OK;
   if (b->plan.type == RS_CSV_INFER) {
     b->plan.type = rs_csv_guess(cells, f);
-    rs_status status = reserve(b, 0);
+    rs_status status = rs_csv_reserve(b, 0);
     if (status != RS_OK) return status;
-    put_missing(b, 0, b->n); /* the rows before the first value */
+    rs_csv_fill_missing(b, 0, b->n); /* the rows before the first value */
   }
   *fits = parse_cell(b, cells, f);
-  if (*fits) return RS_OK;
-  if (b->plan.inferred && b->plan.type != RS_CSV_STRING) {
-    *fits = b->demoted = true;
-    return RS_OK;
-  }
-  return refuse(cells, b, faults[b->plan.type], f->text, f->length);
+  return *fits ? RS_OK : rs_csv_misfit(b, &cells->reason, f->text, f->length, fits);
 }
 
 /* The field's text in UTF-8, without escapes. */
@@ -178,10 +173,10 @@ static rs_status append_string(rs_csv_builder *b, rs_csv_cells *cells, const rs_
   const char *text;
   size_t length;
   rs_status status = clean_text(cells, f, &text, &length);
-  return status == RS_OK ? encode_text(b, text, length, (int32_t *)b->cells + b->n) : status;
+  return status == RS_OK ? rs_csv_encode(b, text, length, (int32_t *)b->cells + b->n) : status;
 }
 
-static rs_status append_member(rs_csv_builder *b, const char *text, size_t length) {
+rs_status rs_csv_append_member(rs_csv_builder *b, const char *text, size_t length) {
   while (length && *text == ' ') text++, length--;
   while (length && text[length - 1] == ' ') length--;
   if (length == 0) return RS_OK;
@@ -192,20 +187,27 @@ static rs_status append_member(rs_csv_builder *b, const char *text, size_t lengt
     b->members = members;
     b->values_capacity = capacity;
   }
-  return encode_text(b, text, length, &b->members[b->values++]);
+  return rs_csv_encode(b, text, length, &b->members[b->values++]);
+}
+
+rs_status rs_csv_append_members(rs_csv_builder *b, const char *text, size_t length) {
+  size_t n = strlen(b->plan.separator);
+  const char *end = text + length;
+  rs_status status = RS_OK;
+  while (status == RS_OK && text < end) {
+    const char *stop = memmem(text, (size_t)(end - text), b->plan.separator, n);
+    status = rs_csv_append_member(b, text, (size_t)((stop ? stop : end) - text));
+    text = stop ? stop + n : end;
+  }
+  return status;
 }
 
 static rs_status append_list(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_field *f) {
   const char *text;
-  size_t length, n = strlen(b->plan.separator);
-  rs_status status = clean_text(cells, f, &text, &length);
+  size_t length;
   int64_t begin = b->values;
-  const char *end = text + length;
-  while (status == RS_OK && text < end) {
-    const char *stop = memmem(text, (size_t)(end - text), b->plan.separator, n);
-    status = append_member(b, text, (size_t)((stop ? stop : end) - text));
-    text = stop ? stop + n : end;
-  }
+  rs_status status = clean_text(cells, f, &text, &length);
+  if (status == RS_OK) status = rs_csv_append_members(b, text, length);
   ((int64_t *)b->cells)[b->n] = begin;
   b->lengths[b->n] = (int32_t)(b->values - begin);
   return status;
@@ -216,10 +218,10 @@ rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fie
     b->n++;
     return RS_OK;
   }
-  rs_status status = reserve(b, 1);
+  rs_status status = rs_csv_reserve(b, 1);
   if (status != RS_OK) return status;
   if (b->missing)
-    put_missing(b, b->n, b->n + 1);
+    rs_csv_fill_missing(b, b->n, b->n + 1);
   else if (b->plan.type == RS_CSV_NUMBER)
     ((double *)b->cells)[b->n] = b->number;
   else if (b->plan.type == RS_CSV_STRING)
@@ -280,7 +282,7 @@ static bool check_epochs(rs_csv_builder *b, const rs_csv_cells *cells, const rs_
 rs_status rs_csv_check_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field, bool *fits) {
   *fits = true;
   if (b->demoted) return RS_OK;
-  rs_status status = reserve(b, batch->n);
+  rs_status status = rs_csv_reserve(b, batch->n);
   if (status != RS_OK) return status;
   switch (b->plan.type) {
     case RS_CSV_INFER: *fits = false; return RS_OK;
@@ -413,7 +415,7 @@ rs_status rs_csv_append_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_c
     rs_csv_field f = {0};
     f.text = rs_csv_batch_cell(batch, row, field, &f.length);
     if (is_null(cells, f.text, f.length))
-      put_missing(b, b->n, b->n + 1);
+      rs_csv_fill_missing(b, b->n, b->n + 1);
     else
       status = append_list(b, cells, &f);
   }

@@ -59,6 +59,19 @@ rs_status rs_csv_append(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_fie
 rs_status rs_csv_check_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field, bool *fits);
 rs_status rs_csv_append_batch(rs_csv_builder *b, rs_csv_cells *cells, const rs_csv_batch *batch, int field);
 
+/* What readers of other formats check and append with. Room for 'more' rows; give rows begin .. n-1 no value. */
+rs_status rs_csv_reserve(rs_csv_builder *b, int64_t more);
+void rs_csv_fill_missing(rs_csv_builder *b, int64_t begin, int64_t end);
+/* The code of a text; append a list member, blanks around it cut; split a text at the list's separator. */
+rs_status rs_csv_encode(rs_csv_builder *b, const char *text, size_t length, int32_t *code);
+rs_status rs_csv_append_member(rs_csv_builder *b, const char *text, size_t length);
+rs_status rs_csv_append_members(rs_csv_builder *b, const char *text, size_t length);
+/* A cell that does not fit its column: of an inferred type, the column is demoted; else *fits is false, for 'what' into
+ * 'reason'. */
+rs_status rs_csv_misfit(rs_csv_builder *b, rs_buffer *reason, const char *text, size_t length, bool *fits);
+/* Epoch numbers to milliseconds, by the column's type. */
+bool rs_csv_parse_epoch(rs_csv_type type, const char *text, size_t length, int64_t *ms);
+
 /* Bytes of one cell of that type. */
 size_t rs_csv_cell_size(rs_csv_type type);
 /* Make rows begin .. end-1 missing; 'values' is where the list members of later rows begin. */

@@ -91,8 +91,8 @@ rs_status rs_csv_notes_judge(const rs_csv_notes *n, const rs_csv_report *report,
                  100.0 * (double)report->quarantined / (double)total, 100 * bad_limit,
                  (long long)report->first_bad_line, (int)report->first_bad.size, report->first_bad.data,
                  n->path_of_quarantine ? "The rows are in " : "Set 'quarantine' to a path to see all of them",
-                 n->path_of_quarantine ? n->path_of_quarantine : "", advice, *report->separator ? " (the separator is '" : "",
-                 report->separator, *report->separator ? "')" : "");
+                 n->path_of_quarantine ? n->path_of_quarantine : "", advice,
+                 *report->separator ? " (the separator is '" : "", report->separator, *report->separator ? "')" : "");
 }
 
 bool rs_csv_notes_overwrite(const char *quarantine, const char *const *paths, int n) {

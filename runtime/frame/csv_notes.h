@@ -1,4 +1,5 @@
-/* csv_notes.h - what readers note of malformed rows: lines, reports, the quarantine file, and whether there are too many.
+/* csv_notes.h - what readers note of malformed rows: lines, reports, the quarantine file, and whether there are too
+ * many.
  *
  * Private to the file readers. */
 #ifndef RS_CSV_NOTES_H
