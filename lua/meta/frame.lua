@@ -71,6 +71,26 @@ frame.TIME_MISSING = math.mininteger
 ---@return string? code
 function frame.read_csv(path, options) end
 
+---@class FrameJsonlOptions
+---@field columns? string[]  the fields to keep, in this order; default all, in order of first appearance
+---@field types? table<string, string|table>  as of read_csv; a field declared "string" whose value is an
+---  object or array holds its JSON text
+---@field bad_limit? number   the share of malformed lines from which the file is refused, default 0.01
+---@field quarantine? string  a path: malformed lines are written there as CSV file,line,reason,text
+---@field expand_limit? integer  bytes of text that a compressed file may hold, default 64 GiB
+---@field block? integer      bytes that a thread reads at a time, default 262144; nothing else depends on it
+
+--- Read JSON Lines: an object a line, its fields the columns; those of an object within are `outer.inner`.
+--- Numbers and booleans (1 and 0) are numbers, ISO 8601 strings times, arrays of scalars lists, all else strings; a
+--- field of several kinds is a string, and so is one with integers beyond 2^53. Absent fields, null and "" are missing.
+--- Lines that are no strict JSON, or have a key twice, are malformed. Compressed and several files as in read_csv.
+---@param path string|string[]
+---@param options? FrameJsonlOptions
+---@return Frame? frame  nil, message, code on refusal: "io", "format", "memory"
+---@return FrameCsvReport|FrameCsvReports|string report  without separator, quote, escape, header and torn
+---@return string? code
+function frame.read_jsonl(path, options) end
+
 --- The files whose paths fit a pattern of the shell (`*`, `?`, `[a-z]`), in order; none is an empty table.
 ---@param pattern string
 ---@return string[]? paths  nil, message, code when the folders cannot be read

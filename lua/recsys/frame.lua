@@ -30,6 +30,12 @@ function frame.read_csv(path, options)
   return parsed.open(paths, options, core.read_csv)
 end
 
+function frame.read_jsonl(path, options)
+  local paths, message, code = expand(path)
+  if not paths then return nil, message, code end
+  return core.read_jsonl(paths, options)
+end
+
 for _, name in ipairs { "col", "lit", "time", "missing", "if_else", "least", "greatest" } do
   frame[name] = expression[name]
 end

@@ -24,6 +24,7 @@ void rs_open_frame_shape(lua_State *L);
 void rs_open_frame_expression(lua_State *L);
 int rs_frame_apply(lua_State *L);
 int rs_frame_read_csv(lua_State *L);
+int rs_frame_read_jsonl(lua_State *L);
 int rs_frame_glob(lua_State *L);
 int rs_frame_write_csv(lua_State *L);
 int rs_frame_from_table(lua_State *L);

@@ -1,10 +1,11 @@
-/* frame_csv.c - frame.read_csv and frame.write_csv: options from Lua tables, reports into them. */
+/* frame_csv.c - frame.read_csv, frame.read_jsonl and frame.write_csv: options from Lua tables, reports into them. */
 #include <glob.h>
 #include <string.h>
 
 #include "bind/fields.h"
 #include "bind/frame.h"
 #include "frame/csv.h"
+#include "frame/jsonl.h"
 
 #define REPORTS "recsys frame reports"
 #define GLOB "recsys frame glob"
@@ -102,6 +103,28 @@ static lua_Integer bytes_field(lua_State *L, int arg, const char *key) {
   return lua_tointeger(L, -1);
 }
 
+/* The options that all readers know. */
+static void take_common(lua_State *L, int arg, rs_csv_options *o) {
+  o->keep = names_field(L, arg, "columns", &o->n_keep);
+  o->types = types_field(L, arg, &o->n_types);
+  if (field(L, arg, "bad_limit", LUA_TNUMBER)) o->bad_limit = lua_tonumber(L, -1);
+  luaL_argcheck(L, o->bad_limit >= 0 && o->bad_limit <= 1, arg, "'bad_limit' must be a share from 0 to 1");
+  o->quarantine = string_field(L, arg, "quarantine");
+  o->block = (size_t)bytes_field(L, arg, "block");
+  o->expand_limit = bytes_field(L, arg, "expand_limit");
+}
+
+/* Everything that the options point to stays on the stack. */
+static rs_csv_options check_jsonl_options(lua_State *L, int arg) {
+  static const char *const known[] = {"columns", "types", "bad_limit", "quarantine", "block", "expand_limit", NULL};
+  rs_csv_options o = {.bad_limit = 0.01};
+  if (lua_isnoneornil(L, arg)) return o;
+  luaL_checkstack(L, 40, NULL);
+  rs_check_options(L, arg, known);
+  take_common(L, arg, &o);
+  return o;
+}
+
 /* Everything that the options point to stays on the stack. */
 static rs_csv_options check_options(lua_State *L, int arg) {
   static const char *const known[] = {"separator",  "header", "names",        "columns",  "types",
@@ -119,14 +142,8 @@ static rs_csv_options check_options(lua_State *L, int arg) {
   take_quote(L, arg, &o);
   o.names = names_field(L, arg, "names", &o.n_names);
   o.no_header = field(L, arg, "header", LUA_TBOOLEAN) ? !lua_toboolean(L, -1) : o.n_names > 0;
-  o.keep = names_field(L, arg, "columns", &o.n_keep);
-  o.types = types_field(L, arg, &o.n_types);
   o.nulls = names_field(L, arg, "nulls", &o.n_nulls);
-  if (field(L, arg, "bad_limit", LUA_TNUMBER)) o.bad_limit = lua_tonumber(L, -1);
-  luaL_argcheck(L, o.bad_limit >= 0 && o.bad_limit <= 1, arg, "'bad_limit' must be a share from 0 to 1");
-  o.quarantine = string_field(L, arg, "quarantine");
-  o.block = (size_t)bytes_field(L, arg, "block");
-  o.expand_limit = bytes_field(L, arg, "expand_limit");
+  take_common(L, arg, &o);
   return o;
 }
 
@@ -173,12 +190,14 @@ static void push_report(lua_State *L, const rs_csv_report *report, const char *p
   rs_set_text(L, "path", path);
   rs_set_integer(L, "rows", report->rows);
   rs_set_integer(L, "quarantined", report->quarantined);
-  rs_set_text(L, "separator", report->separator);
-  rs_set_text(L, "quote", quote);
-  rs_set_text(L, "escape", escapes[report->escape]);
+  if (*report->separator) { /* of a CSV file */
+    rs_set_text(L, "separator", report->separator);
+    rs_set_text(L, "quote", quote);
+    rs_set_text(L, "escape", escapes[report->escape]);
+    set_boolean(L, "header", report->header);
+  }
   rs_set_text(L, "encoding", encodings[report->encoding]);
   rs_set_text(L, "compression", compressions[report->compression]);
-  set_boolean(L, "header", report->header);
   set_boolean(L, "unterminated", report->unterminated);
   set_bad(L, report);
 }
@@ -206,30 +225,44 @@ static void set_types(lua_State *L, const rs_frame *f) {
   lua_setfield(L, -2, "types");
 }
 
-/* frame.read_csv(path or paths, options) -> Frame, report | nil, message, code */
-int rs_frame_read_csv(lua_State *L) {
+typedef rs_status reader(rs_frame *out, rs_csv_report *reports, const char *const *paths, int n,
+                         const rs_csv_options *options);
+
+/* Read the file or files at 1; the options lie on the stack from 2 on. Pushes what Lua gets. */
+static int read_files(lua_State *L, const rs_csv_options *options, reader *read) {
   int n;
-  bool many = lua_istable(L, 1);
-  lua_settop(L, 2);
-  rs_csv_options options = check_options(L, 2);
   const char *const *paths = rs_check_names(L, 1, &n);
   reports *r = rs_push_object(L, sizeof *r + (size_t)n * sizeof *r->of, REPORTS, 0);
   r->n = n;
   rs_frame *f = rs_push_frame(L);
-  rs_status status = rs_csv_read(f, r->of, paths, n, &options);
+  rs_status status = read(f, r->of, paths, n, options);
   if (status == RS_ENOMEM && rs_collect(L)) {
     for (int i = 0; i < n; i++) rs_csv_report_free(&r->of[i]);
-    status = rs_csv_read(f, r->of, paths, n, &options);
+    status = read(f, r->of, paths, n, options);
   }
   if (status == RS_EARG) luaL_argerror(L, 2, rs_message());
   if (status != RS_OK) return rs_return(L, status, 0);
   rs_account_frame(L, f);
-  if (many)
+  if (lua_istable(L, 1))
     push_reports(L, r, paths);
   else
     push_report(L, r->of, paths[0]);
   set_types(L, f);
   return 2;
+}
+
+/* frame.read_csv(path or paths, options) -> Frame, report | nil, message, code */
+int rs_frame_read_csv(lua_State *L) {
+  lua_settop(L, 2);
+  rs_csv_options options = check_options(L, 2);
+  return read_files(L, &options, rs_csv_read);
+}
+
+/* frame.read_jsonl(path or paths, options) -> Frame, report | nil, message, code */
+int rs_frame_read_jsonl(lua_State *L) {
+  lua_settop(L, 2);
+  rs_csv_options options = check_jsonl_options(L, 2);
+  return read_files(L, &options, rs_jsonl_read);
 }
 
 /* frame.glob(pattern) -> paths in order, none when nothing fits */

@@ -358,6 +358,7 @@ int rs_open_frame(lua_State *L) {
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__len", l_rows}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"read_csv", rs_frame_read_csv},
+                                       {"read_jsonl", rs_frame_read_jsonl},
                                        {"glob", rs_frame_glob},
                                        {"write_csv", rs_frame_write_csv},
                                        {"from", rs_frame_from_table},

@@ -118,7 +118,8 @@ static rs_status note_block(void *context, const rs_csv_block *b) {
 /* Read the rows of the open file, a window of its text after another. */
 static rs_status read_rows(reader *r) {
   const rs_csv_file *f = &r->file;
-  rs_csv_layout layout = {.dialect = &f->dialect,
+  rs_csv_layout layout = {.format = &rs_csv_rows,
+                          .dialect = &f->dialect,
                           .n_fields = f->n_names,
                           .n_columns = r->table.n_columns,
                           .place = r->place,

@@ -13,6 +13,7 @@
 enum { READABLE_BEFORE = 16, READABLE_BEHIND = 64, GUESSES = 64, PAGE = 4096 };
 
 void rs_csv_block_free(rs_csv_block *b) {
+  if (b->state) b->free_state(b->state);
   for (int i = 0; i < b->n_columns; i++) rs_csv_builder_free(&b->columns[i]);
   rs_free(b->columns);
   rs_free(b->fields);
@@ -66,12 +67,15 @@ static rs_status describe(rs_csv_block *b, const rs_csv_scanner *s) {
   }
 }
 
-/* Leave the scanned record out for the reason in cells.reason. */
-static rs_status set_aside(rs_csv_block *b, const rs_csv_scanner *s) {
-  rs_csv_bad bad = {s->record, (size_t)(s->record_end - s->record), b->reasons.size, b->cells.reason.size,
-                    s->fault == RS_CSV_TORN || s->fault == RS_CSV_BROKEN};
+rs_status rs_csv_set_aside(rs_csv_block *b, const char *record, size_t length, bool torn) {
+  rs_csv_bad bad = {record, length, b->reasons.size, b->cells.reason.size, torn};
   rs_status status = rs_buffer_append(&b->bad, &bad, sizeof bad);
   return status == RS_OK ? rs_buffer_append(&b->reasons, b->cells.reason.data, b->cells.reason.size) : status;
+}
+
+static rs_status set_aside(rs_csv_block *b, const rs_csv_scanner *s) {
+  return rs_csv_set_aside(b, s->record, (size_t)(s->record_end - s->record),
+                          s->fault == RS_CSV_TORN || s->fault == RS_CSV_BROKEN);
 }
 
 /* Check a sound record by all columns, then append it to all. */
@@ -191,6 +195,16 @@ static rs_status read_records(rs_csv_block *b, const rs_csv_layout *layout, rs_c
   return status;
 }
 
+static void read_rows(rs_csv_block *b, const rs_csv_layout *layout, const char *begin, const char *limit) {
+  (void)limit; /* is b->limit */
+  rs_csv_scanner s = scanner_at(b, layout, begin);
+  b->status = read_records(b, layout, &s);
+  b->stop = s.at;
+  b->starved = s.starved;
+}
+
+const rs_csv_format rs_csv_rows = {rs_csv_block_guess, read_rows};
+
 /* Have the pages of a mapped text entered at once: one call instead of a fault for every few of them. */
 static void enter_pages(const char *begin, const char *limit) {
 #ifdef MADV_POPULATE_READ
@@ -205,12 +219,9 @@ void rs_csv_block_read(rs_csv_block *b, const rs_csv_layout *layout, const char 
   b->begin = begin;
   b->limit = limit;
   b->rows = 0;
-  b->strays = false;
+  b->strays = b->starved = false;
   b->bad.size = b->reasons.size = 0;
   if (layout->mapped) enter_pages(begin, limit);
-  rs_csv_scanner s = scanner_at(b, layout, begin);
-  b->status = read_records(b, layout, &s);
-  b->stop = s.at;
-  b->starved = s.starved;
+  layout->format->read(b, layout, begin, limit);
   if (b->status != RS_OK) snprintf(b->message, sizeof b->message, "%s", rs_message());
 }

@@ -81,7 +81,7 @@ static void read_block(const wave_work *w, int i, const char *begin) {
   for (int column = 0; column < b->n_columns; column++)
     rs_csv_builder_begin(&b->columns[column], &w->table->columns[column].plan, &w->table->columns[column].words);
   const char *limit = cut(w, i + 1);
-  if (!begin) begin = i ? rs_csv_block_guess(b, w->layout, cut(w, i), limit) : w->begin;
+  if (!begin) begin = i ? w->layout->format->guess(b, w->layout, cut(w, i), limit) : w->begin;
   rs_csv_block_read(b, w->layout, begin, limit);
 }
 

@@ -5,10 +5,14 @@
 
 #include "frame/text.h"
 
-/* Whether a number is an integer that a double cannot hold for sure. */
+/* Whether a number is an integer beyond 2^53, which a double may not hold. 2^53 + 1 reads as 2^53 does: the last digit
+ * tells. */
 static bool is_large(const rs_json_cell *cell, double number) {
-  return fabs(number) > 9007199254740992.0 && !memchr(cell->text, '.', cell->length) &&
-         !memchr(cell->text, 'e', cell->length) && !memchr(cell->text, 'E', cell->length);
+  double limit = 9007199254740992.0;
+  if (fabs(number) < limit || memchr(cell->text, '.', cell->length) || memchr(cell->text, 'e', cell->length) ||
+      memchr(cell->text, 'E', cell->length))
+    return false;
+  return fabs(number) > limit || cell->text[cell->length - 1] != '2';
 }
 
 rs_csv_type rs_json_guess(const rs_json_cell *cell) {

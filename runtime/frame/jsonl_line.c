@@ -257,6 +257,7 @@ static bool take_value(rs_json_line *l, int depth, rs_json_cell *cell) {
 
 /* The number of the field called so, -1 when there is none. */
 static int find_field(rs_json_line *l, const char *name, size_t length) {
+  if (l->fields->n == 0) return -1;
   if (l->at_order < l->n_order) {
     size_t likely_length;
     const char *likely = rs_dictionary_text(l->fields->names, l->order[l->at_order] + 1, &likely_length);

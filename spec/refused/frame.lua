@@ -20,6 +20,14 @@ local twice, reports = frame.read_csv({ path, path }, { types = { tags = "list" 
 assert(twice and twice:rows() == 8 and #reports.files == 2 and #frame.glob(path .. "*") == 2)
 os.remove(path)
 os.remove(path .. ".bad")
+do
+  local file <close> = assert(io.open(path, "w"))
+  file:write('{"user": "a\\u00e9", "n": 1, "tags": ["x", "y"], "at": {"t": "2024-01-01"}}\n{"n": 2, "m": true}\nno\n')
+end
+local lines, noted = frame.read_jsonl(path, { bad_limit = 0.5, quarantine = path .. ".bad", types = { n = "number" } })
+assert(lines and lines:rows() == 2 and noted.quarantined == 1 and lines:has "at.t" and lines:has "m", noted)
+os.remove(path)
+os.remove(path .. ".bad")
 assert(again:sort("-n", "user"):text("user", 1) == nil and #again:text("tags", 1) == 2)
 assert(again:filter(again:where("user", "in", { "a" })):rows() == 2)
 assert(again:filter(tensor.new({ 1, 0, 0, 1 }, "u8")):rows() == 2)
