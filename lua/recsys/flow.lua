@@ -6,6 +6,7 @@
 --- function asks of its arguments (`flow.check`) is looked at then, so a plan shows mistakes before anything is made.
 
 local uv = require "luv"
+local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
@@ -137,12 +138,16 @@ function Flow:run(task, fn, arguments)
   local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
   task.seconds = (uv.hrtime() - began) / 1e9
   task.state = ok and "done" or "failed"
+  base.release()
+  local peak, resident = base.memory()
+  task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20
   if not ok then
     local failure = describe_failure(task, value)
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))
+  log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", name, task.memory_mib, task.peak_mib)
   keep_result(self, value)
   return value
 end
@@ -209,11 +214,15 @@ function Flow:plan()
   return table.concat(lines, "\n")
 end
 
---- Write what is known of the tasks (name, state, seconds) into the run's folder.
+--- Write what is known of the tasks into the run's folder: name, state, seconds, and MiB: what was resident after each
+--- and the most so far.
 function Flow:write_summary()
   local cjson = require "cjson"
   local list = {}
-  for i, task in ipairs(self.tasks) do list[i] = { name = task.name, state = task.state, seconds = task.seconds } end
+  for i, task in ipairs(self.tasks) do
+    list[i] = { name = task.name, state = task.state, seconds = task.seconds, memory_mib = task.memory_mib,
+      peak_mib = task.peak_mib }
+  end
   files.write(self.folder .. "/tasks.json", cjson.encode(list))
 end
 

@@ -199,6 +199,11 @@ rs_status rs_memory_limit(int64_t bytes, const char *folder) {
   return RS_OK;
 }
 
+void rs_memory_release(void) {
+  drop_kept();
+  malloc_trim(0);
+}
+
 rs_memory_use rs_memory_used(void) {
   return (rs_memory_use){atomic_load(&limit), heap_bytes(), atomic_load(&spilled_bytes), atomic_load(&most_spilled)};
 }

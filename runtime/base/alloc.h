@@ -31,6 +31,9 @@ rs_status rs_nomem(const char *what, size_t bytes);
  * same. 0: no limit, 'folder' is not looked at. RS_EIO when no file can be made there. */
 rs_status rs_memory_limit(int64_t bytes, const char *folder);
 
+/* Give the freed blocks that are kept for the next of their size back to the kernel, and what malloc keeps. */
+void rs_memory_release(void);
+
 typedef struct rs_memory_use {
   int64_t limit;        /* bytes; 0: none */
   int64_t heap;         /* bytes of live blocks on the heap */

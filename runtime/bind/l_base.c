@@ -166,6 +166,13 @@ static int l_memory_limit(lua_State *L) {
   return 3;
 }
 
+/* base.release(): collect all garbage, and give what is free back to the system */
+static int l_release(lua_State *L) {
+  rs_collect(L);
+  rs_memory_release();
+  return 0;
+}
+
 /* The value in bytes of a line "Name:   123 kB" in the text, 0 when it is not there. */
 static lua_Integer status_line(const char *text, const char *name) {
   const char *line = strstr(text, name);
@@ -206,6 +213,7 @@ int rs_open_base(lua_State *L) {
                                        {"alloc_counts", l_alloc_counts},
                                        {"memory", l_memory},
                                        {"memory_limit", l_memory_limit},
+                                       {"release", l_release},
                                        {"clock", l_clock},
                                        {NULL, NULL}};
   rs_new_type(L, STREAM, stream_methods, NULL);
