@@ -80,11 +80,26 @@ function evaluate.metric(queries, scorer, name)
   return by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))[name]
 end
 
---- All systems asked, in order: { name, answer, kind }.
+--- Ask the systems one after another. The values of all stand in one tensor, f64 [systems x names, queries], of which
+--- each answer's are a part: it is what the bootstrap takes.
+local function answer_all(systems, queries, ranking)
+  local n, values = #ranking:names(), nil
+  for i, system in ipairs(systems) do
+    system.answer = ask(queries, ranking, system.scorer)
+    values = values or tensor.zeros(#systems * n, queries.n, "f64")
+    local own <close> = system.answer.metrics
+    system.answer.metrics = values:narrow(1, (i - 1) * n + 1, n)
+    system.answer.metrics:copy_(own)
+    system.scorer = nil
+  end
+  return systems, values
+end
+
+--- All systems asked, in order: { name, answer, kind }, and the values of all.
 local function ask_all(request, ranking)
   local systems = {}
   local function add(kind, name, scorer)
-    systems[#systems + 1] = { name = name, kind = kind, answer = ask(request.queries, ranking, scorer) }
+    systems[#systems + 1] = { name = name, kind = kind, scorer = scorer }
   end
   add("model", request.main, request.scorers[request.main])
   if request.baselines ~= false then
@@ -96,7 +111,7 @@ local function ask_all(request, ranking)
   end
   table.sort(others)
   for _, name in ipairs(others) do add("other", name, request.scorers[name]) end
-  return systems
+  return answer_all(systems, request.queries, ranking)
 end
 
 --- Means, coverage and intervals of a system whose rows of the resamples begin after 'offset'.
@@ -192,11 +207,10 @@ function evaluate.ranking(request)
   check_request(request)
   local queries, metric = request.queries, request.metric or ("ndcg_%d"):format(request.k[1])
   local ranking = queries:ranking(request.k, true)
-  local names, systems, values = ranking:names(), ask_all(request, ranking), {}
+  local names = ranking:names()
   position(names, metric)
-  for i, system in ipairs(systems) do values[i] = system.answer.metrics end
-  local resamples = metrics.bootstrap(tensor.concat(values), queries.user_rows,
-    { samples = request.samples, seed = request.seed })
+  local systems, values = ask_all(request, ranking)
+  local resamples = metrics.bootstrap(values, queries.user_rows, { samples = request.samples, seed = request.seed })
   local intervals = metrics.intervals(resamples)
   for i, system in ipairs(systems) do summarise(system, names, intervals, (i - 1) * #names) end
   local answer = systems[1].answer

@@ -170,6 +170,7 @@ function job.train(p, encoder, data, split, curves)
   local trained = train.fit(definition, {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed,
+    valid_events = inputs and queries.rows == selection.valid and inputs.events or nil,
     validate = queries and function(candidate)
       return evaluate.metric(queries, job.scorer(candidate, inputs), metric)
     end,
@@ -188,6 +189,7 @@ local function add_oracles(scorers, data, split, queries)
   local train_end = data.interactions:column("time"):get(split.train:get(#split.train) + 1) + 1
   for _, name in ipairs { "best_possible", "best_observable" } do
     scorers[name] = assert(best:factors(name, asked, ids, train_end))
+    base.release() -- what the oracle went through in Lua, hundreds of MiB at full scale
   end
 end
 

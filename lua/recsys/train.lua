@@ -31,7 +31,8 @@ end
 ---@param data Dataset
 ---@param split Split       says how histories treat equal times, and which rows they may know
 ---@param rows Tensor       i64, 0-based interactions to train or score on
-local function prepare(encoder, data, split, rows)
+---@param events? Features  their encoded moments, where they are at hand
+local function prepare(encoder, data, split, rows, events)
   local at = feature.rows(data)
   local items = encoder:encode_items(data.items)
   local item_rows = at.items:index_select(rows)
@@ -39,7 +40,7 @@ local function prepare(encoder, data, split, rows)
     over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
     rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
-    events = encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
+    events = events or encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
     user_rows = at.users:index_select(rows), item_rows = item_rows,
     times = data.interactions:column("time"):index_select(rows),
     strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
@@ -207,10 +208,11 @@ end
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
----   validate?: fun(model): number, metric: string, window?: string, seed: integer }
+---   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features }
 ---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
+---   valid_events: encoded moments of split.valid, where they are at hand
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
@@ -218,7 +220,8 @@ function train.fit(definition, request)
   local run = { settings = settings, metric = request.metric, validate = request.validate,
     network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed }),
     source = prepare(encoder, data, split, split.train),
-    held_out = split.valid and #split.valid > 0 and prepare(encoder, data, split, split.valid) or nil,
+    held_out = split.valid and #split.valid > 0
+      and prepare(encoder, data, split, split.valid, request.valid_events) or nil,
     shared = { life = lifetimes(data, request.window) } }
   run.shared.pool = run.source.item_rows:unique()
   local steps = steps_of(run.source, settings)
@@ -229,6 +232,7 @@ function train.fit(definition, request)
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)
+  base.release() -- what preparing used on the way
   run.trained.curves = run_epochs(run)
   return run.trained
 end

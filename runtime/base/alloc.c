@@ -31,7 +31,8 @@ static atomic_int_fast64_t limit, spilled_bytes, most_spilled; /* limit 0: none 
 static atomic_int_fast64_t grants = -1, refusals;
 static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
-enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 20 }; /* 128 KiB to 128 GiB, 8 sizes to a doubling */
+/* What is larger than the last class, a column or the features of millions of rows, is made once and not kept. */
+enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 9 }; /* 128 KiB to 64 MiB, 8 sizes to a doubling */
 
 static const size_t keep_limit = (size_t)256 << 20; /* bytes in the lists, at most */
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;

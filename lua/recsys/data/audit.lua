@@ -87,10 +87,10 @@ local function fitted_state(case)
 end
 
 --- The event features of rows, and what their items have counted, when only 'known' rows (i64) have happened; nil: as
---- training has them.
-function Case:encode(rows, known)
+--- training has them. 'history' is what the known rows make, where it is at hand.
+function Case:encode(rows, known, history)
   local events = self.encoder:encode_events(self.data, rows,
-    { ties = self.split.ties, log = known or self.split.history_log, items = self.items })
+    { ties = self.split.ties, log = known or self.split.history_log, items = self.items, history = history })
   local over_time = self.encoder:items_over_time(self.data,
     { log = known or feature.log_of_items(self.split), items = self.items })
   if not over_time then return events end
@@ -102,8 +102,9 @@ function Case:encode(rows, known)
 end
 
 --- Training features in which a row that may not be known makes a difference: 'without' are the rows that may.
-local function interference(case, check, rows, base, without, unknown, words)
-  local position, name = base:difference(case:encode(rows, without))
+local function interference(case, check, rows, base, without, unknown, words, history)
+  local features <close> = case:encode(rows, without, history)
+  local position, name = base:difference(features)
   if not position then return end
   local row = rows:narrow(1, position + 1, 1)
   local clean = case:encode(row, without)
@@ -115,10 +116,21 @@ local function interference(case, check, rows, base, without, unknown, words)
   case:find(check, name, words, name, case:name_row(row:get(1)), culprit or "a row that it may not know")
 end
 
-local function held_out_rows(case, base)
-  interference(case, "held out", case.train, base, case.known_training, case.held_out,
-    "feature '%s' of training %s depends on held-out %s. Where the split is not causal, histories and counts may know "
-    .. "training rows only: encode with log = split.train")
+local BLOCK <const> = 1 << 20 -- training rows whose features are in memory twice at a time
+
+--- All training rows, block by block, as training encodes them and without the held-out rows.
+local function held_out_rows(case)
+  local found = #case.findings
+  local given = case.encoder:sequences(case.data, { log = case.split.history_log })
+  local clean = case.encoder:sequences(case.data, { log = case.known_training })
+  for first = 1, #case.train, BLOCK do
+    local rows = case.train:narrow(1, first, math.min(BLOCK, #case.train - first + 1))
+    local base <close> = case:encode(rows, nil, given)
+    interference(case, "held out", rows, base, case.known_training, case.held_out,
+      "feature '%s' of training %s depends on held-out %s. Where the split is not causal, histories and counts may "
+      .. "know training rows only: encode with log = split.train", clean)
+    if #case.findings > found then return end
+  end
 end
 
 --- Rows among 'rows' (rising) before position 'at' of the interactions, or before its time where ties are strict.
@@ -223,7 +235,7 @@ function audit.run(data, split, encoder, declarations, options)
   fitted_state(case)
   local looks_back = #(declarations.event or {}) > 0 or encoder:items_over_time(data, { items = case.items })
   if looks_back and #case.train > 0 then
-    held_out_rows(case, case:encode(case.train))
+    held_out_rows(case)
     later_rows(case)
     clock(case)
   end

@@ -148,6 +148,17 @@ local function with_users(self, moments, dataset, users)
   return moments
 end
 
+--- The columns of the interactions that event features read, at some rows.
+local function moments_at(self, interactions, rows)
+  local names, seen = { "time" }, { time = true }
+  for _, column in ipairs(self.program:columns "event") do
+    if not seen[column.name] and interactions:has(column.name) then names[#names + 1] = column.name end
+    seen[column.name] = true
+  end
+  local moments = interactions:select(names)
+  return rows and moments:filter(rows) or moments
+end
+
 --- The event side over a frame of moments of users; 'orders' settles ties.
 local function encode_moments(self, dataset, moments, users, orders, options)
   local items = options.items or self:encode_items(dataset.items)
@@ -166,7 +177,7 @@ end
 function Encoder:encode_events(dataset, rows, options)
   options = options or {}
   local ties = check_options(options, "encode_events")
-  local moments = rows and dataset.interactions:filter(rows) or dataset.interactions
+  local moments = moments_at(self, dataset.interactions, rows)
   local orders = ties == "order" and (rows or core.range(dataset.interactions:rows())) or nil
   return encode_moments(self, dataset, moments, fit.rows(dataset, rows).users, orders, options)
 end
