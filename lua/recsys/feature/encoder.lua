@@ -164,7 +164,9 @@ local function encode_moments(self, dataset, moments, users, orders, options)
   local items = options.items or self:encode_items(dataset.items)
   local history = options.history or self:sequences(dataset, options)
   moments = with_users(self, moments, dataset, users)
-  return self.program:run("event", moments, items, history, users, (moments:column "time"), orders)
+  local features = self.program:run("event", moments, items, history, users, (moments:column "time"), orders)
+  if not options.history then history:close() end
+  return features
 end
 
 --- Event features of interactions: each sees what its user did before it.
