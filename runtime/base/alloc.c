@@ -5,9 +5,10 @@
  * blocks settle in the gaps that large ones leave, which then fit no more: a step with 20 MiB alive grew to 426 MiB
  * resident. So malloc maps each large block on its own, and what the lists cannot keep goes back to the kernel.
  *
- * Under a limit a large block that does not fit the heap any more comes from base/spill.h. The largest leave first: the
- * last quarter of the limit is for blocks below a 64th of it, so that columns, which are large and lie there for good,
- * do not drive out what each training step asks for. */
+ * Under a limit a large block that does not fit the heap any more comes from base/spill.h. The largest leave first: half
+ * of the limit is for blocks below a 64th of it, so that columns, which are large and lie there for good, do not drive
+ * out what each training step asks for. Freed blocks of files are kept as those of the heap are: scores by blocks of
+ * 16 MiB took twice the time when each block was a new file. */
 #include "base/alloc.h"
 
 #include <malloc.h>
@@ -23,6 +24,7 @@
 typedef struct header {
   size_t bytes;
   size_t mapped;       /* bytes of the file that the block lies in, 0 when it lies on the heap */
+  bool zero;           /* a new file: all bytes behind the header are zero */
   struct header *next; /* in a list of kept blocks */
 } header;
 
@@ -34,10 +36,15 @@ static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 /* What is larger than the last class, a column or the features of millions of rows, is made once and not kept. */
 enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 9 }; /* 128 KiB to 64 MiB, 8 sizes to a doubling */
 
-static const size_t keep_limit = (size_t)256 << 20; /* bytes in the lists, at most */
+/* Kept blocks by class: of the heap, and of files. */
+typedef struct shelf {
+  header *blocks[CLASSES];
+  atomic_size_t bytes;
+  size_t limit; /* of bytes */
+} shelf;
+
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
-static header *kept[CLASSES];
-static atomic_size_t kept_bytes;
+static shelf heap_shelf = {.limit = (size_t)256 << 20}, file_shelf = {.limit = (size_t)128 << 20};
 
 static void tune(void) { mallopt(M_MMAP_THRESHOLD, LARGE); }
 
@@ -59,12 +66,13 @@ static size_t place(size_t bytes, int *class) {
   return total;
 }
 
-static header *take_kept(int class, size_t total) {
+static header *take_kept(shelf *from, int class, size_t total) {
+  if (class < 0) return NULL;
   pthread_mutex_lock(&keeping);
-  header *h = kept[class];
+  header *h = from->blocks[class];
   if (h) {
-    kept[class] = h->next;
-    kept_bytes -= total;
+    from->blocks[class] = h->next;
+    from->bytes -= total;
   }
   pthread_mutex_unlock(&keeping);
   return h;
@@ -72,28 +80,36 @@ static header *take_kept(int class, size_t total) {
 
 static int_fast64_t heap_bytes(void) { return atomic_load(&live_bytes) - atomic_load(&spilled_bytes); }
 
-static bool keep(header *h, int class, size_t total) {
-  int_fast64_t most = atomic_load(&limit), room = most - heap_bytes();
+static bool keep(shelf *on, header *h, int class, size_t total) {
+  if (class < 0) return false;
+  int_fast64_t most = on == &heap_shelf ? atomic_load(&limit) : 0, room = most - heap_bytes();
   pthread_mutex_lock(&keeping);
-  bool fits = kept_bytes + total <= keep_limit && (!most || (int_fast64_t)(kept_bytes + total) <= room);
+  bool fits = on->bytes + total <= on->limit && (!most || (int_fast64_t)(on->bytes + total) <= room);
   if (fits) {
-    h->next = kept[class];
-    kept[class] = h;
-    kept_bytes += total;
+    h->next = on->blocks[class];
+    on->blocks[class] = h;
+    on->bytes += total;
   }
   pthread_mutex_unlock(&keeping);
   return fits;
 }
 
-/* Give all kept blocks back to the kernel. */
-static void drop_kept(void) {
+static void give_back(header *h) {
+  if (h->mapped)
+    rs_spill_free(h, h->mapped);
+  else
+    free(h);
+}
+
+/* Give all blocks of a shelf back to the kernel. */
+static void clear(shelf *s) {
   pthread_mutex_lock(&keeping);
   for (int i = 0; i < CLASSES; i++)
-    for (header *h; (h = kept[i]);) {
-      kept[i] = h->next;
-      free(h);
+    for (header *h; (h = s->blocks[i]);) {
+      s->blocks[i] = h->next;
+      give_back(h);
     }
-  kept_bytes = 0;
+  s->bytes = 0;
   pthread_mutex_unlock(&keeping);
 }
 
@@ -102,28 +118,38 @@ static bool must_spill(size_t total) {
   enum { SMALL = 64 << 10, LARGEST_SMALL = 1 << 20 };
   int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed), bytes = (int_fast64_t)total;
   if (most == 0 || bytes < SMALL || (bytes < LARGEST_SMALL && bytes < most / 64)) return false;
-  int_fast64_t usable = bytes > most / 64 ? most - most / 4 : most;
-  return heap_bytes() + bytes > usable;
+  return heap_bytes() + bytes > (bytes > most / 64 ? most / 2 : most);
 }
 
-static header *from_file(size_t bytes, size_t total) {
-  header *h = rs_spill_alloc(total);
-  if (!h) return NULL;
-  h->mapped = total;
+static void count_spilled(size_t bytes) {
   int_fast64_t now = atomic_fetch_add(&spilled_bytes, (int_fast64_t)bytes) + (int_fast64_t)bytes;
   int_fast64_t most = atomic_load(&most_spilled);
   while (now > most && !atomic_compare_exchange_weak(&most_spilled, &most, now)) {}
+}
+
+static header *from_file(size_t bytes, int class, size_t total) {
+  header *h = take_kept(&file_shelf, class, total);
+  if (h) {
+    h->zero = false;
+  } else {
+    h = rs_spill_alloc(total);
+    if (!h) return NULL;
+    h->mapped = total;
+    h->zero = true;
+  }
+  count_spilled(bytes);
   return h;
 }
 
 /* A block from a kept one or from malloc. Under a limit kept blocks of other sizes make room first. */
 static header *from_heap(int class, size_t total) {
-  header *h = class < 0 ? rs_small_take(total) : take_kept(class, total);
-  if (h) return h;
+  header *h = class < 0 ? rs_small_take(total) : take_kept(&heap_shelf, class, total);
   int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed);
-  if (most && class >= 0 && heap_bytes() + (int_fast64_t)(kept_bytes + total) > most) drop_kept();
-  h = aligned_alloc(RS_ALIGN, total);
-  if (h) h->mapped = 0;
+  if (!h && most && class >= 0 && heap_bytes() + (int_fast64_t)(heap_shelf.bytes + total) > most) clear(&heap_shelf);
+  if (!h) h = aligned_alloc(RS_ALIGN, total);
+  if (!h) return NULL;
+  h->mapped = 0;
+  h->zero = false;
   return h;
 }
 
@@ -143,7 +169,7 @@ void *rs_alloc(size_t bytes) {
   if (bytes > SIZE_MAX / 2 || !granted()) return NULL;
   int class;
   size_t total = place(bytes, &class);
-  header *h = must_spill(total) ? from_file(bytes, total) : from_heap(class, total);
+  header *h = must_spill(total) ? from_file(bytes, class, total) : from_heap(class, total);
   if (!h) return NULL;
   h->bytes = bytes;
   atomic_fetch_add(&live_bytes, (int_fast64_t)bytes);
@@ -153,7 +179,7 @@ void *rs_alloc(size_t bytes) {
 
 void *rs_alloc_zero(size_t bytes) {
   void *block = rs_alloc(bytes);
-  if (block && !header_of(block)->mapped) memset(block, 0, bytes); /* a new file is zero */
+  if (block && !header_of(block)->zero) memset(block, 0, bytes);
   return block;
 }
 
@@ -171,14 +197,14 @@ void rs_free(void *block) {
   header *h = header_of(block);
   atomic_fetch_sub(&live_bytes, (int_fast64_t)h->bytes);
   atomic_fetch_sub(&live_blocks, 1);
-  if (h->mapped) {
-    atomic_fetch_sub(&spilled_bytes, (int_fast64_t)h->bytes);
-    rs_spill_free(h, h->mapped);
-    return;
-  }
+  if (h->mapped) atomic_fetch_sub(&spilled_bytes, (int_fast64_t)h->bytes);
   int class;
   size_t total = place(h->bytes, &class);
-  if (class < 0 ? !rs_small_keep(h, total) : !keep(h, class, total)) free(h);
+  if (h->mapped ? keep(&file_shelf, h, class, total)
+      : class < 0 ? rs_small_keep(h, total)
+                  : keep(&heap_shelf, h, class, total))
+    return;
+  give_back(h);
 }
 
 char *rs_strdup(const char *text) {
@@ -196,12 +222,14 @@ rs_status rs_memory_limit(int64_t bytes, const char *folder) {
   rs_status status = bytes > 0 ? rs_spill_into(folder) : RS_OK;
   if (status != RS_OK) return status;
   atomic_store(&limit, bytes);
-  if (bytes > 0) drop_kept();
+  if (bytes > 0) clear(&heap_shelf);
+  clear(&file_shelf);
   return RS_OK;
 }
 
 void rs_memory_release(void) {
-  drop_kept();
+  clear(&heap_shelf);
+  clear(&file_shelf);
   malloc_trim(0);
 }
 

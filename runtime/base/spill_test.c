@@ -48,7 +48,7 @@ static bool lies_in_file(const void *block) {
 
 static void a_limit_sends_large_blocks_to_files_and_small_ones_nowhere(void **state) {
   (void)state;
-  assert_int_equal(rs_memory_limit(8 * MIB, folder), RS_OK);
+  assert_int_equal(rs_memory_limit(10 * MIB, folder), RS_OK);
   char *first = rs_alloc(4 * MIB), *second = rs_alloc(4 * MIB), *small = rs_alloc(1000);
   assert_non_null(first);
   assert_non_null(second);
@@ -65,10 +65,10 @@ static void a_limit_sends_large_blocks_to_files_and_small_ones_nowhere(void **st
   assert_true(rs_memory_used().most_spilled >= 4 * MIB);
 }
 
-static void the_last_quarter_is_for_smaller_blocks(void **state) {
+static void half_of_the_limit_is_for_smaller_blocks(void **state) {
   (void)state;
   assert_int_equal(rs_memory_limit(128 * MIB, folder), RS_OK);
-  char *most = rs_alloc(90 * MIB), *large = rs_alloc(16 * MIB), *smaller = rs_alloc(2 * MIB);
+  char *most = rs_alloc(60 * MIB), *large = rs_alloc(16 * MIB), *smaller = rs_alloc(2 * MIB);
   assert_false(lies_in_file(most));
   assert_true(lies_in_file(large));
   assert_false(lies_in_file(smaller));
@@ -92,6 +92,22 @@ static void spilled_blocks_hold_what_heap_blocks_would(void **state) {
   assert_false(lies_in_file(block));
   for (int i = 0; i < 1000; i++) assert_int_equal(block[i], (unsigned char)(i * 7 + i / 251));
   rs_free(block);
+}
+
+static void freed_blocks_of_files_are_given_out_again_and_cleared(void **state) {
+  (void)state;
+  assert_int_equal(rs_memory_limit(MIB, folder), RS_OK);
+  for (size_t bytes = 2 * MIB; bytes < 50 * MIB; bytes += bytes / 2) {
+    char *first = rs_alloc(bytes);
+    memset(first, 7, bytes);
+    rs_free(first);
+    char *second = rs_alloc_zero(bytes);
+    assert_true(lies_in_file(second));
+    for (size_t i = 0; i < bytes; i++)
+      if (second[i]) fail_msg("byte %zu of %zu is left over", i, bytes);
+    assert_int_equal(rs_memory_used().spilled, bytes);
+    rs_free(second);
+  }
 }
 
 static void kept_blocks_make_room_under_a_limit(void **state) {
@@ -159,8 +175,9 @@ static int remove_folder(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(a_limit_sends_large_blocks_to_files_and_small_ones_nowhere, no_limit),
-      cmocka_unit_test_teardown(the_last_quarter_is_for_smaller_blocks, no_limit),
+      cmocka_unit_test_teardown(half_of_the_limit_is_for_smaller_blocks, no_limit),
       cmocka_unit_test_teardown(spilled_blocks_hold_what_heap_blocks_would, no_limit),
+      cmocka_unit_test_teardown(freed_blocks_of_files_are_given_out_again_and_cleared, no_limit),
       cmocka_unit_test_teardown(kept_blocks_make_room_under_a_limit, no_limit),
       cmocka_unit_test_teardown(a_folder_that_takes_no_file_is_refused_at_once, no_limit),
       cmocka_unit_test_teardown(a_full_disk_refuses_the_block_and_is_named, no_limit),
