@@ -134,18 +134,22 @@ int rs_push_size(lua_State *L, const rs_tensor *t) {
   return 1;
 }
 
-/* Collect whenever live bytes have grown by a quarter (and by SLACK at least) since the last time. What a closed tape
- * gives back early is no growth, so that training, which closes its tapes, hardly ever stops for Lua's collector. */
+/* Collect whenever live bytes have grown by a quarter (and by SLACK at least) since the last time, or, under a memory
+ * limit, those on the heap by a sixteenth of it. What a closed tape gives back early is no growth, so that training,
+ * which closes its tapes, hardly ever stops for Lua's collector. */
 void rs_account(lua_State *L, const rs_tensor *t) {
   enum { LOOK = 1 << 20, SLACK = 64 << 20 };
-  static _Thread_local int64_t pending, limit = SLACK;
+  static _Thread_local int64_t pending, most_live = SLACK, most_heap;
   pending += (int64_t)rs_tensor_bytes(t);
   if (pending < LOOK) return;
   pending = 0;
-  if (rs_alloc_bytes() < limit) return;
+  rs_memory_use use = rs_memory_used();
+  if (use.heap + use.spilled < most_live && (use.limit == 0 || use.heap < most_heap)) return;
   lua_gc(L, LUA_GCCOLLECT);
-  int64_t live = rs_alloc_bytes();
-  limit = live + (live / 4 > SLACK ? live / 4 : SLACK);
+  use = rs_memory_used();
+  int64_t live = use.heap + use.spilled, slack = use.limit / 16 > LOOK ? use.limit / 16 : LOOK;
+  most_live = live + (live / 4 > SLACK ? live / 4 : SLACK);
+  most_heap = use.heap + (slack < SLACK ? slack : SLACK);
 }
 
 static int by_name(const void *a, const void *b) {
