@@ -53,7 +53,7 @@ describe("base", function()
       tensor.zeros(1 << 18)
       most = math.max(most, select(2, base.alloc_counts()) - before)
     end
-    assert.is_true(most < 160 << 20 and most > 32 << 20)
+    assert.is_true(most < 160 << 20 and most > 32 << 20, most)
   end)
 
   it("refuses memory when told to", function()
