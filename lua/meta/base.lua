@@ -43,7 +43,8 @@ function base.memory() end
 ---@return integer|string most_spilled  the most that ever did at once
 function base.memory_limit(bytes, folder) end
 
---- Collect all garbage and give memory that is free back to the system: between steps that need other sizes.
+--- Collect all garbage and give memory that is free back to the system: between steps that need other sizes. How far
+--- tensors may grow before the next collection counts from here.
 function base.release() end
 
 --- Seconds since some fixed moment; never goes back.

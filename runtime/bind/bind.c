@@ -15,6 +15,19 @@ static int nothing(lua_State *L) {
   return 0;
 }
 
+enum { LOOK = 1 << 20, SLACK = 64 << 20 };
+
+/* What live bytes, and those of them on the heap, may grow to before rs_account collects. */
+static _Thread_local int64_t most_live = SLACK, most_heap;
+
+static void collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT);
+  rs_memory_use use = rs_memory_used();
+  int64_t live = use.heap + use.spilled, slack = use.limit / 16 > LOOK ? use.limit / 16 : LOOK;
+  most_live = live + (live / 4 > SLACK ? live / 4 : SLACK);
+  most_heap = use.heap + (slack < SLACK ? slack : SLACK);
+}
+
 /* A finalizer that cannot be called for want of memory is lost, and with it what it would free. The empty call
  * leaves the call record and the stack behind that a finalizer at this level needs. */
 bool rs_collect(lua_State *L) {
@@ -24,7 +37,7 @@ bool rs_collect(lua_State *L) {
     lua_pop(L, 1);
     return false;
   }
-  lua_gc(L, LUA_GCCOLLECT);
+  collect(L);
   return true;
 }
 
@@ -138,18 +151,12 @@ int rs_push_size(lua_State *L, const rs_tensor *t) {
  * limit, those on the heap by a sixteenth of it. What a closed tape gives back early is no growth, so that training,
  * which closes its tapes, hardly ever stops for Lua's collector. */
 void rs_account(lua_State *L, const rs_tensor *t) {
-  enum { LOOK = 1 << 20, SLACK = 64 << 20 };
-  static _Thread_local int64_t pending, most_live = SLACK, most_heap;
+  static _Thread_local int64_t pending;
   pending += (int64_t)rs_tensor_bytes(t);
   if (pending < LOOK) return;
   pending = 0;
   rs_memory_use use = rs_memory_used();
-  if (use.heap + use.spilled < most_live && (use.limit == 0 || use.heap < most_heap)) return;
-  lua_gc(L, LUA_GCCOLLECT);
-  use = rs_memory_used();
-  int64_t live = use.heap + use.spilled, slack = use.limit / 16 > LOOK ? use.limit / 16 : LOOK;
-  most_live = live + (live / 4 > SLACK ? live / 4 : SLACK);
-  most_heap = use.heap + (slack < SLACK ? slack : SLACK);
+  if (use.heap + use.spilled >= most_live || (use.limit > 0 && use.heap >= most_heap)) collect(L);
 }
 
 static int by_name(const void *a, const void *b) {
