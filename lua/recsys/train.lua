@@ -168,7 +168,7 @@ local function epoch_row(run, epoch)
     error({ code = "numeric", message = ("%s is not a number: the validation rows hold nothing to rank; "
       .. "check split.valid, or set it to 0 to train without validation"):format(metric) }, 0)
   end
-  collectgarbage() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
+  base.release() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
   row.seconds = base.clock() - began
   row.memory_mib = select(2, base.memory()) / 2^20
   log.info("%s", describe_epoch(row, run.metric))
