@@ -9,11 +9,15 @@ describe("recsys-run bench", function()
 
   it("measures our side of a row and prints it as JSON", function()
     local folder = command.scratch(finally)
-    local ended = bench(("data --row csv_write --scale 0.001 --rounds 2 --repeats 2 --python '' --json --folder '%s'")
+    local ended = bench(("data --row csv_write --scale 0.001 --rounds 2 --repeats 2 --no-peers --json --folder '%s'")
       :format(folder))
     assert.equal(0, ended.code, ended.err)
-    local row = assert(json.decode(ended.out))
+    local printed = assert(json.decode(ended.out))
+    local row = printed.details[1]
     assert.equal("csv_write", row.row)
+    assert.same({ "csv_write", "csv_write" }, { printed.rows[1].name, printed.rows[2].name })
+    assert.same({ "s", "MiB" }, { printed.rows[1].unit, printed.rows[2].unit })
+    assert.equal(row.sides.recsys.seconds, printed.rows[1].ours)
     local us = row.sides.recsys
     assert.equal(4, #us.runs) -- two processes, two counted calls each
     assert.equal(1000, us.check.rows)
@@ -27,7 +31,9 @@ describe("recsys-run bench", function()
     local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "
       .. "--folder '%s'"):format(folder))
     assert.equal(1, ended.code)
-    assert.match("pandas: exit code 1", json.decode(ended.out).problems[1])
+    local printed = json.decode(ended.out)
+    assert.match("pandas: exit code 1", printed.details[1].problems[1])
+    assert.equal(json.null, printed.rows[1].ratio)
   end)
 
   it("refuses suites and rows that are not there", function()

@@ -33,7 +33,7 @@ local function with_nulls(values)
 end
 
 describe("features", function()
-  if not python then pending "set RECSYS_PEER_PYTHON to a Python with the packages of .ci/peers.txt" return end
+  if not python then pending "set RECSYS_PEER_PYTHON to a Python with the packages that peers need" return end
 
   local users, numbers, distinct, events = make()
   local items = {}

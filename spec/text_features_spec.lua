@@ -45,7 +45,7 @@ end
 --- What `spec/peers/text_reference.py` makes of a JSON job, or nil when no Python is named.
 local function reference(finally, mode, input, words)
   local python = os.getenv "RECSYS_PEER_PYTHON"
-  if not python then return pending "set RECSYS_PEER_PYTHON to a Python with the packages of .ci/peers.txt" end
+  if not python then return pending "set RECSYS_PEER_PYTHON to a Python with the packages that peers need" end
   local folder = command.scratch(finally)
   if type(input) == "string" then command.write(folder .. "/in", input) end
   if type(input) == "table" then assert(bundle.write_safetensors(folder .. "/in", input)) end

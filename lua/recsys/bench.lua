@@ -109,13 +109,19 @@ local function ours(suite, name, arguments, options)
     "--repeats", tostring(options.repeats), "--threads", tostring(options.threads) })
 end
 
+--- A peer, whose command is "[old] FILE WORDS...": "old" runs it by the Python with the older packages.
 local function peer(command, arguments, options)
-  local words = {}
+  local words, python = {}, options.python
   for word in command:gmatch "%S+" do words[#words + 1] = word end
+  if words[1] == "old" then
+    table.remove(words, 1)
+    python = options.python_old
+  end
+  if not python then return nil, "no Python with it is at hand" end
   words[1] = host.root .. "/spec/peers/" .. words[1]
   words[#words + 1] = json.encode(arguments)
   words[#words + 1] = tostring(options.repeats)
-  return run_side(options.python, words, environment(options.threads))
+  return run_side(python, words, environment(options.threads))
 end
 
 -- Figures -------------------------------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ end
 local function add_process(side, result)
   side = side or { runs = {}, anonymous_mib = 0 }
   table.move(result.seconds, 1, #result.seconds, #side.runs + 1, side.runs)
-  side.check, side.facts = result.check, result.facts
+  side.check, side.facts, side.version = result.check, result.facts, result.version
   side.anonymous_mib = math.max(side.anonymous_mib, result.anonymous_mib)
   side.seconds = median(side.runs)
   side.least, side.most = math.min(table.unpack(side.runs)), math.max(table.unpack(side.runs))
@@ -165,8 +171,17 @@ local function judge(target, sides, ratios)
   return verdicts
 end
 
---- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), folder, scale and
---- say(text).
+--- The names of a row's peers, sorted; none where none are to run.
+---@return string[]
+function bench.peers(row, options)
+  local names = {}
+  for name in pairs(options.python and row.peers or {}) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), python_old,
+--- folder, scale and say(text).
 ---@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[] }
 function bench.measure(suite, name, options)
   local row = bench.row(suite, name)
@@ -174,9 +189,8 @@ function bench.measure(suite, name, options)
   options.say("preparing")
   local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}
   local sides, problems, ratios = {}, json.list {}, {}
-  local names = { "recsys" }
-  for peer_name in pairs(options.python and row.peers or {}) do names[#names + 1] = peer_name end
-  table.sort(names, function(a, b) return a ~= b and (a == "recsys" or b ~= "recsys" and a < b) end)
+  local peers = bench.peers(row, options)
+  local names = table.move(peers, 1, #peers, 2, { "recsys" })
   for round = 1, options.rounds do
     for _, side in ipairs(names) do
       options.say(("round %d of %d, %s"):format(round, options.rounds, side))
@@ -208,8 +222,35 @@ function bench.measure(suite, name, options)
     verdicts[#verdicts + 1] = verdict
   end
   return { suite = suite, row = name, about = row.about, unit = row.unit, per = row.per and row.per(arguments) or nil,
-    sides = sides, ratios = ratios, problems = problems,
+    sides = sides, ratios = ratios, problems = problems, target = row.target, peers = json.list(peers),
     verdicts = json.list(verdicts) }
+end
+
+--- An outcome as the figures of our side beside each peer's: { name, peer_name, ours, peer, ratio, goal, unit,
+--- share_of_peak, peer_version }, time and memory alike. `ratio` above 1 says that ours is better; it is null, and
+--- `peer` too, for a peer that did not run. Rows without peers have a goal of their own alone.
+---@return table[]
+function bench.figures(outcome, names)
+  local list, us = {}, outcome.sides.recsys
+  if not us then return list end
+  local function add(unit, key, name, goal, limit)
+    local other = outcome.sides[name]
+    local here, there = us[key], other and other[key]
+    if key == "seconds" and outcome.per then here, there = here / outcome.per, there and there / outcome.per end
+    list[#list + 1] = { name = outcome.row, peer_name = name, unit = unit, ours = here, peer = there or json.null,
+      ratio = there and there / here or json.null, goal = goal or json.null, limit = limit or json.null,
+      share_of_peak = json.null, peer_version = other and other.version or json.null }
+  end
+  local target = outcome.target or {}
+  for _, name in ipairs(names) do
+    add("s", "seconds", name, target.times and target.times[name], target.seconds)
+    add("MiB", "anonymous_mib", name, nil, target.anonymous_mib)
+  end
+  if #names == 0 then
+    add("s", "seconds", nil, nil, target.seconds)
+    add("MiB", "anonymous_mib", nil, nil, target.anonymous_mib)
+  end
+  return list
 end
 
 --- Make a file once: 'make(part)' writes it under another name first. For `prepare`.

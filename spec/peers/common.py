@@ -20,7 +20,8 @@ def bench(run, setup=None, facts=None):
         began = time.perf_counter()
         check = run(state)
         seconds.append(time.perf_counter() - began)
-    result = {"seconds": seconds, "check": check}
+    library = sys.modules.get(sys.argv[1].split("_")[0])
+    result = {"seconds": seconds, "check": check, "version": getattr(library, "__version__", None)}
     if facts:
         result["facts"] = facts(state)
     print(json.dumps(result), flush=True)

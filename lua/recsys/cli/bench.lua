@@ -3,6 +3,7 @@
 local argument = require "recsys.argument"
 local bench = require "recsys.bench"
 local exit = require "recsys.exit"
+local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
 local text = require "recsys.text"
@@ -18,9 +19,11 @@ function command.options(parser)
     :convert(argument.whole_number(1))
   parser:option("--threads", "Threads of every side"):argname "N":convert(argument.whole_number(1, 4096))
   parser:option("--scale", "Share of the full data; targets are judged at 1"):argname "X":default "1":convert(tonumber)
-  parser:option("--python", "A Python with the packages of .ci/peers.txt (default: $RECSYS_PEER_PYTHON)"):argname "PATH"
+  parser:option("--python", "A Python with the peers (default: $RECSYS_PEER_PYTHON, or one made here)")
+    :argname "PATH"
+  parser:flag("--no-peers", "Run our side alone"):target "no_peers"
   parser:option("--folder", "Where inputs are made, once"):argname "PATH":default "artifacts/cache/bench"
-  parser:flag("--json", "One JSON object a row on stdout, all else on stderr")
+  parser:flag("--json", "One JSON object on stdout, all else on stderr")
   parser:option("--worker", "Run one side (the bench does this itself)"):argname "ROW":hidden(true)
   parser:option("--arguments", "Of the worker"):argname "JSON":hidden(true)
 end
@@ -56,13 +59,13 @@ end
 
 --- A row's table for people.
 local function show(outcome)
-  local rows = { { "", "median", "least", "most", "memory MiB", "ratio" } }
+  local rows = { { "", "version", "median", "least", "most", "memory MiB", "ratio" } }
   local names = {}
   for name in pairs(outcome.sides) do names[#names + 1] = name end
   table.sort(names, function(a, b) return outcome.sides[a].seconds < outcome.sides[b].seconds end)
   for _, name in ipairs(names) do
     local side = outcome.sides[name]
-    rows[#rows + 1] = { name, time_of(side.seconds, outcome), time_of(side.least, outcome),
+    rows[#rows + 1] = { name, side.version or "", time_of(side.seconds, outcome), time_of(side.least, outcome),
       time_of(side.most, outcome), ("%.0f"):format(side.anonymous_mib),
       outcome.ratios[name] and ("%.2f"):format(outcome.ratios[name]) or "" }
   end
@@ -88,8 +91,21 @@ local function settle(args)
   end
   if not host.executable then exit.usage_error "benches start recsys-run itself: run them with it" end
   if not args.scale or args.scale <= 0 then exit.usage_error "--scale must be a number above 0" end
-  args.python = args.python or os.getenv "RECSYS_PEER_PYTHON"
-  if args.python == "" then args.python = nil end
+end
+
+--- The Pythons of the peers: those given, or else ones made beside the inputs, once.
+local function pythons(args)
+  if args.no_peers then return nil end
+  local new, old = args.python or os.getenv "RECSYS_PEER_PYTHON", os.getenv "RECSYS_PEER_PYTHON_OLD"
+  local folder, setup = "artifacts/cache/peers", host.root .. "/spec/peers/setup"
+  if not new and files.exists(setup) then
+    io.stderr:write("peers: their packages are looked after in ", folder, " (--no-peers: ours alone)\n")
+    if not os.execute(("'%s' '%s' >&2"):format(setup, folder)) then
+      io.stderr:write "peers: they cannot be installed (python3-venv, network?); --no-peers runs ours alone\n"
+    end
+    new, old = folder .. "/new/bin/python", folder .. "/old/bin/python"
+  end
+  return new, old
 end
 
 function command.run(args)
@@ -97,16 +113,22 @@ function command.run(args)
   local base = require("recsys.core").base
   local threads = base.threads(args.threads)
   if args.worker then return work(args) end
-  if not args.python then io.stderr:write "no peers: give --python or RECSYS_PEER_PYTHON to run beside them\n" end
-  local sound = true
+  local python, python_old = pythons(args)
+  local sound, figures, outcomes = true, {}, {}
   for _, name in ipairs(rows_of(args)) do
     local function say(what) io.stderr:write(("\27[2K%s: %s\r"):format(name, what)) end
     local outcome = bench.measure(args.SUITE, name, { repeats = args.repeats, rounds = args.rounds,
-      threads = threads, python = args.python, folder = args.folder, scale = args.scale,
+      threads = threads, python = python, python_old = python_old, folder = args.folder, scale = args.scale,
       say = uv.guess_handle(2) == "tty" and say or function() end })
     sound = sound and #outcome.problems == 0
-    io.stdout:write(args.json and json.encode(outcome) .. "\n" or show(outcome))
-    io.stdout:flush()
+    if not args.json then io.stdout:write(show(outcome)):flush() end
+    local list = bench.figures(outcome, outcome.peers)
+    table.move(list, 1, #list, #figures + 1, figures)
+    outcomes[#outcomes + 1] = outcome
+  end
+  if args.json then
+    io.stdout:write(json.encode { suite = args.SUITE, threads = threads, scale = args.scale, rows = json.list(figures),
+      details = json.list(outcomes) }, "\n")
   end
   return sound and exit.done or exit.failed
 end

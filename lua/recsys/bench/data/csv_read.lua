@@ -53,6 +53,7 @@ return {
     return { rows = f:rows(), columns = #f:names(), positions = f:column("cardViewPosition"):sum(),
       first = f:text("deviceId", 1), last = f:text("hashId", f:rows()) }
   end,
-  peers = { polars = "csv_read.py polars", duckdb = "csv_read.py duckdb", pandas = "csv_read.py pandas" },
-  target = { times = { polars = 1, duckdb = 1, pandas = 8 }, anonymous_mib = 605e6 / 2 ^ 20 },
+  peers = { polars = "csv_read.py polars", duckdb = "csv_read.py duckdb", pandas = "csv_read.py pandas",
+    ["pandas_1.5"] = "old csv_read.py pandas" },
+  target = { times = { polars = 1, duckdb = 1, ["pandas_1.5"] = 8, pandas = 8 }, anonymous_mib = 605e6 / 2 ^ 20 },
 }

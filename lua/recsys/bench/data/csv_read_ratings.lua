@@ -34,6 +34,7 @@ return {
     return { rows = f:rows(), columns = #f:names(), ratings = f:column("rating"):sum(),
       first = f:value("time", 1), last = f:value("time", f:rows()) }
   end,
-  peers = { polars = "csv_read.py polars", duckdb = "csv_read.py duckdb", pandas = "csv_read.py pandas" },
-  target = { times = { polars = 1, duckdb = 1, pandas = 8 } },
+  peers = { polars = "csv_read.py polars", duckdb = "csv_read.py duckdb", pandas = "csv_read.py pandas",
+    ["pandas_1.5"] = "old csv_read.py pandas" },
+  target = { times = { polars = 1, duckdb = 1 } },
 }
