@@ -271,6 +271,14 @@ describe("describe", function()
       { code = "usage", message = "there is no file that fits " .. dir .. "/none-*.csv" })
   end)
 
+  it("reads JSON Lines", function()
+    local facts = describe_files { write("log.jsonl", '{"user":"a","item":"x","n":1}\n{"user":"b","item":"x"}\n{\n') }
+    local file = facts.files[1]
+    assert.same({ 2, 1, "JSON Lines", 2 }, { file.rows, file.quarantined, file.dialect.format,
+      facts.interactions.interactions })
+    assert.equal(1, by_name(file.columns).n.missing)
+  end)
+
   it("copes with a file without rows, and with one that cannot be read", function()
     local dir = folder_with { ["empty.csv"] = "", ["header.csv"] = "user,item\n", ["events.csv"] = shop["events.csv"] }
     local facts, files = look(dir)

@@ -180,16 +180,23 @@ local function options_for(file, p, quarantine)
   return options
 end
 
+--- Read one file by what its name ends in: JSON Lines have neither separators nor a header.
+local function read_one(path, options)
+  local bare = path:lower():gsub("%.gz$", ""):gsub("%.zst$", "")
+  if not (bare:match "%.jsonl$" or bare:match "%.ndjson$") then return frame.read_csv(path, options) end
+  return frame.read_jsonl(path, { types = options.types, bad_limit = 1, quarantine = options.quarantine })
+end
+
 --- Declare the types that were asked for with --type, of columns that the file has.
 local function read_with_types(file, p, quarantine)
   local options = options_for(file, p, quarantine)
   options.names_made = nil -- our own, not the reader's
-  local f, report, code = frame.read_csv(file.path, options)
+  local f, report, code = read_one(file.path, options)
   local again
   for name, kind in pairs(f and p.types or {}) do
     if f:has(name) then options.types[name], again = kind, true end
   end
-  if again then return frame.read_csv(file.path, options) end
+  if again then return read_one(file.path, options) end
   return f, report, code
 end
 
@@ -244,6 +251,7 @@ end
 --- What the report says of how the file is written.
 local function dialect_of(report, options)
   local dialect = { nulls = options.nulls }
+  if not report.separator then return { format = "JSON Lines", encoding = report.encoding } end
   for key, value in pairs(report) do
     if not not_dialect[key] and type(value) ~= "table" then dialect[key] = value end
   end

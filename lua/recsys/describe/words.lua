@@ -152,6 +152,7 @@ end
 ---@param dialect table
 ---@return string
 function words.dialect(dialect)
+  if dialect.format then return words.plain(dialect.format) end
   local parts = {}
   local said = { separator = true, quote = true, escape = true, header = true, encoding = true, nulls = true,
     names = true, names_made = true }
