@@ -65,10 +65,12 @@ static void choose_edges(rs_profile *p, int64_t bins) {
 }
 
 static void fill_bins(rs_profile *p, const double *sorted, int64_t n) {
-  double width = (p->high - p->low) / (double)p->n_bins;
+  double bins = (double)p->n_bins, width = (p->high - p->low) / bins;
+  bool huge = !isfinite(width); /* the range is beyond a double: halves of it are not */
+  if (huge) width = p->high / bins - p->low / bins;
   for (int64_t i = 0; p->n_bins && i < n; i++) {
-    double at = width > 0 ? (sorted[i] - p->low) / width : 0;
-    p->bins[at < 0 ? 0 : at >= (double)p->n_bins ? p->n_bins - 1 : (int64_t)at]++;
+    double at = !(width > 0) ? 0 : huge ? sorted[i] / width - p->low / width : (sorted[i] - p->low) / width;
+    p->bins[at < 0 ? 0 : at >= bins ? p->n_bins - 1 : (int64_t)at]++;
   }
 }
 
