@@ -73,6 +73,17 @@ describe("the leak audit", function()
     end
   end)
 
+  it("compares weights and gaps of histories, too", function()
+    local d = dataset(function(parts)
+      local ones = tensor.full(0.5, parts.interactions:rows(), "f64")
+      parts.interactions = parts.interactions:with("stars", "number", ones)
+    end)
+    local declared = declarations { event = { feature.history { of = "id", name = "weighed", weight = "stars",
+      gaps = { "1d" } } } }
+    local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })
+    assert.same({}, findings(d, split, feature.fit(d, split.train, declared), declared))
+  end)
+
   it("catches an encoder fitted on all rows", function()
     local d, declared = dataset(), declarations()
     local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })

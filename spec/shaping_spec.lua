@@ -234,6 +234,17 @@ describe("data from any app's files", function()
       { d.name, d.columns.title, d.report.taken_back, d.origin.source })
   end)
 
+  it("reads tables of JSON Lines, whose missing values need no words", function()
+    local folder = shop(finally)
+    command.write(folder .. "/goods.jsonl", '{"sku":"A","label":{"en":"Lamp"}}\n{"sku":"B","label":null}\n{"sku":"C\n')
+    local d = assert(event_log.load({ dir = folder, bad_limit = 0.5, quarantine = folder .. "/quarantine" },
+      event_log.merged(layout, { nulls = { "-" }, separator = ";", items = { file = "goods.jsonl",
+        columns = { { "item", "sku", "string" }, { "title", "label.en", "string" } } } })))
+    assert.same({ { "A", "B" }, { "Lamp", false }, 1 },
+      { column(d.items, "item"), column(d.items, "title"), d.report.quarantined })
+    assert.match("goods.jsonl\",3,", command.read(folder .. "/quarantine/goods.jsonl.quarantine.csv"))
+  end)
+
   it("names what a layout lacks and what a folder lacks", function()
     local folder = shop(finally)
     local function load(changes) return event_log.load({ dir = folder }, event_log.merged(layout, changes)) end

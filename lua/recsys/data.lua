@@ -173,19 +173,21 @@ end
 
 local WORTH_KEEPING <const> = 1 << 20 -- bytes of a file; smaller ones are read as fast as opened
 
---- Read a CSV file of a source: the frame, with what was found added to report.files and malformed rows told. The
---- parsed form of a large file is kept in the cache folder, or in options.cache, and opened the next time.
+--- Read a file of a source, JSON Lines when its name says so (.jsonl, .ndjson), else CSV: the frame, with what was found
+--- added to report.files and malformed rows told. The parsed form of a large CSV file is kept in the cache folder, or in
+--- options.cache, and opened the next time.
 ---@param path string
----@param options FrameCsvOptions
+---@param options FrameCsvOptions|FrameJsonlOptions
 ---@param report table
 ---@return Frame? f  nil, message, code
 ---@return string? message
 ---@return string? code
 function data.read(path, options, report)
-  if options.cache == nil and (lfs.attributes(path, "size") or 0) >= WORTH_KEEPING then
+  local reader = files.is_json_lines(path) and frame.read_jsonl or frame.read_csv
+  if reader == frame.read_csv and options.cache == nil and (lfs.attributes(path, "size") or 0) >= WORTH_KEEPING then
     options = with_cache(options, parsed_folder())
   end
-  local f, found, code = frame.read_csv(path, options)
+  local f, found, code = reader(path, options)
   if not f then return nil, found, code end
   report.files = report.files or {}
   report.files[#report.files + 1] = found

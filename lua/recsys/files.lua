@@ -24,6 +24,13 @@ function files.exists(path)
   return lfs.attributes(path, "mode") ~= nil
 end
 
+--- Whether a file is JSON Lines by its name, compressed or not.
+---@param path string
+function files.is_json_lines(path)
+  local bare = path:lower():gsub("%.gz$", ""):gsub("%.zst$", "")
+  return bare:find "%.jsonl$" ~= nil or bare:find "%.ndjson$" ~= nil
+end
+
 --- A whole file, or nil, message.
 ---@return string?, string?
 function files.read(path)

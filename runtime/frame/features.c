@@ -218,9 +218,10 @@ bool rs_output_same(const rs_output *x, const rs_output *y, int64_t i) {
     return memcmp(rs_f32(&x->values) + i * width, rs_f32(&y->values) + i * width, (size_t)width * sizeof(float)) == 0;
   }
   int32_t n = rs_i32(&x->lengths)[i];
+  const char *a = rs_tensor_data(&x->values), *b = rs_tensor_data(&y->values);
+  int64_t size = (int64_t)sizeof(int32_t); /* of a code, and of a weight, which is f32 */
   return n == rs_i32(&y->lengths)[i] &&
-         (n == 0 || memcmp(rs_i32(&x->values) + rs_i64(&x->starts)[i], rs_i32(&y->values) + rs_i64(&y->starts)[i],
-                           (size_t)n * sizeof(int32_t)) == 0);
+         (n == 0 || memcmp(a + rs_i64(&x->starts)[i] * size, b + rs_i64(&y->starts)[i] * size, (size_t)(n * size)) == 0);
 }
 
 rs_status rs_features_difference(const rs_features *a, const rs_features *b, int64_t *row, const char **name) {

@@ -170,12 +170,40 @@ static void a_difference_is_found_at_its_first_row(void **state) {
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
+static void weights_are_compared_as_what_they_are(void **state) {
+  (void)state;
+  rs_features f[2] = {{0}, {0}};
+  for (int k = 0; k < 2; k++) {
+    rs_output weights = output("event.weight", RS_WEIGHT_LIST);
+    assert_int_equal(rs_tensor_zeros(&weights.values, RS_F32, 1, (int64_t[]){6}), RS_OK);
+    assert_int_equal(rs_tensor_zeros(&weights.starts, RS_I64, 1, (int64_t[]){3}), RS_OK);
+    assert_int_equal(rs_tensor_zeros(&weights.lengths, RS_I32, 1, (int64_t[]){3}), RS_OK);
+    for (int i = 0; i < 3; i++) {
+      rs_i64(&weights.starts)[i] = 2 * i;
+      rs_i32(&weights.lengths)[i] = 2;
+    }
+    assert_int_equal(rs_features_add(&f[k], &weights), RS_OK);
+  }
+  int64_t row = 0;
+  const char *name = NULL;
+  assert_int_equal(rs_features_difference(&f[0], &f[1], &row, &name), RS_OK);
+  assert_int_equal(row, -1);
+  rs_f32(&f[1].outputs[0].values)[3] = 0.25f;
+  assert_int_equal(rs_features_difference(&f[0], &f[1], &row, &name), RS_OK);
+  assert_int_equal(row, 1);
+  assert_string_equal(name, "event.weight");
+  rs_features_free(&f[0]);
+  rs_features_free(&f[1]);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gathering_equals_a_loop_on_any_number_of_threads),
       cmocka_unit_test(rows_outside_are_refused),
       cmocka_unit_test(outputs_that_do_not_fit_stay_the_callers),
       cmocka_unit_test(a_difference_is_found_at_its_first_row),
+      cmocka_unit_test(weights_are_compared_as_what_they_are),
       cmocka_unit_test(stored_features_come_back_and_damaged_ones_do_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

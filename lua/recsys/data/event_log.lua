@@ -4,6 +4,7 @@
 --- is such a layout (lua/recsys/data/news.lua); an app's recipe writes its own: docs/data.md, "Another app's files".
 
 local engagements = require "recsys.data.engagements"
+local files = require "recsys.files"
 local lfs = require "lfs"
 
 local event_log = {}
@@ -14,7 +15,7 @@ local KNOWN = { name = true, users = true, items = true, events = true, nulls = 
   columns = true, hint = true }
 
 ---@class EventLayoutPart
----@field file string  in the dataset's folder
+---@field file string  in the dataset's folder: CSV, or JSON Lines (.jsonl, .ndjson)
 ---@field columns { [1]: string, [2]: string, [3]: string|table }[]  our name, the file's, the type (frame.read_csv)
 
 ---@class EventLayout
@@ -22,8 +23,8 @@ local KNOWN = { name = true, users = true, items = true, events = true, nulls = 
 ---@field events EventLayoutPart  with user, item, event and time among our names
 ---@field users? EventLayoutPart  with user
 ---@field items? EventLayoutPart  with item
----@field nulls? string[]       words that mean missing
----@field separator? string     default: found from each file
+---@field nulls? string[]       words that mean missing in CSV files
+---@field separator? string     of CSV files; default: found from each file
 ---@field strengths table<string, number>  these and what follows as recsys.data.engagements takes them
 ---@field takes_back? table<string, string|string[]>
 ---@field combine? "max"|"sum"|"last"
@@ -52,24 +53,26 @@ end
 
 --- The files that the layout names, those that are not there, and a message about them.
 local function find_files(dir, layout)
-  local files, missing = {}, {}
+  local found, missing = {}, {}
   for _, part in ipairs(PARTS) do
     local file = layout[part] and layout[part].file
     if file then
-      files[#files + 1] = file
+      found[#found + 1] = file
       if not lfs.attributes(dir .. "/" .. file) then missing[#missing + 1] = file end
     end
   end
-  if #missing == 0 then return files end
-  local expected = #files == 1 and files[1] or table.concat(files, ", ", 1, #files - 1) .. " and " .. files[#files]
+  if #missing == 0 then return found end
+  local expected = #found == 1 and found[1] or table.concat(found, ", ", 1, #found - 1) .. " and " .. found[#found]
   return nil, ("%s %s missing in %s: a folder with %s is expected%s"):format(table.concat(missing, " and "),
     #missing > 1 and "are" or "is", dir, expected, layout.hint and ". " .. layout.hint:format(dir) or "")
 end
 
 --- Read one file with its columns under our names.
 local function read(p, layout, part, report)
-  local options = { columns = {}, types = {}, nulls = layout.nulls, separator = layout.separator,
-    bad_limit = p.bad_limit }
+  local options = { columns = {}, types = {}, bad_limit = p.bad_limit }
+  if not files.is_json_lines(layout[part].file) then
+    options.nulls, options.separator = layout.nulls, layout.separator
+  end
   local names = {}
   for i, column in ipairs(layout[part].columns) do
     options.columns[i], options.types[column[2]], names[column[2]] = column[2], column[3], column[1]
@@ -120,8 +123,8 @@ end
 function event_log.load(p, layout)
   check(layout)
   local data, report, parts, paths = require "recsys.data", { quarantined = 0 }, {}, {}
-  local files, message = find_files(p.dir, layout)
-  if not files then return nil, message, "io" end
+  local found, message = find_files(p.dir, layout)
+  if not found then return nil, message, "io" end
   local code
   for _, part in ipairs(PARTS) do
     if layout[part] then

@@ -182,8 +182,7 @@ end
 
 --- Read one file by what its name ends in: JSON Lines have neither separators nor a header.
 local function read_one(path, options)
-  local bare = path:lower():gsub("%.gz$", ""):gsub("%.zst$", "")
-  if not (bare:match "%.jsonl$" or bare:match "%.ndjson$") then return frame.read_csv(path, options) end
+  if not files.is_json_lines(path) then return frame.read_csv(path, options) end
   return frame.read_jsonl(path, { types = options.types, bad_limit = 1, quarantine = options.quarantine })
 end
 
