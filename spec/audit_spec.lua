@@ -164,6 +164,24 @@ describe("the leak audit", function()
     assert.same({}, findings(d, split, encoder, declared, { repeats = true }))
   end)
 
+  it("catches a strength that an event log combined from later events, too", function()
+    local function case(weight)
+      local d = dataset(function(parts)
+        local f = parts.interactions
+        local twice = frame.concat { f, f:with("time", "time", f:column "time" + 3600000) }
+        parts.interactions = data.engagements(twice:derive { event = frame.lit "open" },
+          { strengths = { open = 0.5 }, combine = "sum" }):derive { first = frame.lit(0.5) }
+        parts.report = { combined = { "strength", "events" } }
+      end)
+      local declared = declarations { event = { feature.history { of = "id", name = "weighed", weight = weight } } }
+      local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })
+      return findings(d, split, feature.fit(d, split.train, declared), declared)
+    end
+    assert.match("^column 'strength' of the interactions, .-, later ones too: in row 1 %(user u",
+      only(case "strength").message)
+    assert.same({}, case "first")
+  end)
+
   it("catches an age that counts from one moment for all", function()
     local d = dataset(function(parts)
       local now = START + 500 * DAY

@@ -173,9 +173,9 @@ end
 
 local WORTH_KEEPING <const> = 1 << 20 -- bytes of a file; smaller ones are read as fast as opened
 
---- Read a file of a source, JSON Lines when its name says so (.jsonl, .ndjson), else CSV: the frame, with what was found
---- added to report.files and malformed rows told. The parsed form of a large CSV file is kept in the cache folder, or in
---- options.cache, and opened the next time.
+--- Read a file of a source, JSON Lines when its name says so (.jsonl, .ndjson), else CSV: the frame, with what was
+--- found added to report.files and malformed rows told. The parsed form of a large CSV file is kept in the cache
+--- folder, or in options.cache, and opened the next time.
 ---@param path string
 ---@param options FrameCsvOptions|FrameJsonlOptions
 ---@param report table

@@ -140,6 +140,7 @@ function event_log.load(p, layout)
     combine = layout.combine, half_life = layout.half_life, at = layout.at,
     keep = layout.keep or other_columns(layout) })
   report.events, report.taken_back, report.other_events = parts.events:rows(), counts.taken_back, counts.other_events
+  report.combined = { "strength", "events" }
   local dataset = data.new { name = layout.name, interactions = interactions, users = parts.users, items = parts.items,
     report = report, fingerprint = fingerprint, columns = layout.columns,
     origin = { source = p.source or layout.name, dir = p.dir } }

@@ -1,5 +1,6 @@
 --- Columns that a recipe computed before the features: made again, or held against the shapes that leaks take.
 
+local fit = require "recsys.feature.fit"
 local frame = require "recsys.frame"
 local tensor = require "recsys.tensor"
 
@@ -7,17 +8,22 @@ local columns = {}
 
 local LEAST_ROWS = 8 -- below these an equality may be chance
 
---- The columns that declarations read, as { side, table, name }, each once.
 local tables = { user = "users", item = "items", event = "interactions" }
 
+--- The columns that declarations read, those of weights, filters and crosses too, each once: visit(side, table, name).
 local function each_column(case, visit)
   local seen = {}
   for side, list in pairs(case.declarations) do
     for _, declaration in ipairs(list) do
-      local name = declaration.column
-      if name and not seen[side .. name] and case.data[tables[side]]:has(name) then
-        seen[side .. name] = true
-        visit(side, case.data[tables[side]], name)
+      local kind = fit.kinds[declaration.kind]
+      local places = kind.columns and kind.columns(setmetatable({ side = side }, { __index = declaration })) or {}
+      places[#places + 1] = { side, declaration.column }
+      for _, place in ipairs(places) do
+        local f, name = case.data[tables[place[1]]], place[2]
+        if name and not seen[place[1] .. name] and f:has(name) then
+          seen[place[1] .. name] = true
+          visit(place[1], f, name)
+        end
       end
     end
   end
@@ -55,6 +61,24 @@ function columns.same(case, check, whole, part, rows, words)
       case:find(check, key, words, key, "the table of " .. key .. "s")
     end
   end
+end
+
+-- Combined over time -------------------------------------------------------------------------------------------------
+
+--- Columns of the interactions that an event log combined from all of a user's events with an item (report.combined):
+--- a row stands at the first of them, and such a column knows the later ones.
+function columns.combined(case)
+  local combined = {}
+  for _, name in ipairs(case.data.report.combined or {}) do combined[name] = true end
+  each_column(case, function(side, f, name)
+    if side ~= "event" or not combined[name] then return end
+    local several = f:has "events" and f:where("events", ">", 1) or tensor.arange(0, f:rows(), "i64")
+    if #several == 0 then return end
+    case:find("combined", "event." .. name, "column '%s' of the interactions, read by a feature, combines all of a "
+      .. "user's events with an item, later ones too: in %s it knows more than its moment. Read what stood at the "
+      .. "first one: 'event', a column that the log kept, or one derived from these", name,
+      case:name_row(several:get(1)))
+  end)
 end
 
 -- Shapes of leaks -----------------------------------------------------------------------------------------------------
