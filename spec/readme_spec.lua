@@ -5,12 +5,14 @@
 ---   data=NAME   needs the folder NAME of RECSYS_TEST_DATA, found at ../shared/data as the page says
 ---   long        runs only when RECSYS_LONG is set
 ---   install     PREFIX is an empty folder
---- A block that says ./recsys-run test is what runs this spec. Other fences (```lua, ```text, ...) are not commands.
+--- A block that says ./recsys-run test is what runs this spec. A block that begins with ```lua run is a whole program:
+--- recsys-run lua runs it in the same folder, and what a line's comment says behind print(...) must be in what it
+--- prints (" / " ends a line, blanks do not count). Other fences (```lua, ```text, ...) are parts of programs.
 
 local command = require "spec.support.command"
 local lfs = require "lfs"
 
---- The ```sh blocks of a page: { line, options = "data=ml-1m long", text }.
+--- The ```sh and ```lua run blocks of a page: { line, options = "data=ml-1m long", text, lua = true for the latter }.
 local function blocks(text)
   local list, block, at = {}, nil, 0
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
@@ -20,7 +22,8 @@ local function blocks(text)
       if block.options then list[#list + 1] = block end
       block = nil
     elseif fence and not block then
-      block = { line = at, options = fence:match "^sh%f[%s\0](.*)$", text = "" }
+      local program = fence:match "^lua run%f[%s\0](.*)$"
+      block = { line = at, options = program or fence:match "^sh%f[%s\0](.*)$", text = "", lua = program and true }
     elseif block then
       block.text = block.text .. line .. "\n"
     end
@@ -69,6 +72,19 @@ local function obstacle(block)
   end
 end
 
+local function squeezed(text) return (text:gsub("%s+", " ")) end
+
+--- What the comments behind print(...) say and the program does not print.
+local function unprinted(program, out)
+  local missing = {}
+  for comment in program:gmatch "%f[^\n\0]print%b()[ \t]+%-%- ([^\n]+)" do
+    for line in (comment .. " / "):gmatch "(.-) / " do
+      if not squeezed(out):find(squeezed(line), 1, true) then missing[#missing + 1] = line end
+    end
+  end
+  return missing
+end
+
 for _, page in ipairs(pages()) do
   local found = blocks(command.read(page))
   if #found > 0 then
@@ -85,10 +101,16 @@ for _, page in ipairs(pages()) do
         it(("line %d: %s"):format(block.line, block.text:match "[^\n]*"), function()
           local reason = obstacle(block)
           if reason then pending(reason) return end
-          local script = command.write(parent .. "/block.sh", "set -euo pipefail\n" .. block.text)
+          local text = block.text
+          if block.lua then
+            command.write(parent .. "/block.lua", text)
+            text = "./recsys-run lua ../block.lua\n"
+          end
+          local script = command.write(parent .. "/block.sh", "set -euo pipefail\n" .. text)
           local ran = command.run(("cd %s && mkdir -p %s/prefix && PREFIX=%s/prefix bash %s"):format(folder, parent,
             parent, script))
           assert.equal(0, ran.code, ran.out .. ran.err)
+          if block.lua then assert.same({}, unprinted(block.text, ran.out)) end
         end)
       end
     end)
@@ -102,6 +124,13 @@ describe("the reader of pages", function()
     assert.equal(2, #found)
     assert.same({ line = 2, options = " data=x long", text = "one\ntwo\n" }, found[1])
     assert.equal("three\n", found[2].text)
+  end)
+
+  it("takes programs in Lua, and misses what they do not print", function()
+    local found = blocks "```lua\nlocal part\n```\n```lua run\nprint(f(1))  -- a 1 / b -\n```\n"
+    assert.same({ { line = 4, options = "", text = "print(f(1))  -- a 1 / b -\n", lua = true } }, found)
+    assert.same({}, unprinted(found[1].text, "x\na    1\nb    -\n"))
+    assert.same({ "b -" }, unprinted(found[1].text, "a    1\n"))
   end)
 
   it("finds the two commands in the README", function()
