@@ -245,7 +245,7 @@ describe("docs/data.md", function()
   it("shows Lua that compiles, and frames as they are", function()
     local file <close> = assert(io.open "docs/data.md")
     local shown = {}
-    for block in file:read("a"):gmatch "```lua\n(.-)```" do
+    for block in file:read("a"):gmatch "```lua[^\n]*\n(.-)```" do
       assert(load(block))
       for _, what in ipairs { "high", "recent" } do
         if block:find("local " .. what .. " =", 1, true) then shown[what] = block end
@@ -260,18 +260,5 @@ describe("docs/data.md", function()
       setmetatable({ print = function(value) printed[#printed + 1] = tostring(value) end }, { __index = _G })))
     assert.equal(1, run():rows())
     assert.same({ "Frame of 2 rows, 3 columns\nuser  n  mean\nann   2  4\nbob   1  -" }, printed)
-  end)
-
-  it("shows how to add a source", function()
-    spew("orders.csv", "user,item,time\n1,7,2024-01-01\n2,7,2024-01-02\n")
-    data.source("shop", function(p)
-      local orders, message, code = data.read(p.dir .. "/orders.csv",
-        { types = { user = "string", item = "string" } }, {})
-      if not orders then return nil, message, code end
-      return data.new { name = "shop", interactions = orders }
-    end)
-    assert.same({ "shop", 2, 1 }, { assert(data.load { source = "shop", dir = folder }).name,
-      data.load({ source = "shop", dir = folder }):summary().users,
-      data.load({ source = "shop", dir = folder }):summary().items })
   end)
 end)

@@ -575,16 +575,6 @@ describe("an index", function()
 end)
 
 describe("docs/features.md", function()
-  it("opens with an example that runs", function()
-    local code = command.read "docs/features.md":match "```lua\n(.-)```"
-    local example = assert(load(code .. "\nreturn users, items, events, at, batch", "docs/features.md"))
-    local env = setmetatable({ dataset = shop(), train_rows = i64 { 0, 1, 2, 3 }, positions = i64 { 3, 0 } },
-      { __index = _G })
-    debug.setupvalue(example, 1, env)
-    local users, items, events, at, batch = example()
-    assert.are.same({ 3, 2, 4, 5, 2 }, { #users, #items, #events, at.users:size(1), batch["event.time_hour"]:size(1) })
-  end)
-
   it("lists every kind of declaration and every primitive with a meaning of its own", function()
     local manual = command.read "docs/features.md"
     for kind in pairs(fit.kinds) do
