@@ -76,6 +76,21 @@ describe("describe", function()
     assert.same({ "2024-01-01T00:00:00.000Z", "2024-01-01T01:30:00.000Z" }, { columns.at.from, columns.at.to })
   end)
 
+  it("says what keeps a column of texts from being numbers or times", function()
+    local lines = { "amount;at;id;mixed" }
+    for i = 1, 40 do
+      lines[#lines + 1] = ("%d.5;2024-01-%02d;00%d;%s"):format(i % 30, i % 28 + 1, i % 30, i % 2 == 0 and "7" or "x")
+    end
+    lines[12], lines[18] = "12,50;2024-01-01;001;7", ";2024-99-99;002;x"
+    local columns = by_name(describe_files { write("nearly.csv", table.concat(lines, "\n") .. "\n") }.files[1].columns)
+    assert.same({ "all but 1 of its values are numbers; '12,50' in row 11 is none: --type amount=number reads it so" },
+      columns.amount.notes)
+    assert.same({ "all but 1 of its values are times; '2024-99-99' in row 17 is none: --type at=time reads it so" },
+      columns.at.notes)
+    assert.same({ "string", "string", 0, 0 },
+      { columns.id.type, columns.mixed.type, #columns.id.notes, #columns.mixed.notes })
+  end)
+
   it("finds repeated rows and says which", function()
     local _, files = look(folder_with(shop))
     assert.same({ rows = 1, examples = { { row = 8, first = 7 } }, keys = {} }, files.events.duplicates)

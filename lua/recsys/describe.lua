@@ -10,6 +10,7 @@ local joins = require "recsys.describe.joins"
 local json = require "recsys.json"
 local profile = require "recsys.profile"
 local read = require "recsys.describe.read"
+local text = require "recsys.text"
 
 local describe = {}
 
@@ -45,8 +46,24 @@ end
 local missing_words = { ["na"] = true, ["n/a"] = true, ["nan"] = true, ["none"] = true, ["nil"] = true, ["-"] = true,
   ["?"] = true, ["undefined"] = true, ["null"] = true, ["unknown"] = true, ["(null)"] = true, ["\\n"] = true }
 
+local FEW <const> = 0.05 -- share of a column's values that may keep it from being of another type
+local readings = { { "number", "as_number", tonumber }, { "time", "as_time", frame.parse_time } }
+
+--- Of a column of texts: the type that all but few of its values have, how many do not, and the first of these, its row
+--- counted from 1; nil when there is no such type. Columns whose frequent values are no such texts cost nothing.
+local function almost(f, column)
+  for _, reading in ipairs(column.type == "string" and column.top[1] and readings or {}) do
+    local kind, cast, parse = table.unpack(reading)
+    if parse(column.top[1].value) then
+      local values = frame.col(column.name)
+      local odd = f:where(values:present() & values[cast](values):is_missing())
+      if #odd > 0 and #odd <= FEW * (column.rows - column.missing) then return kind, #odd, odd:get(1) + 1 end
+    end
+  end
+end
+
 --- What one should know of a column, in words.
-local function notes_of(column)
+local function notes_of(column, f)
   local notes, present = {}, column.rows - column.missing
   local function note(format, ...) notes[#notes + 1] = format:format(...) end
   if present == 0 then
@@ -56,6 +73,11 @@ local function notes_of(column)
   elseif column.distinct == present and present > 1 and column.type ~= "list" then
     note "every value is distinct"
   end
+  local kind, odd, row = almost(f, column)
+  if kind then
+    note("all but %s of its values are %ss; '%s' in row %s is none: --type %s=%s reads it so", text.count(odd), kind,
+      f:text(column.name, row), text.count(row), column.name, kind)
+  end
   for _, top in ipairs(column.top) do
     if column.type == "string" and missing_words[top.value:lower()] then
       note("'%s' may mean missing: --null '%s' reads it so", top.value, top.value)
@@ -64,7 +86,7 @@ local function notes_of(column)
   return notes
 end
 
-local function finish_column(column)
+local function finish_column(column, f)
   local present = math.max(1, column.type == "list" and math.max(1, column.rows) or column.rows - column.missing)
   column.missing_share = column.rows > 0 and column.missing / column.rows or 0
   for _, top in ipairs(column.top) do
@@ -74,7 +96,7 @@ local function finish_column(column)
   if column.type == "time" and column.min then
     column.from, column.to = frame.format_time(math.floor(column.min)), frame.format_time(math.floor(column.max))
   end
-  column.notes = json.list(notes_of(column))
+  column.notes = json.list(notes_of(column, f))
   json.list(column.top)
 end
 
@@ -83,7 +105,7 @@ local function look_at_columns(f, types)
   local changed
   f, changed = with_times(f, columns, types)
   if changed then columns = profile.columns(f) end
-  for _, column in ipairs(columns) do finish_column(column) end
+  for _, column in ipairs(columns) do finish_column(column, f) end
   return columns, f
 end
 
