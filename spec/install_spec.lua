@@ -40,7 +40,7 @@ describe("cmake --install", function()
       run("mine --threads 1 --set data.scale=0.0005").err)
     assert.matches("\n  recsys%-run inspect artifacts/models/two_tower%-1.tar\n", run("two_tower" .. tiny).out)
     assert.matches("\nrank +item", "\n" .. run("recommend mine --user nobody -k 1").out)
-    command.run(("mkdir %s/models && cp models/mf.lua %s/models/my.lua"):format(empty, empty))
+    command.run(("mkdir %s/models && cp models/two_tower.lua %s/models/my.lua"):format(empty, empty))
     assert.matches("model my: ./models/my.lua\n", run("two_tower --set model.kind=my" .. tiny).err)
   end)
 
