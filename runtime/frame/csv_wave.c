@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 
-enum { BLOCK_BYTES = 1 << 18, FIRST_BLOCKS = 2, MOST_BLOCKS = 64, WIDE = 128, MOST_WIDE_BLOCKS = 8 };
+enum { BLOCK_BYTES = 1 << 18, FIRST_BLOCKS = 2, MOST_BLOCKS = 256, WIDE = 128, MOST_WIDE_BLOCKS = 8 };
 
 static void wave_free(rs_csv_wave *w, int n_columns) {
   for (int i = 0; w->blocks && w->placements && i < w->capacity; i++) {
