@@ -137,7 +137,8 @@ end
 local function add_process(side, result)
   side = side or { runs = {}, anonymous_mib = 0 }
   table.move(result.seconds, 1, #result.seconds, #side.runs + 1, side.runs)
-  side.check, side.facts, side.version = result.check, result.facts, result.version
+  side.check, side.facts = result.check, result.facts
+  side.version = type(result.version) == "string" and result.version or nil -- a script may be of no library alone
   side.anonymous_mib = math.max(side.anonymous_mib, result.anonymous_mib)
   side.seconds = median(side.runs)
   side.least, side.most = math.min(table.unpack(side.runs)), math.max(table.unpack(side.runs))
