@@ -5,7 +5,7 @@ local frame = require "recsys.frame"
 local tensor = require "recsys.tensor"
 
 local col = frame.col
-local USERS, ITEMS, K = 9000, 6000, 20
+local K = 20
 
 local function stream(step) return base.stream(1, "user", 0, step) end
 
@@ -25,16 +25,17 @@ return {
   about = "1 million ratings: 20-core, statistics by user and by item, joined with users and movies",
   prepare = function(folder, options)
     local n, ages, genres = math.ceil(1e6 * options.scale), {}, {}
-    for i = 1, USERS do ages[i] = ("age-%d"):format(i * 7 % 6) end
-    for i = 1, ITEMS do genres[i] = ("genre-%d"):format(i * 13 % 18) end
+    local n_users, n_items = math.ceil(9000 * options.scale), math.ceil(6000 * options.scale)
+    for i = 1, n_users do ages[i] = ("age-%d"):format(i * 7 % 6) end
+    for i = 1, n_items do genres[i] = ("genre-%d"):format(i * 13 % 18) end
     return {
       ratings = write(folder .. "/shape_ratings.csv", {
-        { "user", "number", skewed(1, n, USERS, 1.6) }, { "item", "number", skewed(2, n, ITEMS, 2.6) },
+        { "user", "number", skewed(1, n, n_users, 1.6) }, { "item", "number", skewed(2, n, n_items, 2.6) },
         { "rating", "number", stream(3):integers(n, 5) + 1 }, { "time", "number", stream(4):integers(n, 90000000) },
       }),
-      users = write(folder .. "/shape_users.csv", { { "user", "number", tensor.arange(USERS) },
+      users = write(folder .. "/shape_users.csv", { { "user", "number", tensor.arange(n_users) },
         { "age", "string", ages } }),
-      movies = write(folder .. "/shape_movies.csv", { { "item", "number", tensor.arange(ITEMS) },
+      movies = write(folder .. "/shape_movies.csv", { { "item", "number", tensor.arange(n_items) },
         { "genre", "string", genres } }),
     }
   end,
