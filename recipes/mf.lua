@@ -24,6 +24,7 @@ return recsys.recipe {
     local data = flow:task("load", job.load, p.data, flow:path "quarantine")
     local split = flow:task("split", job.split, data, p.split, p.seed)
     local encoder = flow:task("features", feature.fit, data, split.train, ids)
+    flow:task("audit", job.audit, encoder, data, split, ids)
     local model = flow:task("train", job.train, p, encoder, data, split)
     local report = flow:task("evaluate", job.evaluate, p, model, data, split)
     local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")

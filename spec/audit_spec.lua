@@ -84,6 +84,16 @@ describe("the leak audit", function()
     assert.same({}, findings(d, split, feature.fit(d, split.train, declared), declared))
   end)
 
+  it("passes the shipped features on real films, under both splits", function()
+    local root = os.getenv "RECSYS_TEST_DATA"
+    if not root then pending "needs ml-100k in the folder RECSYS_TEST_DATA" return end
+    local d, declared = assert(data.load { source = "movielens", dir = root .. "/ml-100k" }),
+      require "recipes.features.movielens"
+    for _, split in ipairs { data.split_by_time(d, { valid = 0.1, test = 0.1 }), data.split_leave_last_out(d) } do
+      assert(audit.check(d, split, feature.fit(d, split.train, declared), declared))
+    end
+  end)
+
   it("catches an encoder fitted on all rows", function()
     local d, declared = dataset(), declarations()
     local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })
