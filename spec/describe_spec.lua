@@ -81,12 +81,11 @@ describe("describe", function()
     for i = 1, 40 do
       lines[#lines + 1] = ("%d.5;2024-01-%02d;00%d;%s"):format(i % 30, i % 28 + 1, i % 30, i % 2 == 0 and "7" or "x")
     end
-    lines[12], lines[18] = "12,50;2024-01-01;001;7", ";2024-99-99;002;x"
+    lines[12], lines[18], lines[20] = "12,50;2024-01-01;001;7", ";2024-99-99;002;x", "x;2024-01-01;002;x"
     local columns = by_name(describe_files { write("nearly.csv", table.concat(lines, "\n") .. "\n") }.files[1].columns)
-    assert.same({ "all but 1 of its values are numbers; '12,50' in row 11 is none: --type amount=number reads it so" },
-      columns.amount.notes)
-    assert.same({ "all but 1 of its values are times; '2024-99-99' in row 17 is none: --type at=time reads it so" },
-      columns.at.notes)
+    assert.same({ { "a number but for 2 values, '12,50' in row 11: --type amount=number" },
+      { "a time but for 1 value, '2024-99-99' in row 17: --type at=time" } },
+      { columns.amount.notes, columns.at.notes })
     assert.same({ "string", "string", 0, 0 },
       { columns.id.type, columns.mixed.type, #columns.id.notes, #columns.mixed.notes })
   end)

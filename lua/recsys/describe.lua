@@ -75,7 +75,7 @@ local function notes_of(column, f)
   end
   local kind, odd, row = almost(f, column)
   if kind then
-    note("all but %s of its values are %ss; '%s' in row %s is none: --type %s=%s reads it so", text.count(odd), kind,
+    note("a %s but for %s, '%s' in row %s: --type %s=%s", kind, odd == 1 and "1 value" or text.count(odd) .. " values",
       f:text(column.name, row), text.count(row), column.name, kind)
   end
   for _, top in ipairs(column.top) do
