@@ -245,6 +245,23 @@ describe("data from any app's files", function()
     assert.match("goods.jsonl\",3,", command.read(folder .. "/quarantine/goods.jsonl.quarantine.csv"))
   end)
 
+  it("reads the files that fit a pattern as one, and tells of each what is malformed", function()
+    local folder = shop(finally)
+    command.write(folder .. "/clicks-2.csv", "visitor;kind;at;sku;price;agent\n9;buy;100;C;5;x\n9;buy;soon;C;5;x\n")
+    local several = event_log.merged(layout, { events = { file = "clicks*.csv", columns = layout.events.columns } })
+    local p = { dir = folder, bad_limit = 0.5, quarantine = folder .. "/quarantine" }
+    local d = assert(event_log.load(p, several))
+    assert.same({ { "9", "7", "8" }, 1, 3 }, { column(d.interactions, "user"), d.report.quarantined, #d.report.files })
+    assert.match("clicks%-2.csv\",3,", command.read(folder .. "/quarantine/clicks_.csv.quarantine.csv"))
+    local before = d.fingerprint
+    command.write(folder .. "/clicks-3.csv", "visitor;kind;at;sku;price;agent\n9;buy;100;A;5;x\n")
+    assert.not_equal(before, assert(event_log.load(p, several)).fingerprint)
+    os.execute(("rm %s/clicks*.csv"):format(folder))
+    local none, message = event_log.load(p, several)
+    assert.is_nil(none)
+    assert.match("^clicks%*.csv is missing in ", message)
+  end)
+
   it("names what a layout lacks and what a folder lacks", function()
     local folder = shop(finally)
     local function load(changes) return event_log.load({ dir = folder }, event_log.merged(layout, changes)) end

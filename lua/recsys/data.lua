@@ -162,7 +162,7 @@ end
 ---@return string?
 function data.quarantine(p, name)
   if not p.quarantine or p.quarantine == "" then return nil end
-  return ("%s/%s.quarantine.csv"):format(files.make_folder(p.quarantine), name)
+  return ("%s/%s.quarantine.csv"):format(files.make_folder(p.quarantine), (name:gsub("[/*?%[%]]", "_")))
 end
 
 local function with_cache(options, folder)
@@ -171,11 +171,21 @@ local function with_cache(options, folder)
   return own
 end
 
+--- What reading one file found, told when there are malformed rows.
+local function add_report(report, found, quarantine)
+  report.files[#report.files + 1] = found
+  report.quarantined = (report.quarantined or 0) + found.quarantined
+  if found.quarantined == 0 then return end
+  log.warn("%s: %d of %d rows are malformed and left out; the first is line %d: %s%s", found.path, found.quarantined,
+    found.rows + found.quarantined, found.first_bad.line, found.first_bad.reason,
+    quarantine and ("; all are in " .. quarantine) or "")
+end
+
 local WORTH_KEEPING <const> = 1 << 20 -- bytes of a file; smaller ones are read as fast as opened
 
---- Read a file of a source, JSON Lines when its name says so (.jsonl, .ndjson), else CSV: the frame, with what was
---- found added to report.files and malformed rows told. The parsed form of a large CSV file is kept in the cache
---- folder, or in options.cache, and opened the next time.
+--- Read a file of a source, or many as one by a pattern: JSON Lines when its name says so (.jsonl, .ndjson), else CSV.
+--- Gives the frame, with what was found added to report.files and malformed rows told. The parsed form of a large CSV
+--- file is kept in the cache folder, or in options.cache, and opened the next time.
 ---@param path string
 ---@param options FrameCsvOptions|FrameJsonlOptions
 ---@param report table
@@ -190,14 +200,8 @@ function data.read(path, options, report)
   local f, found, code = reader(path, options)
   if not f then return nil, found, code end
   report.files = report.files or {}
-  report.files[#report.files + 1] = found
-  report.quarantined = (report.quarantined or 0) + found.quarantined
+  for _, one in ipairs(found.files or { found }) do add_report(report, one, options.quarantine) end
   if options.quarantine and found.quarantined == 0 then os.remove(options.quarantine) end -- nothing but a header
-  if found.quarantined > 0 then
-    log.warn("%s: %d of %d rows are malformed and left out; the first is line %d: %s%s", path, found.quarantined,
-      found.rows + found.quarantined, found.first_bad.line, found.first_bad.reason,
-      options.quarantine and ("; all are in " .. options.quarantine) or "")
-  end
   return f
 end
 

@@ -5,7 +5,7 @@
 
 local engagements = require "recsys.data.engagements"
 local files = require "recsys.files"
-local lfs = require "lfs"
+local frame = require "recsys.frame"
 
 local event_log = {}
 
@@ -15,7 +15,7 @@ local KNOWN = { name = true, users = true, items = true, events = true, nulls = 
   columns = true, hint = true }
 
 ---@class EventLayoutPart
----@field file string  in the dataset's folder: CSV, or JSON Lines (.jsonl, .ndjson)
+---@field file string  in the dataset's folder: CSV, or JSON Lines (.jsonl, .ndjson); with `*`, `?` or `[` many as one
 ---@field columns { [1]: string, [2]: string, [3]: string|table }[]  our name, the file's, the type (frame.read_csv)
 
 ---@class EventLayout
@@ -51,23 +51,26 @@ local function check(layout)
   if layout.items then need(layout, "items", "item") end
 end
 
---- The files that the layout names, those that are not there, and a message about them.
+--- The paths of the files that the layout names, in the order of its parts, or nil and a message about those that are
+--- not there.
 local function find_files(dir, layout)
-  local found, missing = {}, {}
+  local names, paths, missing = {}, {}, {}
   for _, part in ipairs(PARTS) do
-    local file = layout[part] and layout[part].file
-    if file then
-      found[#found + 1] = file
-      if not lfs.attributes(dir .. "/" .. file) then missing[#missing + 1] = file end
+    local name = layout[part] and layout[part].file
+    if name then
+      local found = files.exists(dir .. "/" .. name) and { dir .. "/" .. name } or frame.glob(dir .. "/" .. name) or {}
+      names[#names + 1] = name
+      if #found == 0 then missing[#missing + 1] = name end
+      table.move(found, 1, #found, #paths + 1, paths)
     end
   end
-  if #missing == 0 then return found end
-  local expected = #found == 1 and found[1] or table.concat(found, ", ", 1, #found - 1) .. " and " .. found[#found]
+  if #missing == 0 then return paths end
+  local expected = #names == 1 and names[1] or table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names]
   return nil, ("%s %s missing in %s: a folder with %s is expected%s"):format(table.concat(missing, " and "),
     #missing > 1 and "are" or "is", dir, expected, layout.hint and ". " .. layout.hint:format(dir) or "")
 end
 
---- Read one file with its columns under our names.
+--- Read the file of a part with its columns under our names.
 local function read(p, layout, part, report)
   local options = { columns = {}, types = {}, bad_limit = p.bad_limit }
   if not files.is_json_lines(layout[part].file) then
@@ -122,13 +125,12 @@ end
 ---@return string? code
 function event_log.load(p, layout)
   check(layout)
-  local data, report, parts, paths = require "recsys.data", { quarantined = 0 }, {}, {}
-  local found, message = find_files(p.dir, layout)
-  if not found then return nil, message, "io" end
+  local data, report, parts = require "recsys.data", { quarantined = 0 }, {}
+  local paths, message = find_files(p.dir, layout)
+  if not paths then return nil, message, "io" end
   local code
   for _, part in ipairs(PARTS) do
     if layout[part] then
-      paths[#paths + 1] = p.dir .. "/" .. layout[part].file
       parts[part], message, code = read(p, layout, part, report)
       if not parts[part] then return nil, message, code end
     end
