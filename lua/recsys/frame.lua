@@ -20,8 +20,9 @@ end
 
 function frame.read_csv(path, options)
   local paths, message, code = expand(path)
-  if not paths then return nil, message, code end
-  local folder = options and options.cache
+  if message then return nil, message, code end
+  local folder
+  if type(options) == "table" then folder = options.cache end
   if folder == nil then return core.read_csv(paths, options) end
   if type(folder) ~= "string" or folder == "" then
     error("bad argument #2 to 'read_csv' ('cache' must be the name of a folder)", 2)
@@ -32,7 +33,7 @@ end
 
 function frame.read_jsonl(path, options)
   local paths, message, code = expand(path)
-  if not paths then return nil, message, code end
+  if message then return nil, message, code end
   return core.read_jsonl(paths, options)
 end
 

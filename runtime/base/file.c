@@ -15,9 +15,10 @@ static rs_status refused(const char *verb, const char *path) {
   return rs_fail(RS_EIO, "cannot %s %s: %s", verb, path, strerror(errno));
 }
 
-/* Open a regular file for reading and learn its size; -1 with a message in *status. */
+/* Open a regular file for reading and learn its size; -1 with a message in *status. A pipe without a writer is
+ * refused like any other, not waited for (O_NONBLOCK, which regular files do not know). */
 static int open_regular(const char *path, size_t *size, rs_status *status) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   if (fd < 0 || fstat(fd, &info) != 0) {
     *status = refused("open", path);

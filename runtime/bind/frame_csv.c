@@ -43,6 +43,12 @@ static int word_field(lua_State *L, int arg, const char *key, const char *const 
 static const char *const *names_field(lua_State *L, int arg, const char *key, int *n) {
   *n = 0;
   if (!field(L, arg, key, LUA_TTABLE) || lua_rawlen(L, -1) == 0) return NULL;
+  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > 0; i--) {
+    if (lua_rawgeti(L, -1, i) != LUA_TSTRING)
+      luaL_argerror(L, arg, lua_pushfstring(L, "'%s' must hold strings, number %I is a %s", key, (LUAI_UACINT)i,
+                                            luaL_typename(L, -1)));
+    lua_pop(L, 1);
+  }
   return rs_check_names(L, lua_gettop(L), n);
 }
 
@@ -231,6 +237,12 @@ typedef rs_status reader(rs_frame *out, rs_csv_report *reports, const char *cons
 /* Read the file or files at 1; the options lie on the stack from 2 on. Pushes what Lua gets. */
 static int read_files(lua_State *L, const rs_csv_options *options, reader *read) {
   int n;
+  bool one = lua_type(L, 1) == LUA_TSTRING;
+  luaL_argcheck(L, one || lua_istable(L, 1), 1, "the path of a file, or a table of them, expected");
+  for (lua_Integer i = one ? 0 : (lua_Integer)lua_rawlen(L, 1); i > 0; i--) {
+    luaL_argcheck(L, lua_rawgeti(L, 1, i) == LUA_TSTRING, 1, "paths must be strings");
+    lua_pop(L, 1);
+  }
   const char *const *paths = rs_check_names(L, 1, &n);
   reports *r = rs_push_object(L, sizeof *r + (size_t)n * sizeof *r->of, REPORTS, 0);
   r->n = n;

@@ -17,6 +17,19 @@ void rs_csv_file_close(rs_csv_file *f) {
   *f = (rs_csv_file){0};
 }
 
+static bool is_blank(const char *at, const char *end) {
+  while (at < end && (*at == '\n' || *at == '\r')) at++;
+  return at == end;
+}
+
+/* Whether lines end with a carriage return alone, so that all would be one. */
+static bool has_mac_lines(const char *text, const char *end) {
+  size_t size = (size_t)(end - text);
+  if (size == 0 || memchr(text, '\n', size)) return false;
+  const char *at = memchr(text, '\r', size);
+  return at && !is_blank(at, end);
+}
+
 /* Open the file and step over a byte order mark. */
 static rs_status open_text(rs_csv_file *f) {
   rs_status status = rs_csv_input_open(&f->input, f->path, f->options->expand_limit);
@@ -27,7 +40,10 @@ static rs_status open_text(rs_csv_file *f) {
   if (size >= 2 && (memcmp(f->text, "\xFF\xFE", 2) == 0 || memcmp(f->text, "\xFE\xFF", 2) == 0))
     return rs_fail(RS_EFORMAT, "%s is UTF-16: convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)", f->path);
   if (size >= 3 && memcmp(f->text, "\xEF\xBB\xBF", 3) == 0) f->text += 3;
-  if (f->text == f->end && !f->options->no_header)
+  if (has_mac_lines(f->text, f->end))
+    return rs_fail(RS_EFORMAT, "%s: its lines end with a carriage return alone: convert them first (tr '\\r' '\\n')",
+                   f->path);
+  if (is_blank(f->text, f->end) && !f->input.more && !f->options->no_header)
     return rs_fail(RS_EFORMAT, "%s is empty: not even a header", f->path);
   return RS_OK;
 }
@@ -122,7 +138,10 @@ static rs_csv_scanner first_record(const rs_csv_file *f, rs_csv_field *fields, i
 static rs_status read_header(rs_csv_file *f) {
   const rs_csv_options *o = f->options;
   int n = o->no_header ? o->n_names : first_record(f, NULL, 0).n_fields;
-  if (n < 1 || n > MAX_COLUMNS)
+  if (n > MAX_COLUMNS)
+    return rs_fail(RS_EFORMAT, "%s: the header has %d columns, more than %d: is the separator right?", f->path, n,
+                   MAX_COLUMNS);
+  if (n < 1)
     return rs_fail(RS_EFORMAT, "%s: line 1 cannot be read as a header: a quote in it is not closed", f->path);
   if (o->n_names && o->n_names != n)
     return rs_fail(RS_EFORMAT, "%s: %d names are given, but the header has %d columns", f->path, o->n_names, n);
