@@ -106,6 +106,14 @@ describe("frame.read_jsonl", function()
     assert.same({ 2, "gzip" }, { report.rows, report.files[2].compression })
   end)
 
+  it("takes the fields of the first file that has some", function()
+    command.write(folder .. "/0.jsonl", "")
+    command.write(folder .. "/1.jsonl", '{"u":"x"}\n')
+    local f, report = assert(frame.read_jsonl(folder .. "/*.jsonl"))
+    assert.same({ "x" }, column(f, "u"))
+    assert.same({ 0, 1 }, { report.files[1].rows, report.files[2].rows })
+  end)
+
   it("refuses what is not there or no JSON Lines", function()
     local function refuses(text, options, why)
       local f, message, code = read(text, options)
@@ -114,6 +122,8 @@ describe("frame.read_jsonl", function()
     end
     refuses("", nil, "holds no object")
     refuses("a,b\n1,2\n", nil, "holds no object")
+    refuses('\n{\n  "a": 1\n}\n', nil, "one object a line is expected, and line 2 is malformed: a key is missing")
+    refuses('[{"a":1}]\n', nil, "line 1 is malformed: no object begins here")
     refuses('{"a":1}\n', { columns = { "b" } }, "no line has a field 'b'")
     refuses('{"a":1}\n', { types = { b = "number" } }, "no line has a field 'b'")
     assert.has_error(function() frame.read_jsonl(path, { separator = "," }) end,

@@ -30,6 +30,10 @@ typedef struct reader {
   rs_csv_table table;
   rs_csv_waves waves;
   rs_csv_input input;
+  struct {
+    const char *path, *reason; /* NULL for none */
+    int line;                  /* from 1 */
+  } unsound;                   /* the first malformed one of the first lines */
 } reader;
 
 /* Free what was made for the columns. */
@@ -81,13 +85,29 @@ static rs_status add_names(reader *r, const rs_csv_words *found) {
   return status;
 }
 
-/* The names to begin with: those asked for, or those of the first lines. */
-static rs_status begin_names(reader *r) {
+/* Add the names of the fields in the first lines of the file that is open. */
+static rs_status sample_names(reader *r) {
   const rs_json_fields none = {0};
   rs_json_line line = {0};
-  const char *at, *text;
+  const char *at = r->input.text, *text;
   size_t length;
   bool sound;
+  rs_status status = rs_json_line_make(&line, &none);
+  for (int i = 0; status == RS_OK && i < SAMPLE_LINES && rs_jsonl_next(&at, r->input.end, &text, &length); i++) {
+    if (length == 0) continue;
+    status = rs_json_line_read(&line, text, length, &sound);
+    if (status != RS_OK || sound || r->unsound.reason) continue;
+    r->unsound.path = r->input.path;
+    r->unsound.reason = line.problem;
+    r->unsound.line = i + 1;
+  }
+  if (status == RS_OK) status = add_names(r, &line.unknown);
+  rs_json_line_free(&line);
+  return status;
+}
+
+/* The names to begin with: those asked for, or those of the first lines of the first file that has some. */
+static rs_status begin_names(reader *r) {
   rs_status status = RS_OK;
   for (int i = 0; i < r->options->n_keep && status == RS_OK; i++)
     status = add_name(r, r->options->keep[i], strlen(r->options->keep[i]));
@@ -95,12 +115,11 @@ static rs_status begin_names(reader *r) {
     return rs_fail(RS_EARG, "jsonl: a column is asked for twice");
   if (status == RS_OK) status = open_input(r, 0);
   if (status != RS_OK || r->options->n_keep) return status;
-  status = rs_json_line_make(&line, &none);
-  at = r->input.text;
-  for (int i = 0; status == RS_OK && i < SAMPLE_LINES && rs_jsonl_next(&at, r->input.end, &text, &length); i++)
-    if (length) status = rs_json_line_read(&line, text, length, &sound);
-  if (status == RS_OK) status = add_names(r, &line.unknown);
-  rs_json_line_free(&line);
+  status = sample_names(r);
+  for (int i = 1; i < r->n_paths && status == RS_OK && rs_csv_words_count(&r->names) == 0; i++) {
+    status = open_input(r, i);
+    if (status == RS_OK) status = sample_names(r);
+  }
   return status;
 }
 
@@ -122,6 +141,9 @@ static void plan_column(const reader *r, rs_csv_plan *plan, const rs_csv_plan *b
 /* Make columns of all names there are now. What 'before' says of their types holds. */
 static rs_status make_columns(reader *r, const rs_csv_plan *before, int n_before) {
   int n = (int)rs_csv_words_count(&r->names);
+  if (n == 0 && r->unsound.reason)
+    return rs_fail(RS_EFORMAT, "%s holds no object with a field in its first lines; one object a line is expected, "
+                   "and line %d is malformed: %s", r->unsound.path, r->unsound.line, r->unsound.reason);
   if (n == 0) return rs_fail(RS_EFORMAT, "%s holds no object with a field in its first lines", r->paths[0]);
   r->texts = rs_alloc_zero((size_t)n * sizeof *r->texts);
   r->whole = rs_alloc_zero((size_t)n * sizeof *r->whole);
@@ -144,7 +166,7 @@ static rs_status make_columns(reader *r, const rs_csv_plan *before, int n_before
   return status == RS_OK ? rs_csv_table_make(&r->table, r->plans, n) : status;
 }
 
-/* Guess the types that nobody declared from the first lines of the first file. */
+/* Guess the types that nobody declared from the first lines of the file that is open. */
 static rs_status infer_types(reader *r) {
   rs_json_line line = {0};
   const char *at, *text;
