@@ -217,6 +217,36 @@ describe("an expression", function()
     assert.has_error(function() frame.apply("abs", 2, { sample() }) end)
   end)
 
+  it("says how conditions are written where Lua's comparisons stand in for them", function()
+    local f, hint = sample(), 'conditions are written col "x":eq(1)'
+    local function hints(fn, ...)
+      local ok, problem = pcall(fn, ...)
+      assert.is_false(ok)
+      assert.truthy(problem:find(hint, 1, true), problem)
+    end
+    hints(f.filter, f, col "a" == 4)
+    hints(f.derive, f, { x = col "a" == 4 })
+    hints(frame.if_else, col "a" == 4, 1, 0)
+    hints(function() return col("b"):gt(1) & (col "a" == 4) end)
+    hints(function() return (col "a" == 4) | col("b"):gt(1) end)
+    hints(function() return col "a" < 4 end)
+    hints(function() return col "a" >= col "b" end)
+    hints(function() return col "a" == col "b" end)
+    assert.same({ 0, 0, 0, 0 }, values(lit(false)))
+    assert.has_error(function() return col("s"):is_in "Ab" end,
+      "bad argument #1 to 'is_in' (a table of constants expected)")
+    assert.has_error(function() return col("s"):map_texts "upper" end,
+      "bad argument #1 to 'map_texts' (a function expected)")
+  end)
+
+  it("is shown in a text that does not double with each use of a part", function()
+    local doubled = col "a"
+    for _ = 1, 60 do doubled = doubled + doubled end
+    assert.same({ 4 * 2 ^ 60, -2.5 * 2 ^ 60, false, 0 }, values(doubled))
+    assert.is_true(#tostring(doubled) < 4000)
+    refuses(doubled:upper(), "'upper' is not for a number")
+  end)
+
   it("gives the same on many rows, in chunks, as on one", function()
     local base = require "recsys.base"
     local n = 150000

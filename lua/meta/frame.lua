@@ -263,7 +263,7 @@ function Frame:select(names) end
 
 --- With columns worked out from expressions, added in order of their names or replaced; all see the frame as it was.
 --- `f:derive { age = frame.col "time":since(frame.col "created", "d"), loud = frame.col "title":upper() }`
----@param columns table<string, Expression|number|string|boolean>
+---@param columns table<string, Expression|number|string>
 ---@return Frame
 function Frame:derive(columns) end
 

@@ -37,6 +37,15 @@ local function constant(value)
   return setmetatable({ op = "constant", value = value, kind = kind }, Expression)
 end
 
+local USE_METHODS = "Lua's own comparisons can give nothing but true or false here: conditions are written "
+  .. "col \"x\":eq(1), and so ne, lt, le, gt and ge"
+
+--- What must be a condition: a bare boolean is what `col "x" == 1` left of one.
+local function condition_of(value)
+  if type(value) == "boolean" then error(USE_METHODS, 3) end
+  return value
+end
+
 local function node(op, ...)
   local args = table.pack(...)
   for i = 1, args.n do args[i] = constant(args[i]) end
@@ -80,7 +89,7 @@ end
 ---@param a any
 ---@param b any
 ---@return Expression
-function expression.if_else(condition, a, b) return node("if_else", condition, a, b) end
+function expression.if_else(condition, a, b) return node("if_else", condition_of(condition), a, b) end
 
 --- The lesser of two numbers, and the greater.
 ---@return Expression
@@ -89,8 +98,11 @@ function expression.least(a, b) return node("least", a, b) end
 function expression.greatest(a, b) return node("greatest", a, b) end
 
 local operators = { __add = "add", __sub = "subtract", __mul = "multiply", __div = "divide", __idiv = "divide_down",
-  __mod = "modulo", __pow = "power", __concat = "concat", __band = "and", __bor = "or" }
+  __mod = "modulo", __pow = "power", __concat = "concat" }
 for event, op in pairs(operators) do Expression[event] = function(a, b) return node(op, a, b) end end
+function Expression.__band(a, b) return node("and", condition_of(a), condition_of(b)) end
+function Expression.__bor(a, b) return node("or", condition_of(a), condition_of(b)) end
+for _, event in ipairs { "__eq", "__lt", "__le" } do Expression[event] = function() error(USE_METHODS, 2) end end
 function Expression:__unm() return node("negate", self) end
 function Expression:__bnot() return node("not", self) end
 
@@ -111,7 +123,12 @@ end
 --- Whether the value is one of these constants: `col "event":is_in { "Shared", "Bookmarked" }`.
 ---@param values (string|number)[]
 ---@return Expression
-function Expression:is_in(values) return node("is_in", self, table.unpack(values)) end
+function Expression:is_in(values)
+  if type(values) ~= "table" or is(values) then
+    error("bad argument #1 to 'is_in' (a table of constants expected)", 2)
+  end
+  return node("is_in", self, table.unpack(values))
+end
 
 --- The number moved into low .. high; nil leaves a side open.
 ---@param low number?
@@ -154,6 +171,7 @@ end
 ---@param kind? "string"|"number"|"time"  what it gives; default "string"
 ---@return Expression
 function Expression:map_texts(fn, kind)
+  if type(fn) ~= "function" then error("bad argument #1 to 'map_texts' (a function expected)", 2) end
   local mapped = node("map_texts", self)
   mapped.fn, mapped.kind = fn, kind or "string"
   return mapped
@@ -164,18 +182,24 @@ end
 local symbols = { add = "+", subtract = "-", multiply = "*", divide = "/", divide_down = "//", modulo = "%",
   power = "^", concat = "..", ["and"] = "&", ["or"] = "|" }
 
-function Expression:__tostring()
-  if self.op == "col" then return self.name end
-  if self.op == "constant" then
-    if self.missing then return "missing" end
-    if self.kind == "time" then return core.format_time(self.value) end
-    return self.kind == "string" and ("%q"):format(self.value) or tostring(self.value)
+--- How many operations deep an expression is shown: what occurs twice in it would double its text with each.
+local SHOWN = 8
+
+local function shown(e, depth)
+  if e.op == "col" then return e.name end
+  if e.op == "constant" then
+    if e.missing then return "missing" end
+    if e.kind == "time" then return core.format_time(e.value) end
+    return e.kind == "string" and ("%q"):format(e.value) or tostring(e.value)
   end
+  if depth == SHOWN then return "…" end
   local words = {}
-  for i, arg in ipairs(self.args) do words[i] = tostring(arg) end
-  if symbols[self.op] then return ("(%s %s %s)"):format(words[1], symbols[self.op], words[2]) end
-  return ("%s(%s)"):format(self.op, table.concat(words, ", "))
+  for i, arg in ipairs(e.args) do words[i] = shown(arg, depth + 1) end
+  if symbols[e.op] then return ("(%s %s %s)"):format(words[1], symbols[e.op], words[2]) end
+  return ("%s(%s)"):format(e.op, table.concat(words, ", "))
 end
+
+function Expression:__tostring() return shown(self, 0) end
 
 -- Evaluating --------------------------------------------------------------------------------------------------------
 
@@ -237,5 +261,6 @@ end
 function expression.evaluate(e, f, known) return evaluate(constant(e), f, known or {}) end
 
 expression.is = is
+expression.USE_METHODS = USE_METHODS
 
 return expression

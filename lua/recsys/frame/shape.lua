@@ -70,6 +70,9 @@ return function(Frame)
   end
 
   function Frame:filter(rows)
+    if type(rows) == "boolean" then
+      error(("bad argument #1 to 'filter' (%s)"):format(expression.USE_METHODS), 2)
+    end
     return filter(self, expression.is(rows) and rows_where(self, rows) or rows)
   end
 
@@ -77,6 +80,10 @@ return function(Frame)
     local names, known, derived = {}, {}, self
     for name in pairs(columns) do
       if type(name) ~= "string" then error("bad argument #1 to 'derive' (a table name -> expression expected)", 2) end
+      if type(columns[name]) == "boolean" then
+        error(("bad argument #1 to 'derive' (column '%s': %s; for a constant, frame.lit(%s))")
+          :format(name, expression.USE_METHODS, columns[name]), 2)
+      end
       names[#names + 1] = name
     end
     table.sort(names)
