@@ -142,7 +142,7 @@ describe("feature.tfidf", function()
     refused("option 'tokens' must be", { "text" }, { tokens = "letters" })
     refused("option 'min_df' must be a number of documents, or a share of them from 0.0 to 1.0", { "text" },
       { min_df = 1.5 })
-    refused("max_df stands for fewer documents than min_df", { "text" }, { min_df = 2 })
+    refused("max_df stands for 1 of 1 texts, fewer than min_df, which stands for 2", { "text" }, { min_df = 2 })
     refused("option 'weights' must be numbers above 0", { "text" }, { weights = { 0 } })
     refused("a row lies outside the frame", { "text" }, {}, tensor.new({ 1 }, "i64"))
   end)

@@ -170,7 +170,9 @@ static int l_tfidf(lua_State *L) {
   check_weights(L, &weighing);
   rs_tfidf_limits limits = {check_frequency(L, "min_df", n, 1), check_frequency(L, "max_df", n, (double)n),
                             rs_integer_option(L, 4, "max_features", 1, INT32_MAX - 1)};
-  luaL_argcheck(L, limits.min_df <= limits.max_df, 4, "max_df stands for fewer documents than min_df");
+  if (limits.min_df > limits.max_df)
+    luaL_argerror(L, 4, lua_pushfstring(L, "max_df stands for %I of %I texts, fewer than min_df, which stands for %I",
+                                        (LUAI_UACINT)limits.max_df, (LUAI_UACINT)n, (LUAI_UACINT)limits.min_df));
   documents *d = rs_push_object(L, sizeof *d, DOCUMENTS, 0);
   for (int i = 0; i < weighing.n_texts; i++) rs_check(L, cut_text(d, check_text(L, f, i + 1), rows, n, &rule));
   lua_createtable(L, 0, 5);

@@ -32,6 +32,7 @@ local function load(d)
     t = of_safetensors(d.file, d.tensor)
   end
   if t:dim() ~= 2 or t:size(2) < 1 then fail("%s: %s is no matrix with a row an item", d.file, tostring(t)) end
+  if #t == 0 then fail("%s holds no vectors: %s", d.file, tostring(t)) end
   if t:size(2) > 4095 then fail("%s: vectors of at most 4095 numbers are served, not %d", d.file, t:size(2)) end
   local vectors = t:to "f32"
   local finite = vectors:abs():sum(2):lt(math.huge)
@@ -49,6 +50,7 @@ end
 
 --- The ids in a text file, one a line, as an index whose codes are their rows + 1.
 local function read_ids(path, n)
+  if lfs.attributes(path, "mode") == "directory" then fail("%s is a folder, not a file with an id a line", path) end
   local file, message = io.open(path, "r")
   if not file then fail("%s", message) end
   local ids = {}
