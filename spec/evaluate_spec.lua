@@ -211,7 +211,8 @@ describe("evaluate.protocol_by_time", function()
     assert.has_error(function() evaluate.protocol_by_time(data, split, { window = "soon" }) end)
     local bare = { interactions = data.interactions, users = data.users, items = data.items:without { "created" } }
     assert.has_error(function() evaluate.protocol_by_time(bare, split, { window = "7d" }) end,
-      "a window needs a column that tells when items were created")
+      "a window needs a column that tells when items were created: the items have none called 'created'. Where they "
+      .. "do not go stale, leave the window out (in a job --set eval.window=)")
     local all = evaluate.protocol_by_time(bare, split):queries "valid"
     assert.is_nil(all.item_time)
   end)

@@ -241,6 +241,18 @@ describe("recipes/mf.lua", function()
   end)
 end)
 
+describe("a window that is not that of the data", function()
+  it("ends the run before training, or warns where some queries remain", function()
+    local code, _, err = run("mf", { "eval.window=1s" })
+    assert.equal(2, code)
+    assert.match("(%d+) of %1 valid queries ask for an item that is no candidate: older than eval.window = 1s, ", err)
+    assert.match("leave the window out %(%-%-set eval.window=%)", err)
+    local told = command.read(result_of("mf", { "eval.window=1h" }).paths.run .. "/log.txt")
+    assert.match("warning: 634 of 646 valid queries ask for an item that is no candidate", told)
+    assert.match("warning: 628 of 647 test queries ask", told)
+  end)
+end)
+
 describe("the manual of recipes and models", function()
   --- The ```lua blocks of a page.
   local function blocks(page)

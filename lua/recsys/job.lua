@@ -87,6 +87,20 @@ local function protocol_of(data, split, p)
   return evaluate.protocol_per_user(data, split, { graded = true })
 end
 
+--- Refuse queries none of which asks for an item that is shown at its time, and warn where most do not: the window is
+--- then not that of these data, and every metric would be 0 or nearly so.
+local function check_window(queries, p)
+  if not queries.item_time or not queries.item_rows or queries.n == 0 then return end
+  local created = queries.item_time:index_select(queries.item_rows)
+  local shown = (created:ge(queries.from):to "f64" * created:lt(queries.to):to "f64"):sum()
+  if shown >= queries.n / 2 then return end
+  local message = ("%s of %s %s queries ask for an item that is no candidate: %snot created yet, or without a time. "
+    .. "Where items do not go stale, leave the window out (--set eval.window=)"):format(text.count(queries.n - shown),
+    text.count(queries.n), queries.name, p.window and ("older than eval.window = %s, "):format(p.window) or "")
+  if shown == 0 then error({ code = "usage", message = message }, 0) end
+  log.warn("%s", message)
+end
+
 --- Just after the last event: the moment that recommendations are made for.
 local function as_of(data)
   return data.interactions:column("time"):max() + 1
@@ -166,7 +180,10 @@ function job.train(p, encoder, data, split, curves)
   local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
   local inputs = queries and inputs_of(encoder, data, selection, queries)
   local metric = p.train.metric
-  if queries then evaluate.ranking_for(queries, metric) end -- a wrong name is told before the first epoch
+  if queries then
+    check_window(queries, p.eval)
+    evaluate.ranking_for(queries, metric) -- a wrong name is told before the first epoch
+  end
   local trained = train.fit(definition, {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed,
@@ -209,6 +226,7 @@ function job.evaluate(p, trained, data, split)
   p = settings.with(p, "eval")
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"
+  check_window(queries, p.eval)
   local scorers = { model = job.scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
   add_oracles(scorers, data, split, queries)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,

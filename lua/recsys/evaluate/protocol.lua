@@ -172,7 +172,10 @@ function protocol.by_time(data, split, options)
   self.item_time_name = name
   self.item_time = name and data.items:column(name)
   self.window = options.window and text.milliseconds(options.window)
-  if self.window and not self.item_time then error("a window needs a column that tells when items were created", 2) end
+  if self.window and not self.item_time then
+    error("a window needs a column that tells when items were created: the items have none called 'created'. Where "
+      .. "they do not go stale, leave the window out (in a job --set eval.window=)", 2)
+  end
   return self
 end
 
