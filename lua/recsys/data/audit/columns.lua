@@ -69,7 +69,7 @@ end
 --- a row stands at the first of them, and such a column knows the later ones.
 function columns.combined(case)
   local combined = {}
-  for _, name in ipairs(case.data.report.combined or {}) do combined[name] = true end
+  for _, name in ipairs(case.data.report and case.data.report.combined or {}) do combined[name] = true end
   each_column(case, function(side, f, name)
     if side ~= "event" or not combined[name] then return end
     local several = f:has "events" and f:where("events", ">", 1) or tensor.arange(0, f:rows(), "i64")
