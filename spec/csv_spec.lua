@@ -320,6 +320,21 @@ describe("frame.write_csv", function()
     assert.same({ "x", false, "y" }, column(assert(frame.read_csv(path)), "a"))
   end)
 
+  it("refuses to write what would not read back", function()
+    local f = frame.from { { "a", "list", { { "x|y", "z" }, {} } } }
+    local done, message, code = frame.write_csv(path, f)
+    assert.same({ nil, "format" }, { done, code })
+    assert.truthy(message:find("'x|y' in list column 'a' holds the separator of lists, '|'", 1, true), message)
+    assert.is_nil(io.open(path))
+    assert(frame.write_csv(path, f, { list = ";" }))
+    local again = assert(frame.read_csv(path, { types = { a = { "list", ";" } } }))
+    assert.same(column(f, "a"), column(again, "a"))
+    for _, separator in ipairs { "\n", "\r", '"', "\\", "12345678", "" } do
+      assert.has_error(function() frame.write_csv(path, f, { separator = separator }) end)
+    end
+    assert.has_error(function() frame.write_csv(path, f, { list = "" }) end)
+  end)
+
   it("returns the system's refusal", function()
     local done, message, code = frame.write_csv("/nonexistent/x.csv", sample())
     assert.same({ nil, "io" }, { done, code })

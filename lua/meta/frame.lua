@@ -103,7 +103,7 @@ function frame.glob(pattern) end
 ---@field header? boolean    default true
 ---@field escape? "doubled"|"backslash"  default "doubled" (RFC 4180); "backslash" writes as Spark does
 ---@field times? "iso"|"ms"|"s"  how times are written; default "iso" (2024-01-31T12:00:00.000Z)
----@field list? string       separator inside list cells, default "|"
+---@field list? string       separator inside list cells, default "|"; a member that holds it is refused, "format"
 ---@field null? string       the word for missing, default ""
 
 --- Write a frame as CSV, atomically. Numbers are written so that they read back exactly.

@@ -305,10 +305,13 @@ int rs_frame_write_csv(lua_State *L) {
     rs_check_options(L, 3, known);
     style.separator = string_field(L, 3, "separator");
     luaL_argcheck(L, !style.separator || *style.separator, 3, "'separator' must not be empty");
+    luaL_argcheck(L, !style.separator || (strlen(style.separator) <= 7 && !strpbrk(style.separator, "\r\n\"\\")), 3,
+                  "'separator' must be 1 to 7 bytes without newlines, quotes and backslashes");
     style.no_header = field(L, 3, "header", LUA_TBOOLEAN) && !lua_toboolean(L, -1);
     style.escape = (rs_csv_escape)word_field(L, 3, "escape", escapes, RS_CSV_DOUBLED);
     style.times = (rs_csv_times)word_field(L, 3, "times", times, RS_CSV_ISO);
     style.list_separator = string_field(L, 3, "list");
+    luaL_argcheck(L, !style.list_separator || *style.list_separator, 3, "'list' must not be empty");
     style.null = string_field(L, 3, "null");
   }
   rs_status status = rs_csv_write(path, f, &style);

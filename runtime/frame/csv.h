@@ -99,7 +99,8 @@ typedef struct rs_csv_style {
   bool no_header;
 } rs_csv_style;
 
-/* Write atomically; numbers and times read back exactly. RS_EIO. */
+/* Write atomically; numbers and times read back exactly. RS_EFORMAT when a member of a list holds the separator of
+ * lists, so that it would be read back as two; RS_EIO. */
 rs_status rs_csv_write(const char *path, const rs_frame *f, const rs_csv_style *style);
 
 #endif

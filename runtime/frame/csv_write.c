@@ -65,6 +65,9 @@ static rs_status put_list(output *o, const rs_column *c, int64_t row) {
   for (int32_t i = 0; status == RS_OK && i < rs_i32(&c->lengths)[row]; i++) {
     size_t length;
     const char *text = rs_dictionary_text(c->dictionary, codes[i], &length);
+    if (memmem(text, length, o->list_separator, strlen(o->list_separator)))
+      return rs_fail(RS_EFORMAT, "frame: '%.*s' in list column '%s' holds the separator of lists, '%s': give another "
+                     "one as 'list'", length < 100 ? (int)length : 100, text, c->name, o->list_separator);
     if (i > 0) status = rs_buffer_append_text(&o->list, o->list_separator);
     if (status == RS_OK) status = rs_buffer_append(&o->list, text, length);
   }
