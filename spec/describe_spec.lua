@@ -367,6 +367,8 @@ describe("recsys-run describe", function()
     ran = run(path, "--type user=word")
     assert.equal(2, ran.code)
     assert.matches("is no NAME=TYPE", ran.err)
+    ran = run(path, "--memory 0")
+    assert.same({ 2, "recsys-run: --memory 0: a size such as 256M or 2G is expected\n" }, { ran.code, ran.err })
   end)
 
   it("reads what it is told to: names, separator, types, words for missing", function()

@@ -237,6 +237,8 @@ describe("an expression", function()
       "bad argument #1 to 'is_in' (a table of constants expected)")
     assert.has_error(function() return col("s"):map_texts "upper" end,
       "bad argument #1 to 'map_texts' (a function expected)")
+    assert.has_error(function() f:map_rows("x", "number") end, "bad argument #3 to 'map_rows' (a function expected)")
+    assert.has_error(function() f:derive(5) end, "bad argument #1 to 'derive' (a table name -> expression expected)")
   end)
 
   it("is shown in a text that does not double with each use of a part", function()

@@ -62,7 +62,7 @@ local function write_page(path, facts)
 end
 
 local function limit_memory(size)
-  if not text.bytes(size) then exit.usage_error("--memory %s: a size such as 256M or 2G is expected", size) end
+  if (text.bytes(size) or 0) <= 0 then exit.usage_error("--memory %s: a size such as 256M or 2G is expected", size) end
   require "recsys.memory_limit"(size)
 end
 

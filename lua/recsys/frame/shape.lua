@@ -77,6 +77,7 @@ return function(Frame)
   end
 
   function Frame:derive(columns)
+    if type(columns) ~= "table" then error("bad argument #1 to 'derive' (a table name -> expression expected)", 2) end
     local names, known, derived = {}, {}, self
     for name in pairs(columns) do
       if type(name) ~= "string" then error("bad argument #1 to 'derive' (a table name -> expression expected)", 2) end
@@ -94,6 +95,7 @@ return function(Frame)
   end
 
   function Frame:map_rows(name, kind, fn)
+    if type(fn) ~= "function" then error("bad argument #3 to 'map_rows' (a function expected)", 2) end
     local at, values = 0, {}
     local row = setmetatable({}, { __index = function(_, key) return self:value(key, at) end })
     for i = 1, self:rows() do
