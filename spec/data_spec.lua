@@ -72,6 +72,18 @@ describe("data.new", function()
       "the interactions need a column 'item'")
   end)
 
+  it("insists on frames, and on times that are times", function()
+    local function refuses(why, parts)
+      local ok, problem = pcall(data.new, parts)
+      assert.is_false(ok)
+      assert.truthy(problem:find(why, 1, true), problem)
+    end
+    refuses("the interactions must be a frame, not a nil", {})
+    refuses("the users table must be a frame, not a table", { interactions = interactions(), users = {} })
+    refuses("column 'time' of the interactions is a number: read it with types = { time = \"time_s\" }",
+      { interactions = interactions():with("time", "number", tensor.arange(5)) })
+  end)
+
   it("makes datasets that survive being stored, with their summary", function()
     local d = data.new { name = "tiny", interactions = interactions(), fingerprint = "f" }
     store.save(folder .. "/saved", d)

@@ -83,6 +83,7 @@ end
 -- Making datasets ---------------------------------------------------------------------------------------------------
 
 local function need_strings(f, key, what)
+  if type(f) ~= "userdata" then error(("the %s must be a frame, not a %s"):format(what, type(f)), 3) end
   if not f:has(key) then error(("the %s need a column '%s'"):format(what, key), 3) end
   if f:type(key) ~= "string" then
     error(("column '%s' of the %s is a %s, and keys are strings: read it with types = { %s = \"string\" }"):format(key,
@@ -126,6 +127,10 @@ end
 function data.new(parts)
   need_strings(parts.interactions, "user", "interactions")
   need_strings(parts.interactions, "item", "interactions")
+  if parts.interactions:has "time" and parts.interactions:type "time" ~= "time" then
+    error(("column 'time' of the interactions is a %s: read it with types = { time = \"time_s\" }, \"time_ms\" for "
+      .. "milliseconds or \"time\" for text, or leave it out"):format(parts.interactions:type "time"), 2)
+  end
   local report = parts.report or {}
   local interactions, incomplete = complete(parts.interactions)
   report.incomplete = incomplete
