@@ -184,4 +184,22 @@ describe("the test rows of a split", function()
     assert.has_error(function() again:open_test() end)
     assert.same({ 9 }, test_rows(again))
   end)
+
+  it("refuses to be made with nothing to train on, or from what is no split", function()
+    local d = dataset({ "a", "b", "c" }, { 5, 5, 5 })
+    local function refuses(why, make_split, ...)
+      local ok, problem = pcall(make_split, d, ...)
+      assert.is_false(ok)
+      problem = type(problem) == "table" and problem.message or problem
+      assert.truthy(problem:find(why, 1, true), problem)
+    end
+    refuses("split by_time leaves nothing to train on: all 3 rows are held out; events of one moment stay together",
+      data.split_by_time, { test = 0.1 })
+    refuses("split random leaves nothing to train on: all 3 rows are held out", data.split_random, { test = 0.9 })
+    refuses("(test must be a share from 0 to below 1, not", data.split_by_time, { test = 0 / 0 })
+    refuses("a table of options expected, not a nil", data.split_by_time)
+    refuses("a table of options expected, not a string", data.split_random, "test")
+    refuses("there is no part 'train'", data.split_given, {})
+    refuses("a part is a frame or the name of a file, not a number", data.split_given, { train = 5 })
+  end)
 end)

@@ -50,6 +50,11 @@ function Split.__index(_, key)
 end
 
 local function new(fields, test)
+  local held_out = #fields.valid + #test
+  if #fields.train == 0 and held_out > 0 then
+    error({ code = "format", message = ("split %s leaves nothing to train on: all %s rows are held out%s"):format(
+      fields.name, text.count(held_out), fields.causal and "; events of one moment stay together" or "") }, 0)
+  end
   fields.n_test, fields.state, fields.openings = #test, "selection", {}
   local self = setmetatable(fields, Split)
   sealed[self] = test
@@ -101,7 +106,7 @@ local none = function() return tensor.zeros(0, "i64") end
 
 local function check_share(options, name, maker)
   local share = options[name] or 0
-  if type(share) ~= "number" or share < 0 or share >= 1 then
+  if type(share) ~= "number" or not (share >= 0 and share < 1) then
     error(("bad argument #2 to '%s' (%s must be a share from 0 to below 1, not %s)"):format(maker, name,
       tostring(options[name])), 3)
   end
@@ -109,6 +114,9 @@ local function check_share(options, name, maker)
 end
 
 local function check_options(options, known, maker)
+  if type(options) ~= "table" then
+    error(("bad argument #2 to '%s' (a table of options expected, not a %s)"):format(maker, type(options)), 3)
+  end
   for key in pairs(options) do
     if not known[key] then error(("bad argument #2 to '%s' (there is no option '%s')"):format(maker, key), 3) end
   end
@@ -196,7 +204,10 @@ end
 
 --- The frame of a part of a given split: a frame as it is, or a file of the dataset's folder.
 local function given_frame(dataset, part)
-  if type(part) ~= "string" then return part end
+  if type(part) == "userdata" then return part end
+  if type(part) ~= "string" then
+    error(("bad argument #2 to 'given' (a part is a frame or the name of a file, not a %s)"):format(type(part)), 0)
+  end
   local origin = dataset.origin
   local known, source = pcall(require, "recsys.data." .. tostring(origin.source))
   if not known or not source.read_interactions then
@@ -231,6 +242,7 @@ end
 ---@return Split
 function split.given(dataset, parts)
   check_options(parts, { train = true, valid = true, test = true }, "given")
+  if parts.train == nil then error("bad argument #2 to 'given' (there is no part 'train')", 2) end
   local train = given_rows(dataset, parts.train, "training")
   local valid, test = given_rows(dataset, parts.valid, "validation"), given_rows(dataset, parts.test, "test")
   local all = tensor.concat { train, valid, test }
