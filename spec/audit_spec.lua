@@ -269,6 +269,29 @@ describe("the leak audit", function()
       "bad argument #5 to 'audit' (there is no option 'cut')")
   end)
 
+  it("refuses what it could not audit as it says", function()
+    local d, declared = dataset(), declarations()
+    local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })
+    local encoder = feature.fit(d, split.train, declared)
+    local function refuses(message, options, by)
+      local ok, problem = pcall(audit.check, d, by or split, encoder, declared, options)
+      assert.is_false(ok)
+      assert.truthy(problem:find(message, 1, true), problem)
+    end
+    local empty = setmetatable({ train = tensor.zeros(0, "i64") }, { __index = split })
+    refuses("the split has no training rows", nil, empty)
+    for _, value in ipairs { 0, -1, 1.5, "3" } do
+      refuses("'cuts' must be a whole number of 1 or more", { cuts = value })
+      refuses("'window' must be a whole number of 1 or more", { window = value })
+    end
+    refuses("'derive' must be a function", { derive = 5 })
+    refuses("must give a dataset with the 600 interactions of the one it is given, not a nil",
+      { derive = function() end })
+    refuses("not one with 5", { derive = function(raw)
+      return raw:with(raw.interactions:filter(tensor.arange(0, 5, "i64")))
+    end })
+  end)
+
   it("does not mind an empty held-out part", function()
     local d, declared = dataset(), declarations()
     local split = data.split_by_time(d, {})

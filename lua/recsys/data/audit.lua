@@ -183,7 +183,17 @@ end
 
 --- Columns that the recipe computes: made again without held-out rows, without later rows and on another day.
 local function derived(case)
-  local before_it, derive = case.raw, case.derive
+  local before_it = case.raw
+  local function derive(raw)
+    local d = case.derive(raw)
+    local f = type(d) == "table" and d.interactions
+    local given = raw.interactions:rows()
+    if not f or f:rows() ~= given then
+      error(("the audit's 'derive' must give a dataset with the %d interactions of the one it is given, not %s"):format(
+        given, f and ("one with %d"):format(f:rows()) or "a " .. type(d)), 0)
+    end
+    return d
+  end
   local whole = derive(before_it)
   local function restricted(rows) return derive(before_it:with(before_it.interactions:filter(rows))) end
   columns.same(case, "derived, held out", whole, restricted(case.train), case.train,
@@ -215,6 +225,22 @@ local function known_training(split, n)
   return mask:nonzero()
 end
 
+--- The options, checked; raises for what the audit could not do what it says with.
+local function check_options(options, split)
+  for _, name in ipairs { "cuts", "window" } do
+    local value = options[name]
+    if value ~= nil and (math.type(value) ~= "integer" or value < 1) then
+      error(("bad argument #5 to 'audit' ('%s' must be a whole number of 1 or more)"):format(name), 3)
+    end
+  end
+  if options.derive ~= nil and type(options.derive) ~= "function" then
+    error("bad argument #5 to 'audit' ('derive' must be a function of a dataset)", 3)
+  end
+  if #split.train == 0 then
+    error("bad argument #2 to 'audit' (the split has no training rows: no feature could be judged)", 3)
+  end
+end
+
 local options_known = { cuts = true, window = true, repeats = true, derive = true, raw = true }
 
 --- The checks of a fitted encoder on its data, without the verdict.
@@ -224,6 +250,7 @@ function audit.run(data, split, encoder, declarations, options)
   for key in pairs(options) do
     if not options_known[key] then error(("bad argument #5 to 'audit' (there is no option '%s')"):format(key), 2) end
   end
+  check_options(options, split)
   local n = data.interactions:rows()
   local case = setmetatable({ data = data, split = split, encoder = encoder, declarations = declarations,
     train = split.train, held_out = complement(split.train, n), known_training = known_training(split, n),
@@ -235,7 +262,7 @@ function audit.run(data, split, encoder, declarations, options)
   duplicates(case)
   fitted_state(case)
   local looks_back = #(declarations.event or {}) > 0 or encoder:items_over_time(data, { items = case.items })
-  if looks_back and #case.train > 0 then
+  if looks_back then
     held_out_rows(case)
     later_rows(case)
     clock(case)
