@@ -157,7 +157,8 @@ describe("recsys-run doctor", function()
     local ran = recsys_run("doctor", "--json")
     assert.equal(0, ran.code)
     local report = json.decode(ran.out)
-    for _, name in ipairs { "lua", "openblas", "libarchive", "jansson", "openssl", "xxhash", "utf8proc" } do
+    for _, name in ipairs { "lua", "openblas", "libarchive", "jansson", "openssl", "xxhash", "utf8proc", "zlib",
+      "zstd" } do
       assert.matches("%d+%.%d+", report.libraries[name])
     end
     for _, name in ipairs { "cjson", "luv", "lfs", "argparse" } do assert.matches("%d+%.%d+", report.lua[name]) end

@@ -10,7 +10,7 @@ local doctor = {}
 function doctor.build() end
 
 --- The C libraries in use, as they name themselves at run time.
----@return table<string, string>   lua, openblas, libarchive, jansson, openssl, xxhash, utf8proc
+---@return table<string, string>   lua, openblas, libarchive, jansson, openssl, xxhash, utf8proc, zlib, zstd
 function doctor.libraries() end
 
 --- The BLAS that products really call.

@@ -6,6 +6,8 @@
 #include <openssl/crypto.h>
 #include <utf8proc.h>
 #include <xxhash.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #include "bind/bind.h"
 #include "version.h"
@@ -37,6 +39,10 @@ static int l_libraries(lua_State *L) {
   set_text(L, "openssl", OpenSSL_version(OPENSSL_VERSION));
   lua_pushfstring(L, "%d.%d.%d", (int)(xxhash / 10000), (int)(xxhash / 100 % 100), (int)(xxhash % 100));
   lua_setfield(L, -2, "xxhash");
+  lua_pushstring(L, zlibVersion());
+  lua_setfield(L, -2, "zlib");
+  lua_pushstring(L, ZSTD_versionString());
+  lua_setfield(L, -2, "zstd");
   set_text(L, "utf8proc", utf8proc_version());
   return 1;
 }
