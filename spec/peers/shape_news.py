@@ -1,4 +1,5 @@
-"""Peer of the bench row shape_news: the same steps by polars (eager or lazy), pandas or DuckDB, from tables in memory."""
+"""Peer of the bench row shape_news: the same steps by polars (eager, lazy, or eager with its strings
+as categories), pandas or DuckDB, from tables in memory."""
 import sys
 
 from common import bench
@@ -12,12 +13,15 @@ KEYS = ["deviceId", "hashId"]
 def setup_polars(arguments):
     import polars
 
-    return (
+    tables = (
         polars.read_csv(arguments["events"]),
         polars.read_csv(arguments["devices"]),
         polars.read_csv(arguments["contents"]),
         polars.DataFrame({"event_type": list(STRENGTHS), "strength": list(STRENGTHS.values())}),
     )
+    if library != "polars_categorical":
+        return tables
+    return tuple(t.with_columns(polars.col(polars.String).cast(polars.Categorical)) for t in tables)
 
 
 def run_polars(state):

@@ -53,7 +53,7 @@ return {
       first = pairs:value("time", 1), last = pairs:value("time", n), languages = #pairs:where("language", "present"),
       kinds = #pairs:where("kind", "present") }
   end,
-  peers = { polars = "shape_news.py polars", polars_lazy = "shape_news.py polars_lazy", pandas = "shape_news.py pandas",
-    duckdb = "shape_news.py duckdb" },
-  target = { times = { polars = 1, polars_lazy = 1 } },
+  peers = { polars = "shape_news.py polars", polars_categorical = "shape_news.py polars_categorical",
+    polars_lazy = "shape_news.py polars_lazy", pandas = "shape_news.py pandas", duckdb = "shape_news.py duckdb" },
+  target = { times = { polars = 1, polars_lazy = 1, polars_categorical = 1 } },
 }
