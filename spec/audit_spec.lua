@@ -94,6 +94,16 @@ describe("the leak audit", function()
     end
   end)
 
+  it("names only the checks that it made", function()
+    local d, ids = dataset(), { user = { feature.id { "user" } }, item = { feature.id { "item" } } }
+    local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })
+    local report = assert(audit.check(d, split, feature.fit(d, split.train, ids), ids))
+    assert.same({ "duplicates", "fit", "combined", "columns" }, report.checks)
+    local declared = declarations()
+    report = assert(audit.check(d, split, feature.fit(d, split.train, declared), declared))
+    assert.same({ "duplicates", "fit", "held out", "order", "clock", "combined", "columns" }, report.checks)
+  end)
+
   it("catches an encoder fitted on all rows", function()
     local d, declared = dataset(), declarations()
     local split = data.split_by_time(d, { valid = 0.1, test = 0.1 })

@@ -257,8 +257,7 @@ function audit.run(data, split, encoder, declarations, options)
     items = encoder:encode_items(data.items), cuts = options.cuts or 3, window = options.window or 20000,
     repeats = options.repeats, derive = options.derive, raw = options.raw or data, findings = {} }, Case)
   function case:fit(rows) return feature.fit(self.data, rows, self.declarations) end
-  local checks = { "duplicates", "fit", "held out", "order", "clock", "combined",
-    options.derive and "derived" or "columns" }
+  local checks = { "duplicates", "fit" }
   duplicates(case)
   fitted_state(case)
   local looks_back = #(declarations.event or {}) > 0 or encoder:items_over_time(data, { items = case.items })
@@ -266,7 +265,9 @@ function audit.run(data, split, encoder, declarations, options)
     held_out_rows(case)
     later_rows(case)
     clock(case)
+    table.move({ "held out", "order", "clock" }, 1, 3, #checks + 1, checks)
   end
+  table.move({ "combined", case.derive and "derived" or "columns" }, 1, 2, #checks + 1, checks)
   columns.combined(case)
   if case.derive then derived(case) else columns.shapes(case) end
   return { label = split.causal and "causal" or "not causal", checks = checks, findings = case.findings }
@@ -277,7 +278,8 @@ end
 --- Checks: "duplicates", held-out interactions that training has, too; "fit", the encoder's state is what training
 --- rows alone give; "held out", training features stay as they are, to the bit, without the held-out rows; "order",
 --- they stay without everything from a moment on; "clock", on another day; "combined", no feature reads what an event
---- log combined from later events, too; "derived" or "columns", what a recipe computed itself.
+--- log combined from later events, too; "derived" or "columns", what a recipe computed itself. The report names those
+--- that were made: without features that look back there is nothing for "held out", "order" and "clock".
 ---@param data Dataset
 ---@param split Split
 ---@param encoder Encoder           fitted on data and split.train
