@@ -72,7 +72,7 @@ static rs_status list_right(asof *a, int64_t n_ids, const rs_frame *right) {
   a->rows = rs_alloc(bytes);
   a->bits = rs_alloc(bytes);
   if (!a->rows || !a->bits) return rs_nomem("frame asof", bytes);
-  for (int64_t i = 0; i < right->rows; i++) /* the ids in that order, for now */
+  for (int64_t i = 0; i < right->rows; i++) /* first the ids in that order */
     a->rows[i] = rs_column_is_missing(a->right_on, order[i]) ? -1 : ids[order[i]];
   status = rs_groups_of(&a->groups, a->rows, right->rows, n_ids);
   if (status != RS_OK) return status;

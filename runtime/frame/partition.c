@@ -103,7 +103,7 @@ static void refine_buckets(void *context, int64_t begin, int64_t end) {
     int64_t sum = r->bucket_starts[b];
     for (int64_t g = first; g < last; g++) {
       sum += starts[g];
-      starts[g] = sum; /* the end for now */
+      starts[g] = sum; /* the end, until rows are placed */
     }
     for (int64_t i = r->bucket_starts[b + 1] - 1; i >= r->bucket_starts[b]; i--)
       r->out->rows[--starts[r->keys[i]]] = r->rows[i];
