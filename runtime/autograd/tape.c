@@ -12,6 +12,8 @@ struct rs_tape {
   rs_node **nodes;
   int n, capacity;
   bool walked; /* backward has run */
+  rs_tape_watcher *watcher;
+  void *watching; /* the watcher's context */
 };
 
 rs_status rs_tape_new(rs_tape **out, const rs_tape_options *options) {
@@ -37,6 +39,16 @@ void rs_tape_free(rs_tape *tape) {
   for (int i = 0; i < tape->n; i++) node_free(tape->nodes[i]);
   rs_free(tape->nodes);
   rs_free(tape);
+}
+
+void rs_tape_watch(rs_tape *tape, rs_tape_watcher *watcher, void *context) {
+  tape->watcher = watcher;
+  tape->watching = context;
+}
+
+static rs_status tell(const rs_node *node, rs_tape_moment moment) {
+  const rs_tape *tape = node->tape;
+  return tape->watcher ? tape->watcher(tape->watching, moment, node) : RS_OK;
 }
 
 const rs_tape_options *rs_tape_options_of(const rs_tape *tape) { return &tape->options; }
@@ -149,16 +161,20 @@ rs_status rs_tape_apply(rs_node **out, rs_tape *tape, const rs_op *op, int n, rs
     if (op->backward && inputs[i]->needs_grad) node->needs_grad = true;
   }
   if (op->n_fields) memcpy(node->attr, attrs, (size_t)op->n_fields * sizeof *attrs);
-  return node_end(out, tape, node, op->forward(node));
+  status = tell(node, RS_FORWARD_BEGINS);
+  if (status == RS_OK) status = op->forward(node);
+  if (status == RS_OK) status = tell(node, RS_FORWARD_ENDS);
+  return node_end(out, tape, node, status);
 }
 
 /* The node's part of backward; afterwards nothing of it is needed but its value. */
 static rs_status node_backward(rs_node *node) {
   if (!node->op || !node->needs_grad || !node->grad.storage) return RS_OK;
-  rs_status status = node->op->backward(node);
+  rs_status status = tell(node, RS_BACKWARD_BEGINS);
+  if (status == RS_OK) status = node->op->backward(node);
   rs_tensor_free(&node->grad);
   for (int i = 0; i < RS_MAX_SAVED; i++) rs_tensor_free(&node->saved[i]);
-  return status;
+  return status == RS_OK ? tell(node, RS_BACKWARD_ENDS) : status;
 }
 
 rs_status rs_tape_backward(rs_node *loss) {

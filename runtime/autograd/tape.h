@@ -52,6 +52,14 @@ rs_status rs_tape_apply(rs_node **out, rs_tape *tape, const rs_op *op, int n, rs
  * backward has run before (what it needs is freed as it goes). */
 rs_status rs_tape_backward(rs_node *loss);
 
+/* Let 'watcher' see each operation before and after its forward and its backward, until the next call; NULL: none.
+ * Before a forward the node has its inputs and attributes, but is not on the tape yet. After a backward its gradient
+ * and what it saved are gone, and its inputs have theirs. A status other than RS_OK ends the forward or the backward
+ * with it. */
+typedef enum rs_tape_moment { RS_FORWARD_BEGINS, RS_FORWARD_ENDS, RS_BACKWARD_BEGINS, RS_BACKWARD_ENDS } rs_tape_moment;
+typedef rs_status rs_tape_watcher(void *context, rs_tape_moment moment, const rs_node *node);
+void rs_tape_watch(rs_tape *tape, rs_tape_watcher *watcher, void *context);
+
 const rs_tape_options *rs_tape_options_of(const rs_tape *tape);
 int rs_tape_size(const rs_tape *tape); /* nodes */
 rs_node *rs_tape_node(const rs_tape *tape, int index);
