@@ -229,6 +229,25 @@ describe("gradients equal central differences:", function()
     end)
   end
 
+  it("bag_softmax and bag_sum, of bags that may be empty", function()
+    for _, columns in ipairs { 1, 3, 17 } do
+      local at = offsets { 0, 3, 3, 4, 6 }
+      assert_gradients(autograd.bag_softmax, { normal(1, 6, columns), at })
+      assert_gradients(autograd.bag_sum, { view(2, 6, 3), at, normal(3, 6, columns) })
+      assert_gradients(autograd.bag_sum, { { data = normal(2, 6, 17) }, at, normal(3, 6, columns) })
+      assert_gradients(function(x, o, w) return x:bag_sum(o, (x:linear(w) * 3):bag_softmax(o)) end,
+        { normal(4, 6, 5), at, parameter(5, columns, 5) })
+    end
+    assert_gradients(function(x, o) return x:bag_sum(o, x:bag_softmax(o)) end, { normal(1, 0, 2), offsets { 0, 0 } })
+  end)
+
+  it("pools by learned numbers a place", function()
+    assert_gradients(function(t, places, c, o)
+      local weights = places:embedding(c:bag_positions(o, 3)):bag_softmax(o)
+      return t:embedding(c):bag_sum(o, weights)
+    end, { parameter(1, 5, 4), parameter(2, 3, 2), codes { 4, 0, 4, 4, 2, 0, 1 }, offsets { 0, 5, 5, 6, 7 } })
+  end)
+
   it("embedding in a table that was computed", function()
     assert_gradients(function(t, c, o) return (t * t):embedding(c):sum() + t:tanh():embedding_bag(c, o):sum() end,
       { normal(1, 4, 2), codes { 3, 3, 0 }, offsets { 0, 3 } })
@@ -318,6 +337,10 @@ describe("forward values", function()
       mean = function(a) return a:mean(2) end,
       dot = function(a) return a:dot(a) end,
       bag = function(a) return a:embedding_bag(a:tape():input("at", at), a:tape():input("bags", bags), nil, "mean") end,
+      bags = function(a)
+        local o = a:tape():input("ninths", tensor.new({ 0, 4, 4, 9 }, "i64"))
+        return a:bag_sum(o, a:narrow(2, 1, 3):bag_softmax(o))
+      end,
       bpr = function(a) return a:bpr(a * a) end,
       bce = function(a) return a:bce(a:sigmoid()) end,
       mse = function(a, b) return a:mse(a:matmul(b)) end,
@@ -332,6 +355,21 @@ describe("forward values", function()
       local error = difference(run "f32", run "f64")
       assert(error < 8 * eps * math.sqrt(k), ("%s: %g"):format(name, error))
     end
+  end)
+
+  it("of bags: places, shares that sum to 1, and sums side by side", function()
+    local tape <close> = autograd.tape()
+    local o = tape:input("o", tensor.new({ 0, 3, 3, 5 }, "i64"))
+    local places = tape:input("c", tensor.new({ 7, 7, 9, 1, 1 }, "i32")):bag_positions(o, 2)
+    assert.same({ 0, 1, 1, 0, 1 }, places:value():tolist())
+    assert.equal("i32", places:dtype())
+    local x = tape:input("x", tensor.new({ { 1, 0 }, { 1, 1000 }, { 1, 0 }, { 0, -3 }, { math.log(3), -3 } }, "f64"))
+    local shares = x:bag_softmax(o)
+    local expected = { 1 / 3, 0, 1 / 3, 1, 1 / 3, 0, 1 / 4, 1 / 2, 3 / 4, 1 / 2 }
+    for i, value in ipairs(shares:value():reshape(10):tolist()) do assert.near(expected[i], value, 1e-15) end
+    local sums = x:bag_sum(o, tape:input("w", tensor.new({ { 1, 2 }, { 0, 1 }, { 1, 0 }, { 5, 0 }, { 1, 1 } }, "f64")))
+    local log3 = math.log(3)
+    assert.same({ { 2, 0, 3, 1000 }, { 0, 0, 0, 0 }, { log3, -18, log3, -3 } }, sums:value():tolist())
   end)
 
   it("of gelu and the losses are those of their formulas", function()

@@ -43,7 +43,11 @@ local function forward(tape, batch)
   }
   x = x:linear(v.weight, v.bias, "gelu"):batch_norm(v.gain, v.bias, v.mean, v.variance):relu():dropout(0.5)
   x = x:layer_norm(v.gain, v.bias, 1e-3) * v.gain + x:tanh() / 3 - 0.1
-  return { user = x:l2_normalize(), score = x:dot(x:softmax()):sigmoid(), narrow = x:narrow(2, 3, 5):reshape(-1, 5) }
+  local places = v.table:embedding(input "history":bag_positions(input "history.offsets", 3)):bag_softmax(
+    input "history.offsets")
+  local pools = v.table:embedding(input "history"):bag_sum(input "history.offsets", places)
+  return { user = x:l2_normalize(), pools = pools, score = x:dot(x:softmax()):sigmoid(),
+    narrow = x:narrow(2, 3, 5):reshape(-1, 5) }
 end
 
 --- Rows first .. last of a batch of 130.
@@ -76,8 +80,8 @@ describe("a plan", function()
     table.sort(names)
     assert.same({ "history", "history.offsets", "id", "number" }, inputs)
     assert.same({ "bias", "gain", "mean", "table", "variance", "weight" }, names)
-    assert.same({ "narrow", "score", "user" }, plan:outputs())
-    assert.equal("Plan (4 inputs, 6 weights, 3 outputs)", tostring(plan))
+    assert.same({ "narrow", "pools", "score", "user" }, plan:outputs())
+    assert.equal("Plan (4 inputs, 6 weights, 4 outputs)", tostring(plan))
   end)
 
   it("gives the bits of the tape, also after going through JSON", function()

@@ -227,6 +227,28 @@ describe("an operation names what does not fit:", function()
     end
   end)
 
+  it("bags that do not fit", function()
+    local function bags(tape, list) return tape:input("o", tensor.new(list, "i64")) end
+    raises("bag_sum: input 'o' must ascend from 0 to the number of rows, 3",
+      function(put, tape) put("x", 3, 2):bag_sum(bags(tape, { 0, 2 }), put("w", 3, 1)) end)
+    raises("bag_softmax: input 'o' must ascend from 0 to the number of rows, 3",
+      function(put, tape) put("x", 3, 2):bag_softmax(bags(tape, { 0, 3, 2, 3 })) end)
+    raises("bag_positions: input 'o' must ascend from 0 to the number of codes, 3",
+      function(put, tape) put("c", 3, "i32"):bag_positions(bags(tape, { 1, 3 }), 5) end)
+    raises("bag_sum: x is [3, 2] and the weights are [2, 1], not [total, d] and [total, h]",
+      function(put, tape) put("x", 3, 2):bag_sum(bags(tape, { 0, 3 }), put("w", 2, 1)) end)
+    raises("bag_sum: wants reals of one dtype, not f32 and weights f64",
+      function(put, tape) put("x", 3, 2):bag_sum(bags(tape, { 0, 3 }), put("w", 3, 1, "f64")) end)
+    raises("bag_softmax: x is [3, 65], not [total, h] with h up to 64",
+      function(put, tape) put("x", 3, 65):bag_softmax(bags(tape, { 0, 3 })) end)
+    raises("bag_positions: codes are i64, not i32",
+      function(put, tape) put("c", 3, "i64"):bag_positions(bags(tape, { 0, 3 }), 5) end)
+    raises("bag_positions: offsets are i32, not i64",
+      function(put) put("c", 3, "i32"):bag_positions(put("o", 2, "i32"), 5) end)
+    raises("bad argument #2 to 'bag_positions' (a limit from 1 to 1048576 is expected)",
+      function(put, tape) put("c", 3, "i32"):bag_positions(bags(tape, { 0, 3 }), 0) end)
+  end)
+
   it("attributes", function()
     raises("bad argument #2 to 'dropout' (rate must be in [0, 1))",
       function(put) autograd.dropout(put("x", 2), 1) end)

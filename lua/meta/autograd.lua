@@ -208,6 +208,27 @@ function autograd.embedding(table, codes) end
 ---@return Var [n, d]
 function autograd.embedding_bag(table, codes, offsets, weights, mode) end
 
+--- The place of each code in its bag: 0 for the first, limit - 1 for that and all later ones. What finds learned
+--- numbers by place in a table of `limit` rows.
+---@param codes Var i32 [total]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@param limit integer from 1 to 1048576
+---@return Var i32 [total]
+function autograd.bag_positions(codes, offsets, limit) end
+
+--- Softmax down each column of each bag: what weighs the members of a bag against each other, in h ways.
+---@param x Var [total, h], h up to 64
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@return Var [total, h]
+function autograd.bag_softmax(x, offsets) end
+
+--- h weighted sums of the rows of each bag, side by side; an empty bag is 0.
+---@param x Var [total, d]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@param weights Var [total, h]
+---@return Var [n, h d]
+function autograd.bag_sum(x, offsets, weights) end
+
 --- The mean of weight (x - target)^2. Targets and weights are data: they cannot want a gradient.
 ---@param x Var
 ---@param target Var of x's shape
@@ -349,6 +370,9 @@ function Var:mean(dim) end
 function Var:dot(b) end
 function Var:embedding(codes) end
 function Var:embedding_bag(codes, offsets, weights, mode) end
+function Var:bag_positions(offsets, limit) end
+function Var:bag_softmax(offsets) end
+function Var:bag_sum(offsets, weights) end
 function Var:mse(target, weights) end
 function Var:bce(target, weights) end
 function Var:bpr(negative) end

@@ -6,13 +6,13 @@
 #ifndef REAL
 #include <string.h>
 
+#include "autograd/bags.h"
 #include "autograd/builtin.h"
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
 #include "autograd/table.h"
 
 enum { TABLE, CODES, OFFSETS, WEIGHTS };
-enum { BAGS = 32 }; /* bags of a chunk */
 
 typedef struct context {
   bool mean;
@@ -28,25 +28,10 @@ typedef struct context {
 #define KERNELS "autograd/op_embedding_bag.c"
 #include "autograd/each_real.h"
 
-static rs_status check_offsets(const rs_node *self) {
-  const rs_tensor *codes = rs_in(self, CODES), *offsets = rs_in(self, OFFSETS);
-  if (offsets->dtype != RS_I64)
-    return rs_fail(RS_EDTYPE, "embedding_bag: offsets are %s, not i64", rs_dtype_name(offsets->dtype));
-  if (codes->ndim != 1 || offsets->ndim != 1 || offsets->size[0] < 1)
-    return rs_fail(RS_ESHAPE, "embedding_bag: codes are %s and offsets %s, not [total] and [n + 1]",
-                   rs_shape(codes).text, rs_shape(offsets).text);
-  const int64_t *at = rs_i64(offsets);
-  int64_t n = offsets->size[0] - 1;
-  bool ascending = at[0] == 0 && at[n] == codes->size[0] && codes->size[0] <= INT32_MAX;
-  for (int64_t i = 0; i < n; i++) ascending &= at[i] <= at[i + 1];
-  if (ascending) return RS_OK;
-  return rs_fail(RS_ERANGE, "embedding_bag: %s must ascend from 0 to the number of codes, %lld",
-                 rs_node_label(self->input[OFFSETS]), (long long)codes->size[0]);
-}
-
 static rs_status check(const rs_node *self) {
   rs_status status = rs_need_table(self);
-  if (status == RS_OK) status = check_offsets(self);
+  if (status == RS_OK) status = rs_need_ndim(self, CODES, 1);
+  if (status == RS_OK) status = rs_need_bags(self, OFFSETS, rs_in(self, CODES)->size[0], "codes");
   if (status != RS_OK || self->n_inputs == 3) return status;
   if (rs_in(self, WEIGHTS)->dtype != rs_in(self, TABLE)->dtype)
     return rs_fail(RS_EDTYPE, "embedding_bag: the table is %s and the weights %s",
@@ -72,7 +57,7 @@ static rs_status forward(rs_node *self) {
   if (status != RS_OK) return status;
   context c = context_of(self);
   c.out = rs_tensor_data(&self->value);
-  rs_each(n, BAGS, RS_BODY(table->dtype, forward_bags), &c);
+  rs_each(n, RS_BAGS, RS_BODY(table->dtype, forward_bags), &c);
   return RS_OK;
 }
 
@@ -88,7 +73,7 @@ static rs_status back_table(rs_node *self) {
     rs_tensor_share(&piece.rows, &self->grad);
     c.row = rs_i32(&piece.row);
     if (weighted) c.factor = rs_tensor_data(&piece.weight);
-    rs_each(self->grad.size[0], BAGS, RS_BODY(self->grad.dtype, piece_bags), &c);
+    rs_each(self->grad.size[0], RS_BAGS, RS_BODY(self->grad.dtype, piece_bags), &c);
     status = rs_grad_give_piece(self->input[TABLE], &piece);
   }
   rs_tensor_free(&piece.codes);
@@ -105,7 +90,7 @@ static rs_status back_weights(rs_node *self) {
   context c = context_of(self);
   c.g = rs_tensor_data(&self->grad);
   c.out = rs_tensor_data(&dw);
-  rs_each(self->grad.size[0], BAGS, RS_BODY(dw.dtype, weight_bags), &c);
+  rs_each(self->grad.size[0], RS_BAGS, RS_BODY(dw.dtype, weight_bags), &c);
   return rs_grad_give(self->input[WEIGHTS], &dw);
 }
 

@@ -77,6 +77,14 @@ typedef enum rs_bag_mode { RS_BAG_SUM, RS_BAG_MEAN } rs_bag_mode;
 rs_status rs_ag_embedding_bag(rs_node **out, rs_node *table, rs_node *codes, rs_node *offsets, rs_node *weights,
                               rs_bag_mode mode);
 
+/* Bags of rows, bag i being rows offsets[i] .. offsets[i+1]-1; offsets as above.
+ * i32 [total]: the place of each of codes i32 [total] in its bag, from 0; limit - 1 from there on. */
+rs_status rs_ag_bag_positions(rs_node **out, rs_node *codes, rs_node *offsets, int64_t limit);
+/* Softmax down each column of each bag of x [total, h], h up to 64. */
+rs_status rs_ag_bag_softmax(rs_node **out, rs_node *x, rs_node *offsets);
+/* [n, h d]: h weighted sums of each bag of x [total, d] side by side, by the columns of weights [total, h]. */
+rs_status rs_ag_bag_sum(rs_node **out, rs_node *x, rs_node *offsets, rs_node *weights);
+
 /* Losses: scalars (ndim 0). */
 /* Mean of (x - target)^2; 'weights' of the same shape, or NULL, multiply each term (the mean divides by the count). */
 rs_status rs_ag_mse(rs_node **out, rs_node *x, rs_node *target, rs_node *weights);

@@ -32,6 +32,7 @@ UNARY(log_softmax)
 
 BINARY(dot)
 BINARY(embedding)
+BINARY(bag_softmax)
 BINARY(bpr)
 
 /* scale * x + shift of the Var at 'arg'. */
@@ -205,6 +206,24 @@ static int l_embedding_bag(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.bag_positions(codes, offsets, limit) */
+static int l_bag_positions(lua_State *L) {
+  rs_node *codes = rs_check_var(L, 1), *offsets = rs_check_var(L, 2);
+  lua_Integer limit = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, 1 <= limit && limit <= 1 << 20, 3, "a limit from 1 to 1048576 is expected");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_bag_positions(out, codes, offsets, limit));
+  return rs_return_var(L);
+}
+
+/* autograd.bag_sum(x, offsets, weights) */
+static int l_bag_sum(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *offsets = rs_check_var(L, 2), *weights = rs_check_var(L, 3);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_bag_sum(out, x, offsets, weights));
+  return rs_return_var(L);
+}
+
 /* autograd.mse(x, target, [weights]) */
 static int l_mse(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
@@ -247,6 +266,9 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"dot", l_dot},
                                       {"embedding", l_embedding},
                                       {"embedding_bag", l_embedding_bag},
+                                      {"bag_positions", l_bag_positions},
+                                      {"bag_softmax", l_bag_softmax},
+                                      {"bag_sum", l_bag_sum},
                                       {"mse", l_mse},
                                       {"bce", l_bce},
                                       {"bpr", l_bpr},

@@ -12,6 +12,9 @@ local function forward(tape)
   local rows = tape:parameter(table_)
   local bag = rows:embedding_bag(tape:input("codes", codes), tape:input("offsets", offsets), nil, "mean")
   local one = rows:embedding(tape:input("one", codes):narrow(1, 1, 2))
+  local places = rows:embedding(tape:input("codes", codes):bag_positions(tape:input("offsets", offsets), 2))
+  places = places:bag_softmax(tape:input("offsets", offsets))
+  bag = bag + rows:embedding(tape:input("codes", codes)):bag_sum(tape:input("offsets", offsets), places:narrow(2, 1, 1))
   local x = autograd.concat { bag, one + 0.5 }:linear(tape:parameter(weight), nil, "gelu")
   local g, m = tape:parameter(gain), tape:parameter(mean)
   x = x:batch_norm(g, g, m, m):layer_norm(g, g):dropout(0.5)
@@ -22,7 +25,7 @@ do
   local tape <close> = autograd.tape { train = true }
   local y = forward(tape)
   tape:backward(y:dot(y:tanh()):mean() + y:reshape(-1):mse(tape:input(nil, tensor.zeros(4))))
-  assert(table_:rows():count() == 2 and weight:grad():count() == 8)
+  assert(table_:rows():count() == 3 and weight:grad():count() == 8)
 end
 
 local tape <close> = autograd.tape()
@@ -62,4 +65,7 @@ do
   y = autograd.reshape(autograd.narrow(y, 2, 1, 1), -1)
   assert(autograd.mse(y, other:input(nil, tensor.zeros(2))):item() >= 0 and autograd.dot(x, x):size(1) == 2)
   assert(autograd.mean(y):item() <= 1)
+  local bags, members = other:input("bags", offsets), other:input("members", tensor.zeros(3, 2))
+  assert(autograd.bag_sum(members, bags, autograd.bag_softmax(members, bags)):size(2) == 4)
+  assert(autograd.bag_positions(other:input("codes", codes), bags, 5):dtype() == "i32")
 end
