@@ -1,4 +1,5 @@
-/* gemm.c - see gemm.h. Two things besides the tiles:
+/* gemm.c - see gemm.h. f32 runs on the kernels of block.h where the CPU has AVX2; there each row's bits are its own
+ * anyway, and the last tile need not be padded. What BLAS computes needs, besides the tiles:
  * - A small transposed b is turned round once: OpenBLAS's small-matrix kernels run 1.6 times as fast on it.
  * - With a transposed a (a weight's gradient, where k is the batch and c small) the sum over k is cut into blocks of
  *   K_BLOCK, computed side by side and added in order; the cut depends on k alone.
@@ -16,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "tensor/blas.h"
+#include "tensor/block.h"
 
 enum { TURN_LIMIT = 1 << 16, K_BLOCK = 1024, ADD_GRAIN = 16384 };
 
@@ -69,8 +71,40 @@ static void probe(void) {
     while (call_rows[dtype] > 1 && !tiles_are_alike((rs_dtype)dtype, call_rows[dtype])) call_rows[dtype] /= 2;
 }
 
+/* c [m, n] = beta c, which is not read where beta is 0. */
+static void scale_rows(rs_dtype dtype, int64_t m, int64_t n, double beta, void *c, int64_t ldc) {
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++)
+      if (dtype == RS_F32)
+        ((float *)c)[i * ldc + j] = beta == 0 ? 0 : (float)beta * ((float *)c)[i * ldc + j];
+      else
+        ((double *)c)[i * ldc + j] = beta == 0 ? 0 : beta * ((double *)c)[i * ldc + j];
+}
+
+static void block_tile(bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const float *a, int64_t lda,
+                       const float *b, int64_t ldb, double beta, float *c, int64_t ldc) {
+  if (beta != 0 && beta != 1) scale_rows(RS_F32, m, n, beta, c, ldc);
+  rs_block_product(&(rs_block){.m = m,
+                               .n = n,
+                               .k = k,
+                               .alpha = (float)alpha,
+                               .a = a,
+                               .a_row = ta ? 1 : lda,
+                               .a_column = ta ? lda : 1,
+                               .b = b,
+                               .ldb = ldb,
+                               .turned = tb,
+                               .c = c,
+                               .ldc = ldc,
+                               .add = beta != 0});
+}
+
 void rs_gemm_tile(rs_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha, const void *a,
                   int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc) {
+  if (dtype == RS_F32 && rs_block_fast()) {
+    block_tile(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    return;
+  }
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, probe);
   int64_t step = call_rows[dtype] == RS_GEMM_ROWS ? m : call_rows[dtype], w = (int64_t)rs_dtype_size(dtype);
@@ -115,7 +149,8 @@ static void run_tile(void *context, int64_t begin, int64_t end) {
       c = p->last_c + block * RS_GEMM_ROWS * p->n * w;
       if (beta != 0) copy_rows(c, p->n * w, target, ldc * w, p->m - row, (size_t)(p->n * w));
     }
-    rs_gemm_tile(p->dtype, p->ta, p->tb, RS_GEMM_ROWS, p->n, k, p->alpha, a, lda,
+    int64_t rows = !padded && p->m - row < RS_GEMM_ROWS ? p->m - row : RS_GEMM_ROWS;
+    rs_gemm_tile(p->dtype, p->ta, p->tb, rows, p->n, k, p->alpha, a, lda,
                  p->b + (p->tb ? from : from * p->ldb) * w, p->ldb, beta, padded ? c : target, padded ? p->n : ldc);
     if (padded) copy_rows(target, ldc * w, c, p->n * w, p->m - row, (size_t)(p->n * w));
   }
@@ -136,7 +171,8 @@ static void add_partials(void *context, int64_t begin, int64_t end) {
 
 /* Scratch of a product in one block: the padded last tile, and what later blocks of k add. */
 static rs_status prepare(product *p, char **scratch) {
-  int64_t tail = p->m % RS_GEMM_ROWS, blocks, w = (int64_t)p->width;
+  bool own = p->dtype == RS_F32 && rs_block_fast();
+  int64_t tail = own ? 0 : p->m % RS_GEMM_ROWS, blocks, w = (int64_t)p->width;
   p->tiles = (p->m + RS_GEMM_ROWS - 1) / RS_GEMM_ROWS;
   p->k_block = p->ta && p->k >= 2 * K_BLOCK ? K_BLOCK : p->k;
   blocks = (p->k + p->k_block - 1) / p->k_block;
@@ -158,19 +194,9 @@ static rs_status prepare(product *p, char **scratch) {
   return RS_OK;
 }
 
-/* c = beta c, for a sum over nothing. */
-static void scale_c(const product *p) {
-  for (int64_t i = 0; i < p->m; i++)
-    for (int64_t j = 0; j < p->n; j++)
-      if (p->dtype == RS_F32)
-        ((float *)p->c)[i * p->ldc + j] = p->beta == 0 ? 0 : (float)p->beta * ((float *)p->c)[i * p->ldc + j];
-      else
-        ((double *)p->c)[i * p->ldc + j] = p->beta == 0 ? 0 : p->beta * ((double *)p->c)[i * p->ldc + j];
-}
-
 static rs_status multiply(product *p) {
   if (p->m == 0 || p->n == 0) return RS_OK;
-  if (p->k == 0) return scale_c(p), RS_OK;
+  if (p->k == 0) return scale_rows(p->dtype, p->m, p->n, p->beta, p->c, p->ldc), RS_OK;
   char *scratch = NULL;
   rs_status status = prepare(p, &scratch);
   if (status != RS_OK) return status;
@@ -184,6 +210,12 @@ static rs_status multiply(product *p) {
 /* 't' as a matrix whose rows are contiguous. */
 static rs_status as_rows(rs_tensor *out, const rs_tensor *t, bool turn) {
   rs_tensor turned = {0};
+  if (turn && t->dtype == RS_F32 && t->stride[1] == 1) {
+    rs_status status = rs_tensor_new(out, RS_F32, 2, (int64_t[]){t->size[1], t->size[0]});
+    if (status == RS_OK)
+      rs_block_turn(rs_f32(out), t->size[0], rs_tensor_data(t), t->stride[0], t->size[0], t->size[1]);
+    return status;
+  }
   if (turn) {
     rs_status status = rs_tensor_transpose(&turned, t, 0, 1);
     if (status == RS_OK) status = rs_tensor_copy_of(out, &turned);

@@ -1,9 +1,9 @@
 /* gemm.h - products of matrices, with bits that depend on the row alone.
  *
- * C's rows are cut into tiles of RS_GEMM_ROWS; the last one is padded in scratch, so every tile is the same
- * single-threaded BLAS call. A row of the result therefore has the same bits alone, in any batch, at any position
- * of it, and with any number of threads. 64 rows: a one-row product of a 128 x 64 layer costs 10 us, a large one
- * runs within a tenth of full speed. */
+ * C's rows are cut into tiles of RS_GEMM_ROWS. f32 tiles run on our own kernels (block.h) where the CPU has AVX2; else
+ * the last one is padded in scratch, so every tile is the same single-threaded BLAS call. A row of the result therefore has the same bits alone, in any batch, at any position
+ * of it, and with any number of threads. 64 rows of BLAS: a one-row product of a 128 x 64 layer costs 10 us, a large
+ * one runs within a tenth of full speed. */
 #ifndef RS_GEMM_H
 #define RS_GEMM_H
 #include "tensor/tensor.h"

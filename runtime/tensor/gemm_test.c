@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "base/testing.h"
 #include "tensor/blas.h"
+#include "tensor/block.h"
 
 static const char *program; /* this one's path */
 static int64_t stride = 5;  /* between the rows that are looked at alone: prime to the kernels' blocks */
@@ -61,6 +62,12 @@ static void products_equal_plain_sums(void **state) {
         assert_product(&c, &before, alpha, &a, ta, &b, tb, beta);
         rs_tensor_free(&a), rs_tensor_free(&b), rs_tensor_free(&c), rs_tensor_free(&before);
       }
+}
+
+static void blas_products_equal_plain_sums(void **state) {
+  rs_block_use(rs_block_kernel_named("plain"));
+  products_equal_plain_sums(state);
+  rs_block_use(NULL);
 }
 
 /* Rows [from, from + count) of op(a) alone give the bytes that they have in 'whole'. */
@@ -147,9 +154,11 @@ static void rows_keep_their_bits_on_every_kernel_set(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest rows[] = {cmocka_unit_test(rows_do_not_depend_on_their_batch_nor_on_threads)};
   program = argv[0];
+  if (argc > 1) rs_block_use(rs_block_kernel_named("plain")); /* so that f32 runs on BLAS */
   if (argc > 1) return cmocka_run_group_tests_name("rows", rows, NULL, no_blocks_remain);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(products_equal_plain_sums),
+      cmocka_unit_test(blas_products_equal_plain_sums),
       cmocka_unit_test(rows_do_not_depend_on_their_batch_nor_on_threads),
       cmocka_unit_test(rows_keep_their_bits_on_every_kernel_set),
       cmocka_unit_test(views_and_empty_matrices_are_served),
