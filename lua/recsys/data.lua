@@ -45,7 +45,8 @@ end
 
 store.class("recsys.data", Dataset, plain, function(saved) return setmetatable(saved, Dataset) end)
 
-local sources = { movielens = "recsys.data.movielens", news = "recsys.data.news" }
+local sources = { movielens = "recsys.data.movielens", news = "recsys.data.news", lightgcn = "recsys.data.lightgcn",
+  ncf = "recsys.data.ncf", sasrec = "recsys.data.sequences", s3rec = "recsys.data.sequences" }
 
 --- Add a source: data.load{ source = name, ... } calls load(p), which gives a Dataset (by data.new) or nil, message,
 --- code. Code "io" or "format" says that files are missing or damaged.

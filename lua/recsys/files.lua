@@ -24,6 +24,19 @@ function files.exists(path)
   return lfs.attributes(path, "mode") ~= nil
 end
 
+--- The names of what a folder holds, in order; none where there is no such folder.
+---@param path string
+---@return string[]
+function files.names(path)
+  local names = {}
+  if lfs.attributes(path, "mode") ~= "directory" then return names end
+  for name in lfs.dir(path) do
+    if name ~= "." and name ~= ".." then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
 --- Whether a file is JSON Lines by its name, compressed or not.
 ---@param path string
 function files.is_json_lines(path)

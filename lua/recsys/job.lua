@@ -45,8 +45,8 @@ function job.load(p, quarantine)
     end
   end
   if quarantine then files.make_folder(quarantine) end
-  local data, message, code = data_sources.load { source = p.source, dir = p.dir, bad_limit = p.bad_limit,
-    quarantine = quarantine }
+  local data, message, code = data_sources.load { source = p.source, dir = p.dir, file = p.file,
+    bad_limit = p.bad_limit, quarantine = quarantine }
   if not data then return nil, message, code end
   return data_sources.clean(data, p.clean or {})
 end

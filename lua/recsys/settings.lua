@@ -16,6 +16,7 @@ local groups = {
   data = {
     source = param(nil, "where the interactions come from, \"news\" or \"movielens\"", { type = "string" }),
     dir = param(nil, "the folder with the source's files", { type = "string", form = "folder" }),
+    file = param(nil, "which file of the folder, for sources of one file", { type = "string", optional = true }),
     scale = param(0.03, "size of the news sample: 1 is 3.5 million events", { min = 1e-6, max = 10 }),
     sample_seed = param(1, "start of the news sample's random numbers"),
     memory = param(nil, "memory for columns, features and tensors, such as 256M; the rest lies in files",
