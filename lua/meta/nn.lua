@@ -124,4 +124,50 @@ function nn.tower(options) end
 ---@return Var scalar
 function nn.in_batch_softmax(options) end
 
+--- Losses of users against a whole table of items: all there are, or a sample that the batch shares. A row is a user
+--- with several positives; the loss is the mean over all pairs of a user u and one of its positives p. Users x items
+--- never exist as a whole. With s_uj = <user_u, item_j> / temperature - log_q_j, catalogue_softmax is
+--- log(sum exp s_uj) - s_up, the sum over all columns j (`rivals = "all"`: a true probability) or over p and the
+--- columns that are no positives of u (`"negatives"`). Columns that hold one of u's excluded items are left out.
+--- The tensors are data: no gradient. Raises when shapes do not fit or a positive is in no column.
+---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
+---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, temperature?: number,
+---   rivals?: string, smoothing?: number }
+---   users [n, d]; items [m, d]; starts i64 [n + 1] from 0: row u has the positives starts[u] .. starts[u + 1] - 1;
+---   positives i64 [pairs]: items by code, without `codes` the column, from 0; weights [pairs] of the users' dtype, the
+---   mean still divides by the pairs; log_q [m] of that dtype; codes i64 [m]: the item that a column holds; first: the
+---   first column that may be a negative, default 1, above only with negatives as rivals; excluded_starts and excluded
+---   as the positives; temperature: default 1; rivals: "all" (default) or "negatives"; smoothing: the share of the
+---   target that is spread evenly over the sum's columns, default 0
+---@return Var scalar
+function nn.catalogue_softmax(options) end
+
+--- Bilateral softmax: for each row -log(mean over its positives of exp(<u, p> / positive_temperature)) + emphasis *
+--- log(sum over the negatives of exp s_uj), times the number of its positives. Wu et al. 2024, arXiv:2312.12882.
+---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
+---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, temperature?: number,
+---   positive_temperature?: number, emphasis?: number }
+---   as in catalogue_softmax, the rivals always the negatives; positive_temperature: default temperature; emphasis:
+---   default temperature / positive_temperature, which is the paper's loss divided by positive_temperature
+---@return Var scalar
+function nn.bilateral_softmax(options) end
+
+--- Cosine contrastive loss, of normalised vectors: 1 - s_up + emphasis * (mean over the negatives of
+--- max(0, s_uj - margin)). Mao et al. 2021 (SimpleX), arXiv:2109.12613.
+---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
+---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, margin?: number, emphasis?: number }
+---   as in catalogue_softmax, the rivals always the negatives; margin: default 0; emphasis: default 1
+---@return Var scalar
+function nn.cosine_contrastive(options) end
+
+--- Generalised binary cross-entropy: (beta softplus(-s_up) + sum over the negatives of softplus(s_uj)) divided by the
+--- number of negatives + 1. Petrov & Macdonald 2023 (gSASRec), arXiv:2308.07192, where beta = a (t (1 - 1/a) + 1/a)
+--- for a share a of all items as negatives and a calibration t in [0, 1]. With beta 1 it is binary cross-entropy.
+---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
+---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, temperature?: number,
+---   beta?: number }
+---   as in catalogue_softmax, the rivals always the negatives; beta: default 1
+---@return Var scalar
+function nn.gbce(options) end
+
 return nn

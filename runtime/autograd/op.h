@@ -8,7 +8,7 @@
 
 typedef struct rs_node rs_node;
 
-enum { RS_MAX_ATTRS = 4, RS_MAX_SAVED = 4 };
+enum { RS_MAX_ATTRS = 6, RS_MAX_SAVED = 4 };
 
 /* The value of an attribute; which member counts follows from its kind. */
 typedef union rs_attr {

@@ -4,6 +4,7 @@
 
 #include "bind/fields.h"
 #include "bind/l_autograd.h"
+#include "nn/catalogue.h"
 #include "nn/in_batch_softmax.h"
 #include "nn/tower.h"
 
@@ -356,6 +357,57 @@ static int l_in_batch_softmax(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* The options that all losses over a catalogue share. */
+#define CATALOGUE_OPTIONS                                                                                    \
+  "users", "items", "starts", "positives", "weights", "log_q", "codes", "first", "excluded_starts", "excluded"
+static const char *const softmax_names[] = {CATALOGUE_OPTIONS, "temperature", "rivals", "smoothing", NULL};
+static const char *const bilateral_names[] = {CATALOGUE_OPTIONS, "temperature", "positive_temperature", "emphasis",
+                                              NULL};
+static const char *const contrastive_names[] = {CATALOGUE_OPTIONS, "margin", "emphasis", NULL};
+static const char *const gbce_names[] = {CATALOGUE_OPTIONS, "temperature", "beta", NULL};
+
+/* A loss of users against a table of items, from the options at 1. */
+static int push_catalogue(lua_State *L, rs_catalogue_loss loss, const char *const *known) {
+  static const char *const rivals[] = {"all", "negatives", NULL};
+  rs_check_options(L, 1, known);
+  rs_catalogue_options o = {.loss = loss,
+                            .temperature = rs_number_option(L, 1, "temperature", 1),
+                            .smoothing = rs_number_option(L, 1, "smoothing", 0),
+                            .margin = rs_number_option(L, 1, "margin", 0),
+                            .beta = rs_number_option(L, 1, "beta", 1),
+                            .first = rs_integer_option(L, 1, "first", 1, 1) - 1,
+                            .starts = rs_tensor_option(L, 1, "starts"),
+                            .positives = rs_tensor_option(L, 1, "positives"),
+                            .weights = rs_tensor_option(L, 1, "weights"),
+                            .log_q = rs_tensor_option(L, 1, "log_q"),
+                            .codes = rs_tensor_option(L, 1, "codes"),
+                            .excluded_starts = rs_tensor_option(L, 1, "excluded_starts"),
+                            .excluded = rs_tensor_option(L, 1, "excluded")};
+  o.rivals = rs_choice_option(L, 1, "rivals", rivals, "all") ? RS_NEGATIVES : RS_ALL_ITEMS;
+  o.positive_temperature = rs_number_option(L, 1, "positive_temperature", o.temperature);
+  double standard = loss == RS_CATALOGUE_BILATERAL ? o.temperature / o.positive_temperature : 1;
+  o.emphasis = rs_number_option(L, 1, "emphasis", standard);
+  rs_node *items = var_option(L, "items"), *users = var_option(L, "users");
+  luaL_argcheck(L, users->tape == items->tape, 1, "users and items are on different tapes");
+  rs_node **out = rs_push_var(L, lua_gettop(L));
+  rs_check_retry(L, rs_nn_catalogue(out, users, items, &o));
+  return rs_return_var(L);
+}
+
+/* nn.catalogue_softmax{users, items, starts, positives, ..., temperature, rivals, smoothing} -> Var */
+static int l_catalogue_softmax(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_SOFTMAX, softmax_names); }
+
+/* nn.bilateral_softmax{users, items, starts, positives, ..., temperature, positive_temperature, emphasis} -> Var */
+static int l_bilateral_softmax(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_BILATERAL, bilateral_names); }
+
+/* nn.cosine_contrastive{users, items, starts, positives, ..., margin, emphasis} -> Var */
+static int l_cosine_contrastive(lua_State *L) {
+  return push_catalogue(L, RS_CATALOGUE_CONTRASTIVE, contrastive_names);
+}
+
+/* nn.gbce{users, items, starts, positives, ..., temperature, beta} -> Var */
+static int l_gbce(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_GBCE, gbce_names); }
+
 int rs_open_nn(lua_State *L) {
   static const luaL_Reg layer_methods[] = {{"forward", l_forward},
                                            {"parameters", l_parameters},
@@ -383,6 +435,10 @@ int rs_open_nn(lua_State *L) {
                                        {"dropout", l_dropout},
                                        {"tower", l_tower},
                                        {"in_batch_softmax", l_in_batch_softmax},
+                                       {"catalogue_softmax", l_catalogue_softmax},
+                                       {"bilateral_softmax", l_bilateral_softmax},
+                                       {"cosine_contrastive", l_cosine_contrastive},
+                                       {"gbce", l_gbce},
                                        {NULL, NULL}};
   rs_new_type(L, LAYER, layer_methods, layer_meta);
   rs_new_type(L, TOWER, tower_methods, tower_meta);

@@ -20,6 +20,12 @@ local kept = layers[4]:eval():forward(layers[3]:train(false):forward(items))
 assert(tower:eval():forward(tape, batch):size(1) == 3 and tower:train():train(true) == tower and kept:size(1) == 3)
 local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
   codes = tensor.new({ 1, 2, 3 }, "i64") }
+local pairs_of = { users = users, items = items, starts = tensor.new({ 0, 2, 2, 3 }, "i64"),
+  positives = tensor.new({ 4, 5, 6 }, "i64"), codes = tensor.new({ 6, 5, 4 }, "i64"), weights = tensor.full(1, 3),
+  excluded_starts = tensor.new({ 0, 1, 1, 2 }, "i64"), excluded = tensor.new({ 4, 5 }, "i64"), log_q = tensor.zeros(3) }
+for _, name in ipairs { "catalogue_softmax", "bilateral_softmax", "cosine_contrastive", "gbce" } do
+  loss = loss + nn[name](pairs_of)
+end
 tape:backward(loss)
 assert(tower:parameter("ids"):name() == "ids" and layers[1]:parameter("l.bias"):name() == "l.bias")
 assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)

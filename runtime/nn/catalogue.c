@@ -1,0 +1,642 @@
+/* catalogue.c - see catalogue.h.
+ *
+ * As the loss is a scalar, the forward already makes both gradients (up to the factor that comes back). Positives are
+ * few and go pair by pair; the columns go by tiles of PANEL rows x TILE columns that stay in the second-level cache. A
+ * softmax needs a row's normaliser before its gradient: a first pass over the tiles sums it up, a second one makes the
+ * scores again. The gradient of a score is rate * exp(s - max) + shift, or of the other losses a function of s alone,
+ * so they take one pass. The items' gradient is summed over GROUPS runs of panels, each into memory of its own, then
+ * group by group in order: the same bits with any number of threads. */
+#ifndef REAL
+#include "nn/catalogue.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/elementary.h"
+#include "autograd/kernel.h"
+#include "nn/catalogue_columns.h"
+#include "tensor/gemm.h"
+
+enum { PANEL = 128, TILE = 1024, GROUPS = 8 };
+
+/* The attributes: which inputs are there, the first negative, and from REALS on what the loss has. */
+enum { FLAGS, FIRST, REALS };
+enum { HAS_WEIGHTS = 1, HAS_LOG_Q = 2, HAS_CODES = 4, HAS_EXCLUDED = 8, AGAINST_NEGATIVES = 16 };
+
+/* What is known of a row between its passes. */
+typedef struct row_state {
+  double max, sum, total; /* of the negatives: the largest score, the sum of exp(s - max), of s */
+  double rate, shift;     /* the gradient of a score, see above; of contrastive and gbce the rate alone */
+} row_state;
+
+typedef struct work {
+  rs_catalogue_loss loss;
+  rs_dtype dtype;
+  int64_t n, m, d, first, pairs, group; /* rows of a group */
+  bool alone;                           /* a positive competes with negatives alone */
+  double scale, smoothing, positive_scale, emphasis, margin, beta;
+  const void *users, *items, *weights, *log_q;
+  const int64_t *starts, *positives, *left_starts, *left_out, *codes, *excluded_starts, *excluded;
+  rs_columns columns;
+  void *user_grad, *item_grads; /* NULL: no gradients; item_grads holds a [m, d] a group */
+  void *tiles;                  /* a [PANEL, TILE] a thread */
+  row_state *rows;              /* a [PANEL] a thread */
+  double *losses;               /* a sum a group */
+} work;
+
+static void *at(const work *w, const void *base, int64_t element) {
+  return (char *)(uintptr_t)base + (size_t)element * rs_dtype_size(w->dtype);
+}
+
+static bool normalises(const work *w) {
+  return w->loss == RS_CATALOGUE_SOFTMAX || w->loss == RS_CATALOGUE_BILATERAL;
+}
+
+/* How many columns are negatives of row u. */
+static int64_t negatives_of(const work *w, int64_t u) {
+  return w->m - w->first - (w->left_starts[u + 1] - w->left_starts[u]);
+}
+
+typedef struct panel {
+  int64_t i, rows, group; /* rows i .. i + rows - 1 */
+  int64_t j, columns;     /* the tile: columns j .. j + columns - 1 */
+  void *tile;
+  bool fresh; /* its scores are as multiplied, not yet corrected */
+  row_state *state;
+} panel;
+
+typedef struct adding {
+  int64_t n, groups;
+  void *sums; /* [groups, n]; the first is the total */
+} adding;
+
+typedef struct scaling {
+  void *x;
+  double factor;
+} scaling;
+
+#define KERNELS "nn/catalogue.c"
+#include "autograd/each_real.h"
+
+static void score_tile(const work *w, const panel *p) {
+  rs_gemm_tile(w->dtype, false, true, p->rows, p->columns, w->d, w->scale, at(w, w->users, p->i * w->d), w->d,
+               at(w, w->items, p->j * w->d), w->d, 0, p->tile, TILE);
+}
+
+/* Both products of a tile that holds the gradient of its scores. */
+static void spread_tile(const work *w, const panel *p) {
+  rs_gemm_tile(w->dtype, false, false, p->rows, w->d, p->columns, w->scale, p->tile, TILE,
+               at(w, w->items, p->j * w->d), w->d, 1, at(w, w->user_grad, p->i * w->d), w->d);
+  rs_gemm_tile(w->dtype, true, false, p->columns, w->d, p->rows, w->scale, p->tile, TILE,
+               at(w, w->users, p->i * w->d), w->d, 1, at(w, w->item_grads, (p->group * w->m + p->j) * w->d), w->d);
+}
+
+static void sum_rows(const work *w, panel *p) {
+  for (int64_t r = 0; r < p->rows; r++) p->state[r] = (row_state){.max = -INFINITY};
+  if (!normalises(w)) return;
+  for (p->j = w->first; p->j < w->m; p->j += TILE) {
+    p->columns = w->m - p->j < TILE ? w->m - p->j : TILE;
+    score_tile(w, p);
+    RS_CALL(w->dtype, sum_tile, (w, p));
+  }
+}
+
+static void run_panel(const work *w, panel *p) {
+  bool one_tile = w->m - w->first <= TILE;
+  sum_rows(w, p);
+  for (int64_t r = 0; r < p->rows; r++) w->losses[p->group] += RS_CALL(w->dtype, settle_row, (w, p, r));
+  if (normalises(w) && !w->user_grad) return;
+  for (p->j = w->first; p->j < w->m; p->j += TILE) {
+    p->columns = w->m - p->j < TILE ? w->m - p->j : TILE;
+    p->fresh = !normalises(w) || !one_tile;
+    if (p->fresh) score_tile(w, p);
+    w->losses[p->group] += RS_CALL(w->dtype, slope_tile, (w, p));
+    if (w->user_grad) spread_tile(w, p);
+  }
+}
+
+static void run_groups(void *context, int64_t begin, int64_t end) {
+  const work *w = context;
+  panel p = {.tile = at(w, w->tiles, (int64_t)rs_thread_index() * PANEL * TILE),
+             .state = w->rows + rs_thread_index() * PANEL};
+  for (p.group = begin; p.group < end; p.group++) {
+    int64_t last = (p.group + 1) * w->group < w->n ? (p.group + 1) * w->group : w->n;
+    size_t bytes = (size_t)(w->m * w->d) * rs_dtype_size(w->dtype);
+    if (w->user_grad) memset(at(w, w->item_grads, p.group * w->m * w->d), 0, bytes);
+    for (p.i = p.group * w->group; p.i < last; p.i += PANEL) {
+      p.rows = last - p.i < PANEL ? last - p.i : PANEL;
+      run_panel(w, &p);
+    }
+  }
+}
+
+static rs_status need_vector(const rs_node *self, const rs_tensor *t, rs_dtype dtype, int64_t n, const char *what) {
+  if (t->dtype != dtype)
+    return rs_fail(RS_EDTYPE, "%s: %s is %s, not %s", self->op->name, what, rs_dtype_name(t->dtype),
+                   rs_dtype_name(dtype));
+  if (t->ndim == 1 && (n < 0 || t->size[0] == n)) return RS_OK;
+  return rs_fail(RS_ESHAPE, "%s: %s is %s, not [%lld]", self->op->name, what, rs_shape(t).text,
+                 (long long)(n < 0 ? rs_tensor_count(t) : n));
+}
+
+/* The next input, a vector of 'n' elements (-1: any number). */
+static rs_status take(const rs_node *self, int *next, rs_dtype dtype, int64_t n, const char *what, const void **data) {
+  const rs_tensor *t = rs_in(self, *next);
+  rs_status status = need_vector(self, t, dtype, n, what);
+  if (status != RS_OK) return status;
+  *data = rs_tensor_data(t);
+  ++*next;
+  return RS_OK;
+}
+
+/* The next two inputs: starts [n + 1] that rise from 0 to the number of values, and the values. */
+static rs_status take_lists(const rs_node *self, int *next, int64_t n, const char *what, const int64_t **starts,
+                            const int64_t **values) {
+  const int64_t size = rs_tensor_count(rs_in(self, *next + 1));
+  rs_status status = take(self, next, RS_I64, n + 1, "starts", (const void **)starts);
+  if (status == RS_OK) status = take(self, next, RS_I64, -1, what, (const void **)values);
+  if (status != RS_OK) return status;
+  bool rises = (*starts)[0] == 0 && (*starts)[n] == size;
+  for (int64_t u = 0; u < n; u++) rises = rises && (*starts)[u] <= (*starts)[u + 1];
+  return rises ? RS_OK
+               : rs_fail(RS_ERANGE, "%s: the starts of the %s do not rise from 0 to their number, %lld",
+                         self->op->name, what, (long long)size);
+}
+
+static rs_status read_data(const rs_node *self, work *w) {
+  const int64_t flags = self->attr[FLAGS].integer;
+  int next = 2;
+  rs_status status = take_lists(self, &next, w->n, "positives", &w->starts, &w->positives);
+  w->pairs = status == RS_OK ? w->starts[w->n] : 0;
+  if (status == RS_OK && w->pairs == 0)
+    status = rs_fail(RS_ESHAPE, "%s: there are no positives, and no mean of nothing", self->op->name);
+  if (status == RS_OK && flags & HAS_WEIGHTS)
+    status = take(self, &next, w->dtype, w->pairs, "weights", &w->weights);
+  if (status == RS_OK && flags & HAS_LOG_Q) status = take(self, &next, w->dtype, w->m, "log_q", &w->log_q);
+  if (status == RS_OK && flags & HAS_CODES)
+    status = take(self, &next, RS_I64, w->m, "codes", (const void **)&w->codes);
+  if (status == RS_OK && flags & HAS_EXCLUDED)
+    status = take_lists(self, &next, w->n, "excluded", &w->excluded_starts, &w->excluded);
+  return status;
+}
+
+static void read_attributes(const rs_node *self, work *w) {
+  const rs_attr *real = self->attr + REALS;
+  w->first = self->attr[FIRST].integer;
+  w->alone = self->attr[FLAGS].integer & AGAINST_NEGATIVES;
+  w->scale = w->loss == RS_CATALOGUE_CONTRASTIVE ? 1 : 1 / real[0].real;
+  w->positive_scale = w->loss == RS_CATALOGUE_BILATERAL ? 1 / real[1].real : w->scale;
+  switch (w->loss) {
+    case RS_CATALOGUE_SOFTMAX: w->smoothing = real[1].real; break;
+    case RS_CATALOGUE_BILATERAL: w->emphasis = real[2].real; break;
+    case RS_CATALOGUE_CONTRASTIVE:
+      w->margin = real[0].real;
+      w->emphasis = real[1].real;
+      break;
+    case RS_CATALOGUE_GBCE: w->beta = real[1].real; break;
+  }
+}
+
+static rs_status read_inputs(const rs_node *self, work *w) {
+  const rs_tensor *users = rs_in(self, 0), *items = rs_in(self, 1);
+  rs_status status = rs_need_reals(self, 2);
+  if (status != RS_OK) return status;
+  if (users->ndim != 2 || items->ndim != 2 || users->size[1] != items->size[1] || users->size[0] < 1 ||
+      items->size[0] < 1)
+    return rs_fail(RS_ESHAPE, "%s: users are %s, items %s; [n, d] and [m, d] of one row or more are needed",
+                   self->op->name, rs_shape(users).text, rs_shape(items).text);
+  w->dtype = users->dtype;
+  w->n = users->size[0];
+  w->m = items->size[0];
+  w->d = users->size[1];
+  w->users = rs_tensor_data(users);
+  w->items = rs_tensor_data(items);
+  read_attributes(self, w);
+  if (w->first > 0 && !w->alone)
+    return rs_fail(RS_EARG, "%s: columns that are no negatives go with negatives as rivals", self->op->name);
+  if (w->first > w->m)
+    return rs_fail(RS_ERANGE, "%s: the first negative is column %lld of %lld", self->op->name, (long long)w->first,
+                   (long long)w->m);
+  return read_data(self, w);
+}
+
+static rs_status find_columns(work *w) {
+  rs_status status = rs_columns_find(
+      &w->columns, &(rs_columns_request){.n = w->n,
+                                         .m = w->m,
+                                         .first = w->first,
+                                         .positives_out = w->alone,
+                                         .starts = w->starts,
+                                         .positives = w->positives,
+                                         .excluded_starts = w->excluded_starts,
+                                         .excluded = w->excluded,
+                                         .codes = w->codes});
+  if (status != RS_OK) return status;
+  w->positives = rs_i64(&w->columns.positives);
+  w->left_starts = rs_i64(&w->columns.starts);
+  w->left_out = rs_i64(&w->columns.left_out);
+  return RS_OK;
+}
+
+/* Room for gradients: the users' in saved[0], the groups' item gradients in saved[1]. */
+static rs_status make_gradients(rs_node *self, work *w, int64_t groups) {
+  if (!self->needs_grad) return RS_OK;
+  rs_status status = rs_tensor_zeros(&self->saved[0], w->dtype, 2, (int64_t[]){w->n, w->d});
+  if (status == RS_OK) status = rs_tensor_new(&self->saved[1], w->dtype, 3, (int64_t[]){groups, w->m, w->d});
+  if (status != RS_OK) return status;
+  w->user_grad = rs_tensor_data(&self->saved[0]);
+  w->item_grads = rs_tensor_data(&self->saved[1]);
+  return RS_OK;
+}
+
+/* Sum the groups' item gradients into the first and keep that alone. */
+static rs_status add_groups(rs_node *self, const work *w, int64_t groups) {
+  if (!self->needs_grad) return RS_OK;
+  adding a = {w->m * w->d, groups, w->item_grads};
+  rs_each(a.n, RS_GRAIN, RS_BODY(w->dtype, add_range), &a);
+  rs_tensor first = {0};
+  rs_status status = rs_tensor_select(&first, &self->saved[1], 0, 0);
+  if (status != RS_OK) return status;
+  rs_tensor_free(&self->saved[1]);
+  self->saved[1] = first;
+  return RS_OK;
+}
+
+/* Loss and gradients, with the columns found and room for the gradients made. */
+static rs_status run(rs_node *self, work *w, int64_t groups) {
+  rs_tensor tiles = {0}, rows = {0}, losses = {0};
+  rs_status status = rs_tensor_new(&tiles, w->dtype, 3, (int64_t[]){rs_threads(), PANEL, TILE});
+  const int64_t states = (int64_t)(sizeof(row_state) / sizeof(double));
+  if (status == RS_OK) status = rs_tensor_new(&rows, RS_F64, 3, (int64_t[]){rs_threads(), PANEL, states});
+  if (status == RS_OK) status = rs_tensor_zeros(&losses, RS_F64, 1, &groups);
+  if (status == RS_OK) {
+    w->tiles = rs_tensor_data(&tiles);
+    w->rows = rs_tensor_data(&rows);
+    w->losses = rs_f64(&losses);
+    rs_parallel_for(groups, 1, run_groups, w);
+    double loss = 0;
+    for (int64_t g = 0; g < groups; g++) loss += w->losses[g];
+    status = rs_scalar(&self->value, w->dtype, loss / (double)w->pairs);
+  }
+  rs_tensor_free(&tiles);
+  rs_tensor_free(&rows);
+  rs_tensor_free(&losses);
+  return status;
+}
+
+static rs_status forward(rs_node *self, rs_catalogue_loss loss) {
+  work w = {.loss = loss};
+  rs_status status = read_inputs(self, &w);
+  int64_t panels = (w.n + PANEL - 1) / PANEL, each = (panels + GROUPS - 1) / GROUPS;
+  int64_t groups = each > 0 ? (panels + each - 1) / each : 0;
+  w.group = each * PANEL;
+  if (status == RS_OK) status = find_columns(&w);
+  if (status == RS_OK) status = make_gradients(self, &w, groups);
+  if (status == RS_OK) status = run(self, &w, groups);
+  if (status == RS_OK) status = add_groups(self, &w, groups);
+  rs_columns_free(&w.columns);
+  return status;
+}
+
+static rs_status backward(rs_node *self) {
+  for (int i = 0; i < 2; i++) {
+    rs_tensor g = self->saved[i];
+    self->saved[i] = (rs_tensor){0};
+    scaling s = {rs_tensor_data(&g), rs_scalar_value(&self->grad)};
+    if (s.factor != 1) rs_each(rs_tensor_count(&g), RS_GRAIN, RS_BODY(g.dtype, scale_range), &s);
+    rs_status status = rs_grad_give(self->input[i], &g);
+    if (status != RS_OK) return status;
+  }
+  return RS_OK;
+}
+
+static rs_status softmax_forward(rs_node *self) { return forward(self, RS_CATALOGUE_SOFTMAX); }
+static rs_status bilateral_forward(rs_node *self) { return forward(self, RS_CATALOGUE_BILATERAL); }
+static rs_status contrastive_forward(rs_node *self) { return forward(self, RS_CATALOGUE_CONTRASTIVE); }
+static rs_status gbce_forward(rs_node *self) { return forward(self, RS_CATALOGUE_GBCE); }
+
+#define FLAGS_FIELD {"flags", RS_ATTR_INTEGER, 0, 31, NULL}
+#define FIRST_FIELD {"first", RS_ATTR_INTEGER, 0, 1e15, NULL}
+#define TEMPERATURE_FIELD(name) {name, RS_ATTR_REAL, 1e-6, 1e6, NULL}
+#define SIZE_FIELD(name) {name, RS_ATTR_REAL, 0, 1e6, NULL}
+static const rs_attr_field softmax_fields[] = {
+    FLAGS_FIELD, FIRST_FIELD, TEMPERATURE_FIELD("temperature"), {"smoothing", RS_ATTR_REAL, 0, 0.999999, NULL}};
+static const rs_attr_field bilateral_fields[] = {FLAGS_FIELD, FIRST_FIELD, TEMPERATURE_FIELD("temperature"),
+                                                 TEMPERATURE_FIELD("positive_temperature"), SIZE_FIELD("emphasis")};
+static const rs_attr_field contrastive_fields[] = {
+    FLAGS_FIELD, FIRST_FIELD, {"margin", RS_ATTR_REAL, -1e6, 1e6, NULL}, SIZE_FIELD("emphasis")};
+static const rs_attr_field gbce_fields[] = {FLAGS_FIELD, FIRST_FIELD, TEMPERATURE_FIELD("temperature"),
+                                            SIZE_FIELD("beta")};
+/* In the order of rs_catalogue_loss. */
+static const rs_op ops[] = {
+    {"catalogue_softmax", 4, 9, 4, softmax_fields, softmax_forward, backward, true},
+    {"bilateral_softmax", 4, 9, 5, bilateral_fields, bilateral_forward, backward, true},
+    {"cosine_contrastive", 4, 9, 4, contrastive_fields, contrastive_forward, backward, true},
+    {"gbce", 4, 9, 4, gbce_fields, gbce_forward, backward, true}};
+
+static void set_attributes(rs_attr *attrs, const rs_catalogue_options *o) {
+  bool alone = o->loss != RS_CATALOGUE_SOFTMAX || o->rivals == RS_NEGATIVES;
+  rs_attr *real = attrs + REALS;
+  attrs[FLAGS].integer = (o->weights ? HAS_WEIGHTS : 0) | (o->log_q ? HAS_LOG_Q : 0) | (o->codes ? HAS_CODES : 0) |
+                         (o->excluded ? HAS_EXCLUDED : 0) | (alone ? AGAINST_NEGATIVES : 0);
+  attrs[FIRST].integer = o->first;
+  real[0].real = o->loss == RS_CATALOGUE_CONTRASTIVE ? o->margin : o->temperature;
+  switch (o->loss) {
+    case RS_CATALOGUE_SOFTMAX: real[1].real = o->smoothing; break;
+    case RS_CATALOGUE_BILATERAL:
+      real[1].real = o->positive_temperature;
+      real[2].real = o->emphasis;
+      break;
+    case RS_CATALOGUE_CONTRASTIVE: real[1].real = o->emphasis; break;
+    case RS_CATALOGUE_GBCE: real[1].real = o->beta; break;
+  }
+}
+
+rs_status rs_nn_catalogue(rs_node **out, rs_node *users, rs_node *items, const rs_catalogue_options *options) {
+  const rs_op *op = &ops[options->loss];
+  if (!options->starts || !options->positives) return rs_fail(RS_EARG, "%s: starts and positives are needed", op->name);
+  if ((options->excluded == NULL) != (options->excluded_starts == NULL))
+    return rs_fail(RS_EARG, "%s: excluded and excluded_starts go together", op->name);
+  const rs_tensor *leaves[] = {options->starts, options->positives,       options->weights, options->log_q,
+                               options->codes,  options->excluded_starts, options->excluded};
+  rs_node *inputs[9] = {users, items};
+  rs_attr attrs[RS_MAX_ATTRS] = {{0}};
+  int n = 2;
+  rs_status status = RS_OK;
+  set_attributes(attrs, options);
+  for (size_t i = 0; i < sizeof leaves / sizeof *leaves && status == RS_OK; i++)
+    if (leaves[i]) status = rs_tape_input(&inputs[n++], users->tape, NULL, leaves[i], false);
+  return status == RS_OK ? rs_tape_apply(out, users->tape, op, n, inputs, attrs) : status;
+}
+
+#else
+/* Set what row u leaves out of a tile. */
+static void OF(set_left_out)(const work *w, const panel *p, int64_t u, REAL *s, REAL value) {
+  for (int64_t k = w->left_starts[u]; k < w->left_starts[u + 1]; k++) {
+    int64_t j = w->left_out[k] - p->j;
+    if (0 <= j && j < p->columns) s[j] = value;
+  }
+}
+
+/* Scores of a row's tile: less log q, and -infinity where a column is left out. */
+RS_SIMD static void OF(correct)(const work *w, const panel *p, int64_t u, REAL *s) {
+  if (w->log_q) {
+    const REAL *log_q = (const REAL *)w->log_q + p->j;
+    for (int64_t j = 0; j < p->columns; j++) s[j] -= log_q[j];
+  }
+  OF(set_left_out)(w, p, u, s, (REAL)-INFINITY);
+}
+
+RS_SIMD static REAL OF(largest)(const REAL *s, int64_t n) {
+  REAL lane[16];
+  int64_t j = 0;
+  for (int l = 0; l < 16; l++) lane[l] = s[0];
+  for (; j + 16 <= n; j += 16)
+    for (int l = 0; l < 16; l++) lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
+  for (; j < n; j++) lane[0] = s[j] > lane[0] ? s[j] : lane[0];
+  for (int l = 1; l < 16; l++) lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+  return lane[0];
+}
+
+/* exp(x - max), 0 far below, where single floats would turn denormal and slow. */
+static inline REAL OF(power)(REAL x, REAL max) { return x - max < (REAL)-87 ? 0 : OF(rs_exp)(x - max); }
+
+RS_SIMD static double OF(sum_exp)(const REAL *s, REAL max, int64_t n) {
+  REAL lane[16] = {0};
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (int l = 0; l < 16; l++) lane[l] += OF(power)(s[j + l], max);
+  for (; j < n; j++) lane[0] += OF(power)(s[j], max);
+  double sum = 0;
+  for (int l = 0; l < 16; l++) sum += (double)lane[l];
+  return sum;
+}
+
+/* The sum of what is not left out. */
+RS_SIMD static double OF(sum_scores)(const REAL *s, int64_t n) {
+  double lane[8] = {0};
+  int64_t j = 0;
+  for (; j + 8 <= n; j += 8)
+    for (int l = 0; l < 8; l++) lane[l] += s[j + l] == (REAL)-INFINITY ? 0 : (double)s[j + l];
+  for (; j < n; j++) lane[0] += s[j] == (REAL)-INFINITY ? 0 : (double)s[j];
+  for (int l = 1; l < 8; l++) lane[0] += lane[l];
+  return lane[0];
+}
+
+/* Take a tile's scores into the sums of its rows. NaN becomes the maximum and stays to be seen. */
+static void OF(sum_tile)(const work *w, const panel *p) {
+  for (int64_t r = 0; r < p->rows; r++) {
+    REAL *s = (REAL *)p->tile + r * TILE;
+    row_state *state = &p->state[r];
+    OF(correct)(w, p, p->i + r, s);
+    double tile_max = (double)OF(largest)(s, p->columns), max = tile_max > state->max ? tile_max : state->max;
+    if (tile_max != tile_max) max = tile_max;
+    if (max == -INFINITY) continue;
+    state->sum = state->sum * exp(state->max - max) + OF(sum_exp)(s, (REAL)max, p->columns);
+    state->max = max;
+    if (w->smoothing > 0) state->total += OF(sum_scores)(s, p->columns);
+  }
+}
+
+RS_SIMD static double OF(dot)(const REAL *a, const REAL *b, int64_t d) {
+  double lane[8] = {0};
+  int64_t k = 0;
+  for (; k + 8 <= d; k += 8)
+    for (int l = 0; l < 8; l++) lane[l] += (double)a[k + l] * (double)b[k + l];
+  for (; k < d; k++) lane[0] += (double)a[k] * (double)b[k];
+  for (int l = 1; l < 8; l++) lane[0] += lane[l];
+  return lane[0];
+}
+
+RS_SIMD static void OF(add_multiple)(REAL *y, double factor, const REAL *x, int64_t d) {
+  for (int64_t k = 0; k < d; k++) y[k] += (REAL)factor * x[k];
+}
+static double OF(positive_score)(const work *w, int64_t u, int64_t pair) {
+  int64_t j = w->positives[pair];
+  double dot = OF(dot)((const REAL *)w->users + u * w->d, (const REAL *)w->items + j * w->d, w->d);
+  if (w->loss == RS_CATALOGUE_BILATERAL) return dot * w->positive_scale;
+  return dot * w->positive_scale - (w->log_q ? (double)((const REAL *)w->log_q)[j] : 0);
+}
+
+static double OF(weight)(const work *w, int64_t pair) {
+  return w->weights ? (double)((const REAL *)w->weights)[pair] : 1;
+}
+
+/* Give a pair's user and item the derivative of the loss by its score. */
+static void OF(spread_pair)(const work *w, const panel *p, int64_t u, int64_t pair, double slope) {
+  if (!w->user_grad) return;
+  int64_t j = w->positives[pair];
+  double factor = slope * w->positive_scale / (double)w->pairs;
+  OF(add_multiple)((REAL *)w->user_grad + u * w->d, factor, (const REAL *)w->items + j * w->d, w->d);
+  OF(add_multiple)((REAL *)w->item_grads + (p->group * w->m + j) * w->d, factor,
+                   (const REAL *)w->users + u * w->d, w->d);
+}
+
+/* The settle functions give row u's loss but for what slope_tile adds, spread its pairs and set rate and shift, which
+ * settle_row divides by the number of pairs. */
+static double OF(settle_against_all)(const work *w, const panel *p, int64_t u, row_state *state) {
+  double loss = 0, total = 0, columns = (double)negatives_of(w, u), e = w->smoothing;
+  double normaliser = state->max + log(state->sum);
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
+    double weight = OF(weight)(w, k);
+    loss += weight * (normaliser - (1 - e) * OF(positive_score)(w, u, k) - (e > 0 ? e * state->total / columns : 0));
+    total += weight;
+    OF(spread_pair)(w, p, u, k, -weight * (1 - e));
+  }
+  state->rate = total / state->sum;
+  state->shift = -e * total / columns;
+  return loss;
+}
+
+/* With a = log(sum over the negatives) - s, a pair's log of the sum is s + softplus(a). */
+static double OF(settle_against_negatives)(const work *w, const panel *p, int64_t u, row_state *state) {
+  double loss = 0, each = w->smoothing / (double)(negatives_of(w, u) + 1);
+  double negatives = state->sum == 0 ? -INFINITY : state->max + log(state->sum);
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
+    double weight = OF(weight)(w, k), s = OF(positive_score)(w, u, k), a = negatives - s;
+    double share = a > 0 ? 1 / (1 + exp(-a)) : exp(a) / (1 + exp(a));
+    loss += weight * ((a > 0 ? a + log1p(exp(-a)) : log1p(exp(a))) + w->smoothing * s - each * (state->total + s));
+    if (state->sum != 0) state->rate += weight * share / state->sum;
+    state->shift -= weight * each;
+    OF(spread_pair)(w, p, u, k, weight * (w->smoothing - each - share));
+  }
+  return loss;
+}
+
+static double OF(settle_bilateral)(const work *w, const panel *p, int64_t u, row_state *state) {
+  double max = -INFINITY, sum = 0, total = 0;
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) max = fmax(max, OF(positive_score)(w, u, k));
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
+    total += OF(weight)(w, k);
+    sum += OF(weight)(w, k) * exp(OF(positive_score)(w, u, k) - max);
+  }
+  if (total == 0) return 0;
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++)
+    OF(spread_pair)(w, p, u, k, -total * OF(weight)(w, k) * exp(OF(positive_score)(w, u, k) - max) / sum);
+  state->rate = state->sum == 0 ? 0 : w->emphasis * total / state->sum;
+  double negatives = state->sum == 0 ? 0 : state->max + log(state->sum);
+  return total * (w->emphasis * negatives - max - log(sum / total));
+}
+
+static double OF(settle_contrastive)(const work *w, const panel *p, int64_t u, row_state *state) {
+  double loss = 0, columns = (double)negatives_of(w, u);
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
+    double weight = OF(weight)(w, k);
+    loss += weight * (1 - OF(positive_score)(w, u, k));
+    if (columns > 0) state->rate += weight * w->emphasis / columns;
+    OF(spread_pair)(w, p, u, k, -weight);
+  }
+  return loss;
+}
+
+static double OF(settle_gbce)(const work *w, const panel *p, int64_t u, row_state *state) {
+  double loss = 0, share = 1 / (double)(negatives_of(w, u) + 1);
+  for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
+    double weight = OF(weight)(w, k) * share, s = OF(positive_score)(w, u, k);
+    loss += weight * w->beta * (s < 0 ? log1p(exp(s)) - s : log1p(exp(-s)));
+    state->rate += weight;
+    OF(spread_pair)(w, p, u, k, -weight * w->beta / (1 + exp(s)));
+  }
+  return loss;
+}
+
+static double OF(settle_row)(const work *w, const panel *p, int64_t r) {
+  int64_t u = p->i + r;
+  row_state *state = &p->state[r];
+  double loss = 0;
+  if (w->starts[u] == w->starts[u + 1]) return 0;
+  switch (w->loss) {
+    case RS_CATALOGUE_SOFTMAX:
+      loss = (w->alone ? OF(settle_against_negatives) : OF(settle_against_all))(w, p, u, state);
+      break;
+    case RS_CATALOGUE_BILATERAL: loss = OF(settle_bilateral)(w, p, u, state); break;
+    case RS_CATALOGUE_CONTRASTIVE: loss = OF(settle_contrastive)(w, p, u, state); break;
+    case RS_CATALOGUE_GBCE: loss = OF(settle_gbce)(w, p, u, state); break;
+  }
+  state->rate /= (double)w->pairs;
+  state->shift /= (double)w->pairs;
+  return loss;
+}
+
+RS_SIMD static void OF(exp_slopes)(REAL *s, REAL max, REAL rate, REAL shift, int64_t n) {
+  for (int64_t j = 0; j < n; j++) s[j] = rate * OF(power)(s[j], max) + shift;
+}
+
+/* The sum of max(0, s - margin); s becomes its slope. */
+RS_SIMD static double OF(hinge_slopes)(REAL *s, REAL margin, REAL rate, int64_t n) {
+  double lane[8] = {0};
+  int64_t j = 0;
+  for (; j + 8 <= n; j += 8)
+    for (int l = 0; l < 8; l++) {
+      REAL over = s[j + l] - margin;
+      lane[l] += over < 0 ? 0 : (double)over;
+      s[j + l] = over < 0 ? 0 : rate;
+    }
+  for (; j < n; j++) {
+    REAL over = s[j] - margin;
+    lane[0] += over < 0 ? 0 : (double)over;
+    s[j] = over < 0 ? 0 : rate;
+  }
+  for (int l = 1; l < 8; l++) lane[0] += lane[l];
+  return lane[0];
+}
+
+/* The sum of softplus(s) = max(0, s) + log(1 + exp(-|s|)), the logarithm taken of products of 64; s becomes its
+ * slope. */
+RS_SIMD static double OF(logistic_slopes)(REAL *s, REAL rate, int64_t n) {
+  double sum = 0;
+  for (int64_t j = 0; j < n; j += 64) {
+    double product[8] = {1, 1, 1, 1, 1, 1, 1, 1}, positive[8] = {0};
+    for (int64_t k = j; k < (n - j < 64 ? n : j + 64); k++) {
+      REAL power = OF(rs_exp)(s[k] < 0 ? s[k] : -s[k]);
+      product[k % 8] *= 1 + (double)power;
+      positive[k % 8] += s[k] < 0 ? 0 : (double)s[k];
+      s[k] = rate * (s[k] < 0 ? power : 1) / (1 + power);
+    }
+    for (int l = 1; l < 8; l++) {
+      product[0] *= product[l];
+      positive[0] += positive[l];
+    }
+    sum += log(product[0]) + positive[0];
+  }
+  return sum;
+}
+
+/* A row's scores become the derivative of the loss by them; what its columns add to the loss. */
+static double OF(slope_row)(const work *w, const panel *p, int64_t r, REAL *s) {
+  const row_state *state = &p->state[r];
+  double sum = 0;
+  if (w->loss == RS_CATALOGUE_CONTRASTIVE)
+    sum = OF(hinge_slopes)(s, (REAL)w->margin, (REAL)state->rate, p->columns);
+  else if (w->loss == RS_CATALOGUE_GBCE)
+    sum = OF(logistic_slopes)(s, (REAL)state->rate, p->columns);
+  else if (state->sum == 0)
+    memset(s, 0, (size_t)p->columns * sizeof *s);
+  else
+    OF(exp_slopes)(s, (REAL)state->max, (REAL)state->rate, (REAL)state->shift, p->columns);
+  return state->rate == 0 ? 0 : sum * state->rate * (double)w->pairs;
+}
+
+static double OF(slope_tile)(const work *w, const panel *p) {
+  double loss = 0;
+  for (int64_t r = 0; r < p->rows; r++) {
+    REAL *s = (REAL *)p->tile + r * TILE;
+    if (p->fresh) OF(correct)(w, p, p->i + r, s);
+    loss += OF(slope_row)(w, p, r, s);
+    OF(set_left_out)(w, p, p->i + r, s, 0);
+  }
+  return loss;
+}
+
+static void OF(add_range)(void *context, int64_t begin, int64_t end) {
+  const adding *a = context;
+  REAL *total = a->sums;
+  for (int64_t g = 1; g < a->groups; g++) OF(add_multiple)(total + begin, 1, total + g * a->n + begin, end - begin);
+}
+
+static void OF(scale_range)(void *context, int64_t begin, int64_t end) {
+  const scaling *s = context;
+  REAL *x = s->x;
+  for (int64_t k = begin; k < end; k++) x[k] *= (REAL)s->factor;
+}
+#endif
