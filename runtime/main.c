@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <lualib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,16 @@
 
 static lua_State *running;            /* the state that a signal stops */
 static volatile sig_atomic_t stopped; /* the signal that asked to stop, 0 while none has */
+static volatile sig_atomic_t held;    /* Lua asks for the signal itself: lua/recsys/signals.lua */
+static bool raised;                   /* the interruption was raised */
 
 /* Raise { code = "interrupted", signal = n } at a point where Lua may raise; once, so that __close and
  * __gc run undisturbed on the way out. */
 static void interrupt(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, NULL, 0, 0);
+  if (held) return; /* since the signal */
+  raised = true;
   lua_createtable(L, 0, 3);
   lua_pushliteral(L, "interrupted");
   lua_setfield(L, -2, "code");
@@ -33,10 +38,14 @@ static void interrupt(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
+static void stop_soon(void) {
+  lua_sethook(running, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
 /* The first signal stops at the next safe point; its second coming, handled by default, kills. */
 static void on_signal(int signal_number) {
   stopped = signal_number;
-  lua_sethook(running, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  if (!held) stop_soon();
 }
 
 static void watch_signals(void) {
@@ -44,6 +53,35 @@ static void watch_signals(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+}
+
+/* hold(): from here on a signal raises nothing, it waits. */
+static int l_hold(lua_State *L) {
+  (void)L;
+  held = 1;
+  return 0;
+}
+
+/* release(): a signal that waits, or comes, raises again; at a safe point behind this one. */
+static int l_release(lua_State *L) {
+  (void)L;
+  held = 0;
+  if (stopped && !raised) stop_soon();
+  return 0;
+}
+
+/* stopped() -> the signal that asked to stop | nil */
+static int l_stopped(lua_State *L) {
+  if (!stopped) return lua_pushnil(L), 1;
+  lua_pushinteger(L, stopped);
+  return 1;
+}
+
+static int open_signals(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"hold", l_hold}, {"release", l_release}, {"stopped", l_stopped}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
 }
 
 /* Push the folder that holds lua/, recipes/ and models/; raises when there is none. */
@@ -91,6 +129,8 @@ static int run(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, luaopen_recsys_core);
   lua_setfield(L, -2, "recsys.core");
+  lua_pushcfunction(L, open_signals);
+  lua_setfield(L, -2, "recsys.host_signals");
   set_path(L);
   push_arguments(L, argv);
   lua_pushvalue(L, -1);
