@@ -185,10 +185,10 @@ function frame.format_time(ms) end
 ---@return string? code
 function frame.hash_file(path) end
 
---- Hash of a string, as `frame.hash_file`.
----@param text string
+--- Hash of a string, or of a tensor's numbers in row-major order, as `frame.hash_file`.
+---@param what string|Tensor
 ---@return string
-function frame.hash(text) end
+function frame.hash(what) end
 
 ---@class Frame
 local Frame = {}

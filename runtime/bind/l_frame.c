@@ -318,8 +318,16 @@ static void push_hash(lua_State *L, const void *bytes, size_t n) {
   lua_pushlstring(L, text, 32);
 }
 
+/* frame.hash(text | tensor) -> string */
 static int l_hash(lua_State *L) {
   size_t length;
+  const rs_tensor *t = rs_test_tensor(L, 1);
+  if (t) {
+    rs_tensor *whole = rs_push_tensor(L);
+    rs_check_retry(L, rs_tensor_contiguous(whole, t));
+    push_hash(L, rs_tensor_data(whole), (size_t)rs_tensor_count(whole) * rs_dtype_size(whole->dtype));
+    return 1;
+  }
   const char *text = luaL_checklstring(L, 1, &length);
   push_hash(L, text, length);
   return 1;

@@ -61,6 +61,7 @@ local schema = {}
 for i, name in ipairs(f:names()) do schema[i] = { name = name, type = f:type(name) } end
 assert(assert(frame.from_tensors(f:tensors(), schema)):with("n", "number", { 1, 2, 3, 4 }):with("m", f, "n"):has "m")
 assert(f:code("user", "b") == 2 and #f:strings "tags" == 2 and #frame.hash "x" == 32)
+assert(frame.hash(core.tensor.new({ 1, 2 }, "f32"):narrow(1, 2, 1)) == frame.hash "\0\0\0\64")
 assert(frame.parse_time(frame.format_time(86400123)) == 86400123 and f:rows() == 4)
 assert(frame.write_csv(path, f, { times = "ms" }) and #assert(frame.hash_file(path)) == 32)
 os.remove(path)
