@@ -106,6 +106,8 @@ local function recipe_parser()
   parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1, 4096))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
   parser:flag("--plan", "Show the steps without running them")
+  parser:option("--resume", "Go on with RUN (a name or a folder) where it was cut short; without RUN, with the latest "
+    .. "run of these parameters that was"):argname "RUN":args "?"
   parser:flag("--no-cache", "Reuse nothing that an earlier run made: neither the news sample nor parsed files")
     :target "no_cache"
   return parser
@@ -128,6 +130,7 @@ local function run_recipe(words)
   if asks_for_help(words) then return help_of_recipe(words, parser) end
   local args = parse(parser, words)
   local path = cli.find_recipe(args.RECIPE)
+  args.resume = args.resume and (args.resume[1] or "")
   args.command = "recsys-run " .. table.concat(words, " ")
   return require("recsys.recipe").main(path, args)
 end

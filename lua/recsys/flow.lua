@@ -11,6 +11,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local resume = require "recsys.resume"
 local store = require "recsys.store"
 local text = require "recsys.text"
 
@@ -88,11 +89,25 @@ local function feeders(value, found)
 end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
----@param options { folder?: string, plan?: boolean }
+---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean }
+---   resumed: the run was cut short and goes on; named: it was asked for by name
 function flow.new(options)
   local name = (options.folder or "RUN"):match "[^/]+$"
   return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {},
-    results = {} }, Flow)
+    results = {}, resumed = options.resumed, named = options.named }, Flow)
+end
+
+local at_work -- of the task that runs: its flow and itself
+
+--- Where the task that runs may keep what it has done so far, to take it up when the run is cut short and resumed.
+---@return { folder: string, run: string, resumed: boolean, named: boolean }?
+---   folder: not made yet, goes when the run is done; run: its name. nil: nothing is kept
+function flow.kept()
+  local here = at_work
+  if not here or not here.flow.folder then return nil end
+  local step = ("%02d-%s"):format(here.task.number, here.task.name)
+  return { folder = resume.place(here.flow.folder, step), run = here.flow.name, resumed = here.flow.resumed or false,
+    named = here.flow.named or false }
 end
 
 local function check_name(self, name)
@@ -135,7 +150,10 @@ end
 function Flow:run(task, fn, arguments)
   local began, name = uv.hrtime(), task.name
   log.note("task %s begins", name)
+  local outer = at_work
+  at_work = { flow = self, task = task }
   local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
+  at_work = outer
   task.seconds = (uv.hrtime() - began) / 1e9
   task.state = ok and "done" or "failed"
   base.release()

@@ -186,7 +186,7 @@ function job.train(p, encoder, data, split, curves)
   end
   local trained = train.fit(definition, {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
-    window = p.eval.window, metric = metric, seed = p.seed,
+    window = p.eval.window, metric = metric, seed = p.seed, checkpoint = flow.kept(),
     valid_events = inputs and queries.rows == selection.valid and inputs.events or nil,
     validate = queries and function(candidate)
       return evaluate.metric(queries, job.scorer(candidate, inputs), metric)

@@ -11,6 +11,7 @@ local flow = require "recsys.flow"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
+local resume = require "recsys.resume"
 local text = require "recsys.text"
 local uv = require "luv"
 
@@ -161,17 +162,20 @@ local function report_failure(problem, folder)
   return exit.code_of(problem)
 end
 
---- Run a recipe with resolved parameters in a new run folder.
+--- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
-local function execute(self, params, options, folder)
+local function execute(self, params, options, folder, resumed)
   local began = uv.hrtime()
   log.to(folder .. "/log.txt")
-  log.info("%s: %s", self.name, folder)
+  log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
   files.write(folder .. "/params.json", json.pretty(params))
   files.write(folder .. "/environment.json", json.pretty(environment(options)))
-  local steps = flow.new { folder = folder }
+  if not resumed then resume.begin(folder, self.name, params) end
+  local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "" }
   local outcome = self.run(steps, params)
-  return finish(self, outcome, steps, began, params)
+  local result, text_of, next_steps = finish(self, outcome, steps, began, params)
+  resume.finish(folder)
+  return result, text_of, next_steps
 end
 
 --- Walk through the steps without running them. Gives the flow and, where that ended early, the problem.
@@ -197,9 +201,32 @@ local function check_steps(self, params)
   if problem and problem.code == "usage" then error(problem, 0) end
 end
 
+--- The parameters as the options have them.
+local function resolve(self, options)
+  local set = { table.unpack(options.set or {}) }
+  if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
+  return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
+end
+
+--- The run that --resume means, locked: its folder and its parameters. Without a name it may be that there is none.
+local function resumed_run(self, options)
+  local set = options.set and #options.set > 0 or options.seed or options.config
+  if options.resume ~= "" then
+    local params = set and resolve(self, options)
+    return resume.named(options.resume, params and params.runs or common.runs.default, self.name, params or nil)
+  end
+  local params = resolve(self, options)
+  local folder = resume.latest(params.runs, self.name, params)
+  if not folder then
+    log.info("--resume: %s has no unfinished run of %s with these parameters; a new one begins", params.runs, self.name)
+  end
+  return folder, params
+end
+
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string, seed?: integer, threads?: integer, json?: boolean,
----   plan?: boolean, no_cache?: boolean, help?: boolean, command?: string }
+---   plan?: boolean, no_cache?: boolean, resume?: string, help?: boolean, command?: string }
+---   resume: the run to resume, "" for the latest one
 ---@return integer
 function recipe.main(path, options)
   local folder
@@ -210,9 +237,12 @@ function recipe.main(path, options)
       io.stdout:write(recipe.help(self))
       return
     end
-    local set = { table.unpack(options.set or {}) }
-    if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
-    local params = config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
+    local begun, params
+    if options.resume and not options.plan then
+      begun, params = resumed_run(self, options)
+    else
+      params = resolve(self, options)
+    end
     if options.threads then require("recsys.core").base.threads(options.threads) end
     cache.allow(not options.no_cache)
     if options.plan then
@@ -220,8 +250,8 @@ function recipe.main(path, options)
       return
     end
     check_steps(self, params)
-    folder = make_run_folder(params.runs, self.name)
-    return execute(self, params, options, folder)
+    folder = begun or make_run_folder(params.runs, self.name)
+    return execute(self, params, options, folder, begun ~= nil)
   end, exit.traced)
   local code = ok and exit.done or report_failure(result, folder)
   if ok and result then

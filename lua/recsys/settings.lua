@@ -42,6 +42,8 @@ local groups = {
     warmup = param(0.2, "epochs until the learning rate peaks", { min = 0 }),
     clip = param(0.0, "largest norm of all gradients; 0: no limit", { min = 0 }),
     patience = param(2, "epochs without a better metric before training stops", { min = 1 }),
+    min_delta = param(0.0, "by how much a metric must be better for the patience to begin anew", { min = 0 }),
+    checkpoint = param(60.0, "seconds between checkpoints, beside one after each epoch; 0: none", { min = 0 }),
     metric = param("ndcg_10", "the validation metric that chooses the epoch"),
   },
   eval = {

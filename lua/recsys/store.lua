@@ -81,6 +81,16 @@ function Writer:value(value, path)
   end
 end
 
+--- A value without tensors as Lua text, the same for equal values. Raises when part of it cannot be saved.
+---@param value any
+---@return string
+function store.text(value)
+  local writer = setmetatable({ tensors = {}, count = 0, open = {} }, Writer)
+  writer:value(value, "the value")
+  if writer.count > 0 then error("a value with tensors has no text", 0) end
+  return table.concat(writer)
+end
+
 --- Save a value into a folder, which is made. Raises when part of it cannot be saved or the disk refuses.
 ---@param folder string
 ---@param value any

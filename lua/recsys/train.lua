@@ -2,10 +2,13 @@
 ---
 --- A model definition (models/<kind>.lua) is called as `definition(config, encoder, settings)` and gives a table with
 --- `parameters`, `user(tape, batch)`, `item(tape, batch)` and `loss(tape, step)`; see docs/models.md. The loop knows
---- nothing else of it. What is drawn is a function of (seed, epoch, step), so equal runs give equal bits.
+--- nothing else of it. What is drawn is a function of (seed, epoch, step), so equal runs give equal bits, and a run
+--- that was cut short goes on from its last checkpoint (recsys.train.checkpoint) with the same ones.
 
 local autograd = require "recsys.autograd"
 local base = require("recsys.core").base
+local checkpoint = require "recsys.train.checkpoint"
+local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local log = require "recsys.log"
 local model = require "recsys.model"
@@ -13,6 +16,7 @@ local network = require "recsys.network"
 local optim = require "recsys.optim"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
+local signals = require "recsys.signals"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
@@ -82,31 +86,43 @@ local function steps_of(source, settings)
   return math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
 end
 
---- One pass over the training rows. Returns the mean loss.
-local function run_epoch(made, optimizer, source, shared, settings, epoch)
-  local n, size = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch
+--- Step 'step' of the epoch on the rows 'at'. Returns the loss.
+local function take_step(run, epoch, step, steps, at)
+  local settings, optimizer = run.settings, run.optimizer
+  local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
+  local input = new_step(run.source, at, run.shared)
+  input.stream = base.stream(settings.seed, "negatives", epoch, step)
+  local loss = network.loss(run.network, settings.kind, tape, input)
+  local value = check_number(loss:item(), epoch, step)
+  tape:backward(loss)
+  if settings.clip > 0 then optimizer:clip(settings.clip) end
+  optimizer:set_learning_rate(settings.rate((epoch - 1) * steps + step))
+  optimizer:step()
+  optimizer:zero_grad()
+  return value
+end
+
+--- The steps of the epoch that place.epoch names, from behind place.step on; place.sum adds up their losses. A signal
+--- waits until a step is done.
+local function run_epoch(run)
+  local place, source, settings = run.place, run.source, run.settings
+  local n, size, epoch = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch, place.epoch
   local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.n)
   local steps = steps_of(source, settings)
-  local progress, sum = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps), 0
-  for step = 1, steps do
+  local progress = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps)
+  for step = place.step + 1, steps do
     local first = (step - 1) * size
     local last = step == steps and n or first + size
     if last - first > size + size // 2 then last = first + size end
-    local at = order:narrow(1, first + 1, last - first)
-    local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
-    local input = new_step(source, at, shared)
-    input.stream = base.stream(settings.seed, "negatives", epoch, step)
-    local loss = network.loss(made, settings.kind, tape, input)
-    sum = sum + check_number(loss:item(), epoch, step)
-    tape:backward(loss)
-    if settings.clip > 0 then optimizer:clip(settings.clip) end
-    optimizer:set_learning_rate(settings.rate((epoch - 1) * steps + step))
-    optimizer:step()
-    optimizer:zero_grad()
-    progress:update(step, ("loss %.4f"):format(sum / step))
+    signals.hold()
+    place.sum = place.sum + take_step(run, epoch, step, steps, order:narrow(1, first + 1, last - first))
+    place.step = step
+    if run.checkpoint and step < steps and run.checkpoint:is_due(false) then run:save() end
+    signals.release()
+    progress:update(step, ("loss %.4f"):format(place.sum / step))
   end
   progress:finish()
-  return sum / steps
+  return place.sum / steps
 end
 
 --- The mean loss over rows that are not trained on, in evaluation mode.
@@ -157,11 +173,35 @@ local function describe_epoch(row, metric)
     shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]), text.duration(row.seconds))
 end
 
---- Train one epoch and measure: a row of the curves.
-local function epoch_row(run, epoch)
-  local began, metric = base.clock(), "valid/" .. run.metric
-  local row = { epoch = epoch,
-    ["train/loss"] = run_epoch(run.network, run.optimizer, run.source, run.shared, run.settings, epoch) }
+local Run = {}
+Run.__index = Run
+
+--- Write a checkpoint.
+function Run:save()
+  local weights, place = {}, self.place
+  for i, parameter in ipairs(self.network.parameters) do weights[i] = parameter:value() end
+  place.seconds, self.began = place.seconds + base.clock() - self.began, base.clock()
+  self.checkpoint:write { place = place, weights = weights, best = self.kept, optimizer = self.optimizer:state(),
+    at_best = place.step == 0 and place.best_epoch == place.epoch - 1,
+    extra = self.network.state and self.network:state() }
+end
+
+--- Take up the last checkpoint, if there is one.
+local function take_up(run)
+  local saved = run.checkpoint and run.checkpoint:read()
+  if not saved then return end
+  restore(run.network.parameters, saved.weights)
+  run.optimizer:load_state(saved.optimizer)
+  if saved.extra ~= nil then run.network:load_state(saved.extra) end
+  run.place, run.kept = saved.place, saved.best
+  log.info("  resumed behind step %d of epoch %d", saved.place.step, saved.place.epoch)
+end
+
+--- Train the epoch that the place names, or what is left of it, and measure: a row of the curves.
+local function epoch_row(run)
+  run.began = base.clock()
+  local place, metric = run.place, "valid/" .. run.metric
+  local row = { epoch = place.epoch, ["train/loss"] = run_epoch(run) }
   row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
   row[metric] = run.validate and run.validate(run.trained)
   if row[metric] and row[metric] ~= row[metric] then
@@ -169,28 +209,56 @@ local function epoch_row(run, epoch)
       .. "check split.valid, or set it to 0 to train without validation"):format(metric) }, 0)
   end
   base.release() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
-  row.seconds = base.clock() - began
+  row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
   log.info("%s", describe_epoch(row, run.metric))
   return row
 end
 
---- All epochs until the patience ends; the weights of the best one stay. Without validation the last one is the best.
-local function run_epochs(run)
-  local curves, best, kept, parameters = {}, -math.huge, nil, run.network.parameters
-  for epoch = 1, run.settings.epochs do
-    curves[epoch] = epoch_row(run, epoch)
-    local value = curves[epoch]["valid/" .. run.metric] or epoch
-    if value > best then
-      best, kept, run.trained.epoch = value, snapshot(parameters), epoch
-    elseif epoch - run.trained.epoch >= run.settings.patience then
-      log.info("  no better for %d epochs: stopped, weights of epoch %d kept", run.settings.patience,
-        run.trained.epoch)
-      break
-    end
+--- An epoch is over: keep its weights if they are the best, and move on to the next. Without validation the last one
+--- is the best.
+local function end_epoch(run, row)
+  local place, value = run.place, row["valid/" .. run.metric] or row.epoch
+  place.curves[row.epoch] = row
+  if value > place.best then
+    place.best, place.best_epoch, run.kept = value, row.epoch, snapshot(run.network.parameters)
   end
-  restore(parameters, kept)
-  return curves
+  if value > place.mark + run.settings.min_delta then place.mark, place.mark_epoch = value, row.epoch end
+  place.epoch, place.step, place.sum, place.seconds = row.epoch + 1, 0, 0, 0
+end
+
+local function is_patient(run)
+  local place, settings = run.place, run.settings
+  if place.epoch <= 1 or place.epoch - 1 - place.mark_epoch < settings.patience then return true end
+  log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, place.best_epoch)
+end
+
+local function run_all(run)
+  while run.place.epoch <= run.settings.epochs and is_patient(run) do
+    local row = epoch_row(run)
+    signals.hold()
+    end_epoch(run, row)
+    run.began = base.clock()
+    if run.checkpoint and run.checkpoint:is_due(true) then run:save() end
+    signals.release()
+  end
+end
+
+--- All epochs until the patience ends; the weights of the best one stay. What a signal interrupts is saved first.
+local function run_epochs(run)
+  local ok, problem = xpcall(run_all, exit.traced, run)
+  signals.release()
+  if not ok then
+    if type(problem) == "table" and problem.signal and run.checkpoint then
+      run:save()
+      problem.message = ("%s behind step %d of epoch %d; a checkpoint is written, go on by --resume%s"):format(
+        problem.message, run.place.step, run.place.epoch, run.checkpoint.run and " " .. run.checkpoint.run or "")
+    end
+    error(problem, 0)
+  end
+  restore(run.network.parameters, run.kept)
+  run.trained.epoch = run.place.best_epoch
+  return run.place.curves
 end
 
 --- The loss of the best constant, for models that tell it, beside which theirs is to be read.
@@ -208,23 +276,32 @@ end
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
----   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features }
+---   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features,
+---   checkpoint?: table }
 ---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
 ---   valid_events: encoded moments of split.valid, where they are at hand
+---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
   local split, data, encoder = request.split, request.data, request.encoder
-  local run = { settings = settings, metric = request.metric, validate = request.validate,
+  local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
     network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed }),
     source = prepare(encoder, data, split, split.train),
     held_out = split.valid and #split.valid > 0
       and prepare(encoder, data, split, split.valid, request.valid_events) or nil,
-    shared = { life = lifetimes(data, request.window) } }
+    shared = { life = lifetimes(data, request.window) },
+    place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
+      mark = -math.huge, mark_epoch = 0 } }, Run)
   run.shared.pool = run.source.item_rows:unique()
   local steps = steps_of(run.source, settings)
+  if request.checkpoint and settings.checkpoint > 0 then
+    run.checkpoint = checkpoint.new(request.checkpoint, settings.checkpoint, function()
+      return checkpoint.fingerprint(definition, request, run)
+    end)
+  end
   settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * settings.epochs + 1,
     warmup = math.min(math.floor(settings.warmup * steps), steps * settings.epochs) }
   run.optimizer = new_optimizer(run.network, settings)
@@ -233,6 +310,7 @@ function train.fit(definition, request)
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)
   base.release() -- what preparing used on the way
+  take_up(run)
   run.trained.curves = run_epochs(run)
   return run.trained
 end

@@ -1,0 +1,188 @@
+--- Runs that were cut short, and how one is taken up again: `recsys-run RECIPE --resume [RUN]`.
+---
+--- While a run is unfinished its folder holds `unfinished/`: `run/` with the recipe's name, the parameters and the
+--- program's commit; `lock`, locked by the process at work, a lock that the system takes back when it dies; and a
+--- folder for each step that keeps what it has done so far (recsys.train.checkpoint). It goes when the run is done.
+--- A resumed run goes through all of its steps again, with equal parameters, and each takes up what it finds.
+
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local lfs = require "lfs"
+local log = require "recsys.log"
+local store = require "recsys.store"
+
+local resume = {}
+
+local function below(folder) return folder .. "/unfinished" end
+
+--- Remove a folder with all that is in it; one that is not there is fine.
+---@param path string
+function resume.remove(path)
+  if lfs.symlinkattributes(path, "mode") ~= "directory" then
+    os.remove(path)
+    return
+  end
+  for name in lfs.dir(path) do
+    if name ~= "." and name ~= ".." then resume.remove(path .. "/" .. name) end
+  end
+  lfs.rmdir(path)
+end
+
+--- Parameters by their whole names, as text that tells values apart to the last bit.
+local function flat(params, prefix, into)
+  for name, value in pairs(params) do
+    if type(value) == "table" and value[1] == nil and next(value) ~= nil then
+      flat(value, prefix .. name .. ".", into)
+    else
+      into[prefix .. name] = store.text(value)
+    end
+  end
+  return into
+end
+
+--- Names of the parameters that differ, sorted.
+---@return string[]
+local function differences(a, b)
+  local names, one, other = {}, flat(a, "", {}), flat(b, "", {})
+  for name, value in pairs(one) do
+    if other[name] ~= value then names[#names + 1] = name end
+  end
+  for name in pairs(other) do
+    if one[name] == nil then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+local locks = {} -- files that stay open, and locked, as long as the process lives
+
+--- Whether nobody else is at work on the run; then it is ours until the process ends.
+local function take(folder)
+  local file, message = io.open(below(folder) .. "/lock", "a")
+  if not file then error({ code = "io", message = ("cannot resume %s: %s"):format(folder, message) }, 0) end
+  if not lfs.lock(file, "w") then
+    file:close()
+    return false
+  end
+  locks[folder] = file
+  return true
+end
+
+--- Note that the run in 'folder' begins.
+---@param folder string
+---@param recipe string  its name
+---@param params table
+function resume.begin(folder, recipe, params)
+  store.save(below(folder) .. "/run", { recipe = recipe, params = params, commit = require("recsys.core").commit })
+  take(folder)
+end
+
+--- Forget what was kept: the run is done.
+function resume.finish(folder)
+  if locks[folder] then locks[folder]:close() end
+  locks[folder] = nil
+  resume.remove(below(folder))
+end
+
+--- A folder for what a step keeps until the run is done.
+---@param folder string  the run's
+---@param step string    its number and name
+---@return string        not made yet
+function resume.place(folder, step)
+  return below(folder) .. "/" .. step
+end
+
+--- What the run said of itself when it began; nil when it is not unfinished.
+local function read(folder)
+  if not files.exists(below(folder) .. "/run/value.lua") then return nil end
+  local ok, begun = pcall(store.load, below(folder) .. "/run")
+  return ok and begun or nil
+end
+
+--- Files that a killed process was writing results into.
+local function sweep(folder)
+  local tasks = folder .. "/tasks"
+  if not files.exists(tasks) then return end
+  for task in lfs.dir(tasks) do
+    if not task:find "^%." then
+      for name in lfs.dir(tasks .. "/" .. task) do
+        local left = name:find "^value%.safetensors%.%w+$" or name:find "^value%.lua%.%d+%.tmp$"
+        if left then os.remove(("%s/%s/%s"):format(tasks, task, name)) end
+      end
+    end
+  end
+end
+
+local function taken_up(folder, begun)
+  local commit = require("recsys.core").commit
+  if begun.commit ~= commit then
+    log.warn("%s was begun by commit %s of the program, this is %s: it goes on, but where the program has changed, not "
+      .. "to the same bits", folder, begun.commit, commit)
+  end
+  sweep(folder)
+  return folder
+end
+
+--- The unfinished run of a recipe with these parameters that was begun last and that nobody is at work on.
+---@param runs string    the folder of runs
+---@param recipe string  its name
+---@param params table
+---@return string? folder  nil: there is none
+function resume.latest(runs, recipe, params)
+  local found = {}
+  if files.exists(runs) then
+    for name in lfs.dir(runs) do
+      if name:sub(1, #recipe + 1) == recipe .. "-" then found[#found + 1] = runs .. "/" .. name end
+    end
+  end
+  table.sort(found, function(a, b)
+    local at_a, at_b = lfs.attributes(a, "modification"), lfs.attributes(b, "modification")
+    return at_a > at_b or at_a == at_b and a > b
+  end)
+  for _, folder in ipairs(found) do
+    local begun = read(folder)
+    if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take(folder) then
+      return taken_up(folder, begun)
+    end
+  end
+end
+
+--- The folder that RUN stands for: a path, or a name below 'runs'.
+local function folder_of(run, runs)
+  run = run:gsub("(.)/+$", "%1")
+  for _, folder in ipairs { run, runs .. "/" .. run } do
+    if lfs.attributes(folder, "mode") == "directory" then return folder end
+  end
+  exit.usage_error("--resume: there is no run '%s', neither a folder of that name nor one in %s", run, runs)
+end
+
+--- The run that somebody asks for by name. Raises { code = "usage" } when it cannot be resumed, and why;
+--- { code = "busy" } when a process is at work on it.
+---@param run string      a path, or a name below 'runs'
+---@param runs string
+---@param recipe string   the recipe's name
+---@param params? table   what the user has set; nil: nothing, the run's own are taken
+---@return string folder
+---@return table params   the run's own
+function resume.named(run, runs, recipe, params)
+  local folder = folder_of(run, runs)
+  local begun = read(folder)
+  if not begun then
+    exit.usage_error("--resume: %s is %s", folder, files.exists(folder .. "/result.json")
+      and "done, there is nothing to resume" or "no unfinished run")
+  end
+  if begun.recipe ~= recipe then
+    exit.usage_error("--resume: %s is a run of the recipe '%s', not of '%s'", folder, begun.recipe, recipe)
+  end
+  local other = params and differences(begun.params, params) or {}
+  if #other > 0 then
+    exit.usage_error("--resume: %s was begun with other values of %s; without --set, --config and --seed its own are "
+      .. "taken", folder, table.concat(other, ", "))
+  end
+  if not take(folder) then
+    error({ code = "busy", message = ("--resume: a process is at work on %s"):format(folder) }, 0)
+  end
+  return taken_up(folder, begun), begun.params
+end
+
+return resume
