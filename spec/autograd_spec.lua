@@ -158,6 +158,37 @@ describe("gradients equal central differences:", function()
     end
   end)
 
+  it("linear with dropout, for every activation", function()
+    for i, shape in ipairs { { 3, 17, 1 }, { 17, 3, 5 }, { 300, 2, 3 } } do
+      for _, activation in ipairs { "none", "relu", "gelu", "tanh", "sigmoid" } do
+        local n, k, m = table.unpack(shape)
+        local x = map(normal(i, n, k), function(v) return v / (20 * k) end) -- as above: away from the kink
+        local b = autograd.parameter("b", map(normal(i + 20, m), function(v) return v < 0 and -0.5 or 0.5 end))
+        assert_gradients(function(input, w, bias) return input:linear(w, bias, activation, 0.4) end,
+          { x, parameter(i + 10, m, k), b })
+      end
+    end
+    assert_gradients(function(x, w) return x:linear(w, nil, "gelu", 0.4) end, { view(1, 3, 4), view(2, 5, 4) })
+  end)
+
+  it("linear_batch_norm with activation and dropout, in training and in evaluation", function()
+    for _, train in ipairs { true, false } do
+      for i, shape in ipairs { { 3, 17, 2 }, { 17, 3, 5 }, { 300, 2, 3 } } do
+        for _, activation in ipairs { "none", "relu", "gelu", "tanh" } do
+          local n, k, m = table.unpack(shape)
+          local mean = autograd.parameter("mean", normal(i + 60, m), { trainable = false })
+          local variance = autograd.parameter("variance", positive(i + 80, m), { trainable = false })
+          assert_gradients(function(x, w, gain, bias)
+            local tape = x:tape()
+            return x:linear_batch_norm(w, gain, bias, tape:parameter(mean), tape:parameter(variance),
+              { activation = activation, rate = train and 0.3 or 0 })
+          end, { normal(i, n, k), parameter(i + 20, m, k), parameter(i + 40, m), parameter(i + 50, m) },
+            { train = train })
+        end
+      end
+    end
+  end)
+
   it("l2_normalize, below epsilon too", function()
     assert_gradients(autograd.l2_normalize, { normal(1, 3, 17) })
     assert_gradients(autograd.l2_normalize, { off_zero(2, 17, 1) })
@@ -411,8 +442,8 @@ describe("forward values", function()
     local tape <close> = autograd.tape { train = true }
     local w = tape:parameter(parameter(1, 3, 2))
     local x = tape:input(nil, tensor.zeros(0, 2, "f64"), true)
-    local y = autograd.concat { x:linear(w, nil, "relu"), x:l2_normalize() }
-    assert.same({ 0, 5 }, y:size())
+    local y = autograd.concat { x:linear(w, nil, "relu"), x:linear(w, nil, "none", 0.5), x:l2_normalize() }
+    assert.same({ 0, 8 }, y:size())
     tape:backward(y:sum())
     assert.same({ { 0, 0 }, { 0, 0 }, { 0, 0 } }, w:grad():tolist())
   end)
@@ -423,5 +454,109 @@ describe("forward values", function()
     local codes_, offsets_ = tape:input("c", tensor.zeros(0, "i32")), tape:input("o", tensor.zeros(3, "i64"))
     local y = t:embedding_bag(codes_, offsets_, nil, "mean")
     assert.same({ { 0, 0 }, { 0, 0 } }, y:value():tolist())
+  end)
+end)
+
+describe("a fused layer", function()
+  local N, K, M = 700, 33, 17 -- blocks and tiles of rows, and rests of both
+
+  --- Value and gradients of what f(tape, x, w, b, mean, variance) gives, beside the running statistics; its dropout
+  --- draws at place 12 of the tape.
+  local function step(dtype, f)
+    local tape <close> = autograd.tape { train = true, seed = 3, epoch = 1, step = 4 }
+    local function leaf(name, seed, ...) return tape:input(name, normal(seed, ...):to(dtype), true) end
+    local function buffer(name)
+      return autograd.parameter(name, tensor.zeros(M, dtype), { trainable = false })
+    end
+    local x, w, g, b = leaf("x", 1, N, K), leaf("w", 2, M, K), leaf("g", 3, M), leaf("b", 4, M)
+    local mean, variance = buffer "mean", buffer "variance"
+    local y = f(tape, { x = x, w = w, g = g, b = b, mean = tape:parameter(mean), variance = tape:parameter(variance) })
+    tape:backward((y * tape:input(nil, normal(5, N, M):to(dtype))):sum())
+    local all = { y = y:value(), mean = mean:value(), variance = variance:value() }
+    for name, var in pairs { x = x, w = w, g = g, b = b } do all[name] = var:grad() end
+    return all
+  end
+
+  --- Add leaves until the next node has this place on the tape.
+  local function pad(tape, place)
+    while tonumber(tostring(tape):match "(%d+) nodes") < place do tape:input(nil, tensor.zeros(1)) end
+  end
+
+  local function assert_near(fused, plain, tolerance)
+    for name, expected in pairs(plain) do
+      local scale = math.max(1, expected:abs():max())
+      local off = (fused[name] - expected):abs():max() / scale
+      assert.is_true(off <= tolerance, ("%s is off by %g"):format(name, off))
+    end
+  end
+
+  for dtype, tolerance in pairs { f64 = 1e-12, f32 = 2e-5 } do
+    for _, activation in ipairs { "relu", "gelu", "sigmoid" } do
+      it(("equals its plain composition: %s, %s"):format(activation, dtype), function()
+        local plain = step(dtype, function(tape, v)
+          local y = v.x:linear(v.w, v.b, activation)
+          pad(tape, 12)
+          return y:dropout(0.3) + v.g
+        end)
+        assert_near(step(dtype, function(tape, v)
+          pad(tape, 12)
+          return v.x:linear(v.w, v.b, activation, 0.3) + v.g
+        end), plain, tolerance)
+        local normed = step(dtype, function(tape, v)
+          local y = v.x:linear(v.w):batch_norm(v.g, v.b, v.mean, v.variance, 0.2, 1e-3)
+          y = y[activation](y)
+          pad(tape, 12)
+          return y:dropout(0.3)
+        end)
+        assert_near(step(dtype, function(tape, v)
+          pad(tape, 12)
+          return v.x:linear_batch_norm(v.w, v.g, v.b, v.mean, v.variance,
+            { momentum = 0.2, epsilon = 1e-3, activation = activation, rate = 0.3 })
+        end), normed, tolerance)
+      end)
+    end
+  end
+
+  it("gives the same bits with one thread and with three", function()
+    local function run(threads)
+      local had = base.threads()
+      base.threads(threads)
+      local all = step("f32", function(_, v)
+        local y = v.x:linear_batch_norm(v.w, v.g, v.b, v.mean, v.variance, { activation = "relu", rate = 0.2 })
+        return y:linear(v.w:narrow(2, 1, M), v.b, "gelu", 0.2)
+      end)
+      base.threads(had)
+      local parts = {}
+      for name, t in pairs(all) do parts[name] = t:tolist() end
+      return parts
+    end
+    assert.same(run(1), run(3))
+  end)
+
+  it("gives large means their variance", function()
+    local tape <close> = autograd.tape { train = true }
+    local x = tape:input(nil, (normal(1, 300, 1) + 1e4):to "f32")
+    local one, zero = tape:input(nil, tensor.full(1, 1)), tape:input(nil, tensor.zeros(1))
+    local mean, variance = autograd.parameter("m", tensor.zeros(1), { trainable = false }),
+      autograd.parameter("v", tensor.zeros(1), { trainable = false })
+    x:linear_batch_norm(one:reshape(1, 1), one, zero, tape:parameter(mean), tape:parameter(variance), { momentum = 1 })
+    local values = x:value():to "f64"
+    local centre = values:sum() / 300
+    local expected = ((values - centre) * (values - centre)):sum() / 299
+    assert.is_true(math.abs(variance:value():item() / expected - 1) < 1e-4)
+  end)
+
+  it("refuses what does not fit", function()
+    local tape <close> = autograd.tape { train = true }
+    local x, w = tape:input("x", tensor.zeros(3, 2)), tape:input("w", tensor.zeros(4, 3))
+    local v = tape:input("v", tensor.zeros(4))
+    assert.has_error(function() x:linear(w, nil, "relu", 1) end,
+      "bad argument #4 to 'linear' (rate must be in [0, 1))")
+    assert.error_matches(function() x:linear_batch_norm(w, v, v, v, v) end,
+      "linear_batch_norm: x is %[3, 2%] and input 'w' is %[4, 3%], they must be %[n, k%] and %[m, k%]")
+    local fits = tape:input("fits", tensor.zeros(4, 2))
+    assert.error_matches(function() x:linear_batch_norm(fits, v, v, v, v) end,
+      "batch_norm: input 'v' must be a parameter that is not trainable and can be written to")
+    assert.error_matches(function() x:linear_batch_norm(fits, v, v, v, v, { rat = 1 }) end, "rat")
   end)
 end)

@@ -37,13 +37,26 @@ function autograd.tape(options) end
 ---@return string? code "format" or "memory"
 function autograd.plan_from_json(text) end
 
---- activation(x w^T + b).
+--- dropout(activation(x w^T + b)), in one pass over the rows.
 ---@param x Var [n, k]
 ---@param w Var [m, k]
 ---@param b? Var [m]
 ---@param activation? "none"|"relu"|"gelu"|"tanh"|"sigmoid" default "none"
+---@param rate? number  of dropout, in [0, 1), while the tape trains; default 0. The draw is that of dropout() here
 ---@return Var [n, m]
-function autograd.linear(x, w, b, activation) end
+function autograd.linear(x, w, b, activation, rate) end
+
+--- dropout(activation(batch_norm(x w^T))), on a training tape in two passes over the rows; else as batch_norm.
+---@param x Var [n, k]; training wants n >= 2
+---@param w Var [m, k]
+---@param gain Var [m]
+---@param bias Var [m]
+---@param mean Var [m], a parameter that is not trainable
+---@param variance Var [m], likewise
+---@param options? { momentum?: number, epsilon?: number, activation?: string, rate?: number }
+---   default 0.1, 1e-5, "none" and 0
+---@return Var [n, m]
+function autograd.linear_batch_norm(x, w, gain, bias, mean, variance, options) end
 
 --- The product of two matrices, each transposed first where asked.
 ---@param a Var
@@ -344,7 +357,8 @@ function Var:dtype() end
 function Var:tape() end
 
 --- The functions of recsys.autograd, as methods of their first argument.
-function Var:linear(w, b, activation) end
+function Var:linear(w, b, activation, rate) end
+function Var:linear_batch_norm(w, gain, bias, mean, variance, options) end
 function Var:matmul(b, transpose_a, transpose_b) end
 function Var:add(b) end
 function Var:sub(b) end

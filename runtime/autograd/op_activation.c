@@ -50,6 +50,18 @@ UNARY(sigmoid, RS_SIGMOID)
 UNARY(exp, RS_ACTIVATE_EXP)
 UNARY(log, RS_ACTIVATE_LOG)
 
+rs_status rs_ag_activate(rs_node **out, rs_node *x, rs_activation activation) {
+  switch (activation) {
+    case RS_RELU: return rs_ag_relu(out, x);
+    case RS_GELU: return rs_ag_gelu(out, x);
+    case RS_TANH: return rs_ag_tanh(out, x);
+    case RS_SIGMOID: return rs_ag_sigmoid(out, x);
+    case RS_IDENTITY: break;
+  }
+  *out = x;
+  return RS_OK;
+}
+
 #else
 #define EACH(expression) RS_IVDEP for (int64_t i = 0; i < n; i++) y[i] = expression
 

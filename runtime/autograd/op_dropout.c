@@ -6,16 +6,12 @@
  * drawn again in backward instead of kept: Philox costs less than the memory. */
 #ifndef REAL
 #include "autograd/builtin.h"
+#include "autograd/dropout.h"
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
-#include "base/rng.h"
 
 typedef struct context {
-  rs_stream stream;
-  uint32_t place;
-  uint64_t first; /* position of element 0 */
-  uint32_t threshold;
-  double keep;
+  rs_mask mask;
   void *out;
   const void *in;
 } context;
@@ -23,16 +19,16 @@ typedef struct context {
 enum { BLOCKS = 64, WORDS = 4 * BLOCKS }; /* drawn at a time */
 
 /* rs_philox for BLOCKS counters from 'block' on, side by side so that it vectorises. */
-RS_SIMD static void draw(uint32_t *words, const context *c, uint64_t block) {
+RS_SIMD static void draw(uint32_t *words, const rs_mask *m, uint64_t block) {
   uint32_t c0[BLOCKS], c1[BLOCKS], c2[BLOCKS], c3[BLOCKS];
   for (int b = 0; b < BLOCKS; b++) {
     uint64_t at = block + (uint64_t)b;
     c0[b] = (uint32_t)at;
-    c1[b] = (uint32_t)(at >> 32) | c->place << 8; /* 40 bits of block, 24 of place */
-    c2[b] = c->stream.tail[0];
-    c3[b] = c->stream.tail[1];
+    c1[b] = (uint32_t)(at >> 32) | m->place << 8; /* 40 bits of block, 24 of place */
+    c2[b] = m->stream.tail[0];
+    c3[b] = m->stream.tail[1];
   }
-  uint32_t k0 = c->stream.key[0], k1 = c->stream.key[1];
+  uint32_t k0 = m->stream.key[0], k1 = m->stream.key[1];
   for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
     for (int b = 0; b < BLOCKS; b++) {
       uint64_t p0 = (uint64_t)0xD2511F53u * c0[b], p1 = (uint64_t)0xCD9E8D57u * c2[b];
@@ -53,19 +49,20 @@ RS_SIMD static void draw(uint32_t *words, const context *c, uint64_t block) {
 #define KERNELS "autograd/op_dropout.c"
 #include "autograd/each_real.h"
 
+rs_mask rs_mask_of(const rs_node *self, double rate, int64_t width) {
+  const rs_tape_options *o = self->options;
+  return (rs_mask){.stream = rs_stream_at(o->seed, RS_RNG_DROPOUT, o->epoch, o->step),
+                   .place = (uint32_t)self->index,
+                   .first = (uint64_t)(o->rows_before * width),
+                   .threshold = (uint32_t)(rate * 0x1p32),
+                   .keep = 1 / (1 - rate)};
+}
+
 /* out = in, masked and scaled; 'out' may be 'in'. */
 static void mask(const rs_node *self, rs_tensor *out, const rs_tensor *in) {
-  const rs_tape_options *o = self->options;
-  double rate = self->attr[0].real;
   int64_t width = 1; /* of a row */
   for (int i = 1; i < in->ndim; i++) width *= in->size[i];
-  context c = {.stream = rs_stream_at(o->seed, RS_RNG_DROPOUT, o->epoch, o->step),
-               .place = (uint32_t)self->index,
-               .first = (uint64_t)(o->rows_before * width),
-               .threshold = (uint32_t)(rate * 0x1p32),
-               .keep = 1 / (1 - rate),
-               .out = rs_tensor_data(out),
-               .in = rs_tensor_data(in)};
+  context c = {rs_mask_of(self, self->attr[0].real, width), rs_tensor_data(out), rs_tensor_data(in)};
   rs_each(rs_tensor_count(in), RS_GRAIN, RS_BODY(in->dtype, mask_body), &c);
 }
 
@@ -102,16 +99,20 @@ RS_SIMD static void OF(apply)(REAL *y, const REAL *x, const uint32_t *word, uint
   RS_IVDEP for (int64_t i = 0; i < n; i++) y[i] = word[i] < threshold ? 0 : x[i] * keep;
 }
 
-static void OF(mask_body)(void *context_, int64_t begin, int64_t end) {
-  const context *c = context_;
+void OF(rs_mask_apply)(const rs_mask *mask, REAL *out, const REAL *in, int64_t begin, int64_t end) {
   uint32_t words[WORDS];
   while (begin < end) {
-    uint64_t at = c->first + (uint64_t)begin, skip = at % 4;
+    uint64_t at = mask->first + (uint64_t)begin, skip = at % 4;
     int64_t n = WORDS - (int64_t)skip;
     if (n > end - begin) n = end - begin;
-    draw(words, c, at / 4);
-    OF(apply)((REAL *)c->out + begin, (const REAL *)c->in + begin, words + skip, c->threshold, (REAL)c->keep, n);
+    draw(words, mask, at / 4);
+    OF(apply)(out + begin, in + begin, words + skip, mask->threshold, (REAL)mask->keep, n);
     begin += n;
   }
+}
+
+static void OF(mask_body)(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  OF(rs_mask_apply)(&c->mask, c->out, c->in, begin, end);
 }
 #endif

@@ -12,6 +12,10 @@ extern const char *const rs_activation_names[]; /* "none", "relu", "gelu", "tanh
 
 /* y [n, m] = activation(x [n, k] w [m, k]^T + b [m]); 'b' may be NULL. */
 rs_status rs_ag_linear(rs_node **out, rs_node *x, rs_node *w, rs_node *b, rs_activation activation);
+/* The same and dropout of y in one, where the tape trains; else rs_ag_linear. The draw is that of dropout at this
+ * node's place. */
+rs_status rs_ag_linear_dropout(rs_node **out, rs_node *x, rs_node *w, rs_node *b, rs_activation activation,
+                               double rate);
 /* op(a) op(b) of two matrices, op the transpose where the flag is set. */
 rs_status rs_ag_matmul(rs_node **out, rs_node *a, bool transpose_a, rs_node *b, bool transpose_b);
 
@@ -31,6 +35,8 @@ rs_status rs_ag_tanh(rs_node **out, rs_node *x);
 rs_status rs_ag_sigmoid(rs_node **out, rs_node *x);
 rs_status rs_ag_exp(rs_node **out, rs_node *x);
 rs_status rs_ag_log(rs_node **out, rs_node *x);
+/* The one of that kind; for RS_IDENTITY x itself. */
+rs_status rs_ag_activate(rs_node **out, rs_node *x, rs_activation activation);
 
 /* Over the last dimension, stable for any finite logits. */
 rs_status rs_ag_softmax(rs_node **out, rs_node *x);
@@ -49,6 +55,15 @@ rs_status rs_ag_layer_norm(rs_node **out, rs_node *x, rs_node *gain, rs_node *bi
  * Ioffe & Szegedy 2015, arXiv:1502.03167. */
 rs_status rs_ag_batch_norm(rs_node **out, rs_node *x, rs_node *gain, rs_node *bias, rs_node *mean, rs_node *variance,
                            double momentum, double epsilon);
+/* dropout(activation(batch_norm(x w^T))) in one, where the tape trains; else the operations one by one, which plans
+ * know. Batch mean and variance are added up from tiles of rows (Chan, Golub & LeVeque 1983, doi:10.2307/2683386). */
+typedef struct rs_norm_attrs {
+  double momentum, epsilon;
+  rs_activation activation;
+  double rate;
+} rs_norm_attrs;
+rs_status rs_ag_linear_batch_norm(rs_node **out, rs_node *x, rs_node *w, rs_node *gain, rs_node *bias, rs_node *mean,
+                                  rs_node *variance, const rs_norm_attrs *attrs);
 /* Rows divided by max(||row||, epsilon). */
 rs_status rs_ag_l2_normalize(rs_node **out, rs_node *x, double epsilon);
 

@@ -3,6 +3,7 @@
 #include "bind/autograd_ops.h"
 
 #include "autograd/ops.h"
+#include "bind/fields.h"
 #include "bind/l_autograd.h"
 
 #define UNARY(name)                          \
@@ -82,12 +83,33 @@ static int l_div(lua_State *L) {
 
 static int l_unm(lua_State *L) { return affine(L, 1, -1, 0); }
 
-/* autograd.linear(x, w, [b], [activation]) */
+/* autograd.linear(x, w, [b], [activation], [rate]) */
 static int l_linear(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *w = rs_check_var(L, 2), *b = rs_opt_var(L, 3);
   rs_activation activation = (rs_activation)luaL_checkoption(L, 4, "none", rs_activation_names);
+  double rate = luaL_optnumber(L, 5, 0);
+  luaL_argcheck(L, rate >= 0 && rate < 1, 5, "rate must be in [0, 1)");
   rs_node **out = rs_push_var(L, 1);
-  rs_check_retry(L, rs_ag_linear(out, x, w, b, activation));
+  rs_check_retry(L, rs_ag_linear_dropout(out, x, w, b, activation, rate));
+  return rs_return_var(L);
+}
+
+/* autograd.linear_batch_norm(x, w, gain, bias, mean, variance, [options]) */
+static int l_linear_batch_norm(lua_State *L) {
+  static const char *const known[] = {"momentum", "epsilon", "activation", "rate", NULL};
+  rs_node *p[6];
+  for (int i = 0; i < 6; i++) p[i] = rs_check_var(L, i + 1);
+  rs_norm_attrs attrs = {0.1, 1e-5, RS_IDENTITY, 0};
+  if (!lua_isnoneornil(L, 7)) {
+    rs_check_options(L, 7, known);
+    attrs.momentum = rs_number_option(L, 7, "momentum", attrs.momentum);
+    attrs.epsilon = rs_number_option(L, 7, "epsilon", attrs.epsilon);
+    attrs.activation = (rs_activation)rs_choice_option(L, 7, "activation", rs_activation_names, "none");
+    attrs.rate = rs_number_option(L, 7, "rate", 0);
+    luaL_argcheck(L, attrs.rate >= 0 && attrs.rate < 1, 7, "rate must be in [0, 1)");
+  }
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_linear_batch_norm(out, p[0], p[1], p[2], p[3], p[4], p[5], &attrs));
   return rs_return_var(L);
 }
 
@@ -241,6 +263,7 @@ static int l_bce(lua_State *L) {
 }
 
 const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
+                                      {"linear_batch_norm", l_linear_batch_norm},
                                       {"matmul", l_matmul},
                                       {"add", l_add},
                                       {"sub", l_sub},

@@ -1,4 +1,6 @@
-/* tower.c - see tower.h. The MLP is a list of layers in the order in which they run. */
+/* tower.c - see tower.h. The MLP is a list of layers in the order in which they run. On a training tape a linear layer
+ * runs together with the batch norm, activation and dropout that follow it; on an evaluation tape, from which plans are
+ * recorded, each stands for itself. */
 #include "nn/tower.h"
 
 #include <stdio.h>
@@ -166,16 +168,51 @@ static rs_status feed(const rs_tower *tower, const input *in, rs_node **out, rs_
   return in->layer ? rs_layer_forward(in->layer, out, nodes, in->weights ? 3 : in->offsets ? 2 : 1) : RS_OK;
 }
 
-static rs_status activate(rs_node **out, rs_node *x, rs_activation activation) {
-  switch (activation) {
-    case RS_RELU: return rs_ag_relu(out, x);
-    case RS_GELU: return rs_ag_gelu(out, x);
-    case RS_TANH: return rs_ag_tanh(out, x);
-    case RS_SIGMOID: return rs_ag_sigmoid(out, x);
-    case RS_IDENTITY: break;
-  }
-  *out = x;
-  return RS_OK;
+static bool is_a(const rs_tower *tower, int at, const char *class) {
+  return at < tower->n_stages && strcmp(tower->stage[at]->class->name, class) == 0;
+}
+
+/* Linear 'at', the batch norm behind it and the dropout behind that, if there is one, in one operation. */
+static rs_status norm_stage(const rs_tower *tower, int at, rs_node **x) {
+  const rs_layer *linear = tower->stage[at], *norm = tower->stage[at + 1];
+  rs_tape *tape = (*x)->tape;
+  rs_node *weight = NULL, *p[4];
+  rs_norm_attrs attrs = {norm->momentum, norm->epsilon, tower->after[at + 1], 0};
+  if (is_a(tower, at + 2, "Dropout")) attrs.rate = tower->stage[at + 2]->rate;
+  rs_status status = rs_tape_parameter(&weight, tape, linear->parameter[0]);
+  for (int i = 0; i < 4 && status == RS_OK; i++) status = rs_tape_parameter(&p[i], tape, norm->parameter[i]);
+  return status == RS_OK ? rs_ag_linear_batch_norm(x, *x, weight, p[0], p[1], p[2], p[3], &attrs) : status;
+}
+
+/* Linear 'at' and the dropout behind it in one operation. */
+static rs_status dropout_stage(const rs_tower *tower, int at, rs_node **x) {
+  const rs_layer *linear = tower->stage[at];
+  rs_tape *tape = (*x)->tape;
+  rs_node *weight = NULL, *bias = NULL;
+  rs_status status = rs_tape_parameter(&weight, tape, linear->parameter[0]);
+  if (status == RS_OK && linear->parameter[1]) status = rs_tape_parameter(&bias, tape, linear->parameter[1]);
+  if (status != RS_OK) return status;
+  return rs_ag_linear_dropout(x, *x, weight, bias, linear->activation, tower->stage[at + 1]->rate);
+}
+
+/* How many stages from 'at' on one operation can do: layers that were put into evaluation mode stand for themselves. */
+static int fusible(const rs_tower *tower, int at) {
+  if (!is_a(tower, at, "Linear")) return 1;
+  int count = is_a(tower, at + 1, "BatchNorm") ? 2 : 1;
+  if (is_a(tower, at + count, "Dropout")) count++;
+  for (int i = at; i < at + count; i++)
+    if (tower->stage[i]->evaluates) return 1;
+  return count;
+}
+
+/* The stages from *at on that run together; *at goes behind them. */
+static rs_status run_stage(const rs_tower *tower, int *at, rs_node **x) {
+  int first = *at, count = (*x)->options->train ? fusible(tower, first) : 1;
+  *at += count;
+  if (count > 1 && is_a(tower, first + 1, "BatchNorm")) return norm_stage(tower, first, x);
+  if (count > 1) return dropout_stage(tower, first, x);
+  rs_status status = rs_layer_forward(tower->stage[first], x, x, 1);
+  return status == RS_OK ? rs_ag_activate(x, *x, tower->after[first]) : status;
 }
 
 rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, const rs_tensors *batch) {
@@ -187,10 +224,7 @@ rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, 
   if (status == RS_OK) x = parts[0];
   if (status == RS_OK && tower->n_inputs > 1) status = rs_ag_concat(&x, tower->n_inputs, parts);
   rs_free(parts);
-  for (int i = 0; status == RS_OK && i < tower->n_stages; i++) {
-    status = rs_layer_forward(tower->stage[i], &x, &x, 1);
-    if (status == RS_OK) status = activate(&x, x, tower->after[i]);
-  }
+  for (int i = 0; status == RS_OK && i < tower->n_stages;) status = run_stage(tower, &i, &x);
   if (status == RS_OK && tower->shape.normalize) status = rs_ag_l2_normalize(&x, x, 1e-12);
   if (status == RS_OK) *out = x;
   return status;

@@ -62,7 +62,8 @@ RS_INLINE void turn_square(float *to, int64_t to_step, const float *from, int64_
 static void turn(float *to, int64_t to_step, const float *from, int64_t from_step, int64_t rows, int64_t columns) {
   int64_t r = 0, even = columns / 8 * 8;
   for (; r + 8 <= rows; r += 8)
-    for (int64_t c = 0; c < even; c += 8) turn_square(to + c * to_step + r, to_step, from + r * from_step + c, from_step);
+    for (int64_t c = 0; c < even; c += 8)
+      turn_square(to + c * to_step + r, to_step, from + r * from_step + c, from_step);
   plain_turn(to + even * to_step, to_step, from + even, from_step, r, columns - even);
   plain_turn(to + r, to_step, from + r * from_step, from_step, rows - r, columns);
 }

@@ -86,7 +86,8 @@ static void OF(columns)(const rs_block *p, int64_t at, int64_t width, int64_t fr
   if (p->turned)
     turn(panel, 3 * LANES, p->b + at * p->ldb + from, p->ldb, width, part.k);
   else if (p->ldb >= FAR && p->m >= MANY)
-    for (int64_t i = 0; i < part.k; i++) memcpy(panel + i * 3 * LANES, part.b + i * p->ldb, (size_t)width * sizeof *panel);
+    for (int64_t i = 0; i < part.k; i++)
+      memcpy(panel + i * 3 * LANES, part.b + i * p->ldb, (size_t)width * sizeof *panel);
   else
     near = true;
   if (!near) {

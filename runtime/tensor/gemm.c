@@ -131,11 +131,22 @@ static void copy_rows(char *to, int64_t to_step, const char *from, int64_t from_
   for (int64_t r = 0; r < rows; r++) memcpy(to + r * to_step, from + r * from_step, bytes);
 }
 
+/* The last tile of op(a), from k = 'from' on, into its scratch, whose further rows are zero. */
+static const char *pad(const product *p, const char *a, int64_t from, int64_t k) {
+  int64_t tail = p->m % RS_GEMM_ROWS, w = (int64_t)p->width;
+  char *to = p->last_a + (p->ta ? from * RS_GEMM_ROWS : from) * w;
+  if (p->ta)
+    copy_rows(to, RS_GEMM_ROWS * w, a, p->lda * w, k, (size_t)(tail * w));
+  else
+    copy_rows(to, p->k * w, a, p->lda * w, tail, (size_t)(k * w));
+  return to;
+}
+
 /* Task t is tile t % tiles of block t / tiles of k. */
-static void run_tile(void *context, int64_t begin, int64_t end) {
+static void run_tile(void *context, int64_t first, int64_t last) {
   const product *p = context;
   int64_t w = (int64_t)p->width;
-  for (int64_t t = begin; t < end; t++) {
+  for (int64_t t = first; t < last; t++) {
     int64_t tile = t % p->tiles, block = t / p->tiles, row = tile * RS_GEMM_ROWS, from = block * p->k_block;
     int64_t k = p->k - from < p->k_block ? p->k - from : p->k_block;
     bool padded = p->last_a && tile == p->tiles - 1;
@@ -144,7 +155,7 @@ static void run_tile(void *context, int64_t begin, int64_t end) {
     char *c = block ? p->partial + (block - 1) * p->m * p->n * w : p->c, *target = c + row * ldc * w;
     double beta = block ? 0 : p->beta;
     if (padded) {
-      a = p->last_a + (p->ta ? from * RS_GEMM_ROWS : from) * w;
+      a = pad(p, a, from, k);
       lda = p->ta ? RS_GEMM_ROWS : p->k;
       c = p->last_c + block * RS_GEMM_ROWS * p->n * w;
       if (beta != 0) copy_rows(c, p->n * w, target, ldc * w, p->m - row, (size_t)(p->n * w));
@@ -186,25 +197,18 @@ static rs_status prepare(product *p, char **scratch) {
   p->last_a = *scratch;
   p->last_c = *scratch + a_bytes;
   memset(*scratch, 0, (size_t)(a_bytes + c_bytes));
-  int64_t row = p->m - tail;
-  if (p->ta)
-    copy_rows(p->last_a, RS_GEMM_ROWS * w, p->a + row * w, p->lda * w, p->k, (size_t)(tail * w));
-  else
-    copy_rows(p->last_a, p->k * w, p->a + row * p->lda * w, p->lda * w, tail, (size_t)(p->k * w));
   return RS_OK;
 }
 
-static rs_status multiply(product *p) {
-  if (p->m == 0 || p->n == 0) return RS_OK;
-  if (p->k == 0) return scale_rows(p->dtype, p->m, p->n, p->beta, p->c, p->ldc), RS_OK;
-  char *scratch = NULL;
-  rs_status status = prepare(p, &scratch);
-  if (status != RS_OK) return status;
+static void multiply(product *p) {
+  if (p->m == 0 || p->n == 0) return;
+  if (p->k == 0) {
+    scale_rows(p->dtype, p->m, p->n, p->beta, p->c, p->ldc);
+    return;
+  }
   int64_t blocks = (p->k + p->k_block - 1) / p->k_block;
   rs_parallel_for(p->tiles * blocks, 1, run_tile, p);
   if (blocks > 1) rs_parallel_for(p->m * p->n, ADD_GRAIN, add_partials, p);
-  rs_free(scratch);
-  return RS_OK;
 }
 
 /* 't' as a matrix whose rows are contiguous. */
@@ -243,34 +247,78 @@ static rs_status check(const rs_tensor *c, const rs_tensor *a, bool ta, const rs
   return RS_OK;
 }
 
-rs_status rs_gemm(rs_tensor *c, double alpha, const rs_tensor *a, bool ta, const rs_tensor *b, bool tb, double beta) {
+/* What a product works on: handles on a and b with contiguous rows, and scratch. */
+struct rs_tiles {
+  product p;
+  rs_tensor a, b;
+  char *scratch;
+};
+
+static void end(rs_tiles *t) {
+  rs_tensor_free(&t->a);
+  rs_tensor_free(&t->b);
+  rs_free(t->scratch);
+}
+
+/* Fill 't', which is empty; end() frees it, also after a failure. */
+static rs_status begin(rs_tiles *t, const rs_tensor *c, const rs_tensor *a, bool ta, const rs_tensor *b, bool tb) {
   rs_status status = check(c, a, ta, b, tb);
   if (status != RS_OK) return status;
-  rs_tensor rows_a = {0}, rows_b = {0};
   bool turn = tb && b->size[0] * b->size[1] <= TURN_LIMIT;
-  status = as_rows(&rows_a, a, false);
-  if (status == RS_OK) status = as_rows(&rows_b, b, turn);
-  if (status == RS_OK) {
-    product p = {.dtype = a->dtype,
-                 .width = rs_dtype_size(a->dtype),
-                 .ta = ta,
-                 .tb = tb && !turn,
-                 .m = c->size[0],
-                 .n = c->size[1],
-                 .k = a->size[!ta],
-                 .lda = leading(&rows_a),
-                 .ldb = leading(&rows_b),
-                 .ldc = leading(c),
-                 .a = rs_tensor_data(&rows_a),
-                 .b = rs_tensor_data(&rows_b),
-                 .c = rs_tensor_data(c),
-                 .alpha = alpha,
-                 .beta = beta};
-    status = multiply(&p);
-  }
-  rs_tensor_free(&rows_a);
-  rs_tensor_free(&rows_b);
+  status = as_rows(&t->a, a, false);
+  if (status == RS_OK) status = as_rows(&t->b, b, turn);
+  if (status != RS_OK) return status;
+  t->p = (product){.dtype = a->dtype,
+                   .width = rs_dtype_size(a->dtype),
+                   .ta = ta,
+                   .tb = tb && !turn,
+                   .m = c->size[0],
+                   .n = c->size[1],
+                   .k = a->size[!ta],
+                   .lda = leading(&t->a),
+                   .ldb = leading(&t->b),
+                   .ldc = leading(c),
+                   .a = rs_tensor_data(&t->a),
+                   .b = rs_tensor_data(&t->b),
+                   .c = rs_tensor_data(c),
+                   .alpha = 1};
+  return t->p.m == 0 || t->p.n == 0 || t->p.k == 0 ? RS_OK : prepare(&t->p, &t->scratch);
+}
+
+rs_status rs_gemm(rs_tensor *c, double alpha, const rs_tensor *a, bool ta, const rs_tensor *b, bool tb, double beta) {
+  rs_tiles t = {.scratch = NULL};
+  rs_status status = begin(&t, c, a, ta, b, tb);
+  t.p.alpha = alpha;
+  t.p.beta = beta;
+  if (status == RS_OK) multiply(&t.p);
+  end(&t);
   return status;
+}
+
+rs_status rs_tiles_new(rs_tiles **out, const rs_tensor *c, const rs_tensor *a, const rs_tensor *b, bool tb) {
+  rs_tiles *t = rs_alloc_zero(sizeof *t);
+  if (!t) return rs_nomem("gemm", sizeof *t);
+  rs_status status = begin(t, c, a, false, b, tb);
+  if (status == RS_OK && rs_tensor_count(a) > 0 && t->a.storage != a->storage)
+    status = rs_fail(RS_ESHAPE, "matmul: the rows of a are not contiguous");
+  if (status == RS_OK)
+    *out = t;
+  else
+    rs_tiles_free(t);
+  return status;
+}
+
+void rs_tiles_run(const rs_tiles *t, int64_t begin_row, int64_t end_row) {
+  const product *p = &t->p;
+  if (p->k == 0)
+    scale_rows(p->dtype, end_row - begin_row, p->n, 0, p->c + begin_row * p->ldc * (int64_t)p->width, p->ldc);
+  else if (p->n > 0)
+    run_tile((void *)p, begin_row / RS_GEMM_ROWS, (end_row + RS_GEMM_ROWS - 1) / RS_GEMM_ROWS);
+}
+
+void rs_tiles_free(rs_tiles *t) {
+  if (t) end(t);
+  rs_free(t);
 }
 
 rs_status rs_matmul(rs_tensor *out, const rs_tensor *a, bool ta, const rs_tensor *b, bool tb) {

@@ -58,6 +58,11 @@ do
   local other <close> = autograd.tape { train = true }
   local x, w = other:input("x", tensor.new { { 1, 2 }, { 3, 4 } }, true), other:input("w", tensor.new { { 1, 0 } })
   local ones, zeros = other:input("ones", tensor.new { 1, 1 }), other:input("zeros", tensor.zeros(2))
+  local both = autograd.parameter("both", tensor.zeros(2), { trainable = false })
+  local dense = x:linear_batch_norm(x, ones, zeros, other:parameter(both), other:parameter(both),
+    { activation = "gelu", rate = 0.5 })
+  dense = autograd.linear_batch_norm(dense, x, ones, zeros, other:parameter(both), other:parameter(both))
+  assert(autograd.linear(dense, x, nil, "tanh", 0.5):size(1) == 2)
   assert(autograd.linear(x, w):size(1) == 2 and x:tape() and weight:name() == "weight" and weight:size(2) == 4)
   local center = other:parameter(mean)
   local y = autograd.layer_norm(autograd.batch_norm(x, ones, zeros, center, center), ones, zeros)
@@ -68,4 +73,15 @@ do
   local bags, members = other:input("bags", offsets), other:input("members", tensor.zeros(3, 2))
   assert(autograd.bag_sum(members, bags, autograd.bag_softmax(members, bags)):size(2) == 4)
   assert(autograd.bag_positions(other:input("codes", codes), bags, 5):dtype() == "i32")
+end
+
+-- The fused layers, backward too.
+do
+  local fused <close> = autograd.tape { train = true }
+  local x, p = fused:input("x", tensor.new { { 1, 2 }, { 3, 4 } }, true), {}
+  for i = 1, 2 do p[i] = fused:parameter(autograd.parameter("p" .. i, tensor.zeros(2), { trainable = false })) end
+  local g = fused:parameter(gain)
+  local y = x:linear_batch_norm(x, g, g, p[1], p[2], { activation = "gelu", rate = 0.5 }):linear(x, g, "tanh", 0.5)
+  fused:backward(y:sum())
+  assert(x:grad():count() == 4)
 end
