@@ -112,15 +112,29 @@ function Tower:width() end
 ---@return Tower
 function nn.tower(options) end
 
---- The sampled softmax loss with the batch's own items as negatives: the mean over rows i of
---- log(sum over columns j left to row i of exp s_ij) - s_ii, s_ij = <user_i, item_j> / temperature - log_q_j.
---- Column i is row i's positive; further columns are negatives only. Another column is left out of row i when its code
---- is that of the positive (an accidental hit), or unless from_j <= now_i < to_j. The tensors are data: no gradient.
---- Yi et al. 2019, doi:10.1145/3298689.3346996. The n x m logits never exist as a whole. Raises when shapes do not fit.
----@param options { users: Var, items: Var, temperature?: number, log_q?: Tensor, codes?: Tensor, now?: Tensor,
----   from?: Tensor, to?: Tensor }
----   users [n, d]; items [m, d], m >= n; temperature: default 1; log_q [m] of their dtype; codes i64 [m]; now i64 [n]
----   with from and to i64 [m], all three or none
+--- The sampled softmax loss with the batch's own items as negatives, over its distinct users and items. With logits
+--- s_ij = <user_i, item_j> / temperature - log_q_j the loss of an event is log(the sum of exp s_ij over the columns
+--- left to it) - s_t, s_t its positive's; the value is the mean over the events, by their weights. Equal users and
+--- items are computed once: event t is (rows_t, columns_t), and a column counts as often as events have it as theirs
+--- (once where none has: it was drawn, and has a log_q of its own). The value is that of a row and a column for every
+--- event, which is what rows and columns mean when they are left out. A column is left out of an event
+--- - when its code is that of the positive (an accidental hit; the event's own is kept once), unless `hits` is "kept";
+--- - unless from_j <= now_i < to_j;
+--- - when its code is in the user's list of codes to leave out; a user's own positives stay for their own events.
+--- The convention is all columns and the positive less log_q, with duplicates (no `codes`, or hits = "kept"). The
+--- other one in use is masked hits with an uncorrected positive: `codes`, and positive = "uncorrected".
+--- With `smoothing` e the positive's logit counts 1 - e, and the mean over the columns left and the positive e.
+--- The tensors are data: no gradient. Bengio & Senecal 2008; Yi et al. 2019, doi:10.1145/3298689.3346996; drawn
+--- columns among the batch's: Yang et al. 2020, doi:10.1145/3366424.3386195. The r x m logits never exist as a whole.
+--- Raises when shapes do not fit.
+---@param options { users: Var, items: Var, rows?: Tensor, columns?: Tensor, temperature?: number, log_q?: Tensor,
+---   positive?: string, codes?: Tensor, hits?: string, now?: Tensor, from?: Tensor, to?: Tensor, left_out?: table,
+---   weights?: Tensor, smoothing?: number }
+---   users [r, d]; items [m, d]; rows, columns: i64 [n], rows of users and of items, from 0, default: event t is row t,
+---   column t; temperature: default 1; log_q [m] of their dtype; positive: "corrected" (default) or "uncorrected";
+---   codes i64 [m]; hits: "masked" (default with codes) or "kept"; now i64 [r] with from and to i64 [m], all three or
+---   none; left_out: { starts = i64 [r], lengths = i32 [r], values = i32 } of codes; weights: of the users' dtype, [n],
+---   0 or more; smoothing: in [0, 1), default 0
 ---@return Var scalar
 function nn.in_batch_softmax(options) end
 

@@ -340,16 +340,38 @@ static rs_node *var_option(lua_State *L, const char *field) {
   return rs_check_var(L, -1);
 }
 
-/* nn.in_batch_softmax{users, items, temperature, log_q, codes, now, from, to} -> Var */
+/* The lists of option 'left_out', { starts, lengths, values }, whose tensors stay on the stack. */
+static void read_left_out(lua_State *L, rs_in_batch_softmax_options *options) {
+  static const char *const known[] = {"starts", "lengths", "values", NULL};
+  if (lua_getfield(L, 1, "left_out") == LUA_TNIL) return;
+  int at = lua_gettop(L);
+  rs_check_options(L, at, known);
+  options->starts = rs_tensor_option(L, at, "starts");
+  options->lengths = rs_tensor_option(L, at, "lengths");
+  options->lists = rs_tensor_option(L, at, "values");
+}
+
+/* nn.in_batch_softmax{users, items, rows, columns, temperature, log_q, positive, codes, hits, ...} -> Var */
 static int l_in_batch_softmax(lua_State *L) {
-  static const char *const known[] = {"users", "items", "temperature", "log_q", "codes", "now", "from", "to", NULL};
+  static const char *const known[] = {"users",    "items",   "rows", "columns", "temperature", "log_q", "codes",
+                                      "now",      "from",    "to",   "weights", "smoothing",   "hits",  "positive",
+                                      "left_out", NULL};
+  static const char *const hits[] = {"masked", "kept", NULL}, *const positives[] = {"corrected", "uncorrected", NULL};
   rs_check_options(L, 1, known);
-  rs_in_batch_softmax_options options = {.temperature = rs_number_option(L, 1, "temperature", 1),
-                                         .log_q = rs_tensor_option(L, 1, "log_q"),
-                                         .codes = rs_tensor_option(L, 1, "codes"),
-                                         .now = rs_tensor_option(L, 1, "now"),
-                                         .from = rs_tensor_option(L, 1, "from"),
-                                         .to = rs_tensor_option(L, 1, "to")};
+  rs_in_batch_softmax_options options = {
+      .temperature = rs_number_option(L, 1, "temperature", 1),
+      .smoothing = rs_number_option(L, 1, "smoothing", 0),
+      .keep_hits = rs_choice_option(L, 1, "hits", hits, "masked") == 1,
+      .uncorrected = rs_choice_option(L, 1, "positive", positives, "corrected") == 1,
+      .log_q = rs_tensor_option(L, 1, "log_q"),
+      .codes = rs_tensor_option(L, 1, "codes"),
+      .now = rs_tensor_option(L, 1, "now"),
+      .from = rs_tensor_option(L, 1, "from"),
+      .to = rs_tensor_option(L, 1, "to"),
+      .rows = rs_tensor_option(L, 1, "rows"),
+      .columns = rs_tensor_option(L, 1, "columns"),
+      .weights = rs_tensor_option(L, 1, "weights")};
+  read_left_out(L, &options);
   rs_node *items = var_option(L, "items"), *users = var_option(L, "users");
   luaL_argcheck(L, users->tape == items->tape, 1, "users and items are on different tapes");
   rs_node **out = rs_push_var(L, lua_gettop(L));

@@ -1,8 +1,8 @@
 /* in_batch_softmax.c - see in_batch_softmax.h.
  *
  * As the loss is a scalar, the forward already makes both gradients (up to the factor that comes back): a panel of
- * PANEL rows of logits is used three times while it is in cache. The gradient of the items is summed over GROUPS runs
- * of panels, each into memory of its own, then group by group in order: the same bits with any number of threads. */
+ * logits is used three times while it is in cache. The gradient of the items is summed over GROUPS runs of rows, each
+ * into memory of its own, then group by group in order: the same bits with any number of threads. */
 #ifndef REAL
 #include "nn/in_batch_softmax.h"
 
@@ -11,182 +11,246 @@
 
 #include "autograd/kernel.h"
 #include "base/alloc.h"
-#include "tensor/gemm.h"
+#include "nn/softmax_rows.h"
 
-enum { PANEL = RS_GEMM_ROWS, GROUPS = 8 };
+enum { GROUPS = 8 };
 
-/* Inputs in their order; absent ones are left out, as the attributes say. */
-enum { HAS_LOG_Q, HAS_CODES, HAS_WINDOW, TEMPERATURE };
+/* Optional inputs behind users and items, in their order; attribute PRESENT has a bit for each. */
+enum { LOG_Q, CODES, NOW, FROM, TO, ROWS, COLUMNS, WEIGHTS, STARTS, LENGTHS, LISTS, N_OPTIONAL };
+enum { PRESENT, MODE, TEMPERATURE, SMOOTHING };
+enum { KEEP_HITS = 1, UNCORRECTED = 2 };
 
 typedef struct work {
-  rs_dtype dtype;
-  int64_t n, m, d, group; /* rows of a group */
+  rs_softmax_rows rows;
+  rs_lists lists;
+  int64_t n, r, m, d;
+  int64_t group, panel; /* rows of a group, at most of a panel */
   double temperature;
-  const void *users, *items, *log_q;
-  const int64_t *codes, *now, *from, *to;
-  void *user_grad, *item_grads; /* NULL: no gradients; item_grads holds a [m, d] a group */
-  void *panels;                 /* a [PANEL, m] a thread */
-  double *losses;               /* a sum a group */
+  const void *items;
+  const rs_tensor *optional[N_OPTIONAL]; /* NULL where absent */
+  void *user_grad, *item_grad;           /* [r, d], [m, d]; NULL: no gradients */
+  void *group_grads;                     /* [groups, m, deep] */
+  double *losses;                        /* a sum a group */
+  char *scratch;                         /* 'scratch_bytes' a thread */
+  size_t scratch_bytes, logits_bytes, rows_bytes; /* of which: a panel's logits, rows [panel, deep] */
 } work;
 
-static size_t width(const work *w) { return rs_dtype_size(w->dtype); }
 static void *at(const work *w, const void *base, int64_t element) {
-  return (char *)(uintptr_t)base + (size_t)element * width(w);
+  return (char *)(uintptr_t)base + (size_t)element * rs_dtype_size(w->rows.columns.dtype);
 }
 
-typedef struct adding {
-  int64_t n, groups;
-  void *sums; /* [groups, n]; the first is the total */
-} adding;
+#define KERNELS "nn/in_batch_softmax.c"
+#include "autograd/each_real.h"
+
+/* Rows i .. i+n-1: logits, loss, and their part of both gradients. */
+static double run_panel(const work *w, int64_t i, int64_t n, int64_t group) {
+  const rs_panel_columns *columns = &w->rows.columns;
+  char *logits = w->scratch + (size_t)rs_thread_index() * w->scratch_bytes, *scaled = logits + w->logits_bytes;
+  char *grad = scaled + w->rows_bytes, *memory = grad + w->rows_bytes;
+  double loss = 0, factor[128];
+  rs_panel_scores(columns, at(w, w->rows.users, i * w->d), n, logits);
+  for (int64_t k = 0; k < n; k++) {
+    loss += rs_softmax_row(&w->rows, i + k, at(w, logits, k * columns->step), memory, &factor[k]);
+    if (w->user_grad) RS_CALL(columns->dtype, scale_row, (w, i + k, k, factor[k] / w->temperature, scaled));
+  }
+  if (!w->user_grad) return loss;
+  bool first = i == group * w->group;
+  rs_panel_products(columns, logits, n, scaled, grad, at(w, w->group_grads, group * w->m * columns->deep), first);
+  for (int64_t k = 0; k < n; k++)
+    RS_CALL(columns->dtype, give_row, (w, i + k, k, factor[k] / w->temperature, grad));
+  return loss;
+}
+
+/* A group's rows in panels of about the same height. */
+static void run_groups(void *context, int64_t begin, int64_t end) {
+  const work *w = context;
+  for (int64_t group = begin; group < end; group++) {
+    int64_t first = group * w->group, rows = w->r - first < w->group ? w->r - first : w->group;
+    int64_t panels = (rows + w->panel - 1) / w->panel, each = (rows + panels - 1) / panels;
+    w->losses[group] = 0;
+    for (int64_t i = 0; i < rows; i += each)
+      w->losses[group] += run_panel(w, first + i, rows - i < each ? rows - i : each, group);
+  }
+}
+
+static rs_status need_column(const rs_tensor *t, rs_dtype dtype, int64_t n, const char *what) {
+  if (t->dtype != dtype)
+    return rs_fail(RS_EDTYPE, "in_batch_softmax: %s is %s, not %s", what, rs_dtype_name(t->dtype),
+                   rs_dtype_name(dtype));
+  if (t->ndim == 1 && (n < 0 || t->size[0] == n)) return RS_OK;
+  if (n < 0) return rs_fail(RS_ESHAPE, "in_batch_softmax: %s is %s, not a vector", what, rs_shape(t).text);
+  return rs_fail(RS_ESHAPE, "in_batch_softmax: %s is %s, not [%lld]", what, rs_shape(t).text, (long long)n);
+}
+
+static rs_status check_sizes(const rs_node *self, work *w) {
+  const rs_tensor *users = rs_in(self, 0), *items = rs_in(self, 1), **o = w->optional;
+  if (users->ndim != 2 || items->ndim != 2 || users->size[1] != items->size[1] || users->size[0] < 1 ||
+      items->size[0] < 1 || users->size[1] < 1)
+    return rs_fail(RS_ESHAPE, "in_batch_softmax: users are %s, items %s; [r, d] and [m, d] are needed",
+                   rs_shape(users).text, rs_shape(items).text);
+  w->r = users->size[0];
+  w->m = items->size[0];
+  w->d = users->size[1];
+  w->n = o[ROWS] ? o[ROWS]->size[0] : o[COLUMNS] ? o[COLUMNS]->size[0] : w->r;
+  if (!o[ROWS] && w->n != w->r)
+    return rs_fail(RS_ESHAPE, "in_batch_softmax: columns is [%lld] for %lld users: with several events of a user, rows "
+                   "must say whose each is", (long long)w->n, (long long)w->r);
+  if (!o[COLUMNS] && w->n > w->m)
+    return rs_fail(RS_ESHAPE, "in_batch_softmax: %lld events and %lld items: with several events of an item, columns "
+                   "must say whose each is", (long long)w->n, (long long)w->m);
+  return w->n > 0 ? RS_OK : rs_fail(RS_ESHAPE, "in_batch_softmax: no events");
+}
+
+/* The optional inputs into w->optional, each of its type and size. */
+static rs_status read_optional(const rs_node *self, work *w) {
+  static const char *const names[] = {"log_q",   "codes",   "now",              "from",              "to",  "rows",
+                                      "columns", "weights", "left_out.starts", "left_out.lengths", "left_out.values"};
+  rs_dtype real = rs_in(self, 0)->dtype;
+  const rs_dtype dtypes[] = {real, RS_I64, RS_I64, RS_I64, RS_I64, RS_I64, RS_I64, real, RS_I64, RS_I32, RS_I32};
+  rs_status status = RS_OK;
+  for (int i = 0, next = 2; i < N_OPTIONAL && status == RS_OK; i++) {
+    if (!(self->attr[PRESENT].integer >> i & 1)) continue;
+    w->optional[i] = rs_in(self, next++);
+    status = need_column(w->optional[i], dtypes[i], -1, names[i]);
+  }
+  if (status == RS_OK) status = check_sizes(self, w);
+  const int64_t sizes[] = {w->m, w->m, w->r, w->m, w->m, w->n, w->n, w->n, w->r, w->r, -1};
+  for (int i = 0; i < N_OPTIONAL && status == RS_OK; i++)
+    if (w->optional[i]) status = need_column(w->optional[i], dtypes[i], sizes[i], names[i]);
+  return status;
+}
+
+static const int64_t *integers(const rs_tensor *t) { return t ? rs_i64(t) : NULL; }
+
+static rs_status read_lists(work *w) {
+  const rs_tensor **o = w->optional;
+  if (!o[STARTS]) return RS_OK;
+  w->lists = (rs_lists){w->r, rs_i64(o[STARTS]), rs_i32(o[LENGTHS]), rs_i32(o[LISTS]), rs_tensor_count(o[LISTS])};
+  w->rows.left_out = &w->lists;
+  return rs_lists_check(&w->lists, "in_batch_softmax: left_out", INT32_MAX);
+}
+
+static rs_status read_inputs(const rs_node *self, work *w) {
+  rs_status status = rs_need_reals(self, 2);
+  if (status == RS_OK) status = read_optional(self, w);
+  if (status == RS_OK) status = read_lists(w);
+  if (status != RS_OK) return status;
+  const rs_tensor **o = w->optional;
+  w->temperature = self->attr[TEMPERATURE].real;
+  w->items = rs_tensor_data(rs_in(self, 1));
+  rs_softmax_rows *rows = &w->rows;
+  rows->users = rs_tensor_data(rs_in(self, 0));
+  if (o[LOG_Q]) rows->log_q = rs_tensor_data(o[LOG_Q]);
+  rows->now = integers(o[NOW]);
+  rows->from = integers(o[FROM]);
+  rows->to = integers(o[TO]);
+  rows->merge = o[CODES] && !(self->attr[MODE].integer & KEEP_HITS);
+  rows->uncorrected = self->attr[MODE].integer & UNCORRECTED;
+  rows->smoothing = self->attr[SMOOTHING].real;
+  return RS_OK;
+}
+
+/* The events' weights in the order of the pairs, their sum 1. */
+static rs_status read_weights(work *w, double *weights) {
+  const rs_tensor *given = w->optional[WEIGHTS];
+  double sum = 0;
+  for (int64_t at_pair = 0; at_pair < w->n; at_pair++) {
+    int64_t event = w->rows.pairs.event[at_pair];
+    weights[at_pair] = !given ? 1 : given->dtype == RS_F32 ? (double)rs_f32(given)[event] : rs_f64(given)[event];
+    if (!(weights[at_pair] >= 0 && weights[at_pair] < INFINITY))
+      return rs_fail(RS_EARG, "in_batch_softmax: weights hold %g, they must be 0 or more", weights[at_pair]);
+    sum += weights[at_pair];
+  }
+  if (sum == 0) return rs_fail(RS_EARG, "in_batch_softmax: all weights are 0");
+  for (int64_t at_pair = 0; at_pair < w->n; at_pair++) weights[at_pair] /= sum;
+  w->rows.weights = weights;
+  return RS_OK;
+}
+
+/* What outlives the call: both gradients, in saved[0] and saved[1]. */
+static rs_status make_gradients(rs_node *self, work *w) {
+  if (!self->needs_grad) return RS_OK;
+  rs_dtype dtype = w->rows.columns.dtype;
+  rs_status status = rs_tensor_new(&self->saved[0], dtype, 2, (int64_t[]){w->r, w->d});
+  if (status == RS_OK) status = rs_tensor_new(&self->saved[1], dtype, 2, (int64_t[]){w->m, w->d});
+  if (status != RS_OK) return status;
+  w->user_grad = rs_tensor_data(&self->saved[0]);
+  w->item_grad = rs_tensor_data(&self->saved[1]);
+  return RS_OK;
+}
+
+static size_t lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* One block for what ends with the call: 'weights', log counts, losses, group gradients and the threads' memory. */
+static rs_status make_room(work *w, int64_t groups, void **block, double **weights) {
+  const rs_panel_columns *columns = &w->rows.columns;
+  size_t size = rs_dtype_size(columns->dtype);
+  w->logits_bytes = lines((size_t)(w->panel * columns->step) * size);
+  w->rows_bytes = lines((size_t)(w->panel * columns->deep) * size);
+  w->scratch_bytes = w->logits_bytes + 2 * w->rows_bytes + lines(rs_softmax_scratch_bytes(&w->rows));
+  size_t counts = lines((size_t)w->m * size), pairs = lines((size_t)w->n * sizeof(double));
+  size_t losses = lines((size_t)groups * sizeof(double));
+  size_t grads = w->user_grad ? lines((size_t)(groups * w->m * columns->deep) * size) : 0;
+  size_t bytes = counts + pairs + losses + grads + (size_t)rs_threads() * w->scratch_bytes;
+  char *next = *block = rs_alloc(bytes);
+  if (!next) return rs_nomem("in_batch_softmax", bytes);
+  w->rows.log_count = next;
+  *weights = (double *)(next += counts);
+  w->losses = (double *)(next += pairs);
+  w->group_grads = next += losses;
+  w->scratch = next + grads;
+  return RS_OK;
+}
+
+static rs_status run(rs_node *self, work *w) {
+  rs_dtype dtype = rs_in(self, 0)->dtype;
+  w->group = (w->r + GROUPS - 1) / GROUPS;
+  w->panel = rs_panel_rows(&w->rows.columns);
+  if (w->panel > w->group) w->panel = w->group;
+  int64_t groups = (w->r + w->group - 1) / w->group;
+  void *block = NULL;
+  double *weights = NULL, loss = 0;
+  rs_status status = make_gradients(self, w);
+  if (status == RS_OK) status = make_room(w, groups, &block, &weights);
+  if (status == RS_OK) status = read_weights(w, weights);
+  if (status == RS_OK) {
+    RS_CALL(dtype, start_logits, (w));
+    rs_parallel_for(groups, 1, run_groups, w);
+    if (w->user_grad) rs_each(w->m, rs_row_grain(w->d * groups), RS_BODY(dtype, add_groups), w);
+    for (int64_t g = 0; g < groups; g++) loss += w->losses[g];
+    status = rs_scalar(&self->value, dtype, loss);
+  }
+  rs_free(block);
+  return status;
+}
+
+static rs_status forward(rs_node *self) {
+  work w = {0};
+  rs_status status = read_inputs(self, &w);
+  if (status != RS_OK) return status;
+  status = rs_softmax_pairs_new(&w.rows.pairs, w.n, w.r, w.m, integers(w.optional[ROWS]),
+                                integers(w.optional[COLUMNS]), integers(w.optional[CODES]), w.rows.merge);
+  if (status == RS_OK)
+    status = rs_panel_columns_new(&w.rows.columns, NULL, rs_in(self, 0)->dtype, w.items, w.m, w.d, 1 / w.temperature);
+  if (status == RS_OK) status = run(self, &w);
+  rs_panel_columns_free(&w.rows.columns);
+  rs_softmax_pairs_free(&w.rows.pairs);
+  return status;
+}
 
 typedef struct scaling {
   void *x;
   double factor;
 } scaling;
 
-/* e^x for x <= 0 to 2 units in the last place, in a form that compilers vectorise: 2^round(x / ln 2) times a polynomial
- * of the rest (coefficients of Cephes' expf). Below -87 it is 0; NaN stays NaN, and no step of it is undefined then. */
-static inline float exponential_f32(float x) {
-  float clamped = x < -87.0f ? -87.0f : x;
-  float shifted = clamped * 1.44269504089f + 12582912.0f; /* adding 1.5 * 2^23 rounds to a whole number */
-  float k = shifted - 12582912.0f;
-  float r = clamped - k * 0.693359375f + k * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  uint32_t bits; /* of 'shifted': those of 12582912.0f plus k */
-  memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits - UINT32_C(0x4B400000) + 127) << 23;
-  float power;
-  memcpy(&power, &bits, sizeof power);
-  return x < -87.0f ? 0.0f : p * power;
+static void scale_f32_range(void *context, int64_t begin, int64_t end) {
+  const scaling *s = context;
+  scale_f32((float *)s->x + begin, s->factor, end - begin);
 }
 
-static inline double exponential_f64(double x) { return exp(x); }
-
-#define KERNELS "nn/in_batch_softmax.c"
-#include "autograd/each_real.h"
-
-/* One panel of rows i .. i+rows-1: its logits, their loss, and its part of both gradients. */
-static void run_panel(const work *w, int64_t i, int64_t rows, int64_t group) {
-  void *panel = at(w, w->panels, rs_thread_index() * PANEL * w->m);
-  const void *users = at(w, w->users, i * w->d);
-  double scale = 1 / w->temperature;
-  rs_gemm_tile(w->dtype, false, true, rows, w->m, w->d, scale, users, w->d, w->items, w->d, 0, panel, w->m);
-  for (int64_t r = 0; r < rows; r++)
-    w->losses[group] += RS_CALL(w->dtype, row_loss, (w, i + r, at(w, panel, r * w->m)));
-  if (!w->user_grad) return;
-  rs_gemm_tile(w->dtype, false, false, rows, w->d, w->m, scale, panel, w->m, w->items, w->d, 0,
-               at(w, w->user_grad, i * w->d), w->d);
-  rs_gemm_tile(w->dtype, true, false, w->m, w->d, rows, scale, panel, w->m, users, w->d, 1,
-               at(w, w->item_grads, group * w->m * w->d), w->d);
-}
-
-static void run_groups(void *context, int64_t begin, int64_t end) {
-  const work *w = context;
-  for (int64_t group = begin; group < end; group++) {
-    int64_t last = (group + 1) * w->group < w->n ? (group + 1) * w->group : w->n;
-    if (w->user_grad) memset(at(w, w->item_grads, group * w->m * w->d), 0, (size_t)(w->m * w->d) * width(w));
-    for (int64_t i = group * w->group; i < last; i += PANEL)
-      run_panel(w, i, last - i < PANEL ? last - i : PANEL, group);
-  }
-}
-
-static rs_status need_column(const rs_node *self, int i, rs_dtype dtype, int64_t m, const char *what) {
-  const rs_tensor *t = rs_in(self, i);
-  if (t->dtype != dtype)
-    return rs_fail(RS_EDTYPE, "in_batch_softmax: %s is %s, not %s", what, rs_dtype_name(t->dtype),
-                   rs_dtype_name(dtype));
-  if (t->ndim == 1 && t->size[0] == m) return RS_OK;
-  return rs_fail(RS_ESHAPE, "in_batch_softmax: %s is %s, not [%lld]", what, rs_shape(t).text, (long long)m);
-}
-
-/* The next optional input when 'present'. */
-static rs_status take(const rs_node *self, int *next, bool present, rs_dtype dtype, int64_t m, const char *what,
-                      const void **data) {
-  if (!present) return RS_OK;
-  rs_status status = need_column(self, *next, dtype, m, what);
-  if (status == RS_OK) *data = rs_tensor_data(rs_in(self, (*next)++));
-  return status;
-}
-
-static rs_status read_inputs(const rs_node *self, work *w) {
-  const rs_tensor *users = rs_in(self, 0), *items = rs_in(self, 1);
-  rs_status status = rs_need_reals(self, 2);
-  if (status != RS_OK) return status;
-  if (users->ndim != 2 || items->ndim != 2 || users->size[1] != items->size[1] || users->size[0] < 1 ||
-      items->size[0] < users->size[0])
-    return rs_fail(RS_ESHAPE, "in_batch_softmax: users are %s, items %s; [n, d] and [m, d] with m >= n >= 1 are needed",
-                   rs_shape(users).text, rs_shape(items).text);
-  *w = (work){.dtype = users->dtype,
-              .n = users->size[0],
-              .m = items->size[0],
-              .d = users->size[1],
-              .temperature = self->attr[TEMPERATURE].real,
-              .users = rs_tensor_data(users),
-              .items = rs_tensor_data(items)};
-  int next = 2;
-  bool window = self->attr[HAS_WINDOW].integer;
-  status = take(self, &next, self->attr[HAS_LOG_Q].integer, w->dtype, w->m, "log_q", &w->log_q);
-  if (status == RS_OK)
-    status = take(self, &next, self->attr[HAS_CODES].integer, RS_I64, w->m, "codes", (const void **)&w->codes);
-  if (status == RS_OK) status = take(self, &next, window, RS_I64, w->n, "now", (const void **)&w->now);
-  if (status == RS_OK) status = take(self, &next, window, RS_I64, w->m, "from", (const void **)&w->from);
-  if (status == RS_OK) status = take(self, &next, window, RS_I64, w->m, "to", (const void **)&w->to);
-  return status;
-}
-
-/* Room for gradients: the users' in saved[0], the groups' item gradients in saved[1]. */
-static rs_status make_gradients(rs_node *self, work *w, int64_t groups) {
-  if (!self->needs_grad) return RS_OK;
-  rs_status status = rs_tensor_new(&self->saved[0], w->dtype, 2, (int64_t[]){w->n, w->d});
-  if (status == RS_OK) status = rs_tensor_new(&self->saved[1], w->dtype, 3, (int64_t[]){groups, w->m, w->d});
-  if (status != RS_OK) return status;
-  w->user_grad = rs_tensor_data(&self->saved[0]);
-  w->item_grads = rs_tensor_data(&self->saved[1]);
-  return RS_OK;
-}
-
-/* Sum the groups' item gradients into the first and keep that alone. */
-static rs_status add_groups(rs_node *self, const work *w, int64_t groups) {
-  if (!self->needs_grad) return RS_OK;
-  adding a = {w->m * w->d, groups, w->item_grads};
-  rs_each(a.n, RS_GRAIN, RS_BODY(w->dtype, add_range), &a);
-  rs_tensor first = {0};
-  rs_status status = rs_tensor_select(&first, &self->saved[1], 0, 0);
-  if (status != RS_OK) return status;
-  rs_tensor_free(&self->saved[1]);
-  self->saved[1] = first;
-  return RS_OK;
-}
-
-static rs_status forward(rs_node *self) {
-  work w;
-  rs_status status = read_inputs(self, &w);
-  if (status != RS_OK) return status;
-  int64_t panels = (w.n + PANEL - 1) / PANEL, each = (panels + GROUPS - 1) / GROUPS;
-  int64_t groups = (panels + each - 1) / each;
-  w.group = each * PANEL;
-  rs_tensor scratch = {0}, losses = {0};
-  status = make_gradients(self, &w, groups);
-  if (status == RS_OK) status = rs_tensor_new(&scratch, w.dtype, 3, (int64_t[]){rs_threads(), PANEL, w.m});
-  if (status == RS_OK) status = rs_tensor_zeros(&losses, RS_F64, 1, &groups);
-  if (status == RS_OK) {
-    w.panels = rs_tensor_data(&scratch);
-    w.losses = rs_f64(&losses);
-    rs_parallel_for(groups, 1, run_groups, &w);
-    double loss = 0;
-    for (int64_t g = 0; g < groups; g++) loss += w.losses[g];
-    status = rs_scalar(&self->value, w.dtype, loss / (double)w.n);
-  }
-  if (status == RS_OK) status = add_groups(self, &w, groups);
-  rs_tensor_free(&scratch);
-  rs_tensor_free(&losses);
-  return status;
+static void scale_f64_range(void *context, int64_t begin, int64_t end) {
+  const scaling *s = context;
+  scale_f64((double *)s->x + begin, s->factor, end - begin);
 }
 
 static rs_status backward(rs_node *self) {
@@ -194,119 +258,90 @@ static rs_status backward(rs_node *self) {
     rs_tensor g = self->saved[i];
     self->saved[i] = (rs_tensor){0};
     scaling s = {rs_tensor_data(&g), rs_scalar_value(&self->grad)};
-    if (s.factor != 1) rs_each(rs_tensor_count(&g), RS_GRAIN, RS_BODY(g.dtype, scale_range), &s);
+    if (s.factor != 1)
+      rs_each(rs_tensor_count(&g), RS_GRAIN, g.dtype == RS_F32 ? scale_f32_range : scale_f64_range, &s);
     rs_status status = rs_grad_give(self->input[i], &g);
     if (status != RS_OK) return status;
   }
   return RS_OK;
 }
 
-static const rs_attr_field fields[] = {{"log_q", RS_ATTR_BOOL, 0, 1, NULL},
-                                       {"codes", RS_ATTR_BOOL, 0, 1, NULL},
-                                       {"window", RS_ATTR_BOOL, 0, 1, NULL},
-                                       {"temperature", RS_ATTR_REAL, 1e-6, 1e6, NULL}};
-static const rs_op op = {"in_batch_softmax", 2, 7, 4, fields, forward, backward, true};
+static const rs_attr_field fields[] = {{"present", RS_ATTR_INTEGER, 0, (1 << N_OPTIONAL) - 1, NULL},
+                                       {"mode", RS_ATTR_INTEGER, 0, KEEP_HITS | UNCORRECTED, NULL},
+                                       {"temperature", RS_ATTR_REAL, 1e-6, 1e6, NULL},
+                                       {"smoothing", RS_ATTR_REAL, 0, 0.999999, NULL}};
+static const rs_op op = {"in_batch_softmax", 2, 2 + N_OPTIONAL, 4, fields, forward, backward, true};
 
-/* Append an anonymous leaf over 't' to the inputs. */
-static rs_status add_leaf(rs_node **inputs, int *n, rs_tape *tape, const rs_tensor *t) {
-  if (!t) return RS_OK;
-  return rs_tape_input(&inputs[(*n)++], tape, NULL, t, false);
+static rs_status check_options(const rs_in_batch_softmax_options *o) {
+  if ((o->now == NULL) != (o->from == NULL) || (o->now == NULL) != (o->to == NULL))
+    return rs_fail(RS_EARG, "in_batch_softmax: now, from and to go together");
+  if ((o->starts == NULL) != (o->lengths == NULL) || (o->starts == NULL) != (o->lists == NULL))
+    return rs_fail(RS_EARG, "in_batch_softmax: left_out needs starts, lengths and values");
+  if (o->starts && !o->codes) return rs_fail(RS_EARG, "in_batch_softmax: left_out is of codes, which are not given");
+  return RS_OK;
 }
 
 rs_status rs_nn_in_batch_softmax(rs_node **out, rs_node *users, rs_node *items,
-                                 const rs_in_batch_softmax_options *options) {
-  rs_tape *tape = users->tape;
-  rs_node *inputs[7] = {users, items};
+                                 const rs_in_batch_softmax_options *o) {
+  rs_node *inputs[2 + N_OPTIONAL] = {users, items};
+  rs_status status = check_options(o);
+  const rs_tensor *optional[N_OPTIONAL] = {o->log_q,   o->codes,   o->now,    o->from,    o->to,   o->rows,
+                                           o->columns, o->weights, o->starts, o->lengths, o->lists};
+  rs_attr attrs[4] = {{.integer = 0},
+                      {.integer = (o->keep_hits ? KEEP_HITS : 0) | (o->uncorrected ? UNCORRECTED : 0)},
+                      {.real = o->temperature},
+                      {.real = o->smoothing}};
   int n = 2;
-  bool window = options->now != NULL;
-  if (window != (options->from != NULL) || window != (options->to != NULL))
-    return rs_fail(RS_EARG, "in_batch_softmax: now, from and to go together");
-  rs_attr attrs[4] = {{.integer = options->log_q != NULL},
-                      {.integer = options->codes != NULL},
-                      {.integer = window},
-                      {.real = options->temperature}};
-  const rs_tensor *leaves[] = {options->log_q, options->codes, options->now, options->from, options->to};
-  rs_status status = RS_OK;
-  for (int i = 0; i < 5 && status == RS_OK; i++) status = add_leaf(inputs, &n, tape, leaves[i]);
-  return status == RS_OK ? rs_tape_apply(out, tape, &op, n, inputs, attrs) : status;
+  for (int i = 0; i < N_OPTIONAL && status == RS_OK; i++) {
+    if (!optional[i]) continue;
+    attrs[PRESENT].integer |= 1 << i;
+    status = rs_tape_input(&inputs[n++], users->tape, NULL, optional[i], false);
+  }
+  return status == RS_OK ? rs_tape_apply(out, users->tape, &op, n, inputs, attrs) : status;
 }
 
 #else
-/* Logits of columns that row i may not use become -infinity; the positive stays. */
-RS_SIMD static void OF(mask)(const work *w, int64_t i, REAL *s) {
-  REAL positive = s[i];
-  if (w->log_q) {
-    const REAL *log_q = w->log_q;
-    for (int64_t j = 0; j < w->m; j++) s[j] -= log_q[j];
-    positive = s[i];
-  }
-  if (w->codes) {
-    int64_t code = w->codes[i];
-    for (int64_t j = 0; j < w->m; j++) s[j] = w->codes[j] == code ? (REAL)-INFINITY : s[j];
-  }
-  if (w->now) {
-    int64_t now = w->now[i];
-    for (int64_t j = 0; j < w->m; j++) s[j] = w->from[j] <= now && now < w->to[j] ? s[j] : (REAL)-INFINITY;
-  }
-  s[i] = positive;
+RS_SIMD static void OF(scale)(REAL *x, double factor, int64_t n) {
+  REAL by = (REAL)factor;
+  for (int64_t k = 0; k < n; k++) x[k] *= by;
 }
 
-RS_SIMD static REAL OF(largest)(const REAL *s, int64_t m) {
-  REAL lane[16];
-  int64_t j = 0;
-  for (int l = 0; l < 16; l++) lane[l] = s[0];
-  for (; j + 16 <= m; j += 16)
-    for (int l = 0; l < 16; l++) lane[l] = s[j + l] > lane[l] ? s[j + l] : lane[l];
-  for (; j < m; j++) lane[0] = s[j] > lane[0] ? s[j] : lane[0];
-  for (int l = 1; l < 16; l++) lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
-  return lane[0];
+/* Row k of a panel's users times 'factor', padded. */
+RS_SIMD static void OF(scale_row)(const work *w, int64_t i, int64_t k, double factor, void *scaled) {
+  int64_t deep = w->rows.columns.deep;
+  const REAL *x = (const REAL *)w->rows.users + i * w->d;
+  REAL *restrict to = (REAL *)scaled + k * deep, by = (REAL)factor;
+  for (int64_t c = 0; c < w->d; c++) to[c] = x[c] * by;
+  for (int64_t c = w->d; c < deep; c++) to[c] = 0;
 }
 
-/* s = exp(s - max), and the sum of it in sixteen lanes. */
-RS_SIMD static REAL OF(exponentials)(REAL *s, REAL max, int64_t m) {
-  REAL lane[16] = {0};
-  int64_t j = 0;
-  for (; j + 16 <= m; j += 16)
-    for (int l = 0; l < 16; l++) {
-      s[j + l] = OF(exponential)(s[j + l] - max);
-      lane[l] += s[j + l];
-    }
-  for (; j < m; j++) {
-    s[j] = OF(exponential)(s[j] - max);
-    lane[0] += s[j];
-  }
-  for (int half = 8; half; half /= 2)
-    for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-  return lane[0];
+/* Row k of a panel's products times 'factor' into the gradient of user i. */
+RS_SIMD static void OF(give_row)(const work *w, int64_t i, int64_t k, double factor, const void *grad) {
+  const REAL *x = (const REAL *)grad + k * w->rows.columns.deep;
+  REAL *restrict to = (REAL *)w->user_grad + i * w->d, by = (REAL)factor;
+  for (int64_t c = 0; c < w->d; c++) to[c] = x[c] * by;
 }
 
-RS_SIMD static void OF(scale)(REAL *s, REAL factor, int64_t m) {
-  for (int64_t j = 0; j < m; j++) s[j] *= factor;
-}
-
-/* The loss of row i; its logits 's' become d loss / d logits when gradients are made. */
-static double OF(row_loss)(const work *w, int64_t i, void *logits) {
-  REAL *s = logits;
-  OF(mask)(w, i, s);
-  REAL positive = s[i], max = OF(largest)(s, w->m), sum = OF(exponentials)(s, max, w->m);
-  if (w->user_grad) {
-    OF(scale)(s, 1 / (sum * (REAL)w->n), w->m);
-    s[i] -= 1 / (REAL)w->n;
-  }
-  return (double)max + log((double)sum) - (double)positive;
-}
-
-static void OF(add_range)(void *context, int64_t begin, int64_t end) {
-  const adding *a = context;
-  REAL *total = a->sums;
-  for (int64_t g = 1; g < a->groups; g++) {
-    const REAL *part = total + g * a->n;
-    for (int64_t k = begin; k < end; k++) total[k] += part[k];
+/* The logarithms of how many columns each stands for, and where logits start. */
+static void OF(start_logits)(work *w) {
+  REAL *log_count = w->rows.log_count, *bias = w->rows.columns.bias;
+  const REAL *log_q = w->rows.log_q;
+  for (int64_t j = 0; j < w->m; j++) {
+    log_count[j] = (REAL)log((double)w->rows.pairs.count[j]);
+    bias[j] = log_count[j] - (log_q ? log_q[j] : 0);
   }
 }
 
-static void OF(scale_range)(void *context, int64_t begin, int64_t end) {
-  const scaling *s = context;
-  OF(scale)((REAL *)s->x + begin, (REAL)s->factor, end - begin);
+/* Rows begin .. end-1 of the items' gradient: the sum of all groups'. */
+RS_SIMD static void OF(add_groups)(void *context, int64_t begin, int64_t end) {
+  const work *w = context;
+  int64_t deep = w->rows.columns.deep, groups = (w->r + w->group - 1) / w->group;
+  for (int64_t j = begin; j < end; j++) {
+    REAL *restrict to = (REAL *)w->item_grad + j * w->d;
+    const REAL *from = (const REAL *)w->group_grads + j * deep;
+    for (int64_t c = 0; c < w->d; c++) to[c] = from[c];
+    for (int64_t g = 1; g < groups; g++)
+      for (int64_t c = 0; c < w->d; c++) to[c] += from[g * w->m * deep + c];
+  }
 }
 #endif

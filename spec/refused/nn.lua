@@ -26,6 +26,12 @@ local pairs_of = { users = users, items = items, starts = tensor.new({ 0, 2, 2, 
 for _, name in ipairs { "catalogue_softmax", "bilateral_softmax", "cosine_contrastive", "gbce" } do
   loss = loss + nn[name](pairs_of)
 end
+local merged = nn.in_batch_softmax { users = users, items = items, rows = tensor.new({ 0, 0, 2, 1 }, "i64"),
+  columns = tensor.new({ 1, 1, 2, 0 }, "i64"), codes = tensor.new({ 1, 2, 1 }, "i64"),
+  weights = tensor.zeros(4):add_(1),
+  left_out = { starts = tensor.new({ 0, 0, 1 }, "i64"), lengths = tensor.new({ 0, 1, 0 }, "i32"),
+    values = tensor.new({ 2 }, "i32") }, smoothing = 0.1, hits = "kept", positive = "uncorrected" }
+loss = loss + merged
 tape:backward(loss)
 assert(tower:parameter("ids"):name() == "ids" and layers[1]:parameter("l.bias"):name() == "l.bias")
 assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)
