@@ -19,8 +19,9 @@ function MF:item(tape, batch)
 end
 
 function MF:loss(tape, step)
-  return nn.in_batch_softmax { users = self:user(tape, step.batch),
-    items = self:item(tape, step.items:gather(step.item_rows)), log_q = step.log_q, codes = step.item_rows }
+  local users, items = step:sides()
+  return nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of,
+    items = self:item(tape, items.batch), columns = items.of, log_q = items.log_q, codes = items.rows }
 end
 
 return function(config, encoder, settings)

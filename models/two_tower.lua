@@ -39,17 +39,16 @@ end
 
 --- Softmax over the batch's own items, corrected by how often each is met; see docs/models.md.
 function TwoTower:loss(tape, step)
-  return nn.in_batch_softmax {
-    users = self:user(tape, step.batch),
-    items = self:item(tape, drop_ids(step.items:gather(step.item_rows), self.config.id_dropout, step.stream)),
-    log_q = self.config.log_q and step.log_q or nil, codes = step.item_rows,
-    now = step.from and step.times, from = step.from, to = step.to,
-  }
+  local users, items = step:sides(self.merge, self.config.drawn)
+  return nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of, columns = items.of,
+    items = self:item(tape, drop_ids(items.batch, self.config.id_dropout, step.stream)), codes = items.rows,
+    log_q = self.config.log_q and items.log_q or nil, now = users.now, from = items.from, to = items.to }
 end
 
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings, true)
-  local self = setmetatable({ config = config }, TwoTower)
+  local merge = config.id_dropout == 0 and (config.dropout == 0 or #config.hidden == 0) -- drops are of each event
+  local self = setmetatable({ config = config, merge = merge }, TwoTower)
   local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, normalize = true }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)

@@ -34,6 +34,7 @@ return recsys.recipe {
       dropout     = param(0.1, "share of hidden units dropped in training", { min = 0, max = 0.95 }),
       temperature = param(0.2, "divides the cosine of user and item", { min = 1e-3 }),
       log_q       = param(true, "correct in-batch negatives by how often they are met"),
+      drawn       = param(0, "negatives drawn from the catalogue for each batch, beside its own items", { min = 0 }),
       bias        = param(true, "learn a popularity term for each item"),
       id_dropout  = param(0.5, "share of items trained without their id, as new ones are met", { min = 0, max = 1 }),
       negatives   = param(4, "sampled negatives a row (engagement)", { min = 0 }),

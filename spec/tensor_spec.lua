@@ -239,6 +239,18 @@ describe("tensor", function()
     assert.same(list, t:sort():tolist())
   end)
 
+  it("finds distinct integers in the order of their first place, and where each element's stands", function()
+    for _, dtype in ipairs { "i32", "i64" } do
+      local values, of = tensor.new({ 7, -1, 7, 3, -1, 7 }, dtype):distinct()
+      assert.same({ { 7, -1, 3 }, { 0, 1, 0, 2, 1, 0 } }, { values:tolist(), of:tolist() })
+      assert.same({ dtype, "i64" }, { values:dtype(), of:dtype() })
+    end
+    local every_other = tensor.new({ 5, 0, 6, 0, 5, 0 }, "i64"):reshape(3, 2):select(2, 1)
+    assert.same({ 5, 6 }, every_other:distinct():tolist())
+    assert.equal(0, tensor.zeros(0, "i64"):distinct():count())
+    assert.has_error(function() tensor.zeros(3):distinct() end, "distinct: wants i64 or i32, not f32")
+  end)
+
   it("counts, accumulates and searches", function()
     local codes = tensor.new({ 1, 3, 1, 0 }, "i32")
     assert.same({ 1, 2, 0, 1 }, codes:bincount():tolist())

@@ -347,6 +347,12 @@ function Tensor:sort(descending) end
 ---@return Tensor counts i64
 function Tensor:unique() end
 
+--- The distinct values of a vector of i64 or i32 in the order in which they first occur, and each element's place among
+--- them: values:index_select(of) is this vector.
+---@return Tensor values
+---@return Tensor of      i64 [n], from 0
+function Tensor:distinct() end
+
 --- Running sums of a vector; of integers as i64.
 ---@return Tensor [n]
 function Tensor:cumsum() end

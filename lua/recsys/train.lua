@@ -17,6 +17,7 @@ local optim = require "recsys.optim"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
+local step_of = require "recsys.train.step"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
@@ -45,7 +46,7 @@ local function prepare(encoder, data, split, rows, events)
     rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
     events = events or encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
-    user_rows = at.users:index_select(rows), item_rows = item_rows,
+    user_rows = at.users:index_select(rows), item_rows = item_rows, static_users = #encoder:inputs "event" == 0,
     times = data.interactions:column("time"):index_select(rows),
     strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
   }
@@ -56,22 +57,6 @@ local function lifetimes(data, window)
   if not window or not data.items:has "created" then return end
   local created = data.items:column "created"
   return { from = created, to = created + text.milliseconds(window) }
-end
-
---- What model:loss reads of a batch: positions 'at' (i64) of the prepared rows.
-local function new_step(source, at, shared)
-  local items = source.item_rows:index_select(at)
-  local step = {
-    batch = model.merge(source.events:gather(at), source.users:gather(source.user_rows:index_select(at))),
-    items = source.items, item_rows = items, times = source.times:index_select(at),
-    strengths = source.strengths and source.strengths:index_select(at),
-    log_q = source.log_q:index_select(items), pool = shared.pool,
-  }
-  if source.over_time then step.items = source.over_time:during(step.times) end
-  if shared.life then
-    step.from, step.to = shared.life.from:index_select(items), shared.life.to:index_select(items)
-  end
-  return step
 end
 
 local function check_number(loss, epoch, step)
@@ -90,7 +75,7 @@ end
 local function take_step(run, epoch, step, steps, at)
   local settings, optimizer = run.settings, run.optimizer
   local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
-  local input = new_step(run.source, at, run.shared)
+  local input = step_of.new(run.source, at, run.shared)
   input.stream = base.stream(settings.seed, "negatives", epoch, step)
   local loss = network.loss(run.network, settings.kind, tape, input)
   local value = check_number(loss:item(), epoch, step)
@@ -131,7 +116,7 @@ local function held_out_loss(made, source, shared, settings)
   for first = 0, source.n - 1, settings.batch do
     local n = math.min(settings.batch, source.n - first)
     local tape <close> = autograd.tape { train = false, gradients = false, seed = settings.seed }
-    local input = new_step(source, tensor.arange(first, first + n, "i64"), shared)
+    local input = step_of.new(source, tensor.arange(first, first + n, "i64"), shared)
     input.stream = base.stream(settings.seed, "negatives", 0, 1 + first // settings.batch)
     sum, rows = sum + network.loss(made, settings.kind, tape, input):item() * n, rows + n
   end

@@ -4,6 +4,7 @@
  * there; a float beside integers makes f64, an integer that does not fit makes i64. */
 #include "bind/tensor_math.h"
 
+#include "tensor/distinct.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 #include "tensor/order.h"
@@ -237,6 +238,17 @@ static int l_unique(lua_State *L) {
   return 2;
 }
 
+static int l_distinct(lua_State *L) {
+  const rs_tensor *t = rs_check_tensor(L, 1);
+  rs_tensor *whole = rs_push_tensor(L), *values = rs_push_tensor(L), *of = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_contiguous(whole, t));
+  rs_check_retry(L, rs_distinct(values, of, whole));
+  rs_tensor_free(whole);
+  rs_account(L, values);
+  rs_account(L, of);
+  return 2;
+}
+
 static int l_cumsum(lua_State *L) {
   const rs_tensor *t = rs_check_tensor(L, 1);
   rs_tensor *out = rs_push_tensor(L);
@@ -362,6 +374,7 @@ const luaL_Reg rs_tensor_math_methods[] = {{"add", l_add},
                                            {"argsort", l_argsort},
                                            {"sort", l_sort},
                                            {"unique", l_unique},
+                                           {"distinct", l_distinct},
                                            {"cumsum", l_cumsum},
                                            {"bincount", l_bincount},
                                            {"search_sorted", l_search_sorted},

@@ -1,0 +1,88 @@
+--- What model:loss reads of a batch, and the batch's distinct users and items, so that equal ones are computed once.
+---
+--- Rows merge where all inputs of their tower are equal: items by their catalogue row unless they count events (each is
+--- then as of its own moment); users by their row unless something is of the moment: an input of the side event, or a
+--- window in which items are shown. Inputs are gathered when they are first asked for: a model that asks for the
+--- distinct ones never gathers the others.
+
+local model = require "recsys.model"
+local tensor = require "recsys.tensor"
+
+local Step = {}
+
+local lazy = {}
+
+function lazy.batch(step)
+  local source, at = step.source, step.at
+  return model.merge(source.events:gather(at), source.users:gather(source.user_rows:index_select(at)))
+end
+
+Step.__index = function(step, name)
+  if Step[name] then return Step[name] end
+  local make = lazy[name]
+  if not make then return nil end
+  step[name] = make(step)
+  return step[name]
+end
+
+local function users_of(step, merge)
+  local source = step.source
+  if not merge or not source.static_users or step.from then
+    return { batch = step.batch, now = step.from and step.times }
+  end
+  local rows, of = source.user_rows:index_select(step.at):distinct()
+  return { batch = source.users:gather(rows), of = of }
+end
+
+--- Add the catalogue rows of 'count' items drawn from the pool, each with the same chance. Where items count events a
+--- row is as of the moment of its event, so there as many are drawn for each.
+local function draw(step, items, count)
+  local n = #step.item_rows
+  if step.source.over_time then count = (count + n - 1) // n * n end
+  local drawn = step.pool:index_select(step.stream:integers(count, #step.pool))
+  items.of = items.of or tensor.arange(0, n, "i64")
+  items.rows = tensor.concat { items.rows, drawn }
+  return count / #step.pool
+end
+
+local function items_of(step, merge, count)
+  local source, life, items, drawn = step.source, step.life, {}, 0
+  if merge and not source.over_time then
+    items.rows, items.of = step.item_rows:distinct()
+  else
+    items.rows = step.item_rows
+  end
+  if count > 0 then drawn = draw(step, items, count) end
+  items.batch = step.items:gather(items.rows)
+  items.log_q = source.log_q:index_select(items.rows)
+  if drawn > 0 then items.log_q = (items.log_q:exp() * #step.item_rows + drawn):log() end
+  if life then items.from, items.to = life.from:index_select(items.rows), life.to:index_select(items.rows) end
+  return items
+end
+
+--- The batch's users and items for nn.in_batch_softmax.
+---@param merge? boolean   default true; false: a row for every event, as dropout wants that drops of each event anew
+---@param drawn? integer   default 0: further items, drawn from the pool, as negatives of all (mixed negative sampling).
+---   log_q is then the logarithm of how often an item is met in a batch either way (of what all share no loss knows).
+---   Where items count events it is rounded up to a multiple of n
+---@return { batch: table, of: Tensor?, now: Tensor? } users
+---   inputs of the sides user and event; of: the row of each event (nil: row t), now: times, where items age
+---@return { batch: table, rows: Tensor, of: Tensor?, log_q: Tensor, from: Tensor?, to: Tensor? } items
+---   inputs of the side item; rows: their catalogue rows, of: the item of each event (nil: item t)
+function Step:sides(merge, drawn)
+  return users_of(self, merge ~= false), items_of(self, merge ~= false, drawn or 0)
+end
+
+local step_of = {}
+
+--- The step of positions 'at' (i64) of the prepared rows; docs/models.md has its fields.
+function step_of.new(source, at, shared)
+  local items, life = source.item_rows:index_select(at), shared.life
+  local times = source.times:index_select(at)
+  return setmetatable({ source = source, at = at, life = life, item_rows = items, times = times, pool = shared.pool,
+    items = source.over_time and source.over_time:during(times) or source.items,
+    strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
+    from = life and life.from:index_select(items), to = life and life.to:index_select(items) }, Step)
+end
+
+return step_of
