@@ -253,6 +253,25 @@ describe("evaluate.protocol_leave_last_out", function()
       evaluate.metric(protocol:queries "test", scorer(60), "mrr"))
   end)
 
+  it("leaves out as many of the latest as are asked for, or none", function()
+    local function scores(q) return function(i) return score(q, i) end end
+    local latest = {}
+    for i = #both, 1, -1 do -- the last 3 of each user: 'both' is in order of time but for its validation rows
+      latest[i] = both[i]
+    end
+    table.sort(latest)
+    local kept, counts = {}, {}
+    for i = #latest, 1, -1 do
+      local user = truth.events[latest[i] + 1][1]
+      counts[user] = (counts[user] or 0) + 1
+      if counts[user] <= 3 then kept[#kept + 1] = latest[i] end
+    end
+    near(select(2, average(by_hand(test, kept, scores), 5)), evaluate.metric(
+      evaluate.protocol_leave_last_out(data, split, { seen = 3 }):queries "test", scorer(60), "mrr"))
+    near(select(2, average(by_hand(test, {}, scores), 5)), evaluate.metric(
+      evaluate.protocol_leave_last_out(data, split, { seen = false }):queries "test", scorer(60), "mrr"))
+  end)
+
   it("counts popularity over what is not held out", function()
     local report = evaluate.ranking { queries = protocol:queries "test", scorers = { model = scorer(60) }, k = { 5 },
       samples = 20 }
@@ -265,6 +284,53 @@ describe("evaluate.protocol_leave_last_out", function()
     near(select(2, average(by_hand(test, both, scores), 5)), report.baselines.popularity.mrr)
     assert.is_nil(report.baselines.newest)
     assert.is_table(report.baselines.popularity_window)
+  end)
+end)
+
+describe("evaluate.protocol_per_event", function()
+  local data, truth = make_data()
+  local split, _, valid, test = split_last_out(truth)
+
+  local function by_hand(rows, candidates)
+    local list = {}
+    for q, row in ipairs(rows) do
+      list[q] = { function(i) return score(q, i) end, candidates(row), truth.events[row + 1][2] }
+    end
+    return list
+  end
+
+  it("asks among all items, the user's known ones too", function()
+    local function all()
+      local set = {}
+      for i = 1, truth.n_items do set[i] = true end
+      return set
+    end
+    local protocol = evaluate.protocol_per_event(data, split)
+    for name, rows in pairs { valid = valid, test = test } do
+      near(select(2, average(by_hand(rows, all), 5)), evaluate.metric(protocol:queries(name), scorer(60), "mrr"))
+    end
+  end)
+
+  it("asks among the listed items alone, one that is there twice counting once", function()
+    local function listed(row) return { truth.events[row + 1][2], row % 60 + 1, (row * 7) % 60 + 1, row % 60 + 1 } end
+    local function candidates(_, rows)
+      local values = {}
+      for _, row in ipairs(rows:tolist()) do
+        for _, item in ipairs(listed(row)) do values[#values + 1] = item - 1 end
+      end
+      return { starts = tensor.arange(#rows) * 4, lengths = tensor.full(4, #rows, "i32"),
+        values = tensor.new(values, "i32") }
+    end
+    local function set_of(row)
+      local set = {}
+      for _, item in ipairs(listed(row)) do set[item] = true end
+      return set
+    end
+    local queries = evaluate.protocol_per_event(data, split, { candidates = candidates }):queries "test"
+    local hit = average(by_hand(test, set_of), 2)
+    near(hit, evaluate.metric(queries, scorer(60), "hit_2"))
+    assert.is_true(hit > 0.5)
+    near(hit, evaluate.means(queries, scorer(60), { 2, 10 }).hit_2)
   end)
 end)
 

@@ -18,6 +18,7 @@ local metrics = {}
 ---@field k integer[]         cut-offs, 1 or more, at most 32
 ---@field gains? Tensor       f32 beside relevant.values, > 0: adds graded_ndcg
 ---@field excluded? Lists     a list a query: items that are no candidates
+---@field candidates? Lists   a list a query: only these items are candidates; default all
 ---@field item_time? Tensor   i64 [items]; with `from` and `to`: only items with from <= time < to are candidates
 ---@field from? Tensor        i64 [queries]
 ---@field to? Tensor          i64 [queries]

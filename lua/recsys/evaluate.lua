@@ -23,6 +23,7 @@ local evaluate = {
   protocol_by_time = protocol.by_time,
   protocol_leave_last_out = protocol.leave_last_out,
   protocol_per_user = protocol.per_user,
+  protocol_per_event = protocol.per_event,
   table = table_of,
 }
 
@@ -78,6 +79,16 @@ end
 function evaluate.metric(queries, scorer, name)
   local ranking = evaluate.ranking_for(queries, name)
   return by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))[name]
+end
+
+--- All metrics of one scorer, without intervals, as published tables have them.
+---@param queries Queries
+---@param scorer table|Tensor|function
+---@param k integer[]
+---@return table<string, number>
+function evaluate.means(queries, scorer, k)
+  local ranking = queries:ranking(k, false)
+  return by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))
 end
 
 --- Ask the systems one after another. The values of all stand in one tensor, f64 [systems x names, queries], of which

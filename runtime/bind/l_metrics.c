@@ -20,7 +20,7 @@ enum { MOST_CUTOFFS = 32 };
 typedef struct ranking {
   rs_ranking *core;
   rs_question ask; /* borrows from the tensors below */
-  rs_list_tensors relevant, excluded;
+  rs_list_tensors relevant, excluded, candidates;
   rs_tensor gains, item_time, from, to;
   int64_t k[MOST_CUTOFFS];
 } ranking;
@@ -30,6 +30,7 @@ static int l_ranking_free(lua_State *L) {
   rs_ranking_free(r->core);
   rs_free_lists(&r->relevant);
   rs_free_lists(&r->excluded);
+  rs_free_lists(&r->candidates);
   rs_tensor_free(&r->gains);
   rs_tensor_free(&r->item_time);
   rs_tensor_free(&r->from);
@@ -63,6 +64,7 @@ static void take_question_lists(lua_State *L, ranking *r) {
   if (!r->relevant.starts.storage) luaL_error(L, "'relevant' is missing");
   r->ask.queries = r->ask.relevant.n;
   r->ask.excluded = rs_take_lists(L, 1, "excluded", &r->excluded);
+  r->ask.candidates = rs_take_lists(L, 1, "candidates", &r->candidates);
   if (rs_take_field(L, 1, "gains", RS_F32, 1, &r->gains)) {
     rs_need_rows(L, &r->gains, "gains", r->ask.relevant.n_values);
     r->ask.gains = rs_f32(&r->gains);
@@ -84,9 +86,9 @@ static void take_windows(lua_State *L, ranking *r) {
   }
 }
 
-/* metrics.ranking{ items, relevant, k, [gains, excluded, item_time, from, to, coverage] } -> Ranking */
+/* metrics.ranking{ items, relevant, k, [gains, excluded, candidates, item_time, from, to, coverage] } -> Ranking */
 static int l_ranking(lua_State *L) {
-  static const char *const known[] = {"items",     "relevant", "k",  "gains",    "excluded",
+  static const char *const known[] = {"items",     "relevant", "k",  "gains",    "excluded", "candidates",
                                       "item_time", "from",     "to", "coverage", NULL};
   rs_check_options(L, 1, known);
   lua_settop(L, 1);

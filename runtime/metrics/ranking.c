@@ -42,8 +42,12 @@ static rs_status check_lists(const rs_question *ask) {
   if (ask->excluded.n != 0 && ask->excluded.n != ask->queries)
     return rs_fail(RS_ESHAPE, "ranking: %lld lists of excluded items for %lld queries", (long long)ask->excluded.n,
                    (long long)ask->queries);
+  if (ask->candidates.n != 0 && ask->candidates.n != ask->queries)
+    return rs_fail(RS_ESHAPE, "ranking: %lld lists of candidates for %lld queries", (long long)ask->candidates.n,
+                   (long long)ask->queries);
   rs_status status = rs_lists_check(&ask->relevant, "relevant items", ask->items);
   if (status == RS_OK) status = rs_lists_check(&ask->excluded, "excluded items", ask->items);
+  if (status == RS_OK) status = rs_lists_check(&ask->candidates, "candidates", ask->items);
   return status;
 }
 
@@ -151,10 +155,31 @@ static rs_status set_discounts(rs_ranking *r) {
   return RS_OK;
 }
 
+/* The items that some query's list names, that its window holds and that it does not exclude; 'stamp' as below. */
+static void count_listed(rs_ranking *r, int32_t *stamp, int64_t *times) {
+  for (int64_t q = 0; q < r->ask.queries; q++) {
+    int64_t n, barred = 0;
+    const int32_t *items = NULL;
+    if (r->ask.excluded.n > 0) items = rs_lists_at(&r->ask.excluded, q, &barred);
+    for (int64_t i = 0; i < barred; i++) stamp[items[i]] = (int32_t)q + 1;
+    items = rs_lists_at(&r->ask.candidates, q, &n);
+    for (int64_t i = 0; i < n; i++) {
+      int64_t p = position_of(r, items[i]);
+      if (stamp[items[i]] != q + 1 && p >= window_low(r, q) && p < window_high(r, q)) times[p] = 1;
+    }
+  }
+  for (int64_t p = 0; p < r->ask.items; p++) r->candidates += times[p];
+}
+
 /* Per item: the queries whose window holds it, less those that exclude it. 'stamp' [items] and 'times' [items + 1]
  * start as 0. */
 static void count_candidates(rs_ranking *r, int32_t *stamp, int64_t *times) {
   const rs_question *ask = &r->ask;
+  r->candidates = 0;
+  if (ask->candidates.n > 0) {
+    count_listed(r, stamp, times);
+    return;
+  }
   for (int64_t q = 0; q < ask->queries; q++) {
     times[window_low(r, q)]++;
     times[window_high(r, q)]--;
@@ -170,7 +195,6 @@ static void count_candidates(rs_ranking *r, int32_t *stamp, int64_t *times) {
       times[p]--;
     }
   }
-  r->candidates = 0;
   for (int64_t p = 0; p < ask->items; p++) r->candidates += times[p] > 0;
 }
 

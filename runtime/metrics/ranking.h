@@ -2,8 +2,8 @@
  *
  * A ranking holds the question (queries, candidates, relevant items, cut-offs); it is prepared once and asked with the
  * scores of one scorer after another. Candidates of a query: all items, or those whose time t has from <= t < to,
- * minus the query's excluded ones. Never a sample of them: metrics on samples order models differently than full
- * ranking does (Krichene & Rendle 2020, doi:10.1145/3394486.3403226).
+ * minus the query's excluded ones. Lists of candidates are for published protocols that name some: metrics on a sample
+ * order models differently than full ranking does (Krichene & Rendle 2020, doi:10.1145/3394486.3403226).
  *
  * Items are laid out in order of time, so that a window is one run of a row and scores outside it are neither
  * computed nor looked at. Ranks are counted, not sorted; ties count at their expectation (tied.h). Queries are
@@ -21,6 +21,8 @@ typedef struct rs_question {
   rs_lists relevant;        /* per query, item rows without repetition; an empty list makes the query's metrics NaN */
   const float *gains;       /* [relevant.n_values], > 0, beside relevant.values; NULL: no graded metrics */
   rs_lists excluded;        /* per query, item rows, repetitions allowed; n = 0: nothing is excluded */
+  rs_lists candidates;      /* per query, item rows, repetitions count once; n = 0: all items. What the windows leave out
+                             * and what is excluded is no candidate either */
   const int64_t *item_time; /* [items]; with 'from' and 'to', or NULL all three */
   const int64_t *from, *to; /* [queries] */
   const int64_t *k;         /* [n_k] cut-offs, 1 or more each */

@@ -22,7 +22,8 @@ typedef struct answer {
 
 typedef struct scratch {
   float *row;     /* [items] the scores of one query's window, by position */
-  int32_t *stamp; /* [items] query + 1 where the query excludes the item */
+  int32_t *stamp; /* [items] query + 1 where the query excludes the item, or where its list lacks it */
+  int32_t *named; /* [items] query + 1 where the query's list of candidates has the item; NULL without such lists */
   answer *answers;
   rs_tie_group *groups;
   float *thresholds, *gains;
@@ -50,7 +51,7 @@ typedef struct job {
 static void free_scratches(job *j) {
   for (int t = 0; j->scratches && t < j->threads; t++) {
     scratch *s = &j->scratches[t];
-    void *blocks[] = {s->row, s->stamp, s->answers, s->groups, s->thresholds, s->gains, s->greater, s->equal, s->best};
+    void *blocks[] = {s->row, s->stamp, s->named, s->answers, s->groups, s->thresholds, s->gains, s->greater, s->equal, s->best};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]);
   }
   rs_free(j->scratches);
@@ -61,6 +62,7 @@ static rs_status fill_scratch(scratch *s, const rs_ranking *r) {
   size_t best = r->most_k < r->ask.items ? (size_t)r->most_k + 1 : items;
   s->row = rs_alloc(items * sizeof *s->row);
   s->stamp = rs_alloc_zero(items * sizeof *s->stamp);
+  s->named = r->ask.candidates.n > 0 ? rs_alloc_zero(items * sizeof *s->named) : NULL;
   s->answers = rs_alloc(longest * sizeof *s->answers);
   s->groups = rs_alloc(longest * sizeof *s->groups);
   s->thresholds = rs_alloc(longest * sizeof *s->thresholds);
@@ -68,8 +70,8 @@ static rs_status fill_scratch(scratch *s, const rs_ranking *r) {
   s->greater = rs_alloc(longest * sizeof *s->greater);
   s->equal = rs_alloc(longest * sizeof *s->equal);
   s->best = rs_alloc(best * sizeof *s->best);
-  bool fits =
-      s->row && s->stamp && s->answers && s->groups && s->thresholds && s->gains && s->greater && s->equal && s->best;
+  bool fits = s->row && s->stamp && s->answers && s->groups && s->thresholds && s->gains && s->greater && s->equal &&
+              s->best && (s->named || r->ask.candidates.n == 0);
   return fits ? RS_OK : rs_nomem("ranking", items * (sizeof *s->row + sizeof *s->stamp));
 }
 
@@ -95,7 +97,23 @@ static rs_status finish(const job *j) {
                  (long long)(j->bad & 0x7FFFFFFF), (long long)(j->bad >> 32));
 }
 
-/* Take the excluded items out of the row; gives how many of them were in the window. */
+/* Take the items that the query's list of candidates lacks out of the row; gives how many of them were in the window. */
+static int64_t mask_unlisted(const rs_ranking *r, scratch *s, int64_t query, float *row, int64_t low, int64_t high) {
+  if (r->ask.candidates.n == 0) return 0;
+  int64_t n, masked = 0;
+  const int32_t *items = rs_lists_at(&r->ask.candidates, query, &n);
+  for (int64_t i = 0; i < n; i++) s->named[items[i]] = (int32_t)query + 1;
+  for (int64_t p = low; p < high; p++) {
+    int32_t item = item_at(r, p);
+    if (s->named[item] == query + 1) continue;
+    s->stamp[item] = (int32_t)query + 1;
+    row[p - low] = -INFINITY;
+    masked++;
+  }
+  return masked;
+}
+
+/* Take the excluded items out of the row; gives how many of them were in the window and not taken out yet. */
 static int64_t mask_excluded(const rs_ranking *r, scratch *s, int64_t query, float *row, int64_t low, int64_t high) {
   if (r->ask.excluded.n == 0) return 0;
   int64_t n, masked = 0;
@@ -209,7 +227,8 @@ static void measure_nothing(const job *j, int64_t query) {
 /* Rank one query by its window's scores, row[0] being position 'low'; the row is scratch and gets masked. */
 static void rank_query(job *j, scratch *s, int64_t query, float *row, int64_t low, int64_t high) {
   const rs_ranking *r = j->r;
-  int64_t n = high - low, masked = mask_excluded(r, s, query, row, low, high);
+  int64_t n = high - low, masked = mask_unlisted(r, s, query, row, low, high);
+  masked += mask_excluded(r, s, query, row, low, high);
   j->out->scored[query] = 1;
   rs_i64(&j->out->candidates)[query] = n - masked;
   if (rs_scan_infinite(row, n) != masked) {

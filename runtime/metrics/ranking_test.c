@@ -15,7 +15,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 
-enum { ITEMS = 700, QUERIES = 150, ANSWERS = 4, BARRED = 30, WIDTH = 3, KS = 3 };
+enum { ITEMS = 700, QUERIES = 150, ANSWERS = 4, BARRED = 30, LISTED = 40, WIDTH = 3, KS = 3 };
 
 /* A case drawn at random; 'values' distinct scores at most, so few of them make ties. */
 typedef struct example {
@@ -24,6 +24,9 @@ typedef struct example {
   int64_t answer_starts[QUERIES], barred_starts[QUERIES];
   int32_t answer_lengths[QUERIES], barred_lengths[QUERIES];
   int32_t answers[QUERIES * ANSWERS], barred[QUERIES * BARRED];
+  bool lists; /* whether the queries name their candidates */
+  int64_t listed_starts[QUERIES];
+  int32_t listed_lengths[QUERIES], listed[QUERIES * LISTED];
   float gains[QUERIES * ANSWERS];
   float scores[QUERIES * ITEMS];
   float users[QUERIES * WIDTH], vectors[ITEMS * WIDTH];
@@ -53,6 +56,10 @@ static void draw_lists(int64_t q) {
     e.gains[q * ANSWERS + i] = 0.25f * (float)(1 + below(4));
   }
   for (int64_t i = 0; i < BARRED; i++) e.barred[q * BARRED + i] = (int32_t)below(e.items);
+  e.listed_starts[q] = q * LISTED;
+  e.listed_lengths[q] = (int32_t)below(LISTED + 1);
+  for (int64_t i = 0; i < LISTED; i++)
+    e.listed[q * LISTED + i] = i % 3 ? (int32_t)below(e.items) : e.answers[q * ANSWERS + i % ANSWERS];
 }
 
 /* Users and items have small whole numbers, so that every product is exact. */
@@ -82,6 +89,7 @@ static rs_question question(bool windows, bool graded) {
       .items = e.items,
       .relevant = {e.queries, e.answer_starts, e.answer_lengths, e.answers, e.queries * ANSWERS},
       .excluded = {e.queries, e.barred_starts, e.barred_lengths, e.barred, e.queries * BARRED},
+      .candidates = {e.lists ? e.queries : 0, e.listed_starts, e.listed_lengths, e.listed, e.queries * LISTED},
       .gains = graded ? e.gains : NULL,
       .item_time = windows ? e.item_time : NULL,
       .from = windows ? e.from : NULL,
@@ -92,7 +100,14 @@ static rs_question question(bool windows, bool graded) {
   };
 }
 
+static bool is_listed(int64_t q, int64_t item) {
+  for (int64_t i = 0; i < e.listed_lengths[q]; i++)
+    if (e.listed[e.listed_starts[q] + i] == item) return true;
+  return false;
+}
+
 static bool is_candidate(int64_t q, int64_t item, bool windows) {
+  if (e.lists && !is_listed(q, item)) return false;
   for (int64_t i = 0; i < e.barred_lengths[q]; i++)
     if (e.barred[e.barred_starts[q] + i] == item) return false;
   return !windows || (e.from[q] <= e.item_time[item] && e.item_time[item] < e.to[q]);
@@ -303,6 +318,15 @@ static void coverage_is_the_expected_number_of_items_in_some_first_k(void **stat
   rs_ranking_free(r);
 }
 
+static void lists_of_candidates_leave_out_all_else(void **state) {
+  e.lists = true;
+  metrics_equal_their_definitions(state);
+  tied_ranks_are_counted_among_the_candidates(state);
+  factors_rows_and_any_number_of_threads_agree_to_the_bit(state);
+  coverage_is_the_expected_number_of_items_in_some_first_k(state);
+  e.lists = false;
+}
+
 static void a_nan_among_the_candidates_is_named_and_elsewhere_ignored(void **state) {
   (void)state;
   draw_case(100, 30, 40);
@@ -359,6 +383,13 @@ static void a_question_that_makes_no_sense_is_refused(void **state) {
   refuse(ask, RS_ERANGE, "ranking: gain 0 at 5 is not a positive number");
   e.barred_lengths[9] = BARRED + 1;
   refuse(ask, RS_ERANGE, "excluded items: list 9 starts at 270 with length 31, but there are 300 values");
+  e.barred_lengths[9] = 0;
+  ask.candidates = (rs_lists){e.queries - 1, e.listed_starts, e.listed_lengths, e.listed, e.queries * LISTED};
+  refuse(ask, RS_ESHAPE, "ranking: 9 lists of candidates for 10 queries");
+  ask.candidates.n = e.queries;
+  e.listed[0] = 100;
+  e.listed_lengths[0] = 1;
+  refuse(ask, RS_ERANGE, "candidates: value 100 at 0 is outside 0..99");
 }
 
 static void a_query_without_scores_is_noticed(void **state) {
@@ -398,6 +429,7 @@ int main(void) {
       cmocka_unit_test(tied_ranks_are_counted_among_the_candidates),
       cmocka_unit_test(factors_rows_and_any_number_of_threads_agree_to_the_bit),
       cmocka_unit_test(coverage_is_the_expected_number_of_items_in_some_first_k),
+      cmocka_unit_test(lists_of_candidates_leave_out_all_else),
       cmocka_unit_test(a_nan_among_the_candidates_is_named_and_elsewhere_ignored),
       cmocka_unit_test(a_question_that_makes_no_sense_is_refused),
       cmocka_unit_test(a_query_without_scores_is_noticed),

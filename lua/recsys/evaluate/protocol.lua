@@ -1,10 +1,11 @@
 --- What is asked of a scorer: queries, their candidates and their relevant items, from a dataset and its split.
 ---
---- Three protocols, each for validation rows (during training) and test rows (once, at the end):
+--- Four protocols, each for validation rows (during training) and test rows (once, at the end):
 ---   by_time         a query is one held-out event at time t; candidates are the items created before t and at most
 ---                   `window` old, minus what the user engaged with strictly before t
 ---   leave_last_out  a query is a user's held-out event; candidates are all items minus the user's earlier ones
 ---   per_user        a query is a user with all his held-out items; candidates are all items minus his known ones
+---   per_event       a query is one held-out event; candidates are all items, or those that a list names
 --- Definitions are in docs/evaluation.md.
 
 local metrics = require "recsys.metrics"
@@ -36,7 +37,8 @@ end
 ---@field times Tensor?        i64 [n], ms; nil where a query is a user and where the data have no times
 ---@field known Tensor         i64, 0-based interactions that are not held out when this is asked
 ---@field relevant Lists
----@field excluded Lists
+---@field excluded Lists?
+---@field candidates Lists?    the only candidates of each query; nil: all items
 ---@field gains Tensor?        f32, beside relevant.values: strengths, where a query has several relevant items
 ---@field item_time Tensor?    i64 [items] and the window of each query, from <= item_time < to
 ---@field from Tensor?
@@ -52,20 +54,22 @@ function Queries:ranking(k, coverage)
   local key = table.concat(k, ",") .. tostring(coverage)
   if not self.prepared[key] then
     self.prepared[key] = metrics.ranking { items = self.items, relevant = self.relevant, gains = self.gains,
-      excluded = self.excluded, item_time = self.item_time, from = self.from, to = self.to, k = k,
+      excluded = self.excluded, candidates = self.candidates, item_time = self.item_time, from = self.from, to = self.to, k = k,
       coverage = coverage }
   end
   return self.prepared[key]
 end
 
 ---@class Protocol
----@field kind "by_time"|"leave_last_out"|"per_user"
+---@field kind "by_time"|"leave_last_out"|"per_user"|"per_event"
 ---@field data Dataset
 ---@field split Split
 ---@field user_rows Tensor  i64 [interactions]
 ---@field item_rows Tensor  i64 [interactions]
 ---@field window integer?   ms
 ---@field item_time Tensor? i64 [items]
+---@field seen integer|boolean|nil  leave_last_out: how many of the user's latest known items are left out; nil: all
+---@field candidates_of? fun(name: "valid"|"test", rows: Tensor): Lists  per_event
 local Protocol = {}
 Protocol.__index = Protocol
 
@@ -77,7 +81,8 @@ end
 
 --- What is public about the protocol, for reports.
 function Protocol:describe()
-  return { kind = self.kind, window_ms = self.window, item_time = self.item_time_name }
+  return { kind = self.kind, window_ms = self.window, item_time = self.item_time_name, seen = self.seen,
+    candidates = self.candidates_of and "listed" or nil }
 end
 
 function Protocol:column(name)
@@ -119,14 +124,32 @@ local function has_times(interactions)
   return times:min() < times:max()
 end
 
-function makers.leave_last_out(self, name, q)
+--- Queries that are held-out events: who asks, when, and for which item.
+local function ask_events(self, name, q)
   q.rows = held_out(self, name)
   q.user_rows, q.item_rows = self.user_rows:index_select(q.rows), self.item_rows:index_select(q.rows)
   q.times = has_times(self.data.interactions) and self:column("time"):index_select(q.rows) or nil
   q.relevant = singletons(q.item_rows)
+end
+
+--- The last n of each list.
+local function last_of(lists, n)
+  local kept = lists.lengths:clamp(0, n)
+  return { starts = lists.starts + (lists.lengths - kept):to "i64", lengths = kept, values = lists.values }
+end
+
+function makers.leave_last_out(self, name, q)
+  ask_events(self, name, q)
+  if self.seen == false then return end
   local sequences <close> = metrics.sequences(self.user_rows, self.item_rows, self.data.users:rows(),
     q.known)
   q.excluded = pick(sequences:lists(), q.user_rows)
+  if self.seen then q.excluded = last_of(q.excluded, self.seen) end
+end
+
+function makers.per_event(self, name, q)
+  ask_events(self, name, q)
+  q.candidates = self.candidates_of and self.candidates_of(name, q.rows)
 end
 
 function makers.per_user(self, name, q)
@@ -182,9 +205,13 @@ end
 --- One query a user: the last event (test) or the one before it (valid).
 ---@param data Dataset
 ---@param split Split
+---@param options? { seen: integer|false|nil }  how many of the user's latest known items are no candidates; default all,
+---  false: none
 ---@return Protocol
-function protocol.leave_last_out(data, split)
-  return new("leave_last_out", data, split)
+function protocol.leave_last_out(data, split, options)
+  local self = new("leave_last_out", data, split)
+  self.seen = options and options.seen
+  return self
 end
 
 --- One query a user with all held-out items: splits at random and splits as given.
@@ -195,6 +222,18 @@ end
 function protocol.per_user(data, split, options)
   local self = new("per_user", data, split)
   self.graded = options and options.graded
+  return self
+end
+
+--- One query an event, as published protocols ask that leave out nothing that the user knows, or name the candidates.
+---@param data Dataset
+---@param split Split
+---@param options? { candidates: fun(name: "valid"|"test", rows: Tensor): Lists }  the only candidates of each of these
+---  rows of the interactions, its own item among them; default all items
+---@return Protocol
+function protocol.per_event(data, split, options)
+  local self = new("per_event", data, split)
+  self.candidates_of = options and options.candidates
   return self
 end
 
