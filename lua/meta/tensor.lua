@@ -332,6 +332,10 @@ function Tensor:argmin(dim) end
 ---@return Tensor
 function Tensor:matmul(b, transpose_a, transpose_b) end
 
+--- The inverse of a symmetric positive definite matrix of f64, by Cholesky. Raises for one that is not definite.
+---@return Tensor f64 [n, n]
+function Tensor:inverse_definite() end
+
 --- The stable order of a vector, as row numbers from 0; NaN last.
 ---@param descending? boolean
 ---@return Tensor i64 [n]
@@ -450,6 +454,11 @@ function Csr:matmul(b) end
 ---@param b Tensor [rows, d] of the matrix's dtype
 ---@return Tensor [width, d]
 function Csr:matmul_transposed(b) end
+
+--- A dense matrix times this one; zeros of the former are passed over.
+---@param a Tensor [n, rows] of the matrix's dtype
+---@return Tensor [n, width]
+function Csr:matmul_left(a) end
 
 ---@return Tensor [rows, width]; equal positions add up
 function Csr:dense() end

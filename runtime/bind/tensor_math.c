@@ -6,6 +6,7 @@
 
 #include "tensor/distinct.h"
 #include "tensor/gemm.h"
+#include "tensor/inverse.h"
 #include "tensor/kernels.h"
 #include "tensor/order.h"
 
@@ -210,6 +211,15 @@ static int l_matmul(lua_State *L) {
   return 1;
 }
 
+/* t:inverse_definite() -> Tensor f64 [n, n] */
+static int l_inverse_definite(lua_State *L) {
+  const rs_tensor *t = rs_check_tensor(L, 1);
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_inverse_definite(out, t));
+  rs_account(L, out);
+  return 1;
+}
+
 /* Order. */
 
 static int l_argsort(lua_State *L) {
@@ -371,6 +381,7 @@ const luaL_Reg rs_tensor_math_methods[] = {{"add", l_add},
                                            {"argmax", l_argmax},
                                            {"argmin", l_argmin},
                                            {"matmul", l_matmul},
+                                           {"inverse_definite", l_inverse_definite},
                                            {"argsort", l_argsort},
                                            {"sort", l_sort},
                                            {"unique", l_unique},

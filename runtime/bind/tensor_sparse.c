@@ -75,6 +75,16 @@ static int product(lua_State *L, rs_status (*multiply)(rs_tensor *, const rs_csr
 static int l_matmul(lua_State *L) { return product(L, rs_csr_matmul); }
 static int l_matmul_transposed(lua_State *L) { return product(L, rs_csr_matmul_transposed); }
 
+/* m:matmul_left(a) -> Tensor [n, width] */
+static int l_matmul_left(lua_State *L) {
+  const rs_csr *m = rs_check_csr(L, 1);
+  const rs_tensor *a = rs_check_tensor(L, 2);
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_csr_matmul_left(out, a, m));
+  rs_account(L, out);
+  return 1;
+}
+
 /* m:dense() -> Tensor [rows, width] */
 static int l_dense(lua_State *L) {
   const rs_csr *m = rs_check_csr(L, 1);
@@ -116,8 +126,9 @@ void rs_open_sparse(lua_State *L) {
   static const luaL_Reg methods[] = {{"size", l_size},     {"tensors", l_tensors},
                                      {"to", l_to},         {"transpose", l_transpose},
                                      {"matmul", l_matmul}, {"matmul_transposed", l_matmul_transposed},
-                                     {"dense", l_dense},   {"svd", l_svd},
-                                     {"close", l_free},    {NULL, NULL}};
+                                     {"dense", l_dense},   {"matmul_left", l_matmul_left},
+                                     {"svd", l_svd},       {"close", l_free},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"csr", l_csr}, {NULL, NULL}};
   rs_new_type(L, RS_CSR, methods, meta);

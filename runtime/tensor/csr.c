@@ -190,6 +190,35 @@ rs_status rs_csr_matmul(rs_tensor *out, const rs_csr *m, const rs_tensor *b) {
   return status;
 }
 
+static void multiply_left(void *context, int64_t begin, int64_t end) {
+  const product *p = context;
+  int64_t width = p->m->width, rows = p->m->rows;
+  for (int64_t i = begin; i < end; i++) {
+    if (p->out->dtype == RS_F32)
+      add_rows_f32(rs_f32(p->out) + i * width, rs_f32(p->b) + i * rows, p->m);
+    else
+      add_rows_f64(rs_f64(p->out) + i * width, rs_f64(p->b) + i * rows, p->m);
+  }
+}
+
+rs_status rs_csr_matmul_left(rs_tensor *out, const rs_tensor *a, const rs_csr *m) {
+  *out = (rs_tensor){0};
+  if (a->dtype != m->values.dtype)
+    return rs_fail(RS_EDTYPE, "csr: a matrix of %s times one of %s", rs_dtype_name(a->dtype),
+                   rs_dtype_name(m->values.dtype));
+  if (a->ndim != 2 || a->size[1] != m->rows)
+    return rs_fail(RS_ESHAPE, "csr: %s times [%lld, %lld]", rs_shape(a).text, (long long)m->rows, (long long)m->width);
+  rs_tensor rows = {0};
+  rs_status status = rs_tensor_contiguous(&rows, a);
+  if (status == RS_OK) status = rs_tensor_zeros(out, a->dtype, 2, (int64_t[]){a->size[0], m->width});
+  if (status == RS_OK) {
+    product p = {.m = m, .b = &rows, .out = out};
+    rs_parallel_for(a->size[0], 1, multiply_left, &p);
+  }
+  rs_tensor_free(&rows);
+  return status;
+}
+
 rs_status rs_csr_matmul_transposed(rs_tensor *out, const rs_csr *m, const rs_tensor *b) {
   rs_csr turned = {0};
   *out = (rs_tensor){0};

@@ -33,5 +33,8 @@ rs_status rs_csr_dense(rs_tensor *out, const rs_csr *m);
 rs_status rs_csr_matmul(rs_tensor *out, const rs_csr *m, const rs_tensor *b);
 /* out [width, d] = m' b, b [rows, d]. */
 rs_status rs_csr_matmul_transposed(rs_tensor *out, const rs_csr *m, const rs_tensor *b);
+/* out [n, width] = a m, a [n, rows]. Zeros of 'a' are passed over, so that an 'a' that is mostly zeros costs its other
+ * elements' rows of m, and a row of the result is a sum in the order of a's elements. */
+rs_status rs_csr_matmul_left(rs_tensor *out, const rs_tensor *a, const rs_csr *m);
 
 #endif

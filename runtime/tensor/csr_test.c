@@ -85,6 +85,11 @@ static void products_equal_those_of_the_dense_matrix(void **state) {
     assert_int_equal(rs_csr_matmul_transposed(&got, &m, &c), RS_OK);
     assert_int_equal(rs_matmul(&expected, &dense, true, &c, false), RS_OK);
     assert_close(&got, &expected, false);
+    rs_tensor_free(&got);
+    rs_tensor_free(&expected);
+    assert_int_equal(rs_csr_matmul_left(&got, &flipped, &m), RS_OK);
+    assert_int_equal(rs_matmul(&expected, &flipped, false, &dense, false), RS_OK);
+    assert_close(&got, &expected, false);
     rs_tensor *all[] = {&dense, &b, &c, &got, &expected, &flipped};
     for (int i = 0; i < 6; i++) rs_tensor_free(all[i]);
     rs_csr_free(&m);
@@ -104,6 +109,17 @@ static void products_have_the_same_bits_with_any_number_of_threads(void **state)
   assert_int_equal(rs_csr_matmul_transposed(&many, &m, &dense), RS_OK);
   rs_threads_set(threads);
   assert_memory_equal(rs_f32(&one), rs_f32(&many), rs_tensor_bytes(&one));
+  rs_tensor_free(&one);
+  rs_tensor_free(&many);
+  rs_csr turned;
+  assert_int_equal(rs_csr_transpose(&turned, &m), RS_OK);
+  rs_threads_set(1);
+  assert_int_equal(rs_csr_matmul_left(&one, &dense, &turned), RS_OK);
+  rs_threads_set(3);
+  assert_int_equal(rs_csr_matmul_left(&many, &dense, &turned), RS_OK);
+  rs_threads_set(threads);
+  assert_memory_equal(rs_f32(&one), rs_f32(&many), rs_tensor_bytes(&one));
+  rs_csr_free(&turned);
   rs_tensor_free(&dense);
   rs_tensor_free(&one);
   rs_tensor_free(&many);
@@ -127,6 +143,11 @@ static void what_makes_no_matrix_is_refused(void **state) {
   assert_int_equal(out.size[0], 0);
   rs_tensor_free(&out);
   assert_int_equal(rs_csr_matmul_transposed(&out, &m, &b), RS_ESHAPE);
+  assert_int_equal(rs_csr_matmul_left(&out, &b, &m), RS_ESHAPE);
+  assert_string_equal(rs_message(), "csr: [3, 2] times [0, 3]");
+  rs_tensor_free(&b);
+  assert_int_equal(rs_tensor_zeros(&b, RS_F32, 2, (int64_t[]){3, 0}), RS_OK);
+  assert_int_equal(rs_csr_matmul_left(&out, &b, &m), RS_EDTYPE);
   rs_tensor_free(&b);
   rs_csr_free(&m);
 }

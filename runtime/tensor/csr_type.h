@@ -53,5 +53,16 @@ static void NAME(rows)(const product *p, int64_t begin, int64_t end, int64_t col
   }
 }
 
+/* Add rows of m, times the elements of a's row that are not 0, to a row of the result. */
+static void NAME(add_rows)(TYPE *to, const TYPE *a, const rs_csr *m) {
+  const int64_t *starts = rs_i64(&m->starts);
+  const int32_t *columns = rs_i32(&m->columns);
+  const TYPE *values = rs_tensor_data(&m->values);
+  for (int64_t row = 0; row < m->rows; row++) {
+    if (a[row] == 0) continue;
+    for (int64_t i = starts[row]; i < starts[row + 1]; i++) to[columns[i]] += a[row] * values[i];
+  }
+}
+
 #undef TYPE
 #undef NAME

@@ -8,7 +8,8 @@ local function lists(starts, lengths, values)
 end
 do
   local ranking <close> = metrics.ranking { items = 3, relevant = lists({ 0, 1 }, { 1, 2 }, { 2, 0, 1 }), k = { 1, 2 },
-    excluded = lists({ 0, 0 }, { 1, 0 }, { 0 }), candidates = lists({ 0, 3 }, { 3, 3 }, { 0, 1, 2, 2, 1, 0 }), gains = tensor.new({ 1, 0.5, 1 }),
+    excluded = lists({ 0, 0 }, { 1, 0 }, { 0 }), candidates = lists({ 0, 3 }, { 3, 3 }, { 0, 1, 2, 2, 1, 0 }),
+    gains = tensor.new({ 1, 0.5, 1 }),
     item_time = tensor.new({ 5, 1, 3 }, "i64"), from = tensor.new({ 0, 0 }, "i64"), to = tensor.new({ 6, 6 }, "i64") }
   assert(#ranking:names() == 15 and ranking:candidates() == 3 and tostring(ranking):find "2 queries")
   assert(ranking:queries() == 2 and ranking:items() == 3)

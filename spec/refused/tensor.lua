@@ -24,6 +24,7 @@ assert(u:gather(tensor.new({ { 1 }, { 0 } }, "i64")):get(1, 1) == 2 and tensor.f
 
 -- What the lines above say with operators, or not at all.
 assert(tensor.matmul(u, u, false, true):size(1) == 2)
+assert(tensor.new({ { 2, 0 }, { 0, 4 } }, "f64"):inverse_definite():get(2, 2) == 0.25)
 assert(tensor.is(u) and u:dtype() == "f32" and u:dim() == 2 and u:is_contiguous())
 assert(u:clone():set(1, 1, 9):narrow(2, 1, 1):narrow(1, 1, 1):item() == 9)
 assert(u:add(1):sub(1):mul(2):div(2):get(1, 3) == 3 and u:abs():sqrt():floor():get(1, 3) == 1)
@@ -34,6 +35,7 @@ assert(u:ge(2):lt(1):eq(1):sum() == 1 and u:ne(2):sum() == 5 and v:argsort(true)
 local starts, columns = tensor.new({ 0, 2, 3, 3 }, "i64"), tensor.new({ 0, 2, 1 }, "i32")
 local m <close> = tensor.csr(starts, columns, tensor.new { 3, 4, 2 }, 3)
 assert(m:matmul(tensor.new { { 1 }, { 2 }, { 3 } }):get(1, 1) == 15 and select(2, m:size()) == 3)
+assert(m:matmul_left(tensor.full(1, 2, (m:size()))):size(1) == 2)
 assert(m:matmul_transposed(tensor.new { { 1 }, { 2 }, { 3 } }):get(2, 1) == 4)
 assert(m:to("f64"):transpose():dense():get(3, 1) == 4 and m:tensors().starts:get(3) == 3)
 local values, vectors = m:svd(2, { oversampling = 1, iterations = 1, seed = 3 })

@@ -54,8 +54,8 @@ function Queries:ranking(k, coverage)
   local key = table.concat(k, ",") .. tostring(coverage)
   if not self.prepared[key] then
     self.prepared[key] = metrics.ranking { items = self.items, relevant = self.relevant, gains = self.gains,
-      excluded = self.excluded, candidates = self.candidates, item_time = self.item_time, from = self.from, to = self.to, k = k,
-      coverage = coverage }
+      excluded = self.excluded, candidates = self.candidates, item_time = self.item_time, from = self.from,
+      to = self.to, k = k, coverage = coverage }
   end
   return self.prepared[key]
 end
@@ -205,8 +205,8 @@ end
 --- One query a user: the last event (test) or the one before it (valid).
 ---@param data Dataset
 ---@param split Split
----@param options? { seen: integer|false|nil }  how many of the user's latest known items are no candidates; default all,
----  false: none
+---@param options? { seen: integer|false|nil }  how many of the user's latest known items are no candidates; default
+---  all, false: none
 ---@return Protocol
 function protocol.leave_last_out(data, split, options)
   local self = new("leave_last_out", data, split)
