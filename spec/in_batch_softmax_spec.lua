@@ -194,6 +194,11 @@ describe("in-batch softmax over distinct users and items", function()
     assert.same({ bits(1) }, { bits(2) })
   end)
 
+  it("tells how fast exponentials are", function()
+    assert.is_true(nn.exponential_rate() > 1e6)
+    assert.has_error(function() nn.exponential_rate(0) end, "exponential_rate: numbers and rounds must be 1 or more")
+  end)
+
   it("refuses what does not fit", function()
     local tape <close> = autograd.tape { train = true }
     local u, v = tape:input("u", users), tape:input("v", items)

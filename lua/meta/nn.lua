@@ -138,6 +138,13 @@ function nn.tower(options) end
 ---@return Var scalar
 function nn.in_batch_softmax(options) end
 
+--- Exponentials a second that all threads take with the kernel of the softmax losses, of rows of `n` numbers: the
+--- fastest of some rounds. What a softmax can be measured by, beside machine.sgemm.
+---@param n? integer       default 4096: within the first-level cache
+---@param rounds? integer  default 3
+---@return number
+function nn.exponential_rate(n, rounds) end
+
 --- Losses of users against a whole table of items: all there are, or a sample that the batch shares. A row is a user
 --- with several positives; the loss is the mean over all pairs of a user u and one of its positives p. Users x items
 --- never exist as a whole. With s_uj = <user_u, item_j> / temperature - log_q_j, catalogue_softmax is

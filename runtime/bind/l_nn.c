@@ -6,6 +6,7 @@
 #include "bind/l_autograd.h"
 #include "nn/catalogue.h"
 #include "nn/in_batch_softmax.h"
+#include "nn/panel_rate.h"
 #include "nn/tower.h"
 
 #define LAYER "recsys.Layer"
@@ -430,6 +431,14 @@ static int l_cosine_contrastive(lua_State *L) {
 /* nn.gbce{users, items, starts, positives, ..., temperature, beta} -> Var */
 static int l_gbce(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_GBCE, gbce_names); }
 
+/* nn.exponential_rate([n, rounds]) -> exponentials a second */
+static int l_exponential_rate(lua_State *L) {
+  double rate;
+  rs_check_retry(L, rs_panel_exponential_rate(&rate, luaL_optinteger(L, 1, 4096), (int)luaL_optinteger(L, 2, 3)));
+  lua_pushnumber(L, rate);
+  return 1;
+}
+
 int rs_open_nn(lua_State *L) {
   static const luaL_Reg layer_methods[] = {{"forward", l_forward},
                                            {"parameters", l_parameters},
@@ -457,6 +466,7 @@ int rs_open_nn(lua_State *L) {
                                        {"dropout", l_dropout},
                                        {"tower", l_tower},
                                        {"in_batch_softmax", l_in_batch_softmax},
+                                       {"exponential_rate", l_exponential_rate},
                                        {"catalogue_softmax", l_catalogue_softmax},
                                        {"bilateral_softmax", l_bilateral_softmax},
                                        {"cosine_contrastive", l_cosine_contrastive},

@@ -1,11 +1,12 @@
 /* panel.c - see panel.h. */
+#ifndef REAL
 #include "nn/panel.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "autograd/kernel.h"
 #include "base/alloc.h"
-#include "base/parallel.h"
 #include "nn/panel_kernels.h"
 
 enum {
@@ -50,29 +51,8 @@ typedef struct packing {
   double scale;
 } packing;
 
-/* Blocks begin .. end-1 of the columns: turned round and scaled. */
-static void pack_blocks(void *context, int64_t begin, int64_t end) {
-  const packing *p = context;
-  const rs_panel_columns *c = p->columns;
-  int64_t width = c->kernels->columns;
-  for (int64_t j = begin * width; j < end * width; j++) {
-    int64_t at = j / width * width * c->d + j % width;
-    for (int64_t k = 0; k < c->d; k++)
-      if (c->dtype == RS_F32)
-        ((float *)c->packed)[at + k * width] =
-            j < c->m ? ((const float *)p->rows)[j * c->d + k] * (float)p->scale : 0.0F;
-      else
-        ((double *)c->packed)[at + k * width] = j < c->m ? ((const double *)p->rows)[j * c->d + k] * p->scale : 0;
-  }
-}
-
-static void start_bias(const rs_panel_columns *c) {
-  for (int64_t j = 0; j < c->wide; j++)
-    if (c->dtype == RS_F32)
-      ((float *)c->bias)[j] = j < c->m ? 0 : -INFINITY;
-    else
-      ((double *)c->bias)[j] = j < c->m ? 0 : -INFINITY;
-}
+#define KERNELS "nn/panel.c"
+#include "autograd/each_real.h"
 
 static void pad_rows(const rs_panel_columns *c, const char *rows, size_t size) {
   size_t row = (size_t)c->d * size, padded = (size_t)c->deep * size;
@@ -99,9 +79,9 @@ rs_status rs_panel_columns_new(rs_panel_columns *out, const rs_panel_kernels *ke
     rs_panel_columns_free(&c);
     return rs_nomem("panel", packed + padded);
   }
-  rs_parallel_for(c.wide / kernels->columns, 1, pack_blocks, &(packing){&c, rows, scale});
+  rs_parallel_for(c.wide / kernels->columns, 1, RS_BODY(dtype, pack_blocks), &(packing){&c, rows, scale});
   if (padded) pad_rows(&c, rows, size);
-  start_bias(&c);
+  RS_CALL(dtype, start_bias, (&c));
   *out = c;
   return RS_OK;
 }
@@ -140,3 +120,26 @@ void rs_panel_products(const rs_panel_columns *c, const void *coefficients, int6
     c->kernels->product(n, c->deep, rows, block, 1, c->step, x, c->deep, first ? NULL : grad, c->deep, grad, c->deep);
   }
 }
+
+#else
+/* Blocks begin .. end-1 of the columns: turned round and scaled. */
+static void OF(pack_blocks)(void *context, int64_t begin, int64_t end) {
+  const packing *p = context;
+  const rs_panel_columns *c = p->columns;
+  const int64_t width = c->kernels->columns, d = c->d;
+  const REAL scale = (REAL)p->scale;
+  for (int64_t j = begin * width; j < end * width; j++) {
+    REAL *restrict to = (REAL *)c->packed + j / width * width * d + j % width;
+    const REAL *row = (const REAL *)(const void *)p->rows + j * d;
+    if (j < c->m)
+      for (int64_t k = 0; k < d; k++) to[k * width] = row[k] * scale;
+    else
+      for (int64_t k = 0; k < d; k++) to[k * width] = 0;
+  }
+}
+
+static void OF(start_bias)(const rs_panel_columns *c) {
+  REAL *bias = c->bias;
+  for (int64_t j = 0; j < c->wide; j++) bias[j] = j < c->m ? 0 : (REAL)-INFINITY;
+}
+#endif

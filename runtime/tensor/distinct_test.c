@@ -15,7 +15,7 @@ static void check(rs_dtype dtype, int64_t n, int64_t limit) {
   for (int64_t i = 0; i < n; i++) {
     int64_t value = (i * 7919 + 3) % limit - limit / 2;
     if (dtype == RS_I64)
-      rs_i64(&t)[i] = value << 33;
+      rs_i64(&t)[i] = value * (INT64_C(1) << 33);
     else
       rs_i32(&t)[i] = (int32_t)value;
   }

@@ -33,5 +33,6 @@ local merged = nn.in_batch_softmax { users = users, items = items, rows = tensor
     values = tensor.new({ 2 }, "i32") }, smoothing = 0.1, hits = "kept", positive = "uncorrected" }
 loss = loss + merged
 tape:backward(loss)
+assert(nn.exponential_rate(16, 1) > 0)
 assert(tower:parameter("ids"):name() == "ids" and layers[1]:parameter("l.bias"):name() == "l.bias")
 assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)
