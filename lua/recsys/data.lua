@@ -81,6 +81,16 @@ function data.load(p)
   return dataset
 end
 
+--- What a source without its folder says: how to get the files, behind ": "; "" for those that have no such words.
+---@param p { source: string, dir: string }
+---@return string
+function data.hint(p)
+  local source = sources[p.source]
+  if type(source) == "string" then source = require(source) end
+  if not source or not source.absent then return "" end
+  return ": " .. select(2, source.absent(p.dir, p))
+end
+
 -- Making datasets ---------------------------------------------------------------------------------------------------
 
 local function need_strings(f, key, what)

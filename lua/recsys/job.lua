@@ -106,8 +106,9 @@ local function as_of(data)
   return data.interactions:column("time"):max() + 1
 end
 
---- The encoded inputs behind a set of queries; `scorer` makes vectors of them.
-local function inputs_of(encoder, data, split, queries)
+--- The encoded inputs behind a set of queries; job.scorer makes vectors of them.
+---@return table
+function job.inputs(encoder, data, split, queries)
   local items = encoder:encode_items(data.items)
   local events
   if queries.rows then
@@ -178,7 +179,7 @@ function job.train(p, encoder, data, split, curves)
   log.info("  model %s: %s", p.model.kind, file)
   local selection = split:selection()
   local queries = #selection.valid > 0 and protocol_of(data, selection, p.eval):queries "valid" or nil
-  local inputs = queries and inputs_of(encoder, data, selection, queries)
+  local inputs = queries and job.inputs(encoder, data, selection, queries)
   local metric = p.train.metric
   if queries then
     check_window(queries, p.eval)
@@ -215,7 +216,7 @@ end
 local function importance_of(p, trained, data, split, last)
   local queries = last
   if split.valid and #split.valid > 0 then queries = protocol_of(data, split, p.eval):queries "valid" end
-  return importance.of { model = trained, inputs = inputs_of(trained.encoder, data, split, queries),
+  return importance.of { model = trained, inputs = job.inputs(trained.encoder, data, split, queries),
     queries = queries, metric = ("ndcg_%d"):format(p.eval.k[1]), repeats = p.eval.importance, seed = p.seed }
 end
 
@@ -227,7 +228,7 @@ function job.evaluate(p, trained, data, split)
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"
   check_window(queries, p.eval)
-  local scorers = { model = job.scorer(trained, inputs_of(trained.encoder, data, split, queries)) }
+  local scorers = { model = job.scorer(trained, job.inputs(trained.encoder, data, split, queries)) }
   add_oracles(scorers, data, split, queries)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
     seed = p.seed, trailing = p.eval.trailing }
@@ -332,7 +333,7 @@ end
 flow.check(job.load, function(p)
   p = check("data", p)
   if p and p.source ~= "news" and not files.exists(p.dir) then
-    exit.usage_error("data.dir: there is no folder '%s'", p.dir)
+    exit.usage_error("data.dir: there is no folder '%s'%s", p.dir, data_sources.hint(p))
   end
 end)
 flow.check(job.split, function(_, p) check("split", p) end)

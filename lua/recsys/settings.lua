@@ -36,6 +36,8 @@ local groups = {
     batch = param(1024, "events a step", { min = 1 }),
     rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
       { type = "integer", optional = true, min = 1 }),
+    rate_epochs = param(nil, "epochs that the learning rate is laid out for; those of `epochs` when absent",
+      { type = "integer", optional = true, min = 1 }),
     optimizer = param("adam", "how weights move", { choices = { "adam", "adamw", "adagrad", "sgd" } }),
     learning_rate = param(2e-3, "at its peak", { min = 0 }),
     weight_decay = param(0.0, "pull towards 0, of embeddings on the rows that a step uses", { min = 0 }),

@@ -287,8 +287,9 @@ function train.fit(definition, request)
       return checkpoint.fingerprint(definition, request, run)
     end)
   end
-  settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * settings.epochs + 1,
-    warmup = math.min(math.floor(settings.warmup * steps), steps * settings.epochs) }
+  local laid_out = settings.rate_epochs or settings.epochs
+  settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
+    warmup = math.min(math.floor(settings.warmup * steps), steps * laid_out) }
   run.optimizer = new_optimizer(run.network, settings)
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(run.source))
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),

@@ -28,7 +28,8 @@ function lightgcn.read_interactions(path, _, p, report)
   return id_lines.distinct(f, path, report)
 end
 
-local function absent(dir)
+--- The refusal of a folder without the files.
+function lightgcn.absent(dir)
   return nil, ("there is no LightGCN data in %s: train.txt and test.txt are expected there, with lines \"user item "
     .. "item ...\". The sets lie in the folder Data of https://github.com/gusye1234/LightGCN-PyTorch; set data.dir to "
     .. "the folder of one of them"):format(dir), "io"
@@ -52,7 +53,7 @@ function lightgcn.load(p)
   local report, parts, paths = { quarantined = 0 }, {}, {}
   for i, name in ipairs(FILES) do
     paths[i] = p.dir .. "/" .. name
-    if not files.exists(paths[i]) then return absent(p.dir) end
+    if not files.exists(paths[i]) then return lightgcn.absent(p.dir) end
     local f, message, code = lightgcn.read_interactions(paths[i], nil, p, report)
     if not f then return nil, message, code end
     parts[i] = f

@@ -102,7 +102,8 @@ function movielens.files(dir)
   return name and found, name
 end
 
-local function absent(dir)
+--- The refusal of a folder without the files.
+function movielens.absent(dir)
   return nil, ("there is no MovieLens data in %s: the files u.data, u.user and u.item (ML-100K) or ratings.dat, "
     .. "users.dat and movies.dat (ML-1M) are expected there. Unpack ml-100k.zip or ml-1m.zip from "
     .. "https://grouplens.org/datasets/movielens/ and set data.dir to its folder, or work on the generated sample with "
@@ -117,7 +118,7 @@ end
 function movielens.load(p)
   local data = require "recsys.data"
   local name, report = layout_of(p.dir), { quarantined = 0 }
-  if not name then return absent(p.dir) end
+  if not name then return movielens.absent(p.dir) end
   local layout, parts, paths = layouts[name], {}, {}
   for i, part in ipairs { "ratings", "users", "items" } do
     paths[i] = p.dir .. "/" .. layout[part].file
@@ -135,6 +136,19 @@ function movielens.load(p)
     columns = { title = "title", created = name == "ml-100k" and "created" or nil, categories = "genres" },
     origin = { source = "movielens", dir = p.dir, layout = name },
   }
+end
+
+--- The dataset with titles for items, as TensorFlow Recommenders' tutorials have it: movies of one title are one item,
+--- of which the first in the file gives the features. Interactions have `moment`, the time as a number of days.
+---@param dataset Dataset
+---@return Dataset
+function movielens.by_title(dataset)
+  local titles = dataset.items:select { "item", "title" }
+  local named = dataset.interactions:join(titles, "item"):without { "item" }:rename { title = "item" }
+  named = named:with("moment", "number", named:column("time"):to "f64" / 86400000)
+  local items = dataset.items:with("item", dataset.items, "title"):distinct "item"
+  return dataset:with(named, { items = items, name = dataset.name .. "-titles",
+    fingerprint = dataset.fingerprint .. "-titles" })
 end
 
 return movielens

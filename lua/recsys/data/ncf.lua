@@ -32,6 +32,14 @@ function ncf.read_interactions(path, _, p, report)
     bad_limit = p.bad_limit, quarantine = data.quarantine(p, path:match "[^/]+$") }, report or {})
 end
 
+--- The refusal of a folder without the files.
+function ncf.absent(dir)
+  return nil, ("there is no NCF data in %s: NAME.train.rating (or NAME.train.tsv), NAME.test.rating and "
+    .. "NAME.test.negative are expected there. They lie in the folder Data of "
+    .. "https://github.com/hexiangnan/neural_collaborative_filtering; set data.dir to it, with one set in it"):format(
+    dir), "io"
+end
+
 --- The names of the three files by part, or a message.
 local function find(dir)
   local found = {}
@@ -44,10 +52,7 @@ local function find(dir)
     if part then found[part] = name end
   end
   if found.train and found.test and found.negative then return found end
-  return nil, ("there is no NCF data in %s: NAME.train.rating (or NAME.train.tsv), NAME.test.rating and "
-    .. "NAME.test.negative are expected there. They lie in the folder Data of "
-    .. "https://github.com/hexiangnan/neural_collaborative_filtering; set data.dir to it, with one set in it"):format(
-    dir), "io"
+  return ncf.absent(dir)
 end
 
 --- The lists of a file of negatives: { users, items: string[], lists: a row a line } with i32 codes into `strings`.

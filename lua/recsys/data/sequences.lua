@@ -22,8 +22,17 @@ end
 
 local readers = { sasrec = read_pairs, s3rec = id_lines.read }
 
+--- The refusal of a folder without the file.
+---@param p { source: "sasrec"|"s3rec", file: string? }
+function sequences.absent(dir, p)
+  local form = forms[p.source]
+  return nil, ("there is no %s in %s: a file with lines \"%s\", each user's in order of time, is expected there. The "
+    .. "sets lie in %s; set data.dir to the folder with one of them"):format(p.file or "NAME.txt", dir, form.line,
+    form.where), "io"
+end
+
 --- The path of the set: p.file in the folder, or its only .txt file.
-local function find(p, form)
+local function find(p)
   local found = {}
   for _, name in ipairs(files.names(p.dir)) do
     if name:find "%.txt$" and (not p.file or name == p.file) then found[#found + 1] = name end
@@ -32,9 +41,7 @@ local function find(p, form)
   if #found > 1 then
     return nil, ("%s holds %s: say which one by data.file"):format(p.dir, table.concat(found, ", ")), "io"
   end
-  return nil, ("there is no %s in %s: a file with lines \"%s\", each user's in order of time, is expected there. The "
-    .. "sets lie in %s; set data.dir to the folder with one of them"):format(p.file or "NAME.txt", p.dir, form.line,
-    form.where), "io"
+  return sequences.absent(p.dir, p)
 end
 
 --- Refuse ids that are missing, as in a line of one word.
@@ -56,8 +63,8 @@ end
 ---@return string? message
 ---@return string? code
 function sequences.load(p)
-  local data, form = require "recsys.data", forms[p.source]
-  local path, message, code = find(p, form)
+  local data = require "recsys.data"
+  local path, message, code = find(p)
   if not path then return nil, message, code end
   local report, f = { quarantined = 0 }
   f, message, code = readers[p.source](path, p, report)

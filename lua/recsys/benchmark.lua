@@ -1,0 +1,255 @@
+--- Published protocols, run to the letter: what recipes/benchmarks/*.lua have in common. docs/benchmarks.md.
+---
+---   1. for each seed: train on the tuning split; its validation rows choose the epoch,
+---   2. train anew on all training rows for that many epochs, at the learning rates that the epochs had,
+---   3. when that is done for all seeds, open the test rows once and measure.
+--- Papers that choose the epoch by the test rows report more than that: `eval.paper_style` prints such a figure beside,
+--- labelled, after everything else.
+
+local base = require "recsys.base"
+local evaluate = require "recsys.evaluate"
+local feature = require "recsys.feature"
+local flow_of = require "recsys.flow"
+local job = require "recsys.job"
+local log = require "recsys.log"
+local lookup = require "recsys.lookup"
+local param = require("recsys.config").param
+local reference = require "recsys.evaluate.reference"
+local settings = require "recsys.settings"
+local text = require "recsys.text"
+local train = require "recsys.train"
+
+local benchmark = {}
+
+---@class Study
+---@field data Dataset
+---@field tune Split|fun(data: Dataset, seed: integer): Split   with validation rows; a function where each seed is a
+---  split of its own
+---@field final? Split|fun(data: Dataset, seed: integer): Split  all training rows, for the final model; nil: the
+---  protocol trains on `tune.train` and no more, and the tuned model is the final one
+---@field features table    declarations of features
+---@field protocol fun(data: Dataset, split: Split): Protocol
+---@field k integer         the cut-off
+---@field metrics string[]  the columns: "recall", "ndcg", ...
+---@field published { [1]: string, [2]: number[], [3]: string }[]  name, figures in order of the metrics, source
+---@field references? { [1]: string, [2]: string, [3]: table? }[]  label, function of recsys.evaluate.reference, its
+---  options; measured on the first seed's test rows
+---@field note? string      what the table should say of the protocol
+
+--- The parameters that every benchmark has, beside its own.
+---@param own { data: table, model: table, train: table, eval: table? }
+---@return table
+function benchmark.params(own)
+  own.eval = own.eval or {}
+  own.eval.paper_style = param(false, "also train with the epoch chosen by test rows, as papers do; printed apart")
+  own.eval.references = param(true, "also measure recommenders in closed form, which prove the evaluation")
+  own.seeds = param(3, "how many times all is done, with seeds from `seed` on", { min = 1, max = 100 })
+  return own
+end
+
+local function with_train(p, changes)
+  local own = {}
+  for name, value in pairs(p.train) do own[name] = value end
+  for name, value in pairs(changes) do own[name] = value end
+  return own
+end
+
+local function metric_of(study, name) return ("%s_%d"):format(name, study.k) end
+
+--- A scorer of the model for some queries.
+local function scorer_of(trained, study, split, queries)
+  return job.scorer(trained, job.inputs(trained.encoder, study.data, split, queries))
+end
+
+--- Train p.model on the training rows of a split; `validate` measures after each epoch, nil where nothing chooses.
+local function fit(p, study, split, encoder, options)
+  local definition, file = lookup.model(p.model.kind)
+  log.info("  model %s: %s", p.model.kind, file)
+  return train.fit(definition, { kind = p.model.kind, config = p.model, train = with_train(p, options.train),
+    encoder = encoder, data = study.data, split = split:selection(), metric = p.train.metric, seed = options.seed,
+    validate = options.validate, checkpoint = flow_of.kept() })
+end
+
+--- Train on the tuning split; the epoch that is best on its validation rows is kept.
+---@param split Split
+---@return Model
+function benchmark.tune(p, study, split, encoder, seed)
+  p = settings.with(p, "model", "train")
+  split = split:selection()
+  if #split.valid == 0 then error("the tuning split has no validation rows", 0) end
+  local queries = study.protocol(study.data, split):queries "valid"
+  evaluate.ranking_for(queries, p.train.metric)
+  local inputs = job.inputs(encoder, study.data, split, queries)
+  return fit(p, study, split, encoder, { seed = seed, train = {}, validate = function(candidate)
+    return evaluate.metric(queries, job.scorer(candidate, inputs), p.train.metric)
+  end })
+end
+
+--- Train on all training rows for as many epochs as tuning chose; the learning rate falls as it did there.
+---@return Model
+function benchmark.retrain(p, study, split, encoder, seed, tuned)
+  p = settings.with(p, "model", "train")
+  return fit(p, study, split, encoder, { seed = seed,
+    train = { epochs = tuned.epoch, rate_epochs = p.train.rate_epochs or p.train.epochs } })
+end
+
+local function values_of(study, means)
+  local values = {}
+  for i, name in ipairs(study.metrics) do values[i] = means[metric_of(study, name)] end
+  return values
+end
+
+local function measured(study, queries, scorer)
+  local values = values_of(study, evaluate.means(queries, scorer, { study.k }))
+  base.release()
+  return values
+end
+
+--- Ask the test rows, once all models are trained: means of the study's metrics for each model and each reference.
+---@param models Model[]
+---@param splits Split[]  of each model
+---@return { models: number[][], references: number[][], queries: integer }
+function benchmark.test(p, study, models, splits)
+  local found, first = { models = {}, references = {} }, nil
+  for i, trained in ipairs(models) do
+    if splits[i].state == "selection" then
+      splits[i]:end_selection(("%d models trained, their epochs chosen on validation rows"):format(#models))
+    end
+    local queries = i > 1 and splits[i] == splits[1] and first
+      or study.protocol(study.data, splits[i]):queries "test"
+    first = first or queries
+    found.models[i] = measured(study, queries, scorer_of(trained, study, splits[i], queries))
+  end
+  for i, row in ipairs(p.eval.references and study.references or {}) do
+    found.references[i] = measured(study, first, reference[row[2]](first, row[3]))
+    log.info("  %s is measured", row[1])
+  end
+  found.queries = first.n
+  return found
+end
+
+--- As papers do: all training rows, and the best epoch by the test rows. After benchmark.test alone.
+---@return { values: number[], epoch: integer }
+function benchmark.paper_style(p, study, split, encoder, seed)
+  p = settings.with(p, "model", "train")
+  local queries = study.protocol(study.data, split):queries "test"
+  local inputs, best = job.inputs(encoder, study.data, split, queries), nil
+  local trained = fit(p, study, split, encoder, { seed = seed, train = {}, validate = function(candidate)
+    local means = evaluate.means(queries, job.scorer(candidate, inputs), { study.k })
+    if not best or means[p.train.metric] > best[p.train.metric] then best = means end
+    return means[p.train.metric]
+  end })
+  return { values = values_of(study, best), epoch = trained.epoch }
+end
+
+--- Mean and sample deviation of column i.
+local function spread(rows, i)
+  local sum, squares = 0, 0
+  for _, row in ipairs(rows) do sum = sum + row[i] end
+  local mean = sum / #rows
+  for _, row in ipairs(rows) do squares = squares + (row[i] - mean) ^ 2 end
+  return mean, #rows > 1 and (squares / (#rows - 1)) ^ 0.5 or 0
+end
+
+local function figures(label, values, source)
+  local row = { label }
+  for i, value in ipairs(values) do row[i + 1] = value and ("%.4f"):format(value) or "-" end
+  row[#values + 2] = "  " .. source
+  return row
+end
+
+local function own_rows(p, study, outcome, rows)
+  local row, epochs = { ("%s, mean of %d"):format(p.model.kind, #outcome.test.models) }, {}
+  for i, name in ipairs(study.metrics) do
+    local mean, deviation = spread(outcome.test.models, i)
+    row[i + 1] = ("%.4f ± %.4f"):format(mean, deviation)
+    outcome.metrics[metric_of(study, name)], outcome.spread[metric_of(study, name)] = mean, deviation
+  end
+  for i, epoch in ipairs(outcome.epochs) do epochs[i] = tostring(epoch) end
+  row[#row + 1] = ("  this run; epochs %s chosen on validation rows"):format(table.concat(epochs, ", "))
+  rows[#rows + 1] = row
+  for i, values in ipairs(outcome.test.models) do
+    rows[#rows + 1] = figures(("  seed %d"):format(p.seed + i - 1), values, "")
+  end
+end
+
+--- The table for people, with the published rows beside; fills outcome.metrics and outcome.spread.
+local function table_of(p, study, outcome)
+  local heading = { "" }
+  for i, name in ipairs(study.metrics) do heading[i + 1] = metric_of(study, name) end
+  heading[#heading + 1] = "  source"
+  local rows = { heading }
+  own_rows(p, study, outcome, rows)
+  if outcome.paper_style then
+    rows[#rows + 1] = figures(p.model.kind .. ", PAPER STYLE", outcome.paper_style.values,
+      ("this run; epoch %d chosen by the TEST rows, not comparable with the rows above"):format(
+        outcome.paper_style.epoch))
+  end
+  for i, values in ipairs(outcome.test.references) do
+    rows[#rows + 1] = figures(study.references[i][1], values, "this run; closed form, proves the evaluation")
+  end
+  for _, row in ipairs(study.published) do rows[#rows + 1] = figures(row[1], row[2], row[3]) end
+  return text.columns(rows) .. (study.note and "\n\n" .. study.note or "")
+end
+
+--- The recipe's result: mean and spread of each metric over the seeds, and the table.
+function benchmark.result(p, study, outcome)
+  outcome.metrics, outcome.spread = {}, {}
+  local said = table_of(p, study, outcome)
+  local published = {}
+  for i, row in ipairs(study.published) do published[i] = { name = row[1], values = row[2], source = row[3] } end
+  return { metrics = outcome.metrics, spread = outcome.spread, seeds = outcome.test.models, epochs = outcome.epochs,
+    references = outcome.test.references, paper_style = outcome.paper_style, queries = outcome.test.queries,
+    columns = study.metrics, k = study.k, published = published, model = p.model, text = said }
+end
+
+local UNSAVED <const> = { save = false }
+
+--- The splits and encoders of a seed: { tune, final, tuning, encoder }, handles all. Those that do not depend on the
+--- seed are made once.
+local function parts_of(flow, study, seed, known)
+  if known and type(study.tune) ~= "function" then return known end
+  local mark, made = type(study.tune) == "function" and "_" .. seed or "", {}
+  for _, name in ipairs { "tune", "final" } do
+    made[name] = study[name]
+    if type(study[name]) == "function" then
+      made[name] = flow:task(name .. "_split" .. mark, study[name], study.data, seed)
+    end
+  end
+  made.tuning = flow:task("tune_features" .. mark, feature.fit, study.data, made.tune.train, study.features)
+  made.encoder = made.tuning
+  if made.final then
+    made.encoder = flow:task("features" .. mark, feature.fit, study.data, made.final.train, study.features)
+  end
+  return made
+end
+
+--- All tasks of a study; gives the recipe's result.
+---@param flow table
+---@param p table        the recipe's parameters, declared by benchmark.params
+---@param study Study    data and splits may be handles
+function benchmark.run(flow, p, study)
+  local models, splits, epochs, parts, first = {}, {}, {}, nil, nil
+  for i = 1, p.seeds do
+    local seed = p.seed + i - 1
+    parts = parts_of(flow, study, seed, parts)
+    first = first or parts
+    local tuned = flow:task("tune_" .. seed, benchmark.tune, p, study, parts.tune, parts.tuning, seed)
+    epochs[i], splits[i], models[i] = tuned.epoch, parts.final or parts.tune, tuned
+    if parts.final then
+      models[i] = flow:task("train_" .. seed, benchmark.retrain, p, study, parts.final, parts.encoder, seed, tuned)
+    end
+  end
+  local outcome = { epochs = epochs, test = flow:task("test", benchmark.test, p, study, models, splits) }
+  if p.eval.paper_style then
+    outcome.paper_style = flow:task("paper_style", benchmark.paper_style, p, study, splits[1], first.encoder, p.seed)
+  end
+  return flow:task("table", UNSAVED, benchmark.result, p, study, outcome)
+end
+
+flow_of.check(benchmark.tune, function(p)
+  settings.with(p, "model", "train")
+  lookup.model(p.model.kind)
+end)
+
+return benchmark
