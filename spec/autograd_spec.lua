@@ -52,9 +52,32 @@ local function assert_gradients(f, operands, options)
   assert(worst < TOLERANCE, ("operand %s: relative error %g"):format(where, worst))
 end
 
+local function csr(starts, columns, width)
+  return tensor.csr(tensor.new(starts, "i64"), tensor.new(columns, "i32"), normal(#columns, #columns), width)
+end
+
 local shapes = { { 1, 1, 1 }, { 3, 17, 1 }, { 17, 3, 5 }, { 1, 17, 3 }, { 300, 2, 3 } }
 
 describe("gradients equal central differences:", function()
+  it("sparse matrix times x", function()
+    local m = csr({ 0, 2, 2, 5 }, { 1, 3, 0, 0, 2 }, 4)
+    for _, d in ipairs { 1, 3, 17 } do
+      assert_gradients(function(x) return x:csr_matmul(m, m:transpose()) end, { normal(1, 4, d) })
+    end
+    local symmetric = tensor.csr(tensor.new({ 0, 1, 3 }, "i64"), tensor.new({ 1, 0, 1 }, "i32"),
+      tensor.new({ 2, 2, -1 }, "f64"), 2)
+    assert_gradients(function(x) return x:csr_matmul(symmetric) end, { normal(1, 2, 3) })
+  end)
+
+  it("refuses a sparse matrix that does not fit", function()
+    local m = csr({ 0, 2, 2, 5 }, { 1, 3, 0, 0, 2 }, 4)
+    local tape <close> = autograd.tape {}
+    local x = tape:input("x", normal(1, 3, 2))
+    assert.has_error(function() x:csr_matmul(m, m:transpose()) end, "csr_matmul: [3, 4] times [3, 2]")
+    assert.has_error(function() x:csr_matmul(m) end,
+      "csr_matmul: [3, 4] with 5 entries is not the transpose of [3, 4] with 5")
+  end)
+
   for _, activation in ipairs { "none", "relu", "gelu", "tanh", "sigmoid" } do
     it("linear with activation " .. activation, function()
       for i, shape in ipairs(shapes) do

@@ -200,6 +200,14 @@ function autograd.sum(x, dim) end
 ---@return Var
 function autograd.mean(x, dim) end
 
+--- A sparse matrix times x: averages over the neighbours in a graph, say. The matrix is data and keeps no gradient;
+--- only on tapes, not in plans.
+---@param x Var [width, d]
+---@param m Csr [rows, width] of x's dtype
+---@param transposed? Csr  m:transpose(); left out, m is taken for its own transpose
+---@return Var [rows, d]
+function autograd.csr_matmul(x, m, transposed) end
+
 --- The dot product of each row of a with the same row of b.
 ---@param a Var [n, d]
 ---@param b Var [n, d]
@@ -381,6 +389,7 @@ function Var:narrow(dim, start, length) end
 function Var:reshape(...) end
 function Var:sum(dim) end
 function Var:mean(dim) end
+function Var:csr_matmul(m, transposed) end
 function Var:dot(b) end
 function Var:embedding(codes) end
 function Var:embedding_bag(codes, offsets, weights, mode) end

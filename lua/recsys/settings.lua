@@ -33,7 +33,9 @@ local groups = {
   },
   train = {
     epochs = param(10, "passes over the training events at the most", { min = 1 }),
-    batch = param(1024, "events a step", { min = 1 }),
+    batch = param(1024, "events a step, or users with all their events (train.by)", { min = 1 }),
+    by = param("row", "what a batch counts: \"row\", or \"user\" for losses over the catalogue",
+      { choices = { "row", "user" } }),
     rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
       { type = "integer", optional = true, min = 1 }),
     rate_epochs = param(nil, "epochs that the learning rate is laid out for; those of `epochs` when absent",

@@ -132,6 +132,19 @@ function towers.ones(var)
   return autograd.affine(var:narrow(2, 1, 1), 0, 1)
 end
 
+--- The input of codes of that name; raises in the name of the function 'caller' when there is none.
+local function known_codes(encoder, input, caller)
+  local known = codes_of(encoder, input)
+  if known then return known end
+  local names = {}
+  for _, other in ipairs(inputs_of(encoder, { "user", "event", "item" })) do
+    if other.kind == "codes" then names[#names + 1] = other.name end
+  end
+  local near = text.nearest(tostring(input), names)
+  refuse(2, caller, "there is no input of codes '%s'%s; there are: %s", tostring(input),
+    near and (", did you mean '%s'?"):format(near) or "", table.concat(names, ", "))
+end
+
 --- Whether the encoder has an input of that name that holds codes: what a bias can be of.
 ---@param input string  such as "item.id"
 ---@return boolean
@@ -139,19 +152,16 @@ function towers.has_codes(encoder, input)
   return codes_of(encoder, input) ~= nil
 end
 
+--- The input of that name that holds codes: its name, table and number of rows. Raises when there is none.
+---@param input string  such as "item.id"
+function towers.input(encoder, input)
+  return known_codes(encoder, input, "input")
+end
+
 --- One number a code of an input: popularity, say. Starts at zero.
 ---@param input string  an input of kind "codes", such as "item.id"; see towers.has_codes
 function towers.bias(encoder, input, settings)
-  local known = codes_of(encoder, input)
-  if not known then
-    local names = {}
-    for _, other in ipairs(inputs_of(encoder, { "user", "event", "item" })) do
-      if other.kind == "codes" then names[#names + 1] = other.name end
-    end
-    local near = text.nearest(tostring(input), names)
-    refuse(2, "bias", "there is no input of codes '%s'%s; there are: %s", tostring(input),
-      near and (", did you mean '%s'?"):format(near) or "", table.concat(names, ", "))
-  end
+  local known = known_codes(encoder, input, "bias")
   check_settings(settings, 3, "bias")
   return nn.embedding { name = input .. ".bias", rows = known.rows, width = 1, scale = 0, seed = settings.seed,
     dtype = settings.dtype }

@@ -7,6 +7,7 @@
 
 local autograd = require "recsys.autograd"
 local base = require("recsys.core").base
+local by_user = require "recsys.train.by_user"
 local checkpoint = require "recsys.train.checkpoint"
 local exit = require "recsys.exit"
 local feature = require "recsys.feature"
@@ -37,11 +38,12 @@ end
 ---@param split Split       says how histories treat equal times, and which rows they may know
 ---@param rows Tensor       i64, 0-based interactions to train or score on
 ---@param events? Features  their encoded moments, where they are at hand
-local function prepare(encoder, data, split, rows, events)
+---@param by string         "row" or "user": what batches count
+local function prepare(encoder, data, split, rows, events, by)
   local at = feature.rows(data)
   local items = encoder:encode_items(data.items)
   local item_rows = at.items:index_select(rows)
-  return {
+  local source = {
     over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
     rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
@@ -50,6 +52,9 @@ local function prepare(encoder, data, split, rows, events)
     times = data.interactions:column("time"):index_select(rows),
     strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
   }
+  source.groups = by == "user" and by_user.groups(source) or nil
+  source.units = source.groups and source.groups.n or source.n
+  return source
 end
 
 --- From when to when each catalogue item can be shown, ms: nil where items do not age.
@@ -57,6 +62,11 @@ local function lifetimes(data, window)
   if not window or not data.items:has "created" then return end
   local created = data.items:column "created"
   return { from = created, to = created + text.milliseconds(window) }
+end
+
+--- What a model's definition is told of the training rows.
+local function training_of(source)
+  return { users = source.users, items = source.items, user_rows = source.user_rows, item_rows = source.item_rows }
 end
 
 local function check_number(loss, epoch, step)
@@ -68,7 +78,7 @@ local function check_number(loss, epoch, step)
 end
 
 local function steps_of(source, settings)
-  return math.max(1, math.min(source.n, settings.rows_per_epoch or source.n) // settings.batch)
+  return math.max(1, math.min(source.units, settings.rows_per_epoch or source.units) // settings.batch)
 end
 
 --- Step 'step' of the epoch on the rows 'at'. Returns the loss.
@@ -91,8 +101,8 @@ end
 --- waits until a step is done.
 local function run_epoch(run)
   local place, source, settings = run.place, run.source, run.settings
-  local n, size, epoch = math.min(source.n, settings.rows_per_epoch or source.n), settings.batch, place.epoch
-  local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.n)
+  local n, size, epoch = math.min(source.units, settings.rows_per_epoch or source.units), settings.batch, place.epoch
+  local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.units)
   local steps = steps_of(source, settings)
   local progress = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps)
   for step = place.step + 1, steps do
@@ -113,8 +123,8 @@ end
 --- The mean loss over rows that are not trained on, in evaluation mode.
 local function held_out_loss(made, source, shared, settings)
   local sum, rows = 0, 0
-  for first = 0, source.n - 1, settings.batch do
-    local n = math.min(settings.batch, source.n - first)
+  for first = 0, source.units - 1, settings.batch do
+    local n = math.min(settings.batch, source.units - first)
     local tape <close> = autograd.tape { train = false, gradients = false, seed = settings.seed }
     local input = step_of.new(source, tensor.arange(first, first + n, "i64"), shared)
     input.stream = base.stream(settings.seed, "negatives", 0, 1 + first // settings.batch)
@@ -187,6 +197,7 @@ local function epoch_row(run)
   run.began = base.clock()
   local place, metric = run.place, "valid/" .. run.metric
   local row = { epoch = place.epoch, ["train/loss"] = run_epoch(run) }
+  if run.network.settle then run.network:settle() end
   row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
   row[metric] = run.validate and run.validate(run.trained)
   if row[metric] and row[metric] ~= row[metric] then
@@ -272,12 +283,14 @@ end
 function train.fit(definition, request)
   local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
   local split, data, encoder = request.split, request.data, request.encoder
+  local source = prepare(encoder, data, split, split.train, nil, settings.by)
   local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
-    network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed }),
-    source = prepare(encoder, data, split, split.train),
+    network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
+      training = training_of(source) }),
+    source = source,
     held_out = split.valid and #split.valid > 0
-      and prepare(encoder, data, split, split.valid, request.valid_events) or nil,
-    shared = { life = lifetimes(data, request.window) },
+      and prepare(encoder, data, split, split.valid, request.valid_events, settings.by) or nil,
+    shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
     place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
       mark = -math.huge, mark_epoch = 0 } }, Run)
   run.shared.pool = run.source.item_rows:unique()

@@ -3,7 +3,7 @@
 #define RS_BUILTIN_H
 #include "autograd/op.h"
 
-extern const rs_op rs_op_linear, rs_op_linear_dropout, rs_op_linear_batch_norm, rs_op_matmul;
+extern const rs_op rs_op_linear, rs_op_linear_dropout, rs_op_linear_batch_norm, rs_op_matmul, rs_op_csr_matmul;
 extern const rs_op rs_op_add, rs_op_sub, rs_op_mul, rs_op_div, rs_op_affine;
 extern const rs_op rs_op_relu, rs_op_gelu, rs_op_tanh, rs_op_sigmoid, rs_op_exp, rs_op_log;
 extern const rs_op rs_op_softmax, rs_op_log_softmax, rs_op_dropout;
@@ -20,6 +20,7 @@ extern const rs_op rs_op_mse, rs_op_bce, rs_op_bpr;
       &rs_op_exp, &rs_op_log, &rs_op_softmax, &rs_op_log_softmax, &rs_op_dropout, &rs_op_layer_norm,           \
       &rs_op_batch_norm, &rs_op_l2_normalize, &rs_op_concat, &rs_op_narrow, &rs_op_reshape, &rs_op_sum,        \
       &rs_op_mean, &rs_op_sum_dim, &rs_op_mean_dim, &rs_op_dot, &rs_op_embedding, &rs_op_embedding_bag,        \
-      &rs_op_bag_positions, &rs_op_bag_softmax, &rs_op_bag_sum, &rs_op_mse, &rs_op_bce, &rs_op_bpr
+      &rs_op_bag_positions, &rs_op_bag_softmax, &rs_op_bag_sum, &rs_op_mse, &rs_op_bce, &rs_op_bpr,       \
+      &rs_op_csr_matmul
 
 #endif

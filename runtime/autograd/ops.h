@@ -6,6 +6,7 @@
 #ifndef RS_OPS_H
 #define RS_OPS_H
 #include "autograd/tape.h"
+#include "tensor/csr.h"
 
 typedef enum rs_activation { RS_IDENTITY, RS_RELU, RS_GELU, RS_TANH, RS_SIGMOID } rs_activation;
 extern const char *const rs_activation_names[]; /* "none", "relu", "gelu", "tanh", "sigmoid", NULL */
@@ -18,6 +19,9 @@ rs_status rs_ag_linear_dropout(rs_node **out, rs_node *x, rs_node *w, rs_node *b
                                double rate);
 /* op(a) op(b) of two matrices, op the transpose where the flag is set. */
 rs_status rs_ag_matmul(rs_node **out, rs_node *a, bool transpose_a, rs_node *b, bool transpose_b);
+/* m x for a sparse m [rows, width] of x's dtype, which is data, and x [width, d]. 'transposed' is m's transpose, or m
+ * again where that is the same matrix. For training tapes. */
+rs_status rs_ag_csr_matmul(rs_node **out, const rs_csr *m, const rs_csr *transposed, rs_node *x);
 
 /* Broadcast as in NumPy: sizes are aligned at the last dimension, and 1 stretches. */
 rs_status rs_ag_add(rs_node **out, rs_node *a, rs_node *b);

@@ -5,6 +5,7 @@
 #include "autograd/ops.h"
 #include "bind/fields.h"
 #include "bind/l_autograd.h"
+#include "bind/sparse.h"
 
 #define UNARY(name)                          \
   static int l_##name(lua_State *L) {        \
@@ -119,6 +120,15 @@ static int l_matmul(lua_State *L) {
   bool ta = lua_toboolean(L, 3), tb = lua_toboolean(L, 4);
   rs_node **out = rs_push_var(L, 1);
   rs_check_retry(L, rs_ag_matmul(out, a, ta, b, tb));
+  return rs_return_var(L);
+}
+
+/* autograd.csr_matmul(x, m, [transposed]) */
+static int l_csr_matmul(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  const rs_csr *m = rs_check_csr(L, 2), *transposed = lua_isnoneornil(L, 3) ? m : rs_check_csr(L, 3);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_csr_matmul(out, m, transposed, x));
   return rs_return_var(L);
 }
 
@@ -286,6 +296,7 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"reshape", l_reshape},
                                       {"sum", l_sum},
                                       {"mean", l_mean},
+                                      {"csr_matmul", l_csr_matmul},
                                       {"dot", l_dot},
                                       {"embedding", l_embedding},
                                       {"embedding_bag", l_embedding_bag},

@@ -17,7 +17,7 @@
 #include "nn/catalogue_columns.h"
 #include "tensor/gemm.h"
 
-enum { PANEL = 128, TILE = 1024, GROUPS = 8 };
+enum { PANEL = 128, TILE = 1024, GROUPS = 8, BLOCK = 64 };
 
 /* The attributes: which inputs are there, the first negative, and from REALS on what the loss has. */
 enum { FLAGS, FIRST, REALS };
@@ -564,41 +564,51 @@ RS_SIMD static void OF(exp_slopes)(REAL *s, REAL max, REAL rate, REAL shift, int
 
 /* The sum of max(0, s - margin); s becomes its slope. */
 RS_SIMD static double OF(hinge_slopes)(REAL *s, REAL margin, REAL rate, int64_t n) {
-  double lane[8] = {0};
+  REAL lane[16] = {0};
   int64_t j = 0;
-  for (; j + 8 <= n; j += 8)
-    for (int l = 0; l < 8; l++) {
+  for (; j + 16 <= n; j += 16)
+    for (int l = 0; l < 16; l++) {
       REAL over = s[j + l] - margin;
-      lane[l] += over < 0 ? 0 : (double)over;
+      lane[l] += over < 0 ? 0 : over;
       s[j + l] = over < 0 ? 0 : rate;
     }
   for (; j < n; j++) {
     REAL over = s[j] - margin;
-    lane[0] += over < 0 ? 0 : (double)over;
+    lane[0] += over < 0 ? 0 : over;
     s[j] = over < 0 ? 0 : rate;
   }
-  for (int l = 1; l < 8; l++) lane[0] += lane[l];
-  return lane[0];
+  double sum = 0;
+  for (int l = 0; l < 16; l++) sum += (double)lane[l];
+  return sum;
 }
 
-/* The sum of softplus(s) = max(0, s) + log(1 + exp(-|s|)), the logarithm taken of products of 64; s becomes its
- * slope. */
-RS_SIMD static double OF(logistic_slopes)(REAL *s, REAL rate, int64_t n) {
-  double sum = 0;
-  for (int64_t j = 0; j < n; j += 64) {
-    double product[8] = {1, 1, 1, 1, 1, 1, 1, 1}, positive[8] = {0};
-    for (int64_t k = j; k < (n - j < 64 ? n : j + 64); k++) {
-      REAL power = OF(rs_exp)(s[k] < 0 ? s[k] : -s[k]);
-      product[k % 8] *= 1 + (double)power;
-      positive[k % 8] += s[k] < 0 ? 0 : (double)s[k];
-      s[k] = rate * (s[k] < 0 ? power : 1) / (1 + power);
-    }
-    for (int l = 1; l < 8; l++) {
-      product[0] *= product[l];
-      positive[0] += positive[l];
-    }
-    sum += log(product[0]) + positive[0];
+/* The sum over 64 scores of softplus(s) = max(0, s) + log(1 + exp(-|s|)), the logarithm taken of the product; s becomes
+ * its slope. */
+RS_SIMD static double OF(logistic_block)(REAL *s, REAL rate) {
+  REAL power[BLOCK], positive[BLOCK];
+  double product[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+  for (int k = 0; k < BLOCK; k++) power[k] = OF(rs_exp)(s[k] < 0 ? s[k] : -s[k]);
+  for (int k = 0; k < BLOCK; k++) {
+    positive[k] = s[k] < 0 ? 0 : s[k];
+    s[k] = rate * (s[k] < 0 ? power[k] : 1) / (1 + power[k]);
   }
+  for (int k = 0; k < BLOCK; k += 8)
+    for (int l = 0; l < 8; l++) product[l] *= 1 + (double)power[k + l];
+  for (int half = BLOCK / 2; half; half /= 2)
+    for (int l = 0; l < half; l++) positive[l] += positive[l + half];
+  for (int l = 1; l < 8; l++) product[0] *= product[l];
+  return log(product[0]) + (double)positive[0];
+}
+
+static double OF(logistic_slopes)(REAL *s, REAL rate, int64_t n) {
+  double sum = 0;
+  int64_t j = 0;
+  for (; j + BLOCK <= n; j += BLOCK) sum += OF(logistic_block)(s + j, rate);
+  if (j == n) return sum;
+  REAL rest[BLOCK];
+  for (int64_t k = 0; k < BLOCK; k++) rest[k] = j + k < n ? s[j + k] : (REAL)-INFINITY;
+  sum += OF(logistic_block)(rest, rate);
+  memcpy(s + j, rest, (size_t)(n - j) * sizeof *s);
   return sum;
 }
 

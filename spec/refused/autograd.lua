@@ -85,3 +85,11 @@ do
   fused:backward(y:sum())
   assert(x:grad():count() == 4)
 end
+
+do
+  local m = tensor.csr(tensor.new({ 0, 1 }, "i64"), tensor.new({ 1 }, "i32"), tensor.new { 2 }, 2)
+  local other <close> = autograd.tape { train = true }
+  local x = other:input("x", tensor.new { { 1 }, { 3 } }, true)
+  other:backward(autograd.csr_matmul(x, m, m:transpose()):sum() + x:csr_matmul(m, m:transpose()):sum())
+  assert(x:grad():get(2, 1) == 4)
+end

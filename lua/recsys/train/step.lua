@@ -5,6 +5,7 @@
 --- window in which items are shown. Inputs are gathered when they are first asked for: a model that asks for the
 --- distinct ones never gathers the others.
 
+local by_user = require "recsys.train.by_user"
 local model = require "recsys.model"
 local tensor = require "recsys.tensor"
 
@@ -75,13 +76,18 @@ end
 
 local step_of = {}
 
---- The step of positions 'at' (i64) of the prepared rows; docs/models.md has its fields.
+--- The step of positions 'at' (i64) of the prepared rows, or of their users where these are grouped
+--- (recsys.train.by_user); docs/models.md has its fields.
 function step_of.new(source, at, shared)
+  local starts, rows
+  if source.groups then at, starts, rows = by_user.pick(source.groups, at) end
   local items, life = source.item_rows:index_select(at), shared.life
   local times = source.times:index_select(at)
   return setmetatable({ source = source, at = at, life = life, item_rows = items, times = times, pool = shared.pool,
     items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
+    met = shared.met, log_shares = shared.log_shares, starts = starts,
+    positives = rows and source.item_rows:index_select(rows),
     from = life and life.from:index_select(items), to = life and life.to:index_select(items) }, Step)
 end
 

@@ -1,0 +1,102 @@
+--- The losses over a catalogue (recsys.nn), chosen by name and fed from a training step: which columns there are, which
+--- of them hold whose positives, how often a sampled one is met. For models/*.lua.
+
+local nn = require "recsys.nn"
+local tensor = require "recsys.tensor"
+
+local loss = {}
+
+local function softmax(config)
+  return nn.catalogue_softmax, { smoothing = config.smoothing, rivals = config.negatives > 0 and "negatives" or nil }
+end
+
+local function bilateral(config)
+  return nn.bilateral_softmax, { emphasis = config.emphasis,
+    positive_temperature = config.positive_temperature and config.positive_temperature / config.temperature }
+end
+
+local function contrastive(config)
+  return nn.cosine_contrastive, { margin = config.margin, emphasis = config.emphasis }
+end
+
+--- beta of gBCE, by which scores are calibrated as if all items were negatives. Petrov & Macdonald 2023.
+---@param share number        of the negatives among all other items, in (0, 1]
+---@param calibration number  0: as binary cross-entropy, 1: calibrated
+function loss.gbce_beta(share, calibration)
+  return share * (calibration * (1 - 1 / share) + 1 / share)
+end
+
+local function gbce(config, step)
+  local share = config.negatives > 0 and math.min(1, config.negatives / (step.items:rows() - 1)) or 1
+  return nn.gbce, { beta = loss.gbce_beta(share, config.calibration or 0.75) }
+end
+
+local kinds = { softmax = softmax, bilateral = bilateral, contrastive = contrastive, gbce = gbce }
+
+--- The names that `config.loss` may have.
+loss.names = { "softmax", "bilateral", "contrastive", "gbce" }
+
+--- log of how often a drawn column of each row is expected: k draws from a share q each.
+local function log_expected(config, step, rows)
+  local k = config.negatives
+  if config.sampling == "popularity" then return step.log_shares:index_select(rows) + math.log(k) end
+  return tensor.full(math.log(k / #step.pool), #rows)
+end
+
+local function draw(config, step)
+  if config.sampling == "popularity" then
+    return step.met:index_select(step.stream:integers(config.negatives, #step.met))
+  end
+  return step.pool:index_select(step.stream:integers(config.negatives, #step.pool))
+end
+
+--- The columns of a step: the whole catalogue, or the batch's positives and negatives drawn once for all its users.
+local function columns_of(config, step, positives)
+  if config.negatives == 0 then return { rows = tensor.arange(0, step.items:rows(), "i64") } end
+  local own, drawn = positives:unique(), draw(config, step)
+  local columns = { rows = tensor.concat { own, drawn }, first = #own + 1 }
+  columns.codes = columns.rows
+  columns.log_q = config.loss == "softmax"
+    and tensor.concat { tensor.zeros(#own), log_expected(config, step, drawn) } or nil
+  return columns
+end
+
+--- A weight for each pair, 1 on average: how many positives its user has in the batch, to the power of -balance. With
+--- 0 pairs count alike, with 1 users do.
+local function balanced(balance, starts)
+  if (balance or 0) == 0 then return end
+  local n = #starts - 1
+  local begins, ends = starts:narrow(1, 1, n), starts:narrow(1, 2, n)
+  local of = ends:search_sorted(tensor.arange(0, ends:get(n), "i64"), true)
+  local weights = ((ends - begins):to "f32":log() * -balance):exp():index_select(of)
+  return weights:mul_(1 / weights:mean())
+end
+
+--- The loss that a model's parameters choose.
+---@param config { loss: string, temperature: number, negatives: integer, sampling?: string, ... }
+---   loss: of loss.names; temperature: what the user vectors are divided by already; negatives: 0 for the whole
+---   catalogue, else how many items are drawn for a batch; sampling: "uniform" over the items that training met
+---   (default) or "popularity", as often as they are in training, which the softmax corrects for; balance: from 0, all
+---   pairs count alike (default), to 1, all users do; smoothing, emphasis, margin, positive_temperature, calibration:
+---   of the loss in question
+---@param step table  what model:loss is given
+---@param users Var   [n, d], a row for each of the step's users
+---@param items fun(rows: Tensor): Var  the vectors of catalogue rows
+---@return Var scalar
+function loss.catalogue(config, step, users, items)
+  local kind = kinds[config.loss]
+  if not kind then
+    error({ code = "usage", message = ("model.loss is '%s'; there are %s"):format(tostring(config.loss),
+      table.concat(loss.names, ", ")) }, 0)
+  end
+  local positives = step.positives or step.item_rows
+  local columns = columns_of(config, step, positives)
+  local make, options = kind(config, step)
+  options.users, options.items = users, items(columns.rows)
+  options.starts, options.positives = step.starts or tensor.arange(0, #positives + 1, "i64"), positives
+  options.weights = balanced(config.balance, options.starts)
+  options.codes, options.first, options.log_q = columns.codes, columns.first, columns.log_q
+  return make(options)
+end
+
+return loss

@@ -1,0 +1,57 @@
+--- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph of
+--- training rows, trained by the loss that model.loss names over the catalogue (docs/models.md), with batches of users.
+---
+--- The averages are taken anew in each step; when an epoch ends they are written to two tables, `user.vectors` and
+--- `item.vectors`, that the plans look up: serving knows no graph.
+
+local autograd = require "recsys.autograd"
+local graph = require "recsys.towers.graph"
+local loss = require "recsys.loss"
+local nn = require "recsys.nn"
+local tensor = require "recsys.tensor"
+local towers = require "recsys.towers"
+
+local LightGCN = {}
+LightGCN.__index = LightGCN
+
+function LightGCN:user(tape, batch)
+  return autograd.embedding(tape:parameter(self.final.user), tape:input("user.id", batch["user.id"]))
+end
+
+function LightGCN:item(tape, batch)
+  return autograd.embedding(tape:parameter(self.final.item), tape:input("item.id", batch["item.id"]))
+end
+
+--- Vectors of all codes: users and items, [n, dim] each.
+function LightGCN:vectors(tape)
+  local users, items = self.graph:propagate(tape:parameter(self.embeddings), self.config.layers)
+  return autograd.affine(users:l2_normalize(), 1 / self.config.temperature), items:l2_normalize()
+end
+
+function LightGCN:loss(tape, step)
+  local users, items = self:vectors(tape)
+  return loss.catalogue(self.config, step, users:embedding(tape:input(nil, step.batch["user.id"])),
+    function(rows) return items:embedding(tape:input(nil, step.items:gather(rows)["item.id"])) end)
+end
+
+function LightGCN:settle()
+  local tape <close> = autograd.tape {}
+  local users, items = self:vectors(tape)
+  self.final.user:value():copy_(users:value())
+  self.final.item:value():copy_(items:value())
+end
+
+return function(config, encoder, settings)
+  local user, item = towers.input(encoder, "user.id"), towers.input(encoder, "item.id")
+  local self = setmetatable({ config = config, graph = graph.new(settings.training, user, item), final = {} }, LightGCN)
+  local layer = nn.embedding { name = "nodes.table", rows = self.graph.nodes, width = config.dim, seed = settings.seed }
+  self.embeddings = layer:parameter "nodes.table"
+  if config.spectral then self.embeddings:value():copy_(self.graph:spectral(config.dim, 0.1, settings.seed)) end
+  for side, input in pairs { user = user, item = item } do
+    local vectors = tensor.zeros(input.rows, config.dim)
+    self.final[side] = autograd.parameter(side .. ".vectors", vectors, { trainable = false })
+  end
+  self.parameters = towers.parameters(layer)
+  for _, side in ipairs { "item", "user" } do table.insert(self.parameters, self.final[side]) end
+  return self
+end
