@@ -562,21 +562,14 @@ RS_SIMD static void OF(exp_slopes)(REAL *s, REAL max, REAL rate, REAL shift, int
   for (int64_t j = 0; j < n; j++) s[j] = rate * OF(power)(s[j], max) + shift;
 }
 
-/* The sum of max(0, s - margin); s becomes its slope. */
+/* The sum of max(0, s - margin); s becomes its slope. Two loops: compilers make vectors of each, not of both in one. */
 RS_SIMD static double OF(hinge_slopes)(REAL *s, REAL margin, REAL rate, int64_t n) {
   REAL lane[16] = {0};
   int64_t j = 0;
   for (; j + 16 <= n; j += 16)
-    for (int l = 0; l < 16; l++) {
-      REAL over = s[j + l] - margin;
-      lane[l] += over < 0 ? 0 : over;
-      s[j + l] = over < 0 ? 0 : rate;
-    }
-  for (; j < n; j++) {
-    REAL over = s[j] - margin;
-    lane[0] += over < 0 ? 0 : over;
-    s[j] = over < 0 ? 0 : rate;
-  }
+    for (int l = 0; l < 16; l++) lane[l] += s[j + l] < margin ? 0 : s[j + l] - margin;
+  for (; j < n; j++) lane[0] += s[j] < margin ? 0 : s[j] - margin;
+  for (j = 0; j < n; j++) s[j] = s[j] < margin ? 0 : rate;
   double sum = 0;
   for (int l = 0; l < 16; l++) sum += (double)lane[l];
   return sum;
