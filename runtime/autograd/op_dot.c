@@ -7,7 +7,7 @@
 typedef struct context {
   int64_t d;
   void *out;
-  const void *a, *b, *g;
+  const void *a, *b;
 } context;
 
 #define KERNELS "autograd/op_dot.c"
@@ -20,23 +20,14 @@ static rs_status forward(rs_node *self) {
   const rs_tensor *a = rs_in(self, 0);
   if (status == RS_OK) status = rs_tensor_new(&self->value, a->dtype, 1, a->size);
   if (status != RS_OK) return status;
-  context c = {a->size[1], rs_tensor_data(&self->value), rs_tensor_data(a), rs_tensor_data(rs_in(self, 1)), NULL};
+  context c = {a->size[1], rs_tensor_data(&self->value), rs_tensor_data(a), rs_tensor_data(rs_in(self, 1))};
   rs_each(a->size[0], rs_row_grain(c.d), RS_BODY(a->dtype, forward_rows), &c);
   return RS_OK;
 }
 
 static rs_status backward(rs_node *self) {
-  rs_status status = RS_OK;
-  for (int i = 0; i < 2 && status == RS_OK; i++) {
-    if (!self->input[i]->needs_grad) continue;
-    rs_tensor d = {0};
-    status = rs_tensor_like(&d, rs_in(self, i));
-    if (status != RS_OK) break;
-    context c = {d.size[1], rs_tensor_data(&d), rs_tensor_data(rs_in(self, 1 - i)), NULL, rs_tensor_data(&self->grad)};
-    rs_each(d.size[0], rs_row_grain(c.d), RS_BODY(d.dtype, backward_rows), &c);
-    status = rs_grad_give(self->input[i], &d);
-  }
-  return status;
+  rs_status status = rs_grad_give_scaled(self->input[0], rs_in(self, 1), &self->grad);
+  return status == RS_OK ? rs_grad_give_scaled(self->input[1], rs_in(self, 0), &self->grad) : status;
 }
 
 const rs_op rs_op_dot = {"dot", 2, 2, 0, NULL, forward, backward, false};
@@ -52,15 +43,5 @@ RS_SIMD static void OF(forward_rows)(void *context_, int64_t begin, int64_t end)
   const context *c = context_;
   for (int64_t i = begin; i < end; i++)
     ((REAL *)c->out)[i] = OF(lanes_dot)((const REAL *)c->a + i * c->d, (const REAL *)c->b + i * c->d, c->d);
-}
-
-RS_SIMD static void OF(backward_rows)(void *context_, int64_t begin, int64_t end) {
-  const context *c = context_;
-  for (int64_t i = begin; i < end; i++) {
-    REAL g = ((const REAL *)c->g)[i];
-    const REAL *restrict a = (const REAL *)c->a + i * c->d;
-    REAL *restrict d = (REAL *)c->out + i * c->d;
-    for (int64_t j = 0; j < c->d; j++) d[j] = g * a[j];
-  }
 }
 #endif

@@ -6,6 +6,7 @@
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
 #include "autograd/table.h"
+#include "base/prefetch.h"
 
 typedef struct context {
   const char *table;
@@ -38,7 +39,7 @@ rs_status rs_need_table(const rs_node *self) {
 static void gather_body(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   for (int64_t i = begin; i < end; i++) {
-    if (i + 8 < end) __builtin_prefetch(c->table + (size_t)c->codes[i + 8] * c->row);
+    if (i + RS_AHEAD < end) rs_prefetch_row(c->table + (size_t)c->codes[i + RS_AHEAD] * c->row, c->row);
     memcpy(c->out + (size_t)i * c->row, c->table + (size_t)c->codes[i] * c->row, c->row);
   }
 }

@@ -11,6 +11,7 @@
 #include "autograd/kernel.h"
 #include "autograd/ops.h"
 #include "autograd/table.h"
+#include "base/prefetch.h"
 
 enum { TABLE, CODES, OFFSETS, WEIGHTS };
 
@@ -129,7 +130,8 @@ RS_SIMD static void OF(forward_bags)(void *context_, int64_t begin, int64_t end)
     for (int64_t p = from; p < to; p++) {
       const REAL *restrict row = (const REAL *)c->table + c->codes[p] * d;
       REAL factor = OF(factor_of)(c, p, to - from);
-      if (p + 4 < last) __builtin_prefetch((const REAL *)c->table + c->codes[p + 4] * d);
+      if (p + RS_AHEAD < last)
+        rs_prefetch_row((const REAL *)c->table + c->codes[p + RS_AHEAD] * d, (size_t)d * sizeof *row);
       for (int64_t j = 0; j < d; j++) y[j] += factor * row[j];
     }
   }

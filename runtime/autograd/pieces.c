@@ -8,6 +8,7 @@
 
 #include "autograd/kernel.h"
 #include "base/alloc.h"
+#include "base/prefetch.h"
 
 enum { CHUNK = 1024, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
 
@@ -30,7 +31,7 @@ typedef struct merge_context {
   const int32_t *segment; /* [m], which distinct code */
   void *rows;             /* [k, d] */
   void *carry;            /* [chunks, d]: what a chunk adds to a segment begun before it */
-  int64_t d;
+  int64_t d, m;
 } merge_context;
 
 #define KERNELS "autograd/pieces.c"
@@ -116,7 +117,7 @@ rs_status rs_pieces_merge(rs_tensor *codes, rs_tensor *rows, const rs_piece *pie
   rs_status status = RS_OK;
   if (uses && segment && sources) {
     use *sorted = sort_uses(uses, m, list_uses(uses, sources, pieces, n_pieces));
-    merge_context context = {.sources = sources, .uses = sorted, .segment = segment, .d = width};
+    merge_context context = {.sources = sources, .uses = sorted, .segment = segment, .d = width, .m = m};
     status = sum_segments(codes, rows, &context, m, number_segments(segment, sorted, m), dtype);
   } else {
     status = rs_nomem("gradient", (size_t)m * 2 * sizeof *uses);
@@ -151,22 +152,35 @@ static inline void OF(add_row)(REAL *restrict out, const REAL *restrict x, REAL 
   for (int64_t j = 0; j < d; j++) out[j] += weight * x[j];
 }
 
+/* The row of a source that a use looks at. */
+static inline const REAL *OF(row_of)(const merge_context *c, use u) {
+  const source *s = &c->sources[u.piece];
+  return (const REAL *)s->rows + (s->row ? s->row[u.position] : u.position) * c->d;
+}
+
+/* Add the uses begin .. end-1, all of one code, into 'out'. */
+static inline void OF(sum_segment)(const merge_context *c, REAL *restrict out, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) {
+    const use u = c->uses[i];
+    const source *s = &c->sources[u.piece];
+    const REAL weight = s->weight ? ((const REAL *)s->weight)[u.position] : 1, *restrict x = OF(row_of)(c, u);
+    if (i + RS_AHEAD < c->m) rs_prefetch_row(OF(row_of)(c, c->uses[i + RS_AHEAD]), (size_t)c->d * sizeof *x);
+    if (i > begin)
+      OF(add_row)(out, x, weight, c->d);
+    else
+      for (int64_t j = 0; j < c->d; j++) out[j] = weight * x[j];
+  }
+}
+
 /* The sums of one chunk of sorted uses. */
 RS_SIMD static void OF(sum_uses)(void *context, int64_t begin, int64_t end) {
   const merge_context *c = context;
-  int64_t last = -1, d = c->d;
-  REAL *out = NULL;
-  for (int64_t i = begin; i < end; i++) {
-    if (c->segment[i] != last) {
-      last = c->segment[i];
-      bool began_before = i == begin && i > 0 && c->segment[i - 1] == last;
-      out = began_before ? (REAL *)c->carry + begin / CHUNK * d : (REAL *)c->rows + last * d;
-      memset(out, 0, (size_t)d * sizeof *out);
-    }
-    use u = c->uses[i];
-    const source *s = &c->sources[u.piece];
-    int64_t row = s->row ? s->row[u.position] : u.position;
-    OF(add_row)(out, (const REAL *)s->rows + row * d, s->weight ? ((const REAL *)s->weight)[u.position] : 1, d);
+  for (int64_t i = begin, next; i < end; i = next) {
+    int32_t at = c->segment[i];
+    for (next = i + 1; next < end && c->segment[next] == at;) next++;
+    bool began_before = i == begin && i > 0 && c->segment[i - 1] == at;
+    REAL *out = began_before ? (REAL *)c->carry + begin / CHUNK * c->d : (REAL *)c->rows + at * c->d;
+    OF(sum_segment)(c, out, i, next);
   }
 }
 

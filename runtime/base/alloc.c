@@ -5,6 +5,9 @@
  * blocks settle in the gaps that large ones leave, which then fit no more: a step with 20 MiB alive grew to 426 MiB
  * resident. So malloc maps each large block on its own, and what the lists cannot keep goes back to the kernel.
  *
+ * The largest, tables of embeddings above all, ask for huge pages: rows at random places out of 256 MB came 1.5 times as
+ * fast, and a first touch costs a 512th of the faults.
+ *
  * Under a limit a large block that does not fit the heap any more comes from base/spill.h. The largest leave first: half
  * of the limit is for blocks below a 64th of it, so that columns, which are large and lie there for good, do not drive
  * out what each training step asks for. Freed blocks of files are kept as those of the heap are: scores by blocks of
@@ -17,6 +20,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/small.h"
 #include "base/spill.h"
@@ -35,6 +39,7 @@ static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
 /* What is larger than the last class, a column or the features of millions of rows, is made once and not kept. */
 enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 9 }; /* 128 KiB to 64 MiB, 8 sizes to a doubling */
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
 
 /* Kept blocks by class: of the heap, and of files. */
 typedef struct shelf {
@@ -141,12 +146,20 @@ static header *from_file(size_t bytes, int class, size_t total) {
   return h;
 }
 
+/* A new block from malloc. */
+static header *fresh(size_t total) {
+  if (total < HUGE_FROM) return aligned_alloc(RS_ALIGN, total);
+  void *block = aligned_alloc(HUGE_PAGE, (total + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+  if (block) madvise(block, total, MADV_HUGEPAGE); /* a kernel without them has small pages, as before */
+  return block;
+}
+
 /* A block from a kept one or from malloc. Under a limit kept blocks of other sizes make room first. */
 static header *from_heap(int class, size_t total) {
   header *h = class < 0 ? rs_small_take(total) : take_kept(&heap_shelf, class, total);
   int_fast64_t most = atomic_load_explicit(&limit, memory_order_relaxed);
   if (!h && most && class >= 0 && heap_bytes() + (int_fast64_t)(heap_shelf.bytes + total) > most) clear(&heap_shelf);
-  if (!h) h = aligned_alloc(RS_ALIGN, total);
+  if (!h) h = fresh(total);
   if (!h) return NULL;
   h->mapped = 0;
   h->zero = false;

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
+#include "base/prefetch.h"
 #include "tensor/clones.h"
 
 enum { GRAIN = 16384 };
@@ -97,12 +98,20 @@ typedef struct job {
   const char *gradient;
 } job;
 
+/* Ask for the value and the states of a row of the table. */
+static void prefetch(const job *j, int64_t row, int64_t w) {
+  rs_prefetch_row_to_write(j->value + row * j->d * w, (size_t)(j->d * w));
+  for (int s = 0; s < RS_MAX_STATES; s++)
+    if (j->state[s]) rs_prefetch_row_to_write(j->state[s] + row * j->state_d * w, (size_t)(j->state_d * w));
+}
+
 /* Rows (or elements, as rows of one) begin .. end-1; adjacent ones together where the rule allows it. */
 static void run(void *context, int64_t begin, int64_t end) {
   const job *j = context;
   int64_t w = (int64_t)rs_dtype_size(j->dtype), together = j->codes || j->rule.row_wise ? 1 : end - begin;
   for (int64_t i = begin; i < end; i += together) {
     int64_t row = j->codes ? j->codes[i] : i;
+    if (j->codes && i + RS_AHEAD < end) prefetch(j, j->codes[i + RS_AHEAD], w);
     void *state[RS_MAX_STATES] = {0};
     for (int s = 0; s < RS_MAX_STATES; s++)
       if (j->state[s]) state[s] = j->state[s] + row * j->state_d * w;
