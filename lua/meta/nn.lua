@@ -191,4 +191,25 @@ function nn.cosine_contrastive(options) end
 ---@return Var scalar
 function nn.gbce(options) end
 
+--- BPR of matrix factorisation, straight on the rows of two tables: the mean over rows r of
+--- log(1 + exp(s(u_r, j_r) - s(u_r, i_r))), s(u, i) the dot product of row u of `users` and row i of `items`; with
+--- `decay` each row adds decay / 2 times the squared norms of its three rows. What lookups, dot products and
+--- autograd.bpr compose gives the same, slower. Rendle et al. 2009, arXiv:1205.2618.
+---@param options { users: Var, items: Var, user_codes: Tensor, positives: Tensor, negatives: Tensor, decay?: number }
+---   users [n_users, d] and items [n_items, d]: tables, as tape:parameter gives them; codes i32 [n] of their rows, data
+---@return Var scalar
+function nn.bpr(options) end
+
+--- WARP: for each row items of `pool` are drawn, all alike, until one comes within `margin` of the positive's score.
+--- Found at the t-th of N, the row's loss is L(k) (margin - s(u, i) + s(u, j)), k = floor((N - 1) / t) its estimated
+--- rank, L(k) = 1 + 1/2 + ... + 1/k. Rows without such an item among `tries` have no loss and touch no table. The mean
+--- over all rows. Draws follow the tape's seed, epoch and step. Weston, Bengio & Usunier 2011.
+---@param options { users: Var, items: Var, user_codes: Tensor, positives: Tensor, pool: Tensor, seen?: Csr,
+---   margin?: number, tries?: integer, decay?: number }
+---   tables and codes as in bpr; pool i32 [N], N >= 2, item codes; seen [n_users, any]: what each user code chose,
+---   columns ascending, is never drawn; margin: default 1; tries 1 to 4096, default 32: those that meet what is not
+---   drawn count, too; decay as in bpr, of rows with a loss
+---@return Var scalar
+function nn.warp(options) end
+
 return nn

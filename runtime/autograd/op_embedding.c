@@ -22,18 +22,25 @@ static bool all_inside(const int32_t *codes, int64_t n, int64_t rows) {
   return n == 0 || (int64_t)largest < rows;
 }
 
+rs_status rs_need_codes(const rs_node *self, int table_, int codes_) {
+  const rs_tensor *table = rs_in(self, table_), *codes = rs_in(self, codes_);
+  if (codes->dtype != RS_I32)
+    return rs_fail(RS_EDTYPE, "%s: codes are i32, not %s", self->op->name, rs_dtype_name(codes->dtype));
+  if (all_inside(rs_i32(codes), rs_tensor_count(codes), table->size[0])) return RS_OK;
+  int64_t i = 0;
+  while (rs_i32(codes)[i] >= 0 && rs_i32(codes)[i] < table->size[0]) i++;
+  return rs_fail(RS_ERANGE, "%s: code %d is outside the table %s, which has %lld rows (codes 0 to %lld)",
+                 self->op->name, rs_i32(codes)[i], rs_node_label(self->input[table_]), (long long)table->size[0],
+                 (long long)table->size[0] - 1);
+}
+
 rs_status rs_need_table(const rs_node *self) {
   const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
   if (!rs_is_real(table) || codes->dtype != RS_I32)
     return rs_fail(RS_EDTYPE, "%s: wants a table of reals and i32 codes, not %s and %s", self->op->name,
                    rs_dtype_name(table->dtype), rs_dtype_name(codes->dtype));
   rs_status status = rs_need_ndim(self, 0, 2);
-  if (status != RS_OK || all_inside(rs_i32(codes), rs_tensor_count(codes), table->size[0])) return status;
-  int64_t i = 0;
-  while (rs_i32(codes)[i] >= 0 && rs_i32(codes)[i] < table->size[0]) i++;
-  return rs_fail(RS_ERANGE, "%s: code %d is outside the table %s, which has %lld rows (codes 0 to %lld)",
-                 self->op->name, rs_i32(codes)[i], rs_node_label(self->input[0]), (long long)table->size[0],
-                 (long long)table->size[0] - 1);
+  return status == RS_OK ? rs_need_codes(self, 0, 1) : status;
 }
 
 static void gather_body(void *context_, int64_t begin, int64_t end) {

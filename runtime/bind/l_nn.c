@@ -4,6 +4,7 @@
 
 #include "bind/fields.h"
 #include "bind/l_autograd.h"
+#include "bind/nn_pairwise.h"
 #include "nn/catalogue.h"
 #include "nn/in_batch_softmax.h"
 #include "nn/panel_rate.h"
@@ -475,5 +476,6 @@ int rs_open_nn(lua_State *L) {
   rs_new_type(L, LAYER, layer_methods, layer_meta);
   rs_new_type(L, TOWER, tower_methods, tower_meta);
   luaL_newlib(L, functions);
+  rs_open_pairwise(L);
   return 1;
 }

@@ -99,7 +99,7 @@ typedef struct job {
 } job;
 
 /* Ask for the value and the states of a row of the table. */
-static void prefetch(const job *j, int64_t row, int64_t w) {
+RS_PREFETCHES void prefetch(const job *j, int64_t row, int64_t w) {
   rs_prefetch_row_to_write(j->value + row * j->d * w, (size_t)(j->d * w));
   for (int s = 0; s < RS_MAX_STATES; s++)
     if (j->state[s]) rs_prefetch_row_to_write(j->state[s] + row * j->state_d * w, (size_t)(j->state_d * w));

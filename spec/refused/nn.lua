@@ -36,3 +36,12 @@ tape:backward(loss)
 assert(nn.exponential_rate(16, 1) > 0)
 assert(tower:parameter("ids"):name() == "ids" and layers[1]:parameter("l.bias"):name() == "l.bias")
 assert(#tower:parameters() == 8 and tower:width() == 2 and #tostring(tower) > 0)
+
+for _, name in ipairs { "bpr", "warp" } do
+  local on <close> = autograd.tape { train = true, seed = 1 }
+  local pair = { users = on:parameter(ids:parameter "ids"), items = on:parameter(ids:parameter "ids"),
+    user_codes = tensor.new({ 0, 1, 2 }, "i32"), positives = tensor.new({ 1, 2, 3 }, "i32") }
+  local codes = tensor.new({ 4, 0, 1 }, "i32")
+  if name == "bpr" then pair.negatives = codes else pair.pool, pair.margin = codes, 100 end
+  on:backward(nn[name](pair))
+end
