@@ -108,6 +108,17 @@ describe("a loss over the catalogue", function()
     end)
   end)
 
+  it("counts late positives for more where it is told to", function()
+    local config = { loss = "softmax", negatives = 0, temperature = 1, recency = { span = 2, floor = 0.25 } }
+    of(config, function(tape, u, _, value)
+      local early = 0.25 + 0.75 * math.exp(-1 / 2)
+      local weights = tensor.new { early, 1, 1, 1 }
+      local given = { users = u, items = tape:input(nil, items), starts = starts, positives = positives,
+        weights = weights:mul_(4 / (early + 3)) }
+      assert.is_true(math.abs(nn.catalogue_softmax(given):item() - value) < 1e-6)
+    end)
+  end)
+
   it("calibrates as the paper's formula", function()
     assert.is_true(math.abs(loss.gbce_beta(0.1, 0) - 1) < 1e-12)
     assert.is_true(math.abs(loss.gbce_beta(0.1, 1) - 0.1) < 1e-12)

@@ -61,14 +61,20 @@ local function columns_of(config, step, positives)
   return columns
 end
 
---- A weight for each pair, 1 on average: how many positives its user has in the batch, to the power of -balance. With
---- 0 pairs count alike, with 1 users do.
-local function balanced(balance, starts)
-  if (balance or 0) == 0 then return end
+--- A weight for each pair, 1 on average: how many positives its user has in the batch, to the power of -balance, times
+--- what recency makes of how many of them are later; nil where all count alike.
+local function weights_of(config, starts)
+  local balance, recency = config.balance or 0, config.recency
+  if balance == 0 and not recency then return end
   local n = #starts - 1
   local begins, ends = starts:narrow(1, 1, n), starts:narrow(1, 2, n)
-  local of = ends:search_sorted(tensor.arange(0, ends:get(n), "i64"), true)
+  local place = tensor.arange(0, ends:get(n), "i64")
+  local of = ends:search_sorted(place, true)
   local weights = ((ends - begins):to "f32":log() * -balance):exp():index_select(of)
+  if recency then
+    local later = (ends:index_select(of) - place - 1):to "f32"
+    weights = weights * ((later * (-1 / recency.span)):exp() * (1 - recency.floor) + recency.floor)
+  end
   return weights:mul_(1 / weights:mean())
 end
 
@@ -77,8 +83,9 @@ end
 ---   loss: of loss.names; temperature: what the user vectors are divided by already; negatives: 0 for the whole
 ---   catalogue, else how many items are drawn for a batch; sampling: "uniform" over the items that training met
 ---   (default) or "popularity", as often as they are in training, which the softmax corrects for; balance: from 0, all
----   pairs count alike (default), to 1, all users do; smoothing, emphasis, margin, positive_temperature, calibration:
----   of the loss in question
+---   pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of its
+---   user weighs floor + (1 - floor) exp(-k / span); smoothing, emphasis, margin, positive_temperature, calibration: of
+---   the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows
@@ -94,7 +101,7 @@ function loss.catalogue(config, step, users, items)
   local make, options = kind(config, step)
   options.users, options.items = users, items(columns.rows)
   options.starts, options.positives = step.starts or tensor.arange(0, #positives + 1, "i64"), positives
-  options.weights = balanced(config.balance, options.starts)
+  options.weights = weights_of(config, options.starts)
   options.codes, options.first, options.log_q = columns.codes, columns.first, columns.log_q
   return make(options)
 end

@@ -28,10 +28,15 @@ return recsys.recipe {
   params = benchmark.params {
     data = { source = param("lightgcn", "the layout of the files", { choices = { "lightgcn" } }),
       dir = param("artifacts/data/gowalla", "train.txt, test.txt and tune_*.txt", { form = "folder" }) },
-    model = { kind = param("mf", "a file in models/"), dim = param(64, "width of the embeddings", { min = 1 }) },
-    train = { epochs = 30, batch = 4096, learning_rate = 5e-3, weight_decay = 0.0, patience = 4, warmup = 0.2,
-      metric = "recall_20" },
+    model = { kind = param("light_gcn", "a file in models/"), dim = param(64, "width of the embeddings", { min = 1 }),
+      layers = param(2, "edges over which embeddings are averaged", { min = 0 }),
+      spectral = param(true, "begin at the graph's singular vectors"), loss = "softmax", temperature = 0.11,
+      negatives = param(0, "items drawn for a batch; 0: all there are", { min = 0 }), balance = 0.25 },
+    train = { epochs = 16, batch = 2048, by = "user", learning_rate = 0.05, weight_decay = 0.0, patience = 4,
+      warmup = 0.0, metric = "recall_20" },
   },
+  profiles = { by = "model.kind",
+    mf = { train = { epochs = 30, batch = 4096, by = "row", learning_rate = 5e-3, warmup = 0.2 } } },
   run = function(flow, p)
     local all = flow:task("load", job.load, p.data, flow:path "quarantine")
     local tune = flow:task("tune_split", data.split_given, all, { train = "tune_train.txt", valid = "tune_valid.txt" })

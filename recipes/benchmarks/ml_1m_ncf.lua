@@ -30,9 +30,15 @@ return recsys.recipe {
   params = benchmark.params {
     data = { source = param("ncf", "the layout of the files", { choices = { "ncf" } }),
       dir = param("artifacts/data/ml-1m-ncf", "NAME.train.tsv, .test.rating, .test.negative", { form = "folder" }) },
-    model = { kind = param("mf", "a file in models/"), dim = param(64, "width of the embeddings", { min = 1 }) },
-    train = { epochs = 20, batch = 4096, learning_rate = 5e-3, weight_decay = 0.0, patience = 3, metric = "ndcg_10" },
+    model = { kind = param("catalogue_mf", "a file in models/"),
+      dim = param(128, "width of the embeddings", { min = 1 }), similarity = "cosine", bias = true, loss = "softmax",
+      temperature = 0.15, negatives = param(0, "items drawn for a batch; 0: all there are", { min = 0 }),
+      recency = { span = 30.0, floor = 0.15 } },
+    train = { epochs = 40, batch = 512, by = "user", learning_rate = 0.1, weight_decay = 0.0, patience = 5,
+      warmup = 0.0, metric = "ndcg_10" },
   },
+  profiles = { by = "model.kind",
+    mf = { train = { epochs = 20, batch = 4096, by = "row", learning_rate = 5e-3, patience = 3 } } },
   run = function(flow, p)
     local all = flow:task("load", job.load, p.data, flow:path "quarantine")
     local tune, final = flow:task("tune_split", tune_split, all), flow:task("final_split", final_split, all)
