@@ -4,16 +4,22 @@
 --- runs in a process of its own: a first call that is not counted, then some that are. The processes of the sides take
 --- turns, so that what else the machine does falls on all of them alike. Memory is what a process had in anonymous
 --- pages at the most, looked at every few milliseconds: mapped files are the kernel's to drop and do not count.
+---
+--- Rows of `train` are run with one thread, too (at full scale), and set their speed beside the machine's: what a large
+--- product of matrices reaches is measured between the rounds, with as many threads.
 
+local base = require("recsys.core").base
 local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
+local machine = require "recsys.machine"
 local lfs = require "lfs"
 local uv = require "luv"
 
 local bench = {}
 
 local SAMPLE_MS = 4
+local PEAK = 2048 -- sizes of the product whose speed is called the machine's peak
 
 --- Names of the suites, or of the rows of one, sorted.
 ---@param suite? string
@@ -35,25 +41,30 @@ function bench.row(suite, name)
   return require(("recsys.bench.%s.%s"):format(suite, name))
 end
 
---- Our side, in the process that the bench started for it: one uncounted call, then 'repeats' counted ones.
+--- Our side, in the process that the bench started for it: one uncounted call, then 'repeats' counted ones. A row's
+--- run() may give, second, the seconds that count, where these are not the call's.
 ---@return { seconds: number[], check: any, facts: table? }
 function bench.work(row, arguments, repeats)
-  local clock = require("recsys.core").base.clock
+  local clock = base.clock
   local state = row.setup and row.setup(arguments) or arguments
   local check, seconds = row.run(state), {}
   for i = 1, repeats do
     collectgarbage()
     local began = clock()
-    check = row.run(state)
-    seconds[i] = clock() - began
+    local counted
+    check, counted = row.run(state)
+    seconds[i] = counted or clock() - began
   end
   return { seconds = seconds, check = check, facts = row.facts and row.facts(state) }
 end
 
 -- Processes -----------------------------------------------------------------------------------------------------------
 
+--- What has glibc keep freed memory, rather than give it back and fault it in again: the allocator of peers "tuned".
+local tuned = { "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=10000000000", "MALLOC_TOP_PAD_=268435456" }
+
 --- The peers' environment: ours, less what would choose other kernels for their OpenBLAS than they would.
-local function environment(threads)
+local function environment(threads, is_tuned)
   local list = {}
   for name, value in pairs(uv.os_environ()) do
     if not name:match "^OPENBLAS_" then list[#list + 1] = name .. "=" .. value end
@@ -61,7 +72,7 @@ local function environment(threads)
   for _, name in ipairs { "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS" } do
     list[#list + 1] = ("%s=%d"):format(name, threads)
   end
-  return list
+  return is_tuned and table.move(tuned, 1, #tuned, #list + 1, list) or list
 end
 
 --- Anonymous bytes that a process has now; nil when it is gone or the system does not tell.
@@ -109,19 +120,21 @@ local function ours(suite, name, arguments, options)
     "--repeats", tostring(options.repeats), "--threads", tostring(options.threads) })
 end
 
---- A peer, whose command is "[old] FILE WORDS...": "old" runs it by the Python with the older packages.
+--- A peer, whose command is "[old] [tuned] FILE WORDS...": "old" runs it by the Python with the older packages, "tuned"
+--- with an allocator that keeps memory.
 local function peer(command, arguments, options)
-  local words, python = {}, options.python
+  local words, python, is_tuned = {}, options.python, false
   for word in command:gmatch "%S+" do words[#words + 1] = word end
   if words[1] == "old" then
     table.remove(words, 1)
     python = options.python_old
   end
+  if words[1] == "tuned" then is_tuned = table.remove(words, 1) ~= nil end
   if not python then return nil, "no Python with it is at hand" end
   words[1] = host.root .. "/spec/peers/" .. words[1]
   words[#words + 1] = json.encode(arguments)
   words[#words + 1] = tostring(options.repeats)
-  return run_side(python, words, environment(options.threads))
+  return run_side(python, words, environment(options.threads, is_tuned))
 end
 
 -- Figures -------------------------------------------------------------------------------------------------------------
@@ -155,7 +168,7 @@ local function agree(a, b)
 end
 
 --- The row's target against what was measured: a list of { what, reached, wanted, holds }.
-local function judge(target, sides, ratios)
+local function judge(target, sides, ratios, share)
   local verdicts = {}
   local function add(what, reached, wanted, holds)
     verdicts[#verdicts + 1] = { what = what, reached = reached, wanted = wanted, holds = holds }
@@ -164,6 +177,13 @@ local function judge(target, sides, ratios)
     if ratios[name] then add("times as fast as " .. name, ratios[name], wanted, ratios[name] >= wanted) end
   end
   local us = sides.recsys
+  for name, wanted in pairs(target.memory_times or {}) do
+    local reached = sides[name] and sides[name].anonymous_mib / us.anonymous_mib
+    if reached then add("times as little memory as " .. name, reached, wanted, reached >= wanted) end
+  end
+  if target.share_of_peak and share then
+    add("of the machine's peak", share, target.share_of_peak, share >= target.share_of_peak)
+  end
   if target.seconds then add("seconds", us.seconds, target.seconds, us.seconds <= target.seconds) end
   if target.anonymous_mib then
     add("MiB of anonymous memory", us.anonymous_mib, target.anonymous_mib, us.anonymous_mib <= target.anonymous_mib)
@@ -181,20 +201,14 @@ function bench.peers(row, options)
   return names
 end
 
---- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), python_old,
---- folder, scale and say(text).
----@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[] }
-function bench.measure(suite, name, options)
-  local row = bench.row(suite, name)
-  local folder = files.make_folder(("%s/scale-%g"):format(options.folder, options.scale))
-  options.say("preparing")
-  local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}
-  local sides, problems, ratios = {}, json.list {}, {}
-  local peers = bench.peers(row, options)
-  local names = table.move(peers, 1, #peers, 2, { "recsys" })
+--- Every side of a row in turns: sides, ratios, problems and the peak, operations a second, that was measured between.
+local function run_sides(suite, row, name, arguments, options)
+  local sides, ratios, problems, peaks = {}, {}, json.list {}, {}
+  local names = { "recsys", table.unpack(bench.peers(row, options)) }
   for round = 1, options.rounds do
+    if row.flops then peaks[round] = machine.sgemm(PEAK, PEAK, PEAK) end
     for _, side in ipairs(names) do
-      options.say(("round %d of %d, %s"):format(round, options.rounds, side))
+      options.say(("round %d of %d, %s, threads: %d"):format(round, options.rounds, side, options.threads))
       local result, why
       if side == "recsys" then
         result, why = ours(suite, name, arguments, options)
@@ -218,39 +232,78 @@ function bench.measure(suite, name, options)
       end
     end
   end
-  local verdicts = us and options.scale == 1 and judge(row.target or {}, sides, ratios) or {}
-  for _, verdict in ipairs(us and options.scale == 1 and row.judge and row.judge(sides) or {}) do
-    verdicts[#verdicts + 1] = verdict
-  end
-  return { suite = suite, row = name, about = row.about, unit = row.unit, per = row.per and row.per(arguments) or nil,
-    sides = sides, ratios = ratios, problems = problems, target = row.target, peers = json.list(peers),
-    verdicts = json.list(verdicts) }
+  return { sides = sides, ratios = ratios, problems = problems, peak = #peaks > 0 and median(peaks) or nil,
+    threads = options.threads }
 end
 
---- An outcome as the figures of our side beside each peer's: { name, peer_name, ours, peer, ratio, goal, unit,
+--- What a run's median speed is of the peak that was measured in it; nil for rows that count no operations.
+local function share_of(row, run, arguments)
+  local us = run.sides.recsys
+  if not us or not run.peak then return nil end
+  return row.flops(arguments) / us.seconds / run.peak
+end
+
+--- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), python_old,
+--- folder, scale and say(text).
+---@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[], one_thread: table? }
+function bench.measure(suite, name, options)
+  local row = bench.row(suite, name)
+  local folder = files.make_folder(("%s/scale-%g"):format(options.folder, options.scale))
+  options.say("preparing")
+  local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}
+  local outcome = run_sides(suite, row, name, arguments, options)
+  outcome.share_of_peak = share_of(row, outcome, arguments)
+  if row.one_thread and options.threads > 1 and options.scale == 1 then
+    local threads = base.threads()
+    local single = setmetatable({ threads = base.threads(1), rounds = 1 }, { __index = options })
+    outcome.one_thread = run_sides(suite, row, name, arguments, single)
+    outcome.one_thread.share_of_peak = share_of(row, outcome.one_thread, arguments)
+    base.threads(threads)
+    table.move(outcome.one_thread.problems, 1, #outcome.one_thread.problems, #outcome.problems + 1, outcome.problems)
+  end
+  local us, judged = outcome.sides.recsys, options.scale == 1
+  local verdicts = us and judged and judge(row.target or {}, outcome.sides, outcome.ratios, outcome.share_of_peak) or {}
+  for _, verdict in ipairs(us and judged and row.judge and row.judge(outcome.sides) or {}) do
+    verdicts[#verdicts + 1] = verdict
+  end
+  outcome.suite, outcome.row, outcome.about, outcome.unit = suite, name, row.about, row.unit
+  outcome.per, outcome.target = row.per and row.per(arguments) or nil, row.target
+  outcome.peers, outcome.verdicts = json.list(bench.peers(row, options)), json.list(verdicts)
+  return outcome
+end
+
+--- A run of an outcome as figures, appended to 'list'.
+local function add_figures(list, outcome, run, names, target)
+  local us = run.sides.recsys
+  local function add(unit, key, name, goal, limit)
+    local other = run.sides[name]
+    local here, there = us[key], other and other[key]
+    local ratio, timed = there and there / here or json.null, key == "seconds"
+    if timed and outcome.per then here, there = here / outcome.per, there and there / outcome.per end
+    list[#list + 1] = { name = outcome.row, peer_name = name, threads = run.threads,
+      unit = timed and outcome.unit and "s/" .. outcome.unit or unit, ours = here, peer = there or json.null,
+      ratio = ratio, goal = goal or json.null,
+      limit = limit or json.null, share_of_peak = timed and run.share_of_peak or json.null,
+      peer_version = other and other.version or json.null }
+  end
+  for _, name in ipairs(#names > 0 and names or { false }) do
+    name = name or nil
+    add("s", "seconds", name, name and target.times and target.times[name], target.seconds)
+    add("MiB", "anonymous_mib", name, name and target.memory_times and target.memory_times[name],
+      target.anonymous_mib)
+  end
+end
+
+--- An outcome as the figures of our side beside each peer's: { name, peer_name, threads, ours, peer, ratio, goal, unit,
 --- share_of_peak, peer_version }, time and memory alike. `ratio` above 1 says that ours is better; it is null, and
---- `peer` too, for a peer that did not run. Rows without peers have a goal of their own alone.
+--- `peer` too, for a peer that did not run. Rows without peers have a goal of their own alone. Goals are of the run
+--- with all threads; that with one thread follows.
 ---@return table[]
 function bench.figures(outcome, names)
-  local list, us = {}, outcome.sides.recsys
-  if not us then return list end
-  local function add(unit, key, name, goal, limit)
-    local other = outcome.sides[name]
-    local here, there = us[key], other and other[key]
-    if key == "seconds" and outcome.per then here, there = here / outcome.per, there and there / outcome.per end
-    list[#list + 1] = { name = outcome.row, peer_name = name, unit = unit, ours = here, peer = there or json.null,
-      ratio = there and there / here or json.null, goal = goal or json.null, limit = limit or json.null,
-      share_of_peak = json.null, peer_version = other and other.version or json.null }
-  end
-  local target = outcome.target or {}
-  for _, name in ipairs(names) do
-    add("s", "seconds", name, target.times and target.times[name], target.seconds)
-    add("MiB", "anonymous_mib", name, nil, target.anonymous_mib)
-  end
-  if #names == 0 then
-    add("s", "seconds", nil, nil, target.seconds)
-    add("MiB", "anonymous_mib", nil, nil, target.anonymous_mib)
-  end
+  local list = {}
+  if outcome.sides.recsys then add_figures(list, outcome, outcome, names, outcome.target or {}) end
+  local single = outcome.one_thread
+  if single and single.sides.recsys then add_figures(list, outcome, single, names, {}) end
   return list
 end
 

@@ -57,22 +57,36 @@ local function time_of(seconds, outcome)
   return seconds < 1 and ("%.3g ms"):format(seconds * 1e3) or ("%.3g s"):format(seconds)
 end
 
---- A row's table for people.
-local function show(outcome)
+--- The table of a run's sides, fastest first, and lines of their facts.
+local function show_run(outcome, run)
   local rows = { { "", "version", "median", "least", "most", "memory MiB", "ratio" } }
   local names = {}
-  for name in pairs(outcome.sides) do names[#names + 1] = name end
-  table.sort(names, function(a, b) return outcome.sides[a].seconds < outcome.sides[b].seconds end)
+  for name in pairs(run.sides) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return run.sides[a].seconds < run.sides[b].seconds end)
   for _, name in ipairs(names) do
-    local side = outcome.sides[name]
+    local side = run.sides[name]
     rows[#rows + 1] = { name, side.version or "", time_of(side.seconds, outcome), time_of(side.least, outcome),
       time_of(side.most, outcome), ("%.0f"):format(side.anonymous_mib),
-      outcome.ratios[name] and ("%.2f"):format(outcome.ratios[name]) or "" }
+      run.ratios[name] and ("%.2f"):format(run.ratios[name]) or "" }
   end
-  local lines = { ("%s: %s"):format(outcome.row, outcome.about), text.columns(rows) }
+  local lines = { text.columns(rows) }
+  if run.share_of_peak then
+    lines[#lines + 1] = ("  %.0f %% of the machine's peak, %.0f GFLOP/s"):format(100 * run.share_of_peak,
+      run.peak / 1e9)
+  end
   for _, name in ipairs(names) do
-    local facts = outcome.sides[name].facts
+    local facts = run.sides[name].facts
     if facts then lines[#lines + 1] = ("  %s: %s"):format(name, json.encode(facts)) end
+  end
+  return table.concat(lines, "\n")
+end
+
+--- A row's tables for people.
+local function show(outcome)
+  local lines = { ("%s: %s"):format(outcome.row, outcome.about), show_run(outcome, outcome) }
+  if outcome.one_thread then
+    lines[#lines + 1] = " with one thread:"
+    lines[#lines + 1] = show_run(outcome, outcome.one_thread)
   end
   for _, verdict in ipairs(outcome.verdicts) do
     lines[#lines + 1] = ("  %s %s: %.3g (target %.3g)"):format(verdict.holds and "holds " or "MISSED", verdict.what,

@@ -1,0 +1,137 @@
+--- The retrieval rows of `train`: two towers over ids and a few features, in-batch softmax with logQ, Adam, by the
+--- training loop that recipes run (recsys.train.fit). A side's figure is the median time of a step, from one step's
+--- loss to the next one's: batch, forward, backward and update.
+---
+--- Towers are linear 128, ReLU, linear 64, normalised; ids 64 wide, other features 16. Every column of the batch is a
+--- negative but for the row's own, also where it is the same item (no masking): what costs the peers least.
+
+local interactions = require "recsys.bench.interactions"
+local nn = require "recsys.nn"
+local towers = require "recsys.towers"
+local train = require "recsys.train"
+local watching = require "recsys.bench.watching"
+
+local retrieval = {}
+
+local WIDTH, NARROW, HIDDEN, TEMPERATURE, RATE = 64, 16, 128, 0.05, 1e-3
+retrieval.BATCH = 4096
+
+-- A model as a file of models/ has it.
+local Retriever = {}
+Retriever.__index = Retriever
+
+function Retriever:user(tape, batch) return self.user_tower:forward(tape, batch) end
+function Retriever:item(tape, batch) return self.item_tower:forward(tape, batch) end
+
+function Retriever:loss(tape, step)
+  self.watch:begins()
+  local loss = nn.in_batch_softmax { users = self:user(tape, step.batch),
+    items = self:item(tape, step.items:gather(step.item_rows)), temperature = TEMPERATURE, log_q = step.log_q }
+  self.watch:notes(loss)
+  return loss
+end
+
+--- A tower over some sides of the encoder, each id 64 wide and each other input 16.
+local function new_tower(name, tables, encoder, sides, seed)
+  local inputs = {}
+  for _, side in ipairs(sides) do
+    for _, input in ipairs(encoder:inputs(side)) do
+      local width = input.table:match "%.id$" and WIDTH or NARROW
+      tables[input.table] = tables[input.table]
+        or nn.embedding { name = input.table .. ".table", rows = input.rows, width = width, seed = seed }
+      local layer = tables[input.table]
+      if input.kind == "bag" then layer = nn.embedding_bag { table = layer, mode = "mean" } end
+      inputs[#inputs + 1] = { name = input.name, layer = layer }
+    end
+  end
+  return nn.tower { name = name, inputs = inputs, hidden = { HIDDEN }, outputs = WIDTH, activation = "relu",
+    normalize = true, seed = seed }
+end
+
+local function definition(watch)
+  return function(_, encoder, settings)
+    local tables = {}
+    local self = setmetatable({ watch = watch }, Retriever)
+    self.user_tower = new_tower("user", tables, encoder, { "user", "event" }, settings.seed)
+    self.item_tower = new_tower("item", tables, encoder, { "item" }, settings.seed)
+    self.parameters = towers.parameters(self.user_tower, self.item_tower)
+    return self
+  end
+end
+
+--- Floating-point operations of a step, from its distinct users and items: three products over their logits (scores,
+--- and the gradients of both sides), and the towers' layers on distinct rows, forward and backward (thrice). A history
+--- makes every row of the user tower another one. Lookups, the optimiser and what is computed again do not count.
+---@param distinct { users: integer, items: integer }  in a batch
+function retrieval.flops(distinct, batch, history)
+  local users = history and batch or distinct.users
+  local function tower(rows, inputs) return 3 * 2 * rows * (inputs * HIDDEN + HIDDEN * WIDTH) end
+  return 3 * 2 * users * distinct.items * WIDTH + tower(users, WIDTH + 4 * NARROW + (history and WIDTH or 0))
+    + tower(distinct.items, WIDTH + NARROW)
+end
+
+local function prepare(size, options)
+  return function(folder, given)
+    local arguments = interactions.make(folder, size, given.scale)
+    arguments.batch, arguments.history = math.min(retrieval.BATCH, arguments.rows // 4), options.history or 0
+    arguments.steps = math.max(5, math.ceil(options.steps * given.scale))
+    arguments.distinct = interactions.distinct(arguments, arguments.batch)
+    return arguments
+  end
+end
+
+local function setup(arguments)
+  local data, split = interactions.dataset(arguments)
+  local length = arguments.history > 0 and math.tointeger(arguments.history) or nil
+  return { data = data, split = split, encoder = interactions.encoder(data, split, length), arguments = arguments }
+end
+
+--- An epoch of 'steps' steps by the loop of recipes. The seconds are the median of a step's.
+local function run(state)
+  local batch, steps = math.tointeger(state.arguments.batch), math.tointeger(state.arguments.steps)
+  local watch = watching.new()
+  train.fit(definition(watch), { kind = "bench", config = {}, encoder = state.encoder, data = state.data,
+    split = state.split, metric = "none", seed = 1, train = { epochs = 1, batch = batch, learning_rate = RATE,
+    rows_per_epoch = batch * steps, warmup = 0, optimizer = "adam" } })
+  state.watch = watch
+  return nil, watch:median()
+end
+
+--- The losses of both sides fall, and end alike: they draw other batches and first values.
+local function judge(sides)
+  local us, verdicts = sides.recsys.facts, {}
+  for name, side in pairs(sides) do
+    local facts = side.facts
+    local apart = math.abs(facts.last_loss / us.last_loss - 1)
+    verdicts[#verdicts + 1] = { what = name .. ": loss falls by", reached = facts.first_loss - facts.last_loss,
+      wanted = 0, holds = facts.last_loss < facts.first_loss }
+    if side ~= sides.recsys then
+      verdicts[#verdicts + 1] = { what = name .. ": last losses apart", reached = apart, wanted = 0.05,
+        holds = apart <= 0.05 }
+    end
+  end
+  table.sort(verdicts, function(a, b) return a.what < b.what end)
+  return verdicts
+end
+
+--- A row.
+---@param about string
+---@param size table  of recsys.bench.interactions
+---@param options { steps: integer, history?: integer, peers: table, target: table }
+function retrieval.row(about, size, options)
+  return {
+    about = about, unit = "step", per = function() return 1 end, same = false, one_thread = true,
+    prepare = prepare(size, options), setup = setup, run = run, judge = judge,
+    flops = function(arguments)
+      return retrieval.flops(arguments.distinct, arguments.batch, arguments.history > 0)
+    end,
+    facts = function(state)
+      local facts = state.watch:facts()
+      facts.distinct = state.arguments.distinct
+      return facts
+    end,
+    peers = options.peers, target = options.target,
+  }
+end
+
+return retrieval
