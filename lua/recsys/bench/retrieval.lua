@@ -97,23 +97,6 @@ local function run(state)
   return nil, watch:median()
 end
 
---- The losses of both sides fall, and end alike: they draw other batches and first values.
-local function judge(sides)
-  local us, verdicts = sides.recsys.facts, {}
-  for name, side in pairs(sides) do
-    local facts = side.facts
-    local apart = math.abs(facts.last_loss / us.last_loss - 1)
-    verdicts[#verdicts + 1] = { what = name .. ": loss falls by", reached = facts.first_loss - facts.last_loss,
-      wanted = 0, holds = facts.last_loss < facts.first_loss }
-    if side ~= sides.recsys then
-      verdicts[#verdicts + 1] = { what = name .. ": last losses apart", reached = apart, wanted = 0.05,
-        holds = apart <= 0.05 }
-    end
-  end
-  table.sort(verdicts, function(a, b) return a.what < b.what end)
-  return verdicts
-end
-
 --- A row.
 ---@param about string
 ---@param size table  of recsys.bench.interactions
@@ -121,7 +104,7 @@ end
 function retrieval.row(about, size, options)
   return {
     about = about, unit = "step", per = function() return 1 end, same = false, one_thread = true,
-    prepare = prepare(size, options), setup = setup, run = run, judge = judge,
+    prepare = prepare(size, options), setup = setup, run = run, judge = watching.judge,
     flops = function(arguments)
       return retrieval.flops(arguments.distinct, arguments.batch, arguments.history > 0)
     end,

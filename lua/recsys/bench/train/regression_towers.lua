@@ -1,0 +1,93 @@
+--- Two towers 96 wide over 8 and 132 numbers, concatenated into one output that is fitted by squared error: an epoch of
+--- 44,319 rows, batch 1,024. A tower is linear, batch norm, ReLU, dropout 0.16, linear, batch norm, ReLU; Adam.
+
+local autograd = require "recsys.autograd"
+local base = require("recsys.core").base
+local bench = require "recsys.bench"
+local nn = require "recsys.nn"
+local optim = require "recsys.optim"
+local tensor = require "recsys.tensor"
+local towers = require "recsys.towers"
+
+local ROWS, BATCH, WIDTH, DROPOUT, RATE = 44319, 1024, 96, 0.16, 1e-3
+local inputs = { user = 8, content = 132 }
+
+local Tower = {}
+Tower.__index = Tower
+
+local function new_tower(name)
+  local function linear(n, width)
+    return nn.linear { name = name .. "." .. n, inputs = width, outputs = WIDTH, seed = 1 }
+  end
+  return setmetatable({ first = linear(0, inputs[name]), second = linear(1, WIDTH),
+    first_norm = nn.batch_norm { name = name .. ".norm0", width = WIDTH },
+    second_norm = nn.batch_norm { name = name .. ".norm1", width = WIDTH },
+    dropout = nn.dropout { name = name .. ".dropout", rate = DROPOUT } }, Tower)
+end
+
+function Tower:forward(x)
+  local hidden = self.dropout:forward(autograd.relu(self.first_norm:forward(self.first:forward(x))))
+  return autograd.relu(self.second_norm:forward(self.second:forward(hidden)))
+end
+
+local function new_model()
+  local model = { user = new_tower "user", content = new_tower "content",
+    output = nn.linear { name = "output", inputs = 2 * WIDTH, outputs = 1, seed = 1 } }
+  local layers = { model.output }
+  for name in pairs(inputs) do
+    for _, layer in pairs(model[name]) do layers[#layers + 1] = layer end
+  end
+  model.parameters = towers.parameters(table.unpack(layers))
+  model.optimizer = optim.adam(model.parameters, { learning_rate = RATE })
+  return model
+end
+
+--- One step on the rows 'at'. Returns the loss.
+local function take_step(model, data, at, epoch, step)
+  local tape <close> = autograd.tape { train = true, seed = 1, epoch = epoch, step = step }
+  local user = model.user:forward(tape:input("user", data.user:index_select(at)))
+  local content = model.content:forward(tape:input("content", data.content:index_select(at)))
+  local score = model.output:forward(autograd.concat { user, content }):reshape(#at)
+  local loss = autograd.mse(score, tape:input("target", data.target:index_select(at)))
+  local value = loss:item()
+  tape:backward(loss)
+  model.optimizer:step()
+  model.optimizer:zero_grad()
+  return value
+end
+
+return {
+  about = "an epoch of 44,319 rows through two towers 96 wide, squared error, batch 1,024",
+  unit = "epoch", per = function() return 1 end, same = false, one_thread = true,
+  prepare = function(folder, options)
+    local rows = math.ceil(ROWS * options.scale)
+    local function once(name, stream, width)
+      return bench.once(("%s/regression-%d-%s.npy"):format(folder, rows, name), function(part)
+        local drawn = base.stream(13, "user", 0, stream):uniforms(rows * width):to "f32"
+        assert(tensor.save_npy(part, width > 1 and drawn:reshape(rows, width) or drawn))
+      end)
+    end
+    return { rows = rows, batch = BATCH, user = once("user", 1, inputs.user),
+      content = once("content", 2, inputs.content), target = once("target", 3, 1) }
+  end,
+  setup = function(arguments)
+    local function load(key) return assert(tensor.load_npy(arguments[key])) end
+    return { user = load "user", content = load "content", target = load "target", model = new_model(), epoch = 0,
+      losses = {} }
+  end,
+  run = function(state)
+    local n, sum, steps = #state.target, 0, 0
+    state.epoch = state.epoch + 1
+    local order = base.stream(1, "shuffle", state.epoch, 0):permutation(n)
+    for first = 1, n, BATCH do
+      local at = order:narrow(1, first, math.min(BATCH, n - first + 1))
+      steps = steps + 1
+      sum = sum + take_step(state.model, state, at, state.epoch, steps)
+    end
+    state.losses[state.epoch] = sum / steps
+  end,
+  facts = function(state) return { first_loss = state.losses[1], last_loss = state.losses[#state.losses] } end,
+  judge = function(sides) return require("recsys.bench.watching").judge(sides, 0.25) end,
+  peers = { torch = "regression_towers.py torch loader", torch_best = "regression_towers.py torch best" },
+  target = { times = { torch = 5, torch_best = 2 } },
+}
