@@ -165,7 +165,7 @@ static int l_tape(lua_State *L) {
   o.epoch = (uint32_t)integer_option(L, 1, "epoch", UINT32_MAX);
   o.step = (uint32_t)integer_option(L, 1, "step", UINT32_MAX);
   o.rows_before = integer_option(L, 1, "rows_before", INT64_C(1) << 40);
-  rs_tape **out = rs_push_object(L, sizeof *out, RS_TAPE, 0);
+  rs_tape **out = rs_push_object(L, sizeof *out, RS_TAPE, 1);
   rs_check_retry(L, rs_tape_new(out, &o));
   return 1;
 }
