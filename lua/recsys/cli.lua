@@ -105,6 +105,7 @@ local function recipe_parser()
   parser:option("--seed", "Start of all random streams"):argname "N":convert(argument.whole_number(0))
   parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1, 4096))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
+  parser:flag("--profile", "Print where each training step's time and bytes went, and write a trace of it")
   parser:flag("--plan", "Show the steps without running them")
   parser:option("--resume", "Go on with RUN (a name or a folder) where it was cut short; without RUN, with the latest "
     .. "run of these parameters that was"):argname "RUN":args "?"

@@ -11,6 +11,7 @@ local flow = require "recsys.flow"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
+local profile = require "recsys.train.profile"
 local resume = require "recsys.resume"
 local text = require "recsys.text"
 local uv = require "luv"
@@ -171,6 +172,7 @@ local function execute(self, params, options, folder, resumed)
   files.write(folder .. "/params.json", json.pretty(params))
   files.write(folder .. "/environment.json", json.pretty(environment(options)))
   if not resumed then resume.begin(folder, self.name, params) end
+  profile.into(options.profile and folder or nil)
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "" }
   local outcome = self.run(steps, params)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
@@ -225,7 +227,7 @@ end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string, seed?: integer, threads?: integer, json?: boolean,
----   plan?: boolean, no_cache?: boolean, resume?: string, help?: boolean, command?: string }
+---   plan?: boolean, no_cache?: boolean, profile?: boolean, resume?: string, help?: boolean, command?: string }
 ---   resume: the run to resume, "" for the latest one
 ---@return integer
 function recipe.main(path, options)

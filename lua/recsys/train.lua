@@ -15,6 +15,7 @@ local log = require "recsys.log"
 local model = require "recsys.model"
 local network = require "recsys.network"
 local optim = require "recsys.optim"
+local profile = require "recsys.train.profile"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
@@ -83,17 +84,27 @@ end
 
 --- Step 'step' of the epoch on the rows 'at'. Returns the loss.
 local function take_step(run, epoch, step, steps, at)
-  local settings, optimizer = run.settings, run.optimizer
+  local settings, optimizer, watch = run.settings, run.optimizer, run.profile
+  watch:enter "batch"
   local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
+  watch:watch(tape)
   local input = step_of.new(run.source, at, run.shared)
   input.stream = base.stream(settings.seed, "negatives", epoch, step)
+  watch:enter "forward"
   local loss = network.loss(run.network, settings.kind, tape, input)
   local value = check_number(loss:item(), epoch, step)
+  watch:enter "backward"
   tape:backward(loss)
-  if settings.clip > 0 then optimizer:clip(settings.clip) end
+  watch:merge()
+  if settings.clip > 0 then
+    watch:enter "clip"
+    optimizer:clip(settings.clip)
+  end
+  watch:enter "update"
   optimizer:set_learning_rate(settings.rate((epoch - 1) * steps + step))
   optimizer:step()
   optimizer:zero_grad()
+  watch:enter "free the tape"
   return value
 end
 
@@ -110,7 +121,9 @@ local function run_epoch(run)
     local last = step == steps and n or first + size
     if last - first > size + size // 2 then last = first + size end
     signals.hold()
+    run.profile:begin_step()
     place.sum = place.sum + take_step(run, epoch, step, steps, order:narrow(1, first + 1, last - first))
+    run.profile:end_step()
     place.step = step
     if run.checkpoint and step < steps and run.checkpoint:is_due(false) then run:save() end
     signals.release()
@@ -242,8 +255,10 @@ end
 
 --- All epochs until the patience ends; the weights of the best one stay. What a signal interrupts is saved first.
 local function run_epochs(run)
+  run.profile = profile.begin(run.network.parameters, run.source.items)
   local ok, problem = xpcall(run_all, exit.traced, run)
   signals.release()
+  run.profile:finish()
   if not ok then
     if type(problem) == "table" and problem.signal and run.checkpoint then
       run:save()

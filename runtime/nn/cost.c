@@ -36,9 +36,9 @@ static rs_cost matmul(const rs_node *node, bool backward) {
   return (rs_cost){product * wanted(node, 2), 2 * all_bytes(node)};
 }
 
-/* Rows of a table: those that are read, or whose gradients are kept, and the codes. */
+/* Rows of a table that are read, and their codes. Backward keeps the gradient as it comes. */
 static rs_cost embedding(const rs_node *node, bool backward) {
-  (void)backward;
+  if (backward) return (rs_cost){0, 0};
   return (rs_cost){0, 2 * bytes(&node->value) + bytes(in(node, 1))};
 }
 
@@ -51,11 +51,11 @@ static rs_cost embedding_bag(const rs_node *node, bool backward) {
 }
 
 /* Losses over all pairs of rows [n, d] and columns [m, d]: scores, an exponential a pair, and the gradients of both
- * sides, which the forward makes while the logits are in cache. */
+ * sides, which the forward makes while the logits are in cache, and backward hands on. */
 static rs_cost pairs(const rs_node *node, bool backward) {
   const rs_tensor *rows = in(node, 0), *columns = in(node, 1);
   double operands = bytes(rows) + bytes(columns);
-  if (backward) return (rs_cost){count(rows) + count(columns), 2 * operands};
+  if (backward) return (rs_cost){0, 0};
   double logits = (double)rows->size[0] * (double)columns->size[0], d = (double)rows->size[1];
   return (rs_cost){(1 + wanted(node, 2)) * 2 * logits * d + logits, operands * (node->needs_grad ? 2 : 1)};
 }
@@ -64,6 +64,18 @@ static rs_cost element_wise(const rs_node *node, bool backward) {
   double most = count(&node->value);
   for (int i = 0; i < node->n_inputs; i++) most = count(in(node, i)) > most ? count(in(node, i)) : most;
   return backward ? (rs_cost){2 * most, 2 * all_bytes(node)} : (rs_cost){most, all_bytes(node)};
+}
+
+/* Sums: a gradient of the sum's own shape is handed on. */
+static rs_cost sum(const rs_node *node, bool backward) {
+  if (!backward) return element_wise(node, false);
+  rs_cost cost = {0, 0};
+  for (int i = 0; i < node->n_inputs; i++)
+    if (node->input[i]->needs_grad && count(in(node, i)) != count(&node->value)) {
+      cost.flops += count(&node->value);
+      cost.bytes += bytes(&node->value) + bytes(in(node, i));
+    }
+  return cost;
 }
 
 /* Views of their input cost nothing. */
@@ -80,7 +92,12 @@ static const struct {
              {"embedding_bag", embedding_bag},
              {"embedding", embedding},
              {"in_batch_softmax", pairs},
-             {"reshape", nothing}};
+             {"catalogue_softmax", pairs},
+             {"bilateral_softmax", pairs},
+             {"cosine_contrastive", pairs},
+             {"gbce", pairs},
+             {"reshape", nothing},
+             {"add", sum}};
 
 static rs_cost cost(const rs_node *node, bool backward) {
   for (size_t i = 0; node->op && i < sizeof rules / sizeof *rules; i++)

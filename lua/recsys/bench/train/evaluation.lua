@@ -1,6 +1,6 @@
 --- Full-ranking evaluation at the size of MovieLens-1M: 6,040 users x 3,706 items, vectors 64 wide, a twenty-fifth of
---- all pairs seen and left out, 1 to 5 relevant items a user; hit, NDCG and MAP at 10. Ours gives recall, precision, MRR,
---- AUC and the ties beside them. The vectors are random, so metrics of a random order are what all sides must find.
+--- all pairs seen and left out, 1 to 5 relevant items a user; hit, NDCG and MAP at 10. Ours gives recall, precision,
+--- MRR, AUC and the ties beside them. The vectors are random, so metrics of a random order are what all sides find.
 
 local base = require("recsys.core").base
 local bench = require "recsys.bench"
