@@ -49,7 +49,7 @@ local function bytes_of(value)
   return sum
 end
 
---- Have a method open a span around its calls. Returns what puts it back.
+--- Have a method open a span around its calls in a step. Returns what puts it back.
 local function time_method(spans, class, name, label)
   local methods = getmetatable(class).__index
   local method = methods[name]
@@ -58,6 +58,7 @@ local function time_method(spans, class, name, label)
     return result, ...
   end
   methods[name] = function(...)
+    if spans:depth() == 0 then return method(...) end
     spans:open(label)
     return close(method(...))
   end
