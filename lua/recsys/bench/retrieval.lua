@@ -25,8 +25,9 @@ function Retriever:item(tape, batch) return self.item_tower:forward(tape, batch)
 
 function Retriever:loss(tape, step)
   self.watch:begins()
-  local loss = nn.in_batch_softmax { users = self:user(tape, step.batch),
-    items = self:item(tape, step.items:gather(step.item_rows)), temperature = TEMPERATURE, log_q = step.log_q }
+  local users, items = step:sides()
+  local loss = nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of,
+    items = self:item(tape, items.batch), columns = items.of, temperature = TEMPERATURE, log_q = items.log_q }
   self.watch:notes(loss)
   return loss
 end

@@ -79,8 +79,9 @@ function profile.begin(parameters, features)
   local self = setmetatable({ parameters = parameters, steps = 0, put_back = {},
     path = ("%s/profile%s.json"):format(files.make_folder(wanted), made > 1 and "-" .. made or ""),
     flops = machine.sgemm(PEAK, PEAK, PEAK), bytes = machine.copy(COPIED), spans = trace.new(MOST_EVENTS) }, Profile)
-  local timed_methods = { { features, "gather", "gather features" }, { tensor.zeros(1), "index_select", "select rows" },
-    { base.stream(0, "user"), "integers", "draw" } }
+  local any = tensor.zeros(1)
+  local timed_methods = { { features, "gather", "gather features" }, { any, "index_select", "select rows" },
+    { any, "distinct", "find distinct rows" }, { base.stream(0, "user"), "integers", "draw" } }
   for _, timed in ipairs(timed_methods) do
     self.put_back[#self.put_back + 1] = time_method(self.spans, table.unpack(timed))
   end
