@@ -286,6 +286,12 @@ local function add_figures(list, outcome, run, names, target)
       limit = limit or json.null, share_of_peak = timed and run.share_of_peak or json.null,
       peer_version = other and other.version or json.null }
   end
+  local model = us.facts and us.facts.model_seconds
+  if model then
+    list[#list + 1] = { name = outcome.row, peer_name = "model", threads = run.threads, unit = "s", ours = us.seconds,
+      peer = model, ratio = model / us.seconds, goal = target.model and 1 / target.model or json.null,
+      limit = json.null, share_of_peak = run.share_of_peak or json.null, peer_version = json.null }
+  end
   for _, name in ipairs(#names > 0 and names or { false }) do
     name = name or nil
     add("s", "seconds", name, name and target.times and target.times[name], target.seconds)
