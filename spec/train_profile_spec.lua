@@ -56,7 +56,8 @@ describe("train.profile", function()
       if named >= 95 then break end
     end
     assert.is_true(named >= 95 and named <= 100, printed)
-    assert.match("in_batch_softmax +1 +[%d.]+ +[%d.]+ %%", printed)
+    assert.match("in_batch_softmax +1 +[%d.]+ +[%d.]+ %% +[%d.]+ +[%d.]+ +%d+ %%", printed)
+    assert.match("update +1 +[%d.]+ +[%d.]+ %% +[%d.]+ +%d+ %%", printed)
     local path = printed:match "trace: (%S+)"
     assert.equal(folder, path:sub(1, #folder))
     local events = assert(json.decode(files.read(path))).traceEvents

@@ -255,7 +255,7 @@ end
 
 --- All epochs until the patience ends; the weights of the best one stay. What a signal interrupts is saved first.
 local function run_epochs(run)
-  run.profile = profile.begin(run.network.parameters, run.source.items)
+  run.profile = profile.begin(run.network.parameters, run.source.items, run.settings.optimizer)
   local ok, problem = xpcall(run_all, exit.traced, run)
   signals.release()
   run.profile:finish()

@@ -65,6 +65,9 @@ local function time_method(spans, class, name, label)
   return function() methods[name] = method end
 end
 
+-- How often a step reads or writes a number of a parameter: value, gradient and state.
+local moved_by = { adam = 7, adamw = 7, adagrad = 5, sgd = 3 }
+
 -- Recording -----------------------------------------------------------------------------------------------------------
 
 local Profile = {}
@@ -73,23 +76,26 @@ Profile.__index = Profile
 --- The profile of a training that begins: one that records where profile.into() asked for it, else one that does not.
 ---@param parameters Parameter[]
 ---@param features Features  any that batches are gathered from
-function profile.begin(parameters, features)
+---@param optimizer string   as in train.optimizer
+function profile.begin(parameters, features, optimizer)
   if not wanted then return none end
   made = made + 1
-  local self = setmetatable({ parameters = parameters, steps = 0, put_back = {},
+  local self = setmetatable({ parameters = parameters, steps = 0, put_back = {}, moved = moved_by[optimizer] or 0,
     path = ("%s/profile%s.json"):format(files.make_folder(wanted), made > 1 and "-" .. made or ""),
     flops = machine.sgemm(PEAK, PEAK, PEAK), bytes = machine.copy(COPIED), spans = trace.new(MOST_EVENTS) }, Profile)
-  local any = tensor.zeros(1)
+  local any, stream = tensor.zeros(1), base.stream(0, "user")
   local timed_methods = { { features, "gather", "gather features" }, { any, "index_select", "select rows" },
-    { any, "distinct", "find distinct rows" }, { base.stream(0, "user"), "integers", "draw" } }
+    { any, "distinct", "find distinct rows" }, { stream, "integers", "draw" },
+    { stream, "uniforms", "draw" }, { any, "ge", "compare and cast" }, { any, "to", "compare and cast" } }
   for _, timed in ipairs(timed_methods) do
     self.put_back[#self.put_back + 1] = time_method(self.spans, table.unpack(timed))
   end
   return self
 end
 
-local function close_to(spans, depth)
-  while spans:depth() > depth do spans:close() end
+--- Close spans until 'depth' are open, the outermost of them having moved some bytes.
+local function close_to(spans, depth, bytes)
+  while spans:depth() > depth do spans:close(0, spans:depth() == depth + 1 and bytes or 0) end
 end
 
 function Profile:begin_step()
@@ -99,7 +105,8 @@ end
 --- The step's next phase begins, the last one ends.
 ---@param name string
 function Profile:enter(name)
-  close_to(self.spans, 1)
+  close_to(self.spans, 1, self.bytes_of_phase)
+  self.bytes_of_phase = name == "update" and self.update_bytes or nil
   self.spans:open(name)
 end
 
@@ -111,8 +118,11 @@ end
 --- Merge the gradients of tables, which the clip or the update would do, apart from them.
 function Profile:merge()
   self:enter "merge gradients of tables"
+  self.update_bytes = 0
   for _, parameter in ipairs(self.parameters) do
-    if parameter:sparse() then parameter:rows() end
+    local numbers = parameter:trainable() and parameter:value():count() or 0
+    if parameter:sparse() then numbers = #parameter:rows() * parameter:size(2) end
+    self.update_bytes = self.update_bytes + self.moved * numbers * width[parameter:value():dtype()]
   end
 end
 
