@@ -3,8 +3,9 @@
  *
  * A loss over rows [r, d] and columns [m, d] takes a panel of rows, writes its logits (rs_panel_scores), turns them row
  * by row into coefficients (with 'exponentials') and multiplies these with the columns and with the rows
- * (rs_panel_products); then the next panel overwrites them. Columns are packed once, for all panels. Products are our
- * own: OpenBLAS would pack the columns again for each panel, which at a width of 64 costs as much as the product.
+ * (rs_panel_products); then the next panel overwrites them. Columns are packed once, for all panels: OpenBLAS would
+ * pack them again for each, which at a width of 64 costs as much as the product, and tensor/block.h would turn them
+ * again. Its products start from zero, too; here logits start from their correction, gradients from their sum so far.
  *
  * The kernels for AVX-512 and AVX2 are chosen at run time; they differ from the plain ones by the rounding of fused
  * multiply-adds. For one set of kernels a row's logits and products have the same bits in any panel of any height, and

@@ -70,10 +70,12 @@ static OF(tile_function) *const OF(tiles)[VECTORS][6] = {NAMES(1), NAMES(2), NAM
 static OF(tile_function) *const OF(tiles)[VECTORS][6] = {NAMES(1), NAMES(2)};
 #endif
 
+/* Tiles are about alike in width, rather than wide ones and a narrow last one, whose sums would wait for each other. */
 static void OF(product)(int64_t rows, int64_t width, int64_t k, const void *a, int64_t a_row, int64_t a_step,
                         const void *b, int64_t b_step, const void *start, int64_t start_row, void *c, int64_t c_row) {
-  for (int64_t j = 0; j < width; j += VECTORS * LANES) {
-    int64_t vectors = (width - j) / LANES < VECTORS ? (width - j) / LANES : VECTORS;
+  for (int64_t j = 0, vectors; j < width; j += vectors * LANES) {
+    int64_t left = (width - j) / LANES, tiles = (left + VECTORS - 1) / VECTORS;
+    vectors = (left + tiles - 1) / tiles;
     for (int64_t i = 0; i < rows; i += OF(ROWS)) {
       int64_t high = rows - i < OF(ROWS) ? rows - i : OF(ROWS);
       OF(tiles)[vectors - 1][high - 1](k, (const REAL *)a + i * a_row, a_row, a_step, (const REAL *)b + j, b_step,

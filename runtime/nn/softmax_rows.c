@@ -1,6 +1,6 @@
-/* softmax_rows.c - see softmax_rows.h. Exponentials are taken relative to the row's largest positive: no pass looks for
- * a maximum. Where that is not within reach of the row (a sum over 1e25, or positives e^40 apart), the row is done again
- * with care, each pair relative to its own largest logit. */
+/* softmax_rows.c - see softmax_rows.h. Exponentials are taken relative to the row's largest positive: no pass looks
+ * for a maximum. Where that is not within reach of the row (a sum over 1e25, or positives e^40 apart), the row is done
+ * again with care, each pair relative to its own largest logit. */
 #ifndef REAL
 #include "nn/softmax_rows.h"
 
