@@ -347,13 +347,14 @@ describe("a safetensors file", function()
     end
   end)
 
-  it("comes as f32 from 16-bit floats", function()
+  it("comes as f32 from halves, as bf16 from bfloats", function()
     local header = '{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},'
       .. '"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]}}'
     local bytes = string.pack("<I8", #header) .. header .. "\0\x3E\0\xC0" .. "\xC0\x3F\0\xC0"
     local tensors = assert(bundle.read_safetensors(spew("halves.safetensors", bytes)))
     assert.same({ 1.5, -2 }, tensors.h:tolist())
     assert.same({ { 1.5, -2 } }, tensors.b:tolist())
+    assert.equal("f32 bf16", tensors.h:dtype() .. " " .. tensors.b:dtype())
   end)
 
   it("is what Python's safetensors reads", function()

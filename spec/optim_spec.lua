@@ -122,7 +122,7 @@ describe("optim", function()
   it("names what is wrong", function()
     local list = parameters()
     assert.has_error(function() optim.adam(list, { lr = 1 }) end, "bad argument #2 to 'adam' (there is no option 'lr' "
-      .. "(learning_rate, weight_decay, epsilon, beta1, beta2))")
+      .. "(learning_rate, weight_decay, seed, epsilon, beta1, beta2))")
     assert.has_error(function() optim.sgd({ list[1], list[1] }) end,
       "bad argument #1 to 'sgd' (two parameters are called 'w')")
     assert.has_error(function() optim.sgd({ 1 }) end, "bad argument #1 to 'sgd' (element 1 is no Parameter)")

@@ -2,7 +2,9 @@
 
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
+local bundle = require "recsys.bundle"
 local nn = require "recsys.nn"
+local optim = require "recsys.optim"
 local tensor = require "recsys.tensor"
 
 local ROWS, WIDTH = 7, 5
@@ -295,5 +297,148 @@ describe("nn.warp", function()
       "bad argument #1 to 'warp' (option 'seen' must be a Csr)")
     assert.has_error(function() run({ tries = 0 }, users, items) end,
       "bad argument #1 to 'warp' (option 'tries' must be an integer of 1 or more)")
+  end)
+end)
+
+describe("a bf16 table", function()
+  local function trained(dtype, seed, threads)
+    base.threads(threads or 1)
+    local ids = nn.embedding { name = "ids", rows = 200, width = 16, dtype = dtype, seed = 3 }
+    local tables = { ids:parameter "ids" }
+    local opt = optim.adam(tables, { learning_rate = 0.02, seed = seed or 1 })
+    local losses = {}
+    for step = 1, 200 do
+      local draw = base.stream(4, "user", 0, step)
+      local u, v = draw:integers(256, 200):to "i32", draw:integers(256, 200, 1000):to "i32"
+      local same = (u % 5):eq(v % 5):to "f32" -- five groups that like each other
+      local tape <close> = autograd.tape { train = true, seed = 1, step = step }
+      local x, y = ids:forward(tape:input("u", u)), ids:forward(tape:input("v", v))
+      local loss = autograd.bce(autograd.dot(x, y), tape:input(nil, same))
+      tape:backward(loss)
+      opt:step():zero_grad()
+      losses[step] = loss:item()
+    end
+    return losses, tables[1]:value(), opt
+  end
+
+  it("takes half the memory, its state and gradients are f32", function()
+    local before = select(2, base.memory())
+    local p = autograd.parameter("t", tensor.zeros(100, 8, "bf16"), { sparse = true })
+    assert.equal("Parameter t bf16 [100, 8], sparse", tostring(p))
+    assert.equal(2 * 800, #p:value():to_string())
+    assert.equal("f32", p:grad():dtype())
+    assert.equal("f32", optim.adam({ p }):state()["t.mean"]:dtype())
+    assert.is_truthy(before)
+  end)
+
+  it("is looked up, alone and in bags, as the f32 that it stands for", function()
+    local value = normal(3, 9, 5):to "bf16"
+    local function run(t)
+      local p = autograd.parameter("t", t, { sparse = true })
+      local tape <close> = autograd.tape { train = true }
+      local w = tape:input("w", tensor.new { 1, 2, 3, 4 }, true)
+      local c, offsets = tape:input("c", codes(1, 8, 1, 3)), tape:input("o", tensor.new({ 0, 3, 4 }, "i64"))
+      local rows, bags = tape:parameter(p):embedding(c), tape:parameter(p):embedding_bag(c, offsets, w)
+      tape:backward((rows * rows):sum() + (bags * bags):sum())
+      return rows:value():tolist(), bags:value():tolist(), p:grad():tolist(), w:grad():tolist()
+    end
+    local narrow, wide = { run(value) }, { run(value:to "f32") }
+    assert.same(wide, narrow)
+  end)
+
+  it("learns as f32 does", function()
+    local threads = base.threads()
+    local wide, narrow = trained "f32", trained "bf16"
+    base.threads(threads)
+    local function last(losses) return tensor.new(losses, "f64"):narrow(1, 151, 50):mean() end
+    assert.is_true(last(wide) < 0.35 * wide[1])
+    assert.is_true(math.abs(last(narrow) / last(wide) - 1) < 0.1, ("%g %g"):format(last(narrow), last(wide)))
+  end)
+
+  it("comes to the same bits on any number of threads, and to others with another seed", function()
+    local threads = base.threads()
+    local one, three, other = select(2, trained("bf16", 1, 1)), select(2, trained("bf16", 1, 3)),
+      select(2, trained("bf16", 2, 1))
+    base.threads(threads)
+    assert.equal(one:to_string(), three:to_string())
+    assert.are_not.equal(one:to_string(), other:to_string())
+  end)
+
+  it("moves by steps too small for rounding to the nearest", function()
+    local p = autograd.parameter("t", tensor.full(1, 64, 64, "bf16"), { sparse = true })
+    local opt, all = optim.sgd({ p }, { learning_rate = 1e-4 }), tensor.arange(64):to "i32"
+    for _ = 1, 100 do -- each a 78th of the distance to the next bf16 below 1
+      local tape <close> = autograd.tape { train = true }
+      tape:backward(tape:parameter(p):embedding(tape:input("c", all)):sum())
+      opt:step():zero_grad()
+    end
+    -- 4,096 values, each off by chance: 4 standard deviations of their mean are 4 sqrt(0.01 * 2^-8 / 4096) = 4e-4.
+    assert.is_true(math.abs(p:value():mean() - 0.99) < 4e-4)
+  end)
+
+  it("is saved in a plan's weights and served from them", function()
+    local ids = nn.embedding { name = "ids", rows = 5, width = 3, dtype = "bf16" }
+    local tape <close> = autograd.tape()
+    local plan = autograd.plan_from_json(tape:plan { user = ids:forward(tape:input("id", codes(1, 2))) }:json())
+    local path = os.tmpname()
+    assert(bundle.write_safetensors(path, { ids = ids:parameter("ids"):value() }))
+    local weights = assert(bundle.read_safetensors(path))
+    os.remove(path)
+    assert.equal("bf16", weights.ids:dtype())
+    local out = plan:run(weights, { id = codes(4, 0) }).user
+    assert.same(ids:parameter("ids"):value():to("f32"):index_select(tensor.new({ 4, 0 }, "i64")):tolist(), out:tolist())
+  end)
+
+  it("is refused where it cannot be served, with what to do", function()
+    assert.has_error(function() autograd.parameter("t", tensor.zeros(3, 2, "bf16")) end,
+      "parameter 't' is bf16, not f32 or f64; bf16 is for sparse tables")
+    assert.has_error(function() autograd.parameter("t", tensor.zeros(1, 4097, "bf16"), { sparse = true }) end,
+      "parameter 't' is bf16 [1, 4097]: rows of 4096 at the most")
+    assert.has_error(function() tensor.zeros(3, "bf16"):add_(tensor.zeros(3, "bf16")) end,
+      "add: bf16 is for storing, not computed with; cast it to f32")
+    assert.has_error(function() tensor.zeros(3, "bf16"):argsort() end, "argsort: bf16 is for storing; cast it to f32")
+  end)
+end)
+
+describe("an optimiser of rows", function()
+  -- What optim.h says, written out on a dense table: touched rows alone, once a step, with the sum of their gradients.
+  local rules = {
+    sgd = { options = { learning_rate = 0.1, momentum = 0.9, weight_decay = 0.01 },
+      step = function(w, g, s) s.v = 0.9 * (s.v or 0) + g + 0.01 * w return w - 0.1 * s.v end },
+    adagrad = { options = { learning_rate = 0.1, epsilon = 1e-10 },
+      step = function(w, g, s) s.v = (s.v or 0) + g * g return w - 0.1 * g / (math.sqrt(s.v) + 1e-10) end },
+    adam = { options = { learning_rate = 0.1 },
+      step = function(w, g, s, t)
+        s.m, s.v = 0.9 * (s.m or 0) + 0.1 * g, 0.999 * (s.v or 0) + 0.001 * g * g
+        return w - 0.1 * (s.m / (1 - 0.9 ^ t)) / (math.sqrt(s.v / (1 - 0.999 ^ t)) + 1e-8)
+      end },
+  }
+
+  it("equals its definition on repeated and missing rows, t counting all steps", function()
+    local steps = { { 1, 3, 1, 1 }, { 2 }, { 1, 6, 6 }, { 3, 3, 2, 1 } }
+    for kind, rule in pairs(rules) do
+      local p = autograd.parameter("t", normal(5, ROWS, 2), { sparse = true })
+      local opt, plain, states = optim[kind]({ p }, rule.options), p:value():tolist(), {}
+      for t, list in ipairs(steps) do
+        local weights = normal(10 + t, #list, 2)
+        local tape <close> = autograd.tape { train = true }
+        local rows = tape:parameter(p):embedding(tape:input("c", codes(table.unpack(list))))
+        tape:backward((rows * tape:input(nil, weights)):sum())
+        opt:step():zero_grad()
+        local sums = {}
+        for at, code in ipairs(list) do
+          sums[code + 1] = sums[code + 1] or { 0, 0 }
+          for k = 1, 2 do sums[code + 1][k] = sums[code + 1][k] + weights:get(at, k) end
+        end
+        for row, g in pairs(sums) do
+          for k = 1, 2 do
+            local key = row * 2 + k
+            states[key] = states[key] or {}
+            plain[row][k] = rule.step(plain[row][k], g[k], states[key], t)
+          end
+        end
+        assert_near(tensor.new(plain, "f64"), p:value(), 1e-13)
+      end
+    end
   end)
 end)

@@ -34,7 +34,7 @@ describe("tensor", function()
     assert.has_error(function() tensor.zeros(4, 8):narrow(3, 1, 1) end,
       "bad argument #1 to 'narrow' (index 3 out of range 1..2)")
     assert.has_error(function() tensor.zeros(2, "f16") end,
-      "bad argument #2 to 'zeros' (there is no dtype 'f16' (f32, f64, i32, i64 or u8))")
+      "bad argument #2 to 'zeros' (there is no dtype 'f16' (f32, f64, i32, i64, u8 or bf16))")
   end)
 
   it("counts positions from 1 and from the end", function()

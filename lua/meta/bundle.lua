@@ -36,8 +36,8 @@ function bundle.open(path, options) end
 ---@return string? code      "io", "memory"
 function bundle.write_safetensors(path, tensors) end
 
---- The tensors of a safetensors file, mapped read-only: F32, F64, I32, I64 and U8 of at most 4 dimensions;
---- F16 and BF16 come as f32.
+--- The tensors of a safetensors file, mapped read-only: F32, F64, I32, I64, U8 and BF16 of at most 4
+--- dimensions; F16 comes as f32.
 ---@param path string
 ---@return table<string, Tensor>?
 ---@return string? message

@@ -44,7 +44,8 @@ function nn.linear(options) end
 
 --- Rows of a table: codes i32 [n] -> [n, width]. Gradients are row-sparse. Row 0 is "unknown or missing" and is trained
 --- like the others. Starts normal with standard deviation `scale` (default 0.1; 0: all zero). One parameter, `name`.
---- Raises in forward for a code outside 0 .. rows - 1.
+--- Raises in forward for a code outside 0 .. rows - 1. dtype "bf16" stores the table in half the memory: what is looked
+--- up, gradients and the optimiser's state are f32, and an update rounds at random, without bias (docs/models.md).
 ---@param options { name: string, rows: integer, width: integer, scale?: number, seed?: integer, dtype?: string }
 ---@return Layer
 function nn.embedding(options) end

@@ -11,21 +11,25 @@
 ---
 --- A sparse parameter (an embedding table) is updated lazily: the touched rows get exactly what they would get as a
 --- dense parameter of their own, with t counting all steps; value and state of the other rows stay as they are, so no
---- momentum moves them, their moments do not fade and weight decay does not shrink them.
+--- momentum moves them, their moments do not fade and weight decay does not shrink them. A code that a step uses
+--- several times counts once, with the sum of its gradients. A table of bf16 is rounded at random when it is written,
+--- by numbers that follow from `seed` (default 0), the table, the step and the row; its state is f32.
 
 ---@class Optim
 local optim = {}
 
 --- w -= r g; with momentum u: v = u v + g, w -= r v.
 ---@param parameters Parameter[] names must differ
----@param options? { learning_rate?: number, momentum?: number, weight_decay?: number } defaults 1e-2, 0, 0
+---@param options? { learning_rate?: number, momentum?: number, weight_decay?: number,
+---   seed?: integer } defaults 1e-2, 0, 0, 0
 ---@return Optimizer
 function optim.sgd(parameters, options) end
 
 --- s += g^2, w -= r g / (sqrt(s) + epsilon). Duchi, Hazan & Singer 2011, jmlr.org/papers/v12/duchi11a.html.
 --- row_wise: matrices keep one s a row, s += mean(g^2) over the row.
 ---@param parameters Parameter[]
----@param options? { learning_rate?: number, epsilon?: number, weight_decay?: number, row_wise?: boolean }
+---@param options? { learning_rate?: number, epsilon?: number, weight_decay?: number, row_wise?: boolean,
+---   seed?: integer }
 ---   defaults 1e-2, 1e-10, 0, false
 ---@return Optimizer
 function optim.adagrad(parameters, options) end
@@ -33,14 +37,16 @@ function optim.adagrad(parameters, options) end
 --- m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= r (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 --- Kingma & Ba 2015, arXiv:1412.6980.
 ---@param parameters Parameter[]
----@param options? { learning_rate?: number, beta1?: number, beta2?: number, epsilon?: number, weight_decay?: number }
+---@param options? { learning_rate?: number, beta1?: number, beta2?: number, epsilon?: number, weight_decay?: number,
+---   seed?: integer }
 ---   defaults 1e-3, 0.9, 0.999, 1e-8, 0
 ---@return Optimizer
 function optim.adam(parameters, options) end
 
 --- w -= r d w, then Adam without decay. Loshchilov & Hutter 2019, arXiv:1711.05101.
 ---@param parameters Parameter[]
----@param options? { learning_rate?: number, beta1?: number, beta2?: number, epsilon?: number, weight_decay?: number }
+---@param options? { learning_rate?: number, beta1?: number, beta2?: number, epsilon?: number, weight_decay?: number,
+---   seed?: integer }
 ---   defaults 1e-3, 0.9, 0.999, 1e-8, 1e-2
 ---@return Optimizer
 function optim.adamw(parameters, options) end

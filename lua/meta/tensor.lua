@@ -1,5 +1,5 @@
 ---@meta
---- recsys.tensor: numbers in rows and columns. dtypes f32, f64, i32, i64, u8; up to 4 dimensions.
+--- recsys.tensor: numbers in rows and columns. dtypes f32, f64, i32, i64, u8, bf16; up to 4 dimensions.
 ---
 --- Positions and dimensions count from 1 (negative: from the end). A tensor of row numbers that one function makes for
 --- another (argsort, nonzero, argmax over a dimension, index_select's rows) is data and counts from 0.
@@ -8,7 +8,7 @@
 --- changes its tensor and returns it; all else makes a new tensor or a view.
 --- Large temporaries are freed early by `local t <close> = ...` or `t:close()`.
 
----@alias Dtype "f32"|"f64"|"i32"|"i64"|"u8"
+---@alias Dtype "f32"|"f64"|"i32"|"i64"|"u8"|"bf16"
 
 ---@class TensorModule
 local tensor = {}

@@ -51,13 +51,15 @@ Tables.__index = Tables
 ---@param settings { seed: integer, dtype?: string }
 ---@param shrink? boolean  small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three
 ---   platforms need no 64 dimensions, and the layer above costs what the sum of the widths is
-function towers.tables(encoder, width, settings, shrink)
+---@param dtype? string   "bf16" stores the tables in half the memory (docs/models.md); default: as settings say
+function towers.tables(encoder, width, settings, shrink, dtype)
   if math.type(width) ~= "integer" or width < 1 then
     refuse(2, "tables", "a width of 1 or more is expected, not %s; does the recipe declare it in its group model?",
       tostring(width))
   end
   check_settings(settings, 3, "tables")
-  return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {} }, Tables)
+  return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {},
+    dtype = dtype or settings.dtype }, Tables)
 end
 
 local function width_for(self, rows)
@@ -69,7 +71,7 @@ local function embedding(self, input)
   local made = self.made[input.table]
   if not made then
     made = nn.embedding { name = input.table .. ".table", rows = input.rows, width = width_for(self, input.rows),
-      seed = self.settings.seed, dtype = self.settings.dtype }
+      seed = self.settings.seed, dtype = self.dtype }
     self.made[input.table] = made
   end
   return made

@@ -169,7 +169,7 @@ local optimizers = {
 
 local function new_optimizer(made, settings)
   return optimizers[settings.optimizer](made.parameters, { learning_rate = settings.learning_rate,
-    weight_decay = settings.weight_decay })
+    weight_decay = settings.weight_decay, seed = settings.seed })
 end
 
 local function shown(value)

@@ -1,5 +1,5 @@
 /* op_embedding.c - rows of a table [rows, d] at codes [...]: [..., d]. The gradient is a piece (parameter.h): codes and
- * rows, without touching the table. */
+ * rows, without touching the table. Rows of a bf16 table are f32, and so are their gradients. */
 #include <string.h>
 
 #include "autograd/builtin.h"
@@ -7,6 +7,7 @@
 #include "autograd/ops.h"
 #include "autograd/table.h"
 #include "base/prefetch.h"
+#include "tensor/half.h"
 
 typedef struct context {
   const char *table;
@@ -36,7 +37,7 @@ rs_status rs_need_codes(const rs_node *self, int table_, int codes_) {
 
 rs_status rs_need_table(const rs_node *self) {
   const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
-  if (!rs_is_real(table) || codes->dtype != RS_I32)
+  if ((!rs_is_real(table) && table->dtype != RS_BF16) || codes->dtype != RS_I32)
     return rs_fail(RS_EDTYPE, "%s: wants a table of reals and i32 codes, not %s and %s", self->op->name,
                    rs_dtype_name(table->dtype), rs_dtype_name(codes->dtype));
   rs_status status = rs_need_ndim(self, 0, 2);
@@ -51,6 +52,18 @@ static void gather_body(void *context_, int64_t begin, int64_t end) {
   }
 }
 
+/* The same of a bf16 table: rows of f32. */
+RS_SIMD static void widen_body(void *context_, int64_t begin, int64_t end) {
+  const context *c = context_;
+  int64_t d = (int64_t)(c->row / sizeof(uint16_t));
+  for (int64_t i = begin; i < end; i++) {
+    if (i + RS_AHEAD < end) rs_prefetch_row(c->table + (size_t)c->codes[i + RS_AHEAD] * c->row, c->row);
+    const uint16_t *from = (const uint16_t *)(c->table + (size_t)c->codes[i] * c->row);
+    float *restrict to = (float *)c->out + i * d;
+    for (int64_t j = 0; j < d; j++) to[j] = rs_bfloat_to_f32(from[j]);
+  }
+}
+
 static rs_status forward(rs_node *self) {
   const rs_tensor *table = rs_in(self, 0), *codes = rs_in(self, 1);
   rs_status status = rs_need_table(self);
@@ -61,11 +74,12 @@ static rs_status forward(rs_node *self) {
   int64_t size[RS_MAX_DIMS];
   memcpy(size, codes->size, sizeof size);
   size[codes->ndim] = table->size[1];
-  status = rs_tensor_new(&self->value, table->dtype, codes->ndim + 1, size);
+  status = rs_tensor_new(&self->value, rs_grad_dtype(table), codes->ndim + 1, size);
   if (status != RS_OK) return status;
   context c = {rs_tensor_data(table), rs_i32(codes), rs_tensor_data(&self->value),
                (size_t)table->size[1] * rs_dtype_size(table->dtype)};
-  if (c.row) rs_each(rs_tensor_count(codes), rs_row_grain(table->size[1]), gather_body, &c);
+  rs_body *body = table->dtype == RS_BF16 ? widen_body : gather_body;
+  if (c.row) rs_each(rs_tensor_count(codes), rs_row_grain(table->size[1]), body, &c);
   return RS_OK;
 }
 

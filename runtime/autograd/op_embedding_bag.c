@@ -12,11 +12,12 @@
 #include "autograd/ops.h"
 #include "autograd/table.h"
 #include "base/prefetch.h"
+#include "tensor/half.h"
 
 enum { TABLE, CODES, OFFSETS, WEIGHTS };
 
 typedef struct context {
-  bool mean;
+  bool mean, narrow; /* a table of bf16 */
   int64_t d;
   const void *table, *weights, *g;
   const int32_t *codes;
@@ -26,6 +27,18 @@ typedef struct context {
   void *factor;
 } context;
 
+/* A row of the table: where it lies, or, of bf16, widened into 'wide'. */
+static inline const float *row_f32(const context *c, int32_t code, float *wide) {
+  if (!c->narrow) return (const float *)c->table + code * c->d;
+  const uint16_t *from = (const uint16_t *)c->table + code * c->d;
+  for (int64_t j = 0; j < c->d; j++) wide[j] = rs_bfloat_to_f32(from[j]);
+  return wide;
+}
+static inline const double *row_f64(const context *c, int32_t code, double *wide) {
+  (void)wide;
+  return (const double *)c->table + code * c->d;
+}
+
 #define KERNELS "autograd/op_embedding_bag.c"
 #include "autograd/each_real.h"
 
@@ -34,7 +47,7 @@ static rs_status check(const rs_node *self) {
   if (status == RS_OK) status = rs_need_ndim(self, CODES, 1);
   if (status == RS_OK) status = rs_need_bags(self, OFFSETS, rs_in(self, CODES)->size[0], "codes");
   if (status != RS_OK || self->n_inputs == 3) return status;
-  if (rs_in(self, WEIGHTS)->dtype != rs_in(self, TABLE)->dtype)
+  if (rs_in(self, WEIGHTS)->dtype != rs_grad_dtype(rs_in(self, TABLE)))
     return rs_fail(RS_EDTYPE, "embedding_bag: the table is %s and the weights %s",
                    rs_dtype_name(rs_in(self, TABLE)->dtype), rs_dtype_name(rs_in(self, WEIGHTS)->dtype));
   return rs_need_same(self, CODES, WEIGHTS);
@@ -43,6 +56,7 @@ static rs_status check(const rs_node *self) {
 static context context_of(const rs_node *self) {
   const rs_tensor *table = rs_in(self, TABLE);
   context c = {.mean = self->attr[0].integer == RS_BAG_MEAN, .d = table->size[1], .table = rs_tensor_data(table)};
+  c.narrow = table->dtype == RS_BF16;
   if (self->n_inputs == 4) c.weights = rs_tensor_data(rs_in(self, WEIGHTS));
   c.codes = rs_i32(rs_in(self, CODES));
   c.offsets = rs_i64(rs_in(self, OFFSETS));
@@ -54,11 +68,11 @@ static rs_status forward(rs_node *self) {
   if (status != RS_OK) return status;
   const rs_tensor *table = rs_in(self, TABLE);
   int64_t n = rs_in(self, OFFSETS)->size[0] - 1;
-  status = rs_tensor_new(&self->value, table->dtype, 2, (int64_t[]){n, table->size[1]});
+  status = rs_tensor_new(&self->value, rs_grad_dtype(table), 2, (int64_t[]){n, table->size[1]});
   if (status != RS_OK) return status;
   context c = context_of(self);
   c.out = rs_tensor_data(&self->value);
-  rs_each(n, RS_BAGS, RS_BODY(table->dtype, forward_bags), &c);
+  rs_each(n, RS_BAGS, RS_BODY(self->value.dtype, forward_bags), &c);
   return RS_OK;
 }
 
@@ -123,15 +137,18 @@ static inline REAL OF(factor_of)(const context *c, int64_t p, int64_t size) {
 RS_SIMD static void OF(forward_bags)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   int64_t d = c->d, last = c->offsets[end];
+  REAL wide[RS_BF16_WIDTH];
   for (int64_t i = begin; i < end; i++) {
     REAL *restrict y = (REAL *)c->out + i * d;
     int64_t from = c->offsets[i], to = c->offsets[i + 1];
     memset(y, 0, (size_t)d * sizeof *y);
     for (int64_t p = from; p < to; p++) {
-      const REAL *restrict row = (const REAL *)c->table + c->codes[p] * d;
+      const REAL *restrict row = OF(row)(c, c->codes[p], wide);
       REAL factor = OF(factor_of)(c, p, to - from);
-      if (p + RS_AHEAD < last)
-        rs_prefetch_row((const REAL *)c->table + c->codes[p + RS_AHEAD] * d, (size_t)d * sizeof *row);
+      if (p + RS_AHEAD < last) {
+        size_t bytes = (size_t)d * (c->narrow ? sizeof(uint16_t) : sizeof(REAL));
+        rs_prefetch_row((const char *)c->table + (size_t)c->codes[p + RS_AHEAD] * bytes, bytes);
+      }
       for (int64_t j = 0; j < d; j++) y[j] += factor * row[j];
     }
   }
@@ -148,11 +165,12 @@ static void OF(piece_bags)(void *context_, int64_t begin, int64_t end) {
 
 RS_SIMD static void OF(weight_bags)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
+  REAL wide[RS_BF16_WIDTH];
   for (int64_t i = begin; i < end; i++) {
     const REAL *g = (const REAL *)c->g + i * c->d;
     REAL divisor = c->mean ? (REAL)(c->offsets[i + 1] - c->offsets[i]) : 1;
     for (int64_t p = c->offsets[i]; p < c->offsets[i + 1]; p++)
-      ((REAL *)c->out)[p] = OF(lanes_dot)((const REAL *)c->table + c->codes[p] * c->d, g, c->d) / divisor;
+      ((REAL *)c->out)[p] = OF(lanes_dot)(OF(row)(c, c->codes[p], wide), g, c->d) / divisor;
   }
 }
 #endif

@@ -7,9 +7,15 @@
 #include "base/alloc.h"
 
 rs_status rs_parameter_new(rs_parameter **out, const char *name, const rs_tensor *t, bool trainable, bool sparse) {
-  if (!rs_is_real(t)) return rs_fail(RS_EDTYPE, "parameter '%s' is %s, not f32 or f64", name, rs_dtype_name(t->dtype));
+  bool stored = t->dtype == RS_BF16 && sparse;
+  if (!rs_is_real(t) && !stored)
+    return rs_fail(RS_EDTYPE, "parameter '%s' is %s, not f32 or f64%s", name, rs_dtype_name(t->dtype),
+                   t->dtype == RS_BF16 ? "; bf16 is for sparse tables" : "");
   if (sparse && t->ndim != 2)
     return rs_fail(RS_ESHAPE, "parameter '%s' is %s: only a matrix has sparse gradients", name, rs_shape(t).text);
+  if (stored && t->size[1] > RS_BF16_WIDTH)
+    return rs_fail(RS_ESHAPE, "parameter '%s' is bf16 %s: rows of %d at the most", name, rs_shape(t).text,
+                   RS_BF16_WIDTH);
   rs_parameter *p = rs_alloc_zero(sizeof *p);
   if (!p) return rs_nomem("parameter", sizeof *p);
   atomic_init(&p->references, 1);
@@ -82,7 +88,7 @@ static rs_status keep_dense(rs_parameter *p, const rs_tensor *grad) {
 }
 
 rs_status rs_parameter_add_grad(rs_parameter *p, const rs_tensor *grad) {
-  if (!rs_same_shape(&p->value, grad) || p->value.dtype != grad->dtype)
+  if (!rs_same_shape(&p->value, grad) || rs_grad_dtype(&p->value) != grad->dtype)
     return rs_fail(RS_ESHAPE, "parameter '%s' is %s %s, the gradient %s %s", p->name, rs_dtype_name(p->value.dtype),
                    rs_shape(&p->value).text, rs_dtype_name(grad->dtype), rs_shape(grad).text);
   rs_tensor flat = {0};
@@ -116,7 +122,7 @@ rs_status rs_parameter_merge(rs_parameter *p, const rs_tensor **codes, const rs_
   if (!is_merged(p)) {
     rs_piece whole = {.merged = true};
     rs_status status =
-        rs_pieces_merge(&whole.codes, &whole.rows, p->pieces, p->n_pieces, p->value.dtype, p->value.size[1]);
+        rs_pieces_merge(&whole.codes, &whole.rows, p->pieces, p->n_pieces, rs_grad_dtype(&p->value), p->value.size[1]);
     if (status != RS_OK) return status;
     bool had = p->has_grad;
     rs_parameter_zero_grad(p);
@@ -132,14 +138,14 @@ rs_status rs_parameter_merge(rs_parameter *p, const rs_tensor **codes, const rs_
 }
 
 rs_status rs_parameter_dense_grad(rs_tensor *out, rs_parameter *p) {
-  if (!p->has_grad) return rs_tensor_zeros(out, p->value.dtype, p->value.ndim, p->value.size);
+  if (!p->has_grad) return rs_tensor_zeros(out, rs_grad_dtype(&p->value), p->value.ndim, p->value.size);
   if (!p->sparse) return rs_tensor_copy_of(out, &p->grad);
   const rs_tensor *codes, *rows;
   rs_status status = rs_parameter_merge(p, &codes, &rows);
   if (status != RS_OK) return status;
-  status = rs_tensor_zeros(out, p->value.dtype, 2, p->value.size);
+  status = rs_tensor_zeros(out, rs_grad_dtype(&p->value), 2, p->value.size);
   if (status != RS_OK) return status;
-  size_t bytes = (size_t)p->value.size[1] * rs_dtype_size(p->value.dtype);
+  size_t bytes = (size_t)p->value.size[1] * rs_dtype_size(rs_grad_dtype(&p->value));
   for (int64_t i = 0; i < codes->size[0]; i++)
     memcpy((char *)rs_tensor_data(out) + (size_t)rs_i32(codes)[i] * bytes,
            (char *)rs_tensor_data(rows) + (size_t)i * bytes, bytes);

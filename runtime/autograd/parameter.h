@@ -20,10 +20,12 @@ typedef struct rs_piece {
   bool merged;      /* codes are distinct and ascending, row and weight empty */
 } rs_piece;
 
+enum { RS_BF16_WIDTH = 4096 }; /* the widest row of a bf16 table: one is widened on the stack */
+
 typedef struct rs_parameter { /* open for reading; change it through the functions below */
   atomic_int references;
   char *name;
-  rs_tensor value; /* f32 or f64, contiguous; the optimiser writes into it */
+  rs_tensor value; /* f32, f64 or, sparse, bf16; contiguous; the optimiser writes into it */
   bool trainable;
   bool sparse;    /* only for a matrix */
   bool has_grad;  /* something was added since zero_grad */
@@ -33,8 +35,12 @@ typedef struct rs_parameter { /* open for reading; change it through the functio
 } rs_parameter;
 
 /* A parameter with one reference over another handle on 't' (over a copy when 't' is not contiguous).
- * RS_EDTYPE unless f32 or f64; RS_ESHAPE when 'sparse' and not a matrix. */
+ * RS_EDTYPE unless f32, f64 or, for a sparse table at most RS_BF16_WIDTH wide, bf16; RS_ESHAPE when 'sparse' and not a matrix. */
 rs_status rs_parameter_new(rs_parameter **out, const char *name, const rs_tensor *t, bool trainable, bool sparse);
+/* The dtype of gradients and of arithmetic: the value's own, and f32 for bf16. */
+static inline rs_dtype rs_grad_dtype(const rs_tensor *value) {
+  return value->dtype == RS_BF16 ? RS_F32 : value->dtype;
+}
 void rs_parameter_retain(rs_parameter *p);
 void rs_parameter_release(rs_parameter *p); /* NULL is fine */
 
@@ -58,7 +64,7 @@ rs_status rs_parameter_dense_grad(rs_tensor *out, rs_parameter *p);
 /* The sums behind merge: 'pieces' of one dtype and width d into distinct ascending codes and summed rows. */
 rs_status rs_pieces_merge(rs_tensor *codes, rs_tensor *rows, const rs_piece *pieces, int n_pieces, rs_dtype dtype,
                           int64_t width);
-/* The gradient that a piece is, as a tensor of the shape and dtype of 'table'. */
+/* The gradient that a piece is, as a tensor of the shape of 'table'. */
 rs_status rs_piece_dense(rs_tensor *out, const rs_piece *piece, const rs_tensor *table);
 
 #endif

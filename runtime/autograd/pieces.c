@@ -134,10 +134,10 @@ rs_status rs_pieces_merge(rs_tensor *codes, rs_tensor *rows, const rs_piece *pie
 
 rs_status rs_piece_dense(rs_tensor *out, const rs_piece *piece, const rs_tensor *table) {
   rs_tensor codes = {0}, rows = {0};
-  rs_status status = rs_pieces_merge(&codes, &rows, piece, 1, table->dtype, table->size[1]);
-  if (status == RS_OK) status = rs_tensor_zeros(out, table->dtype, 2, table->size);
+  rs_status status = rs_pieces_merge(&codes, &rows, piece, 1, rs_grad_dtype(table), table->size[1]);
+  if (status == RS_OK) status = rs_tensor_zeros(out, rs_grad_dtype(table), 2, table->size);
   if (status == RS_OK) {
-    size_t bytes = (size_t)table->size[1] * rs_dtype_size(table->dtype);
+    size_t bytes = (size_t)table->size[1] * rs_dtype_size(rs_grad_dtype(table));
     for (int64_t i = 0; i < codes.size[0]; i++)
       memcpy((char *)rs_tensor_data(out) + (size_t)rs_i32(&codes)[i] * bytes,
              (char *)rs_tensor_data(&rows) + (size_t)i * bytes, bytes);

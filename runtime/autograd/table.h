@@ -3,7 +3,7 @@
 #define RS_TABLE_H
 #include "autograd/tape.h"
 
-/* RS_ESHAPE or RS_EDTYPE unless input 0 is a matrix of reals and input 1 i32 codes; RS_ERANGE when a code is outside
+/* RS_ESHAPE or RS_EDTYPE unless input 0 is a matrix of reals or bf16 and input 1 i32 codes; RS_ERANGE when a code is outside
  * the table, with the table's name, the code and the number of rows. */
 rs_status rs_need_table(const rs_node *self);
 /* The part of it about input 'codes' as codes of input 'table', a matrix. */

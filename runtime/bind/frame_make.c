@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "bind/frame.h"
+#include "tensor/half.h"
 
 #define DRAFT "recsys frame column"
 
@@ -42,6 +43,7 @@ static void widen(double *to, const rs_tensor *t, int64_t n) {
       case RS_F32: to[i] = rs_f32(t)[i]; break;
       case RS_I32: to[i] = rs_i32(t)[i]; break;
       case RS_I64: to[i] = (double)rs_i64(t)[i]; break;
+      case RS_BF16: to[i] = rs_bfloat_to_f32(rs_bf16(t)[i]); break;
       case RS_U8: to[i] = rs_u8(t)[i]; break;
       default: to[i] = rs_f64(t)[i];
     }

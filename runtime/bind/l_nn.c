@@ -47,7 +47,10 @@ static int l_embedding(lua_State *L) {
   const char *name = rs_string_option(L, 1, "name", NULL);
   int64_t rows = rs_integer_option(L, 1, "rows", 1, -1), width = rs_integer_option(L, 1, "width", 1, -1);
   double scale = rs_number_option(L, 1, "scale", 0.1);
-  rs_start start = start_options(L);
+  static const char *const dtypes[] = {"f32", "f64", "bf16", NULL};
+  static const rs_dtype served[] = {RS_F32, RS_F64, RS_BF16};
+  rs_start start = {.seed = (uint64_t)rs_integer_option(L, 1, "seed", 0, 1),
+                    .dtype = served[rs_choice_option(L, 1, "dtype", dtypes, "f32")]};
   rs_check(L, rs_embedding_new(push_layer(L), name, rows, width, scale, start));
   return 1;
 }

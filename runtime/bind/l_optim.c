@@ -136,10 +136,12 @@ static void take_parameters(lua_State *L, optimizer *o, int64_t n) {
 /* optim.<kind>(parameters, [options]) -> Optimizer */
 static int construct(lua_State *L, rs_optimizer rule) {
   bool adam = rule.kind == RS_ADAM || rule.kind == RS_ADAMW;
+  double seed = 0;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 2);
   const option options[] = {{"learning_rate", &rule.learning_rate, 0, INFINITY},
                             {"weight_decay", &rule.weight_decay, 0, INFINITY},
+                            {"seed", &seed, 0, 0x1p53},
                             rule.kind == RS_SGD ? (option){"momentum", &rule.momentum, 0, 1}
                                                 : (option){"epsilon", &rule.epsilon, 0, INFINITY},
                             {adam ? "beta1" : NULL, &rule.beta1, 0, 1},
@@ -147,6 +149,7 @@ static int construct(lua_State *L, rs_optimizer rule) {
                             {NULL, NULL, 0, 0}};
   read_options(L, 2, options, rule.kind == RS_ADAGRAD ? &rule.row_wise : NULL);
   rule.gradient_scale = 1;
+  rule.seed = (uint64_t)seed;
   int64_t n = count_trainable(L);
   optimizer *o = rs_push_object(L, sizeof *o, OPTIMIZER, 0);
   o->rule = rule;
@@ -199,6 +202,7 @@ static rs_status take_step(optimizer *o) {
     rs_tensor *state = &o->state[i * RS_MAX_STATES];
     if (!p->has_grad) continue;
     status = gradient_of(p, &codes, &rows);
+    o->rule.table = (uint32_t)i;
     if (status == RS_OK && codes)
       status = rs_optimizer_update_rows(&o->rule, o->step + 1, &p->value, codes, rows, state);
     else if (status == RS_OK)

@@ -60,7 +60,7 @@ static void set_element(lua_State *L, rs_tensor *t, const int64_t *at, int arg) 
 }
 
 static void push_element(lua_State *L, const rs_tensor *t, const int64_t *at) {
-  if (t->dtype == RS_F32 || t->dtype == RS_F64)
+  if (t->dtype == RS_F32 || t->dtype == RS_F64 || t->dtype == RS_BF16)
     lua_pushnumber(L, rs_tensor_get(t, at));
   else
     lua_pushinteger(L, rs_tensor_get_integer(t, at));

@@ -11,7 +11,7 @@
 #include "tensor/order.h"
 
 static int rank(rs_dtype dtype) {
-  static const int ranks[] = {[RS_U8] = 0, [RS_I32] = 1, [RS_I64] = 2, [RS_F32] = 3, [RS_F64] = 4};
+  static const int ranks[] = {[RS_U8] = 0, [RS_I32] = 1, [RS_I64] = 2, [RS_BF16] = 3, [RS_F32] = 4, [RS_F64] = 5};
   return ranks[dtype];
 }
 
@@ -20,6 +20,7 @@ static bool is_float(rs_dtype dtype) { return dtype == RS_F32 || dtype == RS_F64
 /* The dtype in which a tensor of 'dtype' meets the number at 'arg'. */
 static rs_dtype meet_number(lua_State *L, rs_dtype dtype, int arg) {
   if (is_float(dtype)) return dtype;
+  if (dtype == RS_BF16) return RS_F32;
   if (!lua_isinteger(L, arg)) return luaL_checknumber(L, arg), RS_F64;
   lua_Integer x = lua_tointeger(L, arg);
   bool fits = dtype == RS_I64 || (dtype == RS_I32 ? INT32_MIN <= x && x <= INT32_MAX : 0 <= x && x <= UINT8_MAX);
@@ -56,6 +57,7 @@ static const rs_tensor *operand(lua_State *L, int arg, rs_dtype dtype) {
 
 static int binary(lua_State *L, rs_binary_op op) {
   rs_dtype dtype = meet(L, 1, 2);
+  if (dtype == RS_BF16) dtype = RS_F32;
   if (op == RS_DIV && !is_float(dtype)) dtype = RS_F64;
   const rs_tensor *a = operand(L, 1, dtype), *b = operand(L, 2, dtype);
   rs_tensor *out = rs_push_tensor(L);

@@ -12,7 +12,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors holds little-endian elements");
 
 static const char *const dtype_words[] = {
-    [RS_F32] = "F32", [RS_F64] = "F64", [RS_I32] = "I32", [RS_I64] = "I64", [RS_U8] = "U8"};
+    [RS_F32] = "F32", [RS_F64] = "F64", [RS_I32] = "I32", [RS_I64] = "I64", [RS_U8] = "U8", [RS_BF16] = "BF16"};
 
 enum { DTYPES = sizeof dtype_words / sizeof *dtype_words };
 
@@ -119,12 +119,10 @@ rs_status rs_safetensors_write(const char *path, const rs_tensors *list) {
 
 /* Reading. */
 
-enum { NARROW_F16 = 1, NARROW_BF16 };
-
 typedef struct entry {
   const char *name;
   rs_dtype dtype;
-  int narrow; /* of 16 bits in the file, f32 here; else 0 */
+  bool narrow; /* F16 in the file, f32 here */
   int ndim;
   int64_t size[RS_MAX_DIMS];
   size_t begin, end; /* bytes from the start of the data */
@@ -146,10 +144,7 @@ static rs_status parse_dtype(const header *h, entry *e, const json_t *word) {
       e->dtype = (rs_dtype)i;
       return RS_OK;
     }
-  e->narrow = !json_is_string(word)                          ? 0
-              : strcmp(json_string_value(word), "F16") == 0  ? NARROW_F16
-              : strcmp(json_string_value(word), "BF16") == 0 ? NARROW_BF16
-                                                             : 0;
+  e->narrow = json_is_string(word) && strcmp(json_string_value(word), "F16") == 0;
   e->dtype = RS_F32;
   return e->narrow ? RS_OK : bad(h, e->name, "has a dtype other than F16, BF16, F32, F64, I32, I64 and U8");
 }
@@ -249,7 +244,7 @@ static rs_status widen(rs_tensor *out, const char *from, const entry *e) {
   for (size_t i = 0; status == RS_OK && i < (e->end - e->begin) / 2; i++) {
     uint16_t half;
     memcpy(&half, from + 2 * i, sizeof half);
-    rs_f32(out)[i] = e->narrow == NARROW_F16 ? rs_half_to_f32(half) : rs_bfloat_to_f32(half);
+    rs_f32(out)[i] = rs_half_to_f32(half);
   }
   return status;
 }

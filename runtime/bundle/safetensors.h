@@ -30,8 +30,8 @@ void rs_safetensors_image_free(rs_safetensors_image *image);
 rs_status rs_safetensors_write(const char *path, const rs_tensors *list);
 
 /* The tensors of the safetensors image at [offset, offset + bytes) of 'region' (inside it; its data aligned to 8),
- * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers'), and of F16
- * and BF16, which become f32.
+ * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers'), and of F16,
+ * which becomes f32.
  * The bytes are not trusted: RS_EFORMAT, with 'what' in front, for a header that is cut, too long, not JSON, has a
  * key twice, an unknown dtype, more than RS_MAX_DIMS dimensions, or ranges that leave the data, overlap, leave holes
  * or differ from shape x element size. On failure 'out' keeps what it had before. */

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "tensor/half.h"
 
 rs_status rs_layer_alloc(rs_layer **out, const rs_layer_class *class, const char *name) {
   rs_layer *layer = rs_alloc_zero(sizeof *layer);
@@ -65,6 +66,8 @@ static void fill(void *context, int64_t begin, int64_t end) {
                                             : 2 * rs_stream_f64(&f->stream, (uint64_t)i) - 1;
     if (f->t->dtype == RS_F64)
       rs_f64(f->t)[i] = f->scale * x;
+    else if (f->t->dtype == RS_BF16)
+      rs_bf16(f->t)[i] = rs_bfloat_of((float)(f->scale * x));
     else
       rs_f32(f->t)[i] = (float)(f->scale * x);
   }

@@ -34,7 +34,7 @@ struct rs_layer {
 /* How parameters start. */
 typedef struct rs_start {
   uint64_t seed;
-  rs_dtype dtype; /* RS_F32 or RS_F64 */
+  rs_dtype dtype; /* RS_F32, RS_F64 or, of embeddings, RS_BF16 */
 } rs_start;
 
 /* y = activation(x W^T + b). W is uniform in +-sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010), b is zero.

@@ -9,7 +9,7 @@
  *         violate nothing has no loss and touches no table. The mean over all rows.
  *         Weston, Bengio & Usunier 2011 (WSABIE), ijcai.org/Proceedings/11/Papers/460.pdf.
  *
- * Where 'decay' is given, every row with a loss adds decay / 2 (|user|^2 + |item i|^2 + |item j|^2) to it. A batch is one
+ * Tables are f32 or f64. Where 'decay' is given, every row with a loss adds decay / 2 (|user|^2 + |item i|^2 + |item j|^2) to it. A batch is one
  * walk over its rows: three rows of tables are read, three gradient rows written; what composes lookups, dot products
  * and autograd.bpr gives the same to rounding, in five such walks. The bits depend on no thread count: the draws of
  * WARP are a function of the tape's (seed, epoch, step), the row's place in the global batch and the try. */

@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "base/testing.h"
+#include "tensor/half.h"
 
 static rs_tensor vector(rs_dtype dtype, int64_t n, const double *values) {
   rs_tensor t;
@@ -189,6 +190,58 @@ static void norms_do_not_depend_on_threads(void **state) {
   rs_tensor_free(&t);
 }
 
+/* A table of one value, stored as bf16, and the gradient that moves it to 'target' with rate 1. */
+static void round_many(rs_tensor *w, rs_tensor *codes, float target, uint64_t seed, int64_t step) {
+  enum { N = 3000, D = 17 };
+  rs_optimizer o = {.kind = RS_SGD, .learning_rate = 1, .gradient_scale = 1, .seed = seed};
+  rs_tensor g;
+  rs_tensor_zeros(w, RS_BF16, 2, (int64_t[]){N + 1, D});
+  rs_tensor_new(codes, RS_I32, 1, (int64_t[]){N});
+  rs_tensor_new(&g, RS_F32, 2, (int64_t[]){N, D});
+  for (int i = 0; i < N; i++) rs_i32(codes)[i] = i + 1;
+  for (int i = 0; i < N * D; i++) rs_f32(&g)[i] = -target;
+  assert_int_equal(rs_optimizer_update_rows(&o, step, w, codes, &g, NULL), RS_OK);
+  rs_tensor_free(&g);
+}
+
+static void bf16_rounds_without_bias(void **state) {
+  (void)state;
+  /* Between 1 and 1 + 2^-7, a quarter of the way; and at -3 + 0.9 of the way to -3 - 2^-6. */
+  static const struct {
+    float target, low, high;
+  } cases[] = {{1 + 0x1p-9F, 1, 1 + 0x1p-7F}, {-3 - 0.9F * 0x1p-6F, -3 - 0x1p-6F, -3}, {0.75F, 0.75F, 0.75F}};
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    rs_tensor w, codes;
+    round_many(&w, &codes, cases[c].target, 3, 1);
+    double sum = 0;
+    int64_t n = 0;
+    for (int64_t i = 17; i < rs_tensor_count(&w); i++, n++) {
+      float value = rs_bfloat_to_f32(rs_bf16(&w)[i]);
+      assert_true(value == cases[c].low || value == cases[c].high);
+      sum += (double)value;
+    }
+    double gap = (double)cases[c].high - (double)cases[c].low; /* deviation of one: at most half of it */
+    assert_true(fabs(sum / (double)n - (double)cases[c].target) <= 4 * gap / 2 / sqrt((double)n));
+    for (int64_t k = 0; k < 17; k++) assert_int_equal(rs_bf16(&w)[k], 0); /* row 0 was not touched */
+    rs_tensor_free(&w), rs_tensor_free(&codes);
+  }
+}
+
+static void rounding_follows_seed_and_step_and_no_thread(void **state) {
+  (void)state;
+  int threads = rs_threads();
+  rs_tensor w[4], codes[4];
+  for (int i = 0; i < 4; i++) {
+    rs_threads_set(i == 1 ? 3 : 1);
+    round_many(&w[i], &codes[i], 1 + 0x1p-8F, i == 2 ? 8 : 7, i == 3 ? 2 : 1);
+  }
+  rs_threads_set(threads);
+  assert_memory_equal(rs_bf16(&w[0]), rs_bf16(&w[1]), rs_tensor_bytes(&w[0]));
+  assert_memory_not_equal(rs_bf16(&w[0]), rs_bf16(&w[2]), rs_tensor_bytes(&w[0]));
+  assert_memory_not_equal(rs_bf16(&w[0]), rs_bf16(&w[3]), rs_tensor_bytes(&w[0]));
+  for (int i = 0; i < 4; i++) rs_tensor_free(&w[i]), rs_tensor_free(&codes[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(sgd_follows_its_definition),
@@ -199,6 +252,8 @@ int main(void) {
       cmocka_unit_test(epsilon_stands_outside_the_root),
       cmocka_unit_test(rows_are_updated_as_if_they_were_alone),
       cmocka_unit_test(row_wise_adagrad_keeps_one_number_a_row),
+      cmocka_unit_test(bf16_rounds_without_bias),
+      cmocka_unit_test(rounding_follows_seed_and_step_and_no_thread),
       cmocka_unit_test(norms_do_not_depend_on_threads),
   };
   return cmocka_run_group_tests(tests, NULL, no_blocks_remain);

@@ -1,5 +1,6 @@
-/* cast.c - rs_cast: 25 conversions, each a run of the walk. */
+/* cast.c - rs_cast: 25 conversions, each a run of the walk, and bf16 by way of f32. */
 #include "tensor/clones.h"
+#include "tensor/half.h"
 #include "tensor/kernels.h"
 #include "tensor/walk.h"
 
@@ -50,12 +51,32 @@ CASTS(uint8_t, u8, integer)
   { from##_to_f32, from##_to_f64, from##_to_i32, from##_to_i64, from##_to_u8 }
 static rs_run *const runs[5][5] = {ROW(f32), ROW(f64), ROW(i32), ROW(i64), ROW(u8)}; /* in the order of rs_dtype */
 
-rs_status rs_cast(rs_tensor *out, const rs_tensor *t, rs_dtype dtype) {
+CAST(uint16_t, bf16, float, f32, rs_bfloat_to_f32(x))
+CAST(float, f32, uint16_t, bf16, rs_bfloat_of(x))
+
+static rs_status convert(rs_tensor *out, const rs_tensor *t, rs_dtype dtype, rs_run *run) {
   rs_walk walk;
-  *out = (rs_tensor){0};
   rs_status status = rs_tensor_new(out, dtype, t->ndim, t->size);
   if (status != RS_OK) return status;
   status = rs_walk_over(&walk, "cast", 2, (const rs_tensor *[]){out, t});
-  if (status == RS_OK) rs_walk_run(&walk, runs[t->dtype][dtype], NULL);
+  if (status == RS_OK) rs_walk_run(&walk, run, NULL);
   return status;
+}
+
+/* From or to bf16. */
+static rs_status cast_narrow(rs_tensor *out, const rs_tensor *t, rs_dtype dtype) {
+  if (t->dtype == dtype) return rs_tensor_copy_of(out, t);
+  if (t->dtype == RS_BF16 && dtype == RS_F32) return convert(out, t, dtype, bf16_to_f32);
+  if (t->dtype == RS_F32) return convert(out, t, dtype, f32_to_bf16);
+  rs_tensor single = {0};
+  rs_status status = rs_cast(&single, t, RS_F32);
+  if (status == RS_OK) status = rs_cast(out, &single, dtype);
+  rs_tensor_free(&single);
+  return status;
+}
+
+rs_status rs_cast(rs_tensor *out, const rs_tensor *t, rs_dtype dtype) {
+  *out = (rs_tensor){0};
+  if (t->dtype == RS_BF16 || dtype == RS_BF16) return cast_narrow(out, t, dtype);
+  return convert(out, t, dtype, runs[t->dtype][dtype]);
 }

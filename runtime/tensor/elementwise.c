@@ -90,7 +90,20 @@ static inline double floor_mod_f64(double x, double y) {
 
 static rs_run *const *const binary_runs[] = BY_DTYPE(binary_runs);
 static rs_run *const *const unary_runs[] = BY_DTYPE(unary_runs);
-static rs_run *const copy_runs[] = BY_DTYPE(copy);
+static void copy_bf16(void *context, char *const *at, const int64_t *step, int64_t n) {
+  (void)context;
+  for (int64_t i = 0; i < n; i++) memcpy(at[0] + i * step[0], at[1] + i * step[1], sizeof(uint16_t));
+}
+
+static rs_run *copy_run(rs_dtype dtype) {
+  static rs_run *const runs[] = BY_DTYPE(copy);
+  return dtype == RS_BF16 ? copy_bf16 : runs[dtype];
+}
+
+static rs_status refuse_bf16(const char *what) {
+  return rs_fail(RS_EDTYPE, "%s: bf16 is for storing, not computed with; cast it to f32", what);
+}
+
 static rs_run *const choose_runs[] = BY_DTYPE(choose);
 
 static const char *const binary_names[] = {"add",     "sub", "mul", "div", "idiv", "mod", "maximum",
@@ -123,6 +136,7 @@ static rs_status check_divisor(const char *what, const rs_tensor *b) {
 
 static rs_status check_binary(rs_binary_op op, const rs_tensor *a, const rs_tensor *b) {
   const char *name = binary_names[op];
+  if (a->dtype == RS_BF16) return refuse_bf16(name);
   if (a->dtype != b->dtype)
     return rs_fail(RS_EDTYPE, "%s: %s and %s differ", name, rs_dtype_name(a->dtype), rs_dtype_name(b->dtype));
   bool is_float = a->dtype == RS_F32 || a->dtype == RS_F64;
@@ -177,6 +191,13 @@ rs_status rs_binary_into(rs_tensor *t, rs_binary_op op, const rs_tensor *b) {
 
 rs_status rs_unary(rs_tensor *out, rs_unary_op op, const rs_tensor *t) {
   *out = (rs_tensor){0};
+  if (t->dtype == RS_BF16) {
+    rs_tensor single = {0};
+    rs_status cast = rs_cast(&single, t, RS_F32);
+    if (cast == RS_OK) cast = rs_unary(out, op, &single);
+    rs_tensor_free(&single);
+    return cast;
+  }
   rs_run *run = unary_runs[t->dtype][op];
   if (!run || (op == RS_NEG && t->dtype == RS_U8))
     return rs_fail(RS_EDTYPE, "%s: %s is not served", unary_names[op], rs_dtype_name(t->dtype));
@@ -195,7 +216,7 @@ rs_status rs_copy_into(rs_tensor *t, const rs_tensor *src) {
     return rs_fail(RS_EDTYPE, "copy: %s into %s", rs_dtype_name(src->dtype), rs_dtype_name(t->dtype));
   rs_status status = apart(&safe, t, src);
   if (status == RS_OK) status = rs_walk_over(&walk, "copy", 2, (const rs_tensor *[]){t, &safe});
-  if (status == RS_OK) rs_walk_run(&walk, copy_runs[t->dtype], NULL);
+  if (status == RS_OK) rs_walk_run(&walk, copy_run(t->dtype), NULL);
   rs_tensor_free(&safe);
   return status;
 }
@@ -218,6 +239,7 @@ rs_status rs_where(rs_tensor *out, const rs_tensor *mask, const rs_tensor *a, co
   if (mask->dtype != RS_U8 || a->dtype != b->dtype)
     return rs_fail(RS_EDTYPE, "where: a mask of u8 and two of one dtype expected, not %s, %s, %s",
                    rs_dtype_name(mask->dtype), rs_dtype_name(a->dtype), rs_dtype_name(b->dtype));
+  if (a->dtype == RS_BF16) return refuse_bf16("where");
   rs_status status = rs_broadcast("where", 3, (const rs_tensor *[]){mask, a, b}, &ndim, size);
   if (status == RS_OK) status = rs_tensor_new(out, a->dtype, ndim, size);
   if (status == RS_OK) status = rs_walk_over(&walk, "where", 4, (const rs_tensor *[]){out, mask, a, b});

@@ -1,6 +1,7 @@
-/* half.h - 16-bit floats as others store them, made f32: both kinds are contained in it exactly. */
+/* half.h - 16-bit floats, made f32, which contains both kinds exactly; and bf16 of f32, rounded. */
 #ifndef RS_HALF_H
 #define RS_HALF_H
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -23,6 +24,22 @@ static inline float rs_bfloat_to_f32(uint16_t half) {
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+/* The bf16 below or above 'value' once 'offset', 0 to 65535, is added to the lower half: a uniform offset rounds without
+ * bias. Infinities stay, and a NaN stays one. */
+static inline uint16_t rs_bfloat_with(float value, uint32_t offset) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  bool finite = (bits & 0x7F800000) != 0x7F800000, nan = !finite && (bits & 0x007FFFFF);
+  return (uint16_t)((bits + (finite ? offset : 0)) >> 16 | (nan ? 0x40 : 0));
+}
+
+/* The nearest bf16, ties to even. */
+static inline uint16_t rs_bfloat_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return rs_bfloat_with(value, 0x7FFF + (bits >> 16 & 1));
 }
 
 #endif

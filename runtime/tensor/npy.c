@@ -271,6 +271,7 @@ rs_status rs_npy_open(rs_tensor *out, const char *path) {
 static rs_status write_header(rs_buffer *out, const rs_tensor *t) {
   static const char *const descr[] = {
       [RS_F32] = "<f4", [RS_F64] = "<f8", [RS_I32] = "<i4", [RS_I64] = "<i8", [RS_U8] = "|u1"};
+  if (t->dtype == RS_BF16) return rs_fail(RS_EDTYPE, "npy: NumPy has no bf16; cast it to f32");
   rs_status status = rs_buffer_append(out, "\x93NUMPY\1\0\0\0", 10);
   if (status == RS_OK)
     status = rs_buffer_printf(out, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr[t->dtype]);

@@ -10,6 +10,7 @@
 #include "tensor/kernels.h"
 
 static rs_status vector_expected(const char *what, const rs_tensor *t) {
+  if (t->dtype == RS_BF16) return rs_fail(RS_EDTYPE, "%s: bf16 is for storing; cast it to f32", what);
   return t->ndim == 1 ? RS_OK : rs_fail(RS_ESHAPE, "%s: a vector expected, not %s", what, rs_shape(t).text);
 }
 

@@ -204,7 +204,7 @@ rs_status rs_reduce(rs_tensor *out, rs_reduce_op op, const rs_tensor *t, int dim
     return rs_fail(RS_ESHAPE, "%s: %s has no such dimension", names[op], rs_shape(t).text);
   int64_t n = dim == RS_ALL ? rs_tensor_count(t) : t->size[dim];
   if (n == 0 && op != RS_SUM) return rs_fail(RS_ERANGE, "%s: nothing to take it of in %s", names[op], rs_shape(t).text);
-  rs_status status = rs_tensor_contiguous(&whole, t);
+  rs_status status = t->dtype == RS_BF16 ? rs_cast(&whole, t, RS_F32) : rs_tensor_contiguous(&whole, t);
   if (status == RS_OK) status = op <= RS_MEAN ? sum_or_mean(out, op, &whole, dim) : extreme(out, op, &whole, dim);
   rs_tensor_free(&whole);
   return status;

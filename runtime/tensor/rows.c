@@ -93,6 +93,7 @@ static rs_status prepare(const char *what, rs_tensor *at, rs_tensor *whole, cons
   if (src->dtype != t->dtype)
     return rs_fail(RS_EDTYPE, "%s: %s into %s", what, rs_dtype_name(src->dtype), rs_dtype_name(t->dtype));
   if (!rs_tensor_is_contiguous(t)) return rs_fail(RS_ESHAPE, "%s: the target is not contiguous", what);
+  if (t->dtype == RS_BF16) return rs_fail(RS_EDTYPE, "%s: bf16 is for storing; cast it to f32", what);
   rs_status status = check_rows(at, what, rows, t->size[0]);
   if (status == RS_OK) status = rs_tensor_contiguous(whole, src);
   if (status != RS_OK) rs_tensor_free(at);

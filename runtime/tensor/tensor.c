@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tensor/half.h"
 
 static const struct {
   const char *name;
   size_t size;
 } dtypes[] = {
-    [RS_F32] = {"f32", 4}, [RS_F64] = {"f64", 8}, [RS_I32] = {"i32", 4}, [RS_I64] = {"i64", 8}, [RS_U8] = {"u8", 1}};
+    [RS_F32] = {"f32", 4}, [RS_F64] = {"f64", 8}, [RS_I32] = {"i32", 4}, [RS_I64] = {"i64", 8}, [RS_U8] = {"u8", 1},
+    [RS_BF16] = {"bf16", 2}};
 
 size_t rs_dtype_size(rs_dtype dtype) { return dtypes[dtype].size; }
 const char *rs_dtype_name(rs_dtype dtype) { return dtypes[dtype].name; }
@@ -22,7 +24,7 @@ rs_status rs_dtype_named(rs_dtype *out, const char *name) {
       *out = (rs_dtype)i;
       return RS_OK;
     }
-  return rs_fail(RS_EARG, "there is no dtype '%.32s' (f32, f64, i32, i64 or u8)", name);
+  return rs_fail(RS_EARG, "there is no dtype '%.32s' (f32, f64, i32, i64, u8 or bf16)", name);
 }
 
 /* Storage. */
@@ -270,6 +272,7 @@ double *rs_f64(const rs_tensor *t) { return typed(t, RS_F64); }
 int32_t *rs_i32(const rs_tensor *t) { return typed(t, RS_I32); }
 int64_t *rs_i64(const rs_tensor *t) { return typed(t, RS_I64); }
 uint8_t *rs_u8(const rs_tensor *t) { return typed(t, RS_U8); }
+uint16_t *rs_bf16(const rs_tensor *t) { return typed(t, RS_BF16); }
 
 static void *element(const rs_tensor *t, const int64_t *at) {
   int64_t position = 0;
@@ -284,6 +287,7 @@ double rs_tensor_get(const rs_tensor *t, const int64_t *at) {
   const void *p = element(t, at);
   if (t->dtype == RS_F32) return *(const float *)p;
   if (t->dtype == RS_F64) return *(const double *)p;
+  if (t->dtype == RS_BF16) return rs_bfloat_to_f32(*(const uint16_t *)p);
   return (double)rs_tensor_get_integer(t, at);
 }
 
@@ -294,6 +298,7 @@ int64_t rs_tensor_get_integer(const rs_tensor *t, const int64_t *at) {
     case RS_F64: return (int64_t) * (const double *)p;
     case RS_I32: return *(const int32_t *)p;
     case RS_I64: return *(const int64_t *)p;
+    case RS_BF16: return (int64_t)rs_bfloat_to_f32(*(const uint16_t *)p);
     default: return *(const uint8_t *)p;
   }
 }
@@ -304,6 +309,8 @@ void rs_tensor_set(rs_tensor *t, const int64_t *at, double value) {
     *(float *)p = (float)value;
   else if (t->dtype == RS_F64)
     *(double *)p = value;
+  else if (t->dtype == RS_BF16)
+    *(uint16_t *)p = rs_bfloat_of((float)value);
   else
     rs_tensor_set_integer(t, at, (int64_t)value);
 }
@@ -315,6 +322,7 @@ void rs_tensor_set_integer(rs_tensor *t, const int64_t *at, int64_t value) {
     case RS_F64: *(double *)p = (double)value; break;
     case RS_I32: *(int32_t *)p = (int32_t)value; break;
     case RS_I64: *(int64_t *)p = value; break;
+    case RS_BF16: *(uint16_t *)p = rs_bfloat_of((float)value); break;
     default: *(uint8_t *)p = (uint8_t)value;
   }
 }

@@ -12,13 +12,15 @@
 
 #include "base/status.h"
 
-typedef enum rs_dtype { RS_F32, RS_F64, RS_I32, RS_I64, RS_U8 } rs_dtype;
+/* RS_BF16, the upper half of an f32, is for storing: embedding tables hold it, and what computes reads it as f32 (cast.c
+ * rounds to the nearest, ties to even). Operations serve it where their headers say so. */
+typedef enum rs_dtype { RS_F32, RS_F64, RS_I32, RS_I64, RS_U8, RS_BF16 } rs_dtype;
 
 enum { RS_MAX_DIMS = 4 };
 
 size_t rs_dtype_size(rs_dtype dtype);      /* bytes of one element */
-const char *rs_dtype_name(rs_dtype dtype); /* "f32", "f64", "i32", "i64", "u8" */
-/* The dtype called 'name' into *out; RS_EARG names the five when there is none. */
+const char *rs_dtype_name(rs_dtype dtype); /* "f32", "f64", "i32", "i64", "u8", "bf16" */
+/* The dtype called 'name' into *out; RS_EARG names the six when there is none. */
 rs_status rs_dtype_named(rs_dtype *out, const char *name);
 
 typedef struct rs_storage rs_storage;
@@ -76,6 +78,7 @@ double *rs_f64(const rs_tensor *t);
 int32_t *rs_i32(const rs_tensor *t);
 int64_t *rs_i64(const rs_tensor *t);
 uint8_t *rs_u8(const rs_tensor *t);
+uint16_t *rs_bf16(const rs_tensor *t);
 
 /* One element at a position per dimension, through the widest type; for tests and bindings, not for loops. */
 double rs_tensor_get(const rs_tensor *t, const int64_t *at);
