@@ -2,6 +2,10 @@
 --- out; Recall@20 over |test items| and NDCG@20. Validation rows are tune_valid.txt, a part of train.txt.
 ---
 ---     recsys-run recipes/benchmarks/gowalla.lua --set data.dir=DIR
+---
+--- The model's parameters were chosen on tune_valid.txt, where the tuning run has Recall@20 .2101 (NDCG@20 .1160).
+--- In runs of 8 to 12 epochs there: temperature .08 .1916, .1 .1983, .15 .1844, all from a random start; from singular
+--- vectors .2017 (temperature .1); balance .5 .2046; layers 1 .1892; the bilateral loss, emphasis .83, .2024.
 
 local recsys = require "recsys"
 local benchmark, data, evaluate, feature = recsys.benchmark, recsys.data, recsys.evaluate, recsys.feature

@@ -2,6 +2,9 @@
 --- rated; HR@10 and NDCG@10. Tuned on a second leave-one-out within the training file, with negatives drawn alike.
 ---
 ---     recsys-run recipes/benchmarks/ml_1m_ncf.lua --set data.dir=DIR
+---
+--- The model's parameters were chosen on the second leave-one-out: with all positives alike and 64 dimensions it gave
+--- HR@10 .7579 and NDCG@10 .4834; with 128 dimensions and positives weighed by recency NDCG@10 .5123.
 
 local recsys = require "recsys"
 local benchmark, data, evaluate, feature = recsys.benchmark, recsys.data, recsys.evaluate, recsys.feature
