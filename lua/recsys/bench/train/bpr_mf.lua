@@ -1,7 +1,6 @@
 --- Matrix factorisation by BPR (Rendle et al. 2009) at the size of Gowalla, negatives drawn uniformly, batch 2,048: an
 --- epoch, as the median step times the epoch's steps. Adam moves the rows that a step touches, on both sides.
 
-local autograd = require "recsys.autograd"
 local feature = require "recsys.feature"
 local interactions = require "recsys.bench.interactions"
 local nn = require "recsys.nn"
@@ -17,17 +16,14 @@ MF.__index = MF
 function MF:user(tape, batch) return self.users:forward(tape:input("user.id", batch["user.id"])) end
 function MF:item(tape, batch) return self.items:forward(tape:input("item.id", batch["item.id"])) end
 
-local function squares(vectors) return (vectors * vectors):sum() end
-
 --- log(1 + exp(score of the drawn - score of the positive)), and half the squared lengths of what took part.
 function MF:loss(tape, step)
   self.watch:begins()
-  local n = #step.item_rows
-  local drawn = step.pool:index_select(step.stream:integers(n, #step.pool))
-  local users, positive = self:user(tape, step.batch), self:item(tape, step.items:gather(step.item_rows))
-  local negative = self:item(tape, step.items:gather(drawn))
-  local loss = autograd.bpr(autograd.dot(users, positive), autograd.dot(users, negative))
-    + (squares(users) + squares(positive) + squares(negative)) * (DECAY / 2 / n)
+  local drawn = step.pool:index_select(step.stream:integers(#step.item_rows, #step.pool))
+  local loss = nn.bpr { users = tape:parameter(self.users:parameters()[1]),
+    items = tape:parameter(self.items:parameters()[1]), user_codes = step.batch["user.id"],
+    positives = step.items:gather(step.item_rows)["item.id"], negatives = step.items:gather(drawn)["item.id"],
+    decay = DECAY }
   self.watch:notes(loss)
   return loss
 end
