@@ -36,17 +36,20 @@ function Watch:facts()
   return { first_loss = self.losses[1], last_loss = sum / 4, steps = n }
 end
 
---- The losses of both sides fall, and end alike: they draw other batches and first values.
+--- The losses of all sides fall, and end alike: they draw other batches and first values.
 ---@param sides table
 ---@param most? number  how far last losses may be apart, default 0.05
+---@param level? boolean  true: there is nothing to learn, so they need not fall
 ---@return table[] verdicts
-function watching.judge(sides, most)
+function watching.judge(sides, most, level)
   local us, verdicts = sides.recsys.facts, {}
   for name, side in pairs(sides) do
     local facts = side.facts
     local apart = math.abs(facts.last_loss / us.last_loss - 1)
-    verdicts[#verdicts + 1] = { what = name .. ": loss falls by", reached = facts.first_loss - facts.last_loss,
-      wanted = 0, holds = facts.last_loss < facts.first_loss }
+    if not level then
+      verdicts[#verdicts + 1] = { what = name .. ": loss falls by", reached = facts.first_loss - facts.last_loss,
+        wanted = 0, holds = facts.last_loss < facts.first_loss }
+    end
     if side ~= sides.recsys then
       verdicts[#verdicts + 1] = { what = name .. ": last losses apart", reached = apart, wanted = most or 0.05,
         holds = apart <= (most or 0.05) }

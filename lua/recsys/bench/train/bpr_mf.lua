@@ -65,7 +65,8 @@ return {
     return nil, state.watch:median() * state.arguments.rows / batch
   end,
   facts = function(state) return state.watch:facts() end,
-  judge = watching.judge,
+  --- Who met what is independent in these data: the loss stays where it begins, and must on all sides.
+  judge = function(sides) return watching.judge(sides, 0.01, true) end,
   peers = { torch = "bpr_mf.py torch", torch_tuned = "tuned bpr_mf.py torch" },
   target = { times = { torch = 5 } },
 }
