@@ -4,11 +4,10 @@
 
 local checkpoint = require "recsys.train.checkpoint"
 local command = require "spec.support.command"
-local data_sources = require "recsys.data"
-local feature = require "recsys.feature"
 local frame = require "recsys.frame"
 local lfs = require "lfs"
 local log = require "recsys.log"
+local small = require "spec.support.small_training"
 local store = require "recsys.store"
 local train = require "recsys.train"
 local uv = require "luv"
@@ -281,14 +280,6 @@ end)
 
 -- Every optimiser, and what models keep beside their parameters, in this process: interrupted at each step in turn.
 
-local function dataset()
-  local users, items, times = {}, {}, {}
-  for i = 1, 90 do users[i], items[i], times[i] = "u" .. i * 7 % 11, "i" .. i * i % 13, i * 60000 end
-  local interactions = frame.from { { "user", "string", users }, { "item", "string", items },
-    { "time", "time", times } }
-  return (data_sources.new { name = "made", interactions = interactions })
-end
-
 describe("train.fit", function()
   local level, new = log.level, checkpoint.new
 
@@ -303,15 +294,7 @@ describe("train.fit", function()
 
   teardown(function() log.level, checkpoint.new = level, new end)
 
-  local function request(settings, place)
-    local data = dataset()
-    local split = data_sources.split_random(data, { valid = 0.2, test = 0.1, seed = 3 })
-    local ids = { user = { feature.id { "user" } }, item = { feature.id { "item" } } }
-    local encoder = feature.fit(data, split.train, ids)
-    return { kind = "two_tower", encoder = encoder, data = data, split = split:selection(), seed = 5, metric = "x",
-      config = { dim = 4, hidden = { 6 }, dropout = 0.2, temperature = 0.2, log_q = true, bias = true,
-        id_dropout = 0.3 }, train = settings, checkpoint = place }
-  end
+  local function request(settings, place) return small.request(settings, { checkpoint = place }) end
 
   --- A definition whose network raises when it is to compute loss number `at`, and keeps a number of its own.
   local function interrupted(at)

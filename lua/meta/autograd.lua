@@ -23,10 +23,11 @@ function autograd.parameter(name, tensor, options) end
 
 --- A tape owns what a step makes; closing it frees that. Use `local tape <close> = autograd.tape {...}`.
 ---@param options? { train?: boolean, gradients?: boolean, seed?: integer, epoch?: integer, step?: integer,
----   rows_before?: integer }
+---   rows_before?: integer, check?: boolean }
 ---   train (default false): dropout drops, batch norm uses and tracks the batch; gradients (default: as train): keep
 ---   what backward needs; seed, epoch, step (default 0) name the random streams; rows_before (default 0): rows of the
----   global batch before this one
+---   global batch before this one; check (default false): a forward or backward that makes a number that is not finite,
+---   or is given one by an input or a parameter, raises and names the operation, its inputs and their shapes
 ---@return Tape
 function autograd.tape(options) end
 
@@ -326,6 +327,11 @@ function Tape:backward(loss) end
 ---@param outputs table<string, Var> up to 64
 ---@return Plan
 function Tape:plan(outputs) end
+
+--- Which units of a ReLU were above 0, so far on the tape, for one row or more: by the name of the weights in front of
+--- it (of the operation and its place where it has none), 1 for such a unit and 0 for the others.
+---@return table<string, Tensor>  f32 [units]
+function Tape:active_units() end
 
 ---@return boolean
 function Tape:training() end

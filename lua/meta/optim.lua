@@ -68,6 +68,10 @@ function Optimizer:zero_grad() end
 ---@return number norm the root of the sum of all squared gradients, before clipping; NaN when one is
 function Optimizer:clip(max_norm) end
 
+--- The root of the sum of all squared gradients; NaN or an infinity when one is.
+---@return number
+function Optimizer:norm() end
+
 ---@return number
 function Optimizer:learning_rate() end
 

@@ -13,7 +13,9 @@ local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local log = require "recsys.log"
 local model = require "recsys.model"
+local monitors = require "recsys.train.monitors"
 local network = require "recsys.network"
+local numeric = require "recsys.train.numeric"
 local optim = require "recsys.optim"
 local profile = require "recsys.train.profile"
 local schedule = require "recsys.schedule"
@@ -70,39 +72,44 @@ local function training_of(source)
   return { users = source.users, items = source.items, user_rows = source.user_rows, item_rows = source.item_rows }
 end
 
-local function check_number(loss, epoch, step)
-  if loss ~= loss or math.abs(loss) == math.huge then
-    error({ code = "numeric", message = ("the loss is %s in epoch %d, step %d: lower train.learning_rate or "
-      .. "check the features for extreme values"):format(loss, epoch, step) }, 0)
-  end
-  return loss
-end
-
 local function steps_of(source, settings)
   return math.max(1, math.min(source.units, settings.rows_per_epoch or source.units) // settings.batch)
+end
+
+--- What the model's loss reads in a step of training on the rows 'at'.
+local function training_input(run, epoch, step, at)
+  local input = step_of.new(run.source, at, run.shared)
+  input.stream = base.stream(run.settings.seed, "negatives", epoch, step)
+  return input
 end
 
 --- Step 'step' of the epoch on the rows 'at'. Returns the loss.
 local function take_step(run, epoch, step, steps, at)
   local settings, optimizer, watch = run.settings, run.optimizer, run.profile
+  local kept, close = run.place.monitor, monitors.is_close(step)
+  local function check(what, value)
+    if numeric.is_finite(value) then return value end
+    numeric.explain(run, what, value, { train = true, seed = settings.seed, epoch = epoch, step = step },
+      training_input(run, epoch, step, at))
+  end
   watch:enter "batch"
   local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
   watch:watch(tape)
-  local input = step_of.new(run.source, at, run.shared)
-  input.stream = base.stream(settings.seed, "negatives", epoch, step)
+  local input = training_input(run, epoch, step, at)
   watch:enter "forward"
   local loss = network.loss(run.network, settings.kind, tape, input)
-  local value = check_number(loss:item(), epoch, step)
+  local value = check("loss", loss:item())
+  if close then monitors.units(kept, tape) end
   watch:enter "backward"
   tape:backward(loss)
   watch:merge()
-  if settings.clip > 0 then
-    watch:enter "clip"
-    optimizer:clip(settings.clip)
-  end
+  watch:enter "norm"
+  monitors.norm(kept, check("gradient's norm", settings.clip > 0 and optimizer:clip(settings.clip) or optimizer:norm()))
   watch:enter "update"
   optimizer:set_learning_rate(settings.rate((epoch - 1) * steps + step))
+  local found = close and monitors.before(run.network.parameters)
   optimizer:step()
+  if found then monitors.after(kept, found) end
   optimizer:zero_grad()
   watch:enter "free the tape"
   return value
@@ -177,8 +184,9 @@ local function shown(value)
 end
 
 local function describe_epoch(row, metric)
-  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s"):format(row.epoch, shown(row["train/loss"]),
-    shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]), text.duration(row.seconds))
+  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s  %s"):format(row.epoch, shown(row["train/loss"]),
+    shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]), monitors.describe(row),
+    text.duration(row.seconds))
 end
 
 local Run = {}
@@ -217,10 +225,12 @@ local function epoch_row(run)
     error({ code = "numeric", message = ("%s is not a number: the validation rows hold nothing to rank; "
       .. "check split.valid, or set it to 0 to train without validation"):format(metric) }, 0)
   end
+  local dead = monitors.row(row, place.monitor, run.network.parameters)
   base.release() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
   row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
   log.info("%s", describe_epoch(row, run.metric))
+  monitors.warn(row, place.curves[1] or row, dead, run.warned)
   return row
 end
 
@@ -234,6 +244,7 @@ local function end_epoch(run, row)
   end
   if value > place.mark + run.settings.min_delta then place.mark, place.mark_epoch = value, row.epoch end
   place.epoch, place.step, place.sum, place.seconds = row.epoch + 1, 0, 0, 0
+  place.monitor = monitors.new()
 end
 
 local function is_patient(run)
@@ -307,7 +318,7 @@ function train.fit(definition, request)
       and prepare(encoder, data, split, split.valid, request.valid_events, settings.by) or nil,
     shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
     place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
-      mark = -math.huge, mark_epoch = 0 } }, Run)
+      mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {} }, Run)
   run.shared.pool = run.source.item_rows:unique()
   local steps = steps_of(run.source, settings)
   if request.checkpoint and settings.checkpoint > 0 then

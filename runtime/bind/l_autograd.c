@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "autograd/check.h"
 #include "bind/autograd_ops.h"
 #include "bind/fields.h"
 
@@ -157,7 +158,7 @@ int rs_return_var(lua_State *L) {
 
 /* autograd.tape([options]) -> Tape */
 static int l_tape(lua_State *L) {
-  static const char *const keys[] = {"train", "gradients", "seed", "epoch", "step", "rows_before", NULL};
+  static const char *const keys[] = {"train", "gradients", "seed", "epoch", "step", "rows_before", "check", NULL};
   if (!lua_isnoneornil(L, 1)) rs_check_options(L, 1, keys);
   rs_tape_options o = {.train = boolean_option(L, 1, "train", false)};
   o.gradients = boolean_option(L, 1, "gradients", o.train);
@@ -167,6 +168,7 @@ static int l_tape(lua_State *L) {
   o.rows_before = integer_option(L, 1, "rows_before", INT64_C(1) << 40);
   rs_tape **out = rs_push_object(L, sizeof *out, RS_TAPE, 1);
   rs_check_retry(L, rs_tape_new(out, &o));
+  if (boolean_option(L, 1, "check", false)) rs_tape_check(*out);
   return 1;
 }
 
@@ -206,6 +208,15 @@ static int l_backward(lua_State *L) {
   luaL_argcheck(L, loss->tape == tape, 2, "Var of another tape");
   rs_check(L, rs_tape_backward(loss));
   return 0;
+}
+
+/* tape:active_units() -> { name = Tensor } */
+static int l_active_units(lua_State *L) {
+  const rs_tape *tape = rs_check_tape(L, 1);
+  rs_tensors *units = rs_push_list(L);
+  rs_check_retry(L, rs_tape_active_units(units, tape));
+  rs_push_tensors(L, units);
+  return 1;
 }
 
 /* tape:training() -> boolean */
@@ -394,8 +405,8 @@ static void open_parameter(lua_State *L) {
 
 static void open_tape(lua_State *L) {
   static const luaL_Reg methods[] = {{"input", l_input},    {"parameter", l_tape_parameter}, {"backward", l_backward},
-                                     {"plan", l_tape_plan}, {"training", l_training},        {"close", l_tape_free},
-                                     {NULL, NULL}};
+                                     {"plan", l_tape_plan}, {"training", l_training},        {"active_units", l_active_units},
+                                     {"close", l_tape_free}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__gc", l_tape_free}, {"__close", l_tape_free}, {"__tostring", l_tape_tostring}, {NULL, NULL}};
   rs_new_type(L, RS_TAPE, methods, meta);

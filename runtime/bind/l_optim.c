@@ -249,6 +249,14 @@ static rs_status global_norm(const optimizer *o, double *norm) {
   return status;
 }
 
+/* opt:norm() -> norm of all gradients, which stay */
+static int l_norm(lua_State *L) {
+  double norm = 0;
+  rs_check_retry(L, global_norm(check_optimizer(L), &norm));
+  lua_pushnumber(L, norm);
+  return 1;
+}
+
 /* opt:clip(max_norm) -> norm: the next step scales all gradients so that their global norm is at most max_norm */
 static int l_clip(lua_State *L) {
   optimizer *o = check_optimizer(L);
@@ -354,6 +362,7 @@ int rs_open_optim(lua_State *L) {
   static const luaL_Reg methods[] = {{"step", l_step},
                                      {"zero_grad", l_zero_grad},
                                      {"clip", l_clip},
+                                     {"norm", l_norm},
                                      {"learning_rate", l_learning_rate},
                                      {"set_learning_rate", l_set_learning_rate},
                                      {"state", l_state},

@@ -93,3 +93,14 @@ do
   other:backward(autograd.csr_matmul(x, m, m:transpose()):sum() + x:csr_matmul(m, m:transpose()):sum())
   assert(x:grad():get(2, 1) == 4)
 end
+
+-- What went wrong, and which units live.
+do
+  local checked <close> = autograd.tape { train = true, check = true }
+  local x = checked:input("x", tensor.new { { 1, -2 }, { 3, -4 } }, true)
+  local y = autograd.relu(x)
+  assert(checked:active_units()["relu.1"]:sum() == 1)
+  checked:backward(y:sum())
+  local ok, message = pcall(autograd.log, checked:input("zero", tensor.zeros(2)))
+  assert(not ok and tostring(message))
+end
