@@ -382,7 +382,7 @@ end)
 describe("training that goes wrong", function()
   it("stops at a loss that is no number and says what to lower", function()
     assert_refused(train "--set train.learning_rate=1e30 --set train.batch=64", 1, "task 'train'", "the loss is",
-      "epoch 1", "lower train.learning_rate")
+      "epoch 1", "not finite: ", "Lower train.learning_rate")
   end)
 
   it("is not begun with settings that cannot train, also where a recipe sets no limits", function()

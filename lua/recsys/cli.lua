@@ -109,6 +109,8 @@ local function recipe_parser()
   parser:flag("--plan", "Show the steps without running them")
   parser:option("--resume", "Go on with RUN (a name or a folder) where it was cut short; without RUN, with the latest "
     .. "run of these parameters that was"):argname "RUN":args "?"
+  parser:flag("--find-learning-rate", "End where the training would begin, with a table and a chart of what each "
+    .. "learning rate does"):target "find_learning_rate"
   parser:flag("--no-cache", "Reuse nothing that an earlier run made: neither the news sample nor parsed files")
     :target "no_cache"
   return parser

@@ -89,15 +89,24 @@ local function feeders(value, found)
 end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
----@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean }
+---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
+---   only: what the run is made for, if not for its end; see flow.only
 function flow.new(options)
   local name = (options.folder or "RUN"):match "[^/]+$"
   return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {},
-    results = {}, resumed = options.resumed, named = options.named }, Flow)
+    results = {}, resumed = options.resumed, named = options.named, only = options.only }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
+
+--- The folder of the run when it was made only for `what`, else nil. The task that has found it ends the run, well:
+--- error { code = "end", result = table }.
+---@param what string  "learning_rate"
+---@return string? folder
+function flow.only(what)
+  return at_work and at_work.flow.only == what and at_work.flow.folder or nil
+end
 
 --- Where the task that runs may keep what it has done so far, to take it up when the run is cut short and resumed.
 ---@return { folder: string, run: string, resumed: boolean, named: boolean }?
@@ -155,10 +164,12 @@ function Flow:run(task, fn, arguments)
   local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
   at_work = outer
   task.seconds = (uv.hrtime() - began) / 1e9
-  task.state = ok and "done" or "failed"
+  local ended = not ok and type(value) == "table" and value.code == "end"
+  task.state = (ok or ended) and "done" or "failed"
   base.release()
   local peak, resident = base.memory()
   task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20
+  if ended then error(value, 0) end
   if not ok then
     local failure = describe_failure(task, value)
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)

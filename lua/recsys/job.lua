@@ -17,6 +17,7 @@ local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local memory_limit = require "recsys.memory_limit"
 local metrics = require "recsys.metrics"
+local rate_finder = require "recsys.train.rate_finder"
 local recommend = require "recsys.recommend"
 local registry = require "recsys.registry"
 local settings = require "recsys.settings"
@@ -168,6 +169,17 @@ local function write_curves(path, curves)
   files.write(path, table.concat(lines, "\n") .. "\n")
 end
 
+--- Find a learning rate for the training, and end the run with it.
+local function find_rate(definition, request, folder)
+  local swept = train.find_rate(definition, request)
+  files.write(folder .. "/learning_rate.csv", rate_finder.csv(swept))
+  files.write(folder .. "/learning_rate.html", rate_finder.page(swept, ("model %s, %s"):format(request.kind,
+    request.data.name)))
+  error({ code = "end", result = { text = rate_finder.text(swept),
+    learning_rate = { suggestion = swept.suggestion, least = swept.least, diverged = swept.diverged },
+    paths = { page = folder .. "/learning_rate.html", steps = folder .. "/learning_rate.csv" } } }, 0)
+end
+
 --- Train the model models/<kind>.lua, choosing the epoch by a ranking metric on validation rows. It is given the split
 --- without its test rows.
 ---@param p { model: table, train?: table, eval?: table, seed: integer }
@@ -185,14 +197,17 @@ function job.train(p, encoder, data, split, curves)
     check_window(queries, p.eval)
     evaluate.ranking_for(queries, metric) -- a wrong name is told before the first epoch
   end
-  local trained = train.fit(definition, {
+  local request = {
     kind = p.model.kind, config = p.model, train = p.train, encoder = encoder, data = data, split = selection,
     window = p.eval.window, metric = metric, seed = p.seed, checkpoint = flow.kept(),
     valid_events = inputs and queries.rows == selection.valid and inputs.events or nil,
     validate = queries and function(candidate)
       return evaluate.metric(queries, job.scorer(candidate, inputs), metric)
     end,
-  })
+  }
+  local only = flow.only "learning_rate"
+  if only then find_rate(definition, request, only) end
+  local trained = train.fit(definition, request)
   if curves then write_curves(curves, trained.curves) end
   return trained
 end

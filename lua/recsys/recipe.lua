@@ -163,6 +163,15 @@ local function report_failure(problem, folder)
   return exit.code_of(problem)
 end
 
+--- What the recipe's run returns; what is made only for something ends at the task that finds it.
+local function outcome_of(self, steps, params, only)
+  if not only then return self.run(steps, params) end
+  local ok, problem = xpcall(self.run, exit.traced, steps, params)
+  if ok then exit.usage_error("no step of the recipe '%s' trains: there is no learning rate to find", self.name) end
+  if type(problem) == "table" and problem.code == "end" then return problem.result end
+  error(problem, 0)
+end
+
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
 local function execute(self, params, options, folder, resumed)
@@ -173,8 +182,9 @@ local function execute(self, params, options, folder, resumed)
   files.write(folder .. "/environment.json", json.pretty(environment(options)))
   if not resumed then resume.begin(folder, self.name, params) end
   profile.into(options.profile and folder or nil)
-  local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "" }
-  local outcome = self.run(steps, params)
+  local only = options.find_learning_rate and "learning_rate" or nil
+  local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only }
+  local outcome = outcome_of(self, steps, params, only)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   resume.finish(folder)
   return result, text_of, next_steps
@@ -227,7 +237,8 @@ end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string, seed?: integer, threads?: integer, json?: boolean,
----   plan?: boolean, no_cache?: boolean, profile?: boolean, resume?: string, help?: boolean, command?: string }
+---   plan?: boolean, no_cache?: boolean, profile?: boolean, resume?: string, find_learning_rate?: boolean,
+---   help?: boolean, command?: string }
 ---   resume: the run to resume, "" for the latest one
 ---@return integer
 function recipe.main(path, options)

@@ -18,6 +18,7 @@ local network = require "recsys.network"
 local numeric = require "recsys.train.numeric"
 local optim = require "recsys.optim"
 local profile = require "recsys.train.profile"
+local rate_finder = require "recsys.train.rate_finder"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
@@ -115,21 +116,31 @@ local function take_step(run, epoch, step, steps, at)
   return value
 end
 
---- The steps of the epoch that place.epoch names, from behind place.step on; place.sum adds up their losses. A signal
---- waits until a step is done.
-local function run_epoch(run)
-  local place, source, settings = run.place, run.source, run.settings
-  local n, size, epoch = math.min(source.units, settings.rows_per_epoch or source.units), settings.batch, place.epoch
+--- The shuffled rows of each step of an epoch, and how many steps there are.
+---@return fun(step: integer): Tensor, integer
+local function batches(run, epoch)
+  local source, settings = run.source, run.settings
+  local n, size = math.min(source.units, settings.rows_per_epoch or source.units), settings.batch
   local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.units)
   local steps = steps_of(source, settings)
-  local progress = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps)
-  for step = place.step + 1, steps do
+  return function(step)
     local first = (step - 1) * size
     local last = step == steps and n or first + size
     if last - first > size + size // 2 then last = first + size end
+    return order:narrow(1, first + 1, last - first)
+  end, steps
+end
+
+--- The steps of the epoch that place.epoch names, from behind place.step on; place.sum adds up their losses. A signal
+--- waits until a step is done.
+local function run_epoch(run)
+  local place, settings, epoch = run.place, run.settings, run.place.epoch
+  local rows_of, steps = batches(run, epoch)
+  local progress = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps)
+  for step = place.step + 1, steps do
     signals.hold()
     run.profile:begin_step()
-    place.sum = place.sum + take_step(run, epoch, step, steps, order:narrow(1, first + 1, last - first))
+    place.sum = place.sum + take_step(run, epoch, step, steps, rows_of(step))
     run.profile:end_step()
     place.step = step
     if run.checkpoint and step < steps and run.checkpoint:is_due(false) then run:save() end
@@ -295,6 +306,23 @@ local function constant_losses(run)
   return losses
 end
 
+--- A network, what it is trained on, and where it stands: at the beginning.
+local function new_run(definition, request)
+  local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
+  local split, data, encoder = request.split, request.data, request.encoder
+  local source = prepare(encoder, data, split, split.train, nil, settings.by)
+  local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
+    network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
+      training = training_of(source) }),
+    source = source,
+    shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
+    place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
+      mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {}, profile = profile.none }, Run)
+  run.shared.pool = source.item_rows:unique()
+  run.optimizer = new_optimizer(run.network, settings)
+  return run
+end
+
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
@@ -307,29 +335,18 @@ end
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
-  local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
-  local split, data, encoder = request.split, request.data, request.encoder
-  local source = prepare(encoder, data, split, split.train, nil, settings.by)
-  local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
-    network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
-      training = training_of(source) }),
-    source = source,
-    held_out = split.valid and #split.valid > 0
-      and prepare(encoder, data, split, split.valid, request.valid_events, settings.by) or nil,
-    shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
-    place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
-      mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {} }, Run)
-  run.shared.pool = run.source.item_rows:unique()
-  local steps = steps_of(run.source, settings)
+  local run = new_run(definition, request)
+  local settings, split, data, encoder = run.settings, request.split, request.data, request.encoder
+  run.held_out = split.valid and #split.valid > 0
+    and prepare(encoder, data, split, split.valid, request.valid_events, settings.by) or nil
   if request.checkpoint and settings.checkpoint > 0 then
     run.checkpoint = checkpoint.new(request.checkpoint, settings.checkpoint, function()
       return checkpoint.fingerprint(definition, request, run)
     end)
   end
-  local laid_out = settings.rate_epochs or settings.epochs
+  local steps, laid_out = steps_of(run.source, settings), settings.rate_epochs or settings.epochs
   settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
     warmup = math.min(math.floor(settings.warmup * steps), steps * laid_out) }
-  run.optimizer = new_optimizer(run.network, settings)
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(run.source))
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
@@ -338,6 +355,26 @@ function train.fit(definition, request)
   take_up(run)
   run.trained.curves = run_epochs(run)
   return run.trained
+end
+
+--- The learning-rate range test: train a network of its own, which is thrown away, with rates that grow.
+---@param definition fun(config, encoder, settings): table
+---@param request table   as for train.fit; of its `train` the rate and the epochs do not matter
+---@param options? table  of recsys.train.rate_finder.sweep, which says what is given
+function train.find_rate(definition, request, options)
+  local run = new_run(definition, request)
+  local epoch, rows_of, steps = 0, nil, steps_of(run.source, run.settings)
+  return rate_finder.sweep(function(i, rate)
+    local step = (i - 1) % steps + 1
+    if step == 1 then
+      epoch = epoch + 1
+      rows_of = batches(run, epoch)
+    end
+    run.settings.rate = function() return rate end
+    local ok, loss = pcall(take_step, run, epoch, step, steps, rows_of(step))
+    if not ok and not (type(loss) == "table" and loss.code == "numeric") then error(loss, 0) end
+    return ok and loss or nil
+  end, options)
 end
 
 return train

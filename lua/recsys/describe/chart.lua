@@ -114,6 +114,51 @@ function chart.long_tail(all)
   return table.concat(out)
 end
 
+-- The range test of learning rates ----------------------------------------------------------------------------------
+
+--- Polyline of y over the rates; what lies above the plot is cut off at its top.
+local function rates_line(rates, y, class, x_at, y_at)
+  local points = {}
+  for i, rate in ipairs(rates) do points[i] = ("%.1f,%.1f"):format(x_at(rate), y_at(y[i])) end
+  return ('<polyline points="%s" class="line %s"/>'):format(table.concat(points, " "), class)
+end
+
+--- Losses, as they were and smoothed, over the logarithm of the learning rate.
+---@param swept table  of recsys.train.rate_finder
+---@return string
+function chart.rates(swept)
+  local rates, low = swept.rates, math.huge
+  for _, y in ipairs(swept.smooth) do low = math.min(low, y) end
+  local high = swept.smooth[1] + 0.25 * math.max(swept.smooth[1] - low, 1e-9)
+  low = low - 0.1 * (high - low)
+  local right, bottom = plot.width - plot.right, plot.height - plot.bottom
+  local function x_at(rate)
+    return plot.left + math.log(rate / rates[1]) / math.log(rates[#rates] / rates[1]) * (right - plot.left)
+  end
+  local function y_at(y)
+    return bottom - math.max(0, math.min(1, (y - low) / (high - low))) * (bottom - plot.top)
+  end
+  local out = { open(plot.width, plot.height, "loss over learning rate, on a log scale") }
+  for k = math.ceil(math.log(rates[1], 10) - 1e-9), math.floor(math.log(rates[#rates], 10) + 1e-9) do
+    local x = x_at(10.0 ^ k)
+    out[#out + 1] = ('<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" class="grid"/>'):format(x, x, plot.top, bottom)
+    out[#out + 1] = text_at(x, bottom + 15, ("1e%d"):format(k), "middle")
+  end
+  for _, y in ipairs { low, (low + high) / 2, high } do
+    out[#out + 1] = text_at(plot.left - 6, y_at(y) + 4, ("%.3g"):format(y), "end")
+  end
+  out[#out + 1] = rates_line(rates, swept.losses, "users", x_at, y_at)
+  out[#out + 1] = rates_line(rates, swept.smooth, "items", x_at, y_at)
+  if swept.suggestion then
+    local x = x_at(swept.suggestion)
+    out[#out + 1] = ('<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" class="line items"/>'):format(x, x, plot.top, bottom)
+    out[#out + 1] = text_at(x - 4, plot.top + 10, ("%.1e"):format(swept.suggestion), "end", "name")
+  end
+  out[#out + 1] = text_at((plot.left + right) / 2, plot.height - 6, "learning rate", "middle", "name")
+  out[#out + 1] = "</svg>"
+  return table.concat(out)
+end
+
 -- Bars over time ----------------------------------------------------------------------------------------------------
 
 --- A round number of at least 'most', whose quarter is round, too.

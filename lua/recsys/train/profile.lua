@@ -35,6 +35,7 @@ local none = {}
 for _, name in ipairs { "begin_step", "end_step", "enter", "watch", "merge", "finish" } do
   none[name] = function() end
 end
+profile.none = none
 
 -- What gathers rows --------------------------------------------------------------------------------------------------
 
