@@ -77,11 +77,13 @@ function resume.begin(folder, recipe, params)
   take(folder)
 end
 
---- Forget what was kept: the run is done.
+--- Forget what was kept: the run is done. From the rename on it is, whenever it is killed.
 function resume.finish(folder)
+  local gone = folder .. "/finished"
+  os.rename(below(folder), gone)
   if locks[folder] then locks[folder]:close() end
   locks[folder] = nil
-  resume.remove(below(folder))
+  resume.remove(gone)
 end
 
 --- A folder for what a step keeps until the run is done.
@@ -141,6 +143,7 @@ function resume.latest(runs, recipe, params)
   end)
   for _, folder in ipairs(found) do
     local begun = read(folder)
+    resume.remove(folder .. "/finished") -- left by one that was killed at its end
     if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take(folder) then
       return taken_up(folder, begun)
     end
