@@ -57,7 +57,7 @@ function monitors.before(parameters)
       codes = codes and codes:index_select(spread(#codes, TOUCHED))
       local value = parameter:value()
       found[#found + 1] = { parameter = parameter, codes = codes,
-        before = codes and value:index_select(codes) or value:clone() }
+        before = (codes and value:index_select(codes) or value:clone()):to "f64" }
     end
   end
   return found
@@ -69,7 +69,7 @@ function monitors.after(kept, found)
   for _, of in ipairs(found) do
     local now = of.parameter:value()
     if of.codes then now = now:index_select(of.codes) end
-    moved, size = moved + squares(now - of.before), size + squares(of.before)
+    moved, size = moved + squares(now:to "f64" - of.before), size + squares(of.before)
   end
   kept.looked, kept.ratio = kept.looked + 1, kept.ratio + math.sqrt(moved / math.max(size, 1e-300))
 end
