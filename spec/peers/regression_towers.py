@@ -32,6 +32,10 @@ class Towers(nn.Module):
     def __init__(self, user, content):
         super().__init__()
         self.user, self.content, self.output = tower(user), tower(content), nn.Linear(2 * WIDTH, 1)
+        for layer in self.modules():  # first values as ours
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, user, content):
         return self.output(torch.cat([self.user(user), self.content(content)], 1)).squeeze(1)
