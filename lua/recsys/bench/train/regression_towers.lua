@@ -87,7 +87,7 @@ return {
     state.losses[state.epoch] = sum / steps
   end,
   facts = function(state) return { first_loss = state.losses[1], last_loss = state.losses[#state.losses] } end,
-  judge = function(sides) return require("recsys.bench.watching").judge(sides, 0.25) end,
+  judge = function(sides) return require("recsys.bench.watching").judge(sides, 0.1) end,
   peers = { torch = "regression_towers.py torch loader", torch_best = "regression_towers.py torch best" },
   target = { times = { torch = 5, torch_best = 2 } },
 }
