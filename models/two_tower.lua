@@ -1,11 +1,11 @@
 --- The two-tower retriever: a user tower and an item tower meet in a dot product; trained by in-batch sampled softmax.
 ---
----     user = [ normalised tower(user and event features) / temperature, freshness of the moment, 1 ]
----     item = [ normalised tower(item features),                         freshness of the item,   bias of the item id ]
+---     user = [ tower(user and event features) / temperature, freshness of the moment, 1 ]
+---     item = [ tower(item features),                         freshness of the item,   bias of the item id ]
 ---
 --- The appended dimensions make age and popularity additive terms of the same dot product, so that item vectors stay
---- precomputable. Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; sampled softmax with logQ correction: Yi et
---- al. 2019, doi:10.1145/3298689.3346996.
+--- precomputable. Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; sampled softmax: Yi et al. 2019,
+--- doi:10.1145/3298689.3346996. Parts that a recipe does not ask for are nil.
 
 local autograd = require "recsys.autograd"
 local nn = require "recsys.nn"
@@ -15,10 +15,9 @@ local TwoTower = {}
 TwoTower.__index = TwoTower
 
 function TwoTower:user(tape, batch)
-  local tower = autograd.affine(self.user_tower:forward(tape, batch), 1 / self.config.temperature, 0)
-  local parts = { tower }
+  local parts = { self.similarity:scaled(tape, self.user_tower:forward(tape, batch)) }
   if self.freshness then parts[#parts + 1] = self.freshness:moment(tape, batch) end
-  if self.bias then parts[#parts + 1] = towers.ones(tower) end
+  if self.bias then parts[#parts + 1] = towers.ones(parts[1]) end
   return autograd.concat(parts)
 end
 
@@ -29,31 +28,30 @@ function TwoTower:item(tape, batch)
   return autograd.concat(parts)
 end
 
---- The items' inputs, some ids replaced by the unknown one: what a new item has to live on is trained, too.
-local function drop_ids(batch, rate, stream)
-  if rate == 0 or not batch["item.id"] then return batch end
-  local kept = stream:uniforms(#batch["item.id"]):ge(rate):to "i32"
-  batch["item.id"] = batch["item.id"] * kept
-  return batch
-end
-
 --- Softmax over the batch's own items, corrected by how often each is met; see docs/models.md.
 function TwoTower:loss(tape, step)
-  local users, items = step:sides(self.merge, self.config.drawn)
-  return nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of, columns = items.of,
-    items = self:item(tape, drop_ids(items.batch, self.config.id_dropout, step.stream)), codes = items.rows,
-    log_q = self.config.log_q and items.log_q or nil, now = users.now, from = items.from, to = items.to }
+  local config, users, items = self.config, step:sides(self.merge, self.config.drawn)
+  towers.drop_ids(users.batch, "user.id", config.user_dropout, step.stream)
+  towers.drop_ids(items.batch, "item.id", config.id_dropout, step.stream)
+  local user, item = self:user(tape, users.batch), self:item(tape, items.batch)
+  if self.shown then user, item = self.shown:terms(tape, step, user, item, items.batch) end
+  return nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of, codes = items.rows,
+    log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from, to = items.to,
+    left_out = config.mask_seen and step:seen(users) or nil }
 end
 
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings, true)
-  local merge = config.id_dropout == 0 and (config.dropout == 0 or #config.hidden == 0) -- drops are of each event
-  local self = setmetatable({ config = config, merge = merge }, TwoTower)
-  local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, normalize = true }
+  local self = setmetatable({ config = config, similarity = towers.similarity(config, settings) }, TwoTower)
+  local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = { config.position },
+    normalize = self.similarity.normalize, history = towers.ways(config) }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
   self.freshness = towers.freshness(encoder, settings)
   self.bias = config.bias and towers.has_codes(encoder, "item.id") and towers.bias(encoder, "item.id", settings)
-  self.parameters = towers.parameters(self.user_tower, self.item_tower, self.freshness, self.bias)
+  self.shown = towers.shown(encoder, config, settings)
+  self.merge = not self.shown and towers.may_merge(config) -- what is dropped is dropped of each event
+  self.parameters = towers.parameters(self.user_tower, self.item_tower, self.similarity, self.freshness, self.bias,
+    self.shown)
   return self
 end

@@ -322,8 +322,8 @@ describe("an encoder", function()
       { name = "user.age", kind = "numbers", feature = "number", width = 2 },
     }, encoder:inputs "user")
     local event, items = encoder:inputs "event", 1 + #encoder:vocabulary "item.id"
-    assert.are.same({ name = "event.history", kind = "bag", feature = "history", table = "item.id", rows = items },
-      event[1])
+    assert.are.same({ name = "event.history", kind = "bag", feature = "history", table = "item.id", rows = items,
+      length = 4 }, event[1])
     assert.are.same({ name = "event.time_hour", kind = "codes", feature = "time_parts", table = "event.time_hour",
       rows = 25 }, event[4])
     assert.are.same({ name = "event.relative_time", kind = "numbers", feature = "relative_time", width = 6,

@@ -1,6 +1,9 @@
 --- Towers, biases and their tables from an encoder's inputs, and what is said of wrong ones.
 
 local autograd = require "recsys.autograd"
+local base = require "recsys.base"
+local gradcheck = require "spec.support.gradcheck"
+local tensor = require "recsys.tensor"
 local tiny = require "spec.support.tiny_model"
 local towers = require "recsys.towers"
 
@@ -36,8 +39,8 @@ describe("towers", function()
       "item", tables, "item")
     raises("bad argument #2 to 'tower' (what towers.tables gives is expected)", towers.tower, "item", encoder,
       { "item" })
-    raises("bad argument #4 to 'tower' (there is no field 'width'; there are dim, hidden, dropout, activation, norm "
-      .. "and normalize)", towers.tower, "item", tables, { "item" }, { width = 3 })
+    raises("bad argument #4 to 'tower' (there is no field 'width'; there are dim, hidden, dropout, activation, norm, "
+      .. "normalize, history and except)", towers.tower, "item", tables, { "item" }, { width = 3 })
     raises("bad argument #3 to 'tower' (the recipe has no features of the side )", towers.tower, "item", tables, {})
   end)
 
@@ -62,5 +65,64 @@ describe("towers", function()
       .. "user.id, user.platform, event.time_weekday, item.id, item.kind)", towers.bias, encoder, "item.idd", settings)
     raises("bad argument #2 to 'bias' (there is no input of codes 'item'; there are: "
       .. "user.id, user.platform, event.time_weekday, item.id, item.kind)", towers.bias, encoder, "item", settings)
+  end)
+
+  it("leave inputs alone that they are to except", function()
+    local made = towers.tower("user", tables, { "user" }, { except = { "user.platform" } })
+    assert.equal("Tower user (user.id 4)", tostring(made))
+    raises("bad argument #4 to 'tower' (there is no input 'user.name' to except)", towers.tower, "user", tables,
+      { "user" }, { except = { "user.name" } })
+  end)
+
+  it("drop ids by a stream: the share asked for, others for other names, none at 0, all at 1", function()
+    local function stream() return base.stream(1, "negatives", 1, 1) end
+    local function dropped(name, rate)
+      local batch = { [name] = tensor.full(7, 10000, "i32") }
+      return towers.drop_ids(batch, name, rate, stream())[name]
+    end
+    local share = dropped("item.id", 0.3):eq(0):to("f64"):mean()
+    assert.is_true(math.abs(share - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 10000))
+    assert.equal(dropped("item.id", 0.3):to_string(), dropped("item.id", 0.3):to_string())
+    local both = (dropped("item.id", 0.5):eq(0) * dropped("user.id", 0.5):eq(0)):to("f64"):mean()
+    assert.is_true(math.abs(both - 0.25) < 0.02)
+    assert.equal(0, dropped("item.id", 0):eq(0):sum())
+    assert.equal(10000, dropped("item.id", 1):eq(0):sum())
+    local batch = { other = tensor.full(7, 3, "i32") }
+    assert.equal(batch, towers.drop_ids(batch, "item.id", 0.5, stream()))
+  end)
+end)
+
+describe("a similarity", function()
+  local function scaled(config)
+    local made = towers.similarity(config, settings)
+    local tape <close> = autograd.tape {}
+    return made:scaled(tape, tape:input("x", tensor.new { { 1, -2 } })):value():tolist(), made
+  end
+
+  it("divides by its temperature and says whether towers normalise", function()
+    local value, made = scaled { similarity = "dot", temperature = 0.5 }
+    assert.same({ { 2, -4 } }, value)
+    assert.is_false(made.normalize)
+    value, made = scaled {}
+    assert.same({ { 1, -2 } }, value)
+    assert.is_true(made.normalize)
+    assert.same({}, made:parameters())
+  end)
+
+  it("learns a temperature from where it is set, with the gradient of central differences", function()
+    local value, made = scaled { temperature = 0.25, learn_temperature = true }
+    assert.near(4, value[1][1], 1e-6)
+    assert.equal("similarity.log_scale", made:parameters()[1]:name())
+    made = towers.similarity({ temperature = 0.25, learn_temperature = true }, { dtype = "f64" })
+    local x = base.stream(3, "user", 0, 0):normals(6):reshape(3, 2)
+    local worst = gradcheck(function(var) return made:scaled(var:tape(), var) end, { x, made:parameters()[1] })
+    assert.is_true(worst < 1e-6, tostring(worst))
+  end)
+
+  it("refuses another kind and a temperature that is none", function()
+    assert.has_error(function() towers.similarity({ similarity = "euclid" }, settings) end,
+      "there is no similarity 'euclid'; there are cosine and dot")
+    assert.has_error(function() towers.similarity({ temperature = 0 }, settings) end,
+      "a temperature above 0 is expected, not 0")
   end)
 end)

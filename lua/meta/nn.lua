@@ -78,8 +78,9 @@ local Tower = {}
 --- The tower over a batch: a table name -> Tensor with all its inputs, others are ignored. [n, width].
 ---@param tape Tape
 ---@param batch table<string, Tensor>
+---@param vars? table<string, Var>  inputs without a layer that other layers made: Var [n, width] in place of a tensor
 ---@return Var
-function Tower:forward(tape, batch) end
+function Tower:forward(tape, batch, vars) end
 
 --- Training mode for all its layers, as Layer:train.
 ---@param on? boolean  default true; false is eval()
@@ -105,8 +106,8 @@ function Tower:width() end
 
 --- Named inputs -> their layers -> concat -> hidden stages -> output -> optional L2 normalisation of rows. A stage is
 --- linear, norm, activation, dropout. Without `hidden` and `outputs` the tower is the concatenation alone. An input is
---- { name, layer = an Embedding or EmbeddingBag } or { name, width } for numbers; a bag also reads `name.offsets`
---- and, with a field `weights`, the input of that name: a number beside each code.
+--- { name, layer = an Embedding or EmbeddingBag } or { name, width } for numbers and for what forward is given;
+--- a bag also reads `name.offsets` and, with a field `weights`, the input of that name: a number beside each code.
 ---@param options { name: string, inputs: table[], hidden?: integer[], outputs?: integer, activation?: string,
 ---   norm?: string, dropout?: number, normalize?: boolean, seed?: integer, dtype?: string }
 ---   activation: "relu" (default) as in linear; norm: "none" (default), "layer", "batch"

@@ -157,7 +157,16 @@ local function best_baseline(systems, name)
   return best
 end
 
---- The model, and the best baseline beside it, on the queries of each segment.
+--- The other systems' means on some queries, by name.
+local function others_on(systems, names, rows)
+  local result = {}
+  for _, system in ipairs(systems) do
+    if system.kind == "other" then result[system.name] = by_name(names, metrics.means(system.answer.metrics, rows)) end
+  end
+  return result
+end
+
+--- The model, and beside it the best baseline and the others, on the queries of each segment.
 local function by_segment(request, systems, names, best)
   local result, queries = {}, request.queries
   for _, segment in ipairs(segments.of(queries)) do
@@ -168,7 +177,8 @@ local function by_segment(request, systems, names, best)
     result[name] = { queries = #rows, users = segments.distinct(queries.user_rows:index_select(rows)),
       metrics = by_name(names, metrics.means(values, rows)),
       intervals = by_name(names, metrics.intervals(resamples)),
-      baseline = best and by_name(names, metrics.means(systems[best].answer.metrics, rows)) }
+      baseline = best and by_name(names, metrics.means(systems[best].answer.metrics, rows)),
+      others = others_on(systems, names, rows) }
   end
   return result
 end

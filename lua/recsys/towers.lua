@@ -4,7 +4,10 @@
 --- model's definition is given: `seed`, from which all first values are drawn, and `dtype` (default "f32").
 
 local autograd = require "recsys.autograd"
+local hard = require "recsys.towers.hard"
 local nn = require "recsys.nn"
+local pool = require "recsys.towers.pool"
+local similarity = require "recsys.towers.similarity"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
@@ -84,7 +87,8 @@ local function weights_of(bag, inputs)
   end
 end
 
-local shape_fields = { dim = true, hidden = true, dropout = true, activation = true, norm = true, normalize = true }
+local shape_fields = { dim = true, hidden = true, dropout = true, activation = true, norm = true, normalize = true,
+  history = true, except = true }
 
 local function check_tower(tables, sides, shape)
   if getmetatable(tables) ~= Tables then refuse(2, "tower", "what towers.tables gives is expected") end
@@ -96,10 +100,21 @@ local function check_tower(tables, sides, shape)
   end
   for field in pairs(shape) do
     if not shape_fields[field] then
-      refuse(4, "tower", "there is no field '%s'; there are dim, hidden, dropout, activation, norm and normalize",
-        tostring(field))
+      refuse(4, "tower", "there is no field '%s'; there are dim, hidden, dropout, activation, norm, normalize, "
+        .. "history and except", tostring(field))
     end
   end
+end
+
+local function without(inputs, names)
+  local left_out, kept = {}, {}
+  for _, name in ipairs(names or {}) do left_out[name] = true end
+  for _, input in ipairs(inputs) do
+    if not left_out[input.name] then kept[#kept + 1] = input end
+    left_out[input.name] = nil
+  end
+  if next(left_out) then refuse(4, "tower", "there is no input '%s' to except", next(left_out)) end
+  return kept
 end
 
 --- A tower over all inputs of some sides: embeddings and pooled bags (by the weights that are declared beside them) and
@@ -108,13 +123,19 @@ end
 ---@param tables table     what towers.tables gave
 ---@param sides string[]   of "user", "event", "item"
 ---@param shape? { dim?: integer, hidden?: integer[], dropout?: number, activation?: string, norm?: string,
----   normalize?: boolean }  without dim and hidden the tower is the concatenation alone
+---   normalize?: boolean, history?: table, except?: string[] }  without dim and hidden the tower is the concatenation
+---   alone; history: how histories are pooled (recsys.towers.pool), { heads =, queries =, dropout = }; nil: by their
+---   mean; except: inputs that it leaves alone, such as what is only known in training
 function towers.tower(name, tables, sides, shape)
   shape = shape or {}
   check_tower(tables, sides, shape)
-  local inputs, declared = {}, inputs_of(tables.encoder, sides)
+  local inputs, declared = {}, without(inputs_of(tables.encoder, sides), shape.except)
+  local pools = pool.of_histories(declared, shape.history, function(input) return embedding(tables, input) end,
+    tables.settings.dtype)
   for _, input in ipairs(declared) do
-    if input.kind == "codes" then
+    if pools.taken[input.name] then
+      inputs[#inputs + 1] = pools[input.name] and { name = input.name, width = pools[input.name]:width() }
+    elseif input.kind == "codes" then
       inputs[#inputs + 1] = { name = input.name, layer = embedding(tables, input) }
     elseif input.kind == "bag" then
       inputs[#inputs + 1] = { name = input.name, weights = weights_of(input, declared),
@@ -124,10 +145,37 @@ function towers.tower(name, tables, sides, shape)
     end
   end
   if #inputs == 0 then refuse(3, "tower", "the recipe has no features of the side %s", table.concat(sides, ", ")) end
-  return nn.tower { name = name, inputs = inputs, hidden = shape.hidden, outputs = shape.dim,
+  return pool.before(pools, nn.tower { name = name, inputs = inputs, hidden = shape.hidden, outputs = shape.dim,
     dropout = shape.dropout, activation = shape.activation or "relu", norm = shape.norm, normalize = shape.normalize,
-    seed = tables.settings.seed, dtype = tables.settings.dtype }
+    seed = tables.settings.seed, dtype = tables.settings.dtype })
 end
+
+--- The inputs of a batch with some ids replaced by the unknown one: what a new user or item has to live on is trained,
+--- too. The batch itself is changed; without such an input nothing is.
+---@param batch table<string, Tensor>
+---@param name string  an input of codes, such as "item.id"
+---@param rate number  the share that is replaced, in [0, 1]
+---@param stream Stream
+function towers.drop_ids(batch, name, rate, stream)
+  if not batch[name] or (rate or 0) == 0 then return batch end
+  local first = 0 -- each name draws its own part of the stream
+  for i = 1, #name do first = (first * 31 + name:byte(i)) & 0xffff end
+  batch[name] = batch[name] * stream:uniforms(#batch[name], first << 24):ge(rate):to "i32"
+  return batch
+end
+
+--- How the group `model` of a recipe pools histories, for a tower's shape: nil, by their mean, unless it has `heads`.
+---@param config { heads?: integer, queries?: boolean, history_dropout?: number }
+function towers.ways(config)
+  if (config.heads or 0) == 0 then return nil end
+  return { heads = config.heads, queries = config.queries, dropout = config.history_dropout }
+end
+
+--- How users and items are compared: see recsys.towers.similarity.
+towers.similarity = similarity.new
+
+--- Hard negatives, searched for every few epochs: see recsys.towers.hard.
+towers.hard = hard.new
 
 --- A column of ones as long as a var [n, d]: the partner of an additive term.
 function towers.ones(var)

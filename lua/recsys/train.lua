@@ -49,7 +49,7 @@ local function prepare(encoder, data, split, rows, events, by)
   local item_rows = at.items:index_select(rows)
   local source = {
     over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
-    rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
+    data = data, rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
     users = encoder:encode_users(data.users), items = items,
     events = events or encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
     user_rows = at.users:index_select(rows), item_rows = item_rows, static_users = #encoder:inputs "event" == 0,
@@ -80,7 +80,7 @@ end
 --- What the model's loss reads in a step of training on the rows 'at'.
 local function training_input(run, epoch, step, at)
   local input = step_of.new(run.source, at, run.shared)
-  input.stream = base.stream(run.settings.seed, "negatives", epoch, step)
+  input.epoch, input.stream = epoch, base.stream(run.settings.seed, "negatives", epoch, step)
   return input
 end
 
@@ -348,6 +348,7 @@ function train.fit(definition, request)
   settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
     warmup = math.min(math.floor(settings.warmup * steps), steps * laid_out) }
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(run.source))
+  run.shared.train, run.shared.trained = run.source, run.trained
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)

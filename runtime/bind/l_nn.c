@@ -274,14 +274,32 @@ static int l_tower(lua_State *L) {
   return 1;
 }
 
-/* tower:forward(tape, batch) -> Var [n, width] */
+enum { MAX_GIVEN = 64 };
+
+/* The Vars by name of the table at 'arg', if there is one; the names and nodes stay alive in it. */
+static int read_given(lua_State *L, int arg, const rs_tape *tape, rs_tower_given *given) {
+  int n = 0;
+  if (lua_isnoneornil(L, arg)) return 0;
+  luaL_checktype(L, arg, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1), n++) {
+    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && n < MAX_GIVEN, arg, "up to 64 Vars by name are expected");
+    rs_node *node = rs_check_var(L, -1);
+    luaL_argcheck(L, node->tape == tape, arg, "a Var is on another tape");
+    given[n] = (rs_tower_given){lua_tostring(L, -2), node};
+  }
+  return n;
+}
+
+/* tower:forward(tape, batch, [vars]) -> Var [n, width] */
 static int l_tower_forward(lua_State *L) {
+  rs_tower_given given[MAX_GIVEN];
   const rs_tower *tower = check_tower(L, 1);
   rs_tape *tape = rs_check_tape(L, 2);
+  int n = read_given(L, 4, tape, given);
   rs_tensors *batch = rs_push_list(L);
   rs_check_tensors(L, 3, batch);
   rs_node **out = rs_push_var(L, 2);
-  rs_check(L, rs_tower_forward(tower, out, tape, batch));
+  rs_check(L, rs_tower_forward(tower, out, tape, batch, given, n));
   return rs_return_var(L);
 }
 

@@ -146,14 +146,18 @@ static rs_status find_input(const rs_tower *tower, const rs_tensors *batch, cons
   return *t ? RS_OK : rs_fail(RS_EARG, "tower %s: the batch has no input '%s'", tower->name, name);
 }
 
+static rs_status check_width(const rs_tower *tower, const input *in, const rs_tensor *t) {
+  if (in->layer || (t->ndim == 2 && t->size[1] == in->width)) return RS_OK;
+  return rs_fail(RS_ESHAPE, "tower %s: input '%s' is %s, not [n, %lld]", tower->name, in->name, rs_shape(t).text,
+                 (long long)in->width);
+}
+
 /* The node of one input, through its layer. */
 static rs_status feed(const rs_tower *tower, const input *in, rs_node **out, rs_tape *tape, const rs_tensors *batch) {
   const rs_tensor *t;
   rs_node *nodes[3];
   rs_status status = find_input(tower, batch, in->name, &t);
-  if (status == RS_OK && !in->layer && (t->ndim != 2 || t->size[1] != in->width))
-    return rs_fail(RS_ESHAPE, "tower %s: input '%s' is %s, not [n, %lld]", tower->name, in->name, rs_shape(t).text,
-                   (long long)in->width);
+  if (status == RS_OK) status = check_width(tower, in, t);
   if (status == RS_OK) status = rs_tape_input(&nodes[0], tape, in->name, t, false);
   if (status == RS_OK && in->offsets) {
     status = find_input(tower, batch, in->offsets, &t);
@@ -215,12 +219,34 @@ static rs_status run_stage(const rs_tower *tower, int *at, rs_node **x) {
   return status == RS_OK ? rs_ag_activate(x, *x, tower->after[first]) : status;
 }
 
-rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, const rs_tensors *batch) {
+static const rs_tower_given *find_given(const rs_tower_given *given, int n, const char *name) {
+  for (int i = 0; i < n; i++)
+    if (strcmp(given[i].name, name) == 0) return &given[i];
+  return NULL;
+}
+
+/* Every node given must be somebody's input: a name mistyped would leave another tensor in its place. */
+static rs_status check_given(const rs_tower *tower, const rs_tower_given *given, int n) {
+  for (int i = 0; i < n; i++) {
+    bool known = false;
+    for (int j = 0; j < tower->n_inputs; j++)
+      known |= !tower->inputs[j].layer && strcmp(tower->inputs[j].name, given[i].name) == 0;
+    if (!known) return rs_fail(RS_EARG, "tower %s has no input '%s' without a layer", tower->name, given[i].name);
+  }
+  return RS_OK;
+}
+
+rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, const rs_tensors *batch,
+                           const rs_tower_given *given, int n_given) {
   rs_node **parts = rs_alloc((size_t)tower->n_inputs * sizeof(rs_node *)), *x = NULL;
   if (!parts) return rs_nomem("tower", (size_t)tower->n_inputs * sizeof(rs_node *));
-  rs_status status = RS_OK;
-  for (int i = 0; status == RS_OK && i < tower->n_inputs; i++)
-    status = feed(tower, &tower->inputs[i], &parts[i], tape, batch);
+  rs_status status = check_given(tower, given, n_given);
+  for (int i = 0; status == RS_OK && i < tower->n_inputs; i++) {
+    const rs_tower_given *from = find_given(given, n_given, tower->inputs[i].name);
+    if (from) parts[i] = from->node;
+    status = from ? check_width(tower, &tower->inputs[i], &from->node->value)
+                  : feed(tower, &tower->inputs[i], &parts[i], tape, batch);
+  }
   if (status == RS_OK) x = parts[0];
   if (status == RS_OK && tower->n_inputs > 1) status = rs_ag_concat(&x, tower->n_inputs, parts);
   rs_free(parts);

@@ -12,7 +12,7 @@ typedef enum rs_tower_norm { RS_NORM_NONE, RS_NORM_LAYER, RS_NORM_BATCH } rs_tow
 typedef struct rs_tower_input {
   const char *name; /* in the batch; a bag also reads 'name.offsets' */
   rs_layer *layer;  /* an Embedding or EmbeddingBag; NULL: numbers, f32 or f64 [n, width] */
-  int64_t width;    /* of numbers */
+  int64_t width;    /* of numbers, or of a node that the caller gives */
   const char *weights; /* of a bag: the input that holds a number beside each code; NULL: none */
 } rs_tower_input;
 
@@ -34,9 +34,16 @@ rs_status rs_tower_new(rs_tower **out, const char *name, const rs_tower_input *i
                        const rs_tower_shape *shape, rs_start start);
 void rs_tower_free(rs_tower *tower); /* NULL is fine */
 
-/* [n, rs_tower_width()] from a batch. RS_EARG names an input that the batch lacks, RS_ESHAPE or RS_EDTYPE one that
- * does not fit. */
-rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, const rs_tensors *batch);
+/* A node [n, width] for the input of that name, in place of a tensor of the batch: what another layer made. */
+typedef struct rs_tower_given {
+  const char *name;
+  rs_node *node;
+} rs_tower_given;
+
+/* [n, rs_tower_width()] from a batch and the nodes given. RS_EARG names an input that neither has, or a node that no
+ * input without a layer is called by, RS_ESHAPE or RS_EDTYPE one that does not fit. */
+rs_status rs_tower_forward(const rs_tower *tower, rs_node **out, rs_tape *tape, const rs_tensors *batch,
+                           const rs_tower_given *given, int n_given);
 int64_t rs_tower_width(const rs_tower *tower);
 
 /* The tower's layers, the inputs' first: 0 <= i < rs_tower_layers(). Borrowed. */

@@ -18,6 +18,8 @@ for _, layer in ipairs(layers) do
 end
 local kept = layers[4]:eval():forward(layers[3]:train(false):forward(items))
 assert(tower:eval():forward(tape, batch):size(1) == 3 and tower:train():train(true) == tower and kept:size(1) == 3)
+local given = nn.tower { name = "given", inputs = { { name = "x", width = 2 } } }
+assert(given:forward(tape, {}, { x = kept }):size(2) == 2)
 local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
   codes = tensor.new({ 1, 2, 3 }, "i64") }
 local pairs_of = { users = users, items = items, starts = tensor.new({ 0, 2, 2, 3 }, "i64"),

@@ -61,11 +61,22 @@ local function comparison(report)
     best.metric, best.ratio_interval[1], best.ratio_interval[2])
 end
 
+--- Where it matters whether training has seen the item, the shares on known and on new ones: "; known_items 81 %, ...".
+local function shares_of(report, name)
+  local parts = {}
+  for _, segment in ipairs { "known_items", "new_items" } do
+    local on = report.segments and report.segments[segment]
+    local its = on and on.others[name][report.metric] or 0
+    if its > 0 then parts[#parts + 1] = ("; %s %.0f %%"):format(segment, 100 * on.metrics[report.metric] / its) end
+  end
+  return table.concat(parts)
+end
+
 local function others(report, lines)
   for _, name in ipairs(report.order) do
     if report.others[name] then
-      lines[#lines + 1] = ("%s reaches %.0f %% of %s's %s"):format(report.main,
-        100 * report.compared[name].ratio, name, report.metric)
+      lines[#lines + 1] = ("%s reaches %.0f %% of %s's %s%s"):format(report.main,
+        100 * report.compared[name].ratio, name, report.metric, shares_of(report, name))
     end
   end
 end

@@ -291,10 +291,10 @@ end
 
 --- What a side puts out, for a model to build its layers by: codes i32 [n] below `rows`, bags of them, numbers f32 [n,
 --- width]. Inputs of one table are meant to share an embedding; `pair` is the other side of a relative time, `of` the
---- output that weights and gaps stand beside.
+--- output that weights and gaps stand beside, `length` of a history the number of events that it reads.
 ---@param side "user"|"event"|"item"
 ---@return { name: string, kind: "codes"|"bag"|"numbers"|"weights", feature: string, table: string?, rows: integer?,
----  width: integer?, pair: string?, of: string? }[]
+---  width: integer?, pair: string?, of: string?, length: integer? }[]
 function Encoder:inputs(side)
   local facts, list = facts_of(self), {}
   for i, output in ipairs(self.program:outputs(side)) do
@@ -305,6 +305,7 @@ function Encoder:inputs(side)
     elseif output.kind ~= "weights" then
       input.rows, input.table = output.rows, fact.table or output.table or output.name
     end
+    input.length = fact.learned and math.tointeger(fact.learned.length)
     if fact.of and fact.of:find(side .. ".", 1, true) == 1 then input.of = fact.of end
     list[i] = input
   end

@@ -5,13 +5,25 @@
 --- window in which items are shown. Inputs are gathered when they are first asked for: a model that asks for the
 --- distinct ones never gathers the others.
 
+local asked = require "recsys.train.asked"
 local by_user = require "recsys.train.by_user"
 local model = require "recsys.model"
 local tensor = require "recsys.tensor"
 
 local Step = {}
+for name, method in pairs(asked) do Step[name] = method end
 
 local lazy = {}
+
+function lazy.user_rows(step)
+  return step.source.user_rows:index_select(step.at)
+end
+
+--- Which events show what users take of items shown by chance, where the data tell since when: u8 [n].
+function lazy.explored(step)
+  local from = step.source.data and step.source.data.origin.explored_from
+  return from and step.times:ge(from)
+end
 
 function lazy.batch(step)
   local source, at = step.source, step.at
@@ -32,7 +44,7 @@ local function users_of(step, merge)
     return { batch = step.batch, now = step.from and step.times }
   end
   local rows, of = source.user_rows:index_select(step.at):distinct()
-  return { batch = source.users:gather(rows), of = of }
+  return { batch = source.users:gather(rows), rows = rows, of = of }
 end
 
 --- Add the catalogue rows of 'count' items drawn from the pool, each with the same chance. Where items count events a
@@ -66,8 +78,9 @@ end
 ---@param drawn? integer   default 0: further items, drawn from the pool, as negatives of all (mixed negative sampling).
 ---   log_q is then the logarithm of how often an item is met in a batch either way (of what all share no loss knows).
 ---   Where items count events it is rounded up to a multiple of n
----@return { batch: table, of: Tensor?, now: Tensor? } users
----   inputs of the sides user and event; of: the row of each event (nil: row t), now: times, where items age
+---@return { batch: table, rows: Tensor?, of: Tensor?, now: Tensor? } users
+---   inputs of the sides user and event; of: the row of each event (nil: row t), rows: the users' rows where there is an
+---   `of`; now: times, where items age
 ---@return { batch: table, rows: Tensor, of: Tensor?, log_q: Tensor, from: Tensor?, to: Tensor? } items
 ---   inputs of the side item; rows: their catalogue rows, of: the item of each event (nil: item t)
 function Step:sides(merge, drawn)
@@ -83,7 +96,7 @@ function step_of.new(source, at, shared)
   if source.groups then at, starts, rows = by_user.pick(source.groups, at) end
   local items, life = source.item_rows:index_select(at), shared.life
   local times = source.times:index_select(at)
-  return setmetatable({ source = source, at = at, life = life, item_rows = items, times = times, pool = shared.pool,
+  return setmetatable({ source = source, at = at, shared = shared, life = life, item_rows = items, times = times, pool = shared.pool,
     items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
     met = shared.met, log_shares = shared.log_shares, starts = starts,
