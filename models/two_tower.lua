@@ -3,9 +3,8 @@
 ---     user = [ tower(user and event features) / temperature, freshness of the moment, 1 ]
 ---     item = [ tower(item features),                         freshness of the item,   bias of the item id ]
 ---
---- The appended dimensions make age and popularity additive terms of the same dot product, so that item vectors stay
---- precomputable. Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; sampled softmax: Yi et al. 2019,
---- doi:10.1145/3298689.3346996. Parts that a recipe does not ask for are nil.
+--- The appended dimensions make age and popularity additive terms of the dot product: item vectors stay precomputable.
+--- Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; Yi et al. 2019, doi:10.1145/3298689.3346996.
 
 local autograd = require "recsys.autograd"
 local nn = require "recsys.nn"
@@ -35,10 +34,14 @@ function TwoTower:loss(tape, step)
   towers.drop_ids(items.batch, "item.id", config.id_dropout, step.stream)
   local user, item = self:user(tape, users.batch), self:item(tape, items.batch)
   if self.shown then user, item = self.shown:terms(tape, step, user, item, items.batch) end
-  return nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of, codes = items.rows,
-    log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from, to = items.to,
-    left_out = config.mask_seen and step:seen(users) or nil }
+  local loss = nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of,
+    codes = items.rows, log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from,
+    to = items.to, left_out = config.mask_seen and step:seen(users) or nil }
+  return self.hard and self.hard:added(loss, self, tape, step, user, item) or loss
 end
+
+function TwoTower:state() return self.hard and self.hard:state() end -- for checkpoints
+function TwoTower:load_state(saved) self.hard:load_state(saved) end
 
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings, true)
@@ -49,7 +52,7 @@ return function(config, encoder, settings)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
   self.freshness = towers.freshness(encoder, settings)
   self.bias = config.bias and towers.has_codes(encoder, "item.id") and towers.bias(encoder, "item.id", settings)
-  self.shown = towers.shown(encoder, config, settings)
+  self.shown, self.hard = towers.shown(encoder, config, settings), towers.hard(config)
   self.merge = not self.shown and towers.may_merge(config) -- what is dropped is dropped of each event
   self.parameters = towers.parameters(self.user_tower, self.item_tower, self.similarity, self.freshness, self.bias,
     self.shown)

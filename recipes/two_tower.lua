@@ -42,6 +42,12 @@ return recsys.recipe {
       log_q       = param(true, "correct in-batch negatives by how often they are met"),
       drawn       = param(0, "negatives drawn from the catalogue for each batch, beside its own items", { min = 0 }),
       bias        = param(true, "learn a popularity term for each item"),
+      policy      = param(true, "learn apart what the app preferred before it showed items by chance, if data tell"),
+      position    = param(nil, "the event-side input that says where an item stood, for training alone",
+        { type = "string", optional = true }),
+      mask_seen   = param(false, "leave out as negatives what the user is known to like by all of training"),
+      hard_negatives = param(0, "negatives an event that the model itself ranked highest; 0: none", { min = 0 }),
+      hard_every  = param(1, "epochs after which they are searched for anew", { min = 1 }),
       id_dropout  = param(0.5, "share of items trained without their id, as new ones are met", { min = 0, max = 1 }),
       user_dropout = param(0.0, "share of users trained without their id", { min = 0, max = 1 }),
       negatives   = param(4, "sampled negatives a row (engagement)", { min = 0 }),
@@ -82,7 +88,7 @@ return recsys.recipe {
   profiles = { by = "data.source", movielens = {
     split = { kind = "leave_last_out" },
     train = { batch = 2048, epochs = 5, rows_per_epoch = 500000 },
-    model = { temperature = 0.1, id_dropout = 0.0 },
+    model = { temperature = 0.1, id_dropout = 0.0, policy = false },
     eval  = { window = "", trailing = "30d" },
   } },
   run = function(flow, p)

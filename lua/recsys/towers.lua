@@ -7,6 +7,7 @@ local autograd = require "recsys.autograd"
 local hard = require "recsys.towers.hard"
 local nn = require "recsys.nn"
 local pool = require "recsys.towers.pool"
+local shown = require "recsys.towers.shown"
 local similarity = require "recsys.towers.similarity"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
@@ -106,13 +107,14 @@ local function check_tower(tables, sides, shape)
   end
 end
 
-local function without(inputs, names)
+--- The inputs of some sides, without those of these names, which must be some side's.
+local function inputs_without(encoder, sides, names)
   local left_out, kept = {}, {}
   for _, name in ipairs(names or {}) do left_out[name] = true end
-  for _, input in ipairs(inputs) do
+  for _, input in ipairs(inputs_of(encoder, sides)) do
     if not left_out[input.name] then kept[#kept + 1] = input end
-    left_out[input.name] = nil
   end
+  for _, input in ipairs(inputs_of(encoder, { "user", "event", "item" })) do left_out[input.name] = nil end
   if next(left_out) then refuse(4, "tower", "there is no input '%s' to except", next(left_out)) end
   return kept
 end
@@ -129,7 +131,7 @@ end
 function towers.tower(name, tables, sides, shape)
   shape = shape or {}
   check_tower(tables, sides, shape)
-  local inputs, declared = {}, without(inputs_of(tables.encoder, sides), shape.except)
+  local inputs, declared = {}, inputs_without(tables.encoder, sides, shape.except)
   local pools = pool.of_histories(declared, shape.history, function(input) return embedding(tables, input) end,
     tables.settings.dtype)
   for _, input in ipairs(declared) do
@@ -171,6 +173,17 @@ function towers.ways(config)
   return { heads = config.heads, queries = config.queries, dropout = config.history_dropout }
 end
 
+--- Whether equal users and items of a batch may be computed once (step:sides): not where ids or hidden units are
+--- dropped, which is to be drawn for each event anew, nor where each event has hard negatives of its own.
+---@param config { hidden?: integer[], dropout?: number, history_dropout?: number, id_dropout?: number,
+---   user_dropout?: number, hard_negatives?: integer }
+function towers.may_merge(config)
+  local function none(rate) return (rate or 0) == 0 end
+  return none(config.id_dropout) and none(config.user_dropout) and none(config.history_dropout)
+    and none(config.hard_negatives)
+    and (none(config.dropout) or #(config.hidden or {}) == 0)
+end
+
 --- How users and items are compared: see recsys.towers.similarity.
 towers.similarity = similarity.new
 
@@ -210,10 +223,11 @@ end
 
 --- One number a code of an input: popularity, say. Starts at zero.
 ---@param input string  an input of kind "codes", such as "item.id"; see towers.has_codes
-function towers.bias(encoder, input, settings)
+---@param name? string  of the parameter; default the input's with ".bias" behind it
+function towers.bias(encoder, input, settings, name)
   local known = known_codes(encoder, input, "bias")
   check_settings(settings, 3, "bias")
-  return nn.embedding { name = input .. ".bias", rows = known.rows, width = 1, scale = 0, seed = settings.seed,
+  return nn.embedding { name = name or input .. ".bias", rows = known.rows, width = 1, scale = 0, seed = settings.seed,
     dtype = settings.dtype }
 end
 
@@ -223,16 +237,17 @@ Freshness.__index = Freshness
 --- A learned function of age as a dot product of a moment's and an item's vector (docs/features.md, "Freshness as a
 --- dot product"): sum over k of a_k cos(w_k age) + b_k sin(w_k age), from the relative_time inputs of both sides.
 --- Starts at zero. nil when the encoder has no relative time.
-function towers.freshness(encoder, settings)
+---@param name? string  of the parameters; default "freshness"
+function towers.freshness(encoder, settings, name)
   check_settings(settings, 2, "freshness")
   for _, input in ipairs(encoder:inputs "item") do
     if input.feature == "relative_time" then
       local k = input.width // 2
-      local function coefficients(name)
-        return autograd.parameter(name, tensor.zeros(k, 1, settings.dtype or "f32"))
+      local function coefficients(of)
+        return autograd.parameter((name or "freshness") .. of, tensor.zeros(k, 1, settings.dtype or "f32"))
       end
       return setmetatable({ item_input = input.name, moment_input = input.pair, k = k,
-        cosine = coefficients "freshness.cosine", sine = coefficients "freshness.sine" }, Freshness)
+        cosine = coefficients ".cosine", sine = coefficients ".sine" }, Freshness)
     end
   end
 end
@@ -252,6 +267,17 @@ end
 --- [n, 2k] of items: as encoded.
 function Freshness:item(tape, batch)
   return tape:input(self.item_input, batch[self.item_input])
+end
+
+--- How items came to be shown, as terms of the training scores alone (recsys.towers.shown); nil without either.
+---@param config { policy?: boolean, position?: string }  policy: learn apart what the app preferred before it showed
+---   items by chance, where the data tell since when; position: the event-side input that says where an item stood
+function towers.shown(encoder, config, settings)
+  local policy, has_id = config.policy, towers.has_codes(encoder, "item.id")
+  return shown.new { name = config.position,
+    freshness = policy and towers.freshness(encoder, settings, "policy.freshness") or nil,
+    bias = policy and has_id and towers.bias(encoder, "item.id", settings, "policy.bias") or nil,
+    position = config.position and towers.bias(encoder, config.position, settings) }
 end
 
 --- The parameters of some layers, each once, sorted by name.

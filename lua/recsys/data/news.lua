@@ -5,6 +5,7 @@
 --- p.layout overrides parts of it, and recsys.data.event_log reads any other app's files by a table of their own.
 
 local event_log = require "recsys.data.event_log"
+local files = require "recsys.files"
 
 local news = {}
 
@@ -38,6 +39,12 @@ news.layout = {
   hint = "Make the sample with: recsys-run recipes/news_sample.lua --set data.dir=%s",
 }
 
+--- Since when slates are drawn by chance, ms: the sample's stamp tells; nil for other logs.
+local function explored_from(dir)
+  local stamp = files.exists(dir .. "/stamp.json") and files.read(dir .. "/stamp.json")
+  return stamp and math.tointeger(stamp:match '"uniform_from": (%d+)')
+end
+
 --- Read the folder p.dir.
 ---@param p { dir: string, bad_limit: number?, quarantine: string?, layout: table? }  quarantine: a folder for malformed
 ---  rows; layout: parts of news.layout to replace
@@ -45,7 +52,9 @@ news.layout = {
 ---@return string? message
 ---@return string? code
 function news.load(p)
-  return event_log.load(p, event_log.merged(news.layout, p.layout))
+  local data, message, code = event_log.load(p, event_log.merged(news.layout, p.layout))
+  if data then data.origin.explored_from = explored_from(p.dir) end
+  return data, message, code
 end
 
 return news

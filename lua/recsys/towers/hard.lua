@@ -13,12 +13,13 @@ local Hard = {}
 Hard.__index = Hard
 
 --- Nil where a recipe's group model asks for none.
----@param config { hard_negatives?: integer, hard_every?: integer, hard_depth?: integer }  how many a row, after how
----   many epochs the lists are renewed (default 1), how long they are (default 100)
+---@param config { hard_negatives?: integer, hard_every?: integer, hard_depth?: integer, hard_weight?: number }
+---   how many an event, after how many epochs the lists are renewed (default 1), how long they are (default 100), and
+---   what their loss counts beside the main one (default 1)
 function hard.new(config)
   if (config.hard_negatives or 0) == 0 then return nil end
   return setmetatable({ each = config.hard_negatives, every = config.hard_every or 1,
-    depth = math.max(config.hard_depth or 100, config.hard_negatives) }, Hard)
+    weight = config.hard_weight or 1, depth = math.max(config.hard_depth or 100, config.hard_negatives) }, Hard)
 end
 
 --- What a checkpoint keeps: the lists and the epoch that they were searched in.
@@ -50,6 +51,20 @@ function Hard:loss(users, items, negatives)
   local against = (users:reshape(n, 1, d) * negatives:reshape(n, self.each, d)):sum(3)
   local scores = autograd.concat { autograd.dot(users, items):reshape(n, 1), against }
   return -(scores:log_softmax():narrow(2, 1, 1):mean())
+end
+
+--- A model's loss and, where there are lists, theirs.
+---@param loss Var
+---@param model table   with item(self, tape, batch)
+---@param users Var     [n, d], one an event
+---@param items Var     [m, d], the events' own first; further dimensions than model:item gives are left out
+---@return Var
+function Hard:added(loss, model, tape, step, users, items)
+  local rows = self:rows(step)
+  if not rows then return loss end
+  local negatives = model:item(tape, step.items:gather(rows))
+  local d, n = negatives:size(2), #step.item_rows
+  return loss + self:loss(users:narrow(2, 1, d), items:narrow(1, 1, n):narrow(2, 1, d), negatives) * self.weight
 end
 
 return hard

@@ -79,8 +79,8 @@ end
 ---   log_q is then the logarithm of how often an item is met in a batch either way (of what all share no loss knows).
 ---   Where items count events it is rounded up to a multiple of n
 ---@return { batch: table, rows: Tensor?, of: Tensor?, now: Tensor? } users
----   inputs of the sides user and event; of: the row of each event (nil: row t), rows: the users' rows where there is an
----   `of`; now: times, where items age
+---   inputs of the sides user and event; of: the row of each event (nil: row t), rows: the
+---   users' rows where there is an `of`; now: times, where items age
 ---@return { batch: table, rows: Tensor, of: Tensor?, log_q: Tensor, from: Tensor?, to: Tensor? } items
 ---   inputs of the side item; rows: their catalogue rows, of: the item of each event (nil: item t)
 function Step:sides(merge, drawn)
@@ -96,8 +96,8 @@ function step_of.new(source, at, shared)
   if source.groups then at, starts, rows = by_user.pick(source.groups, at) end
   local items, life = source.item_rows:index_select(at), shared.life
   local times = source.times:index_select(at)
-  return setmetatable({ source = source, at = at, shared = shared, life = life, item_rows = items, times = times, pool = shared.pool,
-    items = source.over_time and source.over_time:during(times) or source.items,
+  return setmetatable({ source = source, at = at, shared = shared, life = life, item_rows = items, times = times,
+    pool = shared.pool, items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
     met = shared.met, log_shares = shared.log_shares, starts = starts,
     positives = rows and source.item_rows:index_select(rows),
