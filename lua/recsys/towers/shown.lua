@@ -3,8 +3,8 @@
 ---
 --- Two terms, each where it is known:
 ---   policy    events before data.origin.explored_from were shown by an app that prefers fresh and popular items: they
----             alone get a freshness and a bias of the item's id of their own. Those after it, shown by chance, teach the
----             model's own freshness and bias
+---             alone get a freshness and a bias of the item's id of their own. Those after it, shown by chance, teach
+---             the model's own freshness and bias
 ---   position  the place at which an event's item stood, an input of codes on the event side: a bias of that code goes
 ---             with the item into its column (Zhao et al. 2019, doi:10.1145/3298689.3346997)
 
