@@ -31,7 +31,8 @@ return recsys.recipe {
       dir = param("artifacts/data/ml-100k", "u.data, u.user and u.item", { form = "folder" }) },
     model = { kind = param("two_tower", "a file in models/"), dim = param(32, "width of the towers", { min = 1 }),
       hidden = param({ 64 }, "sizes of the hidden layers", { of = "integer", min = 1 }), dropout = 0.0,
-      temperature = 0.1, bias = false, log_q = false, id_dropout = 0.0 },
+      temperature = 0.2, bias = true, log_q = param(true, "correct in-batch negatives; the tutorial does not: 0.31"),
+      id_dropout = 0.0 },
     train = { epochs = 30, batch = 2048, learning_rate = 3e-3, weight_decay = 0.0, patience = 5, metric = "hit_100" },
   },
   run = function(flow, p)

@@ -19,10 +19,7 @@ local published = {
 
 local features = {
   user = { feature.id { "user" } },
-  event = { feature.history { of = "id", length = 200, name = "history_200" },
-    feature.history { of = "id", length = 10, name = "history_10" },
-    feature.history { of = "id", length = 3, name = "history_3" },
-    feature.history { of = "id", length = 1, name = "history_1" } },
+  event = { feature.history { of = "id", length = 50 } },
   item = { feature.id { "item" } },
 }
 
@@ -33,10 +30,13 @@ return recsys.recipe {
     data = { source = param("sasrec", "the layout of the file", { choices = { "sasrec", "s3rec" } }),
       dir = param("artifacts/data/ml-1m-sasrec", "the folder with ml-1m.txt", { form = "folder" }),
       file = param(nil, "which file of the folder, where there are several", { type = "string", optional = true }) },
-    model = { kind = param("two_tower", "a file in models/"), dim = param(64, "width of the towers", { min = 1 }),
-      hidden = param({ 128 }, "sizes of the hidden layers", { of = "integer", min = 1 }), dropout = 0.1,
+    model = { kind = param("next_item", "a file in models/: next_item pools the history and has no attention; mf knows "
+        .. "ids alone"), dim = param(64, "width of the embeddings", { min = 1 }),
+      heads = param(6, "ways in which the history is pooled by learned weights; 0: by its mean", { min = 0, max = 64 }),
+      queries = param(false, "let the pools weigh movies by what they are, too"), history_dropout = 0.2,
+      hidden = param({ 256 }, "sizes of the hidden layers", { of = "integer", min = 1 }), dropout = 0.2,
       temperature = 0.07, bias = true, log_q = true, id_dropout = 0.0 },
-    train = { epochs = 10, batch = 4096, learning_rate = 2e-3, weight_decay = 0.0, patience = 2, metric = "ndcg_10" },
+    train = { epochs = 4, batch = 1024, learning_rate = 2e-3, weight_decay = 0.0, patience = 2, metric = "ndcg_10" },
   },
   run = function(flow, p)
     local all = flow:task("load", job.load, p.data, flow:path "quarantine")
