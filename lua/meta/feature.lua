@@ -116,6 +116,15 @@ function feature.accumulator(history, events, span) end
 ---@return string? code
 function feature.load_history(tensors, n_items) end
 
+--- The batches of an epoch, gathered one ahead by a thread of its own while the caller trains on the last: batch i has
+--- the rows of all parts at positions order[bounds[i] + 1] .. order[bounds[i + 1]]. What it reads must not change until
+--- it is closed: use `local batches <close> = feature.batches(...)`.
+---@param parts table[]   { Features } with a row a position, or { Features, rows }: rows i64 [positions]
+---@param order Tensor    i64, 0-based positions
+---@param bounds Tensor   i64 [batches + 1], rising from 0 or more to at most #order
+---@return Batches        raises for positions outside a part and for bounds that fall
+function feature.batches(parts, order, bounds) end
+
 --- Features from `features:tensors()`, which are checked.
 ---@param tensors table<string, Tensor>
 ---@return Features? f  nil, message, "format" when they make no features
@@ -213,6 +222,17 @@ function Features:tensors() end
 
 --- Give the memory back now; the features are empty afterwards.
 function Features:close() end
+
+---@class Batches
+local Batches = {}
+
+--- The next batch, waiting for it where need be: what gather() of each part gives, in one table. Raises what went wrong
+--- with it, such as a name that two parts have.
+---@return table<string, Tensor>?  nil behind the last one
+function Batches:next() end
+
+--- Stop gathering and give the memory back, at any moment.
+function Batches:close() end
 
 --- Per-user sequences of item rows.
 ---@class History

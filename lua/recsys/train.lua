@@ -5,6 +5,7 @@
 --- nothing else of it. What is drawn is a function of (seed, epoch, step), so equal runs give equal bits, and a run
 --- that was cut short goes on from its last checkpoint (recsys.train.checkpoint) with the same ones.
 
+local ahead = require "recsys.train.ahead"
 local autograd = require "recsys.autograd"
 local base = require("recsys.core").base
 local by_user = require "recsys.train.by_user"
@@ -77,15 +78,15 @@ local function steps_of(source, settings)
   return math.max(1, math.min(source.units, settings.rows_per_epoch or source.units) // settings.batch)
 end
 
---- What the model's loss reads in a step of training on the rows 'at'.
-local function training_input(run, epoch, step, at)
-  local input = step_of.new(run.source, at, run.shared)
+--- What the model's loss reads in a step of training on the rows 'at', whose inputs are 'batch'.
+local function training_input(run, epoch, step, at, batch)
+  local input = step_of.new(run.source, at, run.shared, batch)
   input.epoch, input.stream = epoch, base.stream(run.settings.seed, "negatives", epoch, step)
   return input
 end
 
---- Step 'step' of the epoch on the rows 'at'. Returns the loss.
-local function take_step(run, epoch, step, steps, at)
+--- Step 'step' of the epoch on the rows 'at', whose inputs are 'batch'. Returns the loss.
+local function take_step(run, epoch, step, steps, at, batch)
   local settings, optimizer, watch = run.settings, run.optimizer, run.profile
   local kept, close = run.place.monitor, monitors.is_close(step)
   local function check(what, value)
@@ -96,7 +97,7 @@ local function take_step(run, epoch, step, steps, at)
   watch:enter "batch"
   local tape <close> = autograd.tape { train = true, seed = settings.seed, epoch = epoch, step = step }
   watch:watch(tape)
-  local input = training_input(run, epoch, step, at)
+  local input = training_input(run, epoch, step, at, batch)
   watch:enter "forward"
   local loss = network.loss(run.network, settings.kind, tape, input)
   local value = check("loss", loss:item())
@@ -116,31 +117,30 @@ local function take_step(run, epoch, step, steps, at)
   return value
 end
 
---- The shuffled rows of each step of an epoch, and how many steps there are.
----@return fun(step: integer): Tensor, integer
+--- The shuffled rows of each step of an epoch, how many steps there are, and what gathers the steps behind one ahead.
+---@return fun(step: integer): Tensor, integer, fun(done: integer): Batches?
 local function batches(run, epoch)
   local source, settings = run.source, run.settings
   local n, size = math.min(source.units, settings.rows_per_epoch or source.units), settings.batch
   local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.units)
   local steps = steps_of(source, settings)
   return function(step)
-    local first = (step - 1) * size
-    local last = step == steps and n or first + size
-    if last - first > size + size // 2 then last = first + size end
+    local first, last = ahead.span(step, steps, size, n)
     return order:narrow(1, first + 1, last - first)
-  end, steps
+  end, steps, function(done) return ahead.new(source, order, done, steps, size, n) end
 end
 
 --- The steps of the epoch that place.epoch names, from behind place.step on; place.sum adds up their losses. A signal
 --- waits until a step is done.
 local function run_epoch(run)
   local place, settings, epoch = run.place, run.settings, run.place.epoch
-  local rows_of, steps = batches(run, epoch)
+  local rows_of, steps, gather = batches(run, epoch)
   local progress = log.progress(("epoch %2d/%d"):format(epoch, settings.epochs), steps)
+  local gathered <close> = gather(place.step)
   for step = place.step + 1, steps do
     signals.hold()
     run.profile:begin_step()
-    place.sum = place.sum + take_step(run, epoch, step, steps, rows_of(step))
+    place.sum = place.sum + take_step(run, epoch, step, steps, rows_of(step), gathered and gathered:next())
     run.profile:end_step()
     place.step = step
     if run.checkpoint and step < steps and run.checkpoint:is_due(false) then run:save() end

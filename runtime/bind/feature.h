@@ -14,6 +14,10 @@ rs_vocabulary *rs_check_vocabulary(lua_State *L, int arg);
 /* The i64 rows at 'arg' and how many; NULL and 0 for nil: all. */
 const int64_t *rs_opt_rows(lua_State *L, int arg, int64_t *n);
 
+#define RS_FEATURES "recsys.Features" /* an rs_features */
+
+/* Adds feature.batches to the table on top of the stack. */
+void rs_open_feature_batches(lua_State *L);
 /* Adds feature.tfidf to the table on top of the stack. */
 void rs_open_feature_text(lua_State *L);
 

@@ -7,7 +7,6 @@
 #include "frame/vocabulary.h"
 
 #define PROGRAM "recsys.Program"
-#define FEATURES "recsys.Features"
 #define REQUEST "recsys feature request" /* scratch */
 
 /* ---- features ---- */
@@ -19,8 +18,8 @@ static int push_tensors(lua_State *L, const rs_tensors *list) {
   return 1;
 }
 
-static rs_features *push_features(lua_State *L) { return rs_push_object(L, sizeof(rs_features), FEATURES, 0); }
-static rs_features *check_features(lua_State *L, int arg) { return luaL_checkudata(L, arg, FEATURES); }
+static rs_features *push_features(lua_State *L) { return rs_push_object(L, sizeof(rs_features), RS_FEATURES, 0); }
+static rs_features *check_features(lua_State *L, int arg) { return luaL_checkudata(L, arg, RS_FEATURES); }
 
 static int l_features_free(lua_State *L) {
   rs_features_free(check_features(L, 1));
@@ -428,7 +427,7 @@ void rs_open_feature_program(lua_State *L) {
   static const luaL_Reg functions[] = {{"program", l_program},
                                        {"load_features", l_load_features},
                                        {NULL, NULL}};
-  rs_new_type(L, FEATURES, features_methods, features_meta);
+  rs_new_type(L, RS_FEATURES, features_methods, features_meta);
   rs_new_type(L, PROGRAM, program_methods, program_meta);
   rs_new_scratch_type(L, REQUEST, l_request_free);
   luaL_setfuncs(L, functions, 0);

@@ -373,5 +373,6 @@ int rs_open_feature(lua_State *L) {
   rs_open_feature_program(L);
   rs_open_feature_history(L);
   rs_open_feature_text(L);
+  rs_open_feature_batches(L);
   return 1;
 }

@@ -30,6 +30,15 @@ assert(events:gather(rows)["event.history.offsets"]:get(3) == 1)
 local again <close> = assert(feature.load_features(events:tensors()))
 assert(again:output "event.tags".kind == "bag" and #again == 3)
 
+do
+  local users, user_rows = loaded:encode_users(data.users), tensor.new({ 0, 1, 0 }, "i64")
+  local ahead <close> = feature.batches({ { events }, { users, user_rows } }, tensor.new({ 2, 0, 1 }, "i64"),
+    tensor.new({ 0, 2, 3 }, "i64"))
+  assert(ahead:next()["event.history.offsets"]:count() == 3)
+  assert(ahead:next()["user.id"]:count() == 1 and not ahead:next())
+  ahead:close()
+end
+
 local history = feature.sequences(data, { log = rows })
 assert(assert(feature.load_history(history:tensors(), 3)):events(0):size(1) == 2)
 local catalogue = loaded:catalogue(data.items)

@@ -90,14 +90,15 @@ end
 local step_of = {}
 
 --- The step of positions 'at' (i64) of the prepared rows, or of their users where these are grouped
---- (recsys.train.by_user); docs/models.md has its fields.
-function step_of.new(source, at, shared)
+--- (recsys.train.by_user); docs/models.md has its fields. 'batch': its inputs of the sides user and event,
+--- where they are gathered already.
+function step_of.new(source, at, shared, batch)
   local starts, rows
   if source.groups then at, starts, rows = by_user.pick(source.groups, at) end
   local items, life = source.item_rows:index_select(at), shared.life
   local times = source.times:index_select(at)
-  return setmetatable({ source = source, at = at, shared = shared, life = life, item_rows = items, times = times,
-    pool = shared.pool, items = source.over_time and source.over_time:during(times) or source.items,
+  return setmetatable({ source = source, at = at, batch = batch, shared = shared, life = life, item_rows = items,
+    times = times, pool = shared.pool, items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
     met = shared.met, log_shares = shared.log_shares, starts = starts,
     positives = rows and source.item_rows:index_select(rows),
