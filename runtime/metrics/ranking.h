@@ -66,7 +66,7 @@ rs_status rs_ranked_check(const rs_ranked *ranked);
 rs_status rs_ranking_rows(const rs_ranking *r, rs_ranked *ranked, int64_t first, int64_t n, const float *scores,
                           int64_t stride);
 /* Rank all queries by the products of users [queries, width] and items [items, width], contiguous, without ever
- * holding all scores: a thread holds 64 rows (16 for more than 131,072 items). */
+ * holding all scores: a thread holds 32 rows (16 for more than 131,072 items). */
 rs_status rs_ranking_factors(const rs_ranking *r, rs_ranked *ranked, const float *users, const float *items,
                              int64_t width);
 

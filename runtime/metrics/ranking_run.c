@@ -280,8 +280,9 @@ rs_status rs_ranking_rows(const rs_ranking *r, rs_ranked *ranked, int64_t first,
 
 /* Columns of a product are cut into tiles of TILE from position 0, the last one padded with items of zeros, and its
  * rows into blocks padded with users of zeros: every tile is the same call, so items with equal vectors get equal
- * scores wherever they stand, and a query's scores do not depend on the others in its block. */
-enum { TILE = 256 };
+ * scores wherever they stand, and a query's scores do not depend on the others in its block. A tile's items lie side by
+ * side, [width, TILE], as the product reads them; 240 of them fill the registers of both widths (tensor/block.h). */
+enum { TILE = 240 };
 
 static int64_t padded(int64_t n) { return (n + TILE - 1) / TILE * TILE; }
 
@@ -314,8 +315,8 @@ static void rank_block(void *context, int64_t begin, int64_t end) {
     for (int64_t i = 0; i < n; i++)
       memcpy(users + i * j->width, j->users + queries[i] * j->width, (size_t)j->width * sizeof *users);
     for (int64_t p = low; p < high; p += TILE)
-      rs_gemm_tile(RS_F32, false, true, j->block, TILE, j->width, 1, users, j->width, j->items + p * j->width, j->width,
-                   0, scores + p - low, j->columns);
+      rs_gemm_tile(RS_F32, false, false, j->block, TILE, j->width, 1, users, j->width, j->items + p * j->width, TILE, 0,
+                   scores + p - low, j->columns);
     for (int64_t i = 0; i < n; i++) {
       int64_t first = window_low(j->r, queries[i]), last = window_high(j->r, queries[i]);
       float *row = scores + i * j->columns + (first == last ? 0 : first - low);
@@ -346,14 +347,15 @@ static rs_status order_queries(const rs_ranking *r, int32_t *order) {
   return RS_OK;
 }
 
-/* The items in order of position, with rows of zeros up to a whole tile. */
+/* Tiles of the items in order of position, with items of zeros up to a whole tile. */
 static float *lay_items(const job *j, const float *items) {
   int64_t n = j->r->ask.items, width = j->width;
-  float *out = rs_alloc((size_t)(padded(n) * width) * sizeof *out);
-  if (!out) return NULL;
-  for (int64_t p = 0; p < n; p++)
-    memcpy(out + p * width, items + item_at(j->r, p) * width, (size_t)width * sizeof *out);
-  memset(out + n * width, 0, (size_t)((padded(n) - n) * width) * sizeof *out);
+  float *out = rs_alloc_zero((size_t)(padded(n) * width) * sizeof *out);
+  for (int64_t p = 0; out && p < n; p++) {
+    float *column = out + p / TILE * TILE * width + p % TILE;
+    const float *item = items + item_at(j->r, p) * width;
+    for (int64_t d = 0; d < width; d++) column[d * TILE] = item[d];
+  }
   return out;
 }
 
@@ -374,7 +376,7 @@ static rs_status rank_blocks(job *j, int64_t blocks) {
 rs_status rs_ranking_factors(const rs_ranking *r, rs_ranked *ranked, const float *users, const float *items,
                              int64_t width) {
   if (width < 1) return rs_fail(RS_ESHAPE, "ranking: users and items have no dimensions");
-  job j = {.r = r, .out = ranked, .users = users, .width = width, .block = r->ask.items > 131072 ? 16 : 64};
+  job j = {.r = r, .out = ranked, .users = users, .width = width, .block = r->ask.items > 131072 ? 16 : 32};
   int64_t queries = r->ask.queries;
   int32_t *order = rs_alloc((size_t)queries * sizeof *order);
   float *laid = lay_items(&j, items);

@@ -17,17 +17,25 @@ Tower.__index = Tower
 
 local function new_tower(name)
   local function linear(n, width)
-    return nn.linear { name = name .. "." .. n, inputs = width, outputs = WIDTH, seed = 1 }
+    return nn.linear { name = name .. "." .. n, inputs = width, outputs = WIDTH, bias = false, seed = 1 }
   end
   return setmetatable({ first = linear(0, inputs[name]), second = linear(1, WIDTH),
     first_norm = nn.batch_norm { name = name .. ".norm0", width = WIDTH },
-    second_norm = nn.batch_norm { name = name .. ".norm1", width = WIDTH },
-    dropout = nn.dropout { name = name .. ".dropout", rate = DROPOUT } }, Tower)
+    second_norm = nn.batch_norm { name = name .. ".norm1", width = WIDTH } }, Tower)
+end
+
+--- Linear, batch norm, ReLU and dropout as nn.tower runs them, in one operation.
+local function stage(x, linear, norm, rate)
+  local tape, vars = x:tape(), {}
+  for _, layer in ipairs { linear, norm } do
+    for _, parameter in ipairs(layer:parameters()) do vars[#vars + 1] = tape:parameter(parameter) end
+  end
+  vars[#vars + 1] = { activation = "relu", rate = rate }
+  return x:linear_batch_norm(table.unpack(vars))
 end
 
 function Tower:forward(x)
-  local hidden = self.dropout:forward(autograd.relu(self.first_norm:forward(self.first:forward(x))))
-  return autograd.relu(self.second_norm:forward(self.second:forward(hidden)))
+  return stage(stage(x, self.first, self.first_norm, DROPOUT), self.second, self.second_norm, 0)
 end
 
 local function new_model()
