@@ -172,7 +172,7 @@ describe("a training run", function()
         end
       end
     end
-    local parts = { "^value%.safetensors%.%w+$", "^value%.lua%..*tmp$", "^current%.lua%..*tmp$", "^point%-3" }
+    local parts = { "^value%.safetensors%.%w+$", "^value%.lua%..*tmp$", "^current%.lua%..*tmp$", "^point%-2" }
     for _, name in ipairs(parts) do
       forget_runs()
       local caught = false
@@ -223,13 +223,13 @@ describe("a training run", function()
   it("leaves the old checkpoint and says why when the disk is full", function()
     local wide = words("--resume", "--set", "model.dim=2048")
     run(wide, { ready = has_checkpoint })
-    local before = command.read(kept() .. "/current.lua")
     -- A file of more than 1 MiB is refused, as a full disk would.
     local ran = command.run(("cd %s && trap '' XFSZ && ulimit -f 2048 && %s recipe.lua %s"):format(folder,
       command.program, table.concat(wide, " ")))
     assert.equal(1, ran.code, ran.err)
     assert.matches("the checkpoint cannot be written: .*Make room there and go on by %-%-resume resumable%-", ran.err)
-    assert.equal(before, command.read(kept() .. "/current.lua"))
+    local head = load(command.read(kept() .. "/current.lua"))()
+    assert.is_truthy(lfs.attributes(("%s/%s/value.lua"):format(kept(), head.point)))
     assert.equal(0, (run(wide)), command.read(path "err"))
     assert.matches("resumed behind step", command.read(path "err"))
   end)
