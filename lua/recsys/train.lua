@@ -318,7 +318,8 @@ local function new_run(definition, request)
     shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
     place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
       mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {}, profile = profile.none }, Run)
-  run.shared.pool = source.item_rows:unique()
+  run.trained = model.record(run.network, encoder, request.kind, request.config, example(source))
+  run.shared.pool, run.shared.train, run.shared.trained = source.item_rows:unique(), source, run.trained
   run.optimizer = new_optimizer(run.network, settings)
   return run
 end
@@ -347,8 +348,6 @@ function train.fit(definition, request)
   local steps, laid_out = steps_of(run.source, settings), settings.rate_epochs or settings.epochs
   settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
     warmup = math.min(math.floor(settings.warmup * steps), steps * laid_out) }
-  run.trained = model.record(run.network, encoder, request.kind, request.config, example(run.source))
-  run.shared.train, run.shared.trained = run.source, run.trained
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)
