@@ -60,6 +60,12 @@ return recsys.recipe {
       batch          = param(1024, "events a step", { min = 2 }),
       rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
         { type = "integer", optional = true, min = 1 }),
+      user_cap       = param(nil, "events an epoch of one user at the most, drawn anew each time",
+        { type = "integer", optional = true, min = 1 }),
+      log_q_window   = param(nil, "span before the last training event that items' shares are counted over",
+        { type = "string", optional = true, form = "span" }),
+      warm_start     = param(nil, "a model to go on from: a bundle, a published name, or a run's task folder",
+        { type = "string", optional = true }),
       optimizer      = param("adam", "how weights move", { choices = { "adam", "adamw", "adagrad", "sgd" } }),
       learning_rate  = param(0.014, "at its peak", { min = 0 }),
       weight_decay   = param(0.0, "pull towards 0, of embeddings on the rows that a step uses", { min = 0 }),
@@ -98,8 +104,9 @@ return recsys.recipe {
     local declarations = require("recipes.features." .. p.data.source)
     local data    = flow:task("load",     job.load, p.data, flow:path "quarantine")
     local split   = flow:task("split",    job.split, data, p.split, p.seed)
-    local encoder = flow:task("features", recsys.feature.fit, data, split.train, declarations)
-    flow:task("audit", job.audit, encoder, data, split, declarations)
+    local grow    = { grow = p.train.warm_start }
+    local encoder = flow:task("features", recsys.feature.fit, data, split.train, declarations, grow)
+    flow:task("audit", job.audit, encoder, data, split, declarations, grow)
     local model   = flow:task("train",    job.train, p, encoder, data, split, flow:path "curves.csv")
     local report  = flow:task("evaluate", job.evaluate, p, model, data, split)
     local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")

@@ -206,6 +206,22 @@ local function two_tastes()
   return dir
 end
 
+describe("a warm start of recipes/two_tower.lua", function()
+  it("goes on from the bundle that an earlier run published", function()
+    local cold = result_of "two_tower"
+    local settings = { "train.warm_start=" .. cold.paths.bundle, "train.learning_rate=0.001", "train.user_cap=20",
+      "train.log_q_window=5d" }
+    local warm = result_of("two_tower", settings)
+    assert.is_true(warm.metrics.ndcg_10 > cold.metrics.ndcg_10 / 2)
+    local said = command.read(warm.paths.run .. "/log.txt")
+    assert.matches("warm start from [^\n]+: %d+ parameters taken over, 0 fresh; [%d,]+ rows of known ids, 0 of new",
+      said)
+    local code, _, err = run("two_tower", { "train.warm_start=" .. folder .. "/gone" })
+    assert.are_not.equal(0, code)
+    assert.truthy(err:find("train.warm_start: ", 1, true), err)
+  end)
+end)
+
 describe("recipes/mf.lua", function()
   it("takes less than 60 lines with its model", function()
     assert.is_true(count_lines "recipes/mf.lua" + count_lines "models/mf.lua" < 60)

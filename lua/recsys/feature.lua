@@ -19,9 +19,13 @@ feature.log_of_items = moving.log_of
 ---@param dataset Dataset
 ---@param train_rows? Tensor  i64, 0-based interactions; default all
 ---@param declarations { user: table[]?, event: table[]?, item: table[]? }
+---@param options? { grow?: Encoder|string }  grow: an earlier encoder, or the model that has it as train.warm_start
+---  takes it: its vocabularies stay, code for code, and new values come behind
 ---@return Encoder  raises, naming the feature or column, when the declarations do not fit the data
-function feature.fit(dataset, train_rows, declarations)
-  local ok, program, tensors = pcall(fit.program, dataset, train_rows, declarations)
+function feature.fit(dataset, train_rows, declarations, options)
+  local grown = options and options.grow
+  if type(grown) == "string" then grown = require("recsys.train.warm_start").open(grown).encoder end
+  local ok, program, tensors = pcall(fit.program, dataset, train_rows, declarations, grown)
   if not ok and type(program) == "table" then error(program, 0) end -- a signal's
   if not ok then error("feature.fit: " .. tostring(program), 2) end
   return assert(encoder.load(program, tensors))

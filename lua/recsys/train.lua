@@ -20,21 +20,16 @@ local numeric = require "recsys.train.numeric"
 local optim = require "recsys.optim"
 local profile = require "recsys.train.profile"
 local rate_finder = require "recsys.train.rate_finder"
+local train_rows = require "recsys.train.rows"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
 local step_of = require "recsys.train.step"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
+local warm_start = require "recsys.train.warm_start"
 
 local train = {}
-
---- log of each catalogue item's share of the rows that batches are drawn from: the probability of meeting it as an
---- in-batch negative. An item that does not occur counts as half an event, so that its logarithm exists.
-local function log_shares(item_rows, n_items)
-  local counts = item_rows:bincount(n_items):to "f32"
-  return (counts:clamp(0.5, math.huge) / #item_rows):log()
-end
 
 --- What batches are made of: the encoded tables and, for each interaction, its user and item row.
 ---
@@ -42,19 +37,22 @@ end
 ---@param data Dataset
 ---@param split Split       says how histories treat equal times, and which rows they may know
 ---@param rows Tensor       i64, 0-based interactions to train or score on
+---@param settings table    of training: what shares of items are counted over
 ---@param events? Features  their encoded moments, where they are at hand
 ---@param by string         "row" or "user": what batches count
-local function prepare(encoder, data, split, rows, events, by)
+local function prepare(encoder, data, split, rows, settings, events, by)
   local at = feature.rows(data)
   local items = encoder:encode_items(data.items)
-  local item_rows = at.items:index_select(rows)
+  local item_rows, user_rows = at.items:index_select(rows), at.users:index_select(rows)
+  local times = data.interactions:column("time"):index_select(rows)
   local source = {
     over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
-    data = data, rows = rows, n = #rows, log_q = log_shares(item_rows, data.items:rows()),
+    data = data, rows = rows, n = #rows,
+    log_q = train_rows.log_shares({ item_rows = item_rows, user_rows = user_rows, times = times }, data.items:rows(),
+      settings),
     users = encoder:encode_users(data.users), items = items,
     events = events or encoder:encode_events(data, rows, { ties = split.ties, log = split.history_log, items = items }),
-    user_rows = at.users:index_select(rows), item_rows = item_rows, static_users = #encoder:inputs "event" == 0,
-    times = data.interactions:column("time"):index_select(rows),
+    user_rows = user_rows, item_rows = item_rows, times = times, static_users = #encoder:inputs "event" == 0,
     strengths = data.interactions:has "strength" and data.interactions:column("strength"):index_select(rows) or nil,
   }
   source.groups = by == "user" and by_user.groups(source) or nil
@@ -75,7 +73,7 @@ local function training_of(source)
 end
 
 local function steps_of(source, settings)
-  return math.max(1, math.min(source.units, settings.rows_per_epoch or source.units) // settings.batch)
+  return math.max(1, train_rows.per_epoch(source, settings) // settings.batch)
 end
 
 --- What the model's loss reads in a step of training on the rows 'at', whose inputs are 'batch'.
@@ -121,8 +119,8 @@ end
 ---@return fun(step: integer): Tensor, integer, fun(done: integer): Batches?
 local function batches(run, epoch)
   local source, settings = run.source, run.settings
-  local n, size = math.min(source.units, settings.rows_per_epoch or source.units), settings.batch
-  local order = base.stream(settings.seed, "shuffle", epoch, 0):permutation(source.units)
+  local n, size = train_rows.per_epoch(source, settings), settings.batch
+  local order = train_rows.order(source, settings, epoch)
   local steps = steps_of(source, settings)
   return function(step)
     local first, last = ahead.span(step, steps, size, n)
@@ -310,7 +308,7 @@ end
 local function new_run(definition, request)
   local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
   local split, data, encoder = request.split, request.data, request.encoder
-  local source = prepare(encoder, data, split, split.train, nil, settings.by)
+  local source = prepare(encoder, data, split, split.train, settings, nil, settings.by)
   local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
     network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
       training = training_of(source) }),
@@ -318,6 +316,7 @@ local function new_run(definition, request)
     shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
     place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
       mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {}, profile = profile.none }, Run)
+  if settings.warm_start then warm_start.apply(run.network.parameters, encoder, settings.warm_start) end
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(source))
   run.shared.pool, run.shared.train, run.shared.trained = source.item_rows:unique(), source, run.trained
   run.optimizer = new_optimizer(run.network, settings)
@@ -339,7 +338,7 @@ function train.fit(definition, request)
   local run = new_run(definition, request)
   local settings, split, data, encoder = run.settings, request.split, request.data, request.encoder
   run.held_out = split.valid and #split.valid > 0
-    and prepare(encoder, data, split, split.valid, request.valid_events, settings.by) or nil
+    and prepare(encoder, data, split, split.valid, settings, request.valid_events, settings.by) or nil
   if request.checkpoint and settings.checkpoint > 0 then
     run.checkpoint = checkpoint.new(request.checkpoint, settings.checkpoint, function()
       return checkpoint.fingerprint(definition, request, run)

@@ -241,7 +241,7 @@ local function check_options(options, split)
   end
 end
 
-local options_known = { cuts = true, window = true, repeats = true, derive = true, raw = true }
+local options_known = { cuts = true, window = true, repeats = true, derive = true, raw = true, grow = true }
 
 --- The checks of a fitted encoder on its data, without the verdict.
 ---@return { label: "causal"|"not causal", checks: string[], findings: table[] }  a finding: { check, subject, message }
@@ -256,7 +256,7 @@ function audit.run(data, split, encoder, declarations, options)
     train = split.train, held_out = complement(split.train, n), known_training = known_training(split, n),
     items = encoder:encode_items(data.items), cuts = options.cuts or 3, window = options.window or 20000,
     repeats = options.repeats, derive = options.derive, raw = options.raw or data, findings = {} }, Case)
-  function case:fit(rows) return feature.fit(self.data, rows, self.declarations) end
+  function case:fit(rows) return feature.fit(self.data, rows, self.declarations, { grow = options.grow }) end
   local checks = { "duplicates", "fit" }
   duplicates(case)
   fitted_state(case)
@@ -285,9 +285,9 @@ end
 ---@param encoder Encoder           fitted on data and split.train
 ---@param declarations table        what it was fitted from
 ---@param options? { cuts: integer?, window: integer?, repeats: boolean?, derive: (fun(data: Dataset): Dataset)?,
----  raw: Dataset? }  cuts (3): moments at which "order" looks; window (20,000): training rows before each that it looks
----  at; repeats (false): people may do the same again; derive: what the recipe computed the columns of `data` with, a
----  function of the dataset `raw`
+---  raw: Dataset?, grow: Encoder|string? }  cuts (3): moments at which "order" looks; window (20,000): training rows
+---  before each that it looks at; repeats (false): people may do the same again; derive: what the recipe computed the
+---  columns of `data` with, a function of the dataset `raw`; grow: what feature.fit was given to grow
 ---@return { label: string, checks: string[] }? report  nil, message, "leak" when something is found; the label is "not
 ---  causal" where a held-out row may be older than a training row of somebody else
 ---@return string? message

@@ -4,6 +4,7 @@
 
 local core = require("recsys.core").feature
 local declare = require "recsys.feature.declare"
+local grow = require "recsys.feature.grow"
 local program = require "recsys.feature.program"
 local text = require "recsys.text"
 
@@ -140,6 +141,9 @@ function Source:finish_tables()
     local counted = self.tables[name]
     local bytes, offsets, counts = counted.counter:vocabulary(counted.min_count, counted.max_size, most(counted))
     counted.counter:close()
+    if self.grown then
+      bytes, offsets, counts = grow.vocabulary(self.grown:vocabulary(name), bytes, offsets, counts)
+    end
     built.tensors["table." .. name .. ".bytes"] = bytes
     built.tensors["table." .. name .. ".offsets"] = offsets
     built.tensors["table." .. name .. ".counts"] = counts
@@ -164,13 +168,14 @@ local function each(declarations, visit)
 end
 
 --- Fit the declarations on the interactions at 'train_rows' (i64, 0-based; nil: all): JSON and tensors of the encoder.
+--- The vocabularies of 'grown', an earlier encoder, are kept and go on.
 ---@return string json
 ---@return table<string, Tensor> tensors
-function fit.program(dataset, train_rows, declarations)
+function fit.program(dataset, train_rows, declarations, grown)
   local settled = settle_all(declarations)
   each(settled, function(d) if d.column or fit.kinds[d.kind].columns then check_columns(dataset, d) end end)
   local source = setmetatable({ dataset = dataset, declarations = settled, tables = {}, program = program.new(),
-    training = training_rows(dataset, train_rows) }, Source)
+    grown = grown, training = training_rows(dataset, train_rows) }, Source)
   each(settled, function(d, kind) if kind.count then kind.count(d, source) end end)
   source:finish_tables()
   each(settled, function(d, kind) kind.build(d, source.program.sides, source) end)
