@@ -265,6 +265,16 @@ describe("a served model", function()
         with { ["user.id"] = tensor.zeros(5, "i32"), ["user.platform"] = tensor.zeros(5, "i32") }))
     end)
 
+    it("when the item vectors are of another training than the user tower", function()
+      local said = "items.safetensors has vectors of another item tower than belongs to the user tower"
+      local other = tensor.from_string(("0"):rep(32), "u8")
+      assert.truthy(altered("items.safetensors", with { ["tower.version"] = other }):find(said, 1, true))
+      assert.truthy(altered("weights.safetensors", with { ["tower.version"] = other }):find(said, 1, true))
+      assert.truthy(altered("items.safetensors", with { ["tower.version"] = false }):find(said, 1, true))
+      assert.truthy(altered("weights.safetensors",
+        with { ["tower.version"] = tensor.zeros(3, 2) }):find(said, 1, true))
+    end)
+
     it("when a vector is not finite", function()
       local vectors = built.vectors:clone()
       vectors:set(3, 2, 0 / 0)

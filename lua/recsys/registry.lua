@@ -167,6 +167,23 @@ local function json_of(plan)
   return type(plan) == "string" and plan or plan:json()
 end
 
+--- What tells the towers of one training from those of any other: a hash of all weights and of both plans, as a tensor
+--- that stands beside the user tower's weights and beside the item tower's vectors.
+local function tower_version(model)
+  local names, parts = {}, { json_of(model.plans.user), json_of(model.plans.item) }
+  for name in pairs(model.weights) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do parts[#parts + 1] = name .. core.frame.hash(model.weights[name]) end
+  return tensor.from_string(core.frame.hash(table.concat(parts, "\n")), "u8")
+end
+
+--- A copy of the tensors with the version beside them.
+local function with_version(tensors, version)
+  local all = { ["tower.version"] = version }
+  for name, t in pairs(tensors) do all[name] = t end
+  return all
+end
+
 --- The members of a model's bundle (docs/bundle.md), and its item vectors.
 local function members_of(request)
   local model, dataset = request.model or request, request.dataset
@@ -175,13 +192,14 @@ local function members_of(request)
   local users = request.users or model.encoder:encode_users(dataset.users)
   local history = request.history or model.encoder:sequences(dataset)
   local vectors = request.vectors or model:item_vectors(items)
+  local version = tower_version(model)
   local members = {
     { "features.json", bytes = encoded.json },
     { "vocabularies.safetensors", tensors = encoded.tensors },
     { "plan.user.json", bytes = json_of(model.plans.user) },
     { "plan.item.json", bytes = json_of(model.plans.item) },
-    { "weights.safetensors", tensors = model.weights },
-    { "items.safetensors", tensors = item_tensors(dataset.items, vectors) },
+    { "weights.safetensors", tensors = with_version(model.weights, version) },
+    { "items.safetensors", tensors = with_version(item_tensors(dataset.items, vectors), version) },
     { "items.features.safetensors", tensors = items:tensors() },
     { "users.safetensors", tensors = user_tensors(dataset.users, model.encoder.program) },
     { "users.features.safetensors", tensors = users:tensors() },

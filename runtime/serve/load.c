@@ -138,6 +138,20 @@ static rs_status take_vectors(const loader *l, const char *member, const rs_tens
   return RS_OK;
 }
 
+/* The item vectors are of the training that the user tower is of: both carry its version, and bundles from before there
+ * were versions carry none. Products of vectors of two trainings would be finite, and noise. */
+static rs_status check_versions(const loader *l, const char *member, const rs_tensors *t) {
+  const rs_tensor *user = rs_tensors_find(&l->model->weights, "tower.version");
+  const rs_tensor *item = rs_tensors_find(t, "tower.version");
+  if (!user && !item) return RS_OK;
+  bool same = is_of(user, RS_U8, 1) && is_of(item, RS_U8, 1) && user->size[0] == item->size[0] &&
+              memcmp(rs_u8(user), rs_u8(item), (size_t)user->size[0]) == 0;
+  return same ? RS_OK
+              : bad(l, member,
+                    "has vectors of another item tower than belongs to the user tower in weights.safetensors: publish "
+                    "both from one trained model");
+}
+
 static rs_status load_items(loader *l) {
   static const char member[] = "items.safetensors";
   rs_tensors t = {0};
@@ -147,6 +161,7 @@ static rs_status load_items(loader *l) {
   if (status == RS_OK && n == 0) status = bad(l, member, "holds no items");
   if (status == RS_OK) status = take_vectors(l, member, &t, n);
   if (status == RS_OK) status = take_titles(l, member, &t, n);
+  if (status == RS_OK) status = check_versions(l, member, &t);
   rs_tensors_free(&t);
   return status;
 }
