@@ -26,9 +26,8 @@ end
 
 return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings)
-  local self = setmetatable({ bias = towers.bias(encoder, "item.id", settings) }, MF)
-  self.users = towers.tower("user", tables, { "user" })
-  self.items = towers.tower("item", tables, { "item" })
+  local self = setmetatable({ users = towers.tower("user", tables, { "user" }),
+    items = towers.tower("item", tables, { "item" }), bias = towers.bias(encoder, "item.id", settings) }, MF)
   self.parameters = towers.parameters(self.users, self.items, self.bias)
   return self
 end
