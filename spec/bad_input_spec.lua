@@ -367,7 +367,7 @@ describe("a model that is wrong itself", function()
         "the batch of item() has no 'item.ids', it holds item.id" },
       renamed = { 'input("item.id"', 'input("items"', "item() reads an input 'items', but its batches hold item.id" },
       uneven = { "{ user, towers.ones(user) }", "{ user }", "user() gives vectors of 32 numbers, item() of 33" },
-      biased = { '"item.id", settings', '"item.idd", settings', "biased.lua:29: bad argument #2 to 'bias'",
+      biased = { '"item.id", settings', '"item.idd", settings', "biased.lua:30: bad argument #2 to 'bias'",
         "did you mean 'item.id'?" },
       sideways = { '{ "user" })', '{ "users" })', "there is no side 'users'; there are user, event and item" },
       loose = { "return nn.in_batch", "local _ = nn.in_batch", "models/loose.lua: loss() returns nothing, not a Var" },
