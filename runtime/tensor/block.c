@@ -32,8 +32,18 @@ static void plain_product(const rs_block *p) {
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+/* What stands between them is compiled for these instructions. */
+#if defined(__clang__)
+#define FOR_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define FOR_AVX512 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,avx512f\"))), apply_to = function)")
+#define FOR_ALL _Pragma("clang attribute pop")
+#else
+#define FOR_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define FOR_AVX512 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,avx512f\")")
+#define FOR_ALL _Pragma("GCC pop_options")
+#endif
+
+FOR_AVX2
 
 /* Eight rows of eight floats, turned: pairs, then fours, then halves change places. */
 RS_INLINE void turn_square(float *to, int64_t to_step, const float *from, int64_t from_step) {
@@ -87,10 +97,9 @@ RS_INLINE __m256i first_lanes(int n) {
 #define TIMES(x, y) _mm256_mul_ps(x, y)
 #define FUSED(x, y, z) _mm256_fmadd_ps(x, y, z)
 #include "tensor/block_lanes.h"
-#pragma GCC pop_options
+FOR_ALL
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f")
+FOR_AVX512
 #define OF(name) name##_avx512
 #define VECTOR __m512
 #define LANES 16
@@ -105,7 +114,7 @@ RS_INLINE __m256i first_lanes(int n) {
 #define TIMES(x, y) _mm512_mul_ps(x, y)
 #define FUSED(x, y, z) _mm512_fmadd_ps(x, y, z)
 #include "tensor/block_lanes.h"
-#pragma GCC pop_options
+FOR_ALL
 
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 static bool has_avx512(void) { return has_avx2() && __builtin_cpu_supports("avx512f"); }
