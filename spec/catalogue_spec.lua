@@ -139,6 +139,99 @@ local function loss(name, users, items, o, dtype)
   return nn[name](given)
 end
 
+-- The losses as operations of a tape over all scores at once ----------------------------------------------------------
+
+local composed = {}
+
+--- f32 [lists, m]: the sum of the values of each list's cells { column, value }.
+local function matrix(lists, m)
+  local rows = {}
+  for i, cells in ipairs(lists) do
+    rows[i] = {}
+    for j = 1, m do rows[i][j] = 0 end
+    for _, cell in ipairs(cells) do rows[i][cell[1]] = rows[i][cell[1]] + cell[2] end
+  end
+  return tensor.new(rows, "f32")
+end
+
+--- Per row the weights of its positives, and ones where columns are negatives; both f32 [n, m].
+local function masks(o, n, m)
+  local hits, open, columns = {}, {}, {}
+  for j = 1, m do columns[j] = j end
+  for u = 1, n do
+    hits[u], open[u] = {}, {}
+    for k, pair in ipairs(pairs_of(o, columns, u)) do hits[u][k] = { pair.s, pair.weight } end
+    for k, j in ipairs(Reference.rivals(o, columns, u, true)) do open[u][k] = { j, 1 } end
+  end
+  return matrix(hits, m), matrix(open, m)
+end
+
+local function pairs_in(o)
+  local count = 0
+  for _, list in ipairs(o.positives) do count = count + #list end
+  return count
+end
+
+--- <u, v> / temperature - log q
+local function scores_of(u, v, o)
+  local s = autograd.affine(u:matmul(v, false, true), 1 / (o.temperature or 1), 0)
+  return o.log_q and s - u:tape():input(nil, tensor.new(o.log_q, "f32")) or s
+end
+
+--- A row for each pair, equal ones computed again.
+function composed.catalogue_softmax(u, v, o)
+  local alone, e, m, columns = o.rivals == "negatives", o.smoothing or 0, v:size(1), {}
+  local rows, targets, open = {}, {}, {}
+  for j = 1, m do columns[j] = j end
+  for r in ipairs(o.positives) do
+    for _, pair in ipairs(pairs_of(o, columns, r)) do
+      local rivals = Reference.rivals(o, columns, r, alone)
+      if alone then rivals[#rivals + 1] = pair.s end
+      local target, cells = { { pair.s, (1 - e) * pair.weight } }, {}
+      for k, j in ipairs(rivals) do
+        cells[k], target[k + 1] = { j, 1 }, { j, e * pair.weight / #rivals }
+      end
+      rows[#rows + 1], targets[#targets + 1], open[#open + 1] = r - 1, target, cells
+    end
+  end
+  local tape = u:tape()
+  local s = scores_of(u:embedding(tape:input(nil, tensor.new(rows, "i32"))), v, o)
+  local log_p = (s + tape:input(nil, (matrix(open, m) - 1) * 1e30)):log_softmax()
+  return autograd.affine((log_p * tape:input(nil, matrix(targets, m))):sum(), -1 / #rows, 0)
+end
+
+function composed.bilateral_softmax(u, v, o)
+  local hits, open = masks(o, u:size(1), v:size(1))
+  local weight, tape = hits:sum(2), u:tape()
+  local none = weight:eq(0):to "f32"
+  local dots = u:matmul(v, false, true)
+  local function sums(x, mask) return (x:exp() * tape:input(nil, mask)):sum(2) end
+  local positives = sums(autograd.affine(dots, 1 / o.positive_temperature, 0), hits) + tape:input(nil, none)
+  local mean = positives / tape:input(nil, weight + none)
+  local negatives = autograd.affine(sums(scores_of(u, v, o), open):log(), o.emphasis, 0)
+  return ((negatives - mean:log()) * tape:input(nil, weight)):sum() / pairs_in(o)
+end
+
+function composed.cosine_contrastive(u, v, o)
+  local hits, open = masks(o, u:size(1), v:size(1))
+  local tape, s = u:tape(), scores_of(u, v, o)
+  local each = open * (hits:sum(2) * o.emphasis / open:sum(2)):reshape(-1, 1)
+  local hinges = autograd.affine(s, 1, -o.margin):relu() * tape:input(nil, each)
+  local distances = autograd.affine(s, -1, 1) * tape:input(nil, hits)
+  return (hinges:sum() + distances:sum()) / pairs_in(o)
+end
+
+function composed.gbce(u, v, o)
+  local n, m = u:size(1), v:size(1)
+  local hits, open = masks(o, n, m)
+  local share, tape = 1 / (open:sum(2) + 1):reshape(-1, 1), u:tape()
+  local weights = hits * share * o.beta + open * share * hits:sum(2):reshape(-1, 1)
+  local mean = autograd.bce(scores_of(u, v, o), tape:input(nil, hits:gt(0):to "f32"), tape:input(nil, weights))
+  return autograd.affine(mean, n * m / pairs_in(o), 0)
+end
+
+-- Cases ---------------------------------------------------------------------------------------------------------------
+
 local n, m, d = 4, 7, 3
 local positives = { { 2, 0 }, {}, { 5 }, { 6, 1, 3 } }
 local everything = { positives = positives, weights = { { 0.5, 2 }, {}, { 1.5 }, { 1, 0.25, 3 } },
@@ -248,38 +341,87 @@ for name, list in pairs(cases) do
   end)
 end
 
-describe("losses over a catalogue", function()
-  local function plain(tape, users, items, o)
-    local logits = tape:input("u", users, true):matmul(tape:input("v", items, true), false, true)
-    local log_p = autograd.affine(logits, 1 / o.temperature, 0):log_softmax()
-    local hits = tensor.zeros(#users, #items)
-    local count = 0
-    for u, list in ipairs(o.positives) do
-      for _, j in ipairs(list) do
-        hits:set(u, j + 1, hits:get(u, j + 1) + 1)
-        count = count + 1
-      end
-    end
-    return autograd.affine((log_p * tape:input(nil, hits)):sum(), -1 / count, 0)
-  end
+--- f32 rows of length 1.
+local function directions(purpose, n_rows, width)
+  local t = normals(purpose, n_rows, width)
+  return (t / (t * t):sum(2):sqrt():reshape(-1, 1)):to "f32"
+end
 
-  it("equal the softmax composed of plain operations, to float32 rounding", function()
-    local o = many(300, 2500)
-    o.temperature, o.excluded = 0.3, nil
-    local users, items = normals(3, 300, 24):to "f32", normals(4, 2500, 24):to "f32"
-    local function gradients(make)
-      local tape <close> = autograd.tape { train = true }
-      local u, v = tape:input("u", users, true), tape:input("v", items, true)
-      local value = make(tape, u, v)
-      tape:backward(value)
-      return value:item(), u:grad():clone(), v:grad():clone()
-    end
-    local value, u, v = gradients(function(_, a, b) return loss("catalogue_softmax", a, b, o, "f32") end)
-    local expected, u_plain, v_plain = gradients(function(tape) return plain(tape, users, items, o) end)
-    assert.is_true(math.abs(value - expected) < 8 * 2^-23 * expected)
-    assert.is_true((u - u_plain):abs():max() < 64 * 2^-23 * u_plain:abs():max())
-    assert.is_true((v - v_plain):abs():max() < 64 * 2^-23 * v_plain:abs():max())
-  end)
+--- Rows 1 .. distinct, and then the first of them again.
+local function some_twice(distinct, rows)
+  local list = {}
+  for i = 1, rows do list[i] = (i - 1) % distinct + 1 end
+  return i64(list)
+end
+
+--- A margin near 0.1 that no score is near: on either side of a kink two roundings have different gradients.
+local function clear_margin(users, items, log_q)
+  local scores = users:to "f64":matmul(items:to "f64", false, true) - (log_q and tensor.new(log_q, "f64") or 0)
+  local sorted = scores:reshape(-1):sort()
+  local from = sorted:search_sorted(tensor.new({ 0.1, 0.11 }, "f64"))
+  local near = sorted:narrow(1, from:get(1) + 1, from:get(2) - from:get(1) - 1)
+  local gaps = near:narrow(1, 2, #near - 1) - near:narrow(1, 1, #near - 1)
+  local widest = gaps:argmax()
+  assert(gaps:max() > 1e-6)
+  return near:get(widest) + gaps:max() / 2
+end
+
+local options_of = {
+  catalogue_softmax = { { temperature = 0.3 }, { temperature = 0.2, smoothing = 0.1 },
+    { temperature = 0.3, rivals = "negatives", smoothing = 0.2 }, { temperature = 0.2, rivals = "negatives" } },
+  bilateral_softmax = { { temperature = 0.2, positive_temperature = 0.5, emphasis = 0.9 },
+    { temperature = 0.3, positive_temperature = 0.3, emphasis = 1 } },
+  cosine_contrastive = { { emphasis = 5 }, { emphasis = 2 } },
+  gbce = { { temperature = 0.2, beta = 0.4 }, { temperature = 1, beta = 1 } },
+}
+
+--- Rows with one item twice, positives that are excluded, weights and log q; and, last, such rows over sampled columns,
+--- of which some hold one item.
+local function composed_cases(name, users, items)
+  local n_rows, columns = #users, #items
+  local full = { positives = {}, excluded = {}, weights = {}, log_q = {} }
+  for u = 1, n_rows do
+    local positive, weight = {}, {}
+    for k = 1, u % 5 do positive[k], weight[k] = (u * u + 7 * k) % 40, (k + u % 3) / 4 end
+    if u % 5 == 4 then positive[4] = positive[1] end
+    full.positives[u], full.weights[u] = positive, weight
+    full.excluded[u] = { (u * 17) % columns, (u * 29) % 40, positive[1] }
+  end
+  for j = 1, columns do full.log_q[j] = -((j * 37) % 50) / 25 end
+  local drawn = { positives = full.positives, excluded = full.excluded, codes = {}, first = 60 }
+  for j = 1, columns do drawn.codes[j] = (j - 1) % 1050 end
+  local list = {}
+  for i, o in ipairs(options_of[name]) do
+    list[i] = with(i == #options_of[name] and drawn or full, o)
+    if name == "cosine_contrastive" then list[i].margin = clear_margin(users, items, list[i].log_q) end
+  end
+  return list
+end
+
+-- Roundings of half an epsilon that add up at random in sums of 1100 terms.
+local epsilon <const> = 2^-23
+local bound = epsilon / 2 * math.sqrt(1100)
+
+describe("losses over a catalogue", function()
+  for name in pairs(cases) do
+    it(("equal the same composed of plain operations, to float32 rounding: %s"):format(name), function()
+      local users, items = directions(3, 140, 24):index_select(some_twice(110, 140)), directions(4, 1100, 24)
+      for _, o in ipairs(composed_cases(name, users, items)) do
+        local function gradients(make)
+          local tape <close> = autograd.tape { train = true }
+          local u, v = tape:input("u", users, true), tape:input("v", items, true)
+          local value = make(u, v)
+          tape:backward(value)
+          return value:item(), u:grad():clone(), v:grad():clone()
+        end
+        local value, u, v = gradients(function(a, b) return loss(name, a, b, o, "f32") end)
+        local expected, u_plain, v_plain = gradients(function(a, b) return composed[name](a, b, o) end)
+        assert.is_true(math.abs(value - expected) < 4 * epsilon * math.abs(expected))
+        assert.is_true((u - u_plain):abs():max() < bound * u_plain:abs():max())
+        assert.is_true((v - v_plain):abs():max() < bound * v_plain:abs():max())
+      end
+    end)
+  end
 
   it("do not cancel where a positive outweighs all negatives", function()
     local tape <close> = autograd.tape { train = true }
