@@ -56,6 +56,16 @@ describe("base", function()
     assert.is_true(most < 160 << 20 and most > 32 << 20, most)
   end)
 
+  it("leaves the garbage of a small process alone when told from which size on to release", function()
+    local kept = setmetatable({ {} }, { __mode = "v" })
+    collectgarbage "stop"
+    finally(function() collectgarbage "restart" end)
+    base.release(1 << 50)
+    assert.is_table(kept[1])
+    base.release(1)
+    assert.is_nil(kept[1])
+  end)
+
   it("refuses memory when told to", function()
     local tensor = require "recsys.tensor"
     base.alloc_fault(0)

@@ -587,6 +587,18 @@ describe("docs/features.md", function()
 end)
 
 describe("recipes/features", function()
+  it("makes no history where no feature would read it", function()
+    local d = shop()
+    local plain = feature.fit(d, nil, { user = { feature.id { "user" } }, item = { feature.id { "item" } } })
+    plain.sequences = function() error "nobody asked for it" end
+    local all = plain:encode_events(d)
+    assert.are.equal(d.interactions:rows(), all:rows())
+    assert.same({}, all:names())
+    assert.are.equal(2, plain:encode_events(d, tensor.new({ 0, 3 }, "i64"), { ties = "order" }):rows())
+    assert.are.equal(d.users:rows(), plain:encode_users_at(d):rows())
+    assert.has_error(function() plain:encode_events(d, tensor.new({ d.interactions:rows() }, "i64")) end)
+  end)
+
   --- The recipe's declarations fitted on tables that have every column it names, all values missing but the keys.
   local function fits(recipe, users, items)
     local d = shop()

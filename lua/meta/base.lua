@@ -45,7 +45,8 @@ function base.memory_limit(bytes, folder) end
 
 --- Collect all garbage and give memory that is free back to the system: between steps that need other sizes. How far
 --- tensors may grow before the next collection counts from here.
-function base.release() end
+---@param least? integer  bytes: a process with fewer in memory stays as it is; default 0
+function base.release(least) end
 
 --- Seconds since some fixed moment; never goes back.
 ---@return number

@@ -102,6 +102,12 @@ local function need_strings(f, key, what)
   end
 end
 
+--- Whether a column of strings or times has a value in every row: code 0 and TIME_MISSING stand below all that are.
+local function is_whole(f, key)
+  if f:rows() == 0 then return true end
+  return (f:column(key)):min() > (f:type(key) == "time" and frame.TIME_MISSING or 0)
+end
+
 --- The interactions that name a user, an item and a time, in stable order of time, and how many do not.
 local function complete(interactions)
   if not interactions:has "time" then -- all at one moment: the order of the file decides
@@ -109,8 +115,7 @@ local function complete(interactions)
   end
   local before = interactions:rows()
   for _, key in ipairs { "user", "item", "time" } do
-    local present = interactions:where(key, "present")
-    if #present < interactions:rows() then interactions = interactions:filter(present) end
+    if not is_whole(interactions, key) then interactions = interactions:filter(interactions:where(key, "present")) end
   end
   return (interactions:sort "time"), before - interactions:rows()
 end

@@ -17,6 +17,8 @@ local text = require "recsys.text"
 
 local flow = {}
 
+local WORTH_RELEASING <const> = 128 << 20 -- bytes: a smaller process keeps what it will ask for again
+
 local Flow = {}
 Flow.__index = Flow
 
@@ -166,7 +168,7 @@ function Flow:run(task, fn, arguments)
   task.seconds = (uv.hrtime() - began) / 1e9
   local ended = not ok and type(value) == "table" and value.code == "end"
   task.state = (ok or ended) and "done" or "failed"
-  base.release()
+  base.release(WORTH_RELEASING)
   local peak, resident = base.memory()
   task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20
   if ended then error(value, 0) end

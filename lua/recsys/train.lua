@@ -31,6 +31,8 @@ local warm_start = require "recsys.train.warm_start"
 
 local train = {}
 
+local WORTH_RELEASING <const> = 128 << 20 -- bytes: a smaller process keeps what it will ask for again
+
 --- What batches are made of: the encoded tables and, for each interaction, its user and item row.
 ---
 ---@param encoder Encoder
@@ -235,7 +237,8 @@ local function epoch_row(run)
       .. "check split.valid, or set it to 0 to train without validation"):format(metric) }, 0)
   end
   local dead = monitors.row(row, place.monitor, run.network.parameters)
-  base.release() -- the epoch's order, batches and rankings, which would pile up to several times what is in use
+  -- The epoch's order, batches and rankings, which would pile up to several times what is in use.
+  base.release(WORTH_RELEASING)
   row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
   log.info("%s", describe_epoch(row, run.metric))
@@ -318,7 +321,8 @@ local function new_run(definition, request)
       mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {}, profile = profile.none }, Run)
   if settings.warm_start then warm_start.apply(run.network.parameters, encoder, settings.warm_start) end
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(source))
-  run.shared.pool, run.shared.train, run.shared.trained = source.item_rows:unique(), source, run.trained
+  run.shared.pool = source.item_rows:bincount(data.items:rows()):gt(0):nonzero()
+  run.shared.train, run.shared.trained = source, run.trained
   run.optimizer = new_optimizer(run.network, settings)
   return run
 end
@@ -350,7 +354,7 @@ function train.fit(definition, request)
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)
-  base.release() -- what preparing used on the way
+  base.release(WORTH_RELEASING) -- what preparing used on the way
   take_up(run)
   run.trained.curves = run_epochs(run)
   return run.trained

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,7 +40,7 @@ static pthread_once_t tuned = PTHREAD_ONCE_INIT;
 
 /* What is larger than the last class, a column or the features of millions of rows, is made once and not kept. */
 enum { LARGE_BITS = 17, LARGE = 1 << LARGE_BITS, CLASSES = 8 * 9 }; /* 128 KiB to 64 MiB, 8 sizes to a doubling */
-enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
+enum { SMALL_PAGE = 4096, HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
 
 /* Kept blocks by class: of the heap, and of files. */
 typedef struct shelf {
@@ -146,9 +147,24 @@ static header *from_file(size_t bytes, int class, size_t total) {
   return h;
 }
 
+/* Have the kernel hand out the pages of a block in one call, not at a fault each: a large block is new pages, and what
+ * asks for one writes all of it. */
+static void touch(char *block, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  char *page = (char *)((uintptr_t)block / SMALL_PAGE * SMALL_PAGE);
+  madvise(page, (size_t)(block + bytes - page), MADV_POPULATE_WRITE); /* a kernel that cannot leaves them to faults */
+#else
+  (void)block, (void)bytes;
+#endif
+}
+
 /* A new block from malloc. */
 static header *fresh(size_t total) {
-  if (total < HUGE_FROM) return aligned_alloc(RS_ALIGN, total);
+  if (total < HUGE_FROM) {
+    void *small = aligned_alloc(RS_ALIGN, total);
+    if (small && total >= LARGE) touch(small, total);
+    return small;
+  }
   void *block = aligned_alloc(HUGE_PAGE, (total + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
   if (block) madvise(block, total, MADV_HUGEPAGE); /* a kernel without them has small pages, as before */
   return block;

@@ -166,13 +166,6 @@ static int l_memory_limit(lua_State *L) {
   return 3;
 }
 
-/* base.release(): collect all garbage, and give what is free back to the system */
-static int l_release(lua_State *L) {
-  rs_collect(L);
-  rs_memory_release();
-  return 0;
-}
-
 /* The value in bytes of a line "Name:   123 kB" in the text, 0 when it is not there. */
 static lua_Integer status_line(const char *text, const char *name) {
   const char *line = strstr(text, name);
@@ -181,18 +174,35 @@ static lua_Integer status_line(const char *text, const char *name) {
   return (lua_Integer)kib * 1024;
 }
 
+/* What the kernel says of the process; "" when it does not. */
+static void read_status(char *text, size_t size) {
+  FILE *f = fopen("/proc/self/status", "re");
+  size_t got = f ? fread(text, 1, size - 1, f) : 0;
+  text[got] = 0;
+  if (f) fclose(f);
+}
+
 /* base.memory() -> peak, resident: bytes of the process */
 static int l_memory(lua_State *L) {
-  char text[4096] = {0};
-  FILE *f = fopen("/proc/self/status", "re");
-  if (f) {
-    size_t got = fread(text, 1, sizeof text - 1, f);
-    text[got] = 0;
-    fclose(f);
-  }
+  char text[4096];
+  read_status(text, sizeof text);
   lua_pushinteger(L, status_line(text, "VmHWM"));
   lua_pushinteger(L, status_line(text, "VmRSS"));
   return 2;
+}
+
+/* base.release([least]): collect all garbage, and give what is free back to the system; nothing is done while less than
+ * 'least' bytes are resident, default 0 */
+static int l_release(lua_State *L) {
+  lua_Integer least = luaL_optinteger(L, 1, 0);
+  char text[4096];
+  if (least > 0) {
+    read_status(text, sizeof text);
+    if (status_line(text, "VmRSS") < least) return 0;
+  }
+  rs_collect(L);
+  rs_memory_release();
+  return 0;
 }
 
 /* base.clock() -> number: seconds since some fixed moment, never going back */

@@ -157,17 +157,20 @@ static int l_positions(lua_State *L) {
   rs_check_retry(L, rs_tensor_new(rows, RS_I64, 1, &n));
   rs_check_retry(L, rs_tensor_new(map, RS_I32, 1, &size));
   map_rows(c, v, rs_i32(map));
+  const int32_t *codes = rs_i32(&c->values), *row_of = rs_i32(map);
+  int64_t *out = rs_i64(rows);
   for (int64_t i = 0; i < n; i++) {
     int64_t from = at ? at[i] : i;
     if (from < 0 || from >= rows_there)
       return luaL_error(L, "row %I of %I", (LUAI_UACINT)from, (LUAI_UACINT)rows_there);
-    int32_t code = rs_i32(&c->values)[from], row = rs_i32(map)[code];
-    size_t length = 0;
-    const char *text = code ? rs_dictionary_text(c->dictionary, code, &length) : "";
-    if (row < 0)
+    int32_t code = codes[from];
+    if (row_of[code] < 0) {
+      size_t length = 0;
+      const char *text = code ? rs_dictionary_text(c->dictionary, code, &length) : "";
       return luaL_error(L, "row %I of column '%s' holds '%s', which has no row of its own", (LUAI_UACINT)(from + 1),
                         lua_tostring(L, 2), lua_pushlstring(L, text, length));
-    rs_i64(rows)[i] = row;
+    }
+    out[i] = row_of[code];
   }
   lua_pop(L, 1);
   rs_account(L, rows);
@@ -182,13 +185,15 @@ static int l_distinct(lua_State *L) {
   rs_tensor *out = rs_push_tensor(L), *all = rs_push_tensor(L), *seen = rs_push_tensor(L);
   rs_check_retry(L, rs_tensor_new(all, RS_I64, 1, &n));
   rs_check_retry(L, rs_tensor_zeros(seen, RS_U8, 1, &n));
+  const int64_t *given = rs_i64(rows);
+  int64_t *out_rows = rs_i64(all);
+  uint8_t *is_seen = rs_u8(seen);
   for (int64_t i = 0; i < rows->size[0]; i++) {
-    int64_t row = rs_i64(rows)[i];
-    luaL_argcheck(L, row >= 0 && row < n, 1, "a row lies outside");
-    rs_u8(seen)[row] = 1;
+    luaL_argcheck(L, given[i] >= 0 && given[i] < n, 1, "a row lies outside");
+    is_seen[given[i]] = 1;
   }
   for (int64_t i = 0; i < n; i++)
-    if (rs_u8(seen)[i]) rs_i64(all)[found++] = i;
+    if (is_seen[i]) out_rows[found++] = i;
   rs_check(L, rs_tensor_narrow(out, all, 0, 0, found));
   lua_pop(L, 2);
   return 1;

@@ -159,13 +159,19 @@ function split.by_time(dataset, options)
     train = range(0, valid_from), valid = range(valid_from, test_from) }, range(test_from, n))
 end
 
---- The last row of each user among 'rows' (a frame of user and row), where he has at least 'least' of them.
-local function last_rows(rows, least)
-  local counts = rows:group_by("user", { { "n", "count" }, { "row", "last", "row" } })
-  return counts:filter(counts:where("n", ">=", least)):select { "row" }
+--- The last of each user's among 'rows', where he has two of them or more; rising. 'users': the user code of every row.
+local function last_rows(users, rows)
+  if #rows == 0 then return none() end
+  local own = users:index_select(rows)
+  local counts = own:bincount()
+  local last = tensor.zeros(#counts, "i64"):index_copy_(own, rows) -- of equal users the last stays
+  return last:index_select(counts:ge(2):nonzero()):sort()
 end
 
-local function rows_of(f) return ((f:sort "row"):column "row") end
+--- The rows of 0 .. n-1 that are not among 'taken', rising.
+local function others(n, taken)
+  return tensor.full(1, n, "u8"):index_copy_(taken, tensor.zeros(#taken, "u8")):nonzero()
+end
 
 --- Each user's last interaction is the test, his second-last the validation; the stable order of the interactions
 --- decides between equal times. At least one interaction of each user stays for training: users with two have no
@@ -176,15 +182,12 @@ local function rows_of(f) return ((f:sort "row"):column "row") end
 function split.leave_last_out(dataset, options)
   options = options or {}
   check_options(options, { valid = true }, "leave_last_out")
-  local f = dataset.interactions
-  -- Row numbers travel as a time column: 64-bit integers that no operation rounds.
-  local rows = f:select({ "user" }):with("row", "time", range(0, f:rows()))
-  local test = last_rows(rows, 2)
-  local rest = rows:join(test, "row", "anti")
-  local valid = options.valid ~= false and last_rows(rest, 2) or nil
-  local train = valid and rest:join(valid, "row", "anti") or rest
+  local n, users = dataset.interactions:rows(), (dataset.interactions:column "user")
+  local test = last_rows(users, range(0, n))
+  local rest = others(n, test)
+  local valid = options.valid ~= false and last_rows(users, rest) or none()
   return new({ name = "leave_last_out", protocol = "leave_last_out", causal = false, ties = "order",
-    train = rows_of(train), valid = valid and rows_of(valid) or none() }, rows_of(test))
+    train = #valid > 0 and others(n, tensor.concat { test, valid }) or rest, valid = valid }, test)
 end
 
 --- At random: each interaction falls in one part, whatever its user and time. Histories know training rows alone.

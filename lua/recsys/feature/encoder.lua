@@ -159,8 +159,10 @@ local function moments_at(self, interactions, rows)
   return rows and moments:filter(rows) or moments
 end
 
---- The event side over a frame of moments of users; 'orders' settles ties.
+--- The event side over a frame of moments of users; 'orders' settles ties. Without event features there is nothing that
+--- would read a history.
 local function encode_moments(self, dataset, moments, users, orders, options)
+  if #self.program:outputs "event" == 0 then return self.program:run("event", moments) end
   local items = options.items or self:encode_items(dataset.items)
   local history = options.history or self:sequences(dataset, options)
   moments = with_users(self, moments, dataset, users)
