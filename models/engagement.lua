@@ -34,27 +34,27 @@ function Engagement:loss(tape, step)
   local item = self.item_output:forward(self.item_tower:forward(tape, items)):reshape(1 + each, n)
   local target = tensor.zeros(1 + each, n)
   target:select(1, 1):copy_(step.strengths:to "f32")
-  return autograd.mse(user + item, tape:input(nil, target))
+  local weights = step.weights and tape:input(nil, step.weights:reshape(1, n) + target * 0)
+  return autograd.mse(user + item, tape:input(nil, target), weights)
 end
 
---- The squared error of the best constant, which a model has to beat: the variance of the targets.
-function Engagement:constant_loss(strengths)
-  local n = #strengths * (1 + self.config.negatives)
-  local mean = strengths:sum() / n
-  return (strengths * strengths):sum() / n - mean * mean
+--- The squared error of the best constant, which a model has to beat: the variance of the targets, by their weights.
+function Engagement:constant_loss(strengths, weights)
+  weights = weights and weights:to "f64" or tensor.full(1, #strengths, "f64")
+  local n = weights:sum() * (1 + self.config.negatives)
+  local mean = (strengths * weights):sum() / n
+  return (strengths * strengths * weights):sum() / n - mean * mean
 end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings, true)
+  local tables, seed = towers.tables(encoder, config.dim, settings, true), settings.seed
   local self = setmetatable({ config = config }, Engagement)
   local hidden = #config.hidden > 0 and config.hidden or { 128 }
-  local shape = { dim = config.dim, hidden = hidden, dropout = config.dropout, activation = "relu",
-    norm = "batch" }
+  local shape = { dim = config.dim, hidden = hidden, dropout = config.dropout, norm = "batch" }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
-  self.user_output = nn.linear { name = "user.output", inputs = config.dim, outputs = 1, seed = settings.seed }
-  self.item_output = nn.linear { name = "item.output", inputs = config.dim, outputs = 1, bias = false,
-    seed = settings.seed }
+  self.user_output = nn.linear { name = "user.output", inputs = config.dim, outputs = 1, seed = seed }
+  self.item_output = nn.linear { name = "item.output", inputs = config.dim, outputs = 1, bias = false, seed = seed }
   self.parameters = towers.parameters(self.user_tower, self.item_tower, self.user_output, self.item_output)
   return self
 end

@@ -32,14 +32,16 @@ local function dwell_loss(self, tape, step, users, items)
   local known = seconds:ge(0) -- not for a missing one, which is NaN
   local target = tensor.where(known, seconds, 0) + 1
   local predicted = autograd.dot(self.user_head:forward(users), self.item_head:forward(items))
-  return autograd.mse(predicted, tape:input(nil, target:log():to "f32"), tape:input(nil, known:to "f32"))
+  local weights = step.weights and known:to "f32" * step.weights or known:to "f32"
+  return autograd.mse(predicted, tape:input(nil, target:log():to "f32"), tape:input(nil, weights))
 end
 
 function MultiTask:loss(tape, step)
   local users = self.user_tower:forward(tape, step.batch)
   local items = self.item_tower:forward(tape, step.items:gather(step.item_rows))
   local taken = nn.in_batch_softmax { users = self.similarity:scaled(tape, users), items = items, log_q = step.log_q,
-    codes = step.item_rows, now = step.from and step.times, from = step.from, to = step.to }
+    codes = step.item_rows, now = step.from and step.times, from = step.from, to = step.to,
+    weights = step.weights }
   return taken + dwell_loss(self, tape, step, users, items) * self.config.dwell_weight
 end
 

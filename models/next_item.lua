@@ -31,7 +31,7 @@ end
 function NextItem:loss(tape, step)
   return nn.catalogue_softmax { users = self:user(tape, step.batch),
     items = self:item(tape, step.items:gather(step.pool)), codes = step.pool,
-    starts = tensor.arange(#step.item_rows + 1), positives = step.item_rows }
+    starts = tensor.arange(#step.item_rows + 1), positives = step.item_rows, weights = step.weights }
 end
 
 return function(config, encoder, settings)

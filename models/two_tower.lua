@@ -36,7 +36,7 @@ function TwoTower:loss(tape, step)
   if self.shown then user, item = self.shown:terms(tape, step, user, item, items.batch) end
   local loss = nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of,
     codes = items.rows, log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from,
-    to = items.to, left_out = config.mask_seen and step:seen(users) or nil }
+    to = items.to, left_out = config.mask_seen and step:seen(users) or nil, weights = step.weights }
   return self.hard and self.hard:added(loss, self, tape, step, user, item) or loss
 end
 

@@ -62,6 +62,8 @@ return recsys.recipe {
         { type = "integer", optional = true, min = 1 }),
       user_cap       = param(nil, "events an epoch of one user at the most, drawn anew each time",
         { type = "integer", optional = true, min = 1 }),
+      weight         = param(nil, "column of the interactions that says how much each event counts; all 1 when absent",
+        { type = "string", optional = true }),
       log_q_window   = param(nil, "span before the last training event that items' shares are counted over",
         { type = "string", optional = true, form = "span" }),
       warm_start     = param(nil, "a model to go on from: a bundle, a published name, or a run's task folder",

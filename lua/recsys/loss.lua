@@ -61,11 +61,11 @@ local function columns_of(config, step, positives)
   return columns
 end
 
---- A weight for each pair, 1 on average: how many positives its user has in the batch, to the power of -balance, times
---- what recency makes of how many of them are later; nil where all count alike.
-local function weights_of(config, starts)
+--- A weight for each pair, 1 on average: its row's own, times how many positives its user has in the batch, to the
+--- power of -balance, times what recency makes of how many of them are later; nil where all count alike.
+local function weights_of(config, starts, own)
   local balance, recency = config.balance or 0, config.recency
-  if balance == 0 and not recency then return end
+  if balance == 0 and not recency then return own end
   local n = #starts - 1
   local begins, ends = starts:narrow(1, 1, n), starts:narrow(1, 2, n)
   local place = tensor.arange(0, ends:get(n), "i64")
@@ -75,6 +75,7 @@ local function weights_of(config, starts)
     local later = (ends:index_select(of) - place - 1):to "f32"
     weights = weights * ((later * (-1 / recency.span)):exp() * (1 - recency.floor) + recency.floor)
   end
+  if own then weights = weights * own end
   return weights:mul_(1 / weights:mean())
 end
 
@@ -101,7 +102,7 @@ function loss.catalogue(config, step, users, items)
   local make, options = kind(config, step)
   options.users, options.items = users, items(columns.rows)
   options.starts, options.positives = step.starts or tensor.arange(0, #positives + 1, "i64"), positives
-  options.weights = weights_of(config, options.starts)
+  options.weights = weights_of(config, options.starts, step.weights)
   options.codes, options.first, options.log_q = columns.codes, columns.first, columns.log_q
   return make(options)
 end

@@ -42,6 +42,8 @@ local groups = {
       { type = "integer", optional = true, min = 1 }),
     log_q_window = param(nil, "span before the last training event that items' shares are counted over; default all",
       { type = "string", optional = true, form = "span" }),
+    weight = param(nil, "column of the interactions that says how much each training event counts; all 1 when absent",
+      { type = "string", optional = true }),
     warm_start = param(nil, "a model to go on from: a bundle, a published name, or the folder of a run's task",
       { type = "string", optional = true }),
     rate_epochs = param(nil, "epochs that the learning rate is laid out for; those of `epochs` when absent",

@@ -21,6 +21,7 @@ local optim = require "recsys.optim"
 local profile = require "recsys.train.profile"
 local rate_finder = require "recsys.train.rate_finder"
 local train_rows = require "recsys.train.rows"
+local train_weights = require "recsys.train.weights"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
@@ -43,13 +44,14 @@ local WORTH_RELEASING <const> = 128 << 20 -- bytes: a smaller process keeps what
 ---@param events? Features  their encoded moments, where they are at hand
 ---@param by string         "row" or "user": what batches count
 local function prepare(encoder, data, split, rows, settings, events, by)
-  local at = feature.rows(data)
+  local at, counting, weight = feature.rows(data), train_weights.of(data, rows, settings.weight)
+  if counting ~= rows then rows, events = counting, nil end
   local items = encoder:encode_items(data.items)
   local item_rows, user_rows = at.items:index_select(rows), at.users:index_select(rows)
   local times = data.interactions:column("time"):index_select(rows)
   local source = {
     over_time = encoder:items_over_time(data, { log = feature.log_of_items(split), items = items }),
-    data = data, rows = rows, n = #rows,
+    data = data, rows = rows, n = #rows, weights = weight,
     log_q = train_rows.log_shares({ item_rows = item_rows, user_rows = user_rows, times = times }, data.items:rows(),
       settings),
     users = encoder:encode_users(data.users), items = items,
@@ -151,14 +153,15 @@ local function run_epoch(run)
   return place.sum / steps
 end
 
---- The mean loss over rows that are not trained on, in evaluation mode.
+--- The mean loss over rows that are not trained on, by their weights, in evaluation mode.
 local function held_out_loss(made, source, shared, settings)
-  local sum, rows = 0, 0
+  local sum, rows = 0, 0 -- or what the rows weigh
   for first = 0, source.units - 1, settings.batch do
     local n = math.min(settings.batch, source.units - first)
     local tape <close> = autograd.tape { train = false, gradients = false, seed = settings.seed }
     local input = step_of.new(source, tensor.arange(first, first + n, "i64"), shared)
     input.stream = base.stream(settings.seed, "negatives", 0, 1 + first // settings.batch)
+    n = input.total or n
     sum, rows = sum + network.loss(made, settings.kind, tape, input):item() * n, rows + n
   end
   return rows > 0 and sum / rows or nil
@@ -300,7 +303,7 @@ local function constant_losses(run)
   if not run.network.constant_loss then return end
   local losses = {}
   for name, source in pairs { train = run.source, valid = run.held_out } do
-    losses[name .. "/loss"] = run.network:constant_loss(source.strengths)
+    losses[name .. "/loss"] = run.network:constant_loss(source.strengths, source.weights)
   end
   log.info("  the best constant has train/loss %s, valid/loss %s", shown(losses["train/loss"]),
     shown(losses["valid/loss"]))

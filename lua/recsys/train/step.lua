@@ -87,6 +87,14 @@ function Step:sides(merge, drawn)
   return users_of(self, merge ~= false), items_of(self, merge ~= false, drawn or 0)
 end
 
+--- The weights of some rows, 1 on average, and their sum before that.
+local function weights_of(source, rows)
+  if not source.weights then return nil end
+  local weights = source.weights:index_select(rows)
+  local total = weights:sum()
+  return weights:mul_(#weights / total), total
+end
+
 local step_of = {}
 
 --- The step of positions 'at' (i64) of the prepared rows, or of their users where these are grouped
@@ -97,8 +105,10 @@ function step_of.new(source, at, shared, batch)
   if source.groups then at, starts, rows = by_user.pick(source.groups, at) end
   local items, life = source.item_rows:index_select(at), shared.life
   local times = source.times:index_select(at)
+  local weights, total = weights_of(source, rows or at)
   return setmetatable({ source = source, at = at, batch = batch, shared = shared, life = life, item_rows = items,
-    times = times, pool = shared.pool, items = source.over_time and source.over_time:during(times) or source.items,
+    times = times, weights = weights, total = total, pool = shared.pool,
+    items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
     met = shared.met, log_shares = shared.log_shares, starts = starts,
     positives = rows and source.item_rows:index_select(rows),
