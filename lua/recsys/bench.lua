@@ -41,13 +41,13 @@ function bench.row(suite, name)
   return require(("recsys.bench.%s.%s"):format(suite, name))
 end
 
---- Our side, in the process that the bench started for it: one uncounted call, then 'repeats' counted ones. A row's
---- run() may give, second, the seconds that count, where these are not the call's.
+--- Our side, in the process that the bench started for it: one uncounted call (less where the row says `once`), then
+--- 'repeats' counted ones. A row's run() may give, second, the seconds that count, where these are not the call's.
 ---@return { seconds: number[], check: any, facts: table? }
 function bench.work(row, arguments, repeats)
   local clock = base.clock
   local state = row.setup and row.setup(arguments) or arguments
-  local check, seconds = row.run(state), {}
+  local check, seconds = not row.once and row.run(state) or nil, {}
   for i = 1, repeats do
     collectgarbage()
     local began = clock()
@@ -148,8 +148,9 @@ end
 
 --- A side's figures over all its processes.
 local function add_process(side, result)
-  side = side or { runs = {}, anonymous_mib = 0 }
+  side = side or { runs = {}, anonymous_mib = 0, all_facts = {} }
   table.move(result.seconds, 1, #result.seconds, #side.runs + 1, side.runs)
+  side.all_facts[#side.all_facts + 1] = result.facts
   side.check, side.facts = result.check, result.facts
   side.version = type(result.version) == "string" and result.version or nil -- a script may be of no library alone
   side.anonymous_mib = math.max(side.anonymous_mib, result.anonymous_mib)
@@ -165,6 +166,20 @@ local function agree(a, b)
   for key, value in pairs(a) do if not agree(value, b[key]) then return false end end
   for key in pairs(b) do if a[key] == nil then return false end end
   return true
+end
+
+--- The seconds of ours and a peer's that are set beside each other: medians of all calls; or, where a row says what
+--- counts between two runs (`against`), medians of that over the rounds, in which each run stands beside the other
+--- side's.
+---@return { ours: number, peer: number, what: string? }
+local function pair_of(row, us, them)
+  if not row.against then return { ours = us.seconds, peer = them.seconds } end
+  local our_seconds, peers, what = {}, {}, nil
+  for i = 1, math.min(#us.all_facts, #them.all_facts) do
+    local pair = row.against(us.all_facts[i], them.all_facts[i])
+    our_seconds[i], peers[i], what = pair.ours, pair.peer, pair.what
+  end
+  return { ours = median(our_seconds), peer = median(peers), what = what }
 end
 
 --- The row's target against what was measured: a list of { what, reached, wanted, holds }.
@@ -203,7 +218,7 @@ end
 
 --- Every side of a row in turns: sides, ratios, problems and the peak, operations a second, that was measured between.
 local function run_sides(suite, row, name, arguments, options)
-  local sides, ratios, problems, peaks = {}, {}, json.list {}, {}
+  local sides, ratios, beside, problems, peaks = {}, {}, {}, json.list {}, {}
   local names = { "recsys", table.unpack(bench.peers(row, options)) }
   for round = 1, options.rounds do
     if row.flops then peaks[round] = machine.sgemm(PEAK, PEAK, PEAK, false, PEAK_ROUNDS) end
@@ -225,14 +240,15 @@ local function run_sides(suite, row, name, arguments, options)
   local us = sides.recsys
   for side, figures in pairs(us and sides or {}) do
     if side ~= "recsys" then
-      ratios[side] = figures.seconds / us.seconds
+      beside[side] = pair_of(row, us, figures)
+      ratios[side] = beside[side].peer / beside[side].ours
       if row.same ~= false and not agree(us.check, figures.check) then
         problems[#problems + 1] = ("%s came to another result: %s, ours is %s"):format(side, json.encode(figures.check),
           json.encode(us.check))
       end
     end
   end
-  return { sides = sides, ratios = ratios, problems = problems, threads = options.threads,
+  return { sides = sides, ratios = ratios, beside = beside, problems = problems, threads = options.threads,
     peak = #peaks > 0 and math.max(table.unpack(peaks)) or nil }
 end
 
@@ -251,6 +267,7 @@ function bench.measure(suite, name, options)
   local folder = files.make_folder(("%s/scale-%g"):format(options.folder, options.scale))
   options.say("preparing")
   local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}
+  if row.once then options = setmetatable({ repeats = 1 }, { __index = options }) end
   local outcome = run_sides(suite, row, name, arguments, options)
   outcome.share_of_peak = share_of(row, outcome, arguments)
   if row.one_thread and options.threads > 1 and options.scale == 1 then
@@ -267,6 +284,7 @@ function bench.measure(suite, name, options)
     verdicts[#verdicts + 1] = verdict
   end
   outcome.suite, outcome.row, outcome.about, outcome.unit = suite, name, row.about, row.unit
+  outcome.arguments = arguments
   outcome.per, outcome.target = row.per and row.per(arguments) or nil, row.target
   outcome.peers, outcome.verdicts = json.list(bench.peers(row, options)), json.list(verdicts)
   return outcome
@@ -277,8 +295,9 @@ local function add_figures(list, outcome, run, names, target)
   local us = run.sides.recsys
   local function add(unit, key, name, goal, limit)
     local other = run.sides[name]
-    local here, there = us[key], other and other[key]
-    local ratio, timed = there and there / here or json.null, key == "seconds"
+    local here, there, timed = us[key], other and other[key], key == "seconds"
+    if timed and other then here, there = run.beside[name].ours, run.beside[name].peer end
+    local ratio = there and there / here or json.null
     if timed and outcome.per then here, there = here / outcome.per, there and there / outcome.per end
     list[#list + 1] = { name = outcome.row, peer_name = name, threads = run.threads,
       unit = timed and outcome.unit and "s/" .. outcome.unit or unit, ours = here, peer = there or json.null,

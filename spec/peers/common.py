@@ -12,7 +12,7 @@ class Timed:
         self.check, self.seconds = check, seconds
 
 
-def bench(run, setup=None, facts=None):
+def bench(run, setup=None, facts=None, uncounted=True):
     """Call run(state) once uncounted, then REPEATS times by the clock, and print seconds and the last check.
 
     The state is setup(arguments), or the arguments themselves; facts(state) may add what cannot be compared by
@@ -20,7 +20,7 @@ def bench(run, setup=None, facts=None):
     """
     arguments, repeats = json.loads(sys.argv[-2]), int(sys.argv[-1])
     state = setup(arguments) if setup else arguments
-    check, seconds = run(state), []
+    check, seconds = run(state) if uncounted else None, []
     for _ in range(repeats):
         check = None
         gc.collect()

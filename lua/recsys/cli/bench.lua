@@ -75,6 +75,12 @@ local function show_run(outcome, run)
       run.peak / 1e9)
   end
   for _, name in ipairs(names) do
+    local pair = run.beside[name]
+    if pair and pair.what then
+      lines[#lines + 1] = ("  %s: %s: ours %.3g, %s's %.3g"):format(name, pair.what, pair.ours, name, pair.peer)
+    end
+  end
+  for _, name in ipairs(names) do
     local facts = run.sides[name].facts
     if facts then lines[#lines + 1] = ("  %s: %s"):format(name, json.encode(facts)) end
   end
