@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "autograd/parameter.h"
@@ -136,6 +137,43 @@ static void sums_have_the_same_bits_on_any_number_of_threads(void **state) {
   }
 }
 
+/* Rows of whole numbers, which add up alike in any order, at codes below 'size'. */
+static rs_piece whole_piece_of(int64_t m, int64_t size, uint64_t seed) {
+  rs_piece piece = {.rows = rows_of(m, seed)};
+  assert_int_equal(rs_tensor_new(&piece.codes, RS_I32, 1, &m), RS_OK);
+  rs_stream s = rs_stream_at(seed, RS_RNG_USER, 2, 0);
+  for (int64_t i = 0; i < m; i++) rs_i32(&piece.codes)[i] = (int32_t)rs_stream_below(&s, (uint64_t)i, (uint64_t)size);
+  for (int64_t i = 0; i < m * WIDTH; i++) rs_f64(&piece.rows)[i] = round(8 * rs_f64(&piece.rows)[i]) + 0.0; /* no -0 */
+  return piece;
+}
+
+/* Enough uses for several parts of a pass, whose borders lie within pieces. */
+static void check_sums_of_many(int64_t size) {
+  rs_piece pieces[] = {whole_piece_of(50000, size, 9), whole_piece_of(1, size, 10), whole_piece_of(90001, size, 11)};
+  double *sum = rs_alloc_zero((size_t)(size * WIDTH) * sizeof *sum);
+  assert_non_null(sum);
+  for (int k = 0; k < 3; k++) add_plainly(sum, &pieces[k]);
+  rs_tensor codes = {0}, rows = {0};
+  assert_int_equal(rs_pieces_merge(&codes, &rows, pieces, 3, RS_F64, WIDTH), RS_OK);
+  for (int64_t i = 0; i < codes.size[0]; i++) {
+    assert_true(i == 0 || rs_i32(&codes)[i - 1] < rs_i32(&codes)[i]);
+    double *expected = sum + rs_i32(&codes)[i] * WIDTH;
+    assert_memory_equal(rs_f64(&rows) + i * WIDTH, expected, WIDTH * sizeof(double));
+    for (int j = 0; j < WIDTH; j++) expected[j] = 0;
+  }
+  for (int64_t i = 0; i < size * WIDTH; i++) assert_true(sum[i] == 0); /* no code is left out */
+  rs_free(sum);
+  rs_tensor_free(&codes);
+  rs_tensor_free(&rows);
+  for (int k = 0; k < 3; k++) piece_free(&pieces[k]);
+}
+
+static void many_uses_are_sorted_by_parts(void **state) {
+  (void)state;
+  check_sums_of_many(8192);   /* one pass */
+  check_sums_of_many(300000); /* two */
+}
+
 static void codes_of_many_digits_are_sorted(void **state) {
   (void)state;
   enum { M = 6 };
@@ -187,6 +225,7 @@ int main(void) {
       cmocka_unit_test(a_table_sums_rows_by_code),
       cmocka_unit_test(merged_codes_are_distinct_and_ascending),
       cmocka_unit_test(sums_have_the_same_bits_on_any_number_of_threads),
+      cmocka_unit_test(many_uses_are_sorted_by_parts),
       cmocka_unit_test(codes_of_many_digits_are_sorted),
       cmocka_unit_test(a_shared_gradient_is_not_changed_by_the_next),
       cmocka_unit_test(a_gradient_of_another_shape_is_refused),
