@@ -164,6 +164,31 @@ describe("recipes/benchmarks/ml_1m.lua and sequential.lua", function()
     assert.is_nil(said:find("task train_1 begins", 1, true))
   end)
 
+  it("stand beside the plain mean and ids alone in one table, by one look at the test rows", function()
+    command.write(folder .. "/set.txt", lines(function(user, list)
+      local rows = {}
+      for i = 1, 6 do rows[i] = user .. " " .. list[i] end
+      return table.concat(rows, "\n")
+    end))
+    local code, result, err, said = run("ml_1m", { "eval.references=false" })
+    assert.equal(0, code, err)
+    assert.same({ "next_item, plain mean", "mf, ids alone" }, { result.rivals[1].label, result.rivals[2].label })
+    local _, opened = said:gsub("the test split is opened", "")
+    assert.equal(1, opened)
+    for _, rival in ipairs(result.rivals) do
+      assert.same({ 2, 2 }, { #rival.seeds, #rival.epochs })
+      local mean = (rival.seeds[1][1] + rival.seeds[2][1]) / 2
+      assert.is_true(math.abs(rival.metrics.hit_10 - mean) < 1e-12)
+      assert.is_true(math.abs(rival.spread.hit_10 - math.abs(rival.seeds[1][1] - mean) * 2 ^ 0.5) < 1e-12)
+    end
+    local _, alone = run("ml_1m", { "eval.references=false", "model.kind=mf", "eval.rivals=false", "train.epochs=20",
+      "train.learning_rate=6e-3" })
+    assert.same(alone.seeds, result.rivals[2].seeds)
+    assert.is_nil(alone.rivals[1])
+    local _, out = run("ml_1m", { "eval.references=false" }, true)
+    assert.matches("next_item, mean of 2 .-next_item, plain mean, mean of 2 .-mf, ids alone, mean of 2 .-gSASRec", out)
+  end)
+
   it("say whether seen items are candidates", function()
     command.write(folder .. "/Beauty.txt", lines(function(user, list)
       return user .. " " .. table.concat(list, " ", 1, 6)

@@ -13,6 +13,7 @@ local flow_of = require "recsys.flow"
 local job = require "recsys.job"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
+local model = require "recsys.model"
 local param = require("recsys.config").param
 local reference = require "recsys.evaluate.reference"
 local settings = require "recsys.settings"
@@ -34,6 +35,8 @@ local benchmark = {}
 ---@field published { [1]: string, [2]: number[], [3]: string }[]  name, figures in order of the metrics, source
 ---@field references? { [1]: string, [2]: string, [3]: table? }[]  label, function of recsys.evaluate.reference, its
 ---  options; measured on the first seed's test rows
+---@field rivals? { label: string, model: table, train: table? }[]  rows of the same table with other parameters: what
+---  differs from the recipe's
 ---@field note? string      what the table should say of the protocol
 
 --- The parameters that every benchmark has, beside its own.
@@ -42,16 +45,20 @@ local benchmark = {}
 function benchmark.params(own)
   own.eval = own.eval or {}
   own.eval.paper_style = param(false, "also train with the epoch chosen by test rows, as papers do; printed apart")
+  own.eval.rivals = param(true, "also train the models that the recipe compares its own with, where it names some")
   own.eval.references = param(true, "also measure recommenders in closed form, which prove the evaluation")
   own.seeds = param(3, "how many times all is done, with seeds from `seed` on", { min = 1, max = 100 })
   return own
 end
 
 local function with_train(p, changes)
-  local own = {}
-  for name, value in pairs(p.train) do own[name] = value end
-  for name, value in pairs(changes) do own[name] = value end
-  return own
+  return model.merge({}, p.train, changes)
+end
+
+--- The parameters of a rival.
+local function of_rival(p, rival)
+  return model.merge({}, p, { model = model.merge({}, p.model, rival.model),
+    train = with_train(p, rival.train or {}) })
 end
 
 local function metric_of(study, name) return ("%s_%d"):format(name, study.k) end
@@ -158,18 +165,27 @@ local function figures(label, values, source)
   return row
 end
 
-local function own_rows(p, study, outcome, rows)
-  local row, epochs = { ("%s, mean of %d"):format(p.model.kind, #outcome.test.models) }, {}
+--- The row of a model's seeds; its means and deviations go into 'found'.
+local function mean_row(study, label, seeds, epochs, found)
+  local row, chosen = { ("%s, mean of %d"):format(label, #seeds) }, {}
+  found.metrics, found.spread = {}, {}
   for i, name in ipairs(study.metrics) do
-    local mean, deviation = spread(outcome.test.models, i)
+    local mean, deviation = spread(seeds, i)
     row[i + 1] = ("%.4f ± %.4f"):format(mean, deviation)
-    outcome.metrics[metric_of(study, name)], outcome.spread[metric_of(study, name)] = mean, deviation
+    found.metrics[metric_of(study, name)], found.spread[metric_of(study, name)] = mean, deviation
   end
-  for i, epoch in ipairs(outcome.epochs) do epochs[i] = tostring(epoch) end
-  row[#row + 1] = ("  this run; epochs %s chosen on validation rows"):format(table.concat(epochs, ", "))
-  rows[#rows + 1] = row
+  for i, epoch in ipairs(epochs) do chosen[i] = tostring(epoch) end
+  row[#row + 1] = ("  this run; epochs %s chosen on validation rows"):format(table.concat(chosen, ", "))
+  return row
+end
+
+local function own_rows(p, study, outcome, rows)
+  rows[#rows + 1] = mean_row(study, p.model.kind, outcome.test.models, outcome.epochs, outcome)
   for i, values in ipairs(outcome.test.models) do
     rows[#rows + 1] = figures(("  seed %d"):format(p.seed + i - 1), values, "")
+  end
+  for _, rival in ipairs(outcome.rivals) do
+    rows[#rows + 1] = mean_row(study, rival.label, rival.seeds, rival.epochs, rival)
   end
 end
 
@@ -194,13 +210,17 @@ end
 
 --- The recipe's result: mean and spread of each metric over the seeds, and the table.
 function benchmark.result(p, study, outcome)
-  outcome.metrics, outcome.spread = {}, {}
+  for r, rival in ipairs(outcome.rivals) do -- behind the recipe's own models
+    rival.seeds = table.move(outcome.test.models, r * p.seeds + 1, (r + 1) * p.seeds, 1, {})
+  end
+  outcome.test.models = table.move(outcome.test.models, 1, p.seeds, 1, {})
   local said = table_of(p, study, outcome)
   local published = {}
   for i, row in ipairs(study.published) do published[i] = { name = row[1], values = row[2], source = row[3] } end
   return { metrics = outcome.metrics, spread = outcome.spread, seeds = outcome.test.models, epochs = outcome.epochs,
-    references = outcome.test.references, paper_style = outcome.paper_style, queries = outcome.test.queries,
-    columns = study.metrics, k = study.k, published = published, model = p.model, text = said }
+    rivals = outcome.rivals, references = outcome.test.references, paper_style = outcome.paper_style,
+    queries = outcome.test.queries, columns = study.metrics, k = study.k, published = published, model = p.model,
+    text = said }
 end
 
 local UNSAVED <const> = { save = false }
@@ -224,25 +244,46 @@ local function parts_of(flow, study, seed, known)
   return made
 end
 
+local function parts_of_seeds(flow, p, study)
+  local parts = {}
+  for i = 1, p.seeds do parts[i] = parts_of(flow, study, p.seed + i - 1, parts[i - 1]) end
+  return parts
+end
+
+--- The tasks that train a model for each seed, added to trained.models and trained.splits; the epochs that they chose.
+---@param mark string  behind the tasks' names
+local function train_all(flow, p, study, parts, trained, mark)
+  local epochs = {}
+  for i, part in ipairs(parts) do
+    local seed = p.seed + i - 1
+    local tuned = flow:task(("tune_%d%s"):format(seed, mark), benchmark.tune, p, study, part.tune, part.tuning, seed)
+    local final = tuned
+    if part.final then
+      final = flow:task(("train_%d%s"):format(seed, mark), benchmark.retrain, p, study, part.final, part.encoder, seed,
+        tuned)
+    end
+    epochs[i] = tuned.epoch
+    table.insert(trained.models, final)
+    table.insert(trained.splits, part.final or part.tune)
+  end
+  return epochs
+end
+
 --- All tasks of a study; gives the recipe's result.
 ---@param flow table
 ---@param p table        the recipe's parameters, declared by benchmark.params
 ---@param study Study    data and splits may be handles
 function benchmark.run(flow, p, study)
-  local models, splits, epochs, parts, first = {}, {}, {}, nil, nil
-  for i = 1, p.seeds do
-    local seed = p.seed + i - 1
-    parts = parts_of(flow, study, seed, parts)
-    first = first or parts
-    local tuned = flow:task("tune_" .. seed, benchmark.tune, p, study, parts.tune, parts.tuning, seed)
-    epochs[i], splits[i], models[i] = tuned.epoch, parts.final or parts.tune, tuned
-    if parts.final then
-      models[i] = flow:task("train_" .. seed, benchmark.retrain, p, study, parts.final, parts.encoder, seed, tuned)
-    end
+  local trained, parts, outcome = { models = {}, splits = {} }, parts_of_seeds(flow, p, study), { rivals = {} }
+  outcome.epochs = train_all(flow, p, study, parts, trained, "")
+  for r, rival in ipairs(p.eval.rivals and study.rivals or {}) do
+    outcome.rivals[r] = { label = rival.label,
+      epochs = train_all(flow, of_rival(p, rival), study, parts, trained, "_rival_" .. r) }
   end
-  local outcome = { epochs = epochs, test = flow:task("test", benchmark.test, p, study, models, splits) }
+  outcome.test = flow:task("test", benchmark.test, p, study, trained.models, trained.splits)
   if p.eval.paper_style then
-    outcome.paper_style = flow:task("paper_style", benchmark.paper_style, p, study, splits[1], first.encoder, p.seed)
+    outcome.paper_style = flow:task("paper_style", benchmark.paper_style, p, study, trained.splits[1],
+      parts[1].encoder, p.seed)
   end
   return flow:task("table", UNSAVED, benchmark.result, p, study, outcome)
 end

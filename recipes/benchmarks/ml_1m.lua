@@ -17,6 +17,12 @@ local published = {
   { "SASRec+, full softmax", { .3152, .1821 }, "antklen/sasrec-bert4rec-recsys23" },
 }
 
+--- What the pools are worth: the same model with the plain mean of the history, and users and items by their ids alone.
+local rivals = {
+  { label = "next_item, plain mean", model = { heads = 0 } },
+  { label = "mf, ids alone", model = { kind = "mf" }, train = { epochs = 20, learning_rate = 6e-3 } },
+}
+
 local features = {
   user = { feature.id { "user" } },
   event = { feature.history { of = "id", length = 50 } },
@@ -42,7 +48,7 @@ return recsys.recipe {
     local all = flow:task("load", job.load, p.data, flow:path "quarantine")
     local split = flow:task("split", data.split_leave_last_out, all)
     return benchmark.run(flow, p, { data = all, tune = split, protocol = evaluate.protocol_leave_last_out,
-      features = features, k = 10, metrics = { "hit", "ndcg" }, published = published,
+      features = features, k = 10, metrics = { "hit", "ndcg" }, published = published, rivals = rivals,
       references = { { "popularity", "popularity" } } })
   end,
 }
