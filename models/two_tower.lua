@@ -3,7 +3,7 @@
 ---     user = [ tower(user and event features) / temperature, freshness of the moment, 1 ]
 ---     item = [ tower(item features),                         freshness of the item,   bias of the item id ]
 ---
---- The appended dimensions make age and popularity additive terms of the dot product: item vectors stay precomputable.
+--- Appended dimensions are additive terms: item vectors stay precomputable. Of a user's `interests` the best counts.
 --- Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; Yi et al. 2019, doi:10.1145/3298689.3346996.
 
 local autograd = require "recsys.autograd"
@@ -14,15 +14,14 @@ local TwoTower = {}
 TwoTower.__index = TwoTower
 
 function TwoTower:user(tape, batch)
-  local parts = { self.similarity:scaled(tape, self.user_tower:forward(tape, batch)) }
-  if self.freshness then parts[#parts + 1] = self.freshness:moment(tape, batch) end
-  if self.bias then parts[#parts + 1] = towers.ones(parts[1]) end
-  return autograd.concat(parts)
+  local tower = self.similarity:scaled(tape, self.user_tower:forward(tape, batch))
+  local parts = { tower, self.freshness and self.freshness:moment(tape, batch) }
+  if self.bias then parts[#parts + 1] = towers.ones(tower) end
+  return towers.beside(parts, self.config.interests)
 end
 
 function TwoTower:item(tape, batch)
-  local parts = { self.item_tower:forward(tape, batch) }
-  if self.freshness then parts[#parts + 1] = self.freshness:item(tape, batch) end
+  local parts = { self.item_tower:forward(tape, batch), self.freshness and self.freshness:item(tape, batch) }
   if self.bias then parts[#parts + 1] = self.bias:forward(tape:input("item.id", batch["item.id"])) end
   return autograd.concat(parts)
 end
@@ -30,9 +29,9 @@ end
 --- Softmax over the batch's own items, corrected by how often each is met; see docs/models.md.
 function TwoTower:loss(tape, step)
   local config, users, items = self.config, step:sides(self.merge, self.config.drawn)
-  towers.drop_ids(users.batch, "user.id", config.user_dropout, step.stream)
-  towers.drop_ids(items.batch, "item.id", config.id_dropout, step.stream)
-  local user, item = self:user(tape, users.batch), self:item(tape, items.batch)
+  towers.drop_both(config, users.batch, items.batch, step.stream)
+  local item = self:item(tape, items.batch)
+  local user = towers.chosen(self:user(tape, users.batch), item)
   if self.shown then user, item = self.shown:terms(tape, step, user, item, items.batch) end
   local loss = nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of,
     codes = items.rows, log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from,

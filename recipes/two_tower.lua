@@ -39,6 +39,7 @@ return recsys.recipe {
         max = 64 }),
       queries     = param(false, "let the pools weigh events by what they are, too (attention pooling)"),
       history_dropout = param(0.0, "share of events left out of each pool in training", { min = 0, max = 0.95 }),
+      interests   = param(0, "vectors of a user, merged by the best score; 0 or 1: one", { min = 0, max = 64 }),
       log_q       = param(true, "correct in-batch negatives by how often they are met"),
       drawn       = param(0, "negatives drawn from the catalogue for each batch, beside its own items", { min = 0 }),
       bias        = param(true, "learn a popularity term for each item"),

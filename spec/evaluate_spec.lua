@@ -414,6 +414,27 @@ describe("evaluate.ranking", function()
     assert.equal(texts[1], texts[3])
   end)
 
+  it("takes the best of several vectors of a query, to the bit and with any number of threads", function()
+    local two = {}
+    for q = 1, queries.n do two[q] = { users[q], { 1 - q % 4, q % 2 } } end
+    local several = { users = tensor.new(two), items = vectors.items }
+    local function best(first, n)
+      local block = several.users:narrow(1, first, n)
+      return block:select(2, 1):matmul(vectors.items, false, true):maximum(
+        block:select(2, 2):matmul(vectors.items, false, true))
+    end
+    local before, texts = base.threads(), {}
+    for _, case in ipairs { { several, 1 }, { several, 2 }, { best, 2 }, { vectors, 2 } } do
+      base.threads(case[2])
+      texts[#texts + 1] = json.encode((evaluate.ranking { queries = queries, scorers = { model = case[1] },
+        samples = 50, seed = 3 }))
+    end
+    base.threads(before)
+    assert.equal(texts[1], texts[2])
+    assert.equal(texts[1], texts[3])
+    assert.are_not.equal(texts[1], texts[4])
+  end)
+
   it("reports every metric at every cut-off, with intervals that hold it", function()
     local report = evaluate.ranking { queries = queries, scorers = { model = vectors }, k = { 3, 10 }, samples = 200 }
     for _, name in ipairs { "hit", "recall", "precision", "ndcg", "map", "coverage" } do

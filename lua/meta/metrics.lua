@@ -117,7 +117,7 @@ function Ranked:rows(first, scores) end
 function Ranked:constant(scores) end
 
 --- Rank query q by the products of row q of `users` with all rows of `items`, tile by tile.
----@param users Tensor  f32 [queries, d]
+---@param users Tensor  f32 [queries, d], or [queries, vectors, d]: an item's score is then the best of the products
 ---@param items Tensor  f32 [items, d]
 function Ranked:factors(users, items) end
 

@@ -6,7 +6,8 @@
 local retrieval = {}
 
 ---@class TopkRequest
----@field users Tensor       f32 [queries, d]
+---@field users Tensor       f32 [queries, d], or [queries, vectors, d]: an item's score is then the best of its
+---  products with the user's vectors, as when their lists are merged
 ---@field items Tensor       f32 [items, d]
 ---@field k? integer         default 10
 ---@field excluded? Lists    a list of 0-based item rows a query, in any order

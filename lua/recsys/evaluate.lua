@@ -6,7 +6,8 @@
 ---     print(evaluate.table(report))
 ---
 --- A scorer is one of
----   { users = Tensor f32 [queries, d], items = Tensor f32 [items, d] }   scores are dot products
+---   { users = Tensor f32 [queries, d], items = Tensor f32 [items, d] }   scores are dot products; of users
+---                                          [queries, count, d] the best of each query's vectors
 ---   Tensor f32 [items]                                                   the same scores for every query
 ---   function(first, n) -> Tensor f32 [n, items]                          scores of queries first .. first + n - 1
 --- Definitions of the protocols and metrics, with sources, are in docs/evaluation.md.

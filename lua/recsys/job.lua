@@ -125,6 +125,13 @@ function job.inputs(encoder, data, split, queries)
     over_time = queries.times and over_time, times = queries.times }
 end
 
+--- Scores [n, items] of users [n, d], or of [n, count, d] the best of each user's vectors.
+local function products(users, items)
+  local n, count, d = table.unpack(users:size())
+  if not d then return tensor.matmul(users, items, false, true) end
+  return tensor.matmul(users:reshape(n * count, d), items, false, true):reshape(n, count, items:size(1)):max(2)
+end
+
 --- Scores of queries whose items move with time: each query's by the item vectors of its period.
 local function scorer_over_time(trained, inputs)
   local users = trained:user_vectors(inputs.users, inputs.events, inputs.user_rows)
@@ -142,7 +149,7 @@ local function scorer_over_time(trained, inputs)
     for i = 1, #days do
       local rows = of:eq(days:get(i)):nonzero()
       local asked = users:narrow(1, first, n):index_select(rows)
-      scores:index_copy_(rows, tensor.matmul(asked, items_at(days:get(i)), false, true))
+      scores:index_copy_(rows, products(asked, items_at(days:get(i))))
     end
     return scores
   end

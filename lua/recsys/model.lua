@@ -41,7 +41,7 @@ local function record(made, kind, side, batch, weights)
   local var = network.vectors(made, kind, side, tape, batch)
   local plan = tape:plan { [side] = var }
   network.check_plan(plan, kind, side, batch, weights)
-  return plan, var:size(2)
+  return plan, var:size(#var:size())
 end
 
 --- A model around a network's current weights, which it shares while the network trains on. Raises, naming the file,
@@ -74,7 +74,7 @@ local function vectors(self, side, n, gather)
     local at = tensor.arange(first, math.min(first + CHUNK, n), "i64")
     local part = self.plans[side]:run(self.weights, gather(at))[side]
     if n <= CHUNK then return part end
-    all = all or tensor.zeros(n, part:size(2))
+    all = all or tensor.zeros(n, table.unpack(part:size(), 2))
     all:narrow(1, first + 1, #at):copy_(part)
   end
   return all or tensor.zeros(0, 1)
@@ -91,7 +91,7 @@ end
 ---@param users Features      encoder:encode_users(frame)
 ---@param events Features     a row a moment
 ---@param user_rows Tensor    i64, 0-based row of 'users' for each moment
----@return Tensor f32 [moments, d]
+---@return Tensor f32 [moments, d], or [moments, count, d] where users have several vectors
 function Model:user_vectors(users, events, user_rows)
   return vectors(self, "user", events:rows(), function(at)
     return model.merge(events:gather(at), users:gather(user_rows:index_select(at)))

@@ -67,7 +67,7 @@ local function watched(batch)
 end
 
 --- The vectors of a batch by the method 'side', "user" or "item".
----@return Var [n, d]
+---@return Var [n, d], or for users [n, count, d]: an item's score is the best of its products with a user's vectors
 function network.vectors(made, kind, side, tape, batch)
   local copy, missing = watched(batch)
   local ok, var = xpcall(made[side], exit.traced, made, tape, copy)
@@ -77,8 +77,9 @@ function network.vectors(made, kind, side, tape, batch)
   end
   if not ok then error(var, 0) end
   check_var(kind, side, var)
-  if #var:size() ~= 2 then
-    refuse(kind, "%s() gives sizes %s; vectors [n, d] are expected", side, table.concat(var:size(), " x "))
+  if #var:size() ~= 2 and not (side == "user" and #var:size() == 3) then
+    refuse(kind, "%s() gives sizes %s; vectors [n, d]%s are expected", side, table.concat(var:size(), " x "),
+      side == "user" and ", or several of each user, [n, count, d]," or "")
   end
   return var
 end

@@ -5,6 +5,7 @@
 
 local autograd = require "recsys.autograd"
 local hard = require "recsys.towers.hard"
+local interests = require "recsys.towers.interests"
 local nn = require "recsys.nn"
 local pool = require "recsys.towers.pool"
 local shown = require "recsys.towers.shown"
@@ -119,6 +120,18 @@ local function inputs_without(encoder, sides, names)
   return kept
 end
 
+--- How many vectors a row has: nil for one. What has no side event has one: its shape may be the user's.
+local function interests_of(sides, shape, pools)
+  local several = shape.history and shape.history.interests
+  if not several or #pools.list > 0 then return several end
+  for _, side in ipairs(sides) do
+    if side == "event" then
+      refuse(3, "tower", "interests are told apart by what a history holds; the recipe has no history on the side %s",
+        table.concat(sides, ", "))
+    end
+  end
+end
+
 --- A tower over all inputs of some sides: embeddings and pooled bags (by the weights that are declared beside them) and
 --- plain numbers -> concat -> MLP -> output.
 ---@param name string
@@ -126,16 +139,19 @@ end
 ---@param sides string[]   of "user", "event", "item"
 ---@param shape? { dim?: integer, hidden?: integer[], dropout?: number, activation?: string, norm?: string,
 ---   normalize?: boolean, history?: table, except?: string[] }  without dim and hidden the tower is the concatenation
----   alone; history: how histories are pooled (recsys.towers.pool), { heads =, queries =, dropout = }; nil: by their
----   mean; except: inputs that it leaves alone, such as what is only known in training
+---   alone; history: how histories are pooled (recsys.towers.pool), { heads =, queries =, dropout =, interests = };
+---   nil: by their mean. With interests it gives so many rows for each of the batch (recsys.towers.interests);
+---   except: inputs that it leaves alone, such as what is only known in training
 function towers.tower(name, tables, sides, shape)
   shape = shape or {}
   check_tower(tables, sides, shape)
   local inputs, declared = {}, inputs_without(tables.encoder, sides, shape.except)
   local pools = pool.of_histories(declared, shape.history, function(input) return embedding(tables, input) end,
-    tables.settings.dtype)
+    tables.settings.dtype, tables.settings.seed)
+  local several = interests_of(sides, shape, pools)
   for _, input in ipairs(declared) do
     if pools.taken[input.name] then
+      if several then goto continue end
       inputs[#inputs + 1] = pools[input.name] and { name = input.name, width = pools[input.name]:width() }
     elseif input.kind == "codes" then
       inputs[#inputs + 1] = { name = input.name, layer = embedding(tables, input) }
@@ -145,11 +161,17 @@ function towers.tower(name, tables, sides, shape)
     elseif input.kind == "numbers" and input.feature ~= "relative_time" then
       inputs[#inputs + 1] = { name = input.name, width = input.width }
     end
+    ::continue::
   end
-  if #inputs == 0 then refuse(3, "tower", "the recipe has no features of the side %s", table.concat(sides, ", ")) end
-  return pool.before(pools, nn.tower { name = name, inputs = inputs, hidden = shape.hidden, outputs = shape.dim,
-    dropout = shape.dropout, activation = shape.activation or "relu", norm = shape.norm, normalize = shape.normalize,
-    seed = tables.settings.seed, dtype = tables.settings.dtype })
+  if #inputs == 0 and not several then
+    refuse(3, "tower", "the recipe has no features of the side %s", table.concat(sides, ", "))
+  end
+  local options = { name = name, hidden = shape.hidden, outputs = shape.dim, dropout = shape.dropout,
+    activation = shape.activation or "relu", norm = shape.norm, normalize = shape.normalize,
+    seed = tables.settings.seed, dtype = tables.settings.dtype }
+  if several then return interests.tower(several, pools.list, inputs, options) end
+  options.inputs = inputs
+  return pool.before(pools, nn.tower(options))
 end
 
 --- The inputs of a batch with some ids replaced by the unknown one: what a new user or item has to live on is trained,
@@ -166,21 +188,35 @@ function towers.drop_ids(batch, name, rate, stream)
   return batch
 end
 
---- How the group `model` of a recipe pools histories, for a tower's shape: nil, by their mean, unless it has `heads`.
----@param config { heads?: integer, queries?: boolean, history_dropout?: number }
-function towers.ways(config)
-  if (config.heads or 0) == 0 then return nil end
-  return { heads = config.heads, queries = config.queries, dropout = config.history_dropout }
+--- Ids of both sides of a batch dropped, by the group `model` of a recipe.
+---@param config { user_dropout?: number, id_dropout?: number }
+function towers.drop_both(config, users, items, stream)
+  towers.drop_ids(users, "user.id", config.user_dropout, stream)
+  towers.drop_ids(items, "item.id", config.id_dropout, stream)
 end
 
+--- How the group `model` of a recipe pools histories, for a tower's shape: nil, by their mean, unless it has `heads` or
+--- two `interests` or more.
+---@param config { heads?: integer, queries?: boolean, history_dropout?: number, interests?: integer }
+function towers.ways(config)
+  local several = (config.interests or 0) > 1 and config.interests or nil
+  if (config.heads or 0) == 0 and not several then return nil end
+  return { heads = several and math.max(1, config.heads or 0) or config.heads, queries = config.queries,
+    dropout = config.history_dropout, interests = several }
+end
+
+--- Several vectors of a user: see recsys.towers.interests.
+towers.beside, towers.chosen = interests.beside, interests.chosen
+
 --- Whether equal users and items of a batch may be computed once (step:sides): not where ids or hidden units are
---- dropped, which is to be drawn for each event anew, nor where each event has hard negatives of its own.
+--- dropped, which is to be drawn for each event anew, nor where each event has hard negatives of its own or chooses
+--- among its user's interests.
 ---@param config { hidden?: integer[], dropout?: number, history_dropout?: number, id_dropout?: number,
----   user_dropout?: number, hard_negatives?: integer }
+---   user_dropout?: number, hard_negatives?: integer, interests?: integer }
 function towers.may_merge(config)
   local function none(rate) return (rate or 0) == 0 end
   return none(config.id_dropout) and none(config.user_dropout) and none(config.history_dropout)
-    and none(config.hard_negatives)
+    and none(config.hard_negatives) and (config.interests or 0) < 2
     and (none(config.dropout) or #(config.hidden or {}) == 0)
 end
 

@@ -210,15 +210,16 @@ static int l_ranked_constant(lua_State *L) {
   return 0;
 }
 
-/* ranked:factors(users f32 [queries, d], items f32 [items, d]): scores are their products */
+/* ranked:factors(users f32 [queries, d] or [queries, vectors, d], items f32 [items, d]): scores are their products */
 static int l_ranked_factors(lua_State *L) {
   rs_ranked *ranked = check_ranked(L);
   const ranking *r = ranking_of(L);
-  const rs_tensor *users = scores_at(L, 2, 2), *items = scores_at(L, 3, 2);
+  const rs_tensor *users = scores_at(L, 2, rs_check_tensor(L, 2)->ndim == 3 ? 3 : 2), *items = scores_at(L, 3, 2);
+  int64_t vectors = users->ndim == 3 ? users->size[1] : 1, width = users->size[users->ndim - 1];
   luaL_argcheck(L, users->size[0] == r->ask.queries, 2, "there must be a row a query");
   luaL_argcheck(L, items->size[0] == r->ask.items, 3, "there must be a row an item");
-  luaL_argcheck(L, items->size[1] == users->size[1], 3, "users and items have different widths");
-  rs_check(L, rs_ranking_factors(r->core, ranked, rs_f32(users), rs_f32(items), users->size[1]));
+  luaL_argcheck(L, items->size[1] == width, 3, "users and items have different widths");
+  rs_check(L, rs_ranking_factors(r->core, ranked, rs_f32(users), rs_f32(items), vectors, width));
   return 0;
 }
 

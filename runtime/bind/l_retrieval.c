@@ -28,6 +28,15 @@ static const int64_t *times(lua_State *L, const char *name, int64_t n, rs_tensor
   return rs_i64(out);
 }
 
+/* The users: [queries, d], or [queries, vectors, d]. */
+static void need_users(lua_State *L, rs_tensor *out) {
+  lua_getfield(L, 1, "users");
+  const rs_tensor *given = luaL_testudata(L, -1, RS_TENSOR);
+  rs_need_field(L, 1, "users", RS_F32, given && given->ndim == 3 ? 3 : 2, out);
+  lua_pop(L, 1);
+  if (out->ndim == 3 && out->size[1] < 1) luaL_error(L, "'users' has no vectors for a user");
+}
+
 /* retrieval.topk{ users, items, k, [excluded, item_time, from, to] }
  * -> rows i64 [queries, k], scores f32 [queries, k] */
 static int l_topk(lua_State *L) {
@@ -36,13 +45,14 @@ static int l_topk(lua_State *L) {
   lua_settop(L, 1);
   request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
   lua_toclose(L, 2);
-  rs_need_field(L, 1, "users", RS_F32, 2, &r->users);
+  need_users(L, &r->users);
   rs_need_field(L, 1, "items", RS_F32, 2, &r->items);
   rs_topk_request ask = {.users = rs_f32(&r->users),
                          .items = rs_f32(&r->items),
                          .queries = r->users.size[0],
                          .n_items = r->items.size[0],
-                         .width = r->users.size[1],
+                         .width = r->users.size[r->users.ndim - 1],
+                         .vectors = r->users.ndim == 3 ? r->users.size[1] : 1,
                          .k = rs_integer_field(L, 1, "k", 10)};
   if (r->items.size[1] != ask.width)
     luaL_error(L, "'users' has %I dimensions and 'items' %I", (LUAI_UACINT)ask.width, (LUAI_UACINT)r->items.size[1]);

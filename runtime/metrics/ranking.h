@@ -65,9 +65,10 @@ rs_status rs_ranked_check(const rs_ranked *ranked);
  * candidate may have any score); 'ranked' is then unfinished. */
 rs_status rs_ranking_rows(const rs_ranking *r, rs_ranked *ranked, int64_t first, int64_t n, const float *scores,
                           int64_t stride);
-/* Rank all queries by the products of users [queries, width] and items [items, width], contiguous, without ever
- * holding all scores: a thread holds 32 rows (16 for more than 131,072 items). */
+/* Rank all queries by the products of users [queries, vectors, width] and items [items, width], contiguous, without
+ * ever holding all scores: a thread holds 32 rows (16 for more than 131,072 items). An item's score is the best of its
+ * products with the query's vectors. */
 rs_status rs_ranking_factors(const rs_ranking *r, rs_ranked *ranked, const float *users, const float *items,
-                             int64_t width);
+                             int64_t vectors, int64_t width);
 
 #endif

@@ -42,9 +42,9 @@ typedef struct job {
   const float *scores;
   /* of rs_ranking_factors */
   const float *users, *items;
-  int64_t width, block;
+  int64_t vectors, width, block;
   const int32_t *order; /* [queries] */
-  float *panels;        /* [threads, block, width + columns] */
+  float *panels;        /* [threads, block, width + columns + TILE] */
   int64_t columns;
 } job;
 
@@ -304,19 +304,37 @@ static int64_t block_span(const job *j, int64_t b, int64_t *low, int64_t *high) 
   return n;
 }
 
+/* The v-th vectors of a block's queries, zeros behind. */
+static void lay_users(const job *j, const int32_t *queries, int64_t n, int64_t v, float *users) {
+  memset(users, 0, (size_t)(j->block * j->width) * sizeof *users);
+  for (int64_t i = 0; i < n; i++)
+    memcpy(users + i * j->width, j->users + (queries[i] * j->vectors + v) * j->width, (size_t)j->width * sizeof *users);
+}
+
+/* Scores of the tile that begins at position p into 'to' [block, columns]: with 'room' [block, TILE] where they are
+ * better than what is there. One that is not a number stays, so that it is named. */
+static void score_tile(const job *j, const float *users, int64_t p, float *room, float *to) {
+  rs_gemm_tile(RS_F32, false, false, j->block, TILE, j->width, 1, users, j->width, j->items + p * j->width, TILE, 0,
+               room ? room : to, room ? TILE : j->columns);
+  for (int64_t i = 0; room && i < j->block; i++)
+    for (int64_t c = 0; c < TILE; c++) {
+      float score = room[i * TILE + c], *best = &to[i * j->columns + c];
+      *best = score > *best || score != score ? score : *best;
+    }
+}
+
 static void rank_block(void *context, int64_t begin, int64_t end) {
   job *j = context;
-  float *users = j->panels + rs_thread_index() * j->block * (j->width + j->columns);
-  float *scores = users + j->block * j->width;
+  float *users = j->panels + rs_thread_index() * j->block * (j->width + j->columns + TILE);
+  float *scores = users + j->block * j->width, *tile = scores + j->block * j->columns;
   for (int64_t b = begin; b < end; b++) {
     int64_t low, high, n = block_span(j, b, &low, &high);
     const int32_t *queries = j->order + b * j->block;
-    memset(users, 0, (size_t)(j->block * j->width) * sizeof *users);
-    for (int64_t i = 0; i < n; i++)
-      memcpy(users + i * j->width, j->users + queries[i] * j->width, (size_t)j->width * sizeof *users);
-    for (int64_t p = low; p < high; p += TILE)
-      rs_gemm_tile(RS_F32, false, false, j->block, TILE, j->width, 1, users, j->width, j->items + p * j->width, TILE, 0,
-                   scores + p - low, j->columns);
+    for (int64_t v = 0; v < j->vectors; v++) {
+      lay_users(j, queries, n, v, users);
+      for (int64_t p = low; p < high; p += TILE)
+        score_tile(j, users, p, v == 0 ? NULL : tile, scores + p - low);
+    }
     for (int64_t i = 0; i < n; i++) {
       int64_t first = window_low(j->r, queries[i]), last = window_high(j->r, queries[i]);
       float *row = scores + i * j->columns + (first == last ? 0 : first - low);
@@ -365,7 +383,7 @@ static rs_status rank_blocks(job *j, int64_t blocks) {
     block_span(j, b, &low, &high);
     if (high - low > j->columns) j->columns = high - low;
   }
-  size_t bytes = (size_t)(j->threads * j->block * (j->width + j->columns)) * sizeof *j->panels;
+  size_t bytes = (size_t)(j->threads * j->block * (j->width + j->columns + TILE)) * sizeof *j->panels;
   j->panels = rs_alloc(bytes);
   if (!j->panels) return rs_nomem("ranking", bytes);
   rs_parallel_for(blocks, 1, rank_block, j);
@@ -374,9 +392,10 @@ static rs_status rank_blocks(job *j, int64_t blocks) {
 }
 
 rs_status rs_ranking_factors(const rs_ranking *r, rs_ranked *ranked, const float *users, const float *items,
-                             int64_t width) {
-  if (width < 1) return rs_fail(RS_ESHAPE, "ranking: users and items have no dimensions");
-  job j = {.r = r, .out = ranked, .users = users, .width = width, .block = r->ask.items > 131072 ? 16 : 32};
+                             int64_t vectors, int64_t width) {
+  if (width < 1 || vectors < 1) return rs_fail(RS_ESHAPE, "ranking: users and items have no dimensions");
+  job j = {.r = r, .out = ranked, .users = users, .vectors = vectors, .width = width};
+  j.block = r->ask.items > 131072 ? 16 : 32;
   int64_t queries = r->ask.queries;
   int32_t *order = rs_alloc((size_t)queries * sizeof *order);
   float *laid = lay_items(&j, items);

@@ -249,7 +249,7 @@ static void rank(const rs_ranking *r, rs_ranked *ranked, int64_t block, int thre
   int before = rs_threads();
   rs_threads_set(threads);
   assert_int_equal(rs_ranked_new(ranked, r), RS_OK);
-  if (block < 0) assert_int_equal(rs_ranking_factors(r, ranked, e.users, e.vectors, WIDTH), RS_OK);
+  if (block < 0) assert_int_equal(rs_ranking_factors(r, ranked, e.users, e.vectors, 1, WIDTH), RS_OK);
   for (int64_t q = 0; block > 0 && q < e.queries; q += block) {
     int64_t n = q + block < e.queries ? block : e.queries - q;
     assert_int_equal(rs_ranking_rows(r, ranked, q, n, e.scores + q * e.items, e.items), RS_OK);
@@ -417,7 +417,7 @@ static void no_queries_and_no_items_are_fine(void **state) {
   rs_ranked ranked;
   assert_int_equal(rs_ranking_new(&r, &ask), RS_OK);
   assert_int_equal(rs_ranked_new(&ranked, r), RS_OK);
-  assert_int_equal(rs_ranking_factors(r, &ranked, e.users, e.vectors, WIDTH), RS_OK);
+  assert_int_equal(rs_ranking_factors(r, &ranked, e.users, e.vectors, 1, WIDTH), RS_OK);
   assert_int_equal(rs_ranked_check(&ranked), RS_OK);
   rs_ranked_free(&ranked);
   rs_ranking_free(r);

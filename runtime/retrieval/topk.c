@@ -18,8 +18,9 @@ enum { TILE = RS_TOPK_TILE, BLOCK = RS_GEMM_ROWS };
 
 /* What a thread works with. */
 typedef struct scratch {
-  float *users;       /* [BLOCK, width] */
+  float *users;       /* [vectors, BLOCK, width] */
   float *scores;      /* [BLOCK, TILE] */
+  float *others;      /* [BLOCK, TILE] by a further vector */
   rs_scored *heaps;   /* [BLOCK, k] */
   int32_t *barred;    /* the block's excluded items, sorted per query */
   int64_t *barred_at; /* [BLOCK + 1] where each query's begin */
@@ -30,6 +31,7 @@ typedef struct job {
   const float *tail; /* [TILE, width]: the last items, padded with zeros */
   scratch *scratches;
   int threads;
+  int64_t vectors; /* of each user */
   int64_t k;   /* of the heaps: no more than there are items */
   int64_t bad; /* the smallest query << 32 | item row whose score is not finite; INT64_MAX: none */
   int64_t *rows;
@@ -120,19 +122,46 @@ static void write_answer(job *j, rs_scored *heap, int64_t size, int64_t query) {
   }
 }
 
+/* The vectors of queries begin .. begin + n - 1, the first ones of all together, then the second ones; zeros behind. */
+static void lay_users(const job *j, scratch *s, int64_t begin, int64_t n) {
+  int64_t width = j->ask->width;
+  memset(s->users, 0, (size_t)(j->vectors * BLOCK * width) * sizeof *s->users);
+  for (int64_t v = 0; v < j->vectors; v++)
+    for (int64_t i = 0; i < n; i++)
+      memcpy(s->users + (v * BLOCK + i) * width, j->ask->users + ((begin + i) * j->vectors + v) * width,
+             (size_t)width * sizeof *s->users);
+}
+
+/* The better of two scores; one that is not a number stays, so that it is named. */
+RS_INLINE void better(float *scores, const float *others) {
+  for (int i = 0; i < BLOCK * TILE; i++)
+    scores[i] = others[i] > scores[i] || others[i] != others[i] ? others[i] : scores[i];
+}
+RS_WIDE static void better_wide(float *scores, const float *others) { better(scores, others); }
+
+/* s->scores [BLOCK, TILE] of a tile of items: by the best of each user's vectors. */
+static void score_tile(const job *j, scratch *s, const float *items) {
+  int64_t width = j->ask->width;
+  for (int64_t v = 0; v < j->vectors; v++) {
+    float *to = v == 0 ? s->scores : s->others;
+    rs_gemm_tile(RS_F32, false, true, BLOCK, TILE, width, 1, s->users + v * BLOCK * width, width, items, width, 0, to,
+                 TILE);
+    if (v > 0) (rs_wide() ? better_wide : better)(s->scores, s->others);
+  }
+}
+
 static void search_block(void *context, int64_t begin, int64_t end) {
   job *j = context;
   const rs_topk_request *ask = j->ask;
   scratch *s = &j->scratches[rs_thread_index()];
   int64_t n = end - begin, sizes[BLOCK] = {0}, whole = ask->n_items / TILE * TILE;
   bool fast = rs_wide();
-  memset(s->users, 0, (size_t)(BLOCK * ask->width) * sizeof *s->users);
-  memcpy(s->users, ask->users + begin * ask->width, (size_t)(n * ask->width) * sizeof *s->users);
+  lay_users(j, s, begin, n);
   sort_barred(j, s, begin, n);
   for (int64_t first = 0; first < ask->n_items; first += TILE) {
     const float *items = first < whole ? ask->items + first * ask->width : j->tail;
-    int64_t width = ask->width, tile = ask->n_items - first < TILE ? ask->n_items - first : TILE;
-    rs_gemm_tile(RS_F32, false, true, BLOCK, TILE, width, 1, s->users, width, items, width, 0, s->scores, TILE);
+    int64_t tile = ask->n_items - first < TILE ? ask->n_items - first : TILE;
+    score_tile(j, s, items);
     for (int64_t i = 0; i < n; i++) {
       float least = sizes[i] == j->k ? s->heaps[i * j->k].score : -INFINITY;
       if ((fast ? interesting_wide : interesting)(s->scores + i * TILE, least) == 0) continue;
@@ -145,6 +174,8 @@ static void search_block(void *context, int64_t begin, int64_t end) {
 static rs_status check_request(const rs_topk_request *ask) {
   int timed = (ask->item_time != NULL) + (ask->from != NULL) + (ask->to != NULL);
   if (ask->k < 1) return rs_fail(RS_EARG, "top-k: k is %lld; 1 or more items can be asked for", (long long)ask->k);
+  if (ask->vectors < 0)
+    return rs_fail(RS_EARG, "top-k: %lld vectors a user; 1 or more are expected", (long long)ask->vectors);
   if (ask->width < 1) return rs_fail(RS_ESHAPE, "top-k: users and items have no dimensions");
   if (ask->n_items > INT32_MAX || ask->queries > INT32_MAX)
     return rs_fail(RS_EARG, "top-k: %lld queries and %lld items; at most 2147483647 of each", (long long)ask->queries,
@@ -168,20 +199,22 @@ static int64_t most_barred(const rs_topk_request *ask) {
 }
 
 static rs_status fill_scratch(scratch *s, const job *j, int64_t barred) {
-  size_t users = (size_t)(BLOCK * j->ask->width) * sizeof *s->users, heaps = (size_t)(BLOCK * j->k) * sizeof *s->heaps;
+  size_t users = (size_t)(j->vectors * BLOCK * j->ask->width) * sizeof *s->users;
+  size_t heaps = (size_t)(BLOCK * j->k) * sizeof *s->heaps, tile = BLOCK * TILE * sizeof *s->scores;
   s->users = rs_alloc(users);
-  s->scores = rs_alloc(BLOCK * TILE * sizeof *s->scores);
+  s->scores = rs_alloc(tile);
+  s->others = j->vectors > 1 ? rs_alloc(tile) : NULL;
   s->heaps = rs_alloc(heaps);
   s->barred = rs_alloc((size_t)barred * sizeof *s->barred);
   s->barred_at = rs_alloc((BLOCK + 1) * sizeof *s->barred_at);
-  bool fits = s->users && s->scores && s->heaps && s->barred && s->barred_at;
+  bool fits = s->users && s->scores && (s->others || j->vectors == 1) && s->heaps && s->barred && s->barred_at;
   return fits ? RS_OK : rs_nomem("top-k", users + heaps);
 }
 
 static void free_scratches(job *j) {
   for (int t = 0; j->scratches && t < j->threads; t++) {
     scratch *s = &j->scratches[t];
-    void *blocks[] = {s->users, s->scores, s->heaps, s->barred, s->barred_at};
+    void *blocks[] = {s->users, s->scores, s->others, s->heaps, s->barred, s->barred_at};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]);
   }
   rs_free(j->scratches);
@@ -218,6 +251,7 @@ rs_status rs_topk(rs_tensor *rows, rs_tensor *scores, const rs_topk_request *req
   if (status == RS_OK) status = rs_tensor_new(scores, RS_F32, 2, (int64_t[]){request->queries, request->k});
   if (status == RS_OK) {
     job j = {.ask = request, .bad = INT64_MAX, .rows = rs_i64(rows), .scores = rs_f32(scores)};
+    j.vectors = request->vectors > 1 ? request->vectors : 1;
     j.k = request->k < request->n_items ? request->k : request->n_items;
     float *tail = copy_tail(request);
     status = run(&j, tail);

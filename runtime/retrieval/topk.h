@@ -1,4 +1,5 @@
-/* topk.h - exact top-K: the items with the largest dot products, for each user.
+/* topk.h - exact top-K: the items with the largest dot products, for each user. One who has several vectors (several
+ * interests) is served as by merging their lists: an item counts by the vector that it fits best.
  *
  * Scores are computed tile by tile (RS_GEMM_ROWS users by RS_TOPK_TILE items, every tile the same call), and a tile is
  * looked through only where it beats the user's k-th best so far. Equal scores are ordered by item row. A
@@ -12,9 +13,10 @@
 enum { RS_TOPK_TILE = 256 };
 
 typedef struct rs_topk_request {
-  const float *users; /* [queries, width] */
+  const float *users; /* [queries, vectors, width] */
   const float *items; /* [n_items, width] */
   int64_t queries, n_items, width;
+  int64_t vectors;          /* of each user: an item's score is the best of their products with it; 0 means 1 */
   int64_t k;                /* 1 or more; may exceed the number of items */
   rs_lists excluded;        /* per query, item rows in any order, repetitions allowed; n = 0: nothing is excluded */
   const int64_t *item_time; /* [n_items]; with 'from' and 'to': only items with from <= time < to; or NULL all three */

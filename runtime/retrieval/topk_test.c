@@ -96,6 +96,52 @@ static void the_best_equal_a_full_sort(void **state) {
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
+/* Query q of QUERIES / 3 has rows 3 q .. 3 q + 2 of 'users' as its vectors. */
+static void several_vectors_are_merged_by_the_best_score(void **state) {
+  (void)state;
+  enum { VECTORS = 3, K = 40 };
+  rs_tensor rows, scores, again, again_scores;
+  int before = rs_threads();
+  draw(1000);
+  rs_topk_request ask = request(K, true);
+  ask.queries = QUERIES / VECTORS;
+  ask.excluded.n = ask.queries;
+  ask.vectors = VECTORS;
+  assert_int_equal(rs_topk(&rows, &scores, &ask), RS_OK);
+  for (int64_t q = 0; q < ask.queries; q++) {
+    scored expected[ITEMS];
+    int64_t n = 0;
+    for (int64_t i = 0; i < ITEMS; i++) {
+      float best = -INFINITY;
+      bool candidate = from[q] <= item_time[i] && item_time[i] < to[q];
+      for (int64_t b = 0; b < lengths[q]; b++) candidate &= barred[starts[q] + b] != i;
+      for (int64_t v = 0; v < VECTORS; v++) {
+        float sum = 0;
+        for (int64_t d = 0; d < WIDTH; d++) sum += users[(q * VECTORS + v) * WIDTH + d] * items[i * WIDTH + d];
+        if (sum > best) best = sum;
+      }
+      if (candidate) expected[n++] = (scored){best, i};
+    }
+    qsort(expected, (size_t)n, sizeof *expected, compare);
+    for (int64_t i = 0; i < K; i++) {
+      assert_int_equal(rs_i64(&rows)[q * K + i], i < n ? expected[i].row : -1);
+      assert_true(rs_f32(&scores)[q * K + i] == (i < n ? expected[i].score : -INFINITY));
+    }
+  }
+  rs_threads_set(1);
+  assert_int_equal(rs_topk(&again, &again_scores, &ask), RS_OK);
+  rs_threads_set(before);
+  assert_memory_equal(rs_f32(&scores), rs_f32(&again_scores), rs_tensor_bytes(&scores));
+  users[4 * WIDTH] = NAN; /* the second vector of query 1 */
+  ask.item_time = ask.from = ask.to = NULL;
+  ask.excluded.n = 0;
+  rs_tensor none, no_scores;
+  assert_int_equal(rs_topk(&none, &no_scores, &ask), RS_ENUMERIC);
+  assert_string_equal(rs_message(), "top-k: the score of item row 0 for query 1 is not a finite number");
+  for (rs_tensor **t = (rs_tensor *[]){&rows, &scores, &again, &again_scores, NULL}; *t; t++) rs_tensor_free(*t);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
 static void fill_with_fractions(void) {
   rs_stream s = rs_stream_at(6, RS_RNG_USER, 0, 0);
   for (int i = 0; i < QUERIES * WIDTH; i++) users[i] = rs_stream_f32(&s, (uint64_t)i) - 0.5f;
@@ -198,6 +244,7 @@ static void no_items_and_no_users_are_fine(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_best_equal_a_full_sort),
+      cmocka_unit_test(several_vectors_are_merged_by_the_best_score),
       cmocka_unit_test(an_answer_depends_on_its_user_alone),
       cmocka_unit_test(equal_items_tie_wherever_they_stand),
       cmocka_unit_test(a_score_that_is_not_finite_is_named_unless_excluded),

@@ -118,13 +118,14 @@ static rs_status event_rows(const moment *at, rs_tensors *batch) {
   return status;
 }
 
-/* The users' vectors f32 [n, width]. */
+/* The users' vectors f32 [n, width], or [n, vectors, width]. */
 
 static rs_status take_vectors(const moment *at, const rs_tensors *outputs, rs_tensor *out) {
   const rs_tensor *user = rs_tensors_find(outputs, "user");
   int64_t width = at->model->vectors.size[1];
   if (!user) return rs_fail(RS_EFORMAT, "the plan has no output 'user'");
-  if (user->dtype != RS_F32 || user->ndim != 2 || user->size[0] != at->n || user->size[1] != width)
+  bool fits = user->dtype == RS_F32 && (user->ndim == 2 || (user->ndim == 3 && user->size[1] > 0));
+  if (!fits || user->size[0] != at->n || user->size[user->ndim - 1] != width)
     return rs_fail(RS_ESHAPE, "the plan gives user vectors %s %s where f32 [%lld, %lld] fit the items",
                    rs_dtype_name(user->dtype), rs_shape(user).text, (long long)at->n, (long long)width);
   return rs_tensor_contiguous(out, user);
@@ -177,6 +178,7 @@ static rs_status search(const moment *at, int64_t k, rs_tensor *rows, rs_tensor 
                                .queries = at->n,
                                .n_items = m->vectors.size[0],
                                .width = m->vectors.size[1],
+                               .vectors = vectors.ndim == 3 ? vectors.size[1] : 1,
                                .k = k,
                                .excluded = at->seen};
     if (m->window >= 0 && m->created.storage) set_window(&request, at, times);

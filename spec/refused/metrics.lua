@@ -15,6 +15,7 @@ do
   assert(ranking:queries() == 2 and ranking:items() == 3)
   local ranked <close> = ranking:ranked()
   ranked:factors(tensor.new { { 1, 0 }, { 0, 1 } }, tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } })
+  ranked:factors(tensor.new({ 1, 0, 0, 1 }, "f32"):reshape(2, 1, 2), tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } })
   ranked:rows(2, tensor.new { { 1, 2, 3 } })
   ranked:constant(tensor.new { 1, 2, 3 })
   local answer = ranked:finish()

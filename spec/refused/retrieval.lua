@@ -10,3 +10,7 @@ local rows, scores = core.retrieval.topk {
 }
 assert(rows:get(1, 1) == 1 and rows:get(1, 2) == 0 and rows:get(2, 1) == 0 and rows:get(2, 2) == -1)
 assert(scores:get(1, 1) == 2)
+
+rows, scores = core.retrieval.topk { users = tensor.new({ 1, 0, 0, 1, 1, 1, -1, 0 }, "f32"):reshape(2, 2, 2),
+  items = tensor.new { { 1, 3 }, { 2, 2 }, { 4, 1 } }, k = 2 }
+assert(rows:get(1, 1) == 2 and rows:get(1, 2) == 0 and scores:get(1, 1) == 4 and scores:get(1, 2) == 3)

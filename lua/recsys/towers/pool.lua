@@ -9,8 +9,12 @@
 --- each is multiplied by the event's weight where the history has weights, and with them the rows are summed. Places
 --- start from the last item alone over ever longer memories to the plain mean; all else starts at zero. A row's pools
 --- depend on that row alone, so that a request has the bits of a batch.
+---
+--- With `interests` there are `heads` ways for each (recsys.towers.interests), interest by interest; their places start
+--- alike, and their queries at random: by them they are told apart.
 
 local autograd = require "recsys.autograd"
+local nn = require "recsys.nn"
 local tensor = require "recsys.tensor"
 
 local pool = {}
@@ -28,22 +32,38 @@ local function memories(places, heads, dtype)
   return scores
 end
 
+--- The same first scores for each interest.
+local function places_of(input, ways, heads, dtype)
+  local copies = {}
+  for i = 1, ways.interests or 1 do copies[i] = memories(input.length, heads, dtype) end
+  return #copies == 1 and copies[1] or tensor.concat(copies, 2)
+end
+
+--- First queries: zero, or where interests are to be told apart by them at random.
+local function queries_of(input, ways, heads, dtype)
+  if not ways.interests then return tensor.zeros(heads, input.width, dtype) end
+  local drawn = nn.embedding { name = input.name .. ".queries", rows = heads, width = input.width, scale = 1,
+    seed = ways.seed, dtype = dtype }
+  return drawn:parameters()[1]:value()
+end
+
 --- A pool of one history.
 ---@param input { name: string, table: Layer, width: integer, length: integer, weights?: string,
 ---   codes?: { name: string, rows: integer }[] }  weights, codes: what stands beside each of the history's codes
----@param ways { heads?: integer, queries?: boolean, dropout?: number }
----   heads (default 4): in how many ways; dropout (default 0): share of events left out while training
+---@param ways { heads?: integer, queries?: boolean, dropout?: number, interests?: integer, seed?: integer }
+---   heads (default 4): in how many ways, of each interest where there are any; dropout (default 0): share of events
+---   left out while training; seed: of the interests' first queries
 ---@param dtype? string
 function pool.new(input, ways, dtype)
-  local heads = ways.heads or 4
+  local heads = (ways.heads or 4) * (ways.interests or 1)
   local self = setmetatable({ input = input, heads = heads, dropout = ways.dropout or 0, codes = {},
-    places = autograd.parameter(input.name .. ".places", memories(input.length, heads, dtype)) }, Pool)
+    places = autograd.parameter(input.name .. ".places", places_of(input, ways, ways.heads or 4, dtype)) }, Pool)
   for i, beside in ipairs(input.codes or {}) do
     self.codes[i] = { name = beside.name,
       scores = autograd.parameter(beside.name .. ".scores", tensor.zeros(beside.rows, heads, dtype)) }
   end
-  if ways.queries then
-    self.queries = autograd.parameter(input.name .. ".queries", tensor.zeros(heads, input.width, dtype))
+  if ways.queries or ways.interests then
+    self.queries = autograd.parameter(input.name .. ".queries", queries_of(input, ways, heads, dtype))
   end
   return self
 end
@@ -105,7 +125,8 @@ end
 ---@param ways? table      as for pool.new; a history has at most as many heads as events
 ---@param embed fun(input): Layer  the embedding of an input's table
 ---@param dtype? string
-function pool.of_histories(inputs, ways, embed, dtype)
+---@param seed? integer    of what starts at random
+function pool.of_histories(inputs, ways, embed, dtype, seed)
   local pools = { taken = {}, list = {} }
   if not ways then return pools end
   local codes, weights = beside_histories(inputs)
@@ -115,7 +136,8 @@ function pool.of_histories(inputs, ways, embed, dtype)
       local table_of = embed(input)
       pools[input.name] = pool.new({ name = input.name, table = table_of, width = table_of:parameters()[1]:size(2),
         length = input.length, weights = weights[input.name], codes = codes[input.name] },
-        { heads = math.min(ways.heads or 4, input.length), queries = ways.queries, dropout = ways.dropout }, dtype)
+        { heads = math.min(ways.heads or 4, input.length), queries = ways.queries, dropout = ways.dropout,
+          interests = ways.interests, seed = seed }, dtype)
       table.insert(pools.list, pools[input.name])
     end
   end
