@@ -26,6 +26,29 @@ describe("store", function()
     assert.same({ 0.5 }, loaded.b[1]:tolist())
   end)
 
+  it("leaves the disk its time where it is told to, until all is settled", function()
+    local files, uv, synced = require "recsys.files", require "luv", {}
+    files.settle()
+    local sync = uv.fs_fsync
+    finally(function() uv.fs_fsync = sync end)
+    uv.fs_fsync = function(handle)
+      synced[#synced + 1] = uv.fs_readlink("/proc/self/fd/" .. handle):match "[^/]*$"
+      return sync(handle)
+    end
+    local path = folder()
+    store.save(path, { a = tensor.zeros(3), n = 1 }, true)
+    files.write(path .. "/gone", "x", true)
+    os.remove(path .. "/gone")
+    assert.same({}, synced)
+    assert.same({ 0, 0, 0 }, store.load(path).a:tolist())
+    files.settle()
+    assert.same({ "value.safetensors", "stored", "value.lua" }, synced)
+    files.settle()
+    assert.equal(3, #synced)
+    store.save(path, { n = 2 })
+    assert.equal("stored", synced[#synced])
+  end)
+
   it("brings objects of a registered class back", function()
     local Point = {}
     Point.__index = Point

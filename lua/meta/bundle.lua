@@ -31,10 +31,11 @@ function bundle.open(path, options) end
 --- Replace the file at 'path' atomically by a safetensors file. Names are printable ASCII without " and \.
 ---@param path string
 ---@param tensors table<string, Tensor>
+---@param later? boolean     true: do not wait until the disk has it, which recsys.files.settle does
 ---@return boolean? done
 ---@return string? message
 ---@return string? code      "io", "memory"
-function bundle.write_safetensors(path, tensors) end
+function bundle.write_safetensors(path, tensors, later) end
 
 --- The tensors of a safetensors file, mapped read-only: F32, F64, I32, I64, U8 and BF16 of at most 4
 --- dimensions; F16 comes as f32.

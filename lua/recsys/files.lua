@@ -77,20 +77,45 @@ function files.sync_folder_of(path)
   files.sync(path:match "^(.*)/[^/]*$" or ".")
 end
 
+local owed = {} -- files that were written and may not be on the disk yet, in order
+
+--- Note that a file was written without waiting for the disk.
+---@param path string
+function files.owe(path) owed[#owed + 1] = path end
+
+--- Wait until the disk has all that was written without waiting for it, and the names. What stands on earlier files,
+--- such as a checkpoint on its run's, calls this before it is written itself. Raises when the disk refuses.
+function files.settle()
+  local paths, folders = owed, {}
+  owed = {}
+  for _, path in ipairs(paths) do
+    local ok, message = files.sync(path)
+    if not ok and files.exists(path) then
+      error({ code = "io", message = ("cannot write %s: %s"):format(path, message) }, 0)
+    end
+    local folder = path:match "^(.*)/[^/]*$" or "."
+    if not folders[folder] then files.sync(folder) end
+    folders[folder] = true
+  end
+end
+
 --- Put 'bytes' at 'path': a killed process leaves the old file or the new one, never half. Raises on failure.
 ---@param path string
 ---@param bytes string
-function files.write(path, bytes)
+---@param later? boolean  true: do not wait until the disk has it. After a power cut the file may then be empty, unless
+---  files.settle() was called: a disk that others use, too, may take longer than all the rest of a small job
+function files.write(path, bytes, later)
   local temporary = ("%s.%d.tmp"):format(path, uv.os_getpid())
   local handle, refused = uv.fs_open(temporary, "w", tonumber("644", 8))
   checked(handle, refused, path)
   local ok, message = uv.fs_write(handle, bytes, 0)
-  if ok and ok == #bytes then ok, message = uv.fs_fsync(handle) end
+  if ok and ok ~= #bytes then ok, message = nil, "only a part was written" end
+  if ok and not later then ok, message = uv.fs_fsync(handle) end
   uv.fs_close(handle)
   if ok then ok, message = uv.fs_rename(temporary, path) end
   if not ok then uv.fs_unlink(temporary) end
   checked(ok, message, path)
-  files.sync_folder_of(path)
+  if later then files.owe(path) else files.sync_folder_of(path) end
 end
 
 return files

@@ -144,7 +144,7 @@ local function work(self, task, fn, ...)
   local value, message, code = fn(...)
   if value == nil and message then error({ code = code or "failed", message = tostring(message) }, 0) end
   if self.folder and task.save then
-    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name), value)
+    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name), value, true)
   end
   return value
 end

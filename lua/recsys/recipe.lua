@@ -122,6 +122,7 @@ local function finish(self, outcome, steps, began, params)
   result.paths.run = steps.folder
   local text_of, next_steps = result.text, result.next_steps
   result.text, result.next_steps = nil, nil
+  files.settle()
   files.write(steps.folder .. "/result.json", json.pretty(result))
   steps:write_summary()
   return result, text_of, next_steps
@@ -178,8 +179,8 @@ local function execute(self, params, options, folder, resumed)
   local began = uv.hrtime()
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
-  files.write(folder .. "/params.json", json.pretty(params))
-  files.write(folder .. "/environment.json", json.pretty(environment(options)))
+  files.write(folder .. "/params.json", json.pretty(params), true)
+  files.write(folder .. "/environment.json", json.pretty(environment(options)), true)
   if not resumed then resume.begin(folder, self.name, params) end
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil

@@ -73,7 +73,8 @@ end
 ---@param recipe string  its name
 ---@param params table
 function resume.begin(folder, recipe, params)
-  store.save(below(folder) .. "/run", { recipe = recipe, params = params, commit = require("recsys.core").commit })
+  store.save(below(folder) .. "/run", { recipe = recipe, params = params, commit = require("recsys.core").commit },
+    true)
   take(folder)
 end
 

@@ -94,17 +94,20 @@ end
 --- Save a value into a folder, which is made. Raises when part of it cannot be saved or the disk refuses.
 ---@param folder string
 ---@param value any
-function store.save(folder, value)
+---@param later? boolean  as for files.write
+function store.save(folder, value, later)
   local writer = setmetatable({ tensors = {}, count = 0, open = {} }, Writer)
   writer:put "local T, C = ...\nreturn "
   writer:value(value, "the result")
   files.make_folder(folder)
   if writer.count > 0 then
     local bundle = require "recsys.bundle"
-    local ok, message, code = bundle.write_safetensors(folder .. "/value.safetensors", writer.tensors)
+    local path = folder .. "/value.safetensors"
+    local ok, message, code = bundle.write_safetensors(path, writer.tensors, later)
     if not ok then error({ code = code, message = message }, 0) end
+    if later then files.owe(path) end
   end
-  files.write(folder .. "/value.lua", table.concat(writer))
+  files.write(folder .. "/value.lua", table.concat(writer), later)
 end
 
 --- Load what store.save put into a folder. Raises when it is not there or damaged.

@@ -135,13 +135,13 @@ static rs_status sync_folder(const char *path) {
 
 rs_status rs_writer_commit(rs_writer *w) {
   rs_status status = RS_OK;
-  if (fflush(w->stream) != 0 || fsync(fileno(w->stream)) != 0) status = refused("write", w->path);
+  if (fflush(w->stream) != 0 || (!w->later && fsync(fileno(w->stream)) != 0)) status = refused("write", w->path);
   if (fclose(w->stream) != 0 && status == RS_OK) status = refused("write", w->path);
   if (status == RS_OK && rename(w->temporary, w->path) != 0) status = refused("replace", w->path);
-  if (status == RS_OK)
-    status = sync_folder(w->path);
-  else
+  if (status != RS_OK)
     unlink(w->temporary);
+  else if (!w->later)
+    status = sync_folder(w->path);
   forget(w);
   return status;
 }

@@ -4,6 +4,7 @@
  * the target and flushes the folder. A process killed at any moment leaves the old file or the new one. */
 #ifndef RS_FILE_H
 #define RS_FILE_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ void rs_mapping_close(rs_mapping *map);
 typedef struct rs_writer {
   FILE *stream;
   char *path, *temporary;
+  bool later; /* do not wait until the disk has it: after a power cut the file may be empty */
 } rs_writer;
 
 /* Start writing what is to become 'path', whose folder must exist. */

@@ -217,13 +217,13 @@ static int l_tostring(lua_State *L) {
   return 1;
 }
 
-/* bundle.write_safetensors(path, tensors) -> true | nil, message, code */
+/* bundle.write_safetensors(path, tensors, [later]) -> true | nil, message, code */
 static int l_write_safetensors(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   rs_tensors *list = rs_push_list(L);
   rs_check_tensors(L, 2, list);
-  rs_status status = rs_safetensors_write(path, list);
+  rs_status status = rs_safetensors_write(path, list, lua_toboolean(L, 3));
   rs_tensors_free(list);
   lua_pushboolean(L, 1);
   return finish(L, status, 1);

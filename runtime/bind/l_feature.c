@@ -205,7 +205,8 @@ static int l_range(lua_State *L) {
   luaL_argcheck(L, n >= 0, 1, "must not be negative");
   rs_tensor *out = rs_push_tensor(L);
   rs_check_retry(L, rs_tensor_new(out, RS_I64, 1, &n));
-  for (int64_t i = 0; i < n; i++) rs_i64(out)[i] = i;
+  int64_t *numbers = rs_i64(out);
+  for (int64_t i = 0; i < n; i++) numbers[i] = i;
   return 1;
 }
 

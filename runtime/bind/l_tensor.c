@@ -97,8 +97,11 @@ static int l_arange(lua_State *L) {
   rs_dtype dtype = rs_opt_dtype(L, n_numbers + 1, integers ? RS_I64 : RS_F32);
   rs_tensor *t = rs_push_tensor(L);
   rs_check_retry(L, rs_tensor_new(t, dtype, 1, &count));
+  int64_t *plain = integers && dtype == RS_I64 ? rs_i64(t) : NULL;
   for (int64_t i = 0; i < count; i++)
-    if (integers)
+    if (plain)
+      plain[i] = first + i * hop;
+    else if (integers)
       rs_tensor_set_integer(t, &i, first + i * hop);
     else
       rs_tensor_set(t, &i, start + (double)i * step);

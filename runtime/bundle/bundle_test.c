@@ -229,7 +229,7 @@ static void mutated_headers_are_refused_or_read(void **state) {
   rs_buffer file = {0};
   rs_stream s = rs_stream_at(6, RS_RNG_USER, 0, 0);
   rs_tensors list = make_tensors(4);
-  assert_int_equal(rs_safetensors_write(path_of("t.safetensors"), &list), RS_OK);
+  assert_int_equal(rs_safetensors_write(path_of("t.safetensors"), &list, false), RS_OK);
   assert_int_equal(rs_file_read(&file, path_of("t.safetensors"), 1 << 20), RS_OK);
   for (uint64_t round = 0; round < 2000; round++) {
     rs_tensors got = {0};

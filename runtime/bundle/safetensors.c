@@ -99,11 +99,12 @@ void rs_safetensors_image_free(rs_safetensors_image *image) {
   *image = (rs_safetensors_image){0};
 }
 
-rs_status rs_safetensors_write(const char *path, const rs_tensors *list) {
+rs_status rs_safetensors_write(const char *path, const rs_tensors *list, bool later) {
   rs_safetensors_image image;
   rs_writer writer = {0};
   rs_status status = rs_safetensors_image_of(&image, list);
   if (status == RS_OK) status = rs_writer_open(&writer, path);
+  writer.later = later;
   if (status == RS_OK) status = rs_writer_write(&writer, image.header.data, image.header.size);
   for (int64_t i = 0; status == RS_OK && i < image.body.n; i++) {
     const rs_tensor *t = &image.body.items[i].tensor;

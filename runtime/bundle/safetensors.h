@@ -26,8 +26,8 @@ typedef struct rs_safetensors_image {
 rs_status rs_safetensors_image_of(rs_safetensors_image *out, const rs_tensors *list);
 void rs_safetensors_image_free(rs_safetensors_image *image);
 
-/* Replace the file at 'path' atomically. */
-rs_status rs_safetensors_write(const char *path, const rs_tensors *list);
+/* Replace the file at 'path' atomically; 'later' as in rs_writer. */
+rs_status rs_safetensors_write(const char *path, const rs_tensors *list, bool later);
 
 /* The tensors of the safetensors image at [offset, offset + bytes) of 'region' (inside it; its data aligned to 8),
  * appended to 'out': views of the region, but copies where the bytes are not aligned to the element (other writers'), and of F16,

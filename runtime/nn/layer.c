@@ -61,15 +61,17 @@ typedef struct filling {
 
 static void fill(void *context, int64_t begin, int64_t end) {
   const filling *f = context;
+  rs_dtype dtype = f->t->dtype;
+  void *to = rs_tensor_data(f->t);
   for (int64_t i = begin; i < end; i++) {
     double x = f->distribution == RS_NORMAL ? rs_stream_normal(&f->stream, (uint64_t)i)
                                             : 2 * rs_stream_f64(&f->stream, (uint64_t)i) - 1;
-    if (f->t->dtype == RS_F64)
-      rs_f64(f->t)[i] = f->scale * x;
-    else if (f->t->dtype == RS_BF16)
-      rs_bf16(f->t)[i] = rs_bfloat_of((float)(f->scale * x));
+    if (dtype == RS_F64)
+      ((double *)to)[i] = f->scale * x;
+    else if (dtype == RS_BF16)
+      ((uint16_t *)to)[i] = rs_bfloat_of((float)(f->scale * x));
     else
-      rs_f32(f->t)[i] = (float)(f->scale * x);
+      ((float *)to)[i] = (float)(f->scale * x);
   }
 }
 

@@ -136,14 +136,18 @@ rs_status rs_cumsum(rs_tensor *out, const rs_tensor *t) {
 
 /* Sum of weights (of 1 without them) by value. */
 static rs_status count_into(rs_tensor *out, const rs_tensor *values, int64_t n, const rs_tensor *weights) {
+  const int64_t *value = rs_i64(values);
+  const double *weight = weights ? rs_f64(weights) : NULL;
+  double *sums = weights ? rs_f64(out) : NULL;
+  int64_t *counts = weights ? NULL : rs_i64(out);
   for (int64_t i = 0; i < values->size[0]; i++) {
-    int64_t v = rs_i64(values)[i];
+    int64_t v = value[i];
     if (v < 0 || v >= n)
       return rs_fail(RS_ERANGE, "bincount: %lld lies outside 0 .. %lld", (long long)v, (long long)n - 1);
-    if (weights)
-      rs_f64(out)[v] += rs_f64(weights)[i];
+    if (weight)
+      sums[v] += weight[i];
     else
-      rs_i64(out)[v]++;
+      counts[v]++;
   }
   return RS_OK;
 }
@@ -159,9 +163,10 @@ rs_status rs_bincount(rs_tensor *out, const rs_tensor *t, int64_t n, const rs_te
   if (status == RS_OK) status = rs_cast(&values, t, RS_I64);
   if (status == RS_OK && weights) status = rs_cast(&heavy, weights, RS_F64);
   if (status == RS_OK && n < 0) {
+    const int64_t *value = rs_i64(&values);
     n = 0;
     for (int64_t i = 0; i < t->size[0]; i++)
-      if (rs_i64(&values)[i] >= n) n = rs_i64(&values)[i] + 1;
+      if (value[i] >= n) n = value[i] + 1;
   }
   if (status == RS_OK) status = rs_tensor_zeros(out, weights ? RS_F64 : RS_I64, 1, &n);
   if (status == RS_OK) status = count_into(out, &values, n, weights ? &heavy : NULL);

@@ -107,8 +107,8 @@ rs_status rs_index_copy_into(rs_tensor *t, const rs_tensor *rows, const rs_tenso
   size_t bytes = row_bytes(t);
   char *to = rs_tensor_data(t);
   const char *from = rs_tensor_data(&whole);
-  for (int64_t i = 0; i < at.size[0]; i++)
-    memmove(to + (size_t)rs_i64(&at)[i] * bytes, from + (size_t)i * bytes, bytes);
+  const int64_t *row = rs_i64(&at);
+  for (int64_t i = 0; i < at.size[0]; i++) memmove(to + (size_t)row[i] * bytes, from + (size_t)i * bytes, bytes);
   rs_tensor_free(&at);
   rs_tensor_free(&whole);
   return RS_OK;
@@ -173,8 +173,9 @@ rs_status rs_nonzero(rs_tensor *out, const rs_tensor *mask) {
   int64_t count = 0, at = 0;
   for (int64_t i = 0; i < mask->size[0]; i++) count += m[i] != 0;
   status = rs_tensor_new(out, RS_I64, 1, &count);
-  for (int64_t i = 0; status == RS_OK && at < count; i++) {
-    rs_i64(out)[at] = i;
+  int64_t *rows = status == RS_OK ? rs_i64(out) : NULL;
+  for (int64_t i = 0; rows && at < count; i++) {
+    rows[at] = i;
     at += m[i] != 0;
   }
   rs_tensor_free(&whole);

@@ -15,5 +15,6 @@ do
   assert(tostring(b) == "Bundle of 2 members")
 end
 assert(bundle.write_safetensors(path, { w = w, v = w:narrow(1, 2, 1) }))
+assert(bundle.write_safetensors(path, { w = w, v = w:narrow(1, 2, 1) }, true))
 assert(assert(bundle.read_safetensors(path)).v:get(1, 2) == 4)
 os.remove(path)

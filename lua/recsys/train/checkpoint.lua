@@ -136,6 +136,7 @@ end
 
 local function write(self, state)
   files.make_folder(self.folder)
+  files.settle()
   local number, best_of = self.number + 1, state.place.best_epoch
   local best = self.best
   if best_of ~= self.best_of then
