@@ -7,9 +7,10 @@ CHOSEN was searched for on Gowalla's tune_valid.txt (NDCG@20 of a third of the u
 with the "arguments" that `recsys-run bench train --row bpr_time_to_quality --json` prints among its details.
 implicit, about 0.3 s an iteration (learning rate, regularization: iterations NDCG@20 ...)
     .1, .01: 30 .0276, 60 .0342     .3, .01: 40 .0300, 80 .0342, 120 .0355     .3, .001: 40 .0147, 80 .0134, 120 .0142
-    .1, .03: 40 .0202
+    .1, .01 again, from other first values: 50 .0332, 100 .0415, 150 .0428, 200 .0453     .1, .03: 40 .0202
+    .1, .01 without verify_negative_samples: 50 .0295, 100 .0367
 LightFM, about 1.2 s an epoch (learning rate, alpha: epochs NDCG@20 ...)
-    .05, 0: 10 .0440, 20 .0594, 30 .0620     .1, 0: 10 .0514, 20 .0537, 30 .0531     .3, 0: 10 .0318, 20 .0334
+    .05, 0: 10 .0440, 20 .0594, 40 .0623, 60 .0642     .035, 0: 20 .0554, 40 .0647     .1, 0: 10 .0514, 20 .0537, 30 .0531     .3, 0: 10 .0318, 20 .0334
     .02, 1e-6: 10 .0146, 20 .0431     .05, 1e-5: 10 .0385, 20 .0518
 """
 import json
@@ -26,8 +27,8 @@ from common import Timed, bench
 WIDTH = 64
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 CHOSEN = {
-    "implicit": {"learning_rate": 0.1, "regularization": 0.01, "each": 10, "epochs": 150, "verify_negative_samples": True},
-    "lightfm": {"learning_rate": 0.05, "alpha": 0.0, "each": 2, "epochs": 30},
+    "implicit": {"learning_rate": 0.1, "regularization": 0.01, "each": 10, "epochs": 200, "verify_negative_samples": True},
+    "lightfm": {"learning_rate": 0.035, "alpha": 0.0, "each": 2, "epochs": 40},
 }
 
 
