@@ -25,16 +25,16 @@ end
 
 local function softplus(x) return math.max(x, 0) + math.log(1 + math.exp(-math.abs(x))) end
 
---- What row u sums over: the scores of columns that are left, positives out or not.
+--- What row u sums over: the scores of columns that are left, positives out or not; and what each column counts.
 function Reference.rivals(o, scores, u, positives_out)
-  local list = {}
+  local list, counts = {}, {}
   for j = o.first or 1, #scores do
     local code = o.codes and o.codes[j] or j - 1
     local positive, excluded = holds(o.positives[u], code), holds(o.excluded and o.excluded[u], code)
     local out = positives_out and (positive or excluded) or not positives_out and excluded and not positive
-    if not out then list[#list + 1] = scores[j] end
+    if not out then list[#list + 1], counts[#counts + 1] = scores[j], o.column_weights and o.column_weights[j] or 1 end
   end
-  return list
+  return list, counts
 end
 
 local function sum_exp(list)
@@ -43,13 +43,13 @@ local function sum_exp(list)
   return sum
 end
 
-local function sum_of(list, f)
+local function sum_of(list, f, counts)
   local sum = 0
-  for _, s in ipairs(list) do sum = sum + (f and f(s) or s) end
+  for i, s in ipairs(list) do sum = sum + (f and f(s) or s) * (counts and counts[i] or 1) end
   return sum
 end
 
---- { s, weight } of row u's positives.
+--- { s, weight, counts } of row u's positives, `counts` of the column.
 local function pairs_of(o, scores, u)
   local list = {}
   for k, code in ipairs(o.positives[u]) do
@@ -57,7 +57,8 @@ local function pairs_of(o, scores, u)
     if o.codes then
       for j = #o.codes, 1, -1 do if o.codes[j] == code then column = j end end
     end
-    list[k] = { s = scores[column], weight = o.weights and o.weights[u][k] or 1 }
+    list[k] = { s = scores[column], weight = o.weights and o.weights[u][k] or 1,
+      counts = o.column_weights and o.column_weights[column] or 1 }
   end
   return list
 end
@@ -97,9 +98,11 @@ function terms.cosine_contrastive(o, u, scores)
 end
 
 function terms.gbce(o, u, scores)
-  local rivals, total = Reference.rivals(o, scores, u, true), 0
+  local rivals, counts = Reference.rivals(o, scores, u, true)
+  local total = 0
   for _, pair in ipairs(pairs_of(o, scores, u)) do
-    total = total + pair.weight * ((o.beta or 1) * softplus(-pair.s) + sum_of(rivals, softplus)) / (#rivals + 1)
+    total = total + pair.weight * ((o.beta or 1) * pair.counts * softplus(-pair.s) + sum_of(rivals, softplus, counts))
+      / (#rivals + 1)
   end
   return total
 end
@@ -135,6 +138,7 @@ local function loss(name, users, items, o, dtype)
   if o.excluded then given.excluded_starts, given.excluded = flat(o.excluded, "i64") end
   if o.weights then given.weights = select(2, flat(o.weights, dtype)) end
   if o.log_q then given.log_q = tensor.new(o.log_q, dtype) end
+  if o.column_weights then given.column_weights = tensor.new(o.column_weights, dtype) end
   if o.codes then given.codes = i64(o.codes) end
   return nn[name](given)
 end
@@ -254,9 +258,11 @@ local cases = {
   cosine_contrastive = { { positives = positives }, with(everything, { margin = 0.3, emphasis = 5 }),
     with(sampled, { rivals = nil, margin = -0.2 }) },
   gbce = { { positives = positives }, with(everything, { beta = 0.3, temperature = 0.5 }),
-    with(sampled, { rivals = nil }) },
+    with(sampled, { rivals = nil }), with(everything, { column_weights = { 2, 0.5, 1, 0, 3, 1, 0.25 } }),
+    with(sampled, { column_weights = { 0.5, 2, 1, 0.25, 1, 3, 1 } }) },
 }
 cases.bilateral_softmax[4].rivals, cases.cosine_contrastive[3].rivals, cases.gbce[3].rivals = nil, nil, nil
+cases.gbce[5].rivals = nil
 
 --- Of n rows and m columns, row u with u % 4 positives and as many excluded items.
 local function many(rows, columns)
@@ -466,6 +472,8 @@ describe("losses over a catalogue", function()
       "catalogue_softmax: columns that are no negatives go with negatives as rivals")
     refused({ starts = starts, positives = codes, first = 9, rivals = "negatives" },
       "catalogue_softmax: the first negative is column 8 of 7")
+    refused({ starts = starts, positives = codes, column_weights = tensor.zeros(6, "f64") },
+      "gbce: column_weights is [6], not [7]", "gbce")
     refused({ starts = starts, positives = codes, weights = tensor.zeros(6) },
       "catalogue_softmax: weights is f32, not f64")
     refused({ starts = starts, positives = codes, log_q = tensor.zeros(3, "f64") },

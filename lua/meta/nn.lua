@@ -183,13 +183,15 @@ function nn.bilateral_softmax(options) end
 ---@return Var scalar
 function nn.cosine_contrastive(options) end
 
---- Generalised binary cross-entropy: (beta softplus(-s_up) + sum over the negatives of softplus(s_uj)) divided by the
---- number of negatives + 1. Petrov & Macdonald 2023 (gSASRec), arXiv:2308.07192, where beta = a (t (1 - 1/a) + 1/a)
---- for a share a of all items as negatives and a calibration t in [0, 1]. With beta 1 it is binary cross-entropy.
+--- Generalised binary cross-entropy: (beta c_p softplus(-s_up) + sum over the negatives of c_j softplus(s_uj)) divided
+--- by the number of negatives + 1, with a weight c for each column, or 1. Petrov & Macdonald 2023 (gSASRec),
+--- arXiv:2308.07192, where beta = a (t (1 - 1/a) + 1/a) for a share a of all items as negatives and a calibration t in
+--- [0, 1]. With beta 1 it is binary cross-entropy; with weights by degree UltraGCN's constraint loss, Mao et al. 2021,
+--- arXiv:2110.15114.
 ---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
 ---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, temperature?: number,
----   beta?: number }
----   as in catalogue_softmax, the rivals always the negatives; beta: default 1
+---   beta?: number, column_weights?: Tensor }
+---   as in catalogue_softmax, the rivals always the negatives; beta: default 1; column_weights: [m] of the users' dtype
 ---@return Var scalar
 function nn.gbce(options) end
 

@@ -1,8 +1,8 @@
-/* elementary.h - exp, tanh, the logistic function and erf in forms that compilers vectorise.
+/* elementary.h - exp, log(1 + x), tanh, the logistic function and erf in forms that compilers vectorise.
  *
  * For float: branch-free, within 4 units in the last place of 1 or of the result, whichever is larger (exp: of the
  * result); NaN gives NaN. Polynomials are Chebyshev fits made for this file. For double: libm's, as gradients are
- * checked there. elementary_test.c measures all four against libm. */
+ * checked there. elementary_test.c measures all against libm. */
 #ifndef RS_ELEMENTARY_H
 #define RS_ELEMENTARY_H
 #include <math.h>
@@ -77,7 +77,20 @@ static inline float rs_erf_f32(float x) {
   return a < 1.0f ? near : far;
 }
 
+/* log(1 + x) for 0 <= x <= 1, as 2 artanh(x / (2 + x)). */
+static inline float rs_log_1_to_2_f32(float x) {
+  float t = x / (2.0f + x), z = t * t;
+  float p = 1.0f / 13;
+  p = p * z + 1.0f / 11;
+  p = p * z + 1.0f / 9;
+  p = p * z + 1.0f / 7;
+  p = p * z + 0.2f;
+  p = p * z + 1.0f / 3;
+  return 2 * t + 2 * t * z * p;
+}
+
 static inline double rs_exp_f64(double x) { return exp(x); }
+static inline double rs_log_1_to_2_f64(double x) { return log1p(x); }
 static inline double rs_logistic_f64(double x) { return 1 / (1 + exp(-x)); }
 static inline double rs_tanh_f64(double x) { return tanh(x); }
 static inline double rs_erf_f64(double x) { return erf(x); }

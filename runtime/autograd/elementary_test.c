@@ -31,6 +31,8 @@ static void functions_are_within_four_units(void **state) {
   (void)state;
   assert_true(worst_error(rs_exp_f32, exp, -87, 88.7, FLT_MIN) < 4);
   assert_true(worst_error(rs_exp_f32, exp, -1, 1, FLT_MIN) < 2);
+  assert_true(worst_error(rs_log_1_to_2_f32, log1p, 0, 1, FLT_MIN) < 4);
+  assert_true(worst_error(rs_log_1_to_2_f32, log1p, 0, 1e-6, FLT_MIN) < 4);
   assert_true(worst_error(rs_logistic_f32, logistic, -87, 87, FLT_MIN) < 4);
   assert_true(worst_error(rs_tanh_f32, tanh, -12, 12, FLT_MIN) < 4);
   assert_true(worst_error(rs_tanh_f32, tanh, -1e-3, 1e-3, FLT_MIN) < 4);
@@ -51,7 +53,7 @@ static void ends_are_served(void **state) {
 
 static void nan_stays(void **state) {
   (void)state;
-  assert_true(isnan(rs_exp_f32(NAN)) && isnan(rs_logistic_f32(NAN)));
+  assert_true(isnan(rs_exp_f32(NAN)) && isnan(rs_log_1_to_2_f32(NAN)) && isnan(rs_logistic_f32(NAN)));
   assert_true(isnan(rs_tanh_f32(NAN)) && isnan(rs_erf_f32(NAN)));
 }
 

@@ -409,7 +409,7 @@ static const char *const softmax_names[] = {CATALOGUE_OPTIONS, "temperature", "r
 static const char *const bilateral_names[] = {CATALOGUE_OPTIONS, "temperature", "positive_temperature", "emphasis",
                                               NULL};
 static const char *const contrastive_names[] = {CATALOGUE_OPTIONS, "margin", "emphasis", NULL};
-static const char *const gbce_names[] = {CATALOGUE_OPTIONS, "temperature", "beta", NULL};
+static const char *const gbce_names[] = {CATALOGUE_OPTIONS, "temperature", "beta", "column_weights", NULL};
 
 /* A loss of users against a table of items, from the options at 1. */
 static int push_catalogue(lua_State *L, rs_catalogue_loss loss, const char *const *known) {
@@ -424,6 +424,7 @@ static int push_catalogue(lua_State *L, rs_catalogue_loss loss, const char *cons
                             .starts = rs_tensor_option(L, 1, "starts"),
                             .positives = rs_tensor_option(L, 1, "positives"),
                             .weights = rs_tensor_option(L, 1, "weights"),
+                            .column_weights = rs_tensor_option(L, 1, "column_weights"),
                             .log_q = rs_tensor_option(L, 1, "log_q"),
                             .codes = rs_tensor_option(L, 1, "codes"),
                             .excluded_starts = rs_tensor_option(L, 1, "excluded_starts"),
@@ -450,7 +451,7 @@ static int l_cosine_contrastive(lua_State *L) {
   return push_catalogue(L, RS_CATALOGUE_CONTRASTIVE, contrastive_names);
 }
 
-/* nn.gbce{users, items, starts, positives, ..., temperature, beta} -> Var */
+/* nn.gbce{users, items, starts, positives, ..., temperature, beta, column_weights} -> Var */
 static int l_gbce(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_GBCE, gbce_names); }
 
 /* nn.exponential_rate([n, rounds]) -> exponentials a second */

@@ -21,7 +21,14 @@ enum { PANEL = 128, TILE = 1024, GROUPS = 8, BLOCK = 64 };
 
 /* The attributes: which inputs are there, the first negative, and from REALS on what the loss has. */
 enum { FLAGS, FIRST, REALS };
-enum { HAS_WEIGHTS = 1, HAS_LOG_Q = 2, HAS_CODES = 4, HAS_EXCLUDED = 8, AGAINST_NEGATIVES = 16 };
+enum {
+  HAS_WEIGHTS = 1,
+  HAS_LOG_Q = 2,
+  HAS_CODES = 4,
+  HAS_EXCLUDED = 8,
+  AGAINST_NEGATIVES = 16,
+  HAS_COLUMN_WEIGHTS = 32
+};
 
 /* What is known of a row between its passes. */
 typedef struct row_state {
@@ -35,7 +42,7 @@ typedef struct work {
   int64_t n, m, d, first, pairs, group; /* rows of a group */
   bool alone;                           /* a positive competes with negatives alone */
   double scale, smoothing, positive_scale, emphasis, margin, beta;
-  const void *users, *items, *weights, *log_q;
+  const void *users, *items, *weights, *column_weights, *log_q;
   const int64_t *starts, *positives, *left_starts, *left_out, *codes, *excluded_starts, *excluded;
   rs_columns columns;
   void *user_grad, *item_grads; /* NULL: no gradients; item_grads holds a [m, d] a group */
@@ -172,6 +179,8 @@ static rs_status read_data(const rs_node *self, work *w) {
     status = rs_fail(RS_ESHAPE, "%s: there are no positives, and no mean of nothing", self->op->name);
   if (status == RS_OK && flags & HAS_WEIGHTS)
     status = take(self, &next, w->dtype, w->pairs, "weights", &w->weights);
+  if (status == RS_OK && flags & HAS_COLUMN_WEIGHTS)
+    status = take(self, &next, w->dtype, w->m, "column_weights", &w->column_weights);
   if (status == RS_OK && flags & HAS_LOG_Q) status = take(self, &next, w->dtype, w->m, "log_q", &w->log_q);
   if (status == RS_OK && flags & HAS_CODES)
     status = take(self, &next, RS_I64, w->m, "codes", (const void **)&w->codes);
@@ -315,7 +324,7 @@ static rs_status bilateral_forward(rs_node *self) { return forward(self, RS_CATA
 static rs_status contrastive_forward(rs_node *self) { return forward(self, RS_CATALOGUE_CONTRASTIVE); }
 static rs_status gbce_forward(rs_node *self) { return forward(self, RS_CATALOGUE_GBCE); }
 
-#define FLAGS_FIELD {"flags", RS_ATTR_INTEGER, 0, 31, NULL}
+#define FLAGS_FIELD {"flags", RS_ATTR_INTEGER, 0, 63, NULL}
 #define FIRST_FIELD {"first", RS_ATTR_INTEGER, 0, 1e15, NULL}
 #define TEMPERATURE_FIELD(name) {name, RS_ATTR_REAL, 1e-6, 1e6, NULL}
 #define SIZE_FIELD(name) {name, RS_ATTR_REAL, 0, 1e6, NULL}
@@ -332,12 +341,13 @@ static const rs_op ops[] = {
     {"catalogue_softmax", 4, 9, 4, softmax_fields, softmax_forward, backward, true},
     {"bilateral_softmax", 4, 9, 5, bilateral_fields, bilateral_forward, backward, true},
     {"cosine_contrastive", 4, 9, 4, contrastive_fields, contrastive_forward, backward, true},
-    {"gbce", 4, 9, 4, gbce_fields, gbce_forward, backward, true}};
+    {"gbce", 4, 10, 4, gbce_fields, gbce_forward, backward, true}};
 
 static void set_attributes(rs_attr *attrs, const rs_catalogue_options *o) {
   bool alone = o->loss != RS_CATALOGUE_SOFTMAX || o->rivals == RS_NEGATIVES;
   rs_attr *real = attrs + REALS;
-  attrs[FLAGS].integer = (o->weights ? HAS_WEIGHTS : 0) | (o->log_q ? HAS_LOG_Q : 0) | (o->codes ? HAS_CODES : 0) |
+  attrs[FLAGS].integer = (o->weights ? HAS_WEIGHTS : 0) | (o->column_weights ? HAS_COLUMN_WEIGHTS : 0) |
+                         (o->log_q ? HAS_LOG_Q : 0) | (o->codes ? HAS_CODES : 0) |
                          (o->excluded ? HAS_EXCLUDED : 0) | (alone ? AGAINST_NEGATIVES : 0);
   attrs[FIRST].integer = o->first;
   real[0].real = o->loss == RS_CATALOGUE_CONTRASTIVE ? o->margin : o->temperature;
@@ -357,9 +367,12 @@ rs_status rs_nn_catalogue(rs_node **out, rs_node *users, rs_node *items, const r
   if (!options->starts || !options->positives) return rs_fail(RS_EARG, "%s: starts and positives are needed", op->name);
   if ((options->excluded == NULL) != (options->excluded_starts == NULL))
     return rs_fail(RS_EARG, "%s: excluded and excluded_starts go together", op->name);
-  const rs_tensor *leaves[] = {options->starts, options->positives,       options->weights, options->log_q,
-                               options->codes,  options->excluded_starts, options->excluded};
-  rs_node *inputs[9] = {users, items};
+  if (options->column_weights && options->loss != RS_CATALOGUE_GBCE)
+    return rs_fail(RS_EARG, "%s: only gbce takes column_weights", op->name);
+  const rs_tensor *leaves[] = {options->starts,          options->positives, options->weights, options->column_weights,
+                               options->log_q,           options->codes,     options->excluded_starts,
+                               options->excluded};
+  rs_node *inputs[10] = {users, items};
   rs_attr attrs[RS_MAX_ATTRS] = {{0}};
   int n = 2;
   rs_status status = RS_OK;
@@ -533,9 +546,11 @@ static double OF(settle_gbce)(const work *w, const panel *p, int64_t u, row_stat
   double loss = 0, share = 1 / (double)(negatives_of(w, u) + 1);
   for (int64_t k = w->starts[u]; k < w->starts[u + 1]; k++) {
     double weight = OF(weight)(w, k) * share, s = OF(positive_score)(w, u, k);
-    loss += weight * w->beta * (s < 0 ? log1p(exp(s)) - s : log1p(exp(-s)));
+    double counts = w->column_weights ? (double)((const REAL *)w->column_weights)[w->positives[k]] : 1;
+    double pull = weight * w->beta * counts;
+    loss += pull * (s < 0 ? log1p(exp(s)) - s : log1p(exp(-s)));
     state->rate += weight;
-    OF(spread_pair)(w, p, u, k, -weight * w->beta / (1 + exp(s)));
+    OF(spread_pair)(w, p, u, k, -pull / (1 + exp(s)));
   }
   return loss;
 }
@@ -605,12 +620,31 @@ static double OF(logistic_slopes)(REAL *s, REAL rate, int64_t n) {
   return sum;
 }
 
+/* The same with a weight for each score. Two loops, as above. */
+RS_SIMD static double OF(weighted_logistic_slopes)(REAL *s, const REAL *weight, REAL rate, int64_t n) {
+  REAL power[BLOCK], term[BLOCK];
+  double sum = 0;
+  for (int64_t j = 0; j < n; j += BLOCK) {
+    int64_t many = n - j < BLOCK ? n - j : BLOCK;
+    for (int64_t k = 0; k < many; k++) power[k] = OF(rs_exp)(s[j + k] < 0 ? s[j + k] : -s[j + k]);
+    for (int64_t k = 0; k < many; k++) {
+      REAL x = s[j + k];
+      term[k] = weight[j + k] * ((x < 0 ? 0 : x) + OF(rs_log_1_to_2)(power[k]));
+      s[j + k] = weight[j + k] * rate * (x < 0 ? power[k] : 1) / (1 + power[k]);
+    }
+    for (int64_t k = 0; k < many; k++) sum += (double)term[k];
+  }
+  return sum;
+}
+
 /* A row's scores become the derivative of the loss by them; what its columns add to the loss. */
 static double OF(slope_row)(const work *w, const panel *p, int64_t r, REAL *s) {
   const row_state *state = &p->state[r];
   double sum = 0;
   if (w->loss == RS_CATALOGUE_CONTRASTIVE)
     sum = OF(hinge_slopes)(s, (REAL)w->margin, (REAL)state->rate, p->columns);
+  else if (w->loss == RS_CATALOGUE_GBCE && w->column_weights)
+    sum = OF(weighted_logistic_slopes)(s, (const REAL *)w->column_weights + p->j, (REAL)state->rate, p->columns);
   else if (w->loss == RS_CATALOGUE_GBCE)
     sum = OF(logistic_slopes)(s, (REAL)state->rate, p->columns);
   else if (state->sum == 0)

@@ -13,8 +13,9 @@
  *                equal and the emphasis free
  *   contrastive  1 - s_up + emphasis * (mean over the negatives of max(0, s_uj - margin)). Mao et al. 2021 (SimpleX),
  *                arXiv:2109.12613
- *   gbce         (beta softplus(-s_up) + sum over the negatives of softplus(s_uj)) / (negatives + 1). Petrov &
- *                Macdonald 2023 (gSASRec), arXiv:2308.07192; with beta 1 binary cross-entropy
+ *   gbce         (beta c_p softplus(-s_up) + sum over the negatives of c_j softplus(s_uj)) / (negatives + 1), with a
+ *                weight c for each column, or 1. Petrov & Macdonald 2023 (gSASRec), arXiv:2308.07192; with beta 1
+ *                binary cross-entropy; with weights by degree that of Mao et al. 2021 (UltraGCN), arXiv:2110.15114
  *
  * Columns before 'first' are positives only, never negatives: a batch's items before the drawn ones. A column is left
  * out of row u when it holds one of u's excluded items; with RS_NEGATIVES, one of its positives, too: what
@@ -47,6 +48,7 @@ typedef struct rs_catalogue_options {
   const rs_tensor *starts;     /* i64 [n + 1], from 0: row u has the positives starts[u] .. starts[u + 1] - 1 */
   const rs_tensor *positives;  /* i64 [pairs]: columns, or with 'codes' items by their code */
   const rs_tensor *weights;    /* [pairs] of the users' dtype, or NULL: all 1. The mean divides by the pairs */
+  const rs_tensor *column_weights; /* gbce: [m] of the users' dtype, or NULL: all 1 */
   const rs_tensor *log_q;      /* [m] of the users' dtype, or NULL */
   const rs_tensor *codes;      /* i64 [m]: the item that a column holds; several may hold one. NULL: its own number */
   const rs_tensor *excluded_starts, *excluded; /* i64 [n + 1] and [.], as the positives; or NULL */

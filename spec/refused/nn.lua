@@ -28,6 +28,8 @@ local pairs_of = { users = users, items = items, starts = tensor.new({ 0, 2, 2, 
 for _, name in ipairs { "catalogue_softmax", "bilateral_softmax", "cosine_contrastive", "gbce" } do
   loss = loss + nn[name](pairs_of)
 end
+pairs_of.column_weights = tensor.full(2, 3)
+loss = loss + nn.gbce(pairs_of)
 local merged = nn.in_batch_softmax { users = users, items = items, rows = tensor.new({ 0, 0, 2, 1 }, "i64"),
   columns = tensor.new({ 1, 1, 2, 0 }, "i64"), codes = tensor.new({ 1, 2, 1 }, "i64"),
   weights = tensor.zeros(4):add_(1),
