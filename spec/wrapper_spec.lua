@@ -92,6 +92,18 @@ describe("the wrapper", function()
     assert.matches("cmake %-%-build", log())
   end)
 
+  it("configures anew where the folder was moved to another place", function()
+    checkout {}
+    wrapper()
+    for place, expected in pairs { [folder] = "cmake --preset release\n", ["/elsewhere"] = "release --fresh\n" } do
+      command.write(folder .. "/build/release/CMakeCache.txt", "CMAKE_HOME_DIRECTORY:INTERNAL=" .. place .. "\n")
+      change "runtime/base/a.c"
+      forget_log()
+      assert.equal(0, wrapper().code)
+      assert.truthy(log():find(expected, 1, true), log())
+    end
+  end)
+
   it("looks for the tests' packages only when asked to test", function()
     checkout { "lua-busted" }
     wrapper()
