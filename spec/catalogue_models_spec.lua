@@ -9,6 +9,7 @@ local frame = require "recsys.frame"
 local graph = require "recsys.towers.graph"
 local job = require "recsys.job"
 local log = require "recsys.log"
+local lookup = require "recsys.lookup"
 local loss = require "recsys.loss"
 local nn = require "recsys.nn"
 local tensor = require "recsys.tensor"
@@ -246,5 +247,54 @@ describe("the models over the catalogue", function()
     assert.is_true((expected - trained.weights["user.vectors"]):abs():max() < 1e-5)
     config.spectral = false
     assert.is_true(best(train(config)) > 0.5)
+  end)
+
+  local ultra = { kind = "ultra_gcn", dim = 8, negatives = 20, emphasis = 6.0, decay = 0.3 }
+
+  it("learn from pairs that degrees weigh", function()
+    assert.is_true(best(train(ultra, { by = "row", batch = 32 })) > 0.5)
+  end)
+
+  it("have UltraGCN's constraint loss, and a decay that an epoch spreads over the steps", function()
+    local source = { users = encoder:encode_users(dataset.users), items = encoder:encode_items(dataset.items),
+      user_rows = dataset:user_rows():index_select(split.train),
+      item_rows = dataset:item_rows():index_select(split.train) }
+    local model = lookup.model "ultra_gcn"(ultra, encoder, { seed = 4, training = source })
+    local at, pool = i64 { 3, 100, 7, 3 }, i64 { 0, 4, 9, 11, 20 }
+    local user_codes = source.users:gather(source.user_rows:index_select(at))["user.id"]
+    local item_codes = source.items:gather(tensor.arange(0, 30, "i64"))["item.id"]
+    local tape <close> = autograd.tape {}
+    local step = { item_rows = source.item_rows:index_select(at), pool = pool, items = source.items,
+      batch = { ["user.id"] = user_codes }, stream = base.stream(5, "negatives", 1, 1) }
+    local value = model:loss(tape, step):item()
+    local drawn = pool:index_select(base.stream(5, "negatives", 1, 1):integers(20, #pool)):tolist()
+
+    local tables = { user = model.users:parameter "user.id.table":value(),
+      item = model.items:parameter "item.id.table":value() }
+    local function vector(side, code) return tables[side]:select(1, code + 1) end
+    local function degree(rows, row) return (rows:eq(row)):sum() end
+    local function softplus(x) return math.log(1 + math.exp(x)) end
+    local function squares(v) return (v * v):sum() / 2 end
+    local users, positives = source.user_rows:index_select(at):tolist(), step.item_rows:tolist()
+    local expected, own = 0, {}
+    for r, user in ipairs(users) do
+      local d_u, u = degree(source.user_rows, user), vector("user", user_codes:get(r))
+      local function term(item, sign)
+        local s = (u * vector("item", item_codes:get(item + 1))):sum() - math.log(6)
+        return math.sqrt((d_u + 1) / (degree(source.item_rows, item) + 1)) / d_u * softplus(sign * s)
+      end
+      local sum, count = 0, 0
+      for _, item in ipairs(drawn) do
+        if item ~= positives[r] then sum, count = sum + term(item, 1), count + 1 end
+      end
+      expected = expected + ((6 * (20 / 6 * term(positives[r], -1) + sum)) / (count + 1) + 0.3 * squares(u) / d_u) / 4
+      own[positives[r]] = true
+    end
+    for item in pairs(own) do drawn[#drawn + 1] = item end
+    for _, item in ipairs(drawn) do
+      local met = degree(source.item_rows, item) + #split.train / 4 * 20 / #pool
+      expected = expected + 0.3 * squares(vector("item", item_codes:get(item + 1))) / met / 4
+    end
+    assert.is_true(math.abs(value / expected - 1) < 1e-5, ("%.9g for %.9g"):format(value, expected))
   end)
 end)

@@ -5,19 +5,13 @@
 --- edge weighs 1 / sqrt(degree of its user * degree of its item), so the matrix is its own transpose.
 
 local autograd = require "recsys.autograd"
+local degrees = require "recsys.towers.degrees"
 local tensor = require "recsys.tensor"
 
 local Graph = {}
 Graph.__index = Graph
 
 local graph = {}
-
---- The codes of an input for each of some rows, as i64.
-local function codes_of(features, name, rows)
-  local all = features:gather(tensor.arange(0, features:rows(), "i64"))[name]
-  if not all then error(("the features have no '%s'; it is what the graph's nodes are"):format(name), 0) end
-  return all:to "i64":index_select(rows)
-end
 
 --- 1 / sqrt(degree) of each edge's end.
 local function inverse_roots(ends, nodes)
@@ -30,8 +24,8 @@ end
 ---@param user { name: string, rows: integer }  an input of codes, as encoder:inputs lists them
 ---@param item { name: string, rows: integer }
 function graph.new(training, user, item)
-  local from = codes_of(training.users, user.name, training.user_rows)
-  local to = codes_of(training.items, item.name, training.item_rows) + user.rows
+  local from = degrees.codes(training.users, user.name, training.user_rows)
+  local to = degrees.codes(training.items, item.name, training.item_rows) + user.rows
   local nodes = user.rows + item.rows
   local begins, ends = tensor.concat { from, to }, tensor.concat { to, from }
   local made = setmetatable({ users = user.rows, items = item.rows, nodes = nodes, from = from, to = to }, Graph)
