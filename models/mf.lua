@@ -20,9 +20,8 @@ end
 
 function MF:loss(tape, step)
   local users, items = step:sides()
-  return nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of,
-    items = self:item(tape, items.batch), columns = items.of, log_q = items.log_q, codes = items.rows,
-    weights = step.weights }
+  return nn.in_batch_softmax { users = self:user(tape, users.batch), rows = users.of, weights = step.weights,
+    items = self:item(tape, items.batch), columns = items.of, log_q = items.log_q, codes = items.rows }
 end
 
 return function(config, encoder, settings)
