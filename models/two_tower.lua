@@ -35,7 +35,8 @@ function TwoTower:loss(tape, step)
   if self.shown then user, item = self.shown:terms(tape, step, user, item, items.batch) end
   local loss = nn.in_batch_softmax { users = user, items = item, rows = users.of, columns = items.of,
     codes = items.rows, log_q = config.log_q and items.log_q or nil, now = users.now, from = items.from,
-    to = items.to, left_out = config.mask_seen and step:seen(users) or nil, weights = step.weights }
+    to = items.to, left_out = config.mask_seen and step:seen(users) or nil, weights = step.weights,
+    beside = self.ignored and self.ignored:logits(tape, step, self, user) }
   return self.hard and self.hard:added(loss, self, tape, step, user, item) or loss
 end
 
@@ -49,9 +50,9 @@ return function(config, encoder, settings)
     normalize = self.similarity.normalize, history = towers.ways(config) }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
-  self.freshness = towers.freshness(encoder, settings)
+  self.freshness, self.shown = towers.freshness(encoder, settings), towers.shown(encoder, config, settings)
   self.bias = config.bias and towers.has_codes(encoder, "item.id") and towers.bias(encoder, "item.id", settings)
-  self.shown, self.hard = towers.shown(encoder, config, settings), towers.hard(config)
+  self.hard, self.ignored = towers.hard(config), towers.ignored(config)
   self.merge = not self.shown and towers.may_merge(config) -- what is dropped is dropped of each event
   self.parameters = towers.parameters(self.user_tower, self.item_tower, self.similarity, self.freshness, self.bias,
     self.shown)

@@ -27,6 +27,12 @@ local to = integers { 100, 15, 25, 100, 29, 100 }
 local left_out = { starts = integers { 0, 2, 3, 3 }, lengths = integers({ 2, 1, 0, 1 }, "i32"),
   values = integers({ 8, 7, 9, 99 }, "i32") }
 
+-- What stands beside the rows: some have nothing there.
+local beside = normals(8, r, 2)
+beside:set(2, 1, -math.huge)
+beside:set(3, 1, -math.huge)
+beside:set(3, 2, -math.huge)
+
 local cases = {
   plain = {}, temperature = { temperature = 0.3 }, log_q = { log_q = log_q },
   masked = { codes = codes }, kept = { codes = codes, hits = "kept" },
@@ -36,8 +42,9 @@ local cases = {
   smoothing = { smoothing = 0.2 }, smoothing_masked = { smoothing = 0.1, codes = codes, log_q = log_q },
   window = { now = now, from = from, to = to }, left_out = { codes = codes, left_out = left_out },
   left_out_kept = { codes = codes, left_out = left_out, hits = "kept", smoothing = 0.1 },
-  all = { temperature = 0.5, log_q = log_q, codes = codes, weights = weights, smoothing = 0.05, now = now, from = from,
-    to = to, left_out = left_out, positive = "uncorrected" },
+  beside = { beside = beside }, beside_masked = { beside = beside, codes = codes, weights = weights, log_q = log_q },
+  all = { temperature = 0.5, beside = beside, log_q = log_q, codes = codes, weights = weights, smoothing = 0.05,
+    now = now, from = from, to = to, left_out = left_out, positive = "uncorrected" },
 }
 
 local function copied(options, more)
@@ -68,6 +75,7 @@ local function met(t, users, items, o)
     named[columns:get(other) + 1] = true
   end
   for j = 1, m do if not named[j] then add(j, false) end end
+  for h = 1, o.beside and o.beside:size(2) or 0 do list[#list + 1] = { s = o.beside:get(i, h), beside = true } end
   return list
 end
 
@@ -77,7 +85,8 @@ local function reference(users, items, o)
     local sum, mean, most, positive, list = 0, 0, -math.huge, nil, met(t, users, items, o)
     for _, column in ipairs(list) do most = math.max(most, column.s) end
     for _, column in ipairs(list) do
-      sum, mean = sum + math.exp(column.s - most), mean + column.s / #list
+      sum = sum + math.exp(column.s - most)
+      if not column.beside then mean = mean + column.s / (#list - (o.beside and 2 or 0)) end
       if column.positive then positive = column.s end
     end
     local w, e = o.weights and o.weights:get(t) or 1, o.smoothing or 0
@@ -86,8 +95,16 @@ local function reference(users, items, o)
   return total / all
 end
 
+--- What stands beside the rows as a var of the users' tape and type, whose gradient `run` tells.
+local function beside_of(users, options)
+  local given = options.beside
+  if not given or tensor.is(given) == false then return given end
+  return users:tape():input("beside", given:to(users:dtype()), true)
+end
+
 local function merged(users, items, options)
-  return nn.in_batch_softmax(copied(options, { users = users, items = items, rows = rows, columns = columns }))
+  return nn.in_batch_softmax(copied(options, { users = users, items = items, rows = rows, columns = columns,
+    beside = beside_of(users, options) }))
 end
 
 --- The same with a row and a column of its own for every event, behind them the columns of no event.
@@ -99,6 +116,8 @@ local function plain(tape, users, items, options)
   o.left_out = o.left_out and { starts = o.left_out.starts:index_select(rows), values = o.left_out.values,
     lengths = o.left_out.lengths:index_select(rows) }
   o.users = autograd.embedding(users, tape:input(nil, rows:to "i32"))
+  local own = beside_of(users, options)
+  o.beside = own and autograd.embedding(own, tape:input(nil, rows:to "i32"))
   o.items = autograd.embedding(items, tape:input(nil, at:to "i32"))
   return nn.in_batch_softmax(o)
 end
@@ -159,6 +178,34 @@ describe("in-batch softmax over distinct users and items", function()
       assert.is_true(far(rounded_user_grad:to "f64", user_grad) < 1e-3)
     end)
   end
+
+  it("gives what stands beside the gradients of central differences, in the plain form and far apart, too", function()
+    for _, scale in ipairs { 1, 40 } do
+      local finite = normals(8, r, 2) * scale
+      for name, options in pairs { beside = {}, masked = { codes = codes, log_q = log_q, weights = weights } } do
+        local worst = gradcheck(function(u, v, b)
+          return merged(u, v, copied(options, { beside = b }))
+        end, { users * scale, items, finite })
+        assert.is_true(worst < 1e-6, name)
+      end
+    end
+  end)
+
+  it("gives nothing beside no gradient, and what stands alone the whole of it", function()
+    local tape <close> = autograd.tape { train = true }
+    local b = tape:input("b", beside, true)
+    local loss = nn.in_batch_softmax { users = tape:input("u", users), items = tape:input("v", items), rows = rows,
+      columns = columns, beside = b }
+    tape:backward(loss)
+    assert.equal(0, b:grad():get(2, 1))
+    assert.same({ 0, 0 }, b:grad():select(1, 3):tolist())
+    assert.is_true(b:grad():get(1, 1) > 0 and b:grad():get(2, 2) > 0)
+    local other <close> = autograd.tape { train = true }
+    assert.has_error(function()
+      nn.in_batch_softmax { users = other:input("x", users), items = other:input("y", items), rows = rows,
+        columns = columns, beside = other:input("z", tensor.zeros(3, 2, "f64")) }
+    end, ("in_batch_softmax: beside is f64 [3, 2]; f64 [%d, h] is needed"):format(r))
+  end)
 
   it("gives users without events no gradient", function()
     local tape <close> = autograd.tape { train = true }

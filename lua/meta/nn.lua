@@ -131,12 +131,13 @@ function nn.tower(options) end
 --- Raises when shapes do not fit.
 ---@param options { users: Var, items: Var, rows?: Tensor, columns?: Tensor, temperature?: number, log_q?: Tensor,
 ---   positive?: string, codes?: Tensor, hits?: string, now?: Tensor, from?: Tensor, to?: Tensor, left_out?: table,
----   weights?: Tensor, smoothing?: number }
+---   weights?: Tensor, smoothing?: number, beside?: Var }
 ---   users [r, d]; items [m, d]; rows, columns: i64 [n], rows of users and of items, from 0, default: event t is row t,
 ---   column t; temperature: default 1; log_q [m] of their dtype; positive: "corrected" (default) or "uncorrected";
 ---   codes i64 [m]; hits: "masked" (default with codes) or "kept"; now i64 [r] with from and to i64 [m], all three or
 ---   none; left_out: { starts = i64 [r], lengths = i32 [r], values = i32 } of codes; weights: of the users' dtype, [n],
----   0 or more; smoothing: in [0, 1), default 0
+---   0 or more; smoothing: in [0, 1), default 0; beside: [r, h], with a gradient: logits of columns that a row has for
+---   itself, such as what its user was shown and left; part of each of its events' sums, -infinity where there is none
 ---@return Var scalar
 function nn.in_batch_softmax(options) end
 

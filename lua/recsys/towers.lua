@@ -5,6 +5,7 @@
 
 local autograd = require "recsys.autograd"
 local hard = require "recsys.towers.hard"
+local ignored = require "recsys.towers.ignored"
 local interests = require "recsys.towers.interests"
 local nn = require "recsys.nn"
 local pool = require "recsys.towers.pool"
@@ -209,14 +210,14 @@ end
 towers.beside, towers.chosen = interests.beside, interests.chosen
 
 --- Whether equal users and items of a batch may be computed once (step:sides): not where ids or hidden units are
---- dropped, which is to be drawn for each event anew, nor where each event has hard negatives of its own or chooses
---- among its user's interests.
+--- dropped, which is to be drawn for each event anew, nor where each event has negatives of its own or chooses among
+--- its user's interests.
 ---@param config { hidden?: integer[], dropout?: number, history_dropout?: number, id_dropout?: number,
----   user_dropout?: number, hard_negatives?: integer, interests?: integer }
+---   user_dropout?: number, hard_negatives?: integer, interests?: integer, ignored?: string }
 function towers.may_merge(config)
   local function none(rate) return (rate or 0) == 0 end
   return none(config.id_dropout) and none(config.user_dropout) and none(config.history_dropout)
-    and none(config.hard_negatives) and (config.interests or 0) < 2
+    and none(config.hard_negatives) and (config.interests or 0) < 2 and not config.ignored
     and (none(config.dropout) or #(config.hidden or {}) == 0)
 end
 
@@ -225,6 +226,9 @@ towers.similarity = similarity.new
 
 --- Hard negatives, searched for every few epochs: see recsys.towers.hard.
 towers.hard = hard.new
+
+--- What was shown and left, as negatives of each event: see recsys.towers.ignored.
+towers.ignored = ignored.new
 
 --- A column of ones as long as a var [n, d]: the partner of an additive term.
 function towers.ones(var)

@@ -378,7 +378,7 @@ static void read_left_out(lua_State *L, rs_in_batch_softmax_options *options) {
 static int l_in_batch_softmax(lua_State *L) {
   static const char *const known[] = {"users",    "items",   "rows", "columns", "temperature", "log_q", "codes",
                                       "now",      "from",    "to",   "weights", "smoothing",   "hits",  "positive",
-                                      "left_out", NULL};
+                                      "left_out", "beside", NULL};
   static const char *const hits[] = {"masked", "kept", NULL}, *const positives[] = {"corrected", "uncorrected", NULL};
   rs_check_options(L, 1, known);
   rs_in_batch_softmax_options options = {
@@ -395,8 +395,10 @@ static int l_in_batch_softmax(lua_State *L) {
       .columns = rs_tensor_option(L, 1, "columns"),
       .weights = rs_tensor_option(L, 1, "weights")};
   read_left_out(L, &options);
+  if (lua_getfield(L, 1, "beside") != LUA_TNIL) options.beside = var_option(L, "beside");
   rs_node *items = var_option(L, "items"), *users = var_option(L, "users");
   luaL_argcheck(L, users->tape == items->tape, 1, "users and items are on different tapes");
+  luaL_argcheck(L, !options.beside || options.beside->tape == users->tape, 1, "users and beside are on different tapes");
   rs_node **out = rs_push_var(L, lua_gettop(L));
   rs_check_retry(L, rs_nn_in_batch_softmax(out, users, items, &options));
   return rs_return_var(L);

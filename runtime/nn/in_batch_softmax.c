@@ -18,7 +18,7 @@ enum { GROUPS = 8 };
 /* Optional inputs behind users and items, in their order; attribute PRESENT has a bit for each. */
 enum { LOG_Q, CODES, NOW, FROM, TO, ROWS, COLUMNS, WEIGHTS, STARTS, LENGTHS, LISTS, N_OPTIONAL };
 enum { PRESENT, MODE, TEMPERATURE, SMOOTHING };
-enum { KEEP_HITS = 1, UNCORRECTED = 2 };
+enum { KEEP_HITS = 1, UNCORRECTED = 2, BESIDE = 4 }; /* BESIDE: the last input */
 
 typedef struct work {
   rs_softmax_rows rows;
@@ -130,10 +130,28 @@ static rs_status read_lists(work *w) {
   return rs_lists_check(&w->lists, "in_batch_softmax: left_out", INT32_MAX);
 }
 
+/* The logits beside, which is the last input; NULL where there are none. */
+static rs_node *beside_of(const rs_node *self) {
+  return self->attr[MODE].integer & BESIDE ? self->input[self->n_inputs - 1] : NULL;
+}
+
+static rs_status read_beside(const rs_node *self, work *w) {
+  const rs_node *beside = beside_of(self);
+  if (!beside) return RS_OK;
+  const rs_tensor *t = &beside->value;
+  if (t->dtype != rs_in(self, 0)->dtype || t->ndim != 2 || t->size[0] != w->r)
+    return rs_fail(RS_ESHAPE, "in_batch_softmax: beside is %s %s; %s [%lld, h] is needed", rs_dtype_name(t->dtype),
+                   rs_shape(t).text, rs_dtype_name(rs_in(self, 0)->dtype), (long long)w->r);
+  w->rows.beside = rs_tensor_data(t);
+  w->rows.n_beside = t->size[1];
+  return RS_OK;
+}
+
 static rs_status read_inputs(const rs_node *self, work *w) {
   rs_status status = rs_need_reals(self, 2);
   if (status == RS_OK) status = read_optional(self, w);
   if (status == RS_OK) status = read_lists(w);
+  if (status == RS_OK) status = read_beside(self, w);
   if (status != RS_OK) return status;
   const rs_tensor **o = w->optional;
   w->temperature = self->attr[TEMPERATURE].real;
@@ -167,13 +185,16 @@ static rs_status read_weights(work *w, double *weights) {
   return RS_OK;
 }
 
-/* What outlives the call: both gradients, in saved[0] and saved[1]. */
+/* What outlives the call: the gradients, in saved[0] to saved[2]. */
 static rs_status make_gradients(rs_node *self, work *w) {
   if (!self->needs_grad) return RS_OK;
   rs_dtype dtype = w->rows.columns.dtype;
   rs_status status = rs_tensor_new(&self->saved[0], dtype, 2, (int64_t[]){w->r, w->d});
   if (status == RS_OK) status = rs_tensor_new(&self->saved[1], dtype, 2, (int64_t[]){w->m, w->d});
+  if (status == RS_OK && w->rows.beside)
+    status = rs_tensor_zeros(&self->saved[2], dtype, 2, (int64_t[]){w->r, w->rows.n_beside});
   if (status != RS_OK) return status;
+  if (w->rows.beside) w->rows.beside_grad = rs_tensor_data(&self->saved[2]);
   w->user_grad = rs_tensor_data(&self->saved[0]);
   w->item_grad = rs_tensor_data(&self->saved[1]);
   return RS_OK;
@@ -254,23 +275,24 @@ static void scale_f64_range(void *context, int64_t begin, int64_t end) {
 }
 
 static rs_status backward(rs_node *self) {
-  for (int i = 0; i < 2; i++) {
+  rs_node *to[] = {self->input[0], self->input[1], beside_of(self)};
+  for (int i = 0; i < (to[2] ? 3 : 2); i++) {
     rs_tensor g = self->saved[i];
     self->saved[i] = (rs_tensor){0};
     scaling s = {rs_tensor_data(&g), rs_scalar_value(&self->grad)};
     if (s.factor != 1)
       rs_each(rs_tensor_count(&g), RS_GRAIN, g.dtype == RS_F32 ? scale_f32_range : scale_f64_range, &s);
-    rs_status status = rs_grad_give(self->input[i], &g);
+    rs_status status = rs_grad_give(to[i], &g);
     if (status != RS_OK) return status;
   }
   return RS_OK;
 }
 
 static const rs_attr_field fields[] = {{"present", RS_ATTR_INTEGER, 0, (1 << N_OPTIONAL) - 1, NULL},
-                                       {"mode", RS_ATTR_INTEGER, 0, KEEP_HITS | UNCORRECTED, NULL},
+                                       {"mode", RS_ATTR_INTEGER, 0, KEEP_HITS | UNCORRECTED | BESIDE, NULL},
                                        {"temperature", RS_ATTR_REAL, 1e-6, 1e6, NULL},
                                        {"smoothing", RS_ATTR_REAL, 0, 0.999999, NULL}};
-static const rs_op op = {"in_batch_softmax", 2, 2 + N_OPTIONAL, 4, fields, forward, backward, true};
+static const rs_op op = {"in_batch_softmax", 2, 3 + N_OPTIONAL, 4, fields, forward, backward, true};
 
 static rs_status check_options(const rs_in_batch_softmax_options *o) {
   if ((o->now == NULL) != (o->from == NULL) || (o->now == NULL) != (o->to == NULL))
@@ -283,12 +305,13 @@ static rs_status check_options(const rs_in_batch_softmax_options *o) {
 
 rs_status rs_nn_in_batch_softmax(rs_node **out, rs_node *users, rs_node *items,
                                  const rs_in_batch_softmax_options *o) {
-  rs_node *inputs[2 + N_OPTIONAL] = {users, items};
+  rs_node *inputs[3 + N_OPTIONAL] = {users, items};
   rs_status status = check_options(o);
   const rs_tensor *optional[N_OPTIONAL] = {o->log_q,   o->codes,   o->now,    o->from,    o->to,   o->rows,
                                            o->columns, o->weights, o->starts, o->lengths, o->lists};
   rs_attr attrs[4] = {{.integer = 0},
-                      {.integer = (o->keep_hits ? KEEP_HITS : 0) | (o->uncorrected ? UNCORRECTED : 0)},
+                      {.integer = (o->keep_hits ? KEEP_HITS : 0) | (o->uncorrected ? UNCORRECTED : 0) |
+                                  (o->beside ? BESIDE : 0)},
                       {.real = o->temperature},
                       {.real = o->smoothing}};
   int n = 2;
@@ -297,6 +320,7 @@ rs_status rs_nn_in_batch_softmax(rs_node **out, rs_node *users, rs_node *items,
     attrs[PRESENT].integer |= 1 << i;
     status = rs_tape_input(&inputs[n++], users->tape, NULL, optional[i], false);
   }
+  if (o->beside) inputs[n++] = o->beside;
   return status == RS_OK ? rs_tape_apply(out, users->tape, &op, n, inputs, attrs) : status;
 }
 

@@ -12,8 +12,10 @@
  * - with RS_HITS_MASKED, when it holds the positive's item (an accidental hit), the event's own being kept once;
  * - when it was not to be had at that moment (not from_j <= now_i < to_j);
  * - when its code is in the row's list of codes to leave out (items that the user is known to like).
+ * Logits 'beside' are of columns that a row has for itself, such as what its user was shown and left: they are part of
+ * each of its events' sums, whatever is left out of these.
  * With smoothing e the positive's logit in the loss becomes (1 - e) s_t + e times the mean over the columns left and the
- * positive.
+ * positive (of the items' columns alone).
  *
  * The logits never exist as a whole: panels of rows go through scores, normaliser, gradient and both products (panel.h)
  * while they are in cache. */
@@ -31,6 +33,7 @@ typedef struct rs_in_batch_softmax_options {
   const rs_tensor *weights;                  /* [n] of the users' dtype, 0 or more, not all 0; NULL: all 1 */
   const rs_tensor *starts, *lengths, *lists; /* i64 [r], i32 [r], i32: codes to leave out; all three or none, and codes
                                               * with them */
+  rs_node *beside;                           /* [r, h] of the users' dtype and tape, -infinity for none; or NULL */
   bool keep_hits;                            /* with codes: hits count. Without codes they do */
   bool uncorrected;                          /* log_q is not taken off the positive's own logit */
   double smoothing;                          /* 0 to below 1 */

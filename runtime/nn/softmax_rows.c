@@ -231,18 +231,42 @@ static void OF(smooth_back)(const row *r, REAL *s, double factor) {
   }
 }
 
+/* The exponentials of what stands beside the row, added up. */
+static double OF(sum_beside)(const row *r, double shift) {
+  const REAL *logits = (const REAL *)r->w->beside + r->i * r->w->n_beside;
+  double sum = 0;
+  for (int64_t h = 0; h < r->w->n_beside; h++) sum += exp((double)logits[h] - shift);
+  return sum;
+}
+
+/* 'by' times them, added to the gradient of what stands beside the row. */
+static void OF(give_beside)(const row *r, double shift, double by) {
+  if (!r->w->beside_grad) return;
+  const REAL *logits = (const REAL *)r->w->beside + r->i * r->w->n_beside;
+  REAL *grad = (REAL *)r->w->beside_grad + r->i * r->w->n_beside;
+  for (int64_t h = 0; h < r->w->n_beside; h++) grad[h] += (REAL)(by * exp((double)logits[h] - shift));
+}
+
+static double OF(most_beside)(const row *r, double most) {
+  const REAL *logits = (const REAL *)r->w->beside + r->i * r->w->n_beside;
+  for (int64_t h = 0; h < r->w->n_beside; h++) most = (double)logits[h] > most ? (double)logits[h] : most;
+  return most;
+}
+
 /* One pair of class h, whose columns are set aside: its loss, and its coefficients added to 'sum'. */
 static double OF(careful_pair)(const row *r, int64_t t, const REAL *s, REAL *sum) {
   pair *p = &r->pairs[t];
   int64_t m = r->w->pairs.m;
   double shift = p->repeats > 0 && p->other > p->own ? p->other : p->own, weight = r->weight[t];
   for (int64_t j = 0; j < m; j++) shift = (double)s[j] > shift ? (double)s[j] : shift;
+  shift = OF(most_beside)(r, shift);
   p->mass = exp(p->own - shift) + (p->repeats > 0 ? p->repeats * exp(p->other - shift) : 0);
-  p->rest = 0;
+  p->rest = OF(sum_beside)(r, shift);
   for (int64_t j = 0; j < m; j++) p->rest += exp((double)s[j] - shift);
   double all = p->rest + p->mass;
   for (int64_t j = 0; j < m; j++) sum[j] += (REAL)(weight * exp((double)s[j] - shift) / all);
   sum[r->column[t]] -= (REAL)(weight * p->rest / all);
+  OF(give_beside)(r, shift, weight / all);
   return weight * (log(all) + shift - p->own);
 }
 
@@ -273,7 +297,7 @@ static double OF(run_row)(row *r, void *logits, double *factor) {
   if (r->k == 0) return memset(s, 0, (size_t)columns->wide * sizeof *s), 0;
   double shift = OF(read_pairs)(r, s), smoothed = smooth ? OF(smooth)(r, s) : 0;
   for (int64_t h = 0; h < r->n; h++) aside = OF(set_aside)(r, h, s, aside);
-  double rest = columns->kernels->exponentials(s, shift, columns->wide);
+  double rest = columns->kernels->exponentials(s, shift, columns->wide) + OF(sum_beside)(r, shift);
   OF(raise_aside)(r, shift);
   sum_others(r);
   double loss = weigh(r, rest, shift, &far);
@@ -283,6 +307,7 @@ static double OF(run_row)(row *r, void *logits, double *factor) {
     loss = OF(careful_row)(r, s);
   } else {
     OF(put_back)(r, s, *factor);
+    OF(give_beside)(r, shift, *factor);
   }
   if (smooth && *factor > 0) OF(smooth_back)(r, s, *factor);
   return loss + smoothed;

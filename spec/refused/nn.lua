@@ -21,6 +21,7 @@ assert(tower:eval():forward(tape, batch):size(1) == 3 and tower:train():train(tr
 local given = nn.tower { name = "given", inputs = { { name = "x", width = 2 } } }
 assert(given:forward(tape, {}, { x = kept }):size(2) == 2)
 local loss = nn.in_batch_softmax { users = users, items = items, log_q = tensor.zeros(3),
+  beside = tape:input("beside", tensor.zeros(3, 2), true),
   codes = tensor.new({ 1, 2, 3 }, "i64") }
 local pairs_of = { users = users, items = items, starts = tensor.new({ 0, 2, 2, 3 }, "i64"),
   positives = tensor.new({ 4, 5, 6 }, "i64"), codes = tensor.new({ 6, 5, 4 }, "i64"), weights = tensor.full(1, 3),

@@ -5,6 +5,7 @@
 --- list: -log(exp s_p / (exp s_p + sum over h of exp s_h)). Xiong et al. 2021 (ANCE), arXiv:2007.00808.
 
 local autograd = require "recsys.autograd"
+local ignored = require "recsys.towers.ignored"
 local tensor = require "recsys.tensor"
 
 local hard = {}
@@ -62,8 +63,9 @@ end
 function Hard:added(loss, model, tape, step, users, items)
   local rows = self:rows(step)
   if not rows then return loss end
-  local negatives = model:item(tape, step.items:gather(rows))
-  local d, n = negatives:size(2), #step.item_rows
+  local n = #step.item_rows
+  local negatives = ignored.vectors(model, tape, step, rows:reshape(n, self.each))
+  local d = negatives:size(2)
   return loss + self:loss(users:narrow(2, 1, d), items:narrow(1, 1, n):narrow(2, 1, d), negatives) * self.weight
 end
 

@@ -2,6 +2,7 @@
 --- of the interactions, what the batch's users are known to like, and the hardest negatives of every user. Methods of
 --- the step (recsys.train.step).
 
+local feature = require "recsys.feature"
 local metrics = require "recsys.metrics"
 local model = require "recsys.model"
 local retrieval = require "recsys.retrieval"
@@ -18,6 +19,44 @@ function asked:column(name)
     error(("the interactions have no column '%s' for the loss"):format(name), 2)
   end
   return (interactions:column(name)):index_select(self.source.rows:index_select(self.at))
+end
+
+--- A list column of item ids as catalogue rows: i64 values of all interactions, -1 for ids that the catalogue lacks,
+--- and where each one's begin and how many it has.
+local function listed(data, name)
+  local interactions = data.interactions
+  if not interactions:has(name) or interactions:type(name) ~= "list" then
+    error(("the interactions have no list column '%s' for the loss; they have %s"):format(name,
+      table.concat(interactions:names(), ", ")), 0)
+  end
+  local codes, starts, lengths = interactions:column(name)
+  local index, rows = feature.index(data.items, "item"), { -1 }
+  for code, id in ipairs(interactions:strings(name)) do rows[code + 1] = index:code(id) - 1 end
+  return { values = tensor.new(rows, "i64"):index_select(codes:to "i64"), starts = starts, lengths = lengths:to "i64" }
+end
+
+--- What a list column of the interactions says of each event: the items that were shown beside the one taken, say.
+---@param name string
+---@param most integer  the first so many of each list
+---@return Tensor i64 [n, most]  catalogue rows; -1 behind a list's end and for items that the catalogue lacks
+function asked:listed(name, most)
+  local kept = self.shared.listed or {}
+  self.shared.listed = kept
+  kept[name] = kept[name] or listed(self.source.data, name)
+  local all, at = kept[name], self.source.rows:index_select(self.at)
+  local n, place = #at, tensor.arange(0, most, "i64"):reshape(1, -1)
+  local nothing = tensor.full(-1, n, most, "i64")
+  if #all.values == 0 then return nothing end
+  local from = (all.starts:index_select(at):reshape(-1, 1) + place):clamp(0, #all.values - 1)
+  return tensor.where(all.lengths:index_select(at):reshape(-1, 1):gt(place),
+    all.values:index_select(from:reshape(-1)):reshape(n, most), nothing)
+end
+
+--- Which pairs of user and item training has: i64, user row * number of items + item row, ascending.
+function asked:taken()
+  local shared, train = self.shared, self.shared.train
+  shared.taken = shared.taken or (train.user_rows * train.data.items:rows() + train.item_rows):sort()
+  return shared.taken
 end
 
 --- The catalogue rows of all training events, user by user.
