@@ -16,7 +16,7 @@
 #include "tensor/kernels.h"
 #include "tensor/lapack.h"
 
-enum { SKETCH_GRAIN = 1 << 14, MAX_ROUNDS = 6, MAX_DIRECTIONS = 4096 };
+enum { SKETCH_GRAIN = 1 << 14, MAX_ROUNDS = 6, MAX_DIRECTIONS = 4096, FIRST_RUN = 4 };
 
 /* ---- the matrix ---- */
 
@@ -191,19 +191,23 @@ static rs_status iterate(rs_tensor *z, const rs_csr *m, const rs_csr *turned) {
 }
 
 /* The sketch z after all iterations, f64, its columns orthonormal. An iteration from orthonormal columns skews them by
- * 'growth', the sketch by about its root. */
+ * 'growth', the sketch by about its root. What is measured of random columns is too little, as R's diagonal sorts itself
+ * by size only while the space settles: a run of iterations without orthonormal columns is at most FIRST_RUN long at
+ * first, then at most twice as long as the one that 'growth' was measured of. */
 static rs_status refine(rs_tensor *z, const rs_csr *m, const rs_csr *turned, int64_t iterations) {
   bool single = m->values.dtype == RS_F32;
-  double limit = single ? 1e5 : 1e7, skew = 1, growth = INFINITY, found = 1;
+  double limit = single ? 1e5 : 1e7, growth = INFINITY, found = 1;
+  int64_t run = 0, longest = 1;
   rs_status status = RS_OK;
   for (int64_t i = 0; status == RS_OK && i < iterations; i++) {
     status = iterate(z, m, turned);
-    skew *= growth;
-    if (status != RS_OK || i == iterations - 1 || skew * growth <= limit) continue;
+    run++;
+    if (status != RS_OK || i == iterations - 1 || (run < longest && pow(growth, (double)run + 1) <= limit)) continue;
     status = replace_cast(z, RS_F64);
     if (status == RS_OK) status = orthonormalise(z, 1, INFINITY, &found);
-    if (i == 0) growth = pow(found, 2 / 3.0);
-    skew = 1;
+    growth = pow(found, 1 / (i == 0 ? 1.5 : (double)run));
+    longest = i == 0 ? FIRST_RUN : 2 * run;
+    run = 0;
   }
   if (status == RS_OK) status = replace_cast(z, RS_F64);
   return status == RS_OK ? orthonormalise(z, MAX_ROUNDS, single ? 1e3 : 10, &found) : status;

@@ -109,6 +109,37 @@ static void planted_spectra_come_back(void **state) {
   check_planted((double[]){3, 3, 3, 2, 1, 1e-6, 1e-6}, 7, 5, RS_F64, 1e-9); /* equal values, six decades */
 }
 
+/* The largest relative error of d values of a planted spectrum. */
+static double error_after(int64_t iterations, const double *spectrum, int64_t k, int64_t d, rs_dtype dtype) {
+  rs_csr m = planted(spectrum, k, dtype);
+  rs_tensor values, vectors;
+  rs_svd_options o = {.d = d, .oversampling = d, .iterations = iterations};
+  double error = 0;
+  assert_int_equal(rs_truncated_svd(&values, &vectors, &m, o), RS_OK);
+  for (int i = 0; i < d; i++) error = fmax(error, fabs(rs_f64(&values)[i] / spectrum[i] - 1));
+  assert_right_vectors(&m, &values, &vectors, dtype == RS_F64 ? 1e-9 : 1e-5);
+  rs_tensor_free(&values);
+  rs_tensor_free(&vectors);
+  rs_csr_free(&m);
+  return error;
+}
+
+/* One value far above a flat rest, as graphs have, and a steep fall: what a random sketch shows of their ratio is too
+ * little, and yet the weak directions must not drown in rounding, however long the space is iterated. */
+static void many_iterations_lose_no_direction(void **state) {
+  (void)state;
+  double graph[WIDTH], steep[60];
+  for (int i = 0; i < WIDTH; i++) graph[i] = i == 0 ? 1 : 0.4 * pow(0.995, i);
+  for (int i = 0; i < 60; i++) steep[i] = pow(0.7, i); /* nine decades, of which f32 sees seven */
+  assert_true(error_after(8, graph, WIDTH, 48, RS_F32) < 1e-4);
+  for (int64_t iterations = 30; iterations <= 120; iterations += 30) {
+    assert_true(error_after(iterations, graph, WIDTH, 48, RS_F32) < 1e-6);
+    assert_true(error_after(iterations, graph, WIDTH, 48, RS_F64) < 1e-12);
+    assert_true(error_after(iterations, steep, 60, 16, RS_F32) < 1e-4);
+    assert_true(error_after(iterations, steep, 60, 16, RS_F64) < 1e-9);
+  }
+}
+
 static void values_beyond_the_rank_are_zero(void **state) {
   (void)state;
   rs_csr m = planted((double[]){5, 4, 1}, 3, RS_F64);
@@ -190,6 +221,7 @@ static void the_same_seed_gives_the_same_bits_with_any_number_of_threads(void **
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(planted_spectra_come_back),
+      cmocka_unit_test(many_iterations_lose_no_direction),
       cmocka_unit_test(values_beyond_the_rank_are_zero),
       cmocka_unit_test(entries_of_any_size_are_served),
       cmocka_unit_test(all_values_of_a_small_matrix_are_found),
