@@ -25,6 +25,7 @@ describe("recsys-run bench train", function()
       assert.is_true(row.ours > 0)
       if counted[name] then assert.is_true(row.share_of_peak > 0) end
       if learning[name] then assert.is_true(side.facts.last_loss < side.facts.first_loss) end
+      if row.unit == "s/step" then assert.is_true(side.facts.accounted > 0.5 and side.facts.accounted <= 1) end
       if name == "panel_kernels" then assert.equal("model", row.peer_name) end
       if name == "regression_towers" then assert.equal(8, #side.facts.losses.last) end
       if name == "bpr_time_to_quality" then assert.equal(10, #side.facts.curve) end

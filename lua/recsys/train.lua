@@ -142,6 +142,7 @@ local function run_epoch(run)
   for step = place.step + 1, steps do
     signals.hold()
     run.profile:begin_step()
+    run.profile:enter "wait for the batch"
     place.sum = place.sum + take_step(run, epoch, step, steps, rows_of(step), gathered and gathered:next())
     run.profile:end_step()
     place.step = step

@@ -7,6 +7,7 @@
 
 local interactions = require "recsys.bench.interactions"
 local nn = require "recsys.nn"
+local profile = require "recsys.train.profile"
 local towers = require "recsys.towers"
 local train = require "recsys.train"
 local watching = require "recsys.bench.watching"
@@ -14,6 +15,7 @@ local watching = require "recsys.bench.watching"
 local retrieval = {}
 
 local WIDTH, NARROW, HIDDEN, TEMPERATURE, RATE = 64, 16, 128, 0.05, 1e-3
+local ACCOUNTED = 0.95 -- of a step's time, by --profile
 retrieval.BATCH = 4096
 
 -- A model as a file of models/ has it.
@@ -77,6 +79,7 @@ local function prepare(size, options)
     arguments.batch, arguments.history = math.min(retrieval.BATCH, arguments.rows // 4), options.history or 0
     arguments.steps = math.max(5, math.ceil(options.steps * given.scale))
     arguments.distinct = interactions.distinct(arguments, arguments.batch)
+    arguments.profile = ("%s/profile-%dx%d-%d"):format(folder, size.users, size.items, arguments.history)
     return arguments
   end
 end
@@ -98,6 +101,21 @@ local function run(state)
   return nil, watch:median()
 end
 
+--- What --profile accounts for of a step's time, in a run that is not timed. Its trace stays beside the inputs.
+local function accounted(state)
+  profile.into(state.arguments.profile, true)
+  run { data = state.data, split = state.split, encoder = state.encoder, arguments = state.arguments }
+  profile.into()
+  return profile.named()
+end
+
+local function judge(sides)
+  local verdicts, reached = watching.judge(sides), sides.recsys.facts.accounted
+  verdicts[#verdicts + 1] = { what = "of a step's time accounted for by --profile", reached = reached,
+    wanted = ACCOUNTED, holds = reached >= ACCOUNTED }
+  return verdicts
+end
+
 --- A row.
 ---@param about string
 ---@param size table  of recsys.bench.interactions
@@ -105,13 +123,13 @@ end
 function retrieval.row(about, size, options)
   return {
     about = about, unit = "step", per = function() return 1 end, same = false, one_thread = true,
-    prepare = prepare(size, options), setup = setup, run = run, judge = watching.judge,
+    prepare = prepare(size, options), setup = setup, run = run, judge = judge,
     flops = function(arguments)
       return retrieval.flops(arguments.distinct, arguments.batch, arguments.history > 0)
     end,
     facts = function(state)
       local facts = state.watch:facts()
-      facts.distinct = state.arguments.distinct
+      facts.distinct, facts.accounted = state.arguments.distinct, accounted(state)
       return facts
     end,
     peers = options.peers, target = options.target,

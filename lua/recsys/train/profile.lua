@@ -21,13 +21,19 @@ local MOST_EVENTS = 100000 -- of the trace file, some 15 MB
 local PEAK, COPIED = 2048, 2 ^ 28 // 1 -- sizes of the product and of the copy that measure the machine
 
 local wanted -- the folder that profiles are written to; nil: none are made
-local made = 0
+local made, silent = 0, false
+local last_named -- see profile.named
 
 --- Have each training from now on write a profile into the folder; nil: none.
 ---@param folder? string
-function profile.into(folder)
-  wanted, made = folder, 0
+---@param quietly? boolean  true: the trace alone, no table, for which the machine is measured by products and copies
+function profile.into(folder, quietly)
+  wanted, made, silent = folder, 0, quietly
 end
+
+--- The share of the steps' time in named work, 0 to 1, of the training that was profiled last; nil: none was.
+---@return number?
+function profile.named() return last_named end
 
 -- Without a profile ---------------------------------------------------------------------------------------------------
 
@@ -83,7 +89,8 @@ function profile.begin(parameters, features, optimizer)
   made = made + 1
   local self = setmetatable({ parameters = parameters, steps = 0, put_back = {}, moved = moved_by[optimizer] or 0,
     path = ("%s/profile%s.json"):format(files.make_folder(wanted), made > 1 and "-" .. made or ""),
-    flops = machine.sgemm(PEAK, PEAK, PEAK), bytes = machine.copy(COPIED), spans = trace.new(MOST_EVENTS) }, Profile)
+    flops = not silent and machine.sgemm(PEAK, PEAK, PEAK), bytes = not silent and machine.copy(COPIED),
+    spans = trace.new(MOST_EVENTS) }, Profile)
   local any, stream = tensor.zeros(1), base.stream(0, "user")
   local timed_methods = { { features, "gather", "gather features" }, { any, "index_select", "select rows" },
     { any, "distinct", "find distinct rows" }, { stream, "integers", "draw" },
@@ -193,14 +200,15 @@ local function write_trace(self)
   files.write(self.path, '{"displayTimeUnit":"ms","traceEvents":[\n' .. table.concat(lines, ",\n") .. "\n]}\n")
 end
 
---- The training is over: write the trace and print the table.
+--- The training is over: write the trace and, unless it is to be silent, print the table.
 function Profile:finish()
   for _, put_back in ipairs(self.put_back) do put_back() end
   self.put_back = {}
   close_to(self.spans, 0)
   if self.steps == 0 then return end
   write_trace(self)
-  log.info("%s", self:table())
+  last_named = select(2, self:summary())
+  if self.flops then log.info("%s", self:table()) end
 end
 
 return profile
