@@ -171,21 +171,8 @@ static int check_leaks(int code) {
   return code ? code : 1;
 }
 
-/* libgomp reads how long a waiting thread spins before anything of ours runs, and its default (some milliseconds) makes
- * a busy machine ten times slower than it is: two programs that take turns on a core burn each other's time.
- * So, unless the user has decided, start over with a spin of some microseconds. */
-static void spin_briefly(char **argv) {
-  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-  char path[PATH_MAX];
-  ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-  if (n <= 0 || setenv("GOMP_SPINCOUNT", "10000", 1) != 0) return;
-  path[n] = '\0';
-  execv(path, argv);
-}
-
 int main(int argc, char **argv) {
   (void)argc;
-  spin_briefly(argv);
   running = luaL_newstate();
   if (!running) {
     fputs("recsys-run: out of memory\n", stderr);

@@ -6,7 +6,7 @@
  * every thread of the team, at their beginning and at their end: a training step of 2 ms took 40 beside compilers.
  *
  * OpenBLAS is the OpenMP build and asks OpenMP how many threads it may use: one, on every thread that runs a body. So
- * no second pool wakes while ours works. */
+ * no second pool wakes while ours works, nor is one ever started: how long OpenMP's threads spin does not matter. */
 #include "base/parallel.h"
 
 #include <omp.h>
