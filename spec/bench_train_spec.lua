@@ -26,6 +26,20 @@ describe("recsys-run bench train", function()
       if counted[name] then assert.is_true(row.share_of_peak > 0) end
       if learning[name] then assert.is_true(side.facts.last_loss < side.facts.first_loss) end
       if row.unit == "s/step" then assert.is_true(side.facts.accounted > 0.5 and side.facts.accounted <= 1) end
+      if name == "retrieval_large" then
+        local tables = side.facts.tables
+        assert.is_true(tables.small > 0 and tables.large > 0)
+        assert.is_true(math.max(tables.small, tables.large) < 10 * row.ours) -- parts of a step
+        local found = {}
+        for _, cost in ipairs { tables.large, tables.small + 0.005 } do
+          side.facts.tables = { large = cost, small = tables.small }
+          for _, verdict in ipairs(bench.row("train", name).judge { recsys = side }) do
+            if verdict.what:find "at tables" then found[#found + 1] = verdict.holds end
+          end
+        end
+        assert.equal(2, #found)
+        assert.is_false(found[2])
+      end
       if name == "panel_kernels" then assert.equal("model", row.peer_name) end
       if name == "regression_towers" then assert.equal(8, #side.facts.losses.last) end
       if name == "bpr_time_to_quality" then assert.equal(10, #side.facts.curve) end

@@ -16,6 +16,7 @@ local retrieval = {}
 
 local WIDTH, NARROW, HIDDEN, TEMPERATURE, RATE = 64, 16, 128, 0.05, 1e-3
 local ACCOUNTED = 0.95 -- of a step's time, by --profile
+local TURNS, MORE_AT_TABLES = 3, 4e-3 -- seconds a step, of a row with `small`
 retrieval.BATCH = 4096
 
 -- A model as a file of models/ has it.
@@ -80,6 +81,7 @@ local function prepare(size, options)
     arguments.steps = math.max(5, math.ceil(options.steps * given.scale))
     arguments.distinct = interactions.distinct(arguments, arguments.batch)
     arguments.profile = ("%s/profile-%dx%d-%d"):format(folder, size.users, size.items, arguments.history)
+    arguments.small = options.small and prepare(options.small, { steps = options.steps })(folder, given) or nil
     return arguments
   end
 end
@@ -101,6 +103,34 @@ local function run(state)
   return nil, watch:median()
 end
 
+-- What a step does with tables, by the names of the profile: it samples and gathers rows, and updates those touched.
+local of_tables = { ["wait for the batch"] = true, ["gather features"] = true, ["select rows"] = true,
+  ["find distinct rows"] = true, draw = true, embedding = true, ["embedding, backward"] = true, embedding_bag = true,
+  ["embedding_bag, backward"] = true, ["merge gradients of tables"] = true, norm = true, update = true }
+
+--- Seconds a step of a job at its tables, in a run that is not timed.
+local function table_seconds(state)
+  profile.into(state.arguments.profile, true)
+  run { data = state.data, split = state.split, encoder = state.encoder, arguments = state.arguments }
+  profile.into()
+  local seconds = 0
+  for _, row in ipairs(profile.rows()) do
+    if of_tables[row.name] then seconds = seconds + row.seconds end
+  end
+  return seconds
+end
+
+--- The same beside a job with small tables, in turns; of each the least, which what else the machine does raises least.
+---@return { large: number, small: number }
+local function compare_tables(state)
+  local small, least = setup(state.arguments.small), { large = math.huge, small = math.huge }
+  for _ = 1, TURNS do
+    least.large = math.min(least.large, table_seconds(state))
+    least.small = math.min(least.small, table_seconds(small))
+  end
+  return least
+end
+
 --- What --profile accounts for of a step's time, in a run that is not timed. Its trace stays beside the inputs.
 local function accounted(state)
   profile.into(state.arguments.profile, true)
@@ -113,13 +143,21 @@ local function judge(sides)
   local verdicts, reached = watching.judge(sides), sides.recsys.facts.accounted
   verdicts[#verdicts + 1] = { what = "of a step's time accounted for by --profile", reached = reached,
     wanted = ACCOUNTED, holds = reached >= ACCOUNTED }
+  local tables = sides.recsys.facts.tables
+  if tables then
+    local more = tables.large - tables.small
+    verdicts[#verdicts + 1] = { what = ("ms a step more at tables than with a small vocabulary, %.2f and %.2f")
+      :format(tables.large * 1e3, tables.small * 1e3), reached = more * 1e3, wanted = MORE_AT_TABLES * 1e3,
+      holds = more <= MORE_AT_TABLES }
+  end
   return verdicts
 end
 
 --- A row.
 ---@param about string
 ---@param size table  of recsys.bench.interactions
----@param options { steps: integer, history?: integer, peers: table, target: table }
+---@param options { steps: integer, history?: integer, small?: table, peers: table, target: table }
+---  small: the size of a job whose steps at tables this one's are held against
 function retrieval.row(about, size, options)
   return {
     about = about, unit = "step", per = function() return 1 end, same = false, one_thread = true,
@@ -130,6 +168,7 @@ function retrieval.row(about, size, options)
     facts = function(state)
       local facts = state.watch:facts()
       facts.distinct, facts.accounted = state.arguments.distinct, accounted(state)
+      facts.tables = state.arguments.small and compare_tables(state) or nil
       return facts
     end,
     peers = options.peers, target = options.target,

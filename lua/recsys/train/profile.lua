@@ -22,7 +22,7 @@ local PEAK, COPIED = 2048, 2 ^ 28 // 1 -- sizes of the product and of the copy t
 
 local wanted -- the folder that profiles are written to; nil: none are made
 local made, silent = 0, false
-local last_named -- see profile.named
+local last_named, last_rows -- see profile.named and profile.rows
 
 --- Have each training from now on write a profile into the folder; nil: none.
 ---@param folder? string
@@ -34,6 +34,10 @@ end
 --- The share of the steps' time in named work, 0 to 1, of the training that was profiled last; nil: none was.
 ---@return number?
 function profile.named() return last_named end
+
+--- The rows of that training's table: { name, calls, seconds, share, flops, bytes }, all a step; nil: none was.
+---@return table[]?
+function profile.rows() return last_rows end
 
 -- Without a profile ---------------------------------------------------------------------------------------------------
 
@@ -207,7 +211,7 @@ function Profile:finish()
   close_to(self.spans, 0)
   if self.steps == 0 then return end
   write_trace(self)
-  last_named = select(2, self:summary())
+  last_rows, last_named = self:summary()
   if self.flops then log.info("%s", self:table()) end
 end
 
