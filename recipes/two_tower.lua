@@ -62,7 +62,7 @@ return recsys.recipe {
     },
     train = {
       epochs         = param(6, "passes over the training events at the most", { min = 1 }),
-      batch          = param(1024, "events a step", { min = 2 }),
+      batch          = param(2048, "events a step", { min = 2 }),
       rows_per_epoch = param(nil, "events an epoch, drawn anew each time; all when absent",
         { type = "integer", optional = true, min = 1 }),
       user_cap       = param(nil, "events an epoch of one user at the most, drawn anew each time",

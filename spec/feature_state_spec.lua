@@ -61,7 +61,10 @@ local function declarations()
   return {
     user = { feature.id { "user" } },
     event = {
-      feature.history { of = "item", length = 7, weight = "strength", gaps = { "1h", "12h", "3d" }, unknown = "keep" },
+      feature.history { of = "item", length = 7, weight = "strength", gaps = { "1h", "12h", "3d" }, unknown = "keep",
+        kinds = { kind = { "shared", "saved" } } },
+      feature.history { of = "item", length = 4, name = "counted", kinds = { kind = { shared = 3, read = 0.5 } },
+        unknown = "keep" },
       feature.history { of = "tags", length = 3, name = "tags", weight = "strength", gaps = { "1h", "12h", "3d" } },
       feature.count { window = "3d" },
       feature.count { window = "9h", transform = "none", name = "count_9h" },
@@ -237,6 +240,13 @@ describe("a history", function()
       assert.are.same(weights, slice(events, "event.history_weight", row))
       assert.are.same(gaps, slice(events, "event.history_gap", row))
       assert.are.equal(#slice(events, "event.tags", row), #slice(events, "event.tags_weight", row))
+      local kinds, counted = {}, {}
+      for i = #all, math.max(1, #all - 6), -1 do
+        kinds[#kinds + 1] = ({ shared = 1, saved = 2 })[log.kind[all[i]]] or 0
+        counted[#counted + 1] = #counted < 4 and (({ shared = 3, read = 0.5 })[log.kind[all[i]]] or 0) or nil
+      end
+      assert.are.same(kinds, slice(events, "event.history_kind", row))
+      assert.are.same(counted, slice(events, "event.counted_weight", row))
     end
   end)
 
@@ -246,6 +256,23 @@ describe("a history", function()
       inputs[2])
     assert.are.same({ name = "event.history_gap", kind = "bag", feature = "history", table = "event.history_gap",
       rows = 5, of = "event.history" }, inputs[3])
+    assert.are.same({ name = "event.history_kind", kind = "bag", feature = "history", table = "event.history_kind",
+      rows = 3, of = "event.history" }, inputs[4])
+    assert.are.same({ name = "event.counted_weight", kind = "weights", feature = "history", of = "event.counted" },
+      inputs[6])
+  end)
+
+  it("refuses kinds that are none, and two weights of an event", function()
+    for _, kinds in ipairs { { kind = {} }, { kind = "shared" }, { kind = { shared = -1 } }, { "shared" },
+      { kind = { "shared" }, stars = { 4 } } } do
+      assert.has_error(function() feature.history { of = "item", kinds = kinds } end,
+        "bad argument #1 to 'history' (option 'kinds' must be a column with a list of its values, like { event = "
+          .. "{ \"clicked\", \"bought\" } }, or with a number of 0 or more for each)")
+    end
+    assert.has_error(function()
+      feature.history { of = "item", weight = "strength", kinds = { kind = { shared = 2 } } }
+    end, "bad argument #1 to 'history' (option 'kinds' has numbers and 'weight' names a column: an event can have one "
+      .. "weight)")
   end)
 end)
 

@@ -120,7 +120,9 @@ local function of_side(key)
 end
 
 local covered = { user = of_side "user", item = of_side "item", event = {
-  feature.history { of = "id", length = 5, weight = "strength", gaps = { "10m", "1h", "1d" } },
+  feature.history { of = "id", length = 5, weight = "strength", gaps = { "10m", "1h", "1d" },
+    kinds = { kind = { "k1", "k2" } } },
+  feature.history { of = "id", length = 4, name = "counted", kinds = { kind = { k1 = 3, k2 = 0.5 } } },
   feature.history { of = "tags", length = 3, name = "tag_history", unknown = "keep" },
   feature.count { window = "2d" },
   feature.count { window = "5d", where = { kind = { "k1", "k2" } }, name = "some" },

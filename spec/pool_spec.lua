@@ -19,14 +19,15 @@ end
 local lengths, places, heads, width = { 3, 0, 5, 1 }, 4, 3, 2
 local batch = { h = tensor.new({ 1, 2, 3, 0, 5, 5, 1, 4, 2 }, "i32"),
   ["h.offsets"] = tensor.new({ 0, 3, 3, 8, 9 }, "i64"),
-  gap = tensor.new({ 2, 1, 0, 1, 1, 2, 2, 0, 0 }, "i32"), w = tensor.new({ 1, 2, 0.5, 1, 1, 3, 1, 0, 2 }, "f64") }
+  gap = tensor.new({ 2, 1, 0, 1, 1, 2, 2, 0, 0 }, "i32"),
+  kind = tensor.new({ 1, 0, 1, 1, 0, 0, 1, 1, 0 }, "i32"), w = tensor.new({ 1, 2, 0.5, 1, 1, 3, 1, 0, 2 }, "f64") }
 
 --- A pool with everything, its parameters drawn.
 local function whole_pool(options)
   local embedding = nn.embedding { name = "t", rows = 6, width = width, scale = 1, dtype = "f64" }
   local made = pool.new({ name = "h", table = embedding, width = width, length = places, weights = "w",
-    codes = { { name = "gap", rows = 3 } } }, { heads = heads, queries = true, dropout = options and options.dropout },
-    "f64")
+    codes = { { name = "gap", rows = 3 }, { name = "kind", rows = 2 } } },
+    { heads = heads, queries = true, dropout = options and options.dropout }, "f64")
   for i, parameter in ipairs(made:parameters()) do
     parameter:value():copy_(normals(i, table.unpack(parameter:value():size())))
   end
@@ -47,6 +48,7 @@ local function by_hand(value, i, k, j)
     local at = first + p
     local row = batch.h:get(at) + 1
     local score = value["h.places"]:get(math.min(p, places), k) + value["gap.scores"]:get(batch.gap:get(at) + 1, k)
+      + value["kind.scores"]:get(batch.kind:get(at) + 1, k)
     for c = 1, width do score = score + value.t:get(row, c) * value["h.queries"]:get(k, c) end
     below = below + math.exp(score)
     above = above + math.exp(score) * batch.w:get(at) * value.t:get(row, j)
@@ -91,6 +93,40 @@ describe("a pool of a history", function()
     local share = y:select(1, 2) - rows:select(1, 2) * recent
     local rest = (1 - recent) / (1 + math.exp(-2 / 3))
     assert.is_true((share - (rows:select(1, 3) + rows:select(1, 4) * math.exp(-2 / 3)) * rest):abs():max() < 1e-14)
+  end)
+end)
+
+describe("kinds of events", function()
+  it("count what is given, or what is learned, beside one another", function()
+    local data = tiny.dataset()
+    data.interactions = data.interactions:with("event", "string", { "clicked", "clicked", "bought", "clicked",
+      "clicked", "left", "bought", "bought", "clicked" })
+    local function user_of(kinds, ways, bought)
+      local encoder = feature.fit(data, nil, { event = { feature.history { of = "id", length = 4, kinds = kinds } },
+        item = { feature.id { "item" } } })
+      local tower = towers.tower("user", towers.tables(encoder, 4, { seed = 3 }), { "event" }, { history = ways })
+      for _, parameter in ipairs(towers.parameters(tower)) do
+        if parameter:name() == "event.history_kind.scores" then parameter:value():set(3, 1, math.log(bought)) end
+      end
+      local tape <close> = autograd.tape {}
+      local all = encoder:encode_users_at(data):gather(tensor.arange(tiny.n_users))
+      local table_of = towers.parameters(tower)[1]
+      for _, parameter in ipairs(towers.parameters(tower)) do
+        if parameter:name() == "item.id.table" then table_of = parameter end
+      end
+      local function row(id) return table_of:value():select(1, encoder:vocabulary "item.id":code(id) + 1) end
+      return tower:forward(tape, all):value():select(1, 1), row
+    end
+    -- u1: i1 clicked, i2 bought, i3 left.
+    local learned, row = user_of({ event = { "clicked", "bought" } }, { heads = 1 }, 3)
+    local expected = (row "i1" + row "i2" * 3 + row "i3") / 5
+    assert.is_true((learned - expected):abs():max() < 1e-6)
+    local given
+    given, row = user_of({ event = { clicked = 1, bought = 3 } }, { heads = 1 })
+    assert.is_true((given - (row "i1" + row "i2" * 3) / 3):abs():max() < 1e-6)
+    local plain
+    plain, row = user_of({ event = { clicked = 1, bought = 3 } })
+    assert.is_true((plain - (row "i1" + row "i2" * 3) / 3):abs():max() < 1e-6)
   end)
 end)
 

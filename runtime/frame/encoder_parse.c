@@ -17,6 +17,7 @@ static const rs_primitive *const primitives[] = {
     &rs_time_part_primitive, &rs_code_primitive,   &rs_fourier_primitive, &rs_stack_primitive,
     &rs_window_primitive,    &rs_count_primitive,  &rs_profile_primitive, &rs_ratio_primitive,
     &rs_difference_primitive, &rs_join_primitive,  &rs_pick_primitive,    &rs_window_weights_primitive,
+    &rs_window_kinds_primitive, &rs_window_kind_weights_primitive,
     &rs_window_gaps_primitive, &rs_without_primitive, &rs_ngrams_primitive, &rs_project_primitive,
     &rs_vector_primitive,
 };

@@ -92,7 +92,7 @@ rs_keep rs_encoder_keep(const rs_encoder *e) {
   for (int i = 0; i < e->sides[RS_EVENT].n_steps; i++) {
     const rs_step *s = &e->sides[RS_EVENT].steps[i];
     bool gaps = s->primitive == &rs_window_gaps_primitive; /* the oldest one's gap needs the event before it */
-    bool slices = gaps || s->primitive == &rs_window_primitive || s->primitive == &rs_window_weights_primitive;
+    bool slices = rs_is_window(s->primitive);
     if (slices && s->count + gaps > keep.events) keep.events = s->count + gaps;
     if (s->span > keep.span) keep.span = s->span;
   }

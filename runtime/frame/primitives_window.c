@@ -1,5 +1,5 @@
 /* primitives_window.c - the user's last events, newest first: as codes of an item output, and beside each code the
- * event's weight or the gap to the event before it.
+ * event's weight, the gap to the event before it, or which kind of event it was.
  *
  * The events that any row reads are laid out once, in reverse, one after another; a window is then a slice of that
  * which begins at the row's newest event, so rows and windows of different lengths share one copy. */
@@ -16,7 +16,7 @@ const rs_step *rs_item_step(const rs_encoder *e, const char *name) {
   return NULL;
 }
 
-/* What the three primitives have in common; *source is the item side's step. */
+/* What the primitives have in common; *source is the item side's step. */
 static rs_status parse_slices(rs_step *step, const rs_parsing *p, rs_value_type type, const rs_step **source) {
   const char *of;
   step->type = type;
@@ -57,6 +57,49 @@ static rs_status parse_gaps(rs_step *step, const rs_program *program, const rs_p
   return status;
 }
 
+/* "filters": the kinds of events that are told apart, by the filters that they pass. */
+static rs_status parse_filters(rs_step *step, const rs_parsing *p) {
+  const json_t *list = json_object_get(p->json, "filters");
+  size_t n = json_array_size(list);
+  if (n < 1 || n > RS_MAX_FILTERS)
+    return rs_fail(RS_EFORMAT, "%s: filters is not a list of 1 to %d", step->primitive->name, RS_MAX_FILTERS);
+  for (size_t i = 0; i < n; i++) {
+    const json_t *filter = json_array_get(list, i);
+    json_int_t bit = json_integer_value(filter);
+    if (!json_is_integer(filter) || bit < 0 || bit >= p->encoder->n_filters)
+      return rs_fail(RS_EFORMAT, "%s: filters names one that there is not", step->primitive->name);
+    step->kinds[i] = (int)bit;
+  }
+  step->n_kinds = (int)n;
+  return RS_OK;
+}
+
+static rs_status parse_kinds(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  const rs_step *source = NULL;
+  rs_status status = parse_slices(step, p, RS_V_LIST, &source);
+  if (status == RS_OK) status = parse_filters(step, p);
+  step->rows = step->n_kinds + 1;
+  return status;
+}
+
+static rs_status parse_kind_weights(rs_step *step, const rs_program *program, const rs_parsing *p) {
+  (void)program;
+  const rs_step *source = NULL;
+  const json_t *weights = json_object_get(p->json, "weights");
+  rs_status status = parse_slices(step, p, RS_V_WEIGHTS, &source);
+  if (status == RS_OK) status = parse_filters(step, p);
+  if (status == RS_OK && json_array_size(weights) != (size_t)step->n_kinds)
+    return rs_fail(RS_EFORMAT, "%s: weights is not a list of a number for each filter", step->primitive->name);
+  for (int i = 0; status == RS_OK && i < step->n_kinds; i++) {
+    const json_t *weight = json_array_get(weights, (size_t)i);
+    step->kind_weights[i] = (float)json_number_value(weight);
+    if (!json_is_number(weight) || !isfinite(step->kind_weights[i]))
+      return rs_fail(RS_EFORMAT, "%s: weights holds what is no finite number", step->primitive->name);
+  }
+  return status;
+}
+
 int64_t rs_codes_of_item(const rs_output *o, int32_t item, const int32_t **codes) {
   static const int32_t unknown = 0;
   if (o->kind == RS_CODES) {
@@ -69,12 +112,18 @@ int64_t rs_codes_of_item(const rs_output *o, int32_t item, const int32_t **codes
 
 /* ---- where the codes of each event lie ---- */
 
-static bool is_slices(const rs_primitive *p) {
-  return p == &rs_window_primitive || p == &rs_window_weights_primitive || p == &rs_window_gaps_primitive;
+bool rs_is_window(const rs_primitive *p) {
+  return p == &rs_window_primitive || p == &rs_window_weights_primitive || p == &rs_window_gaps_primitive ||
+         p == &rs_window_kinds_primitive || p == &rs_window_kind_weights_primitive;
+}
+
+static bool same_kinds(const rs_step *a, const rs_step *b) {
+  return a->n_kinds == b->n_kinds && memcmp(a->kinds, b->kinds, sizeof a->kinds) == 0 &&
+         memcmp(a->kind_weights, b->kind_weights, sizeof a->kind_weights) == 0;
 }
 
 static bool same_layout(const rs_step *a, const rs_step *b) {
-  return is_slices(b->primitive) && a->drop == b->drop && strcmp(a->text, b->text) == 0;
+  return rs_is_window(b->primitive) && a->drop == b->drop && strcmp(a->text, b->text) == 0;
 }
 
 static rs_status source_output(const rs_step *step, const rs_run *run, const rs_output **out) {
@@ -118,7 +167,7 @@ static rs_status lay_out(const rs_step *step, int index, rs_run *run) {
 static bool share_values(const rs_step *step, int index, const rs_run *run, rs_column *out) {
   for (int i = 0; i < index; i++) {
     const rs_step *other = &run->program->steps[i];
-    if (other->primitive != step->primitive || !same_layout(step, other)) continue;
+    if (other->primitive != step->primitive || !same_layout(step, other) || !same_kinds(step, other)) continue;
     if (step->edges.storage && rs_tensor_data(&step->edges) != rs_tensor_data(&other->edges)) continue;
     rs_tensor_share(&out->values, &run->values[i].values);
     return true;
@@ -187,6 +236,40 @@ static void fill_gaps(void *context, int64_t begin, int64_t end) {
   }
 }
 
+/* 1 + the place of the event's kind among those of the step; 0 for any other. */
+static int32_t kind_of(const fill_work *w, int64_t e) {
+  const int32_t *marks = w->run->events->marks;
+  for (int k = 0; marks && k < w->step->n_kinds; k++)
+    if (marks[w->run->first + e] >> w->step->kinds[k] & 1) return k + 1;
+  return 0;
+}
+
+static void fill_kinds(void *context, int64_t begin, int64_t end) {
+  const fill_work *w = context;
+  for (int64_t e = begin; e < end; e++) {
+    int32_t kind = kind_of(w, e);
+    for (int64_t at = w->offsets[e + 1]; at < w->offsets[e]; at++) ((int32_t *)w->to)[at] = kind;
+  }
+}
+
+static void fill_kind_weights(void *context, int64_t begin, int64_t end) {
+  const fill_work *w = context;
+  for (int64_t e = begin; e < end; e++) {
+    int32_t kind = kind_of(w, e);
+    float weight = kind ? w->step->kind_weights[kind - 1] : 0;
+    for (int64_t at = w->offsets[e + 1]; at < w->offsets[e]; at++) ((float *)w->to)[at] = weight;
+  }
+}
+
+/* What fills a step's values. */
+static void (*filler(const rs_primitive *p))(void *, int64_t, int64_t) {
+  return p == &rs_window_weights_primitive        ? fill_weights
+         : p == &rs_window_gaps_primitive         ? fill_gaps
+         : p == &rs_window_kinds_primitive        ? fill_kinds
+         : p == &rs_window_kind_weights_primitive ? fill_kind_weights
+                                                  : fill_codes;
+}
+
 /* A byte an event: whether some row's events begin with it. */
 static rs_status mark_first(const rs_run *run, uint8_t **first) {
   size_t bytes = (size_t)(run->last - run->first + 1);
@@ -208,7 +291,7 @@ static rs_status fill(const rs_step *step, int index, rs_run *run, rs_column *ou
   if (status == RS_OK) status = source_output(step, run, &w.output);
   w.to = status == RS_OK ? rs_tensor_data(&out->values) : NULL;
   w.first = first;
-  if (status == RS_OK) rs_each(n, gaps ? fill_gaps : weights ? fill_weights : fill_codes, &w);
+  if (status == RS_OK) rs_each(n, filler(step->primitive), &w);
   rs_free(first);
   return status;
 }
@@ -227,3 +310,5 @@ static rs_status run_slices(const rs_step *step, int index, rs_run *run, rs_colu
 const rs_primitive rs_window_primitive = {"window", 0, parse_window, run_slices};
 const rs_primitive rs_window_weights_primitive = {"window_weights", 0, parse_weights, run_slices};
 const rs_primitive rs_window_gaps_primitive = {"window_gaps", 0, parse_gaps, run_slices};
+const rs_primitive rs_window_kinds_primitive = {"window_kinds", 0, parse_kinds, run_slices};
+const rs_primitive rs_window_kind_weights_primitive = {"window_kind_weights", 0, parse_kind_weights, run_slices};

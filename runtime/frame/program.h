@@ -39,6 +39,8 @@ typedef struct rs_step {
   int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
   int64_t span;  /* count, profile: ms */
   int filter;    /* count, profile: the bit of the marks; -1: every event */
+  int kinds[RS_MAX_FILTERS], n_kinds;   /* window of kinds: bits of the marks, the first that is set says the kind */
+  float kind_weights[RS_MAX_FILTERS];   /* window of kinds' weights: of an event of each kind */
   rs_scale scale; /* profile */
   rs_time_part part;
   bool drop; /* lookup and window: leave unknown values out of a list */
@@ -118,11 +120,12 @@ extern const rs_primitive rs_read_primitive, rs_prefix_primitive, rs_split_primi
     rs_lookup_primitive, rs_hash_primitive, rs_log_primitive, rs_affine_primitive, rs_clamp_primitive,
     rs_impute_primitive, rs_missing_primitive, rs_bucketize_primitive, rs_time_part_primitive, rs_code_primitive,
     rs_fourier_primitive, rs_stack_primitive, rs_window_primitive, rs_window_weights_primitive,
-    rs_window_gaps_primitive, rs_count_primitive, rs_profile_primitive,
+    rs_window_gaps_primitive, rs_window_kinds_primitive, rs_window_kind_weights_primitive, rs_count_primitive, rs_profile_primitive,
     rs_ratio_primitive, rs_difference_primitive, rs_join_primitive, rs_pick_primitive,
     rs_without_primitive, rs_ngrams_primitive, rs_project_primitive, rs_vector_primitive;
 
 /* Parameters of a step; RS_EFORMAT when absent or of the wrong kind. */
+bool rs_is_window(const rs_primitive *p); /* its values lie beside a window's codes, or are these */
 rs_status rs_step_text(const rs_parsing *p, const char *key, const char **out);
 rs_status rs_step_count(const rs_parsing *p, const char *key, int64_t low, int64_t high, int64_t *out);
 rs_status rs_step_number(const rs_parsing *p, const char *key, double *out); /* finite; a string of digits */

@@ -32,6 +32,30 @@ local function conditions_of(x)
   return #list > 0 and list or nil
 end
 
+--- The values of a column that tell kinds of events apart, { column, values, weights }, in order; `weights` where the
+--- values are given with numbers. nil when it is none.
+local function kinds_of(x)
+  local column, given = next(type(x) == "table" and x or {})
+  if type(column) ~= "string" or next(x, column) ~= nil or type(given) ~= "table" or next(given) == nil then
+    return nil
+  end
+  local kinds = { column = column, values = {}, weights = #given == 0 and {} or nil }
+  if kinds.weights then
+    for value, weight in pairs(given) do
+      if type(weight) ~= "number" or not (weight >= 0 and weight < math.huge) then return nil end
+      if not filter_text(value) then return nil end
+      table.insert(kinds.values, value)
+    end
+    table.sort(kinds.values, function(a, b) return filter_text(a) < filter_text(b) end)
+    for i, value in ipairs(kinds.values) do kinds.weights[i] = given[value] end
+  end
+  for i, value in ipairs(kinds.weights and kinds.values or given) do
+    kinds.values[i] = filter_text(value)
+    if not kinds.values[i] then return nil end
+  end
+  return kinds
+end
+
 local function is_names(x, least)
   if type(x) ~= "table" or #x < least then return false end
   for _, value in ipairs(x) do
@@ -72,6 +96,8 @@ local types = {
   fraction = { "a number above 0 and up to 1", function(x) return type(x) == "number" and x > 0 and x <= 1 end },
   where = { "columns with the value or the list of values that they may have, like { event = \"shared\" }",
     function(x) return conditions_of(x) ~= nil end, conditions_of },
+  kinds = { "a column with a list of its values, like { event = { \"clicked\", \"bought\" } }, or with a number of "
+    .. "0 or more for each", function(x) return kinds_of(x) ~= nil end, kinds_of },
   subject = { "\"user\", \"item\" or { \"user\", the name of an item feature }", function(x)
     return x == "user" or x == "item" or is_names(x, 2) and #x == 2 and x[1] == "user"
   end },

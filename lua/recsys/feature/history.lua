@@ -1,6 +1,7 @@
 --- The user's last events before this one, newest first, as a bag of codes of an item-side feature; beside each code,
---- where asked for, the event's weight and how long after the user's event before it it came.
+--- where asked for, the event's weight, how long after the user's event before it it came, and of which kind it was.
 
+local json = require "recsys.json"
 local past = require "recsys.feature.past"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
@@ -11,15 +12,46 @@ local function edges_of(spans)
   return tensor.new(edges, "f64")
 end
 
+--- The filters of the kinds of events, one a value.
+local function filters_of(kinds, program)
+  local filters = {}
+  for i, value in ipairs(kinds.values) do
+    filters[i] = program:filter { { column = kinds.column, values = { value } } }
+  end
+  return json.list(filters)
+end
+
+--- Kinds as codes to learn from, or as what each counts where that is given.
+local function put_kinds(d, side, slices, program)
+  local given = d.kinds.weights
+  local name = d.name .. (given and "_weight" or "_kind")
+  local step = side:step(given and "window_kind_weights" or "window_kinds", nil, { of = slices.of,
+    length = slices.length, unknown = slices.unknown, filters = filters_of(d.kinds, program),
+    weights = given and json.list(given) })
+  side:output(name, step, { feature = d.kind, of = "event." .. d.name,
+    table = not given and "event." .. name or nil,
+    learned = { kinds = table.concat(d.kinds.values, " ") } })
+end
+
 return {
   side = "event",
   reads = "events strictly before",
   stateful = true,
-  options = { of = "text", length = "positive", unknown = { "keep", "drop" }, weight = "text", gaps = "spans" },
+  options = { of = "text", length = "positive", unknown = { "keep", "drop" }, weight = "text", gaps = "spans",
+    kinds = "kinds" },
   defaults = { name = "history", length = 50, unknown = "drop" },
   required = { "of" },
+  check = function(given)
+    local _, kinds = next(given.kinds or {})
+    if given.weight and kinds and #kinds == 0 then
+      return "option 'kinds' has numbers and 'weight' names a column: an event can have one weight"
+    end
+  end,
   columns = function(d)
-    return d.weight and { { "event", d.weight } } or {}
+    local list = {}
+    if d.weight then list[#list + 1] = { "event", d.weight } end
+    if d.kinds then list[#list + 1] = { "event", d.kinds.column } end
+    return list
   end,
   build = function(d, sides, source)
     local item, side = past.item_feature(d, d.of, source), sides.event
@@ -37,5 +69,6 @@ return {
       side:output(d.name .. "_gap", side:step("window_gaps", nil, slices),
         { feature = d.kind, table = "event." .. d.name .. "_gap", of = "event." .. d.name })
     end
+    if d.kinds then put_kinds(d, side, slices, source.program) end
   end,
 }
