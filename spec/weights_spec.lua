@@ -2,6 +2,7 @@
 
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
+local checkpoint = require "recsys.train.checkpoint"
 local feature = require "recsys.feature"
 local lookup = require "recsys.lookup"
 local model = require "recsys.model"
@@ -46,6 +47,18 @@ local function with(settings, changes)
 end
 
 describe("weights of training rows", function()
+  it("are part of what a checkpoint must fit", function()
+    local request, rows = small.request(one_step), tensor.new({ 0, 1 }, "i64")
+    local function hash_of(weights)
+      local source = { user_rows = rows, item_rows = rows, times = rows, weights = weights }
+      local run = { source = source, settings = {}, network = { parameters = {} } }
+      return checkpoint.fingerprint(function() end, request, run)["the data"]
+    end
+    assert.equal(hash_of(tensor.new { 1, 2 }), hash_of(tensor.new { 1, 2 }))
+    assert.not_equal(hash_of(tensor.new { 1, 2 }), hash_of(tensor.new { 2, 1 }))
+    assert.not_equal(hash_of(tensor.new { 1, 2 }), hash_of(nil))
+  end)
+
   it("are refused unless the column has a number of 0 or more in each row", function()
     local rows = tensor.new({ 4, 2, 7 }, "i64")
     local function refused(data, name)

@@ -32,8 +32,8 @@ void rs_lapack_inverse_root(rs_tensor *a, bool *definite) {
   rs_blas_prepare();
   rs_parallel_for(1, 1, inverse_root, &c);
   *definite = c.info == 0;
-  for (int i = 0; i < c.n; i++)
-    for (int j = 0; j < i; j++) c.a[i * c.n + j] = 0;
+  for (int64_t i = 0; i < c.n; i++)
+    for (int64_t j = 0; j < i; j++) c.a[i * c.n + j] = 0;
 }
 
 static void eigen(void *context, int64_t begin, int64_t end) {

@@ -142,17 +142,18 @@ function chart.rates(swept)
   for k = math.ceil(math.log(rates[1], 10) - 1e-9), math.floor(math.log(rates[#rates], 10) + 1e-9) do
     local x = x_at(10.0 ^ k)
     out[#out + 1] = ('<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" class="grid"/>'):format(x, x, plot.top, bottom)
-    out[#out + 1] = text_at(x, bottom + 15, ("1e%d"):format(k), "middle")
+    out[#out + 1] = text_at(x, bottom + 17, ("1e%d"):format(k), "middle")
   end
   for _, y in ipairs { low, (low + high) / 2, high } do
-    out[#out + 1] = text_at(plot.left - 6, y_at(y) + 4, ("%.3g"):format(y), "end")
+    local under = y == low and 0 or 4 -- the lowest stands clear of the first rate
+    out[#out + 1] = text_at(plot.left - 6, y_at(y) + under, ("%.3g"):format(y), "end")
   end
   out[#out + 1] = rates_line(rates, swept.losses, "users", x_at, y_at)
   out[#out + 1] = rates_line(rates, swept.smooth, "items", x_at, y_at)
   if swept.suggestion then
     local x = x_at(swept.suggestion)
     out[#out + 1] = ('<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" class="line items"/>'):format(x, x, plot.top, bottom)
-    out[#out + 1] = text_at(x - 4, plot.top + 10, ("%.1e"):format(swept.suggestion), "end", "name")
+    out[#out + 1] = text_at(x - 4, plot.top + 10, ("%.2g"):format(swept.suggestion), "end", "name")
   end
   out[#out + 1] = text_at((plot.left + right) / 2, plot.height - 6, "learning rate", "middle", "name")
   out[#out + 1] = "</svg>"

@@ -50,7 +50,7 @@ end
 
 local function hash_of_rows(source)
   return source and hash_of_tensors { users = source.user_rows, items = source.item_rows, times = source.times,
-    strengths = source.strengths } or ""
+    strengths = source.strengths, weights = source.weights } or ""
 end
 
 --- What a job is made of: name -> hash.

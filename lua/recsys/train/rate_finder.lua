@@ -135,9 +135,9 @@ function finder.verdict(swept)
   if not swept.suggestion then
     return "The loss does not fall at any of these rates: more steps are needed, or another range."
   end
-  local beyond = swept.diverged and ("; beyond %s it diverges"):format(shown(swept.rates[#swept.rates])) or ""
-  return ("The loss falls fastest at %s and is least at %s%s. Suggested: train.learning_rate=%s"):format(
-    shown(swept.suggestion), shown(swept.least), beyond, shown(swept.suggestion))
+  local beyond = swept.diverged and ("; beyond %.2g it diverges"):format(swept.rates[#swept.rates]) or ""
+  return ("The loss falls fastest at %.2g and is least at %.2g%s. Suggested: train.learning_rate=%.2g"):format(
+    swept.suggestion, swept.least, beyond, swept.suggestion)
 end
 
 --- Chart, table and verdict for a terminal.
@@ -161,7 +161,7 @@ function finder.csv(swept)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- A page with the curve, which fetches nothing.
+--- A page with the curve, which fetches nothing; narrow, as a chart's letters grow with it.
 ---@param about string  what was trained
 ---@return string
 function finder.page(swept, about)
@@ -169,9 +169,12 @@ function finder.page(swept, about)
   return ([[<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Learning rates</title><style>%s</style></head><body><main>
+<title>Learning rates</title>
+<style>%s main { max-width: 720px; } figcaption p { margin: 6px 0 0; }</style></head><body><main>
 <h1>Learning rates</h1><p class="soft">%s, %s steps</p>
-<section class="card"><figure>%s<figcaption>%s</figcaption></figure></section>
+<section class="card"><figure>%s<figcaption>
+<i class="key users"></i>loss of a step &ensp;<i class="key items"></i>smoothed
+<p>%s</p></figcaption></figure></section>
 </main></body></html>
 ]]):format(require "recsys.describe.style", chart.escape(about), text.count(#swept.rates),
     chart.rates(swept), chart.escape(finder.verdict(swept)))
