@@ -31,9 +31,11 @@ function UltraGCN:loss(tape, step)
   local users, items = self:user(tape, step.batch), self:item(tape, batch)
   local of_user = self.degree.user:index_select(step.batch["user.id"]:to "i64")
   local of_item = self.degree.item:index_select(batch["item.id"]:to "i64")
+  local counts = (of_user + 1):sqrt() / of_user
   local fit = nn.gbce { users = users, items = items, starts = tensor.arange(0, n + 1, "i64"), codes = rows,
     positives = step.item_rows, first = #own + 1, beta = config.negatives / config.emphasis,
-    weights = (of_user + 1):sqrt() / of_user, column_weights = tensor.full(1, #rows) / (of_item + 1):sqrt(),
+    weights = step.weights and counts * step.weights or counts,
+    column_weights = tensor.full(1, #rows) / (of_item + 1):sqrt(),
     log_q = tensor.full(math.log(config.emphasis), #rows) }
   local draws = self.events / n * config.negatives / #step.pool
   local decay = squares(tape, users, of_user) + squares(tape, items, of_item + draws)

@@ -161,12 +161,17 @@ local configs = {
   next_item = { dim = 4, hidden = { 5 }, dropout = 0, heads = 2 },
   engagement = { dim = 4, hidden = { 5 }, dropout = 0, negatives = 2 },
   catalogue_mf = softmax,
+  ultra_gcn = { dim = 4, negatives = 6, emphasis = 3.0, decay = 0.0 },
 }
 
 describe("the loss of a model", function()
+  local at = feature.rows(data)
+  local training = { users = encoder:encode_users(data.users), items = encoder:encode_items(data.items),
+    user_rows = at.users, item_rows = at.items }
+
   for kind, config in pairs(configs) do
     it("is the mean of its rows' by their weights: " .. kind, function()
-      local made = lookup.model(kind)(config, encoder, { seed = 3 })
+      local made = lookup.model(kind)(config, encoder, { seed = 3, training = training })
       for i, parameter in ipairs(made.parameters) do
         local value = parameter:value():reshape(-1)
         if parameter:trainable() then value:copy_(base.stream(i, "init", 0, 0):normals(#value):to "f32") end
