@@ -17,6 +17,7 @@ rs_status rs_fail(rs_status status, const char *format, ...) {
 const char *rs_message(void) { return message; }
 
 const char *rs_status_word(rs_status status) {
-  static const char *const words[] = {"ok", "memory", "shape", "dtype", "range", "argument", "io", "format", "numeric"};
+  static const char *const words[] = {"ok",     "memory",  "shape", "dtype",     "range", "argument", "io",
+                                      "format", "numeric", "busy",  "constraint"};
   return words[status];
 }

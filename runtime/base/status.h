@@ -14,7 +14,9 @@ typedef enum rs_status {
   RS_EARG,    /* an argument makes no sense */
   RS_EIO,     /* the system refused a file operation */
   RS_EFORMAT, /* the bytes are not what they should be */
-  RS_ENUMERIC /* a NaN or an infinity where none may be */
+  RS_ENUMERIC, /* a NaN or an infinity where none may be */
+  RS_EBUSY,    /* another process holds it; worth trying again */
+  RS_ECONSTRAINT /* a database's constraint: unique, foreign key, not null */
 } rs_status;
 
 /* Keep a formatted message for this thread and return 'status', so that a failing function ends
@@ -25,7 +27,7 @@ rs_status rs_fail(rs_status status, const char *format, ...) __attribute__((form
 const char *rs_message(void);
 
 /* The short word for a status that Lua sees as an error code: "memory", "shape", "dtype", "range",
- * "argument", "io", "format", "numeric"; "ok" for RS_OK. */
+ * "argument", "io", "format", "numeric", "busy", "constraint"; "ok" for RS_OK. */
 const char *rs_status_word(rs_status status);
 
 #endif

@@ -1,0 +1,12 @@
+-- sql.lua - a database under refused memory.
+local core = require "recsys.core"
+local sql = core.sql
+
+do
+  local db <close> = assert(sql.open(":memory:", { busy_ms = 10, wal = false }))
+  db:execute "CREATE TABLE t (a, b, c)"
+  assert(db:run("INSERT INTO t VALUES (?, ?, :c)", { 1, sql.blob "x", c = sql.null }) == 1 and db:last_id() == 1)
+  assert(db:row("SELECT a FROM t").a == 1 and #db:rows "SELECT * FROM t" == 1 and not db:in_transaction())
+  for row in db:each "SELECT b, c FROM t" do assert(row.b == "x" and row.c == nil) end
+  db:close()
+end

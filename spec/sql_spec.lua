@@ -1,0 +1,119 @@
+--- The embedded database: parameters, rows, transactions, refusals.
+
+local command = require "spec.support.command"
+local sql = require "recsys.sql"
+
+local db
+before_each(function()
+  db = assert(sql.open ":memory:")
+  db:execute "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE, value)"
+end)
+after_each(function() db:close() end)
+
+describe("a statement", function()
+  it("takes parameters by position and by name, and gives rows by column", function()
+    assert.equal(1, db:run("INSERT INTO t VALUES (?, ?, ?)", { 1, "one", 0.5 }))
+    assert.equal(1, db:run("INSERT INTO t VALUES (:id, :name, :value)", { id = 2, name = "two", value = true }))
+    assert.equal(2, db:last_id())
+    assert.same({ { id = 1, name = "one", value = 0.5 }, { id = 2, name = "two", value = 1 } },
+      db:rows "SELECT * FROM t ORDER BY id")
+    assert.same({ name = "two" }, db:row("SELECT name FROM t WHERE id = ?", { 2 }))
+    assert.is_nil(db:row("SELECT name FROM t WHERE id = ?", { 3 }))
+  end)
+
+  it("keeps integers, floats, bytes and what is absent apart", function()
+    db:run("INSERT INTO t VALUES (1, ?, ?)", { sql.null, math.mininteger })
+    db:run("INSERT INTO t VALUES (2, ?, ?)", { [2] = 2^53 })
+    db:run("INSERT INTO t VALUES (3, 'x', ?)", { sql.blob "a\0b" })
+    local rows = db:rows "SELECT value, typeof(value) AS kind, name FROM t ORDER BY id"
+    assert.same({ value = math.mininteger, kind = "integer" }, rows[1])
+    assert.same({ "float", "real" }, { math.type(rows[2].value), rows[2].kind })
+    assert.same({ value = "a\0b", kind = "blob", name = "x" }, rows[3])
+  end)
+
+  it("is left in the midst of a loop, also by a break", function()
+    for i = 1, 9 do db:run("INSERT INTO t (id) VALUES (?)", { i }) end
+    local seen = 0
+    for row in db:each "SELECT id FROM t ORDER BY id" do
+      seen = seen + row.id
+      if row.id == 3 then break end
+    end
+    assert.equal(6, seen)
+    db:execute "DROP TABLE t" -- refused while a query reads the table
+  end)
+
+  it("is refused by name when it makes no sense", function()
+    assert.has_error(function() db:run("SELEC 1") end, 'database: near "SELEC": syntax error')
+    assert.has_error(function() db:run("SELECT ?", { 1, 2 }) end,
+      "bad argument #2 to 'run' (the statement has 1 parameters)")
+    assert.has_error(function() db:run("SELECT :a", { b = 1 }) end,
+      "bad argument #2 to 'run' (the statement has no parameter :b)")
+    assert.has_error(function() db:run("SELECT ?", { 0 / 0 }) end)
+    assert.has_error(function() db:run("SELECT ?", { {} }) end,
+      "bad argument #2 to 'run' (parameter 1 is a table)")
+    db:close()
+    assert.has_error(function() db:run "SELECT 1" end, "calling 'run' on bad self (the database is closed)")
+  end)
+
+  it("says which constraint it breaks", function()
+    db:run("INSERT INTO t VALUES (1, 'x', 0)")
+    local ok, problem = pcall(db.run, db, "INSERT INTO t VALUES (2, 'x', 0)")
+    assert.is_false(ok)
+    assert.same({ code = "constraint", message = "database: UNIQUE constraint failed: t.name" }, problem)
+  end)
+end)
+
+describe("a transaction", function()
+  it("keeps all or nothing, and gives what its function gives", function()
+    assert.same({ 7, 8 }, { db:transaction(function(a)
+      db:run("INSERT INTO t (id) VALUES (?)", { a })
+      return a, a + 1
+    end, 7) })
+    local ok, problem = pcall(db.transaction, db, function()
+      db:run("INSERT INTO t (id) VALUES (9)")
+      error({ code = "usage", message = "no" }, 0)
+    end)
+    assert.same({ false, "no" }, { ok, problem.message })
+    assert.same({ { id = 7 } }, db:rows "SELECT id FROM t")
+    assert.is_false(db:in_transaction())
+  end)
+
+  it("inside another one is a part of it", function()
+    pcall(db.transaction, db, function()
+      db:transaction(function() db:run "INSERT INTO t (id) VALUES (1)" end)
+      error "outer"
+    end)
+    assert.same({}, db:rows "SELECT id FROM t")
+  end)
+end)
+
+describe("a file", function()
+  local folder
+  before_each(function() folder = command.temporary() end)
+  after_each(function() command.remove(folder) end)
+
+  it("that is no database is refused by name", function()
+    command.write(folder .. "/x.db", ("no database "):rep(100))
+    local made, message, code = sql.open(folder .. "/x.db")
+    assert.same({ nil, "format" }, { made, code })
+    assert.truthy(message:find(folder .. "/x.db", 1, true))
+    made, message, code = sql.open(folder .. "/gone.db", { read_only = true })
+    assert.same({ nil, "io" }, { made, code })
+    assert.truthy(message:find "unable to open")
+  end)
+
+  it("is read by one connection while another writes", function()
+    local path = folder .. "/y.db"
+    local writer <close> = assert(sql.open(path))
+    writer:execute "CREATE TABLE t (id)"
+    local reader <close> = assert(sql.open(path, { read_only = true, busy_ms = 10 }))
+    writer:execute "BEGIN IMMEDIATE; INSERT INTO t VALUES (1)"
+    assert.same({}, reader:rows "SELECT id FROM t")
+    local second <close> = assert(sql.open(path, { busy_ms = 10 }))
+    local ok, problem = pcall(second.run, second, "INSERT INTO t VALUES (2)")
+    assert.same({ false, "busy" }, { ok, problem.code })
+    writer:execute "COMMIT"
+    assert.same({ { id = 1 } }, reader:rows "SELECT id FROM t")
+    assert.equal("wal", reader:row("PRAGMA journal_mode").journal_mode)
+  end)
+end)
