@@ -187,6 +187,8 @@ end
 ---@return integer         the exit code
 function cli.main(words)
   local ok, result = xpcall(dispatch, exit.traced, words)
+  local track = package.loaded["recsys.track"]
+  if track then track.finish_all(not ok and result or nil) end
   if ok then return result or exit.done end
   io.stderr:write("recsys-run: ", exit.message_of(result), "\n")
   if type(result) == "table" and result.traceback then io.stderr:write(result.traceback, "\n") end

@@ -12,6 +12,12 @@ local file          -- the run's log, while there is one
 local drawn = false -- a progress line stands on the terminal
 local terminal = uv.guess_handle(2) == "tty"
 
+local watch = function() end
+
+--- Call fn() whenever something is told or a piece of work goes on: for what is to happen now and then while a
+--- program works.
+function log.watch(fn) watch = fn end
+
 local function wipe()
   if drawn then io.stderr:write "\r\27[K" end
   drawn = false
@@ -33,7 +39,10 @@ local function emit(mark, format, ...)
 end
 
 --- Tell what happens. Arguments as for string.format.
-function log.info(format, ...) emit("", format, ...) end
+function log.info(format, ...)
+  emit("", format, ...)
+  watch()
+end
 
 --- Tell what looks wrong but does not stop the work.
 function log.warn(format, ...) emit("warning: ", format, ...) end
@@ -64,6 +73,7 @@ end
 
 --- 'done' of the total steps are done; 'extra' is shown behind (a loss, say).
 function Progress:update(done, extra)
+  watch()
   local now = uv.hrtime()
   local wait = terminal and 1e8 or 1e10
   if log.level == "quiet" or now - self.shown < wait then return end

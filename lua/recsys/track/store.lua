@@ -5,6 +5,7 @@
 --- refusals have the codes of recsys.sql ("busy", "io", ...). Each operation is one transaction. Many processes may
 --- write at once, MLflow among them.
 
+local artifacts = require "recsys.track.artifacts"
 local files = require "recsys.files"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
@@ -558,6 +559,18 @@ function Store:log_inputs(request)
     end
   end)
 end
+
+-- Files ----------------------------------------------------------------------------------------------------------
+
+local function artifact_place(uri)
+  return artifacts.of(uri) or refuse("INVALID_PARAMETER_VALUE", "Artifacts at '%s' are not kept by this store.", uri)
+end
+
+--- Put bytes at an address, "mlflow-artifacts:/0/RUN/artifacts/name".
+function Store:write_artifact(uri, bytes) artifacts.write(self.folder, artifact_place(uri), bytes) end
+
+--- Put a file at an address; 'how' as for recsys.track.artifacts.put.
+function Store:put_artifact(uri, source, how) artifacts.put(self.folder, artifact_place(uri), source, how) end
 
 -- Histories ------------------------------------------------------------------------------------------------------
 
