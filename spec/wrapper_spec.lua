@@ -104,6 +104,17 @@ describe("the wrapper", function()
     end
   end)
 
+  it("keeps the configuration when it is called from its own folder", function()
+    checkout {}
+    wrapper()
+    command.write(folder .. "/build/release/CMakeCache.txt", "CMAKE_HOME_DIRECTORY:INTERNAL=" .. folder .. "\n")
+    change "runtime/base/a.c"
+    forget_log()
+    local ran = command.run(("cd %s && BOX=%s PATH=%s/bin:/usr/bin:/bin ./recsys-run"):format(folder, folder, folder))
+    assert.equal(0, ran.code)
+    assert.truthy(log():find("cmake --preset release\n", 1, true), log())
+  end)
+
   it("looks for the tests' packages only when asked to test", function()
     checkout { "lua-busted" }
     wrapper()
