@@ -94,7 +94,12 @@ local function run_side(program, words, env)
   local printed, complained, code, most = {}, {}, nil, 0
   local handle, pid = uv.spawn(program, { args = words, env = env, stdio = { nil, out, err } },
     function(status, signal) code = signal ~= 0 and 128 + signal or status end)
-  if not handle then return nil, ("cannot start %s: %s"):format(program, pid) end
+  if not handle then
+    out:close()
+    err:close()
+    uv.run "nowait" -- pipes that are still open when the program ends would crash it
+    return nil, ("cannot start %s: %s"):format(program, pid)
+  end
   collect(out, printed)
   collect(err, complained)
   local timer = uv.new_timer()

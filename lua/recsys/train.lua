@@ -25,6 +25,7 @@ local train_weights = require "recsys.train.weights"
 local schedule = require "recsys.schedule"
 local settings_of = require "recsys.settings"
 local signals = require "recsys.signals"
+local sparkline = require "recsys.report.sparkline"
 local step_of = require "recsys.train.step"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
@@ -198,10 +199,19 @@ local function shown(value)
   return value and ("%.4f"):format(value) or "-"
 end
 
-local function describe_epoch(row, metric)
-  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s  %s  %s"):format(row.epoch, shown(row["train/loss"]),
-    shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]), monitors.describe(row),
-    text.duration(row.seconds))
+--- How the validation metric went so far, or the loss where there is none: " ▁▄▆█"; nothing for one epoch.
+local function trend(row, metric, curves)
+  local name, values = row["valid/" .. metric] and "valid/" .. metric or "train/loss", {}
+  for i, earlier in ipairs(curves) do values[i] = earlier[name] or false end
+  if #values == 0 then return "" end
+  values[#values + 1] = row[name] or false
+  return " " .. sparkline(values)
+end
+
+local function describe_epoch(row, metric, curves)
+  return ("  epoch %2d  train/loss %s  valid/loss %s  valid/%s %s%s  %s  %s"):format(row.epoch,
+    shown(row["train/loss"]), shown(row["valid/loss"]), metric, shown(row["valid/" .. metric]),
+    trend(row, metric, curves), monitors.describe(row), text.duration(row.seconds))
 end
 
 local Run = {}
@@ -245,7 +255,7 @@ local function epoch_row(run)
   base.release(WORTH_RELEASING)
   row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
-  log.info("%s", describe_epoch(row, run.metric))
+  log.info("%s", describe_epoch(row, run.metric, place.curves))
   monitors.warn(row, place.curves[1] or row, dead, run.warned)
   return row
 end

@@ -2,34 +2,12 @@
 ---
 --- Sizes are those of a narrow column, so that letters stay legible on a phone; a wide screen shows them larger.
 
+local draw = require "recsys.report.draw"
 local words = require "recsys.describe.words"
 
-local chart = {}
+local chart = { escape = draw.escape }
 
-local escapes = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
-
---- A text of strangers for HTML, in elements and in quoted attributes: one line, nothing of it is markup.
----@param s any
----@return string
-function chart.escape(s)
-  return (words.plain(s):gsub("[&<>\"']", escapes))
-end
-
-local escape = chart.escape
-
-local function open(width, height, label)
-  return ('<svg viewBox="0 0 %d %d" role="img" aria-label="%s">'):format(width, height, escape(label))
-end
-
-local function text_at(x, y, s, anchor, class)
-  return ('<text x="%.1f" y="%.1f" text-anchor="%s"%s>%s</text>'):format(x, y, anchor or "start",
-    class and (' class="%s"'):format(class) or "", escape(s))
-end
-
-local function rect(x, y, width, height, class, title)
-  return ('<rect x="%.2f" y="%.2f" width="%.2f" height="%.2f" class="%s"><title>%s</title></rect>'):format(x, y, width,
-    height, class, escape(title))
-end
+local escape, open, rect, text_at = draw.escape, draw.open, draw.rect, draw.text
 
 --- A histogram, bars alone: bin i of counts is described by title(i).
 ---@param counts number[]
@@ -74,8 +52,7 @@ local function log_axes(out, ranks, counts, x_at, y_at, x_name, y_name)
     out[#out + 1] = text_at(plot.left - 6, y + 4, power(k), "end")
   end
   out[#out + 1] = text_at((plot.left + plot.width - plot.right) / 2, plot.height - 6, x_name, "middle", "name")
-  out[#out + 1] = ('<text transform="translate(12 %.1f) rotate(-90)" text-anchor="middle" class="name">%s</text>')
-    :format((plot.top + plot.height - plot.bottom) / 2, escape(y_name))
+  out[#out + 1] = draw.upwards(12, (plot.top + plot.height - plot.bottom) / 2, y_name, "name")
 end
 
 local function curve(out, series, x_at, y_at)

@@ -3,6 +3,7 @@
 --- All texts that come from data go through chart.escape; the page's policy forbids scripts and fetches besides.
 
 local chart = require "recsys.describe.chart"
+local html = require "recsys.report.html"
 local summary = require "recsys.describe.summary"
 local text = require "recsys.text"
 local words = require "recsys.describe.words"
@@ -12,17 +13,7 @@ local page = {}
 local escape = chart.escape
 local count, number, part, share = text.count, words.number, words.part, words.share
 
-local out -- parts of the page being made
-
---- Append; values for %s are escaped, those for %S are HTML already.
-local function put(format, ...)
-  local values, at = { ... }, 0
-  out[#out + 1] = (format:gsub("%%([sS%%])", function(kind)
-    if kind == "%" then return "%" end
-    at = at + 1
-    return kind == "s" and escape(values[at]) or tostring(values[at])
-  end))
-end
+local put -- appends to the page being made
 
 local function bar(class, of)
   if of <= 0 then return ('<span class="bar %s"></span>'):format(class) end
@@ -369,11 +360,8 @@ end
 ---@param facts table  of describe.look
 ---@return string html
 function page.render(facts)
-  out = {}
-  put('<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>%s - what the data hold</title>'
-    .. '<meta name="viewport" content="width=device-width, initial-scale=1">', title_of(facts))
-  put('<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">'
-    .. "<style>%S</style></head><body><main>\n", require "recsys.describe.style")
+  local out = {}
+  put = html.writer(out)
   header(facts)
   tiles(facts)
   in_short(facts)
@@ -381,10 +369,8 @@ function page.render(facts)
   joins(facts)
   missing(facts)
   for i, file in ipairs(facts.files) do file_section(file, i) end
-  put "</main></body></html>\n"
-  local html = table.concat(out)
-  out = nil
-  return html
+  put = nil
+  return html.document(title_of(facts) .. " - what the data hold", table.concat(out))
 end
 
 return page

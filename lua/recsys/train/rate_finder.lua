@@ -165,19 +165,14 @@ end
 ---@param about string  what was trained
 ---@return string
 function finder.page(swept, about)
-  local chart = require "recsys.describe.chart"
-  return ([[<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Learning rates</title>
-<style>%s main { max-width: 720px; } figcaption p { margin: 6px 0 0; }</style></head><body><main>
-<h1>Learning rates</h1><p class="soft">%s, %s steps</p>
-<section class="card"><figure>%s<figcaption>
+  local chart, html = require "recsys.describe.chart", require "recsys.report.html"
+  local out = {}
+  html.writer(out)([[<h1>Learning rates</h1><p class="soft">%s, %s steps</p>
+<section class="card"><figure>%S<figcaption>
 <i class="key users"></i>loss of a step &ensp;<i class="key items"></i>smoothed
 <p>%s</p></figcaption></figure></section>
-</main></body></html>
-]]):format(require "recsys.describe.style", chart.escape(about), text.count(#swept.rates),
-    chart.rates(swept), chart.escape(finder.verdict(swept)))
+]], about, text.count(#swept.rates), chart.rates(swept), finder.verdict(swept))
+  return html.document("Learning rates", out[1], "main { max-width: 720px; } figcaption p { margin: 6px 0 0; }")
 end
 
 return finder
