@@ -131,6 +131,17 @@ describe("recipes/two_tower.lua", function()
     assert_result(first, "two_tower")
   end)
 
+  it("leaves a page of the run with its curves, segments and long tail", function()
+    local page = command.read(first.paths.report)
+    for _, part in ipairs { "NDCG@10 on validation events", "NDCG@10 by segment", "Recall at k",
+      "items, recommended: rank, the busiest first 1", "<td>train.epochs</td>" } do
+      assert.truthy(page:find(part, 1, true), part)
+    end
+    local tail = first.long_tail
+    assert.is_true(tail.users.count[1] >= tail.users.count[#tail.users.count])
+    assert.is_true(tail.items.rank[#tail.items.rank] > 1 and tail.recommended.count[1] > 1)
+  end)
+
   it("measures the oracles of the sample, which no model beats", function()
     assert_metrics(METRICS, first.best_possible)
     assert_metrics(METRICS, first.best_observable)

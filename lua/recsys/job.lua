@@ -21,6 +21,7 @@ local rate_finder = require "recsys.train.rate_finder"
 local recommend = require "recsys.recommend"
 local registry = require "recsys.registry"
 local settings = require "recsys.settings"
+local tails = require "recsys.report.recommender"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 local train = require "recsys.train"
@@ -242,6 +243,11 @@ local function importance_of(p, trained, data, split, last)
     queries = queries, metric = ("ndcg_%d"):format(p.eval.k[1]), repeats = p.eval.importance, seed = p.seed }
 end
 
+--- Training events by rank of who has them, for a chart.
+local function tail_of(rows, split)
+  return tails.by_rank(rows:index_select(split.train):bincount(rows:max() + 1))
+end
+
 --- Ask the test events, once: the model, its baselines and, where there are any, oracles.
 ---@param p { eval?: table, seed: integer }
 ---@return table report  see docs/evaluation.md; with `text`, the table for people
@@ -255,6 +261,7 @@ function job.evaluate(p, trained, data, split)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
     seed = p.seed, trailing = p.eval.trailing }
   report.label = split.causal and "causal" or "not causal"
+  report.long_tail = { users = tail_of(data:user_rows(), split), items = tail_of(data:item_rows(), split) }
   report.text = evaluate.table(report)
   if p.eval.importance > 0 then
     local words
@@ -278,7 +285,7 @@ end
 --- The K best items of every user as of the last event, as CSV and JSON Lines.
 ---@param p { recommend?: table, eval?: table }
 ---@param folder string
----@return { csv: string, jsonl: string, rows: integer }
+---@return { csv: string, jsonl: string, rows: integer, tail: table }  tail: how often items stand in the lists, by rank
 function job.recommend(p, trained, data, folder)
   p = settings.with(p, "recommend", "eval")
   local encoder, now = trained.encoder, as_of(data)
@@ -296,6 +303,7 @@ function job.recommend(p, trained, data, folder)
     request.to = tensor.full(now, n, "i64")
   end
   local written, message, code = recommend.batch(request)
+  if written then written.tail, written.times = tails.by_rank(written.times), nil end
   if written then log.info("  %s rows for %s users", text.count(written.rows), text.count(data.users:rows())) end
   return written, message, code
 end
@@ -325,7 +333,10 @@ function job.result(report, trained, written, published)
     compared = report.compared, best_baseline = report.best_baseline, segments = report.segments,
     protocol = report.protocol, queries = report.queries, candidates = report.candidates, curves = trained.curves,
     label = report.label, epoch = trained.epoch, constant = trained.constant, threads = base.threads(),
-    importance = report.importance, text = report.text }
+    importance = report.importance, text = report.text, long_tail = report.long_tail }
+  if report.long_tail and written then
+    result.long_tail = { users = report.long_tail.users, items = report.long_tail.items, recommended = written.tail }
+  end
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
   if published then

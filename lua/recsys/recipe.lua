@@ -105,6 +105,21 @@ local function plain(value)
   return setmetatable(copy, getmetatable(value))
 end
 
+--- The page of the run, where its result has something to show. A picture that cannot be drawn is no reason to lose the
+--- run: it is told.
+local function write_report(result, params, folder)
+  local of_run = require "recsys.report.run"
+  if not of_run.has_page(result) then return end
+  local ok, problem = xpcall(function() return of_run.page(result, params):render() end, exit.traced)
+  if not ok then
+    log.warn("the run has no report.html: %s", exit.message_of(problem))
+    if problem.traceback then log.note("%s", problem.traceback) end
+    return
+  end
+  result.paths.report = folder .. "/report.html"
+  files.write(result.paths.report, problem, true)
+end
+
 local function finish(self, outcome, steps, began, params)
   local base = require("recsys.core").base
   local result = plain(outcome)
@@ -122,6 +137,7 @@ local function finish(self, outcome, steps, began, params)
   result.paths.run = steps.folder
   local text_of, next_steps = result.text, result.next_steps
   result.text, result.next_steps = nil, nil
+  write_report(result, params, steps.folder)
   files.settle()
   files.write(steps.folder .. "/result.json", json.pretty(result))
   steps:write_summary()

@@ -7,6 +7,7 @@
 local files = require "recsys.files"
 local json = require "recsys.json"
 local retrieval = require "recsys.retrieval"
+local tensor = require "recsys.tensor"
 local writer = require "recsys.writer"
 
 local recommend = {}
@@ -60,7 +61,8 @@ local function narrow(t, first, n)
   return t:narrow(1, first, n)
 end
 
-local function write_block(request, first, n, adders)
+--- Write the lists of some users and add to 'times' how often each item stands in them.
+local function write_block(request, first, n, adders, times)
   local rows, scores = retrieval.topk { users = narrow(request.users, first, n), items = request.items,
     k = request.k, excluded = narrow(request.excluded, first, n), item_time = request.item_time,
     from = narrow(request.from, first, n), to = narrow(request.to, first, n) }
@@ -69,16 +71,18 @@ local function write_block(request, first, n, adders)
     for _, add in ipairs(adders) do add(first + i - 1, row_lists[i], score_lists[i]) end
     for _, row in ipairs(row_lists[i]) do count = count + (row >= 0 and 1 or 0) end
   end
+  local all = rows:reshape(rows:count())
+  times:add_(all:index_select(all:ge(0):nonzero()):to "i64":bincount(#request.items))
   rows:close()
   scores:close()
   return count
 end
 
-local function write_all(request, adders)
+local function write_all(request, adders, times)
   local n, count = #request.users, 0
   local block = math.max(1024, n // 64)
   for first = 1, n, block do
-    count = count + write_block(request, first, math.min(block, n - first + 1), adders)
+    count = count + write_block(request, first, math.min(block, n - first + 1), adders, times)
   end
   return count
 end
@@ -99,7 +103,8 @@ end
 ---   k?: integer, excluded?: Lists, item_time?: Tensor, from?: Tensor, to?: Tensor, dir: string, name?: string }
 ---   users f32 [n, d], items f32 [m, d]; k default 50; excluded, item_time, from, to as in retrieval.topk; titles
 ---   add a fifth field `title`; name default "recommendations"
----@return { csv: string, jsonl: string, users: integer, rows: integer }? written
+---@return { csv: string, jsonl: string, users: integer, rows: integer, times: Tensor }? written  times: i64 [m], how
+---  often each item stands in the lists
 ---@return string? message
 ---@return string? code  "io"
 function recommend.batch(request)
@@ -109,7 +114,8 @@ function recommend.batch(request)
   local written = { csv = stem .. ".csv", jsonl = stem .. ".jsonl", users = #request.users }
   local csv_file, add_csv = open_file(written.csv, formats.csv, request)
   local jsonl_file, add_jsonl = open_file(written.jsonl, formats.jsonl, request)
-  local ok, result = pcall(write_all, request, { add_csv, add_jsonl })
+  written.times = tensor.zeros(#request.items, "i64")
+  local ok, result = pcall(write_all, request, { add_csv, add_jsonl }, written.times)
   if not ok then
     csv_file:abandon()
     jsonl_file:abandon()

@@ -8,6 +8,12 @@ local style = require "recsys.report.style"
 
 local escape = draw.escape
 
+-- A card that is alone in its row is no wider than others: letters grow with charts.
+local STYLE <const> = [[
+pre { margin: 0; } pre code { overflow-wrap: normal; white-space: pre; }
+.two { margin-bottom: 14px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); }
+]]
+
 ---@class Page
 local Page = {}
 Page.__index = Page
@@ -97,8 +103,7 @@ end
 ---@return string html
 function Page:render()
   leave_grid(self)
-  return html.document(self.title, table.concat(self.out), style.page() .. "pre { margin: 0; } .two { margin-bottom: "
-    .. "14px; } pre code { overflow-wrap: normal; white-space: pre; }\n")
+  return html.document(self.title, table.concat(self.out), style.page() .. STYLE)
 end
 
 --- Write the page to a file; a killed process leaves the old one or the new one.

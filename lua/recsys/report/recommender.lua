@@ -131,8 +131,8 @@ function recommender.recall_at_k(asked)
     table.sort(ks)
     list = {}
     list[1] = at_each(report.main or "model", ks, metric, report.metrics, report.intervals)
-    if report.best_baseline then
-      local name = report.best_baseline.name
+    local name = report.best_baseline and report.best_baseline.name
+    if name and report.baselines and report.baselines[name] then
       list[2] = at_each(name, ks, metric, report.baselines[name],
         report.baselines_intervals and report.baselines_intervals[name])
     end
