@@ -117,6 +117,9 @@ function Page:save(path)
   return path
 end
 
+--- What recsys.track keeps of a page.
+function Page.__artifact(page) return page:render(), "html" end
+
 --- A page that begins with its title and what it is about.
 ---@param asked { title: string, about?: string }
 ---@return Page

@@ -32,6 +32,9 @@ Chart.__index = Chart
 ---@return Chart
 function plot.new(fields) return setmetatable(fields, Chart) end
 
+--- What recsys.track keeps of a chart.
+function Chart.__artifact(chart) return chart:svg(), "svg" end
+
 --- Whether a value is a chart.
 function plot.is(value) return getmetatable(value) == Chart end
 

@@ -1,0 +1,121 @@
+--- A real MLflow, the newest and 2.9, opens a folder of ours and shows what our store holds: runs, parameters, curves,
+--- artifacts; and still does when it has upgraded the database and we write again.
+
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local report = require "recsys.report"
+local store = require "recsys.track.store"
+local track = require "recsys.track"
+
+--- A run of five epochs, with all that a run can log.
+local function trial(place, number)
+  local opened <close> = track.open(place)
+  local run = track.start { experiment = "news", name = ("trial %d"):format(number), store = opened,
+    tags = { stage = "try <b>" } }
+  run:params { learning_rate = 0.01 * number, hidden = { 128, 64 }, data = { dir = "artifacts/data/ñ" } }
+  local losses = {}
+  for epoch = 1, 5 do
+    losses[epoch] = 3 / (epoch + number)
+    run:metrics({ ["train/loss"] = losses[epoch], ["valid/ndcg@10"] = 0.1 * epoch }, epoch)
+  end
+  run:metric("odd", 0 / 0, 1)
+  run:note "What was **tried**"
+  run:artifact(report.line { title = "Loss", y = losses }, "charts/loss")
+  run:artifact({ recall_10 = 0.5 }, "metrics.json")
+  run:child({ name = "fold" }):finish()
+  run:finish()
+end
+
+--- What our store holds, in the form in which mlflow_ui.py tells what MLflow shows.
+local function held(place)
+  local opened <close> = store.open(place, { read_only = true })
+  local runs, ids = {}, {}
+  for _, row in ipairs(opened.db:rows "SELECT run_uuid FROM runs") do ids[#ids + 1] = row.run_uuid end
+  for _, run in ipairs(opened:runs(ids)) do
+    local id, one = run.info.run_id, { params = {}, metrics = {}, histories = {}, tags = {} }
+    for _, kind in ipairs { "params", "metrics", "tags" } do
+      for _, entry in ipairs(run.data[kind] or {}) do one[kind][entry.key] = entry.value end
+    end
+    for name in pairs(one.metrics) do
+      one.histories[name] = {}
+      for i, point in ipairs((opened:metric_history { run_id = id, metric_key = name })) do
+        one.histories[name][i] = { point.step, point.value }
+      end
+    end
+    one.name, one.status = run.info.run_name, run.info.status
+    one.place = ("%s/mlartifacts/%s/%s/artifacts"):format(place, run.info.experiment_id, id)
+    runs[id] = one
+  end
+  return runs
+end
+
+--- Files below a folder by their path, with what sha256sum says; none where there is no folder.
+local function files_of(place)
+  local found = {}
+  local ran = command.run(("cd %s && find . -type f -exec sha256sum {} +"):format(place))
+  for sum, path in ran.out:gmatch "(%x+)  %./([^\n]+)" do found[path] = sum end
+  return found
+end
+
+local function is_nan(value) return value == "NaN" or value ~= value end
+
+--- Numbers, and lists of lists of them, where one side may say "NaN" and the other be it.
+local function assert_alike(ours, theirs, what)
+  if type(ours) == "table" then
+    for key in pairs(theirs) do assert.is_not_nil(ours[key], what .. " " .. tostring(key)) end
+    for key, value in pairs(ours) do assert_alike(value, theirs[key], what .. " " .. tostring(key)) end
+  else
+    assert.is_true(ours == theirs or is_nan(ours) and is_nan(theirs),
+      ("%s: %s, MLflow shows %s"):format(what, tostring(ours), tostring(theirs)))
+  end
+end
+
+local function same_run(ours, theirs)
+  assert.same({ ours.name, ours.status, "active" }, { theirs.name, theirs.status, theirs.lifecycle })
+  assert.same(ours.params, theirs.params)
+  assert_alike(ours.metrics, theirs.metrics, ours.name)
+  assert_alike(ours.histories, theirs.histories, ours.name)
+  for key, value in pairs(ours.tags) do assert.equal(value, theirs.tags[key], key) end
+  local sums = {}
+  for path, file in pairs(theirs.artifacts) do sums[path] = file.sha256 end
+  assert.same(files_of(ours.place), sums)
+end
+
+--- Look at a place by the MLflow of a Python: it shows all runs that we hold, alike, and no others.
+local function compare(place, python, options, count)
+  local ran = command.run(("%s spec/peers/mlflow_ui.py %s %s"):format(python, place, options))
+  assert.equal(0, ran.code, ran.err)
+  local theirs, ours = json.decode(ran.out), held(place)
+  local n = 0
+  for id, run in pairs(ours) do
+    assert.truthy(theirs.runs[id], "MLflow does not show the run " .. run.name)
+    same_run(run, theirs.runs[id])
+    if run.name:find "^trial" then
+      n = n + 1
+      assert.equal(5, #theirs.runs[id].histories["train/loss"])
+      assert.equal(5, #theirs.runs[id].histories["valid/ndcg_10"])
+      assert.truthy(theirs.runs[id].artifacts["charts/loss.svg"])
+    end
+  end
+  for id in pairs(theirs.runs) do assert.truthy(ours[id]) end
+  assert.equal(count, n)
+  assert.is_true(theirs.page)
+end
+
+describe("two runs of ours", function()
+  for _, which in ipairs {
+    { "the newest MLflow", "RECSYS_PEER_MLFLOW", "" },
+    { "MLflow 2.9", "RECSYS_PEER_MLFLOW_OLD", "--uri" },
+  } do
+    it("are shown by " .. which[1] .. ", and a third one after it has upgraded the database", function()
+      local python = os.getenv(which[2])
+      if not python then return pending(which[2] .. " is not set") end
+      local place = command.scratch(finally) .. "/artifacts"
+      trial(place, 1)
+      trial(place, 2)
+      compare(place, python, which[3], 2)
+      trial(place, 3)
+      compare(place, python, which[3], 3)
+    end)
+  end
+end)
