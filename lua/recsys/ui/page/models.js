@@ -1,0 +1,331 @@
+// models.js - the registry: models, their versions, what each scored, which has which alias, and promoting one.
+
+import { api } from "./api.js";
+import {
+  ago,
+  ask,
+  attempt,
+  button,
+  h,
+  isNeutral,
+  lowerIsBetter,
+  moment,
+  note,
+  number,
+  outward,
+  show,
+  confirm,
+} from "./dom.js";
+import { literal } from "./grammar.js";
+import { markdown } from "./markdown.js";
+import { here, set, to } from "./place.js";
+import { measures } from "./series.js";
+
+const SHOWN = 4; // metrics beside each version
+
+const pairsOf = (tags) => (Array.isArray(tags) ? tags : []).map(({ key, value }) => [key, value]);
+
+export function open(main) {
+  let models = [],
+    model = null,
+    versions = [],
+    runs = new Map();
+
+  const chip = (alias, version) =>
+    h(
+      "span",
+      { class: alias === "champion" ? "chip champion" : "chip" },
+      alias,
+      version && h("small", {}, ` v${version}`),
+    );
+
+  function aliasesOf(one) {
+    return (one.aliases || []).map(({ alias, version }) => chip(alias, version));
+  }
+
+  function drawList() {
+    const { fields } = here();
+    const wanted = (fields.get("find") || "").toLowerCase();
+    const shown = models.filter(({ name }) => name.toLowerCase().includes(wanted));
+    const newest = (one) => Math.max(0, ...(one.latest_versions || []).map(({ version }) => Number(version)));
+    const rows = shown.map((one) =>
+      h(
+        "tr",
+        {},
+        h("td", { class: "name" }, h("a", { href: to(["models", one.name]) }, one.name)),
+        h("td", { class: "number" }, newest(one) || ""),
+        h("td", {}, aliasesOf(one)),
+        h("td", {}, ago(one.last_updated_timestamp)),
+        h("td", { class: "quiet" }, (one.description || "").split("\n")[0].slice(0, 120)),
+      ),
+    );
+    const search = h("input", {
+      type: "search",
+      placeholder: "Search models",
+      "aria-label": "search models",
+      value: fields.get("find") || "",
+      oninput: ({ target }) => {
+        set({ find: target.value }, { still: true });
+        show(body, rowsNow());
+      },
+    });
+    const body = h("tbody", {}, rows);
+    const rowsNow = () =>
+      rows.filter((row, i) => shown[i].name.toLowerCase().includes((here().fields.get("find") || "").toLowerCase()));
+    show(
+      main,
+      h("div", { class: "toolbar" }, h("h1", {}, "Models"), search, h("span", { class: "space" })),
+      models.length === 0
+        ? h("p", { class: "empty" }, "No model yet: a recipe that publishes registers one.")
+        : h(
+            "div",
+            { class: "scroll" },
+            h(
+              "table",
+              { class: "list" },
+              h(
+                "thead",
+                {},
+                h(
+                  "tr",
+                  {},
+                  ["Name", "Latest", "Aliases", "Last change", "About"].map((word) => h("th", {}, word)),
+                ),
+              ),
+              body,
+            ),
+          ),
+    );
+  }
+
+  async function describe() {
+    const answer = await ask("About this model", [
+      { name: "text", label: "Markdown", value: model.description || "", lines: 8 },
+    ]);
+    if (answer && (await attempt(() => api.describeModel(model.name, answer.text)))) reload();
+  }
+
+  async function describeVersion(one) {
+    const answer = await ask(`Version ${one.version}`, [
+      { name: "text", label: "Notes, Markdown", value: one.description || "", lines: 6 },
+    ]);
+    if (answer && (await attempt(() => api.describeVersion(model.name, one.version, answer.text)))) reload();
+  }
+
+  const holder = (alias) => (model.aliases || []).find((one) => one.alias === alias)?.version;
+
+  /** The champion's scores beside those of the version, worst first is what a person wants to see before promoting. */
+  function against(one) {
+    const [mine, theirs] = [
+      runs.get(one.run_id),
+      runs.get(versions.find(({ version }) => version === String(holder("champion")))?.run_id),
+    ];
+    if (!mine || !theirs || mine === theirs) return null;
+    const rows = metricNames()
+      .filter((key) => mine.metrics[key] && theirs.metrics[key])
+      .map((key) => {
+        const [a, b] = [mine.metrics[key].last, theirs.metrics[key].last];
+        const better = lowerIsBetter(key) ? a < b : a > b;
+        return h(
+          "tr",
+          {},
+          h("td", {}, key),
+          h("td", { class: "number" }, number(b)),
+          h("td", { class: "number" }, number(a)),
+          h("td", { class: a === b ? "" : better ? "gain" : "loss" }, number(a - b)),
+        );
+      });
+    return (
+      rows.length > 0 &&
+      h(
+        "table",
+        { class: "list" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["", "champion", `version ${one.version}`, "difference"].map((word) => h("th", {}, word)),
+          ),
+        ),
+        h("tbody", {}, rows),
+      )
+    );
+  }
+
+  async function promote(one) {
+    const answer = await ask(
+      `Promote version ${one.version}`,
+      [
+        { name: "alias", label: "Alias", value: "champion", required: true },
+        { name: "reason", label: "Reason", lines: 3, required: true },
+      ],
+      "Promote",
+      against(one),
+    );
+    if (!answer) return;
+    const ok = await attempt(() =>
+      api.promote(model.name, one.version, answer.alias, answer.reason).catch(async (error) => {
+        if (error.status !== 404 || error.code === "RESOURCE_DOES_NOT_EXIST") throw error;
+        await api.setVersionTag(model.name, one.version, "promotion.reason", answer.reason);
+        await api.setAlias(model.name, answer.alias, one.version);
+      }),
+    );
+    if (ok) {
+      note(`version ${one.version} is ${answer.alias}`);
+      reload();
+    }
+  }
+
+  async function dropAlias(alias) {
+    const about = `“${alias}” will name no version of ${model.name}.`;
+    const sure = await confirm("Take the alias away", about, "Take away");
+    if (sure && (await attempt(() => api.deleteAlias(model.name, alias)))) reload();
+  }
+
+  function metricNames() {
+    const all = measures([...new Set([...runs.values()].flatMap((run) => Object.keys(run.metrics)))]).filter(
+      (key) => !isNeutral(key),
+    );
+    const rank = (key) => (/test/.test(key) ? 0 : /ndcg|recall|auc|map|mrr/.test(key) ? 1 : /valid/.test(key) ? 2 : 3);
+    return all.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  }
+
+  function versionRow(one, names) {
+    const run = runs.get(one.run_id);
+    const aliases = (model.aliases || [])
+      .filter(({ version }) => String(version) === one.version)
+      .map(({ alias }) => alias);
+    const tags = pairsOf(one.tags);
+    return h(
+      "tr",
+      { dataset: { version: one.version } },
+      h("td", { class: "name" }, h("strong", {}, `Version ${one.version}`)),
+      h(
+        "td",
+        {},
+        aliases.map((alias) =>
+          h(
+            "span",
+            { class: alias === "champion" ? "chip champion" : "chip" },
+            alias,
+            button("×", () => dropAlias(alias), { class: "plain", "aria-label": `take ${alias} away` }),
+          ),
+        ),
+      ),
+      names.map((key) => h("td", { class: "number" }, run?.metrics[key] ? number(run.metrics[key].last) : "")),
+      h("td", { title: moment(one.creation_timestamp) }, ago(one.creation_timestamp)),
+      h("td", {}, one.user_id || run?.info.user_id || ""),
+      h("td", {}, one.run_id && h("a", { href: to(["run", one.run_id]) }, run?.name || one.run_id.slice(0, 8))),
+      h(
+        "td",
+        { class: "notes" },
+        one.description && markdown(one.description),
+        tags.map(([key, value]) => h("div", { class: "tag" }, h("b", {}, key), " ", outward(value))),
+      ),
+      h(
+        "td",
+        { class: "actions" },
+        button("Promote", () => promote(one)),
+        button("Notes", () => describeVersion(one), { class: "plain" }),
+      ),
+    );
+  }
+
+  function drawModel() {
+    const names = metricNames().slice(0, SHOWN);
+    const compared = versions
+      .map(({ run_id }) => run_id)
+      .filter((id) => runs.has(id))
+      .slice(0, 20);
+    show(
+      main,
+      h("p", { class: "crumbs" }, h("a", { href: to(["models"]) }, "Models")),
+      h(
+        "div",
+        { class: "toolbar" },
+        h("h1", {}, model.name),
+        aliasesOf(model),
+        h("span", { class: "space" }),
+        compared.length > 1 &&
+          h("a", { class: "button", href: to(["compare"], { runs: compared.join(",") }) }, "Compare versions"),
+      ),
+      h(
+        "section",
+        { class: "box" },
+        h("h2", {}, "About", button(model.description ? "Edit" : "Write", describe, { class: "plain" })),
+        model.description ? markdown(model.description) : h("p", { class: "quiet" }, "Nothing was written yet."),
+        pairsOf(model.tags).map(([key, value]) => h("div", { class: "tag" }, h("b", {}, key), " ", outward(value))),
+      ),
+      versions.length === 0
+        ? h("p", { class: "empty" }, "No versions.")
+        : h(
+            "div",
+            { class: "scroll" },
+            h(
+              "table",
+              { class: "list versions" },
+              h(
+                "thead",
+                {},
+                h(
+                  "tr",
+                  {},
+                  [
+                    "",
+                    "Aliases",
+                    ...names.map((name) => h("span", { class: "right" }, name)),
+                    "Created",
+                    "By",
+                    "Run",
+                    "Notes",
+                    "",
+                  ].map((word) => h("th", {}, word)),
+                ),
+              ),
+              h(
+                "tbody",
+                {},
+                versions.map((one) => versionRow(one, names)),
+              ),
+            ),
+          ),
+    );
+  }
+
+  async function fetch(name) {
+    [model, versions] = await Promise.all([api.model(name), api.versions(`name=${literal(name)}`)]);
+    versions.sort((a, b) => Number(b.version) - Number(a.version));
+    versions.forEach((one) => {
+      one.version = String(one.version);
+    });
+    const ids = [...new Set(versions.map(({ run_id }) => run_id).filter(Boolean))].slice(0, 100);
+    runs = new Map();
+    if (ids.length) {
+      const page = await api
+        .runs({ filter: `attributes.run_id IN (${ids.map(literal).join(", ")})`, view: "ALL" }, 0, ids.length)
+        .catch(() => ({ runs: [] }));
+      runs = new Map(page.runs.map((run) => [run.id, run]));
+    }
+  }
+
+  async function reload() {
+    await fetch(model.name);
+    drawModel();
+  }
+
+  async function update({ path }) {
+    if (path[1]) {
+      await fetch(path[1]);
+      document.title = `${model.name} · recsys-run`;
+      drawModel();
+    } else {
+      models = await api.models();
+      document.title = "Models · recsys-run";
+      drawList();
+    }
+  }
+
+  return { update };
+}

@@ -1,0 +1,300 @@
+// plot.js - charts drawn by Chart.js, in the colours of the page. It is fetched from the server with the first chart.
+
+import { download, h, moment, number, span } from "./dom.js";
+import * as series from "./series.js";
+
+let loading = null;
+
+/** Chart.js, once. */
+function library() {
+  loading ||= new Promise((resolve, reject) => {
+    const script = h("script", {
+      src: "chart.js/chart.min.js",
+      onload: () => resolve(globalThis.Chart),
+      onerror: () => reject(new Error("Chart.js is not there: install the package libjs-chart.js")),
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Ticks and tooltips of an axis. */
+export const axisText = { step: number, time: (x) => moment(x, true), relative: (x) => span(x * 1000) };
+
+function scale(text, log, format, range) {
+  return {
+    type: log ? "logarithmic" : "linear",
+    title: { display: Boolean(text), text, color: token("--quiet"), font: { size: 11 } },
+    grid: { color: token("--line"), drawBorder: false, tickColor: "transparent" },
+    ticks: {
+      color: token("--quiet"),
+      font: { size: 11 },
+      maxRotation: 0,
+      autoSkipPadding: 14,
+      maxTicksLimit: 7,
+      callback: (value) => format(value),
+    },
+    ...(range ? { min: range[0], max: range[1] } : {}),
+  };
+}
+
+function tooltip(footer) {
+  return {
+    backgroundColor: token("--raised"),
+    titleColor: token("--text"),
+    bodyColor: token("--text"),
+    footerColor: token("--quiet"),
+    borderColor: token("--line"),
+    borderWidth: 1,
+    padding: 8,
+    boxPadding: 3,
+    footerFont: { weight: "normal", size: 11 },
+    filter: ({ dataset }) => !dataset.ghost,
+    callbacks: footer,
+  };
+}
+
+const base = () => ({
+  responsive: true,
+  maintainAspectRatio: false,
+  animation: false,
+  parsing: false,
+  layout: { padding: { right: 4 } },
+});
+
+/** A chart in 'holder' that can be drawn again: draw(config). */
+export function plot(holder) {
+  let chart = null,
+    config = null,
+    closed = false;
+  const canvas = h("canvas", { role: "img" });
+  holder.append(canvas);
+
+  async function draw(next) {
+    config = next;
+    const Chart = await library();
+    if (closed || config !== next) return;
+    canvas.setAttribute("aria-label", next.label);
+    const { type, data, options } = next.build();
+    if (chart && chart.config.type === type) {
+      chart.data = data;
+      chart.options = options;
+      chart.update("none");
+    } else {
+      chart?.destroy();
+      chart = new Chart(canvas, { type, data, options });
+    }
+  }
+
+  const again = () => config && draw({ ...config });
+  addEventListener("themechange", again);
+  return {
+    draw,
+    png: (name) => canvas.toBlob((blob) => blob && download(blob, name)),
+    close() {
+      closed = true;
+      removeEventListener("themechange", again);
+      chart?.destroy();
+      canvas.remove();
+    },
+  };
+}
+
+const dash = (i) => (i < 12 ? [] : i < 24 ? [6, 3] : [2, 2]);
+
+/** Curves: lines are { name, colour, index, points, about }, settings { axis, logX, logY, smooth, outliers,
+ * baseline }. */
+export function curves(label, lines, settings) {
+  const { axis = "step", logX, logY, smooth, outliers } = settings;
+  const raw = lines.map(({ points }) => series.along(points, axis));
+  const base_ = lines.findIndex(({ id }) => id === settings.baseline);
+  const ready = base_ < 0 ? raw : raw.map((curve) => series.minus(curve, raw[base_]));
+  const clean = ready.map((curve) => series.positive(curve, logX, logY && base_ < 0));
+  const smoothed = clean.map((curve) => series.smooth(curve, smooth));
+  const range = outliers ? series.inner(clean) : null;
+  return {
+    label,
+    build: () => ({
+      type: "line",
+      data: {
+        datasets: lines.flatMap((line, i) => {
+          const lone = clean[i].length < 2;
+          const drawn = {
+            label: line.name,
+            about: line.about,
+            data: smoothed[i],
+            borderColor: line.colour,
+            backgroundColor: line.colour,
+            borderWidth: 1.8,
+            borderDash: dash(line.index),
+            pointRadius: lone ? 3 : 0,
+            pointHoverRadius: 4,
+            tension: 0,
+          };
+          const ghost = {
+            ...drawn,
+            ghost: true,
+            data: clean[i],
+            borderColor: `${line.colour}40`,
+            borderWidth: 1,
+            pointHoverRadius: 0,
+          };
+          return smooth > 0 && !lone ? [drawn, ghost] : [drawn];
+        }),
+      },
+      options: {
+        ...base(),
+        interaction: { mode: "nearest", axis: "x", intersect: false },
+        scales: {
+          x: scale("", logX, axisText[axis]),
+          y: scale(base_ < 0 ? "" : `difference to ${lines[base_].name}`, logY && base_ < 0, number, range),
+        },
+        plugins: {
+          legend: { display: false },
+          tooltip: tooltip({
+            title: (items) => (items[0] ? `${axis === "step" ? "step " : ""}${axisText[axis](items[0].parsed.x)}` : ""),
+            label: ({ dataset, parsed }) => `${dataset.label}: ${number(parsed.y)}`,
+            footer: (items) => (items.length === 1 ? items[0].dataset.about || "" : ""),
+          }),
+        },
+      },
+    }),
+  };
+}
+
+/** A bar for each of { name, value, colour, low?, high? }. */
+export function bars(label, items, { logY } = {}) {
+  return {
+    label,
+    build: () => ({
+      type: "bar",
+      data: {
+        labels: items.map(({ name }) => name),
+        datasets: [
+          {
+            data: items.map(({ value }, x) => ({ x, y: value })),
+            backgroundColor: items.map(({ colour }) => colour),
+            maxBarThickness: 46,
+          },
+        ],
+      },
+      options: {
+        ...base(),
+        indexAxis: "x",
+        scales: {
+          x: {
+            grid: { display: false },
+            ticks: {
+              color: token("--quiet"),
+              font: { size: 11 },
+              maxRotation: 30,
+              autoSkip: true,
+              callback: (i) => (items[i]?.name || "").slice(0, 18),
+            },
+          },
+          y: scale("", logY, number),
+        },
+        plugins: {
+          legend: { display: false },
+          tooltip: tooltip({
+            title: (list) => items[list[0]?.dataIndex]?.name,
+            label: ({ parsed }) => number(parsed.y),
+            footer: (list) => items[list[0]?.dataIndex]?.about || "",
+          }),
+        },
+      },
+    }),
+  };
+}
+
+/** A point for each of { name, x, y, colour }; words on an axis are set side by side. */
+export function scatter(label, items, { x, y, logX, logY, onopen }) {
+  const wordsOf = (key) =>
+    items.every((item) => Number.isFinite(Number(item[key])))
+      ? null
+      : [...new Set(items.map((item) => String(item[key])))].sort();
+  const xWords = wordsOf("x"),
+    yWords = wordsOf("y");
+  const place = (words, value) => (words ? words.indexOf(String(value)) : Number(value));
+  const text = (words) => (words ? (i) => words[i] ?? "" : number);
+  return {
+    label,
+    build: () => ({
+      type: "scatter",
+      data: {
+        datasets: [
+          {
+            data: items.map((item) => ({ x: place(xWords, item.x), y: place(yWords, item.y) })),
+            backgroundColor: items.map(({ colour }) => `${colour}cc`),
+            pointRadius: items.length > 300 ? 2.5 : 4.5,
+            pointHoverRadius: 7,
+          },
+        ],
+      },
+      options: {
+        ...base(),
+        onClick: (event, found) => found[0] && onopen?.(items[found[0].index]),
+        scales: { x: scale(x, logX && !xWords, text(xWords)), y: scale(y, logY && !yWords, text(yWords)) },
+        plugins: {
+          legend: { display: false },
+          tooltip: tooltip({
+            label: ({ dataIndex }) => items[dataIndex].name,
+            footer: ([item]) =>
+              item ? `${x}: ${text(xWords)(item.parsed.x)}\n${y}: ${text(yWords)(item.parsed.y)}` : "",
+          }),
+        },
+      },
+    }),
+  };
+}
+
+/** Steps of a study: a point a trial and the best so far as a line. */
+export function progress(label, items, { y, logY, better, onopen }) {
+  let top;
+  const line = items.map((item, x) => {
+    if (Number.isFinite(item.y) && (top === undefined || better(item.y, top))) top = item.y;
+    return { x: x + 1, y: top ?? NaN };
+  });
+  return {
+    label,
+    build: () => ({
+      type: "scatter",
+      data: {
+        datasets: [
+          {
+            label: "trial",
+            data: items.map((item, x) => ({ x: x + 1, y: item.y })),
+            backgroundColor: items.map(({ colour }) => `${colour}aa`),
+            pointRadius: 4,
+            pointHoverRadius: 7,
+          },
+          {
+            label: "best so far",
+            type: "line",
+            ghost: true,
+            stepped: true,
+            data: line,
+            borderColor: token("--accent"),
+            borderWidth: 1.8,
+            pointRadius: 0,
+            pointHoverRadius: 0,
+          },
+        ],
+      },
+      options: {
+        ...base(),
+        onClick: (event, found) => found[0] && onopen?.(items[found[0].index]),
+        scales: { x: scale("trial", false, number), y: scale(y, logY, number) },
+        plugins: {
+          legend: { display: false },
+          tooltip: tooltip({
+            label: ({ dataIndex, parsed }) => `${items[dataIndex].name}: ${number(parsed.y)}`,
+            footer: ([item]) => (item && items[item.dataIndex].about) || "",
+          }),
+        },
+      },
+    }),
+  };
+}
