@@ -110,6 +110,10 @@ function flow.only(what)
   return at_work and at_work.flow.only == what and at_work.flow.folder or nil
 end
 
+--- The name of the task that runs; nil outside of tasks.
+---@return string?
+function flow.task_name() return at_work and at_work.task.name or nil end
+
 --- Where the task that runs may keep what it has done so far, to take it up when the run is cut short and resumed.
 ---@return { folder: string, run: string, resumed: boolean, named: boolean }?
 ---   folder: not made yet, goes when the run is done; run: its name. nil: nothing is kept

@@ -50,7 +50,12 @@ function job.load(p, quarantine)
   local data, message, code = data_sources.load { source = p.source, dir = p.dir, file = p.file,
     bad_limit = p.bad_limit, quarantine = quarantine }
   if not data then return nil, message, code end
-  return data_sources.clean(data, p.clean or {})
+  data, message, code = data_sources.clean(data, p.clean or {})
+  if not data then return nil, message, code end
+  local track = package.loaded["recsys.track"]
+  local run = track and track.current()
+  if run then run:dataset(data) end
+  return data
 end
 
 local splits = {

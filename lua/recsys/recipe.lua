@@ -14,6 +14,7 @@ local lookup = require "recsys.lookup"
 local profile = require "recsys.train.profile"
 local resume = require "recsys.resume"
 local text = require "recsys.text"
+local tracked = require "recsys.track.recipe"
 local uv = require "luv"
 
 local recipe = {}
@@ -24,6 +25,7 @@ local Recipe = { __name = "recsys.Recipe" }
 local common = {
   seed = config.param(1, "start of all random streams", { min = 0 }),
   runs = config.param("artifacts/runs", "where the run's folder is made", { form = "folder" }),
+  track = tracked.params,
 }
 
 local function with_common(params)
@@ -180,10 +182,18 @@ local function report_failure(problem, folder)
   return exit.code_of(problem)
 end
 
+--- The parameters that the recipe's function is given: without those that say how it is tracked, so that all it makes
+--- is the same with tracking and without.
+local function own(params)
+  local kept = {}
+  for name, value in pairs(params) do kept[name] = name ~= "track" and value or nil end
+  return kept
+end
+
 --- What the recipe's run returns; what is made only for something ends at the task that finds it.
 local function outcome_of(self, steps, params, only)
-  if not only then return self.run(steps, params) end
-  local ok, problem = xpcall(self.run, exit.traced, steps, params)
+  if not only then return self.run(steps, own(params)) end
+  local ok, problem = xpcall(self.run, exit.traced, steps, own(params))
   if ok then exit.usage_error("no step of the recipe '%s' trains: there is no learning rate to find", self.name) end
   if type(problem) == "table" and problem.code == "end" then return problem.result end
   error(problem, 0)
@@ -192,12 +202,14 @@ end
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
 local function execute(self, params, options, folder, resumed)
-  local began = uv.hrtime()
+  local began, about = uv.hrtime(), environment(options)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
   files.write(folder .. "/params.json", json.pretty(params), true)
-  files.write(folder .. "/environment.json", json.pretty(environment(options)), true)
+  files.write(folder .. "/environment.json", json.pretty(about), true)
   if not resumed then resume.begin(folder, self.name, params) end
+  tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
+    environment = about }
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only }
@@ -210,7 +222,7 @@ end
 --- Walk through the steps without running them. Gives the flow and, where that ended early, the problem.
 local function plan(self, params)
   local steps = flow.new { plan = true }
-  local ok, problem = xpcall(self.run, exit.traced, steps, params)
+  local ok, problem = xpcall(self.run, exit.traced, steps, own(params))
   return steps, not ok and problem or nil
 end
 
@@ -263,6 +275,7 @@ function recipe.main(path, options)
   local ok, result, text_of, next_steps = xpcall(function()
     lookup.begin(path)
     local self = recipe.load(path)
+    self.path = path
     if options.help then
       io.stdout:write(recipe.help(self))
       return
@@ -284,6 +297,7 @@ function recipe.main(path, options)
     return execute(self, params, options, folder, begun ~= nil)
   end, exit.traced)
   local code = ok and exit.done or report_failure(result, folder)
+  tracked.finish(folder, ok and result or nil, not ok and result or nil)
   if ok and result then
     show(result, text_of, next_steps, options)
     code = result.refused and exit.quality or exit.done

@@ -13,6 +13,7 @@ local checkpoint = require "recsys.train.checkpoint"
 local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local log = require "recsys.log"
+local logged = require "recsys.train.logged"
 local model = require "recsys.model"
 local monitors = require "recsys.train.monitors"
 local network = require "recsys.network"
@@ -255,6 +256,7 @@ local function epoch_row(run)
   base.release(WORTH_RELEASING)
   row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
+  run.log_row(row)
   log.info("%s", describe_epoch(row, run.metric, place.curves))
   monitors.warn(row, place.curves[1] or row, dead, run.warned)
   return row
@@ -292,6 +294,7 @@ end
 
 --- All epochs until the patience ends; the weights of the best one stay. What a signal interrupts is saved first.
 local function run_epochs(run)
+  run.log_row = logged.begin()
   run.profile = profile.begin(run.network.parameters, run.source.items, run.settings.optimizer)
   local ok, problem = xpcall(run_all, exit.traced, run)
   signals.release()

@@ -114,6 +114,17 @@ local function key_of(self, name)
   return key
 end
 
+--- Keep a metric until the next flush.
+local function keep_metric(self, name, value, step, time)
+  local key = self.keys[name] or key_of(self, name)
+  step = step == nil and 0 or math.tointeger(step)
+  if type(value) ~= "number" or not step or not math.tointeger(time) then
+    names.metric { key = key, value = value, step = step or "?", timestamp = time }
+  end
+  local n = self.n + 1
+  self.metrics_kept[n], self.n = { key, value, time, step }, n
+end
+
 --- Log a metric.
 ---@param name string     `ndcg@10` becomes `ndcg_10`; other names that MLflow refuses are refused
 ---@param value number    NaN and infinities, too
@@ -121,17 +132,12 @@ end
 ---@param time? integer   ms since 1970; default now
 function Run:metric(name, value, step, time)
   if self.finished then check_open(self) end
-  local key, at = self.keys[name] or key_of(self, name), now()
-  step = step == nil and 0 or math.tointeger(step)
-  if type(value) ~= "number" or not step or time and not math.tointeger(time) then
-    names.metric { key = key, value = value, step = step or "?", timestamp = time or at }
-  end
-  local n = self.n + 1
-  self.metrics_kept[n], self.n = { key, value, time or at, step }, n
-  if n >= MOST or at - self.flushed >= MOST_WAIT then self:flush() end
+  local at = now()
+  keep_metric(self, name, value, step, time or at)
+  if self.n >= MOST or at - self.flushed >= MOST_WAIT then self:flush() end
 end
 
---- Log several metrics of one step.
+--- Log several metrics of one step; they are written together.
 ---@param values table<string, number>  what is no number is left out
 ---@param step? integer
 function Run:metrics(values, step)
@@ -140,7 +146,9 @@ function Run:metrics(values, step)
     if type(value) == "number" then list[#list + 1] = name end
   end
   table.sort(list)
-  for _, name in ipairs(list) do self:metric(name, values[name], step, time) end
+  if self.finished then check_open(self) end
+  for _, name in ipairs(list) do keep_metric(self, name, values[name], step, time) end
+  if self.n >= MOST or time - self.flushed >= MOST_WAIT then self:flush() end
 end
 
 --- A value as a parameter's text.

@@ -1,0 +1,146 @@
+--- How every run of a recipe is tracked without asking: its parameters, what it measured, and the files it left.
+---
+--- The run's name is that of its folder, its experiment that of the recipe. Losses come epoch by epoch from the
+--- training (recsys.train.logged), all else from the result at the end. A resumed run goes on with its own run of the
+--- store, whose id lies in its folder. A store that cannot be written ends no run: it is said, and the run goes on
+--- untracked.
+
+local config = require "recsys.config"
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local json = require "recsys.json"
+local log = require "recsys.log"
+local run_of = require "recsys.track.run"
+local source = require "recsys.track.source"
+local track = require "recsys.track"
+local uv = require "luv"
+
+local tracked = {}
+
+local current -- what tracked.begin began
+
+local LARGEST <const> = 64 << 20 -- bytes of a file of the run's folder that is kept as an artifact
+
+--- What every recipe can be told.
+tracked.params = {
+  enabled = config.param(true, "log the run for the page of runs and MLflow"),
+  experiment = config.param(nil, "the experiment to log it under; the recipe's name when absent",
+    { type = "string", optional = true }),
+  dir = config.param(nil, "folder of the tracking store; the one above `runs` when absent",
+    { type = "string", optional = true, form = "folder" }),
+}
+
+--- The folder that the store lies in: "artifacts" for runs in "artifacts/runs".
+local function folder_of(params)
+  if params.track.dir then return params.track.dir end
+  local runs = params.runs:gsub("(.)/+$", "%1")
+  local above = runs:match "^(.*)/[^/]+$"
+  return above == "" and "/" or above or "."
+end
+
+--- The parameters that say what is computed, and not where it is put.
+local function given(params)
+  local kept = {}
+  for name, value in pairs(params) do kept[name] = name ~= "track" and name ~= "runs" and value or nil end
+  return kept
+end
+
+local function tags_of(request)
+  local about = request.environment
+  return { ["recsys.recipe"] = request.path, ["recsys.run"] = request.folder, ["recsys.command"] = about.command,
+    ["recsys.version"] = about.version, ["recsys.commit"] = about.commit, ["recsys.threads"] = about.threads,
+    ["recsys.host"] = about.host, ["recsys.seed"] = request.params.seed }
+end
+
+--- A run of the store for a run folder: a new one, or for a run that is resumed its own.
+local function open_run(request)
+  local store, kept = track.open(folder_of(request.params)), request.folder .. "/track.json"
+  local known = request.resumed and json.decode(files.read(kept) or "")
+  if known then
+    local ok, again = pcall(run_of.continue, store, known.run_id)
+    if ok then return again end
+    if type(again) == "table" and again.signal then error(again, 0) end
+  end
+  local run = track.start { store = store, experiment = request.params.track.experiment or request.name,
+    name = request.folder:match "[^/]+$", tags = tags_of(request), source = request.path,
+    commit = source.commit(request.path:match "^(.*)/[^/]+$" or ".") }
+  files.write(kept, json.pretty { run_id = run.id, experiment_id = run.experiment_id, folder = store.folder }, true)
+  return run
+end
+
+--- Begin to track a run; where that cannot be done, people are told.
+---@param request { name: string, path: string, params: table, folder: string, resumed: boolean, environment: table }
+function tracked.begin(request)
+  current = nil
+  if not request.params.track.enabled then return end
+  local ok, run = pcall(open_run, request)
+  if not ok then
+    if type(run) == "table" and run.signal then error(run, 0) end
+    log.warn("the run is not tracked: %s", exit.message_of(run))
+    return
+  end
+  current = run
+  run:params(given(request.params))
+  run:artifact(request.folder .. "/log.txt", "log.txt", "link")
+  run:flush()
+  log.note("tracked as %s in %s", run.id, run.store.path)
+end
+
+--- Log the numbers of a table by their names behind a prefix.
+local function log_numbers(run, values, prefix)
+  local named = {}
+  for name, value in pairs(type(values) == "table" and values or {}) do
+    if type(name) == "string" and type(value) == "number" then named[prefix .. name] = value end
+  end
+  run:metrics(named)
+end
+
+--- What a run measured at its end: the metrics of its test rows with their intervals, those of the baselines, times.
+local function log_result(run, result)
+  local prefix = result.queries and "test/" or ""
+  log_numbers(run, result.metrics, prefix)
+  local bounds = {}
+  for name, interval in pairs(type(result.intervals) == "table" and result.intervals or {}) do
+    if type(interval) == "table" then bounds[name .. "_low"], bounds[name .. "_high"] = interval[1], interval[2] end
+  end
+  log_numbers(run, bounds, prefix)
+  for name, metrics in pairs(type(result.baselines) == "table" and result.baselines or {}) do
+    log_numbers(run, metrics, ("baseline/%s/"):format(name))
+  end
+  log_numbers(run, result.seconds, "seconds/")
+  run:metrics { best_epoch = result.epoch, memory_peak_mib = result.memory_peak_mib }
+  if type(result.refused) == "string" then run:tag("recsys.refused", result.refused) end
+end
+
+--- Keep the files that stand in the run's folder itself; nobody changes them in place any more.
+local function keep_files(run, folder)
+  for _, name in ipairs(files.names(folder)) do
+    local about = uv.fs_stat(folder .. "/" .. name)
+    if about and about.type == "file" and about.size <= LARGEST and name ~= "track.json" and not name:find "%.tmp$" then
+      run:artifact(folder .. "/" .. name, name, "link")
+    end
+  end
+end
+
+local function finish(run, folder, result, problem)
+  if result then log_result(run, result) end
+  if problem then run:tag("recsys.failure", exit.message_of(problem):sub(1, 1000):gsub("[\128-\255]", "?") .. "") end
+  keep_files(run, folder)
+  local bundle = result and type(result.paths) == "table" and result.paths.bundle
+  if type(bundle) == "string" and files.exists(bundle) then run:model(bundle) end
+end
+
+--- End what tracked.begin began.
+---@param folder string
+---@param result? table  what the recipe gave; nil: it failed
+---@param problem any    why
+function tracked.finish(folder, result, problem)
+  local run = current
+  if not run then return end
+  current = nil
+  local ok, refused = pcall(finish, run, folder, result, problem)
+  if not ok then log.warn("the run is tracked in part: %s", exit.message_of(refused)) end
+  run:finish(run_of.status_of(problem or not ok and refused.signal and refused or nil))
+end
+
+return tracked

@@ -1,0 +1,37 @@
+--- The rows of a training's curves, into the run that is tracked; nothing where none is.
+
+local flow = require "recsys.flow"
+
+local logged = {}
+
+local seen = setmetatable({}, { __mode = "k" }) -- run -> { task = how often it has trained ... }, none before the first
+
+--- What stands before the names of a training's metrics. A run's first training has those of the curves, "train/loss";
+--- others have the task's name, and which of its trainings they are: "second/train/loss", "second-2/train/loss".
+local function prefix_of(run, task)
+  local counts = seen[run]
+  if not counts then
+    seen[run] = { [task] = 1 }
+    return ""
+  end
+  counts[task] = (counts[task] or 0) + 1
+  return task .. (counts[task] > 1 and "-" .. counts[task] or "") .. "/"
+end
+
+--- What a training logs its rows with.
+---@return fun(row: table)
+function logged.begin()
+  local track = package.loaded["recsys.track"] -- whoever begins a run has loaded it
+  local run = track and track.current()
+  if not run then return function() end end
+  local prefix = prefix_of(run, flow.task_name() or "training")
+  return function(row)
+    local values = {}
+    for name, value in pairs(row) do
+      if name ~= "epoch" then values[prefix .. (name:find "/" and name or "epoch/" .. name)] = value end
+    end
+    run:metrics(values, row.epoch)
+  end
+end
+
+return logged
