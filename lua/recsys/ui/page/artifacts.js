@@ -340,7 +340,8 @@ export function artifacts(holder, run_id, path, open) {
       now = next || "";
       if (!list.childElementCount) {
         const files = await folder(list, "");
-        if (!now && files.length && !files[0].is_dir) return look(files[0].path, Number(files[0].file_size));
+        const first = files.find(({ path: one }) => one === "report.html") || files.find(({ is_dir }) => !is_dir);
+        if (!now && first) return look(first.path, Number(first.file_size));
       }
       return look(now, 0);
     },

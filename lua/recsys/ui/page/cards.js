@@ -8,7 +8,9 @@ import { api } from "./api.js";
 import { best, button, check, choose, download, h, later, number, show } from "./dom.js";
 import { here, list, set } from "./place.js";
 import { bars, curves, plot } from "./plot.js";
+import { byRank } from "./series.js";
 
+const SECTIONS = ["", "train", "valid", "test"]; // what comes first
 const POINTS = 400; // of each curve
 const FEW = 12; // metrics that stand together, whatever their prefixes
 
@@ -255,9 +257,10 @@ export function cards(holder) {
       const section = (shown.length > FEW && sizes.get(prefix(key)) > 2) || prefix(key) === "system" ? prefix(key) : "";
       sections.set(section, [...(sections.get(section) || []), key]);
     }
-    const order = [...sections.keys()].sort(
-      (a, b) => (a === "system") - (b === "system") || (b === "") - (a === "") || (a < b ? -1 : 1),
-    );
+    const places = [...SECTIONS, "system"];
+    const place = (section) => (places.includes(section) ? places.indexOf(section) : SECTIONS.length - 0.5);
+    const order = [...sections.keys()].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
+    for (const members of sections.values()) members.sort(byRank);
     const text = JSON.stringify([order, shown]);
     if (holder.dataset.layout === text) return;
     holder.dataset.layout = text;

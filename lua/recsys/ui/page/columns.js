@@ -17,7 +17,7 @@ import {
   button,
 } from "./dom.js";
 import { name } from "./grammar.js";
-import { measures } from "./series.js";
+import { byRank, measures } from "./series.js";
 
 const INFO = {
   "info.status": { title: "Status", width: 104, order: "attributes.status", cell: (run) => status(run.info.status) },
@@ -45,21 +45,11 @@ const INFO = {
 
 const split = (id) => [id.slice(0, id.indexOf(".")), id.slice(id.indexOf(".") + 1)];
 
-const QUALITY = ["ndcg", "recall", "auc", "map", "mrr", "hit", "rmse", "accuracy"];
-
-/** Metrics that people look at first come first: of ranking before others, of the test before validation. */
-function rank(key) {
-  const quality = QUALITY.findIndex((word) => key.includes(word));
-  const part = /test/.test(key) ? 0 : /valid/.test(key) ? 1 : 2;
-  return (quality < 0 ? QUALITY.length : quality) * 3 + part;
-}
-
 /** The columns that a table begins with, 'differing' the parameters in which its runs differ. */
 export function defaults(keys, differing = []) {
-  const order = (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1);
   const metrics = measures(keys.metrics).filter((key) => !isNeutral(key));
-  const losses = metrics.filter((key) => /loss/.test(key)).sort(order);
-  const others = metrics.filter((key) => !/loss/.test(key)).sort(order);
+  const losses = metrics.filter((key) => /loss/.test(key)).sort(byRank);
+  const others = metrics.filter((key) => !/loss/.test(key)).sort(byRank);
   const first = [...others.slice(0, 4), ...losses.slice(0, 2)];
   return [
     "info.status",

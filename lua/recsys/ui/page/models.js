@@ -19,11 +19,69 @@ import {
 import { literal } from "./grammar.js";
 import { markdown } from "./markdown.js";
 import { here, set, to } from "./place.js";
-import { measures } from "./series.js";
+import { byRank, measures } from "./series.js";
 
 const SHOWN = 4; // metrics beside each version
+const OURS = "recsys."; // what the registry notes by itself, as tags
+const AUDIT = "recsys.audit."; // of a model: who did what to its aliases, an event as JSON each
 
 const pairsOf = (tags) => (Array.isArray(tags) ? tags : []).map(({ key, value }) => [key, value]);
+
+const tagsOf = (pairs) =>
+  pairs.map(([key, value]) => h("div", { class: "tag" }, h("b", {}, key.replace(OURS, "")), " ", outward(value)));
+
+const folded = (title, content) =>
+  content.length > 0 && h("details", {}, h("summary", {}, title, " ", h("small", {}, content.length)), content);
+
+/** What was done to the aliases of a model, the newest first. */
+function events(model) {
+  const list = [];
+  for (const [key, value] of pairsOf(model.tags)) {
+    if (!key.startsWith(AUDIT)) continue;
+    try {
+      list.push({ key, ...JSON.parse(value) });
+    } catch {
+      list.push({ key, reason: value });
+    }
+  }
+  return list.sort((a, b) => (a.key < b.key ? 1 : -1));
+}
+
+function history(model) {
+  const list = events(model);
+  if (list.length === 0) return null;
+  const words = ["When", "Who", "What", "From", "To", "Reason"];
+  const row = ({ at, by, action, alias, from, to: version, reason }) =>
+    h(
+      "tr",
+      {},
+      [moment(at), by, `${action || ""} ${alias || ""}`, from, version].map((cell) => h("td", {}, String(cell ?? ""))),
+      h("td", { class: "wrap" }, String(reason ?? "")),
+    );
+  return h(
+    "section",
+    { class: "box" },
+    h("h2", {}, "History"),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        { class: "list" },
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            words.map((word) => h("th", {}, word)),
+          ),
+        ),
+        h("tbody", {}, list.map(row)),
+      ),
+    ),
+  );
+}
 
 export function open(main) {
   let models = [],
@@ -188,8 +246,7 @@ export function open(main) {
     const all = measures([...new Set([...runs.values()].flatMap((run) => Object.keys(run.metrics)))]).filter(
       (key) => !isNeutral(key),
     );
-    const rank = (key) => (/test/.test(key) ? 0 : /ndcg|recall|auc|map|mrr/.test(key) ? 1 : /valid/.test(key) ? 2 : 3);
-    return all.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+    return all.sort(byRank);
   }
 
   function versionRow(one, names) {
@@ -222,7 +279,8 @@ export function open(main) {
         "td",
         { class: "notes" },
         one.description && markdown(one.description),
-        tags.map(([key, value]) => h("div", { class: "tag" }, h("b", {}, key), " ", outward(value))),
+        tagsOf(tags.filter(([key]) => !key.startsWith(OURS))),
+        folded("lineage", tagsOf(tags.filter(([key]) => key.startsWith(OURS)))),
       ),
       h(
         "td",
@@ -256,7 +314,7 @@ export function open(main) {
         { class: "box" },
         h("h2", {}, "About", button(model.description ? "Edit" : "Write", describe, { class: "plain" })),
         model.description ? markdown(model.description) : h("p", { class: "quiet" }, "Nothing was written yet."),
-        pairsOf(model.tags).map(([key, value]) => h("div", { class: "tag" }, h("b", {}, key), " ", outward(value))),
+        tagsOf(pairsOf(model.tags).filter(([key]) => !key.startsWith(OURS))),
       ),
       versions.length === 0
         ? h("p", { class: "empty" }, "No versions.")
@@ -291,6 +349,7 @@ export function open(main) {
               ),
             ),
           ),
+      history(model),
     );
   }
 

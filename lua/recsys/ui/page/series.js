@@ -74,6 +74,21 @@ export function measures(names) {
   return names.filter((name) => !(BOUND.test(name) && all.has(name.replace(BOUND, ""))));
 }
 
+const QUALITY = ["ndcg", "recall", "auc", "map", "mrr", "hit", "rmse", "accuracy", "loss"];
+const PARTS = ["test", "valid", "train", ""];
+
+/** Orders names of metrics, those that people look at first first: of the model before those of baselines, segments and
+ * the machine, of ranking before others, of the test before validation and training. */
+export function byRank(a, b) {
+  const rank = (name) => {
+    const part = PARTS.indexOf(name.includes("/") ? name.slice(0, name.indexOf("/")) : "");
+    const quality = QUALITY.findIndex((word) => name.includes(word));
+    const last = QUALITY.length + 1;
+    return (part < 0 ? last : quality < 0 ? QUALITY.length : quality) * PARTS.length + Math.max(part, 0);
+  };
+  return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
 /** Ranks from 1, ties their mean. */
 function ranks(values) {
   const order = values.map((value, i) => [value, i]).sort((a, b) => a[0] - b[0]);
