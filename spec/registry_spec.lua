@@ -2,6 +2,7 @@
 
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
+local lfs = require "lfs"
 local registry = require "recsys.registry"
 
 local function add(dir, name, manifest)
@@ -9,11 +10,20 @@ local function add(dir, name, manifest)
     members = { { "note.txt", bytes = "hello" } } })
 end
 
-describe("registry", function()
-  local dir
+--- Whether two paths are names of one file.
+local function same_file(a, b)
+  local one, other = assert(lfs.attributes(a)), assert(lfs.attributes(b))
+  return one.dev == other.dev and one.ino == other.ino
+end
 
-  before_each(function() dir = command.temporary() end)
-  after_each(function() command.remove(dir) end)
+describe("registry", function()
+  local folder, dir
+
+  before_each(function()
+    folder = command.temporary()
+    dir = folder .. "/models"
+  end)
+  after_each(function() command.remove(folder) end)
 
   it("counts versions of each name from 1", function()
     assert.equal(dir .. "/mf-1.tar", add(dir, "mf"))
@@ -30,7 +40,9 @@ describe("registry", function()
     os.rename(dir .. "/mf-1.tar", dir .. "/mf-10.tar")
     command.write(dir .. "/mf-9.tar", "")
     assert.equal(dir .. "/mf-11.tar", add(dir, "mf"))
-    assert.equal(11, registry.list("mf", dir)[3].version)
+    local numbers = {}
+    for i, found in ipairs(registry.list("mf", dir)) do numbers[i] = found.version end
+    assert.same({ 1, 9, 10, 11 }, numbers)
   end)
 
   it("writes name and version into the manifest, beside what it is given", function()
@@ -41,7 +53,7 @@ describe("registry", function()
   end)
 
   it("gives two publishers of the same moment two versions", function()
-    local script = command.write(dir .. "/publish.lua", [[
+    local script = command.write(folder .. "/publish.lua", [[
       local registry = require "recsys.registry"
       for _ = 1, 5 do
         assert(registry.add { name = "mf", dir = ..., manifest = { by = tostring({}) },
@@ -58,18 +70,18 @@ describe("registry", function()
   end)
 
   it("shows whole bundles only, whenever a publisher is killed", function()
-    local script = command.write(dir .. "/publish.lua", [[
+    local script = command.write(folder .. "/publish.lua", [[
       local dir = ...
       local registry, tensor = require "recsys.registry", require "recsys.tensor"
       local members = { { "w.safetensors", tensors = { w = tensor.zeros(300000) } } }
       while true do assert(registry.add { name = "mf", dir = dir, manifest = {}, members = members }) end]])
     local published = 0
     for round = 1, 6 do
-      local folder = dir .. "/" .. round
+      local models = ("%s/%d/models"):format(folder, round)
       local ran = command.run(("timeout -s KILL %.2f %s lua %s %s"):format(0.15 + 0.07 * round, command.program,
-        script, folder))
+        script, models))
       assert.equal(137, ran.code, ran.err)
-      for version, found in ipairs(registry.list("mf", folder)) do
+      for version, found in ipairs(registry.list("mf", models)) do
         assert.equal(version, found.version)
         assert(assert(bundle.open(found.path)):verify())
         published = published + 1
@@ -80,11 +92,13 @@ describe("registry", function()
 
   it("sweeps away what a killed publisher left a day ago, and only that", function()
     add(dir, "mf")
-    command.write(dir .. "/.mf-123", "half")
-    command.write(dir .. "/.mf-124", "half")
-    command.run(("touch -d '2 days ago' %s/.mf-123 %s/mf-1.tar"):format(dir, dir))
+    local hidden = folder .. "/mlartifacts/models"
+    command.write(hidden .. "/.123-1", "half")
+    command.write(hidden .. "/.124-1", "half")
+    command.run(("touch -d '2 days ago' %s/.123-1 %s/mf-1.tar"):format(hidden, dir))
     add(dir, "mf")
-    assert.equal(".mf-124\nmf-1.tar\nmf-2.tar\n", command.run("LC_ALL=C ls -A " .. dir).out)
+    assert.equal(".124-1\n", command.run(("ls -A %s | grep '^[.]'"):format(hidden)).out)
+    assert.equal("mf-1.tar\nmf-2.tar\n", command.run("ls -A " .. dir).out)
   end)
 
   it("leaves nothing but versions in the folder", function()
@@ -94,6 +108,62 @@ describe("registry", function()
 
   it("makes the folder", function()
     assert.equal(dir .. "/deep/er/mf-1.tar", add(dir .. "/deep/er", "mf"))
+  end)
+
+  it("keeps a bundle under its hash, of which the name in the folder is another name", function()
+    local path = add(dir, "mf")
+    local digest = assert(bundle.open(path)):digest()
+    local kept = ("%s/mlartifacts/models/%s/bundle.tar"):format(folder, digest)
+    assert.is_true(same_file(path, kept))
+    assert.matches('digest: "' .. digest .. '"', command.read((kept:gsub("bundle.tar", "MLmodel"))))
+  end)
+
+  it("makes a name again that is missing", function()
+    local path = add(dir, "mf")
+    os.remove(path)
+    local kept = registry.resolve("mf-1", dir)
+    assert.matches("/mlartifacts/models/%x+/bundle.tar$", kept)
+    registry.open(dir):close()
+    assert.equal(path, registry.resolve("mf-1", dir))
+  end)
+
+  it("makes versions of files that were published before there was a database", function()
+    for version = 1, 2 do add(dir, "mf", { run = "run " .. version }) end
+    for name in pairs { ["mlflow.db"] = 1, ["mlflow.db-wal"] = 1, ["mlflow.db-shm"] = 1 } do
+      os.remove(folder .. "/" .. name)
+    end
+    os.execute("rm -rf " .. folder .. "/mlartifacts")
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("mf", dir))
+    local opened <close> = registry.open(dir)
+    local rows = opened.db:rows "SELECT name, version FROM model_versions ORDER BY version"
+    assert.same({ { name = "mf", version = 1 }, { name = "mf", version = 2 } }, rows)
+    assert.same({}, opened.db:rows "SELECT * FROM registered_model_aliases")
+    assert.equal(dir .. "/mf-3.tar", add(dir, "mf"))
+  end)
+
+  it("does not bring back a deleted version or model from a file that is still there", function()
+    add(dir, "mf")
+    add(dir, "mf")
+    local opened <close> = registry.open(dir)
+    require("recsys.registry.versions").delete(opened.db, { name = "mf", version = "2" })
+    assert.equal(dir .. "/mf-1.tar", registry.resolve("mf", dir))
+    assert.is_nil(registry.resolve("mf-2", dir))
+    assert.equal(dir .. "/mf-3.tar", add(dir, "mf"))
+    require("recsys.registry.models").delete(opened.db, { name = "mf" })
+    registry.open(dir):close()
+    assert.same({}, opened.db:rows "SELECT * FROM model_versions")
+  end)
+
+  it("resolves an alias", function()
+    add(dir, "mf")
+    add(dir, "mf")
+    assert.equal(dir .. "/mf-1.tar", registry.resolve("mf@champion", dir))
+    assert.equal(dir .. "/mf-1.tar", registry.resolve("models:/mf@champion", dir))
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("models:/mf/2", dir))
+    local path, message = registry.resolve("mf@challenger", dir)
+    assert.is_nil(path)
+    assert.equal("mf has no version with the alias 'challenger'", message)
+    assert.matches("; did you mean 'mf'?", select(2, registry.resolve("mg@champion", dir)), 1, true)
   end)
 
   it("resolves a path, a version and a name", function()
@@ -143,7 +213,8 @@ describe("registry", function()
     assert.is_nil(path)
     assert.equal("format", code)
     assert.matches("^the model cannot be published: .*fit the items", message)
-    assert.equal("", command.run("ls -A " .. dir).out)
+    assert.equal("", command.run(("ls -A %s; ls -A %s/mlartifacts/models"):format(dir, folder)).out)
+    assert.same({}, registry.list(nil, dir))
   end)
 
   it("takes a model as one thing or as its fields", function()

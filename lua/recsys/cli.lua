@@ -148,6 +148,40 @@ local function run_command(name, words)
   return exit.done
 end
 
+--- The help of a command that has actions.
+local function help_of_actions(command, about, actions)
+  local lines = { ("Usage: recsys-run %s ACTION ..."):format(command), "", about .. ".", "", "Actions:" }
+  for _, action in ipairs(actions) do lines[#lines + 1] = ("  %-10s %s"):format(action.name, action.about) end
+  lines[#lines + 1] = ("\n'recsys-run %s ACTION --help' lists an action's options.\n"):format(command)
+  io.stdout:write(table.concat(lines, "\n"))
+  return exit.done
+end
+
+--- Run an action of a command, `recsys-run COMMAND ACTION ...`; for `run` of a command with `raw = true`.
+---@param command string
+---@param about string
+---@param actions { name: string, about: string, options: fun(parser), run: fun(args): integer }[]
+---@param words string[]  those after COMMAND
+---@return integer exit code
+function cli.act(command, about, actions, words)
+  local first, names = words[1], {}
+  if first == "-h" or first == "--help" then return help_of_actions(command, about, actions) end
+  for i, action in ipairs(actions) do
+    names[i] = action.name
+    if action.name == first then
+      local rest = table.move(words, 2, #words, 1, {})
+      local parser = new_parser(("recsys-run %s %s"):format(command, first), action.about .. ".")
+      action.options(parser)
+      if not asks_for_help(rest) then return action.run(parse(parser, rest)) end
+      io.stdout:write(parser:get_help(), "\n")
+      return exit.done
+    end
+  end
+  if not first then exit.usage_error("which action? There are %s", table.concat(names, ", ")) end
+  exit.usage_error("%s has no action '%s'%s There are %s", command, first,
+    (suggestion(first, names):gsub("^$", ".")), table.concat(names, ", "))
+end
+
 --- The runtime's name, version and commit, in one line.
 ---@return string
 function cli.version()

@@ -267,6 +267,7 @@ function job.evaluate(p, trained, data, split)
     seed = p.seed, trailing = p.eval.trailing }
   report.label = split.causal and "causal" or "not causal"
   report.long_tail = { users = tail_of(data:user_rows(), split), items = tail_of(data:item_rows(), split) }
+  report.test = { fingerprint = queries:fingerprint(), split = split.protocol, queries = queries.n }
   report.text = evaluate.table(report)
   if p.eval.importance > 0 then
     local words
@@ -323,7 +324,7 @@ function job.publish(p, trained, data, report, run)
     name = publish.name, dir = publish.dir, model = trained, dataset = data,
     history = trained.encoder:sequences(data), as_of = as_of(data),
     window = window and text.milliseconds(window), parameters = p,
-    metrics = report.metrics, run = run, seed = p.seed,
+    metrics = report.metrics, intervals = report.intervals, test = report.test, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end
   return { bundle = path }

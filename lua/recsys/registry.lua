@@ -1,14 +1,17 @@
---- Published models: `DIR/NAME-VERSION.tar`, versions counted from 1, each bundle complete before it can be seen.
+--- Published models: versions of names, each a bundle that is complete before it can be seen.
 ---
---- A bundle is written under a hidden name that holds its digest, then linked to its public name: linking fails when
---- the name is taken, so two publishers get two versions, and a killed one leaves nothing that anybody would open.
+--- A version is a row in MLflow's registry tables (artifacts/mlflow.db), which points to its bundle by the bundle's
+--- hash; DIR/NAME-VERSION.tar is the same file by a name for people. Two publishers of one moment get two versions,
+--- and a killed one leaves nothing that anybody would open. docs/tracking.md, "The registry", is the manual.
 
 local bundle = require "recsys.bundle"
+local bundles = require "recsys.registry.bundles"
+local catalogue = require "recsys.registry.catalogue"
+local contents = require "recsys.registry.contents"
 local core = require "recsys.core"
-local files = require "recsys.files"
 local lfs = require "lfs"
-local tensor = require "recsys.tensor"
-local uv = require "luv"
+local rows = require "recsys.registry.rows"
+local words = require "recsys.registry.words"
 
 local registry = { dir = "artifacts/models" }
 
@@ -17,30 +20,56 @@ local function name_is_plain(name)
     and not name:match "%-%d+$"
 end
 
+--- Open the registry of a folder: its database, bundles and names (recsys.registry.catalogue).
+---@param dir? string   default registry.dir
+---@return Catalogue
+function registry.open(dir)
+  return catalogue.open(dir or registry.dir)
+end
+
 --- Versions of one model, or of all (name nil), sorted by name and version.
 ---@param name? string
 ---@param dir? string   default registry.dir
 ---@return { name: string, version: integer, path: string, bytes: integer }[]
 function registry.list(name, dir)
   dir = dir or registry.dir
-  local list = {}
-  if lfs.attributes(dir, "mode") ~= "directory" then return list end
-  for file in lfs.dir(dir) do
-    local model, version = file:match "^([a-z][a-z0-9_%-]*)%-(%d+)%.tar$"
-    if model and (not name or name == model) then
-      local path = dir .. "/" .. file
-      list[#list + 1] = { name = model, version = math.tointeger(tonumber(version)), path = path,
-        bytes = lfs.attributes(path, "size") }
-    end
-  end
-  table.sort(list, function(a, b)
-    if a.name ~= b.name then return a.name < b.name end
-    return a.version < b.version
-  end)
-  return list
+  local opened = catalogue.peek(dir)
+  if not opened then return catalogue.sorted(catalogue.named_files(dir), name) end
+  local _ <close> = opened
+  return opened:list(name)
 end
 
---- The file that a word stands for: a path, NAME-VERSION, or NAME, which is its latest version.
+--- What there is, for those who asked for what there is not.
+local function missing(word, dir)
+  local known, seen = {}, {}
+  for _, found in ipairs(registry.list(nil, dir)) do
+    if not seen[found.name] then known[#known + 1] = found.name end
+    seen[found.name] = true
+  end
+  local near = require("recsys.text").nearest((word:gsub("@.*", "")), known)
+  local hint = near and near ~= word and ("; did you mean '%s'?"):format(near)
+    or #known > 0 and ("; there are: " .. table.concat(known, ", ")) or ""
+  return ("there is no bundle '%s', neither as a file nor in %s%s"):format(word, dir, hint)
+end
+
+--- The version's file among those of a list; without a version the latest.
+local function among(list, version)
+  local found
+  for _, candidate in ipairs(list) do
+    if not version or candidate.version == version then found = candidate end
+  end
+  return found
+end
+
+--- The version that an alias stands for, as the database has it.
+local function aliased(name, alias, dir)
+  local opened = catalogue.peek(dir)
+  if not opened then return nil end
+  local _ <close> = opened
+  return rows.aliased(opened.db, name, alias)
+end
+
+--- The file that a word stands for: a path, NAME-VERSION, NAME@ALIAS, or NAME, which is its latest version.
 ---@param word string
 ---@param dir? string
 ---@return string? path
@@ -48,48 +77,31 @@ end
 function registry.resolve(word, dir)
   dir = dir or registry.dir
   if lfs.attributes(word, "mode") == "file" then return word end
-  local exact = ("%s/%s.tar"):format(dir, word)
-  if name_is_plain((word:gsub("%-%d+$", ""))) then
-    if lfs.attributes(exact, "mode") == "file" then return exact end
-    local versions = registry.list(word, dir)
-    if #versions > 0 then return versions[#versions].path end
+  local asked = words.parse(word)
+  local version = asked.version
+  if asked.alias then
+    version = aliased(asked.name, asked.alias, dir)
+    if not version and #registry.list(asked.name, dir) == 0 then return nil, missing(word, dir) end
+    if not version then return nil, ("%s has no version with the alias '%s'"):format(asked.name, asked.alias) end
   end
-  local known, seen = {}, {}
-  for _, found in ipairs(registry.list(nil, dir)) do
-    if not seen[found.name] then known[#known + 1] = found.name end
-    seen[found.name] = true
-  end
-  local near = require("recsys.text").nearest(word, known)
-  local hint = near and ("; did you mean '%s'?"):format(near)
-    or #known > 0 and ("; there are: " .. table.concat(known, ", ")) or ""
-  return nil, ("there is no bundle '%s', neither as a file nor in %s%s"):format(word, dir, hint)
+  local found = among(registry.list(asked.name, dir), version) or among(registry.list(word, dir))
+  if found then return found.path end
+  return nil, missing(word, dir)
 end
 
-local function sync(dir)
-  local handle = assert(uv.fs_open(dir, "r", 0))
-  uv.fs_fsync(handle)
-  uv.fs_close(handle)
-end
-
-local DAY = 86400
-
---- Remove what killed publishers left behind more than a day ago: hidden files that no name leads to.
-local function sweep(dir)
-  for file in lfs.dir(dir) do
-    local path = dir .. "/" .. file
-    local age = file:match "^%.[%w_%-]" and os.time() - (lfs.attributes(path, "modification") or os.time())
-    if age and age > DAY then os.remove(path) end
+--- Write a bundle where its hash says, once 'check' is content with it.
+local function store_bundle(opened, request, manifest)
+  local hidden = bundles.hidden(opened.store)
+  local digest, message, code = bundle.write(hidden, { manifest = manifest, members = request.members })
+  if not digest then return nil, message, code end
+  local fine, refusal, word = true, nil, nil
+  if request.check then fine, refusal, word = request.check(hidden) end
+  if fine then
+    bundles.keep(opened.store, hidden, digest, manifest)
+    return digest
   end
-end
-
---- Make the finished file 'hidden' visible as dir/name-version.tar, unless that is taken; returns the path.
-local function reveal(hidden, dir, name, version)
-  local path = ("%s/%s-%d.tar"):format(dir, name, version)
-  local ok, message, code = uv.fs_link(hidden, path)
-  if not ok and code ~= "EEXIST" then
-    error({ code = "io", message = ("cannot publish %s: %s"):format(path, message) }, 0)
-  end
-  return ok and path
+  os.remove(hidden)
+  return nil, refusal, word
 end
 
 --- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'check' is asked with the
@@ -99,153 +111,23 @@ end
 ---@return string? message
 ---@return string? code
 function registry.add(request)
-  local name, dir = request.name, request.dir or registry.dir
+  local name = request.name
   if not name_is_plain(name) then
     error("bad argument #1 to 'add' (field 'name' must be of a-z, 0-9, _ and -, without a number at its end)", 2)
   end
-  sweep(files.make_folder(dir))
-  local versions = registry.list(name, dir)
-  local version = #versions > 0 and versions[#versions].version + 1 or 1
-  local unfinished = ("%s/.%s-%d"):format(dir, name, uv.os_getpid())
+  local opened <close> = registry.open(request.dir)
+  bundles.sweep(opened.store)
   while true do
+    local version = opened:next_version(name)
     local manifest = { name = name, version = version }
     for key, value in pairs(request.manifest) do manifest[key] = manifest[key] or value end
-    local digest, message, code = bundle.write(unfinished, { manifest = manifest, members = request.members })
+    local digest, message, code = store_bundle(opened, request, manifest)
     if not digest then return nil, message, code end
-    local hidden = ("%s/.%s.tar"):format(dir, digest)
-    assert(uv.fs_rename(unfinished, hidden))
-    local fine, refusal, word = true, nil, nil
-    if request.check then fine, refusal, word = request.check(hidden) end
-    if not fine then
-      uv.fs_unlink(hidden)
-      return nil, refusal, word
+    if opened:register { name = name, version = version, digest = digest, manifest = manifest } then
+      return opened:show(name, version, digest)
     end
-    local path = reveal(hidden, dir, name, version)
-    uv.fs_unlink(hidden)
-    sync(dir)
-    if path then return path end
-    version = version + 1
+    opened:drop(digest) -- another publisher has this number now
   end
-end
-
---- Strings one after another, and where each begins: u8 [total] and i64 [n + 1]. A nil is an empty string.
----@param n integer
----@param text fun(i: integer): string?
-local function packed(n, text)
-  local strings, offsets, total = {}, { 0 }, 0
-  for i = 1, n do
-    strings[i] = text(i) or ""
-    total = total + #strings[i]
-    offsets[i + 1] = total
-  end
-  return tensor.from_string(table.concat(strings), "u8", total), tensor.new(offsets, "i64")
-end
-
-local function item_tensors(items, vectors)
-  local tensors = { vectors = vectors }
-  tensors["ids.bytes"], tensors["ids.offsets"] = packed(items:rows(), function(i) return items:text("item", i) end)
-  if items:has "title" then
-    tensors["titles.bytes"], tensors["titles.offsets"] = packed(items:rows(),
-      function(i) return items:text("title", i) end)
-  end
-  if items:has "created" then tensors.created = items:column "created" end
-  return tensors
-end
-
---- Ids, and as "moment.x" the columns x of users that event features read.
-local function user_tensors(users, program)
-  local bytes, offsets = packed(users:rows(), function(i) return users:text("user", i) end)
-  local tensors = { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
-  for _, column in ipairs(program:columns "event") do
-    local name = column.name:match "^user%.(.+)$"
-    if name and users:has(name) then tensors["moment." .. name] = users:column(name) end
-  end
-  return tensors
-end
-
-local function json_of(plan)
-  return type(plan) == "string" and plan or plan:json()
-end
-
---- What tells the towers of one training from those of any other: a hash of all weights and of both plans, as a tensor
---- that stands beside the user tower's weights and beside the item tower's vectors.
-local function tower_version(model)
-  local names, parts = {}, { json_of(model.plans.user), json_of(model.plans.item) }
-  for name in pairs(model.weights) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do parts[#parts + 1] = name .. core.frame.hash(model.weights[name]) end
-  return tensor.from_string(core.frame.hash(table.concat(parts, "\n")), "u8")
-end
-
---- A copy of the tensors with the version beside them.
-local function with_version(tensors, version)
-  local all = { ["tower.version"] = version }
-  for name, t in pairs(tensors) do all[name] = t end
-  return all
-end
-
---- The members of a model's bundle (docs/bundle.md), and its item vectors.
-local function members_of(request)
-  local model, dataset = request.model or request, request.dataset
-  local encoded = model.encoder:save()
-  local items = request.items or model.encoder:encode_items_at(dataset, request.as_of)
-  local users = request.users or model.encoder:encode_users(dataset.users)
-  local history = request.history or model.encoder:sequences(dataset)
-  local vectors = request.vectors or model:item_vectors(items)
-  local version = tower_version(model)
-  local members = {
-    { "features.json", bytes = encoded.json },
-    { "vocabularies.safetensors", tensors = encoded.tensors },
-    { "plan.user.json", bytes = json_of(model.plans.user) },
-    { "plan.item.json", bytes = json_of(model.plans.item) },
-    { "weights.safetensors", tensors = with_version(model.weights, version) },
-    { "items.safetensors", tensors = with_version(item_tensors(dataset.items, vectors), version) },
-    { "items.features.safetensors", tensors = items:tensors() },
-    { "users.safetensors", tensors = user_tensors(dataset.users, model.encoder.program) },
-    { "users.features.safetensors", tensors = users:tensors() },
-    { "history.safetensors", tensors = history:tensors() },
-  }
-  if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
-  return members, vectors
-end
-
---- The commit of the working folder, nil outside of git.
-local function git_commit()
-  local pipe = io.popen "git rev-parse HEAD 2>/dev/null"
-  local commit = pipe and pipe:read "l"
-  if pipe then pipe:close() end
-  return commit and commit:match "^%x+$"
-end
-
---- Just after the last interaction that has a time, ms; interactions are in order of time.
-local function end_of(dataset)
-  local interactions = dataset.interactions
-  for i = interactions:rows(), 1, -1 do
-    local time = interactions:value("time", i)
-    if time then return time + 1 end
-  end
-  return 0
-end
-
-local function weights_of(tensors)
-  local count = 0
-  for _, t in pairs(tensors) do count = count + t:count() end
-  return count
-end
-
-local function manifest_of(request, vectors)
-  local model, dataset = request.model or request, request.dataset
-  return {
-    created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
-    model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
-      dimensions = vectors:size(2) },
-    parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
-    data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
-      items = dataset.items:rows(), interactions = dataset.interactions:rows() },
-    serving = { as_of = request.as_of or end_of(dataset), window = request.window },
-    git_commit = request.git_commit or git_commit(),
-    runtime = { version = core.version, commit = core.commit },
-  }
 end
 
 local function check(request)
@@ -279,16 +161,16 @@ end
 --- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
 --- catalogue), items and users (encoded Features), history (encoder:sequences), as_of (ms; the moment that requests
 --- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
---- creation; nil: for ever), parameters, metrics, run, seed, card (Markdown), created (ISO 8601), dir (default
---- registry.dir).
+--- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), run, seed, card
+--- (Markdown), created (ISO 8601), dir (default registry.dir).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message
 ---@return string? code      "io", "memory"; "format" for a model that would not answer, such as one with NaN weights
 function registry.publish(request)
   check(request)
-  local members, vectors = members_of(request)
-  return registry.add { name = request.name, dir = request.dir, manifest = manifest_of(request, vectors),
+  local members, vectors = contents.members(request)
+  return registry.add { name = request.name, dir = request.dir, manifest = contents.manifest(request, vectors),
     members = members, check = answers }
 end
 

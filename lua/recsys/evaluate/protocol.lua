@@ -8,6 +8,8 @@
 ---   per_event       a query is one held-out event; candidates are all items, or those that a list names
 --- Definitions are in docs/evaluation.md.
 
+local core = require "recsys.core"
+local json = require "recsys.json"
 local metrics = require "recsys.metrics"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
@@ -58,6 +60,23 @@ function Queries:ranking(k, coverage)
       to = self.to, k = k, coverage = coverage }
   end
   return self.prepared[key]
+end
+
+--- Tells these questions from any others: a hash of the data, of who is asked and when, of what is relevant and of what
+--- is a candidate. Metrics of equal fingerprints can be compared.
+---@return string
+function Queries:fingerprint()
+  local parts = { tostring(self.protocol.data.fingerprint), json.encode(self.protocol:describe()),
+    tostring(self.items) }
+  local function add(name, part)
+    if part then parts[#parts + 1] = name .. " " .. core.frame.hash(part) end
+  end
+  local function add_lists(name, lists)
+    for _, field in ipairs(lists and { "starts", "lengths", "values" } or {}) do add(name .. field, lists[field]) end
+  end
+  for _, field in ipairs { "user_rows", "times", "gains", "item_time", "from", "to" } do add(field, self[field]) end
+  for _, field in ipairs { "relevant", "excluded", "candidates" } do add_lists(field, self[field]) end
+  return core.frame.hash(table.concat(parts, "\n"))
 end
 
 ---@class Protocol

@@ -1,0 +1,130 @@
+--- What a model's bundle holds (docs/bundle.md): its members and its manifest.
+
+local core = require "recsys.core"
+local tensor = require "recsys.tensor"
+
+local contents = {}
+
+--- Strings one after another, and where each begins: u8 [total] and i64 [n + 1]. A nil is an empty string.
+---@param n integer
+---@param text fun(i: integer): string?
+local function packed(n, text)
+  local strings, offsets, total = {}, { 0 }, 0
+  for i = 1, n do
+    strings[i] = text(i) or ""
+    total = total + #strings[i]
+    offsets[i + 1] = total
+  end
+  return tensor.from_string(table.concat(strings), "u8", total), tensor.new(offsets, "i64")
+end
+
+local function item_tensors(items, vectors)
+  local tensors = { vectors = vectors }
+  tensors["ids.bytes"], tensors["ids.offsets"] = packed(items:rows(), function(i) return items:text("item", i) end)
+  if items:has "title" then
+    tensors["titles.bytes"], tensors["titles.offsets"] = packed(items:rows(),
+      function(i) return items:text("title", i) end)
+  end
+  if items:has "created" then tensors.created = items:column "created" end
+  return tensors
+end
+
+--- Ids, and as "moment.x" the columns x of users that event features read.
+local function user_tensors(users, program)
+  local bytes, offsets = packed(users:rows(), function(i) return users:text("user", i) end)
+  local tensors = { ["ids.bytes"] = bytes, ["ids.offsets"] = offsets }
+  for _, column in ipairs(program:columns "event") do
+    local name = column.name:match "^user%.(.+)$"
+    if name and users:has(name) then tensors["moment." .. name] = users:column(name) end
+  end
+  return tensors
+end
+
+local function json_of(plan)
+  return type(plan) == "string" and plan or plan:json()
+end
+
+--- What tells the towers of one training from those of any other: a hash of all weights and of both plans, as a tensor
+--- that stands beside the user tower's weights and beside the item tower's vectors.
+local function tower_version(model)
+  local names, parts = {}, { json_of(model.plans.user), json_of(model.plans.item) }
+  for name in pairs(model.weights) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do parts[#parts + 1] = name .. core.frame.hash(model.weights[name]) end
+  return tensor.from_string(core.frame.hash(table.concat(parts, "\n")), "u8")
+end
+
+--- A copy of the tensors with the version beside them.
+local function with_version(tensors, version)
+  local all = { ["tower.version"] = version }
+  for name, t in pairs(tensors) do all[name] = t end
+  return all
+end
+
+--- The members of a model's bundle (docs/bundle.md), and its item vectors.
+function contents.members(request)
+  local model, dataset = request.model or request, request.dataset
+  local encoded = model.encoder:save()
+  local items = request.items or model.encoder:encode_items_at(dataset, request.as_of)
+  local users = request.users or model.encoder:encode_users(dataset.users)
+  local history = request.history or model.encoder:sequences(dataset)
+  local vectors = request.vectors or model:item_vectors(items)
+  local version = tower_version(model)
+  local members = {
+    { "features.json", bytes = encoded.json },
+    { "vocabularies.safetensors", tensors = encoded.tensors },
+    { "plan.user.json", bytes = json_of(model.plans.user) },
+    { "plan.item.json", bytes = json_of(model.plans.item) },
+    { "weights.safetensors", tensors = with_version(model.weights, version) },
+    { "items.safetensors", tensors = with_version(item_tensors(dataset.items, vectors), version) },
+    { "items.features.safetensors", tensors = items:tensors() },
+    { "users.safetensors", tensors = user_tensors(dataset.users, model.encoder.program) },
+    { "users.features.safetensors", tensors = users:tensors() },
+    { "history.safetensors", tensors = history:tensors() },
+  }
+  if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
+  return members, vectors
+end
+
+--- The commit of the working folder, nil outside of git.
+local function git_commit()
+  local pipe = io.popen "git rev-parse HEAD 2>/dev/null"
+  local commit = pipe and pipe:read "l"
+  if pipe then pipe:close() end
+  return commit and commit:match "^%x+$"
+end
+
+--- Just after the last interaction that has a time, ms; interactions are in order of time.
+local function end_of(dataset)
+  local interactions = dataset.interactions
+  for i = interactions:rows(), 1, -1 do
+    local time = interactions:value("time", i)
+    if time then return time + 1 end
+  end
+  return 0
+end
+
+local function weights_of(tensors)
+  local count = 0
+  for _, t in pairs(tensors) do count = count + t:count() end
+  return count
+end
+
+--- The manifest, but for name and version.
+function contents.manifest(request, vectors)
+  local model, dataset = request.model or request, request.dataset
+  return {
+    created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
+    model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
+      dimensions = vectors:size(2) },
+    parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
+    intervals = request.intervals, test = request.test,
+    data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
+      items = dataset.items:rows(), interactions = dataset.interactions:rows() },
+    serving = { as_of = request.as_of or end_of(dataset), window = request.window },
+    git_commit = request.git_commit or git_commit(),
+    runtime = { version = core.version, commit = core.commit },
+  }
+end
+
+return contents

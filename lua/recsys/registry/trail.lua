@@ -1,0 +1,70 @@
+--- Who did what to a registered model's aliases, when and why: tags recsys.audit.000001, ... of the model, each an
+--- event as JSON, written in the transaction that does it.
+---
+--- Rolling back reads them: an alias has a stack of versions, to which a promotion adds one and from which a rollback
+--- takes one. What others did to the alias without an event (an MLflow client) is a version on top.
+
+local json = require "recsys.json"
+local rows = require "recsys.registry.rows"
+local uv = require "luv"
+
+local trail = {}
+
+local PREFIX <const> = "recsys.audit."
+
+--- Who is at work: user@host.
+---@return string
+function trail.who()
+  local user = uv.os_get_passwd()
+  return ("%s@%s"):format(user and user.username or "?", uv.os_gethostname())
+end
+
+--- The events of a model, oldest first.
+---@return { at: integer, by: string, action: string, alias: string, from?: integer, to?: integer, reason?: string }[]
+function trail.events(db, name)
+  local events = {}
+  for _, tag in ipairs(db:rows("SELECT value FROM registered_model_tags WHERE name = ? AND key LIKE ? ORDER BY key",
+    { name, PREFIX .. "%" })) do
+    local event = json.decode(tag.value)
+    if type(event) == "table" and type(event.alias) == "string" then
+      event.from, event.to = math.tointeger(event.from), math.tointeger(event.to)
+      event.at = math.tointeger(event.at)
+      events[#events + 1] = event
+    end
+  end
+  return events
+end
+
+--- Add an event, in the transaction of what it tells.
+---@param event { action: string, alias: string, from?: integer, to?: integer, by?: string, reason?: string,
+---  gate?: table }
+---@return table event  with at and by
+function trail.add(db, name, event)
+  local last = db:row("SELECT MAX(key) AS key FROM registered_model_tags WHERE name = ? AND key LIKE ?",
+    { name, PREFIX .. "%" }).key
+  local number = (tonumber((last or ""):match "(%d+)$") or 0) + 1
+  event.at, event.by = rows.now(), event.by or trail.who()
+  db:run("INSERT INTO registered_model_tags (key, value, name) VALUES (?, ?, ?)",
+    { ("%s%06d"):format(PREFIX, math.tointeger(number)), json.encode(event), name })
+  return event
+end
+
+--- The versions that an alias stood for and can go back to, oldest first; the last one is that which it stands for.
+---@return integer[]
+function trail.stack(db, name, alias)
+  local stack = {}
+  local function push(version)
+    if version and stack[#stack] ~= version then stack[#stack + 1] = version end
+  end
+  for _, event in ipairs(trail.events(db, name)) do
+    if event.alias == alias then
+      push(event.from)
+      while event.action == "rollback" and #stack > 0 and stack[#stack] ~= event.to do stack[#stack] = nil end
+      push(event.to)
+    end
+  end
+  push(rows.aliased(db, name, alias))
+  return stack
+end
+
+return trail

@@ -1,0 +1,521 @@
+--- Promotion by a gate, rollback, and what a kill leaves of them.
+
+local cjson = require "cjson"
+local command = require "spec.support.command"
+local gate = require "recsys.registry.gate"
+local promotion = require "recsys.registry.promotion"
+local registry = require "recsys.registry"
+local report = require "recsys.registry.report"
+local trail = require "recsys.registry.trail"
+local upkeep = require "recsys.registry.upkeep"
+local versions = require "recsys.registry.versions"
+
+local folder, dir
+
+--- Publish a version that was measured so.
+local function publish(ndcg, changes)
+  local manifest = { metrics = { ndcg_10 = ndcg, recall_50 = 0.3, loss = 0.5 }, run = "mf-20261126-101112",
+    intervals = { ndcg_10 = { ndcg - 0.01, ndcg + 0.01 } }, data = { name = "news", fingerprint = "data1" },
+    test = { fingerprint = "test1", queries = 40 }, parameters = { train = { epochs = 3, metric = "ndcg_10" } } }
+  for key, value in pairs(changes or {}) do manifest[key] = value end
+  return assert(registry.add { name = "mf", dir = dir, manifest = manifest,
+    members = { { "note.txt", bytes = tostring(ndcg) } } })
+end
+
+local function aliased(opened, alias)
+  local row = opened.db:row("SELECT version FROM registered_model_aliases WHERE name = 'mf' AND alias = ?",
+    { alias or "champion" })
+  return row and row.version
+end
+
+local function promote(opened, version, changes)
+  local request = { name = "mf", version = version, reason = "it is better", by = "operator" }
+  for key, value in pairs(changes or {}) do request[key] = value end
+  return promotion.promote(opened, request)
+end
+
+describe("registry's gate", function()
+  it("reads metrics, tolerances and shares", function()
+    assert.same({ metric = "ndcg_10", gain = 0, share = false, text = "ndcg_10" }, gate.parse "ndcg_10")
+    assert.equal(-0.001, gate.parse("valid/ndcg_10:-0.001").gain)
+    local share = gate.parse "recall_50:-1%"
+    assert.equal(-0.01, share.gain)
+    assert.is_true(share.share)
+    for _, word in ipairs { "", "ndcg_10:", "ndcg_10:x", "a b", "ndcg_10:1e" } do
+      assert.is_nil(gate.parse(word), word)
+      assert.matches("is no gate: METRIC, or METRIC:GAIN", select(2, gate.parse(word)), 1, true)
+    end
+  end)
+
+  local function verdict(word, mine, its)
+    local metric = word:match "^[^:]+"
+    local _, verdicts = gate.judge({ metrics = { [metric] = mine } }, { metrics = { [metric] = its } },
+      gate.parse_all { word })
+    return verdicts[1]
+  end
+
+  it("tells by how much a metric missed", function()
+    local missed = verdict("ndcg_10", 0.09, 0.1)
+    assert.is_false(missed.passed)
+    assert.is_near(0.01, missed.short, 1e-12)
+    assert.equal("ndcg_10: 0.09 against 0.1: 0.01 lower; the gate ndcg_10 wants at least 0.1, missed by 0.01",
+      gate.text(missed))
+    assert.is_true(verdict("ndcg_10", 0.1, 0.1).passed)
+    assert.is_true(verdict("ndcg_10:-0.02", 0.09, 0.1).passed)
+    assert.is_near(0.005, verdict("ndcg_10:-5%", 0.09, 0.1).short, 1e-12)
+    assert.is_near(0.01, verdict("ndcg_10:0.02", 0.11, 0.1).short, 1e-12)
+  end)
+
+  it("wants losses and errors to fall", function()
+    assert.is_true(verdict("loss", 0.4, 0.5).passed)
+    assert.equal("rmse: 0.9 against 0.8: 0.1 higher; the gate rmse wants at most 0.8, missed by 0.1",
+      gate.text(verdict("rmse", 0.9, 0.8)))
+    assert.is_true(gate.falls "valid/log_loss")
+    assert.is_false(gate.falls "closs_10")
+  end)
+
+  it("fails what is no number on either side", function()
+    assert.equal("the candidate has no such metric", verdict("x", 0 / 0, 1).why)
+    assert.equal("the holder has no such metric", verdict("x", 1, nil).why)
+    assert.is_false(verdict("x", nil, nil).passed)
+  end)
+end)
+
+describe("registry's promotion", function()
+  local opened
+
+  before_each(function()
+    folder = command.temporary()
+    dir = folder .. "/models"
+    publish(0.1)
+    publish(0.09)
+    publish(0.12)
+    opened = registry.open(dir)
+  end)
+  after_each(function()
+    opened:close()
+    command.remove(folder)
+  end)
+
+  it("has the first version as champion, and none but that", function()
+    assert.equal(1, aliased(opened))
+    local events = trail.events(opened.db, "mf")
+    assert.equal(1, #events)
+    assert.equal("first", events[1].action)
+    assert.same(1, #opened.db:rows "SELECT * FROM registered_model_aliases")
+  end)
+
+  it("moves the alias when the gate is passed, and puts on record who, when, why and by what", function()
+    local event = assert(promote(opened, 3))
+    assert.equal(3, aliased(opened))
+    local last = trail.events(opened.db, "mf")[2]
+    assert.same({ "promote", "champion", 1, 3, "it is better", "operator" },
+      { last.action, last.alias, last.from, last.to, last.reason, last.by })
+    assert.equal(event.at, last.at)
+    assert.is_true(math.abs(last.at / 1000 - os.time()) < 60)
+    assert.equal("ndcg_10", last.gate[1].metric)
+    assert.is_true(last.gate[1].passed)
+  end)
+
+  it("refuses what fails its gate, and says by how much, with intervals", function()
+    local event, message, code, verdicts = promote(opened, 2, { gates = { "ndcg_10", "recall_50" } })
+    assert.is_nil(event)
+    assert.equal("quality", code)
+    assert.equal([[
+mf-2 is not promoted: it fails the gate against mf-1, the champion, on the same test rows
+  failed ndcg_10: 0.09 [0.08, 0.1] against 0.1 [0.09, 0.11]: 0.01 lower; the gate ndcg_10 wants at least 0.1, missed ]]
+      .. [[by 0.01; the intervals overlap
+  passed recall_50: 0.3 against 0.3: equal]], message)
+    assert.is_near(0.01, verdicts[1].short, 1e-12)
+    assert.equal(1, aliased(opened))
+    assert.equal(1, #trail.events(opened.db, "mf"))
+  end)
+
+  it("takes the gates of the model's tag where none are given", function()
+    require("recsys.registry.models").set_tag(opened.db, { name = "mf", key = "recsys.gates",
+      value = "ndcg_10:-0.05, recall_50:0.1" })
+    local _, message = promote(opened, 2)
+    assert.matches("passed ndcg_10: ", message, 1, true)
+    assert.matches("failed recall_50: 0.3 against 0.3: equal; the gate recall_50:0.1 wants at least 0.4, missed by 0.1",
+      message, 1, true)
+    assert.has_error(function() promote(opened, 2, { gates = { "ndcg_10:much" } }) end)
+  end)
+
+  it("refuses to compare what was measured on other questions", function()
+    publish(0.2, { test = { fingerprint = "test2" } })
+    publish(0.2, { test = { fingerprint = "test3" }, data = { name = "news", fingerprint = "data2" } })
+    publish(0.2, { test = {} })
+    local function why(version) return select(2, promote(opened, version)) end
+    assert.matches("mf-4 was measured with another split or protocol of the same data than mf-1", why(4), 1, true)
+    assert.matches("mf-5 was measured on other data (fingerprint data2, not data1) than mf-1", why(5), 1, true)
+    assert.matches("the bundle of mf-6 does not say which test rows its metrics are of", why(6), 1, true)
+    assert.equal("quality", select(3, promote(opened, 4)))
+    assert.is_true(assert(promote(opened, 4, { no_gate = true })).ungated)
+    assert.equal(4, aliased(opened))
+  end)
+
+  it("wants a reason, a version that is there and another one than the holder", function()
+    assert.has_error(function() promote(opened, 3, { reason = " " }) end)
+    assert.has_error(function() promote(opened, 9) end)
+    local ok, problem = pcall(promote, opened, 1)
+    assert.is_false(ok)
+    assert.equal("mf-1 is the champion already", problem.message)
+  end)
+
+  it("reads metrics from the bundle, not from tags that anybody may write", function()
+    versions.set_tag(opened.db, { name = "mf", version = 2, key = "recsys.metric.ndcg_10", value = "0.9" })
+    assert.equal("quality", select(3, promote(opened, 2)))
+  end)
+
+  it("never promotes nor goes back to a damaged bundle", function()
+    promote(opened, 3)
+    local path = dir .. "/mf-1.tar"
+    local bytes = command.read(path)
+    local file = assert(io.open(path, "r+b"))
+    file:seek("set", (bytes:find "note.txt" or 512) + 512)
+    file:write "X"
+    file:close()
+    assert.has_error(function() promotion.rollback(opened, { name = "mf" }) end)
+    assert.equal(3, aliased(opened))
+    local _, message = promote(opened, 2, { alias = "challenger" })
+    assert.is_nil(message)
+  end)
+
+  it("goes back version by version, past deleted ones", function()
+    promote(opened, 3)
+    publish(0.13)
+    promote(opened, 4)
+    versions.delete(opened.db, { name = "mf", version = 3 })
+    local event = promotion.rollback(opened, { name = "mf", reason = "complaints" })
+    assert.same({ "rollback", 4, 1, "complaints" }, { event.action, event.from, event.to, event.reason })
+    assert.equal(1, aliased(opened))
+    local ok, problem = pcall(promotion.rollback, opened, { name = "mf" })
+    assert.is_false(ok)
+    assert.equal("there is no version of mf to go back to: none was champion before mf-1", problem.message)
+  end)
+
+  it("does not go forth again by going back twice", function()
+    promote(opened, 2, { no_gate = true })
+    promote(opened, 3)
+    assert.equal(2, promotion.rollback(opened, { name = "mf" }).to)
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+    promote(opened, 3)
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+  end)
+
+  it("goes back from what a client of MLflow's did to the alias", function()
+    require("recsys.registry.models").set_alias(opened.db, { name = "mf", alias = "champion", version = 2 })
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+  end)
+
+  it("serves aliases of all names", function()
+    assert(promote(opened, 2, { alias = "challenger" }))
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("mf@challenger", dir))
+    promotion.set_alias(opened, { name = "mf", alias = "challenger", reason = "withdrawn" })
+    assert.is_nil(aliased(opened, "challenger"))
+    assert.equal(2, promotion.rollback(opened, { name = "mf", alias = "challenger" }).to)
+  end)
+
+  it("compares two versions", function()
+    publish(0.2, { parameters = { train = { epochs = 5, metric = "ndcg_10" } } })
+    local found = report.compare(opened, "mf", 4, 1)
+    assert.is_true(found.comparable)
+    assert.same({ { name = "train.epochs", candidate = "5", holder = "3" } }, setmetatable(found.parameters, nil))
+    assert.matches("ndcg_10 +0.2 +0.1 +%+0.1 +apart", report.compare_text(found))
+  end)
+end)
+
+describe("registry's upkeep", function()
+  local opened
+
+  before_each(function()
+    folder = command.temporary()
+    dir = folder .. "/models"
+    for i = 1, 4 do publish(i / 10) end
+    opened = registry.open(dir)
+  end)
+  after_each(function()
+    opened:close()
+    command.remove(folder)
+  end)
+
+  local function digest(version)
+    return report.version(opened.db, "mf", version).digest
+  end
+
+  local function kept(version)
+    return ("%s/mlartifacts/models/%s/bundle.tar"):format(folder, digest(version))
+  end
+
+  --- Another file of the same bytes but one: names of one file no longer.
+  local function damage(path)
+    local bytes = command.read(path)
+    os.remove(path)
+    local at = bytes:find("note.txt", 1, true) + 600
+    command.write(path, bytes:sub(1, at) .. "X" .. bytes:sub(at + 2))
+  end
+
+  it("finds all whole, and makes names that are missing", function()
+    os.remove(dir .. "/mf-2.tar")
+    local found, loose = upkeep.verify(opened)
+    assert.equal(4, #found)
+    for i, version in ipairs(found) do
+      assert.equal(i, version.version)
+      assert.same({}, version.problems)
+    end
+    assert.same({}, loose)
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("mf-2", dir))
+  end)
+
+  it("mends a bundle from the file of its name, and says what it cannot mend", function()
+    damage(kept(1))
+    os.remove(kept(2))
+    damage(kept(3))
+    damage(dir .. "/mf-3.tar")
+    damage(dir .. "/mf-4.tar")
+    command.write(dir .. "/mf-9.tar", "half")
+    local found, loose = upkeep.verify(opened)
+    assert.same({ true, true, false, false }, { found[1].mended, found[2].mended, found[3].mended, found[4].mended })
+    assert.same({ 0, 0, 2, 1 }, { #found[1].problems, #found[2].problems, #found[3].problems, #found[4].problems })
+    assert.matches("mf%-4.tar.*damaged", found[4].problems[1])
+    assert.same({ dir .. "/mf-9.tar" }, loose)
+    assert.same({}, upkeep.verify(opened)[1].problems)
+  end)
+
+  it("removes old versions, never what an alias or a run points to", function()
+    local now = os.time() * 1000
+    opened.db:run("INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage, status, start_time) "
+      .. "VALUES ('r2', 0, 'active', 'FINISHED', ?)", { now })
+    opened.db:run("INSERT INTO tags (key, value, run_uuid) VALUES ('mlflow.log-model.history', ?, 'r2')",
+      { ('[{"flavors": {"recsys": {"digest": "%s"}}}]'):format(digest(3)) })
+    opened.db:run "UPDATE model_versions SET run_id = 'r2' WHERE version = 2"
+    local three = kept(3)
+    local told = upkeep.collect(opened, { keep = 0, dry_run = true })
+    local removed = upkeep.collect(opened, { keep = 0 })
+    assert.same(told, removed)
+    assert.same({ { name = "mf", version = 3 }, { name = "mf", version = 4 } }, removed.versions)
+    assert.equal(1, #removed.bundles)
+    assert.equal("mf-1.tar\nmf-2.tar\nmf-3.tar\n", command.run("ls -A " .. dir).out)
+    assert.equal(dir .. "/mf-2.tar", registry.resolve("mf", dir))
+    assert.is_nil(registry.resolve("mf-3", dir))
+    assert.is_truthy(command.read(three)) -- the run's
+    opened.db:run "UPDATE runs SET lifecycle_stage = 'deleted'"
+    assert.same({ { name = "mf", version = 2 } }, upkeep.collect(opened, { keep = 0, age = 0 }).versions)
+    assert.equal("mf-1.tar\n", command.run("ls -A " .. dir).out)
+    assert.equal(1, #command.run(("ls %s/mlartifacts/models"):format(folder)).out:gsub("[^\n]", ""))
+  end)
+
+  it("keeps the newest", function()
+    assert.same({ { name = "mf", version = 2 } }, upkeep.collect(opened, { keep = 2 }).versions)
+    assert.same({}, upkeep.collect(opened, {}).versions)
+  end)
+
+  it("leaves a bundle that was just stored alone, and takes one that lies there for an hour", function()
+    local orphan = ("%s/mlartifacts/models/%s"):format(folder, ("ab"):rep(32))
+    assert(os.execute("mkdir " .. orphan))
+    command.write(orphan .. "/bundle.tar", "bytes")
+    assert.same({}, upkeep.collect(opened, {}).bundles)
+    assert(os.execute("touch -d '2 hours ago' " .. orphan))
+    assert.same({ { digest = ("ab"):rep(32), bytes = 5 } }, upkeep.collect(opened, {}).bundles)
+    assert.equal(1, command.run("ls " .. orphan).code > 0 and 1 or 0)
+  end)
+
+  it("is not led out of its folder by a tag", function()
+    versions.set_tag(opened.db, { name = "mf", version = 4, key = "recsys.digest", value = "../../../etc" })
+    assert.equal(3, #upkeep.verify(opened))
+    local ok, problem = pcall(promotion.promote, opened, { name = "mf", version = 4, reason = "x" })
+    assert.is_false(ok)
+    assert.equal("mf-4 has no bundle: recsys-run did not publish it", problem.message)
+  end)
+end)
+
+-- Kills ---------------------------------------------------------------------------------------------------------------
+
+--- Promotes or rolls back in a process that kills itself after so many lines of Lua; prints how many there were.
+local script = [[
+local dir, what, version, lines = ...
+local registry, promotion = require "recsys.registry", require "recsys.registry.promotion"
+local uv = require "luv"
+local left, done = tonumber(lines), 0
+debug.sethook(function()
+  done = done + 1
+  if done == left then uv.kill(uv.os_getpid(), "sigkill") end
+end, "l")
+local opened = registry.open(dir)
+if what == "promote" then
+  assert(promotion.promote(opened, { name = "mf", version = tonumber(version), reason = "killed", no_gate = true }))
+elseif what == "rollback" then
+  promotion.rollback(opened, { name = "mf" })
+else
+  assert(registry.add { name = "mf", dir = dir, manifest = { metrics = { ndcg_10 = 1 } },
+    members = { { "note.txt", bytes = version } } })
+end
+opened:close()
+debug.sethook()
+print(done)]]
+
+describe("a registry whose process is killed", function()
+  before_each(function()
+    folder = command.temporary()
+    dir = folder .. "/models"
+    publish(0.1)
+    publish(0.09)
+    command.write(folder .. "/kill.lua", script)
+  end)
+  after_each(function() command.remove(folder) end)
+
+  local function run(what, version, lines)
+    return command.run(("%s lua %s/kill.lua %s %s %s %d"):format(command.program, folder, dir, what, version, lines))
+  end
+
+  --- The alias and the trail agree, and so do versions and files.
+  local function check()
+    local opened <close> = registry.open(dir)
+    local events = trail.events(opened.db, "mf")
+    assert.equal(events[#events].to, aliased(opened))
+    assert.equal(1, #opened.db:rows "SELECT * FROM registered_model_aliases")
+    assert.same({}, opened.db:rows "PRAGMA foreign_key_check")
+    assert.equal("ok", opened.db:row("PRAGMA integrity_check").integrity_check)
+    local found, loose = upkeep.verify(opened)
+    for _, version in ipairs(found) do assert.same({}, version.problems) end
+    assert.same({}, loose)
+    assert.equal(("%s/mf-%d.tar"):format(dir, aliased(opened)), registry.resolve("mf@champion", dir))
+    return aliased(opened), #events, #found
+  end
+
+  it("has promoted or not, and rolled back or not, whatever the line", function()
+    local whole = run("promote", 2, 0)
+    local lines = assert(tonumber(whole.out), whole.err)
+    assert.equal(0, run("rollback", 0, 0).code)
+    local outcomes, champion, events = { [true] = 0, [false] = 0 }, check()
+    for at = 3, lines + 40, math.max(1, lines // 40) do
+      local what = champion == 1 and "promote" or "rollback"
+      local ran = run(what, 2, at)
+      local now, told = check()
+      local moved = now ~= champion
+      assert.equal(moved and events + 1 or events, told)
+      if ran.code == 0 then assert.is_true(moved) else assert.equal(137, ran.code, ran.err) end
+      outcomes[moved] = outcomes[moved] + 1
+      champion, events = now, told
+    end
+    assert.is_true(outcomes[true] > 0 and outcomes[false] > 10, ("%d moved, %d not"):format(outcomes[true],
+      outcomes[false]))
+  end)
+
+  it("has published a version wholly or not at all, whatever the line", function()
+    local lines = assert(tonumber(run("publish", "whole", 0).out))
+    local _, _, count = check()
+    local killed = 0
+    for at = 5, lines + 40, math.max(1, lines // 30) do
+      local ran = run("publish", "at" .. at, at)
+      local _, _, now = check()
+      assert.is_true(now == count or now == count + 1)
+      if ran.code == 0 then assert.equal(count + 1, now) else killed = killed + 1 end
+      count = now
+    end
+    assert.is_true(killed > 20)
+  end)
+
+  it("is whole after kills at random moments", function()
+    local loop = command.write(folder .. "/loop.lua", [[
+      local dir = ...
+      local registry, promotion = require "recsys.registry", require "recsys.registry.promotion"
+      local opened = registry.open(dir)
+      local champion = require("recsys.registry.rows").aliased(opened.db, "mf", "champion")
+      if champion == 2 then promotion.rollback(opened, { name = "mf" }) end
+      while true do
+        promotion.promote(opened, { name = "mf", version = 2, reason = "loop", no_gate = true })
+        promotion.rollback(opened, { name = "mf" })
+      end]])
+    local _, before = check()
+    for round = 1, 10 do
+      local ran = command.run(("timeout -s KILL %.2f %s lua %s %s"):format(0.15 + 0.05 * round, command.program, loop,
+        dir))
+      assert.equal(137, ran.code, ran.err)
+      check()
+    end
+    assert.is_true(select(2, check()) > before + 10)
+  end)
+end)
+
+describe("recsys-run registry", function()
+  before_each(function()
+    folder = command.temporary()
+    dir = folder .. "/models"
+    publish(0.1)
+    publish(0.09)
+  end)
+  after_each(function() command.remove(folder) end)
+
+  local function run(words)
+    return command.run(("%s registry %s --models %s"):format(command.program, words, dir))
+  end
+
+  it("lists, shows, promotes and rolls back", function()
+    assert.matches("mf +2 +2 +champion=1 +%d%d%d%d%-%d%d%-%d%d %d%d:%d%d\n", run("list").out)
+    local refused = run "promote mf-2 --reason 'a try'"
+    assert.equal(3, refused.code)
+    assert.matches("missed by 0.01", refused.err, 1, true)
+    assert.equal(2, run("promote mf-2").code)
+    local promoted = run "promote mf-2 --reason 'a try' --gate ndcg_10:-20% --by me"
+    assert.equal(0, promoted.code, promoted.err)
+    assert.matches("me  promote: champion from version 1 to version 2: a try", promoted.out, 1, true)
+    assert.matches("rollback: champion from version 2 to version 1", run("rollback mf").out, 1, true)
+    local shown = cjson.decode(run("show mf --json").out)
+    assert.equal(2, #shown.versions)
+    assert.equal(3, #shown.history)
+    assert.same({ "champion" }, shown.versions[1].aliases)
+    assert.equal(0.09, shown.versions[2].metrics.ndcg_10)
+    assert.matches("history\n.*champion is version 1, the first version\n", run("show mf").out)
+    assert.matches("test.fingerprint +test1\n", run("show mf@champion").out)
+  end)
+
+  it("puts a refusal's verdicts on stdout with --json", function()
+    local refused = run "promote mf-2 --reason x --json"
+    assert.equal(3, refused.code)
+    local said = cjson.decode(refused.out)
+    assert.is_near(0.01, said.gate[1].short, 1e-12)
+  end)
+
+  it("tags, notes, sets aliases, compares, verifies and collects", function()
+    for _, words in ipairs { "tag mf owner=me", "tag mf-2 state='not good'", "note mf 'all of news'",
+      "note mf-2 'worse'", "alias mf-2 challenger --reason look", "verify", "gc --dry-run", "gc",
+      "compare mf@challenger" } do
+      local ran = run(words)
+      assert.equal(0, ran.code, words .. ran.err)
+    end
+    local shown = run("show mf").out
+    assert.matches("^mf\nall of news\n  owner = me\n", shown)
+    assert.matches("\n2 +challenger ", shown)
+    assert.matches("worse\n.*state +not good\n", run("show mf-2").out)
+    assert.equal(0, run("tag mf owner").code)
+    assert.equal(0, run("alias mf challenger --delete").code)
+    assert.not_matches("owner", run("show mf").out)
+    assert.matches("ndcg_10 +0.09 +0.1 +%-0.01 +overlap", run("compare mf-2 mf-1").out)
+  end)
+
+  it("says what is wrong with a word, with exit code 2", function()
+    for words, message in pairs { ["show mg"] = "Registered Model with name=mg not found",
+      ["show mf-9"] = "Model Version (name=mf, version=9) not found",
+      ["show mf@x"] = "mf has no version with the alias 'x'",
+      ["promot mf"] = "registry has no action 'promot'; did you mean 'promote'?",
+      ["promote mf-2 --reason x --gate a:b"] = "'a:b' is no gate",
+      ["rollback mf"] = "there is no version of mf to go back to",
+      ["tag mf a@b=c"] = "Invalid tag name: 'a@b'", ["alias mf-2 latest"] = "'latest' alias name",
+      ["gc --keep x"] = "'x' is not a whole number" } do
+      local ran = run(words)
+      assert.equal(2, ran.code, words)
+      assert.matches(message, ran.err, 1, true)
+    end
+    local nothing = command.run(("%s registry list --models %s/none/models"):format(command.program, folder))
+    assert.equal(2, nothing.code)
+    assert.matches("no model was published yet", nothing.err)
+  end)
+
+  it("finds a damaged bundle, with exit code 1", function()
+    os.execute(("printf X | dd of=%s/mf-2.tar bs=1 seek=2100 conv=notrunc 2>/dev/null"):format(dir))
+    local ran = run "verify"
+    assert.equal(1, ran.code)
+    assert.matches("2 versions, 1 damaged\n$", ran.out)
+  end)
+end)
