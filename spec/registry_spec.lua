@@ -1,6 +1,7 @@
 --- Published models: versions, manifests, and what half a publication leaves.
 
 local bundle = require "recsys.bundle"
+local cjson = require "cjson"
 local command = require "spec.support.command"
 local lfs = require "lfs"
 local registry = require "recsys.registry"
@@ -152,6 +153,34 @@ describe("registry", function()
     require("recsys.registry.models").delete(opened.db, { name = "mf" })
     registry.open(dir):close()
     assert.same({}, opened.db:rows "SELECT * FROM model_versions")
+  end)
+
+  it("makes a version the model of the run that is being tracked, as MLflow has models of runs", function()
+    local track = require "recsys.track"
+    local run <close> = track.start { store = folder, experiment = "news" }
+    local path = add(dir, "mf", { model = { kind = "two_tower" } })
+    add(dir, "other")
+    run:finish()
+    local opened <close> = registry.open(dir)
+    local row = opened.db:row "SELECT run_id, source FROM model_versions WHERE name = 'mf'"
+    assert.same({ run_id = run.id, source = run.artifact_uri .. "/model" }, row)
+    local artifacts = folder .. "/mlartifacts" .. run.artifact_uri:match "^mlflow%-artifacts:(.+)$"
+    assert.is_true(same_file(path, artifacts .. "/model/bundle.tar"))
+    assert.matches("run_id: \"" .. run.id .. '"', command.read(artifacts .. "/model/MLmodel"))
+    assert.matches('artifact_path: "other-1"', command.read(artifacts .. "/other-1/MLmodel"), 1, true)
+    local history = cjson.decode(opened.db:row("SELECT value FROM tags WHERE key = 'mlflow.log-model.history'").value)
+    assert.same({ "model", "other-1" }, { history[1].artifact_path, history[2].artifact_path })
+    assert.equal("two_tower", history[1].flavors.recsys_run.kind)
+    assert.equal(assert(bundle.open(path)):digest(), history[1].flavors.recsys_run.digest)
+  end)
+
+  it("leaves a run of another database alone", function()
+    local run <close> = require("recsys.track").start { store = folder .. "/elsewhere" }
+    add(dir, "mf")
+    local opened <close> = registry.open(dir)
+    assert.equal("", opened.db:row("SELECT run_id FROM model_versions").run_id)
+    assert.same({}, opened.db:rows "SELECT * FROM tags")
+    run:finish()
   end)
 
   it("resolves an alias", function()

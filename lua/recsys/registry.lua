@@ -2,7 +2,7 @@
 ---
 --- A version is a row in MLflow's registry tables (artifacts/mlflow.db), which points to its bundle by the bundle's
 --- hash; DIR/NAME-VERSION.tar is the same file by a name for people. Two publishers of one moment get two versions,
---- and a killed one leaves nothing that anybody would open. docs/tracking.md, "The registry", is the manual.
+--- and a killed one leaves nothing that anybody would open. docs/registry.md is the manual.
 
 local bundle = require "recsys.bundle"
 local bundles = require "recsys.registry.bundles"
@@ -10,6 +10,7 @@ local catalogue = require "recsys.registry.catalogue"
 local contents = require "recsys.registry.contents"
 local core = require "recsys.core"
 local lfs = require "lfs"
+local logged = require "recsys.registry.logged"
 local rows = require "recsys.registry.rows"
 local words = require "recsys.registry.words"
 
@@ -105,7 +106,8 @@ local function store_bundle(opened, request, manifest)
 end
 
 --- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'check' is asked with the
---- path of the finished file before anybody sees it, and refuses it by nil, message, code.
+--- path of the finished file before anybody sees it, and refuses it by nil, message, code. Where a run is being tracked
+--- in the same database, the version is that run's, and the bundle a model that it has logged.
 ---@param request { name: string, manifest: table, members: BundleMember[], dir?: string, check?: fun(path: string) }
 ---@return string? path
 ---@return string? message
@@ -116,6 +118,7 @@ function registry.add(request)
     error("bad argument #1 to 'add' (field 'name' must be of a-z, 0-9, _ and -, without a number at its end)", 2)
   end
   local opened <close> = registry.open(request.dir)
+  local run = logged.run(opened)
   bundles.sweep(opened.store)
   while true do
     local version = opened:next_version(name)
@@ -123,7 +126,9 @@ function registry.add(request)
     for key, value in pairs(request.manifest) do manifest[key] = manifest[key] or value end
     local digest, message, code = store_bundle(opened, request, manifest)
     if not digest then return nil, message, code end
-    if opened:register { name = name, version = version, digest = digest, manifest = manifest } then
+    local about = { name = name, version = version, digest = digest, manifest = manifest }
+    about.run = run and logged.put(opened, run, about)
+    if opened:register(about) then
       return opened:show(name, version, digest)
     end
     opened:drop(digest) -- another publisher has this number now

@@ -1,4 +1,4 @@
---- `recsys-run registry ACTION ...`: registered models, their versions and aliases (docs/tracking.md).
+--- `recsys-run registry ACTION ...`: registered models, their versions and aliases (docs/registry.md).
 
 local argument = require "recsys.argument"
 local catalogue = require "recsys.registry.catalogue"

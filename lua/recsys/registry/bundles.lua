@@ -53,12 +53,12 @@ end
 
 --- What MLflow knows a model by: YAML, in which JSON's strings are strings. There is one flavour, ours: nothing of
 --- Python loads it.
----@param about { digest: string, manifest: table, run_id?: string }
+---@param about { digest: string, manifest: table, run_id?: string, path?: string }
 ---@return string
 function bundles.mlmodel(about)
   local manifest, lines = about.manifest, {}
   local function put(format, ...) lines[#lines + 1] = format:format(...) end
-  put "artifact_path: model"
+  put("artifact_path: %s", json.encode(about.path or "model"))
   put "flavors:"
   put "  recsys_run:"
   put "    bundle: bundle.tar"

@@ -11,6 +11,7 @@ local files = require "recsys.files"
 local lfs = require "lfs"
 local lineage = require "recsys.registry.lineage"
 local log = require "recsys.log"
+local logged = require "recsys.registry.logged"
 local rows = require "recsys.registry.rows"
 local schema = require "recsys.track.schema"
 local trail = require "recsys.registry.trail"
@@ -124,7 +125,7 @@ end
 
 --- Make a version visible, in one transaction. Its bundle must lie under its hash.
 ---@param about { name: string, version: integer, digest: string, manifest: table, created?: integer,
----  run?: { id: string, source: string }, adopted?: boolean }
+---  run?: { id: string, path: string, source: string }, adopted?: boolean }
 ---@return boolean done  false when the number is taken, or the bundle was swept away meanwhile
 function Catalogue:register(about)
   local db, name, version = self.db, about.name, about.version
@@ -141,6 +142,7 @@ function Catalogue:register(about)
     versions.insert(db, { name = name, version = version, created = now, run_id = run.id, user = trail.who(),
       source = run.source or ("mlflow-artifacts:/models/" .. about.digest),
       tags = lineage.tags(about.digest, about.manifest) })
+    if about.run then logged.add(db, about.run, about) end
     if last == 0 and not about.adopted then crown(db, name, version, "the first version") end
     return true
   end)

@@ -1,0 +1,59 @@
+--- A published model as the model of the run that trained it: the bundle and its MLmodel below the run's artifacts, and
+--- the tag by which MLflow's clients and pages know that a run has logged models.
+
+local bundles = require "recsys.registry.bundles"
+local json = require "recsys.json"
+local uv = require "luv"
+
+local logged = {}
+
+local HISTORY <const> = "mlflow.log-model.history"
+
+--- The run that is being tracked, where it is in the registry's own database.
+---@param opened Catalogue
+---@return Run?
+function logged.run(opened)
+  local run = require("recsys.track").current()
+  local folder = run and run.store.folder
+  if folder and uv.fs_realpath(folder) == uv.fs_realpath(opened.store) then return run end
+end
+
+local function history_of(db, run_id)
+  local row = db:row("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", { run_id, HISTORY })
+  local history = row and json.decode(row.value)
+  return type(history) == "table" and history or {}
+end
+
+--- Where a run keeps its models: the first in "model", further ones by name and version.
+local function place_of(db, run_id, about)
+  local history = history_of(db, run_id)
+  if #history == 0 or #history == 1 and history[1].flavors.recsys_run
+    and history[1].flavors.recsys_run.digest == about.digest then return "model" end
+  return ("%s-%d"):format(about.name, about.version)
+end
+
+--- Put a bundle's files below the run's artifacts; the bundle is a hard link.
+---@param run Run
+---@param about { name: string, version: integer, digest: string, manifest: table }
+---@return { id: string, path: string, source: string }?  nil when they could not be put there
+function logged.put(opened, run, about)
+  local path = place_of(opened.db, run.id, about)
+  local text = bundles.mlmodel { digest = about.digest, manifest = about.manifest, run_id = run.id, path = path }
+  local done = run:text(path .. "/MLmodel", text)
+    and run:artifact(bundles.path(opened.store, about.digest), path .. "/bundle.tar", "link")
+  return done and { id = run.id, path = path, source = ("%s/%s"):format(run.artifact_uri, path) } or nil
+end
+
+--- Add a model to those that a run has logged, in the transaction that registers it.
+---@param run { id: string, path: string }
+function logged.add(db, run, about)
+  local history, manifest = history_of(db, run.id), about.manifest
+  history[#history + 1] = { run_id = run.id, artifact_path = run.path, model_uuid = about.digest:sub(1, 32),
+    utc_time_created = os.date "!%Y-%m-%d %H:%M:%S.000000",
+    flavors = { recsys_run = { bundle = "bundle.tar", digest = about.digest,
+      kind = tostring(manifest.model and manifest.model.kind or "") } } }
+  db:run("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+    { HISTORY, json.encode(history), run.id })
+end
+
+return logged
