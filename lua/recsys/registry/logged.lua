@@ -3,6 +3,7 @@
 
 local bundles = require "recsys.registry.bundles"
 local json = require "recsys.json"
+local track = require "recsys.track"
 local uv = require "luv"
 
 local logged = {}
@@ -13,7 +14,7 @@ local HISTORY <const> = "mlflow.log-model.history"
 ---@param opened Catalogue
 ---@return Run?
 function logged.run(opened)
-  local run = require("recsys.track").current()
+  local run = track.current()
   local folder = run and run.store.folder
   if folder and uv.fs_realpath(folder) == uv.fs_realpath(opened.store) then return run end
 end

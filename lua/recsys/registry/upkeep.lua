@@ -5,6 +5,7 @@ local bundles = require "recsys.registry.bundles"
 local catalogue = require "recsys.registry.catalogue"
 local files = require "recsys.files"
 local lfs = require "lfs"
+local versions = require "recsys.registry.versions"
 
 local upkeep = {}
 
@@ -141,7 +142,7 @@ function upkeep.collect(opened, options)
           .. "AND key = 'recsys.digest'", { row.name, row.version })
         going[tag.value] = true
         if not options.dry_run then
-          require("recsys.registry.versions").delete(db, { name = row.name, version = row.version })
+          versions.delete(db, { name = row.name, version = row.version })
         end
       end
     end)
