@@ -16,6 +16,7 @@ local log = require "recsys.log"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
 local source = require "recsys.track.source"
+local system = require "recsys.track.system"
 local uv = require "luv"
 
 local Run = { __name = "recsys.Run" }
@@ -104,7 +105,18 @@ end
 
 --- Carry to the store what has waited for a second.
 function Run:tick()
+  if self.sampler then
+    local values, step = self.sampler:sample()
+    if values then self:metrics(values, step) end
+  end
   if now() - self.flushed >= MOST_WAIT then self:flush() end
+end
+
+--- Log what the machine and this process are doing, as metrics "system/...", from now on.
+---@param every? number  seconds between samples, default 1
+function Run:system(every)
+  check_open(self)
+  self.sampler = system.sampler(every)
 end
 
 --- The name that a metric is kept under; names are looked at once.
