@@ -81,6 +81,7 @@ int rs_open_metrics(lua_State *L);
 int rs_open_retrieval(lua_State *L);
 int rs_open_bundle(lua_State *L);
 int rs_open_serve(lua_State *L);
+int rs_open_http(lua_State *L);
 int rs_open_doctor(lua_State *L);
 int rs_open_machine(lua_State *L);
 int rs_open_trace(lua_State *L);

@@ -1,9 +1,12 @@
 /* l_doctor.c - what this build is and what it is linked with: for --version, doctor and manifests. */
 #include <archive.h>
 #include <cblas.h>
+#include <curl/curl.h>
 #include <dlfcn.h>
 #include <jansson.h>
+#include <microhttpd.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <utf8proc.h>
 #include <xxhash.h>
 #include <zlib.h>
@@ -44,6 +47,9 @@ static int l_libraries(lua_State *L) {
   lua_pushstring(L, ZSTD_versionString());
   lua_setfield(L, -2, "zstd");
   set_text(L, "utf8proc", utf8proc_version());
+  set_text(L, "sqlite", sqlite3_libversion());
+  set_text(L, "libcurl", curl_version_info(CURLVERSION_NOW)->version);
+  set_text(L, "libmicrohttpd", MHD_get_version());
   return 1;
 }
 

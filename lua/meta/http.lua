@@ -1,0 +1,81 @@
+---@meta
+--- recsys.http: an HTTP server that the caller's thread drives, and a client. Bytes in, bytes out.
+
+---@class http
+local http = {}
+
+--- Begin to listen. Requests wait in the server until step hands them to a handler.
+---@param options { address?: string, port?: integer, max_body?: integer, max_memory?: integer, spool?: string,
+---   timeout?: integer, connections?: integer }
+---   address: default "127.0.0.1"; "*": all of this machine; port: 0, the default, is any that is free; max_body:
+---   bytes, default 64 MiB, more is refused by 413; max_memory: bytes of a body that are kept in memory, default 1 MiB,
+---   more lie in a file of the folder spool, without which they are refused; timeout: seconds of silence after which a
+---   connection is closed, default 60; connections: at once, default 256
+---@return HttpServer?
+---@return string? message
+---@return string? code     "io": the address or port is refused
+function http.server(options) end
+
+--- A client, which keeps its connections.
+---@param options? { user?: string, password?: string, token?: string, timeout_ms?: integer, ca?: string,
+---   insecure?: boolean, max_body?: integer }
+---   user, password: sent as Basic authorization; token: as a bearer's, where there is no user; timeout_ms: for a
+---   request as a whole, default 120000, 0 for none; ca: a file of certificates to trust instead of the system's;
+---   insecure: trust any; max_body: bytes of an answer, default 256 MiB
+---@return HttpClient?
+---@return string? message
+---@return string? code
+function http.client(options) end
+
+--- A server; also closed by <close> and the collector.
+---@class HttpServer
+local HttpServer = {}
+
+---@return integer port  that it listens on
+function HttpServer:port() end
+
+---@class HttpRequest
+---@field method string
+---@field path string       decoded, UTF-8, begins with "/"
+---@field raw_path string   as it was sent, with the query
+---@field query string[][]  { name, value } in order, decoded
+---@field headers table<string, string>  names in lower case; equal ones joined by ", "
+---@field body string?      or
+---@field file string?      the path of the file that a large body lies in, removed after the answer unless it was moved
+---@field address string    of the client, a number
+
+---@class HttpResponse
+---@field status integer?   200 .. 599, default 200
+---@field headers table<string, string>?
+---@field body string?      default ""
+---@field file string?      the path of a file to send instead of a body
+
+--- Look after all connections for timeout_ms at the most (-1: until something happens), and answer the requests that
+--- are complete. What a handler raises is raised from here, and its request answered by 500.
+---@param timeout_ms integer
+---@param handler fun(request: HttpRequest): HttpResponse
+---@return integer handled  how many requests were
+function HttpServer:step(timeout_ms, handler) end
+
+--- Close all connections and let go of the port. Twice is fine.
+function HttpServer:close() end
+
+--- A client; also closed by <close> and the collector.
+---@class HttpClient
+local HttpClient = {}
+
+--- Send a request and wait for its answer. An answer of any status is an answer.
+---@param request { method?: string, url: string, headers?: table<string, string>, body?: string, file?: string,
+---   into?: string, wait?: fun() }
+---   method: default "GET"; file: the path of a file to send instead of a body; into: the path of a file that a body
+---   with a status of 200 to 299 is written to, which is replaced when all is there; wait: called every 20 ms or so
+---   while there is no answer; what it raises ends the request
+---@return { status: integer, headers: table<string, string>, body: string }?
+---@return string? message
+---@return string? code  "io": no answer, "format": no HTTP, or too long, "argument": an address that makes no sense
+function HttpClient:request(request) end
+
+--- Close its connections. Twice is fine.
+function HttpClient:close() end
+
+return http

@@ -1,0 +1,293 @@
+/* l_http.c - recsys.core.http: a server that the caller's thread drives, and a client. No Lua runs in a callback. */
+#include <string.h>
+
+#include "bind/fields.h"
+#include "http/client.h"
+#include "http/server.h"
+
+#define SERVER "recsys.HttpServer"
+#define CLIENT "recsys.HttpClient"
+#define CALL "recsys http call" /* a request under way, which is abandoned when something raises */
+
+enum { BURST = 64 }; /* requests that one step answers before it returns */
+
+typedef rs_http_server *server;
+typedef rs_http_client *client;
+
+/* A string that may be absent, which stays on the stack. */
+static const char *text_option(lua_State *L, int arg, const char *name) {
+  if (lua_getfield(L, arg, name) == LUA_TNIL) return NULL;
+  if (lua_type(L, -1) != LUA_TSTRING) rs_wrong_option(L, arg, name, "a string");
+  return lua_tostring(L, -1);
+}
+
+/* The server. */
+
+static rs_http_server *check_server(lua_State *L, int arg) {
+  server *s = luaL_checkudata(L, arg, SERVER);
+  luaL_argcheck(L, *s, arg, "the server is closed");
+  return *s;
+}
+
+static int l_server_free(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER);
+  rs_http_server *closing = *s;
+  *s = NULL;
+  rs_http_server_free(closing);
+  return 0;
+}
+
+/* http.server { address, port, max_body, max_memory, spool, timeout, connections } -> HttpServer | nil, message, code */
+static int l_server(lua_State *L) {
+  static const char *const known[] = {"address", "port",    "max_body",    "max_memory",
+                                      "spool",   "timeout", "connections", NULL};
+  rs_check_options(L, 1, known);
+  int64_t port = rs_integer_option(L, 1, "port", 0, 0);
+  luaL_argcheck(L, port <= 65535, 1, "option 'port' must be 65535 at the most");
+  rs_http_options options = {.port = (int)port,
+                             .address = rs_string_option(L, 1, "address", "127.0.0.1"),
+                             .max_body = rs_integer_option(L, 1, "max_body", 0, 64 << 20),
+                             .max_memory = rs_integer_option(L, 1, "max_memory", 0, 1 << 20),
+                             .spool = text_option(L, 1, "spool"),
+                             .timeout_s = (int)rs_integer_option(L, 1, "timeout", 0, 60),
+                             .connections = (int)rs_integer_option(L, 1, "connections", 1, 256)};
+  server *s = rs_push_object(L, sizeof *s, SERVER, 0);
+  return rs_return(L, rs_http_listen(s, &options), 1);
+}
+
+/* server:port() -> integer */
+static int l_port(lua_State *L) {
+  lua_pushinteger(L, rs_http_port(check_server(L, 1)));
+  return 1;
+}
+
+static void push_headers(lua_State *L, const rs_http_pair *headers, int n) {
+  lua_createtable(L, 0, n);
+  for (int i = 0; i < n; i++) {
+    if (lua_getfield(L, -1, headers[i].name) == LUA_TNIL)
+      lua_pushstring(L, headers[i].value);
+    else
+      lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), headers[i].value);
+    lua_setfield(L, -3, headers[i].name);
+    lua_pop(L, 1);
+  }
+}
+
+static void push_query(lua_State *L, const rs_http_target *target) {
+  lua_createtable(L, target->n, 0);
+  for (int i = 0; i < target->n; i++) {
+    lua_createtable(L, 2, 0);
+    lua_pushstring(L, target->query[i].name);
+    lua_rawseti(L, -2, 1);
+    lua_pushstring(L, target->query[i].value);
+    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+static void push_request(lua_State *L, const rs_http_request *r) {
+  const rs_http_target *target = rs_http_asked(r);
+  const rs_http_pair *headers;
+  size_t size;
+  lua_createtable(L, 0, 8);
+  rs_set_text(L, "method", rs_http_method(r));
+  rs_set_text(L, "path", target->path);
+  rs_set_text(L, "raw_path", target->raw);
+  rs_set_text(L, "address", rs_http_client_address(r));
+  push_query(L, target);
+  lua_setfield(L, -2, "query");
+  int n = rs_http_headers(r, &headers);
+  push_headers(L, headers, n);
+  lua_setfield(L, -2, "headers");
+  const char *body = rs_http_body(r, &size);
+  if (body)
+    lua_pushlstring(L, body, size);
+  else
+    lua_pushstring(L, rs_http_body_file(r));
+  lua_setfield(L, -2, body ? "body" : "file");
+}
+
+/* The field 'headers' of the table at 'arg' as pairs, in scratch that stays on the stack, with the table. */
+static const rs_http_pair *take_headers(lua_State *L, int arg, int *n) {
+  *n = 0;
+  if (lua_getfield(L, arg, "headers") == LUA_TNIL) return NULL;
+  if (!lua_istable(L, -1)) luaL_error(L, "headers must be a table, name -> value");
+  int table = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+      luaL_error(L, "headers must be a table, name -> value, of strings");
+    ++*n;
+  }
+  rs_http_pair *pairs = lua_newuserdatauv(L, sizeof *pairs * (size_t)(*n + 1), 0);
+  int i = 0;
+  for (lua_pushnil(L); i < *n && lua_next(L, table); lua_pop(L, 1))
+    pairs[i++] = (rs_http_pair){lua_tostring(L, -2), lua_tostring(L, -1)};
+  return pairs;
+}
+
+/* The response at the top of the stack. */
+static rs_http_response take_response(lua_State *L) {
+  int at = lua_gettop(L);
+  if (!lua_istable(L, at)) luaL_error(L, "a handler must return a table, not a %s", luaL_typename(L, at));
+  rs_http_response a = {.status = (int)rs_integer_field(L, at, "status", 200)};
+  a.file = text_option(L, at, "file");
+  if (lua_getfield(L, at, "body") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "a body must be a string, not a %s", luaL_typename(L, -1));
+  a.body = lua_tolstring(L, -1, &a.size);
+  a.headers = take_headers(L, at, &a.n);
+  return a;
+}
+
+/* Answer; what the world refuses, such as a file that is gone, the client is told. */
+static void answer(lua_State *L, rs_http_request *r, const rs_http_response *a) {
+  rs_status status = rs_http_answer(r, a);
+  if (status == RS_EIO) {
+    lua_pushfstring(L, "%s\n", rs_message());
+    rs_http_response failed = {.status = 500};
+    failed.body = lua_tolstring(L, -1, &failed.size);
+    status = rs_http_answer(r, &failed);
+  }
+  rs_check(L, status);
+}
+
+/* server:step(timeout_ms, handler) -> how many requests were handled */
+static int l_step(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER);
+  check_server(L, 1);
+  int timeout = (int)luaL_checkinteger(L, 2), handled = 0;
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  while (handled < BURST) {
+    rs_http_request *r;
+    rs_check(L, rs_http_step(*s, handled ? 0 : timeout, &r));
+    if (!r) break;
+    lua_settop(L, 3);
+    lua_pushvalue(L, 3);
+    push_request(L, r);
+    rs_http_take(r); /* from here on an error is answered by 500 */
+    handled++;
+    lua_call(L, 1, 1);
+    if (!*s) break; /* the handler closed it */
+    rs_http_response response = take_response(L);
+    answer(L, r, &response);
+  }
+  lua_pushinteger(L, handled);
+  return 1;
+}
+
+/* The client. */
+
+static rs_http_client *check_client(lua_State *L, int arg) {
+  client *c = luaL_checkudata(L, arg, CLIENT);
+  luaL_argcheck(L, *c, arg, "the client is closed");
+  return *c;
+}
+
+static int l_client_free(lua_State *L) {
+  client *c = luaL_checkudata(L, 1, CLIENT);
+  rs_http_client_free(*c);
+  *c = NULL;
+  return 0;
+}
+
+/* http.client { user, password, token, timeout_ms, ca, insecure, max_body } -> HttpClient | nil, message, code */
+static int l_client(lua_State *L) {
+  static const char *const known[] = {"user", "password", "token", "timeout_ms", "ca", "insecure", "max_body", NULL};
+  lua_settop(L, 1);
+  if (lua_isnil(L, 1)) {
+    lua_newtable(L);
+    lua_replace(L, 1);
+  }
+  rs_check_options(L, 1, known);
+  rs_http_client_options options = {.user = text_option(L, 1, "user"),
+                                    .password = text_option(L, 1, "password"),
+                                    .token = text_option(L, 1, "token"),
+                                    .ca = text_option(L, 1, "ca"),
+                                    .insecure = rs_boolean_option(L, 1, "insecure", false),
+                                    .timeout_ms = (int)rs_integer_option(L, 1, "timeout_ms", 0, 120000),
+                                    .max_body = rs_integer_option(L, 1, "max_body", 0, 256 << 20)};
+  client *c = rs_push_object(L, sizeof *c, CLIENT, 0);
+  return rs_return(L, rs_http_client_new(c, &options), 1);
+}
+
+typedef struct call {
+  client *client; /* NULL: over; the user value keeps it */
+} call;
+
+static int l_call_end(lua_State *L) {
+  call *c = lua_touserdata(L, 1);
+  if (c->client && *c->client) rs_http_stop(*c->client);
+  c->client = NULL;
+  return 0;
+}
+
+static void push_call(lua_State *L) {
+  call *c = rs_push_object(L, sizeof *c, CALL, 1);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
+  c->client = lua_touserdata(L, 1);
+  lua_toclose(L, -1);
+}
+
+static void push_reply(lua_State *L, const rs_http_client *c) {
+  const rs_http_pair *headers;
+  size_t size;
+  lua_createtable(L, 0, 3);
+  rs_set_integer(L, "status", rs_http_status(c));
+  int n = rs_http_reply_headers(c, &headers);
+  push_headers(L, headers, n);
+  lua_setfield(L, -2, "headers");
+  const char *body = rs_http_reply(c, &size);
+  lua_pushlstring(L, body, size);
+  lua_setfield(L, -2, "body");
+}
+
+/* Wait for the answer, calling the function at 'wait', if there is one, between. */
+static rs_status wait_for(lua_State *L, client *c, int wait) {
+  bool called = lua_isfunction(L, wait), done = false;
+  rs_status status = RS_OK;
+  while (status == RS_OK && !done) {
+    status = rs_http_wait(*c, called ? 20 : 1000, &done);
+    if (status != RS_OK || done || !called) continue;
+    lua_pushvalue(L, wait);
+    lua_call(L, 0, 0);
+    luaL_argcheck(L, *c, 1, "the client was closed while it waited");
+  }
+  return status;
+}
+
+/* client:request { method, url, headers, body | file, into, wait } -> { status, headers, body } | nil, message, code */
+static int l_request(lua_State *L) {
+  static const char *const known[] = {"method", "url", "headers", "body", "file", "into", "wait", NULL};
+  rs_http_client *c = check_client(L, 1);
+  rs_check_options(L, 2, known);
+  luaL_argcheck(L, !rs_http_busy(c), 1, "a request of this client is under way");
+  lua_settop(L, 2);
+  lua_getfield(L, 2, "wait"); /* at 3 */
+  rs_http_call request = {.method = rs_string_option(L, 2, "method", "GET"),
+                          .url = rs_string_option(L, 2, "url", NULL),
+                          .file = text_option(L, 2, "file"),
+                          .into = text_option(L, 2, "into")};
+  if (text_option(L, 2, "body")) request.body = lua_tolstring(L, -1, &request.size);
+  request.headers = take_headers(L, 2, &request.n);
+  push_call(L);
+  rs_status status = rs_http_start(c, &request);
+  if (status == RS_OK) status = wait_for(L, lua_touserdata(L, 1), 3);
+  if (status == RS_OK) push_reply(L, c);
+  return rs_return(L, status, 1);
+}
+
+int rs_open_http(lua_State *L) {
+  static const luaL_Reg server_methods[] = {
+      {"port", l_port}, {"step", l_step}, {"close", l_server_free}, {NULL, NULL}};
+  static const luaL_Reg server_meta[] = {{"__gc", l_server_free}, {"__close", l_server_free}, {NULL, NULL}};
+  static const luaL_Reg client_methods[] = {{"request", l_request}, {"close", l_client_free}, {NULL, NULL}};
+  static const luaL_Reg client_meta[] = {{"__gc", l_client_free}, {"__close", l_client_free}, {NULL, NULL}};
+  static const luaL_Reg call_meta[] = {{"__gc", l_call_end}, {"__close", l_call_end}, {NULL, NULL}};
+  static const luaL_Reg none[] = {{NULL, NULL}};
+  rs_new_type(L, SERVER, server_methods, server_meta);
+  rs_new_type(L, CLIENT, client_methods, client_meta);
+  rs_new_type(L, CALL, none, call_meta);
+  static const luaL_Reg functions[] = {{"server", l_server}, {"client", l_client}, {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

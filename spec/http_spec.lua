@@ -1,0 +1,153 @@
+--- The HTTP server and client: what a handler sees, what a client gets, and what both refuse.
+
+local command = require "spec.support.command"
+local http = require "recsys.http"
+
+local server, client, folder, base
+
+before_each(function()
+  folder = command.temporary()
+  server = assert(http.server { max_body = 1000000, max_memory = 1000, spool = folder })
+  client = assert(http.client { timeout_ms = 5000 })
+  base = ("http://127.0.0.1:%d"):format(server:port())
+end)
+after_each(function()
+  server:close()
+  client:close()
+  command.remove(folder)
+end)
+
+--- The answer to a request, which 'handler' is given beside it.
+local function ask(handler, request)
+  request.url = base .. (request.url or "/")
+  request.wait = function() server:step(0, handler) end
+  return client:request(request)
+end
+
+describe("an HTTP request", function()
+  it("reaches the handler decoded, and its answer the client", function()
+    local seen
+    local reply = assert(ask(function(request)
+      seen = request
+      return { status = 202, headers = { ["Content-Type"] = "text/x", ["X-Two"] = "b" }, body = "a\0b" }
+    end, { method = "POST", url = "/a%20b/%C3%A9?x=1+2&y&x=%26", body = "b\0dy",
+      headers = { ["Content-Type"] = "text/z", ["X-Empty"] = "" } }))
+    assert.same({ "POST", "/a b/é", "/a%20b/%C3%A9?x=1+2&y&x=%26", "b\0dy", "127.0.0.1" },
+      { seen.method, seen.path, seen.raw_path, seen.body, seen.address })
+    assert.same({ { "x", "1 2" }, { "y", "" }, { "x", "&" } }, seen.query)
+    assert.same({ "text/z", "", base:match "//(.*)" },
+      { seen.headers["content-type"], seen.headers["x-empty"], seen.headers.host })
+    assert.same({ 202, "a\0b", "text/x", "b" },
+      { reply.status, reply.body, reply.headers["content-type"], reply.headers["x-two"] })
+  end)
+
+  it("with a large body leaves it in a file, which may be moved away", function()
+    local body, kept = ("x"):rep(5000), folder .. "/kept"
+    local reply = assert(ask(function(request)
+      assert.is_nil(request.body)
+      assert.equal(body, command.read(request.file))
+      os.rename(request.file, kept)
+      return { file = kept }
+    end, { method = "PUT", body = body }))
+    assert.same({ 200, body }, { reply.status, reply.body })
+    assert.equal(body, command.read(kept))
+    reply = assert(ask(function() error "too large" end, { method = "PUT", body = ("x"):rep(1000001) }))
+    assert.equal(413, reply.status)
+  end)
+
+  it("is answered by 500 when its handler raises, which step passes on", function()
+    local raised
+    local reply = assert(client:request { url = base .. "/", wait = function()
+      local ok, problem = pcall(server.step, server, 0, function() error({ code = "mine" }, 0) end)
+      if not ok then raised = problem end
+    end })
+    assert.same({ 500, "mine" }, { reply.status, raised.code })
+    reply = assert(ask(function() return { file = folder .. "/gone" } end, {}))
+    assert.equal(500, reply.status)
+    assert.truthy(reply.body:find("/gone: No such file or directory", 1, true))
+  end)
+
+  it("of a token or a user says so", function()
+    local function authorization(options)
+      client:close()
+      client = assert(http.client(options))
+      return assert(ask(function(request) return { body = request.headers.authorization or "none" } end, {})).body
+    end
+    assert.equal("none", authorization {})
+    assert.equal("Bearer t0k", authorization { token = "t0k" })
+    assert.equal("Basic dTpw", authorization { user = "u", password = "p", token = "t" })
+  end)
+
+  it("may be written to a file, when it succeeds", function()
+    local into = folder .. "/into"
+    command.write(into, "old")
+    local reply = assert(ask(function() return { status = 404, body = "not here" } end, { into = into }))
+    assert.same({ 404, "not here", "old" }, { reply.status, reply.body, command.read(into) })
+    reply = assert(ask(function() return { body = "new" } end, { into = into }))
+    assert.same({ 200, "", "new" }, { reply.status, reply.body, command.read(into) })
+  end)
+end)
+
+describe("what is refused", function()
+  it("names the option or header that is wrong", function()
+    assert.has_error(function() http.server { prot = 1 } end, "bad argument #1 to 'server' (there is no option 'prot')")
+    assert.has_error(function() http.server { port = 70000 } end,
+      "bad argument #1 to 'server' (option 'port' must be 65535 at the most)")
+    assert.has_error(function() client:request {} end, "bad argument #1 to 'request' (option 'url' must be a string)")
+    assert.has_error(function() client:request { url = "x", headers = { 1 } } end,
+      "headers must be a table, name -> value, of strings")
+    assert.same({ nil, "the header 'X' cannot be sent", "argument" },
+      { client:request { url = base, headers = { X = "a\r\nY: b" } } })
+    client:close()
+    assert.has_error(function() client:request { url = base } end,
+      "calling 'request' on bad self (the client is closed)")
+    server:close()
+    assert.has_error(function() server:port() end, "calling 'port' on bad self (the server is closed)")
+  end)
+
+  it("by the world comes with its reason", function()
+    local made, message, code = http.server { port = server:port() }
+    assert.same({ nil, "io" }, { made, code })
+    assert.truthy(message:find "cannot listen on 127.0.0.1, port %d+: Address already in use")
+    server:close()
+    made, message, code = client:request { url = base }
+    assert.same({ nil, "io" }, { made, code })
+    assert.truthy(message:find(base, 1, true))
+  end)
+
+  it("by a handler's answer raises from step", function()
+    for _, case in ipairs { { "text", "a handler must return a table, not a string" },
+      { { status = 99 }, "no status of an answer: 99" },
+      { { headers = { X = "a\nb" } }, "the header 'X' cannot be sent" },
+      { { body = {} }, "a body must be a string, not a table" } } do
+      local raised
+      local reply = assert(client:request { url = base, wait = function()
+        local ok, problem = pcall(server.step, server, 0, function() return case[1] end)
+        if not ok then raised = problem end
+      end })
+      assert.same({ 500, case[2] }, { reply.status, raised })
+    end
+  end)
+
+  it("is a second request of a client that waits, and a request outlived by its client", function()
+    local _, problem = pcall(client.request, client, { url = base, wait = function()
+      client:request { url = base }
+    end })
+    assert.truthy(tostring(problem):find "under way")
+    _, problem = pcall(client.request, client, { url = base, wait = function() client:close() end })
+    assert.truthy(tostring(problem):find "was closed while it waited")
+  end)
+end)
+
+describe("a server in a handler", function()
+  it("may be closed", function()
+    local reply, message = client:request { url = base, wait = function()
+      if server then
+        server:step(0, function() server:close() return {} end)
+        server = pcall(server.port, server) and server or { close = function() end, step = function() end }
+      end
+    end }
+    assert.is_nil(reply)
+    assert.truthy(message:find(base, 1, true))
+  end)
+end)
