@@ -385,6 +385,17 @@ function filter.runs(db, request)
   return page.cut(take(db, plan_runs(db, scope, conditions, terms), size + 1, offset), size, offset)
 end
 
+--- How many runs meet a filter.
+---@param db recsys.Database
+---@param request recsys.track.Search
+---@return integer
+function filter.count(db, request)
+  local conditions, scope, n = grammar.conditions(request.filter, runs), scope_of(request), 0
+  if not scope then return 0 end
+  for _, s in ipairs(plan_runs(db, scope, conditions, {})) do n = n + count(db, s) end
+  return n
+end
+
 -- Experiments, registered models, versions --------------------------------------------------------------------------
 
 local prompt = "mlflow.prompt.is_prompt"

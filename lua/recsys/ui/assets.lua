@@ -1,0 +1,36 @@
+--- The page: its files in ui/page/, and Chart.js from the system's package libjs-chart.js. Nothing else of the disk.
+
+local files = require "recsys.files"
+local guard = require "recsys.ui.guard"
+local host = require "recsys.host"
+local media = require "recsys.ui.media"
+
+local assets = { folder = host.root .. "/lua/recsys/ui/page",
+  charts = { "/usr/share/javascript/chart.js", "/usr/share/nodejs/chart.js/dist" } }
+
+--- The file of a path; nil when there is none.
+local function find(path)
+  if path == "/" then path = "/index.html" end
+  local chart = path:match "^/chart%.js/([%w_%-][%w._%-]*)$"
+  if chart then
+    for _, folder in ipairs(assets.charts) do
+      if files.exists(folder .. "/" .. chart) then return folder .. "/" .. chart end
+    end
+    return nil
+  end
+  local name = path:match "^/([%w_%-][%w._%-]*)$"
+  local file = name and assets.folder .. "/" .. name
+  return file and files.exists(file) and file or nil
+end
+
+--- The answer to a request for a file of the page; nil when it is none.
+---@param request HttpRequest
+---@return HttpResponse?
+function assets.answer(request)
+  if request.method ~= "GET" and request.method ~= "HEAD" then return nil end
+  local path = find(request.path)
+  if not path then return nil end
+  return guard.secure({ file = path, headers = { ["Content-Type"] = media.type(path) } }, "page")
+end
+
+return assets

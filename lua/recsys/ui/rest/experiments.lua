@@ -1,0 +1,66 @@
+--- MLflow's experiments/*.
+
+local filter = require "recsys.track.filter"
+local rest = require "recsys.ui.rest"
+local rows = require "recsys.track.rows"
+
+local experiments = {}
+
+local function route(name, fn)
+  experiments[name:gsub(" ", " mlflow/experiments/", 1)] = rest.json(fn)
+end
+
+route("POST create", function(context, fields)
+  rest.need(fields, "name")
+  return { experiment_id = context.store:create_experiment(fields) }
+end)
+
+route("GET get", function(context, fields)
+  return { experiment = context.store:experiment(rest.need(fields, "experiment_id")) }
+end)
+
+route("GET get-by-name", function(context, fields)
+  return { experiment = context.store:experiment_by_name(rest.need(fields, "experiment_name")) }
+end)
+
+local function search(context, fields)
+  local ids, token = filter.experiments(context.store.db, fields)
+  local found = {}
+  for _, row in ipairs(context.store.db:rows("SELECT experiment_id, name, artifact_location, lifecycle_stage, "
+    .. "creation_time, last_update_time FROM experiments WHERE experiment_id IN (SELECT value FROM json_each(?))",
+    { rows.list(ids) })) do found[row.experiment_id] = row end
+  local list = {}
+  for _, id in ipairs(ids) do list[#list + 1] = found[id] end
+  list = context.store:shown_experiments(list)
+  return { experiments = #list > 0 and list or nil, next_page_token = token }
+end
+route("POST search", search)
+route("GET search", search)
+
+route("POST update", function(context, fields)
+  local id = rest.need(fields, "experiment_id")
+  if fields.new_name ~= nil then context.store:update_experiment(id, fields.new_name) end
+  return {}
+end)
+
+route("POST delete", function(context, fields)
+  context.store:delete_experiment(rest.need(fields, "experiment_id"))
+  return {}
+end)
+
+route("POST restore", function(context, fields)
+  context.store:restore_experiment(rest.need(fields, "experiment_id"))
+  return {}
+end)
+
+route("POST set-experiment-tag", function(context, fields)
+  context.store:set_experiment_tag(rest.need(fields, "experiment_id"), rest.need(fields, "key"), fields.value)
+  return {}
+end)
+
+route("POST delete-experiment-tag", function(context, fields)
+  context.store:delete_experiment_tag(rest.need(fields, "experiment_id"), rest.need(fields, "key"))
+  return {}
+end)
+
+return experiments

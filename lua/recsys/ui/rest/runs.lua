@@ -1,0 +1,123 @@
+--- MLflow's runs/*.
+
+local filter = require "recsys.track.filter"
+local json = require "recsys.json"
+local rest = require "recsys.ui.rest"
+
+local runs = {}
+
+local function route(name, fn)
+  runs[name:gsub(" ", " mlflow/runs/", 1)] = rest.json(function(context, fields)
+    if fields.run_id == nil then fields.run_id = fields.run_uuid end -- its name of old
+    return fn(context, fields)
+  end)
+end
+
+--- Lists of { key, value } that a request brings: tables of tables, or a refusal.
+local function check_pairs(fields, ...)
+  for _, name in ipairs { ... } do
+    if fields[name] ~= nil and type(fields[name]) ~= "table" then
+      rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: it must be a list.", name)
+    end
+    for _, pair in ipairs(fields[name] or {}) do
+      if type(pair) ~= "table" then
+        rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: objects are expected.",
+          name)
+      end
+    end
+  end
+end
+
+route("POST create", function(context, fields)
+  check_pairs(fields, "tags")
+  fields.run_id = nil -- which is ours to give
+  return { run = context.store:create_run(fields) }
+end)
+
+route("GET get", function(context, fields)
+  return { run = context.store:run(rest.need(fields, "run_id")) }
+end)
+
+route("POST update", function(context, fields)
+  rest.need(fields, "run_id")
+  return { run_info = context.store:update_run(fields) }
+end)
+
+route("POST delete", function(context, fields)
+  context.store:delete_run(rest.need(fields, "run_id"))
+  return {}
+end)
+
+route("POST restore", function(context, fields)
+  context.store:restore_run(rest.need(fields, "run_id"))
+  return {}
+end)
+
+route("POST search", function(context, fields)
+  context.store:reap()
+  local ids, token = filter.runs(context.store.db, fields)
+  local found = context.store:runs(ids)
+  return { runs = #found > 0 and found or nil, next_page_token = token }
+end)
+
+route("POST log-batch", function(context, fields)
+  rest.need(fields, "run_id")
+  check_pairs(fields, "metrics", "params", "tags")
+  context.store:log_batch(fields)
+  return {}
+end)
+
+route("POST log-metric", function(context, fields)
+  rest.need(fields, "run_id")
+  rest.need(fields, "key")
+  rest.need(fields, "value")
+  rest.need(fields, "timestamp")
+  context.store:log_metric(fields)
+  return {}
+end)
+
+route("POST log-parameter", function(context, fields)
+  rest.need(fields, "run_id")
+  rest.need(fields, "key")
+  context.store:log_param(fields)
+  return {}
+end)
+
+route("POST set-tag", function(context, fields)
+  rest.need(fields, "run_id")
+  rest.need(fields, "key")
+  context.store:set_tag(fields)
+  return {}
+end)
+
+route("POST delete-tag", function(context, fields)
+  rest.need(fields, "run_id")
+  rest.need(fields, "key")
+  context.store:delete_tag(fields)
+  return {}
+end)
+
+route("POST log-inputs", function(context, fields)
+  rest.need(fields, "run_id")
+  check_pairs(fields, "datasets")
+  context.store:log_inputs(fields)
+  return {}
+end)
+
+--- What a client that logs a model says of it, kept as MLflow keeps it: a list in a tag.
+route("POST log-model", function(context, fields)
+  local id, model = rest.need(fields, "run_id"), json.decode(rest.need(fields, "model_json"))
+  if type(model) ~= "table" or type(model.artifact_path) ~= "string" then
+    rest.refuse("INVALID_PARAMETER_VALUE", "Malformed model info: 'model_json' must be an object with artifact_path.")
+  end
+  local db, name <const> = context.store.db, "mlflow.log-model.history"
+  db:transaction(function()
+    local kept = db:row("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", { id, name })
+    local history = kept and json.decode(kept.value) or {}
+    history[#history + 1] = model
+    context.store:set_tag { run_id = id, key = name, value = json.encode(json.list(history)) }
+  end)
+  return {}
+end)
+
+return runs

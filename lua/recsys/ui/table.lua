@@ -1,0 +1,245 @@
+--- The runs' table as the page shows it: runs with the last, least and greatest value of each metric, what columns
+--- there are, groups, CSV.
+
+local filter = require "recsys.track.filter"
+local json = require "recsys.json"
+local page = require "recsys.track.page"
+local rest = require "recsys.ui.rest"
+local rows = require "recsys.track.rows"
+
+local runs = {}
+
+local MOST <const> = 50000 -- runs that an order by a best value or a group looks at
+
+--- What a question asks for, as the filter takes it. Ids of experiments may stand in one text, separated by commas;
+--- without any all experiments are meant.
+---@param fields { experiment_ids?: string|string[], filter?: string, order_by?: string|string[], view?: string }
+local function question(db, fields)
+  local ids = {}
+  for _, text in ipairs(fields.experiment_ids or {}) do
+    for id in tostring(text):gmatch "[^,%s]+" do ids[#ids + 1] = id end
+  end
+  if #ids == 0 then
+    for row in db:each "SELECT experiment_id FROM experiments" do ids[#ids + 1] = row.experiment_id end
+  end
+  return { experiment_ids = ids, filter = fields.filter, order_by = fields.order_by, run_view_type = fields.view }
+end
+
+--- The metric and "min" or "max" of an order by a best value, nil for other orders. A metric that is really called
+--- x.min comes first.
+local function best_order(db, order_by)
+  if not order_by or #order_by ~= 1 or type(order_by[1]) ~= "string" then return nil end
+  local key, which, direction = order_by[1]:match "^%s*metrics?%.(.+)%.(m[ia][nx])([`\"]?%s*%a*)%s*$"
+  if not key or (which ~= "min" and which ~= "max") then return nil end
+  local quote = key:match "^([`\"])"
+  if quote then
+    if key:sub(-1) ~= quote then return nil end -- the whole is the name
+    key = key:sub(2, -2)
+  end
+  direction = direction:match "%a+"
+  if direction and direction:upper() ~= "ASC" and direction:upper() ~= "DESC" then return nil end
+  if db:row("SELECT 1 AS one FROM latest_metrics WHERE key = ? LIMIT 1", { key .. "." .. which }) then return nil end
+  return key, which, direction and direction:upper() or "ASC"
+end
+
+--- Ids of all runs that meet a question, up to MOST.
+local function all_ids(db, asked)
+  asked.max_results = MOST
+  return (filter.runs(db, asked))
+end
+
+--- The ids of a page in the order of a best value: those without the metric last.
+local function by_best(db, asked, key, which, direction, offset, limit)
+  asked.order_by = nil
+  local ids = {}
+  for row in db:each(("SELECT e.value AS id FROM json_each(?) e LEFT JOIN (SELECT run_uuid, %s(value) AS best "
+    .. "FROM metrics WHERE key = ? AND is_nan = 0 GROUP BY run_uuid) m ON m.run_uuid = e.value "
+    .. "ORDER BY m.best IS NULL, m.best %s, e.key LIMIT ? OFFSET ?"):format(which, direction),
+    { rows.list(all_ids(db, asked)), key, limit, offset }) do ids[#ids + 1] = row.id end
+  return ids
+end
+
+--- The least and greatest value of each metric of runs: run -> metric -> { min, max }.
+local function bests(db, list)
+  local found = {}
+  for row in db:each("SELECT run_uuid, key, min(value) AS least, max(value) AS greatest FROM metrics WHERE is_nan = 0 "
+    .. "AND run_uuid IN (SELECT value FROM json_each(?)) GROUP BY run_uuid, key", { list }) do
+    local of = found[row.run_uuid] or {}
+    found[row.run_uuid] = of
+    of[row.key] = row
+  end
+  return found
+end
+
+--- How many runs each of these is the parent of.
+local function children(db, list)
+  local found = {}
+  for row in db:each("SELECT value, count(*) AS n FROM tags WHERE key = 'mlflow.parentRunId' AND value IN "
+    .. "(SELECT value FROM json_each(?)) GROUP BY value", { list }) do found[row.value] = row.n end
+  return found
+end
+
+local function map(list)
+  local named = {}
+  for _, pair in ipairs(list or {}) do named[pair.key] = pair.value end
+  return named
+end
+
+--- Runs by their ids as the page has them.
+local function shown(store, ids)
+  local list = rows.list(ids)
+  local best, parents, result = bests(store.db, list), children(store.db, list), store:runs(ids)
+  for i, run in ipairs(result) do
+    local id, metrics = run.info.run_id, {}
+    for _, metric in ipairs(run.data.metrics or {}) do
+      local of = best[id] and best[id][metric.key]
+      metrics[metric.key] = { last = metric.value, step = metric.step, min = of and of.least or "NaN",
+        max = of and of.greatest or "NaN" }
+    end
+    result[i] = { info = run.info, params = map(run.data.params), tags = map(run.data.tags), metrics = metrics,
+      children = parents[id] or 0 }
+  end
+  return result
+end
+
+local totals = setmetatable({}, { __mode = "k" }) -- store -> { stamp, question -> how many runs }
+
+--- How many runs meet a question. Where nothing was written meanwhile, by anybody, it is not counted again: with a
+--- filter that many runs meet, counting them takes longer than finding a page of them.
+local function total(store, asked)
+  local db = store.db
+  local stamp = ("%d %d"):format(db:row("PRAGMA data_version").data_version,
+    db:row("SELECT total_changes() AS n").n)
+  local kept = totals[store]
+  if not kept or kept.stamp ~= stamp then
+    kept = { stamp = stamp }
+    totals[store] = kept
+  end
+  local key = json.encode { asked.experiment_ids, asked.filter or "", asked.run_view_type or "" }
+  kept[key] = kept[key] or filter.count(db, asked)
+  return kept[key]
+end
+
+local function whole(fields, name, standard, most)
+  local value = fields[name] == nil and standard or math.tointeger(tonumber(fields[name]))
+  if not value or value < 0 or value > most then
+    rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: it must be an integer from 0 to "
+      .. "%d.", name, most)
+  end
+  return value
+end
+
+--- A page of the table.
+---@param fields table  experiment_ids, filter, order_by (also metrics.x.min and .max), view, offset, limit
+---@return { total: integer, runs: table[] }
+function runs.page(store, fields)
+  local db, asked = store.db, question(store.db, fields)
+  local offset, limit = whole(fields, "offset", 0, 1 << 50), whole(fields, "limit", 100, 5000)
+  local count, key, which, direction = total(store, asked), best_order(db, asked.order_by)
+  local ids = {}
+  if key and limit > 0 then
+    ids = by_best(db, asked, key, which, direction, offset, limit)
+  elseif limit > 0 then
+    asked.max_results, asked.page_token = limit, page.token(offset)
+    ids = filter.runs(db, asked)
+  end
+  return { total = count, runs = json.list(shown(store, ids)) }
+end
+
+-- Keys of a table of all runs, each looked up once: the table is large, the keys are few.
+local keys_sql = [[
+WITH RECURSIVE k(key) AS (
+  SELECT min(key) FROM %s
+  UNION ALL SELECT (SELECT min(key) FROM %s WHERE key > k.key) FROM k WHERE k.key IS NOT NULL)
+SELECT key FROM k WHERE key IS NOT NULL AND EXISTS (SELECT 1 FROM %s t JOIN runs r USING (run_uuid)
+  WHERE t.key = k.key AND r.experiment_id IN (SELECT value FROM json_each(?)))]]
+
+--- The columns that there are.
+---@return { metrics: string[], params: string[], tags: string[] }
+function runs.keys(store, fields)
+  local ids, found = rows.list(question(store.db, fields).experiment_ids), {}
+  for name, of in pairs { metrics = "latest_metrics", params = "params", tags = "tags" } do
+    local list = json.list {}
+    for row in store.db:each(keys_sql:gsub("%%s", of), { ids }) do list[#list + 1] = row.key end
+    found[name] = list
+  end
+  return found
+end
+
+--- Runs grouped by a parameter or tag, with the mean, least and greatest last value of each metric.
+function runs.groups(store, fields)
+  local kind, name = tostring(rest.need(fields, "by")):match "^(%a+)%.(.+)$"
+  local of = ({ params = "params", param = "params", tags = "tags", tag = "tags" })[kind]
+  if not of then rest.refuse("INVALID_PARAMETER_VALUE", "Runs are grouped by params.NAME or tags.NAME.") end
+  name = name:match "^`(.*)`$" or name
+  local list = rows.list(all_ids(store.db, question(store.db, fields)))
+  local groups, by_value = json.list {}, {}
+  for row in store.db:each(("SELECT value, count(*) AS n FROM %s WHERE key = ? AND run_uuid IN "
+    .. "(SELECT value FROM json_each(?)) GROUP BY value ORDER BY n DESC, value"):format(of), { name, list }) do
+    by_value[row.value] = { value = row.value, count = row.n, metrics = {} }
+    groups[#groups + 1] = by_value[row.value]
+  end
+  for row in store.db:each(("SELECT g.value AS value, m.key, avg(m.value) AS mean, min(m.value) AS least, "
+    .. "max(m.value) AS greatest, count(*) AS n FROM %s g JOIN latest_metrics m USING (run_uuid) WHERE g.key = ? AND "
+    .. "m.is_nan = 0 AND g.run_uuid IN (SELECT value FROM json_each(?)) GROUP BY g.value, m.key"):format(of),
+    { name, list }) do
+    by_value[row.value].metrics[row.key] = { mean = row.mean, min = row.least, max = row.greatest, count = row.n }
+  end
+  return { groups = groups }
+end
+
+-- CSV -------------------------------------------------------------------------------------------------------------
+
+local function cell(value)
+  if value == nil then return "" end
+  value = math.type(value) == "float" and json.encode(value) or tostring(value)
+  return value:find '[,"\r\n]' and '"' .. value:gsub('"', '""') .. '"' or value
+end
+
+local facts = { "run_id", "run_name", "experiment_id", "status", "user_id", "start_time", "end_time" }
+
+--- All runs that meet a question, in its order, as CSV: a column for each parameter, each tag, and of each metric the
+--- last, least and greatest value.
+---@return string
+function runs.csv(store, fields)
+  local asked, columns, lines = question(store.db, fields), runs.keys(store, fields), {}
+  local head = { table.unpack(facts) }
+  for _, name in ipairs(columns.params) do head[#head + 1] = "params." .. name end
+  for _, name in ipairs(columns.metrics) do
+    for _, which in ipairs { "", ".min", ".max" } do head[#head + 1] = "metrics." .. name .. which end
+  end
+  for _, name in ipairs(columns.tags) do head[#head + 1] = "tags." .. name end
+  local function line(cells, n)
+    for i = 1, n do cells[i] = cell(cells[i]) end
+    lines[#lines + 1] = table.concat(cells, ",", 1, n)
+  end
+  local width = #head
+  line(head, width)
+  local offset, size <const> = 0, 1000
+  local key, which, direction = best_order(store.db, asked.order_by)
+  repeat
+    local ids
+    if key then
+      ids = by_best(store.db, asked, key, which, direction, offset, size)
+    else
+      asked.max_results, asked.page_token = size, page.token(offset)
+      ids = filter.runs(store.db, asked)
+    end
+    for _, run in ipairs(shown(store, ids)) do
+      local cells, at = {}, 0
+      local function add(value) at = at + 1 cells[at] = value end
+      for _, name in ipairs(facts) do add(run.info[name]) end
+      for _, name in ipairs(columns.params) do add(run.params[name]) end
+      for _, name in ipairs(columns.metrics) do
+        local metric = run.metrics[name] or {}
+        add(metric.last) add(metric.min) add(metric.max)
+      end
+      for _, name in ipairs(columns.tags) do add(run.tags[name]) end
+      line(cells, width)
+    end
+    offset = offset + size
+  until #ids < size
+  return table.concat(lines, "\r\n") .. "\r\n"
+end
+
+return runs
