@@ -26,6 +26,18 @@ describe("recsys-run bench", function()
     assert.same({}, row.problems)
   end)
 
+  it("sets tracking beside MLflow where its Python is at hand, and runs ours alone without", function()
+    local folder, python = command.scratch(finally), os.getenv "RECSYS_PEER_MLFLOW"
+    local ended = bench(("track --row log_metric --scale 0.1 --rounds 1 --repeats 1 --json --folder '%s' %s"):format(
+      folder, python and "" or "--no-peers"))
+    assert.equal(0, ended.code, ended.err)
+    local printed = json.decode(ended.out)
+    assert.same({ "log_metric", "s/call", 2000 }, { printed.rows[1].name, printed.rows[1].unit,
+      printed.details[1].sides.recsys.facts.calls })
+    assert.equal(python and "mlflow" or nil, printed.rows[1].peer_name)
+    assert.is_true(not python or printed.rows[1].ratio > 1)
+  end)
+
   it("says which side failed, and fails", function()
     local folder = command.scratch(finally)
     local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "

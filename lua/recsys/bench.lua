@@ -125,15 +125,13 @@ local function ours(suite, name, arguments, options)
     "--repeats", tostring(options.repeats), "--threads", tostring(options.threads) })
 end
 
---- A peer, whose command is "[old] [tuned] FILE WORDS...": "old" runs it by the Python with the older packages, "tuned"
---- with an allocator that keeps memory.
+--- A peer, whose command is "[old|mlflow] [tuned] FILE WORDS...": "old" runs it by the Python with the older packages,
+--- "mlflow" by that with MLflow, "tuned" with an allocator that keeps memory.
 local function peer(command, arguments, options)
   local words, python, is_tuned = {}, options.python, false
   for word in command:gmatch "%S+" do words[#words + 1] = word end
-  if words[1] == "old" then
-    table.remove(words, 1)
-    python = options.python_old
-  end
+  local others = { old = options.python_old or false, mlflow = options.python_mlflow or false }
+  if others[words[1]] ~= nil then python = others[table.remove(words, 1)] end
   if words[1] == "tuned" then is_tuned = table.remove(words, 1) ~= nil end
   if not python then return nil, "no Python with it is at hand" end
   words[1] = host.root .. "/spec/peers/" .. words[1]
@@ -265,7 +263,7 @@ local function share_of(row, run, arguments)
 end
 
 --- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), python_old,
---- folder, scale and say(text).
+--- python_mlflow, folder, scale and say(text).
 ---@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[], one_thread: table? }
 function bench.measure(suite, name, options)
   local row = bench.row(suite, name)

@@ -12,11 +12,11 @@ class Timed:
         self.check, self.seconds = check, seconds
 
 
-def bench(run, setup=None, facts=None, uncounted=True):
+def bench(run, setup=None, facts=None, uncounted=True, version=None):
     """Call run(state) once uncounted, then REPEATS times by the clock, and print seconds and the last check.
 
     The state is setup(arguments), or the arguments themselves; facts(state) may add what cannot be compared by
-    equality, such as accuracies.
+    equality, such as accuracies. The version told is that of the imported library that the script is called with.
     """
     arguments, repeats = json.loads(sys.argv[-2]), int(sys.argv[-1])
     state = setup(arguments) if setup else arguments
@@ -28,7 +28,7 @@ def bench(run, setup=None, facts=None, uncounted=True):
         check = run(state)
         seconds.append(check.seconds if isinstance(check, Timed) else time.perf_counter() - began)
     library = sys.modules.get(sys.argv[1].split("_")[0])
-    result = {"seconds": seconds, "check": check.check if isinstance(check, Timed) else check, "version": getattr(library, "__version__", None)}
+    result = {"seconds": seconds, "check": check.check if isinstance(check, Timed) else check, "version": version or getattr(library, "__version__", None)}
     if facts:
         result["facts"] = facts(state)
     print(json.dumps(result), flush=True)

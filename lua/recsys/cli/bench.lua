@@ -113,19 +113,24 @@ local function settle(args)
   if not args.scale or args.scale <= 0 then exit.usage_error "--scale must be a number above 0" end
 end
 
---- The Pythons of the peers: those given, or else ones made beside the inputs, once.
+-- The Pythons of the peers: variables that name them, and what spec/peers/setup calls them.
+local variables = { new = "RECSYS_PEER_PYTHON", old = "RECSYS_PEER_PYTHON_OLD", mlflow = "RECSYS_PEER_MLFLOW" }
+
+--- The Pythons that a suite's peers need: those given, or else ones made beside the inputs, once.
 local function pythons(args)
-  if args.no_peers then return nil end
-  local new, old = args.python or os.getenv "RECSYS_PEER_PYTHON", os.getenv "RECSYS_PEER_PYTHON_OLD"
-  local folder, setup = "artifacts/cache/peers", host.root .. "/spec/peers/setup"
-  if not new and files.exists(setup) then
+  if args.no_peers then return {} end
+  local wanted = args.SUITE == "track" and { "mlflow" } or { "new", "old" }
+  local found, folder, setup = {}, "artifacts/cache/peers", host.root .. "/spec/peers/setup"
+  for _, which in ipairs(wanted) do found[which] = os.getenv(variables[which]) end
+  found[wanted[1]] = args.python or found[wanted[1]]
+  if not found[wanted[1]] and files.exists(setup) then
     io.stderr:write("peers: their packages are looked after in ", folder, " (--no-peers: ours alone)\n")
-    if not os.execute(("'%s' '%s' >&2"):format(setup, folder)) then
+    if not os.execute(("'%s' '%s' %s >&2"):format(setup, folder, table.concat(wanted, " "))) then
       io.stderr:write "peers: they cannot be installed (python3-venv, network?); --no-peers runs ours alone\n"
     end
-    new, old = folder .. "/new/bin/python", folder .. "/old/bin/python"
+    for _, which in ipairs(wanted) do found[which] = ("%s/%s/bin/python"):format(folder, which) end
   end
-  return new, old
+  return found
 end
 
 function command.run(args)
@@ -133,12 +138,13 @@ function command.run(args)
   local base = require("recsys.core").base
   local threads = base.threads(args.threads)
   if args.worker then return work(args) end
-  local python, python_old = pythons(args)
+  local python = pythons(args)
   local sound, figures, outcomes = true, {}, {}
   for _, name in ipairs(rows_of(args)) do
     local function say(what) io.stderr:write(("\27[2K%s: %s\r"):format(name, what)) end
     local outcome = bench.measure(args.SUITE, name, { repeats = args.repeats, rounds = args.rounds,
-      threads = threads, python = python, python_old = python_old, folder = args.folder, scale = args.scale,
+      threads = threads, python = python.new or python.mlflow, python_old = python.old,
+      python_mlflow = python.mlflow, folder = args.folder, scale = args.scale,
       say = uv.guess_handle(2) == "tty" and say or function() end })
     sound = sound and #outcome.problems == 0
     if not args.json then io.stdout:write(show(outcome)):flush() end
