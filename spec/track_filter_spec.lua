@@ -211,6 +211,7 @@ end)
 describe("a search of experiments", function()
   before_each(function()
     db:execute [[
+      DELETE FROM experiments;
       INSERT INTO experiments VALUES (0, 'Default', '', 'active', 10, 10), (1, 'news', '', 'active', 20, 40),
         (2, 'movies', '', 'active', 20, 30), (3, 'gone', '', 'deleted', 30, 30);
       INSERT INTO experiment_tags VALUES ('team', 'a', 1), ('team', 'b', 2)]]

@@ -19,15 +19,27 @@ local track = {}
 ---@return Store  raises { code, message } when it cannot be opened
 function track.open(folder) return store.open(folder) end
 
+--- Where runs go that name no store of their own: to the server that MLFLOW_TRACKING_URI names, else to the folder.
+local function store_of(folder)
+  local uri = os.getenv "MLFLOW_TRACKING_URI" or ""
+  if uri:find "^https?://[^/]" then return require("recsys.track.remote").open(uri, folder) end
+  if uri ~= "" then
+    log.warn("MLFLOW_TRACKING_URI is no address of a server, http://HOST:PORT; the run is tracked in %s",
+      folder or "artifacts")
+  end
+  return track.open(folder)
+end
+
 --- Begin a run, which becomes the current one until it is finished.
 ---@param request? { experiment?: string, name?: string, parent?: Run|string, tags?: table<string, string>,
 ---  store?: Store|string, source?: string, commit?: string }
----   experiment: made when there is none, default "Default"; store: or its folder, default "artifacts"
+---   experiment: made when there is none, default "Default"; store: or its folder, default "artifacts", where runs go
+---   unless MLFLOW_TRACKING_URI names a server
 ---@return Run
 function track.start(request)
   request = request or {}
   local of = request.store
-  if of == nil or type(of) == "string" then of = track.open(of) end
+  if of == nil or type(of) == "string" then of = store_of(of) end
   local parent = type(request.parent) == "table" and request.parent.id or request.parent
   return run.start(of, { experiment_id = of:ensure_experiment(request.experiment or "Default"),
     run_name = request.name, parent = parent, tags = request.tags, source_name = request.source or arg and arg[0],

@@ -1,56 +1,13 @@
---- A database to search: MLflow's tables, as far as searches read them, with made-up runs.
+--- A database to search, with made-up runs.
 
+local schema = require "recsys.track.schema"
 local sql = require "recsys.sql"
 
 local searched = {}
 
-local ddl = [[
-CREATE TABLE experiments (experiment_id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(256) NOT NULL UNIQUE,
-  artifact_location VARCHAR(256), lifecycle_stage VARCHAR(32), creation_time BIGINT, last_update_time BIGINT);
-CREATE TABLE experiment_tags (key VARCHAR(250) NOT NULL, value VARCHAR(5000), experiment_id INTEGER NOT NULL,
-  PRIMARY KEY (key, experiment_id));
-CREATE TABLE runs (run_uuid VARCHAR(32) NOT NULL PRIMARY KEY, name VARCHAR(250), source_type VARCHAR(20),
-  source_name VARCHAR(500), entry_point_name VARCHAR(50), user_id VARCHAR(256), status VARCHAR(9), start_time BIGINT,
-  end_time BIGINT, source_version VARCHAR(50), lifecycle_stage VARCHAR(20), artifact_uri VARCHAR(200),
-  experiment_id INTEGER REFERENCES experiments, deleted_time BIGINT);
-CREATE TABLE params (key VARCHAR(250) NOT NULL, value VARCHAR(8000) NOT NULL, run_uuid VARCHAR(32) NOT NULL,
-  PRIMARY KEY (key, run_uuid));
-CREATE INDEX index_params_run_uuid ON params (run_uuid);
-CREATE TABLE tags (key VARCHAR(250) NOT NULL, value VARCHAR(5000), run_uuid VARCHAR(32) NOT NULL,
-  PRIMARY KEY (key, run_uuid));
-CREATE INDEX index_tags_run_uuid ON tags (run_uuid);
-CREATE TABLE latest_metrics (key VARCHAR(250) NOT NULL, value FLOAT NOT NULL, timestamp BIGINT, step BIGINT NOT NULL,
-  is_nan BOOLEAN NOT NULL, run_uuid VARCHAR(32) NOT NULL, PRIMARY KEY (key, run_uuid));
-CREATE INDEX index_latest_metrics_run_uuid ON latest_metrics (run_uuid);
-CREATE TABLE datasets (dataset_uuid VARCHAR(36) NOT NULL UNIQUE, experiment_id INTEGER NOT NULL,
-  name VARCHAR(500) NOT NULL, digest VARCHAR(36) NOT NULL, dataset_source_type VARCHAR(36) NOT NULL,
-  dataset_source TEXT NOT NULL, dataset_schema TEXT, dataset_profile TEXT, PRIMARY KEY (experiment_id, name, digest));
-CREATE TABLE inputs (input_uuid VARCHAR(36) NOT NULL UNIQUE, source_type VARCHAR(36) NOT NULL,
-  source_id VARCHAR(36) NOT NULL, destination_type VARCHAR(36) NOT NULL, destination_id VARCHAR(36) NOT NULL,
-  PRIMARY KEY (source_type, source_id, destination_type, destination_id));
-CREATE TABLE input_tags (input_uuid VARCHAR(36) NOT NULL, name VARCHAR(255) NOT NULL, value VARCHAR(500) NOT NULL,
-  PRIMARY KEY (input_uuid, name));
-CREATE TABLE registered_models (name VARCHAR(256) NOT NULL PRIMARY KEY, creation_time BIGINT,
-  last_updated_time BIGINT, description VARCHAR(5000));
-CREATE TABLE registered_model_tags (key VARCHAR(250) NOT NULL, value VARCHAR(5000), name VARCHAR(256) NOT NULL,
-  PRIMARY KEY (key, name));
-CREATE TABLE model_versions (name VARCHAR(256) NOT NULL, version INTEGER NOT NULL, creation_time BIGINT,
-  last_updated_time BIGINT, description VARCHAR(5000), user_id VARCHAR(256), current_stage VARCHAR(20),
-  source VARCHAR(500), run_id VARCHAR(32), run_link VARCHAR(500), status VARCHAR(20), status_message VARCHAR(500),
-  storage_location VARCHAR(500), PRIMARY KEY (name, version));
-CREATE TABLE model_version_tags (key VARCHAR(250) NOT NULL, value VARCHAR(5000), name VARCHAR(256) NOT NULL,
-  version INTEGER NOT NULL, PRIMARY KEY (key, name, version));
-CREATE INDEX recsys_runs_by_start ON runs (experiment_id, lifecycle_stage, start_time, run_uuid);
-CREATE INDEX recsys_latest_metrics_by_value ON latest_metrics (key, is_nan, value, run_uuid);
-CREATE INDEX recsys_params_by_value ON params (key, value, run_uuid);
-CREATE INDEX recsys_tags_by_value ON tags (key, value, run_uuid);
-]]
-
---- An empty database with the indexes of searches.
+--- An empty database.
 function searched.open(path)
-  local db = assert(sql.open(path or ":memory:"))
-  db:execute(ddl)
-  return db
+  return schema.open(path or ":memory:")
 end
 
 local columns = { "name", "user_id", "status", "start_time", "end_time", "lifecycle_stage", "artifact_uri",
@@ -84,7 +41,7 @@ function searched.add(db, run)
 end
 
 local bulk = [[
-INSERT INTO experiments (experiment_id, name) VALUES (1, 'large');
+INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (1, 'large', 'active');
 INSERT INTO runs (run_uuid, name, source_type, source_name, user_id, status, start_time, end_time, lifecycle_stage,
     artifact_uri, experiment_id)
   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)

@@ -1,0 +1,517 @@
+--- The store of a run that is logged to an MLflow server: what recsys.track.run asks of a store, over REST.
+---
+--- Every operation goes to the spool first (track/spool.lua) and from there to the server, in order: while the server
+--- is away runs go on, and what waits is sent later. Metrics, parameters and tags of consecutive operations travel
+--- together, within MLflow's limits. Nothing is there twice: sending again what the server has changes nothing, and
+--- before a run is made again it is looked for by its tag `recsys.run`.
+---
+--- Sending takes about 1 % of the time: after requests that took t, the next ones wait for 100 t, 30 seconds at the
+--- most; after one without an answer for 1, 2, 4, ... 64 seconds, and 100 t. Only the end of a run waits for the
+--- server, for 10 seconds.
+
+local base = require("recsys.core").base
+local files = require "recsys.files"
+local log = require "recsys.log"
+local names = require "recsys.track.names"
+local process = require "recsys.track.process"
+local spool = require "recsys.track.spool"
+local uv = require "luv"
+local wire = require "recsys.track.wire"
+local words = require "recsys.track.words"
+
+local remote = { patience = 10, longest = 1 << 23 } -- seconds that the end of a run waits; bytes of a spool
+
+local Remote = { __name = "recsys.RemoteStore" }
+Remote.__index = Remote
+
+local TAG <const> = "recsys.run"
+local AHEAD <const> = 2000   -- operations read at once
+local BYTES <const> = 900000 -- of one request; MLflow takes a million
+
+local function new_id()
+  return (uv.random(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+local function is_waiting(code) return code == "away" or code == "denied" end
+
+-- Sending one operation: true, or nil, message, code ------------------------------------------------------------------
+
+--- The id of the experiment of that name on the server, which is made when there is none.
+local function experiment_id(self, name)
+  if self.experiments[name] then return self.experiments[name] end
+  local answer, message, code = self.wire:call("GET", "experiments/get-by-name", { experiment_name = name })
+  local id = answer and answer.experiment and answer.experiment.experiment_id
+  if code == "RESOURCE_DOES_NOT_EXIST" then
+    local made
+    made, message, code = self.wire:call("POST", "experiments/create", { name = name })
+    if code == "RESOURCE_ALREADY_EXISTS" then return experiment_id(self, name) end -- somebody was faster
+    id = made and made.experiment_id
+  end
+  self.experiments[name] = id
+  return id, message, code
+end
+
+--- A run of ours that the server has already: it answered, and nobody heard.
+local function made_before(self, experiments, id)
+  local answer, message, code = self.wire:call("POST", "runs/search", { experiment_ids = experiments,
+    filter = ("tags.`%s` = '%s'"):format(TAG, id), run_view_type = "ALL", max_results = 1 })
+  if not answer then return nil, message, code end
+  return answer.runs and answer.runs[1] or false
+end
+
+local sending = {}
+
+--- The server's id of a run that was logged under ours; an id that is not ours is the server's own.
+local function server_id(s, id) return s.state.ids[id] or id end
+
+local function note(s, id, run)
+  s.state.ids[id], s.state.uris[id], s.state.open[id] = run.info.run_id, run.info.artifact_uri, id
+end
+
+--- Ask the server to make the run.
+local function make(self, s, op, experiment)
+  s.state.attempted = op.id
+  s:save()
+  local request, tags = op.request, { { key = TAG, value = op.id } }
+  for _, tag in ipairs(request.tags) do
+    local parent = tag.key == "mlflow.parentRunId" and server_id(s, tag.value)
+    tags[#tags + 1] = { key = tag.key, value = parent or tag.value }
+  end
+  local answer, message, code = self.wire:call("POST", "runs/create", { experiment_id = experiment, tags = tags,
+    user_id = request.user_id, run_name = request.run_name, start_time = request.start_time })
+  return answer and answer.run, message, code
+end
+
+local function experiment_of(self, op)
+  if op.experiment then return op.experiment end
+  return experiment_id(self, op.experiment_name)
+end
+
+function sending.create(self, s, op)
+  local experiment, problem, kind = experiment_of(self, op)
+  if not experiment then return nil, problem, kind end
+  local run, message, code = false, nil, nil
+  if s.state.attempted == op.id or s.orphan then run, message, code = made_before(self, { experiment }, op.id) end
+  if run == false then run, message, code = make(self, s, op, experiment) end
+  if not run then return nil, message, code or "format" end
+  note(s, op.id, run)
+  return true
+end
+
+local function all_experiments(self)
+  local ids, token = {}, nil
+  repeat
+    local answer, message, code = self.wire:call("POST", "experiments/search",
+      { max_results = 1000, view_type = "ALL", page_token = token })
+    if not answer then return nil, message, code end
+    for _, experiment in ipairs(answer.experiments or {}) do ids[#ids + 1] = experiment.experiment_id end
+    token = answer.next_page_token
+  until not token or token == ""
+  return ids
+end
+
+--- Find what the server calls a run that an earlier process began.
+function sending.adopt(self, s, op)
+  local answer, message, code = self.wire:call("GET", "runs/get", { run_id = op.id })
+  local run = answer and answer.run
+  if code == "RESOURCE_DOES_NOT_EXIST" then
+    local experiments
+    experiments, message, code = all_experiments(self)
+    if experiments then run, message, code = made_before(self, experiments, op.id) end
+  end
+  if not run then return nil, message or "there is no such run", code or "RESOURCE_DOES_NOT_EXIST" end
+  note(s, op.id, run)
+  return true
+end
+
+--- A list, left out when it is empty: an empty table would be written as an object, which MLflow refuses.
+local function filled(list) return list and list[1] ~= nil and list or nil end
+
+function sending.log(self, s, op)
+  return self.wire:call("POST", "runs/log-batch", { run_id = server_id(s, op.id), metrics = filled(op.metrics),
+    params = filled(op.params), tags = filled(op.tags) })
+end
+
+function sending.update(self, s, op)
+  local ok, message, code = self.wire:call("POST", "runs/update", { run_id = server_id(s, op.id), status = op.status,
+    end_time = op.end_time, run_name = op.run_name })
+  if ok and op.status and op.status ~= "RUNNING" then s.state.open[op.id] = nil end
+  return ok, message, code
+end
+
+function sending.inputs(self, s, op)
+  for _, input in ipairs(op.datasets) do input.tags = filled(input.tags) end
+  return self.wire:call("POST", "runs/log-inputs", { run_id = server_id(s, op.id), datasets = op.datasets })
+end
+
+function sending.delete_tag(self, s, op)
+  local ok, message, code = self.wire:call("POST", "runs/delete-tag", { run_id = server_id(s, op.id), key = op.key })
+  if code == "RESOURCE_DOES_NOT_EXIST" then return true end
+  return ok, message, code
+end
+
+function sending.artifact(self, s, op)
+  local uri = s.state.uris[op.id]
+  if not uri then return nil, "the run is not known to the server", "RESOURCE_DOES_NOT_EXIST" end
+  local ok, message, code
+  local folder = uri:match "^file://(/.*)$" or uri:match "^(/.*)$"
+  if folder then -- a server on this machine that leaves its files to its clients
+    ok, message = pcall(function()
+      local place = folder .. "/" .. op.path
+      files.make_folder((place:match "^(.*)/[^/]+$"))
+      assert(uv.fs_copyfile(op.file, place))
+    end)
+    code = "artifacts"
+  else
+    ok, message, code = self.wire:put_file(uri .. "/" .. op.path, op.file)
+  end
+  if ok then uv.fs_unlink(op.file) end
+  return ok or nil, message, code
+end
+
+function sending.open() return true end
+
+-- Batches -------------------------------------------------------------------------------------------------------------
+
+local function bytes_of(op)
+  local n = 0
+  for _, metric in ipairs(op.metrics or {}) do n = n + #metric.key + 100 end
+  for _, list in ipairs { op.params or {}, op.tags or {} } do
+    for _, pair in ipairs(list) do n = n + #pair.key + 2 * #pair.value + 40 end
+  end
+  return n
+end
+
+--- Whether 'op' may travel with what is in the batch: within the limits, and no parameter twice.
+local function fits(batch, op)
+  local limits, bytes = names.limits, bytes_of(op)
+  local m, p, t = #batch.metrics + #op.metrics, #batch.params + #op.params, #batch.tags + #op.tags
+  if m > limits.batch_metrics or p > limits.batch_params or t > limits.batch_tags or m + p + t > limits.batch
+    or batch.bytes + bytes > BYTES then
+    return false
+  end
+  for _, param in ipairs(op.params) do
+    if batch.has[param.key] then return false end
+  end
+  return true
+end
+
+local function include(batch, op)
+  table.move(op.metrics, 1, #op.metrics, #batch.metrics + 1, batch.metrics)
+  table.move(op.params, 1, #op.params, #batch.params + 1, batch.params)
+  for _, param in ipairs(op.params) do batch.has[param.key] = true end
+  for _, tag in ipairs(op.tags) do -- the last value of a tag counts
+    local at = #batch.tags + 1
+    for i, old in ipairs(batch.tags) do
+      if old.key == tag.key then at = i end
+    end
+    batch.tags[at] = tag
+  end
+  batch.bytes, batch.at = batch.bytes + bytes_of(op), op.at
+end
+
+--- What the operations list[i], ... are sent as: one, or for a log as many of its run as fit; and the next i.
+local function next_batch(list, i)
+  local op = list[i]
+  if op.op ~= "log" then return op, i + 1 end
+  local batch = { op = "log", id = op.id, metrics = {}, params = {}, tags = {}, has = {}, bytes = 0, single = i }
+  repeat
+    include(batch, list[i])
+    i = i + 1
+  until not list[i] or list[i].op ~= "log" or list[i].id ~= op.id or not fits(batch, list[i])
+  return batch, i
+end
+
+-- The spool's end -----------------------------------------------------------------------------------------------------
+
+--- Send an operation that the server may refuse for good: then people are told, and it is kept aside.
+local function send(self, s, op)
+  local known = sending[op.op]
+  if not known then return true end
+  local ok, message, code = known(self, s, op)
+  if ok then return true end
+  if is_waiting(code) then return nil, message, code end
+  log.warn("the tracking server refuses: %s (kept in %s.refused)", message, s.name)
+  s:refuse(op, message)
+  return true
+end
+
+--- Send list[first] .. list[last] one by one, so that what the server minds does not take others with it.
+local function send_singly(self, s, list, first, last)
+  for i = first, last do
+    local ok, message, code = send(self, s, list[i])
+    if not ok then return nil, message, code end
+    s:advance(list[i].at)
+  end
+  return true
+end
+
+--- Send what a spool holds until it is empty, or until 'deadline' (base.clock). True when it is empty, else nil,
+--- message.
+local function drain(self, s, deadline)
+  while not s:is_sent() do
+    local list = s:pending(AHEAD)
+    if #list == 0 then return true end -- what is left is a line that was cut short
+    local i = 1
+    while i <= #list do
+      local batch, following = next_batch(list, i)
+      local ok, message, code
+      if following - i > 1 then
+        ok, message, code = sending.log(self, s, batch)
+        if not ok and not is_waiting(code) then ok, message, code = send_singly(self, s, list, i, following - 1) end
+      else
+        ok, message, code = send(self, s, batch)
+      end
+      if not ok then return nil, message, code end
+      s:advance(list[following - 1].at)
+      i = following
+      if deadline and base.clock() > deadline then return nil, "there is more to send", "time" end
+    end
+  end
+  return true
+end
+
+--- Runs of a process that is gone are over.
+local function end_runs(self, s)
+  for id in pairs(s.state.open) do
+    local answer = self.wire:call("GET", "runs/get", { run_id = server_id(s, id) })
+    local last
+    for _, metric in ipairs(answer and answer.run and answer.run.data and answer.run.data.metrics or {}) do
+      last = math.max(last or 0, math.tointeger(tonumber(metric.timestamp)) or 0)
+    end
+    local ok, message, code = sending.update(self, s, { id = id, status = "KILLED", end_time = last })
+    if not ok and is_waiting(code) then return nil, message, code end
+  end
+  return true
+end
+
+--- Send what processes that are gone have left for this server.
+---@return integer sent   spools that are done
+---@return integer left   spools that still wait
+function Remote:replay()
+  local sent, left = 0, 0
+  for _, s in ipairs(spool.left(self.folder, self.address)) do
+    if left == 0 and drain(self, s) and end_runs(self, s) then -- after one that waits, all wait
+      s:remove()
+      sent = sent + 1
+    else
+      s:close()
+      left = left + 1
+    end
+  end
+  return sent, left
+end
+
+--- A new file in place of one that has become long and that the server has followed to its end.
+local function renew(self)
+  local old = self.spool
+  if not old:is_sent() or old.size < remote.longest then return end
+  self.spool = spool.create(self.folder, self.address)
+  self.spool.state.ids, self.spool.state.uris, self.spool.state.open = old.state.ids, old.state.uris, old.state.open
+  self.spool:save()
+  old:remove()
+end
+
+--- Send what waits, when it is time to. True when nothing waits.
+---@param now? boolean  true: at once
+function Remote:pump(now)
+  local began = base.clock()
+  if not now and began < self.next_time then return self.spool:is_sent() end
+  local ok, message, code = drain(self, self.spool, began + 5)
+  local took = base.clock() - began
+  if ok or code == "time" then
+    if self.away then log.info("the tracking server %s is there again", self.address) end
+    self.away, self.failures = false, 0
+    self.next_time = base.clock() + math.min(100 * took, 30)
+    if ok then renew(self) end
+    return ok
+  end
+  if not self.away then
+    log.warn("the tracking server %s: %s; what is logged waits in %s.jsonl", self.address, message, self.spool.name)
+  end
+  self.away, self.failures = true, self.failures + 1
+  self.next_time = base.clock() + math.max(100 * took, math.min(64, 1 << math.min(self.failures - 1, 6)))
+  return nil, message
+end
+
+--- Send what waits, and wait for the server for a while.
+local function pump_out(self)
+  local deadline = base.clock() + remote.patience
+  local pause = 100
+  while not self:pump(true) and base.clock() < deadline do
+    uv.sleep(pause)
+    pause = math.min(2 * pause, 2000)
+  end
+  if not self.spool:is_sent() then
+    log.warn("what was logged waits in %s.jsonl; `recsys-run runs push` sends it to %s later", self.spool.name,
+      self.address)
+  end
+end
+
+-- What runs ask of a store --------------------------------------------------------------------------------------------
+
+--- The store of a server. What earlier processes left for it is sent first, if it is there.
+---@param address string   "http://host:5000"
+---@param folder? string   where the spool lies, default "artifacts"
+---@param options? { timeout_ms?: integer, later?: boolean }  later: send nothing yet
+---@return RemoteStore
+function remote.open(address, folder, options)
+  folder = folder or "artifacts"
+  local self = setmetatable({ wire = wire.open(address, options), address = (address:gsub("/+$", "")), folder = folder,
+    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0 }, Remote)
+  if not (options and options.later) then self:replay() end
+  return self
+end
+
+local function add(self, operation)
+  if not self.spool then self.spool = spool.create(self.folder, self.address) end
+  self.spool:append(operation)
+end
+
+--- The experiment of that name, which is made when there is none: its id, or while the server is away "name:NAME".
+function Remote:ensure_experiment(name)
+  names.experiment(name)
+  local id, message, code = experiment_id(self, name)
+  if id then return id end
+  if not is_waiting(code) then error({ code = code, message = message }, 0) end
+  return "name:" .. name
+end
+
+--- Tags without those that are of use in a local store alone.
+local function tags_to_send(tags)
+  local list = {}
+  for _, tag in ipairs(tags or {}) do
+    if tag.key ~= process.tag then list[#list + 1] = { key = tag.key, value = tag.value } end
+  end
+  return list
+end
+
+local function now()
+  local seconds, micro = uv.gettimeofday()
+  return seconds * 1000 + micro // 1000
+end
+
+--- Make a run. While the server is away it has an id of ours, under which it is known from then on.
+function Remote:create_run(request)
+  local id = new_id()
+  local name = request.run_name and request.run_name ~= "" and request.run_name or words.name()
+  local by_name = tostring(request.experiment_id):match "^name:(.*)$"
+  add(self, { op = "create", id = id, experiment = not by_name and request.experiment_id or nil,
+    experiment_name = by_name, request = { run_name = name, user_id = request.user_id,
+    start_time = request.start_time or now(), tags = tags_to_send(request.tags) } })
+  self.running, self.begun[id] = self.running + 1, true
+  self:pump(true)
+  return { info = { run_id = id, run_name = name, experiment_id = request.experiment_id, status = "RUNNING",
+    artifact_uri = "remote:" .. id } }
+end
+
+--- What the server calls a run, and where its page is; nil while it has not heard of it.
+---@return string? id
+---@return string? url
+function Remote:where(id)
+  local known = self.spool and self.spool.state.ids[id]
+  return known, known and ("%s/#/runs/%s"):format(self.address, known)
+end
+
+local function metric_to_send(metric)
+  local value = metric[2]
+  if value ~= value then value = "NaN"
+  elseif value == math.huge then value = "Infinity"
+  elseif value == -math.huge then value = "-Infinity" end
+  local step = metric[4]
+  return { key = metric[1], value = value, timestamp = metric[3],
+    step = math.abs(step) < 2^53 and step ~= math.mininteger and step or ("%d"):format(step) }
+end
+
+--- Cut a list into parts of 'most'.
+local function parts(list, most)
+  local first = 1 - most
+  return function()
+    first = first + most
+    if first <= #list then return table.move(list, first, math.min(first + most - 1, #list), 1, {}) end
+  end
+end
+
+--- Log what names.metric, names.param and names.tag would take, of any number.
+function Remote:log(id, metrics, params, tags)
+  local sent = {}
+  for i, metric in ipairs(metrics) do sent[i] = metric_to_send(metric) end
+  local limits = names.limits
+  for part in parts(params, limits.batch_params) do
+    add(self, { op = "log", id = id, params = part, metrics = {}, tags = {} })
+  end
+  for part in parts(tags_to_send(tags), limits.batch_tags) do
+    add(self, { op = "log", id = id, params = {}, metrics = {}, tags = part })
+  end
+  for part in parts(sent, 500) do add(self, { op = "log", id = id, params = {}, metrics = part, tags = {} }) end
+  self:pump()
+end
+
+--- Change a run's status, end or name. The end of a run waits for the server for a while.
+function Remote:update_run(request)
+  if request.status == "RUNNING" and not self.begun[request.run_id] then -- an earlier process's
+    self.running, self.begun[request.run_id] = self.running + 1, true
+    add(self, { op = "adopt", id = request.run_id })
+  end
+  add(self, { op = "update", id = request.run_id, status = request.status, end_time = request.end_time,
+    run_name = request.run_name })
+  if request.status and request.status ~= "RUNNING" then
+    self.running = self.running - 1
+    pump_out(self)
+    if self.running <= 0 then self:close() end
+  else
+    self:pump()
+  end
+  return { run_id = request.run_id, artifact_uri = "remote:" .. request.run_id }
+end
+
+function Remote:log_inputs(request)
+  add(self, { op = "inputs", id = request.run_id, datasets = request.datasets })
+  self:pump()
+end
+
+function Remote:delete_tag(request)
+  if request.key == process.tag then return end
+  add(self, { op = "delete_tag", id = request.run_id, key = request.key })
+  self:pump()
+end
+
+local function place_of(uri)
+  local id, path = uri:match "^remote:([^/]+)/(.+)$"
+  if not id then names.refuse("INVALID_PARAMETER_VALUE", "Invalid artifact path: '%s'", uri) end
+  return id, require("recsys.track.artifacts").checked(path)
+end
+
+--- Put bytes at an artifact's address, "remote:RUN/path".
+function Remote:write_artifact(uri, bytes)
+  local id, path = place_of(uri)
+  if not self.spool then self.spool = spool.create(self.folder, self.address) end
+  add(self, { op = "artifact", id = id, path = path, file = self.spool:keep(nil, bytes) })
+  self:pump()
+end
+
+--- Put a file at an artifact's address.
+function Remote:put_artifact(uri, path, how)
+  local id, place = place_of(uri)
+  if not self.spool then self.spool = spool.create(self.folder, self.address) end
+  add(self, { op = "artifact", id = id, path = place, file = self.spool:keep(path, nil, how) })
+  if how == "move" then uv.fs_unlink(path) end
+  self:pump()
+end
+
+--- A run as the server has it.
+function Remote:run(id)
+  local answer, message, code = self.wire:call("GET", "runs/get",
+    { run_id = self.spool and server_id(self.spool, id) or id })
+  return answer and answer.run or error({ code = code, message = message }, 0)
+end
+
+--- Let go of the spool: what the server has is removed, what waits stays for later.
+function Remote:close()
+  if not self.spool then return end
+  if self.spool:is_sent() then self.spool:remove() else self.spool:close() end
+  self.spool = nil
+end
+Remote.__close = Remote.close
+
+return remote

@@ -1,0 +1,168 @@
+--- What is to be sent to a tracking server, in a file, until the server has it.
+---
+--- A spool is one process's: FOLDER/spool/NAME.jsonl holds operations in order, a line each, written before anything is
+--- sent, and NAME.json how far the server has followed and which of its runs are ours. What a process leaves behind, by
+--- kill -9 or because the server was away, is sent by the next one that tracks there, or by `recsys-run runs push`.
+--- A line that was cut short by a kill is not complete and is left out.
+
+local files = require "recsys.files"
+local json = require "recsys.json"
+local process = require "recsys.track.process"
+local uv = require "luv"
+
+local spool = {}
+
+local Spool = { __name = "recsys.Spool" }
+Spool.__index = Spool
+
+local function folder_of(folder) return folder .. "/spool" end
+
+--- Begin a spool of this process.
+---@param folder string   of the store, "artifacts"
+---@param address string  of the server
+---@return Spool
+function spool.create(folder, address)
+  files.make_folder(folder_of(folder))
+  local name = ("%s/%s-%d-%s"):format(folder_of(folder), os.date "!%Y%m%dT%H%M%S", uv.os_getpid(),
+    uv.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+  local file, message = io.open(name .. ".jsonl", "ab")
+  if not file then error({ code = "io", message = message }, 0) end
+  local self = setmetatable({ name = name, file = file, address = address, size = 0, copies = 0,
+    state = { offset = 0, ids = {}, uris = {}, open = {} } }, Spool)
+  self:append { op = "open", address = address, process = process.name() }
+  return self
+end
+
+--- Add an operation. It is the kernel's when this returns: a kill does not lose it.
+---@param operation table  plain values
+function Spool:append(operation)
+  local line = json.encode(operation) .. "\n"
+  local ok, message = self.file:write(line)
+  if ok then ok, message = self.file:flush() end
+  if not ok then error({ code = "io", message = ("cannot write %s.jsonl: %s"):format(self.name, message) }, 0) end
+  self.size = self.size + #line
+end
+
+--- The next operations that the server has not got: { at = where it ends, ... }, at most 'most'.
+---@param most integer
+---@return table[]
+function Spool:pending(most)
+  local list = {}
+  if self.state.offset >= self.size then return list end
+  local reader = io.open(self.name .. ".jsonl", "rb")
+  if not reader then return list end
+  reader:seek("set", self.state.offset)
+  local at = self.state.offset
+  for line in reader:lines "L" do
+    if line:sub(-1) ~= "\n" or #list == most then break end
+    at = at + #line
+    local operation = json.decode(line)
+    if type(operation) == "table" then
+      operation.at = at
+      list[#list + 1] = operation
+    end
+  end
+  reader:close()
+  return list
+end
+
+--- Whether the server has everything.
+function Spool:is_sent() return self.state.offset >= self.size end
+
+--- Note how far the server has followed.
+function Spool:advance(offset)
+  self.state.offset = offset
+  self:save()
+end
+
+function Spool:save()
+  files.write(self.name .. ".json", json.encode(self.state), true)
+end
+
+--- Keep an operation that the server refuses for good, for people to look at.
+function Spool:refuse(operation, message)
+  local file = io.open(self.name .. ".refused", "ab")
+  if not file then return end
+  operation.refused = message
+  file:write(json.encode(operation), "\n")
+  file:close()
+  self.has_refused = true
+end
+
+--- A file of the spool's own with the bytes of another, or those given.
+---@param how? string  "link": the same file, where that can be
+---@return string path
+function Spool:keep(source, bytes, how)
+  self.copies = self.copies + 1
+  local path = ("%s.%d.bin"):format(self.name, self.copies)
+  if bytes then
+    files.write(path, bytes, true)
+    return path
+  end
+  local ok, message = how == "link" and uv.fs_link(uv.fs_realpath(source) or source, path), nil
+  if not ok then ok, message = uv.fs_copyfile(source, path, { ficlone = true }) end
+  if not ok then error({ code = "io", message = ("cannot copy %s: %s"):format(source, message) }, 0) end
+  return path
+end
+
+--- Remove it: the server has everything.
+function Spool:remove()
+  if self.file then self.file:close() end
+  self.file = nil
+  for _, ending in ipairs { ".jsonl", ".json", ".lock" } do uv.fs_unlink(self.name .. ending) end
+end
+
+--- Let go of it without removing it.
+function Spool:close()
+  if self.file then self.file:close() end
+  self.file = nil
+  uv.fs_unlink(self.name .. ".lock")
+end
+
+--- Whether this process may send a spool that another has left: one at a time.
+local function lock(name)
+  local path = name .. ".lock"
+  for _ = 1, 2 do
+    local handle = uv.fs_open(path, "wx", tonumber("644", 8))
+    if handle then
+      uv.fs_write(handle, process.name())
+      uv.fs_close(handle)
+      return true
+    end
+    local owner = files.read(path)
+    if not owner or owner == "" or not process.is_gone(owner) then return false end
+    uv.fs_unlink(path)
+  end
+  return false
+end
+
+local function read_state(name)
+  local state = json.decode(files.read(name .. ".json") or "")
+  if type(state) ~= "table" then state = {} end
+  local function map(value) return type(value) == "table" and value or {} end
+  return { offset = math.tointeger(state.offset) or 0, ids = map(state.ids), uris = map(state.uris),
+    open = map(state.open), attempted = state.attempted }
+end
+
+--- The spools that processes have left behind, oldest first, each locked for us.
+---@param folder string
+---@param address? string  of one server; default: all
+---@return Spool[]
+function spool.left(folder, address)
+  local list = {}
+  for _, file in ipairs(files.names(folder_of(folder))) do
+    local name = file:match "^(.+)%.jsonl$"
+    name = name and folder_of(folder) .. "/" .. name
+    local reader = name and io.open(name .. ".jsonl", "rb")
+    local first = reader and json.decode(reader:read "l" or "")
+    if reader then reader:close() end
+    if type(first) == "table" and type(first.process) == "string" and process.is_gone(first.process)
+      and (not address or first.address == address) and lock(name) then
+      list[#list + 1] = setmetatable({ name = name, address = first.address, size = uv.fs_stat(name .. ".jsonl").size,
+        copies = 0, state = read_state(name), orphan = true }, Spool)
+    end
+  end
+  return list
+end
+
+return spool

@@ -1,0 +1,333 @@
+--- Runs that are logged to a server, also while it is away, and the command that carries runs from place to place.
+
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local log = require "recsys.log"
+local remote = require "recsys.track.remote"
+local run = require "recsys.track.run"
+local sql = require "recsys.sql"
+local tracking_server = require "spec.support.tracking_server"
+local track = require "recsys.track"
+local uv = require "luv"
+
+local folder, server, level
+before_each(function()
+  folder, level = command.temporary(), log.level
+  log.level = "quiet"
+  server = tracking_server.new(folder .. "/there")
+  remote.patience = 0.2
+end)
+after_each(function()
+  track.finish_all()
+  server:stop()
+  command.remove(folder)
+  log.level, remote.patience = level, 10
+end)
+
+local function open() return remote.open(server.url, folder .. "/here") end
+
+--- Log the same to any store.
+local function log_to(of)
+  local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one", tags = { kind = "x" } })
+  one:params { learning_rate = 0.1, hidden = { 128, 64 }, name = "ä ö" }
+  for step = 1, 2500 do one:metric("loss", 1 / step, step, 1790000000000 + step) end
+  one:metric("odd", 0 / 0, 1, 1790000000000)
+  one:metric("odd", math.huge, 2, 1790000000000)
+  one:metric("odd", -math.huge, -1, 1790000000000)
+  one:tag("k", "v")
+  one:tag("k", "w")
+  one:note "# Notes"
+  one:text("report/a.txt", "text")
+  local inner = one:child { name = "inner" }
+  inner:metric("loss", 1, 0, 1790000000000)
+  inner:finish()
+  one:finish()
+  return one.id
+end
+
+local queries = {
+  "SELECT name, user_id, status, lifecycle_stage FROM runs ORDER BY name",
+  "SELECT r.name, p.key, p.value FROM params p JOIN runs r USING (run_uuid) ORDER BY 1, 2",
+  "SELECT r.name, t.key, t.value FROM tags t JOIN runs r USING (run_uuid) "
+    .. "WHERE key NOT IN ('recsys.run', 'mlflow.parentRunId') ORDER BY 1, 2",
+  "SELECT r.name, m.key, m.value, m.timestamp, m.step, m.is_nan FROM metrics m JOIN runs r USING (run_uuid) "
+    .. "ORDER BY 1, 2, 5, 4, 3",
+  "SELECT r.name, m.key, m.value, m.timestamp, m.step, m.is_nan FROM latest_metrics m JOIN runs r USING (run_uuid) "
+    .. "ORDER BY 1, 2",
+  "SELECT c.name, p.name AS parent FROM tags t JOIN runs c USING (run_uuid) JOIN runs p ON p.run_uuid = t.value "
+    .. "WHERE t.key = 'mlflow.parentRunId'",
+}
+
+--- All that a store holds, without what differs from one to the other.
+local function contents(store)
+  local db <close> = assert(sql.open(store .. "/mlflow.db", { read_only = true }))
+  local all = {}
+  for i, query in ipairs(queries) do all[i] = db:rows(query) end
+  return all
+end
+
+local function waiting()
+  local n = 0
+  for _ in command.run("ls " .. folder .. "/here/spool/*.jsonl").out:gmatch "[^\n]+" do n = n + 1 end
+  return n
+end
+
+local function same_as_local()
+  local here = track.open(folder .. "/local")
+  log_to(here)
+  here:close()
+  assert.same(contents(folder .. "/local"), contents(folder .. "/there"))
+end
+
+describe("a run that is logged to a server", function()
+  it("is there as a local one is in its store", function()
+    server:start()
+    local of = open()
+    log_to(of)
+    assert.equal(0, waiting())
+    same_as_local()
+    local files = command.run("cat " .. folder .. "/there/mlartifacts/*/*/artifacts/report/a.txt")
+    assert.equal("text", files.out)
+  end)
+
+  it("waits in a file while the server is away, and is sent by the next process or by the command", function()
+    local script = command.write(folder .. "/log.lua", ([[
+      require("recsys.log").level = "quiet"
+      local remote, run = require "recsys.track.remote", require "recsys.track.run"
+      remote.patience = 0
+      local of = remote.open(%q, %q)
+      local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+      for step = 1, 1500 do one:metric("loss", 1 / step, step, 1790000000000 + step) end
+      one:text("a.txt", "text")
+      one:finish()]]):format(server.url, folder .. "/here"))
+    assert.equal(0, command.run(command.program .. " lua " .. script).code)
+    assert.equal(1, waiting())
+    local line = ("%s runs push --to %s --store %s/here --json"):format(command.program, server.url, folder)
+    assert.same({ 75, { sent = 0, left = 1 } }, { command.run(line).code, json.decode(command.run(line).out) })
+    server:start()
+    local pushed = command.run(line)
+    assert.same({ 0, { sent = 1, left = 0 } }, { pushed.code, json.decode(pushed.out) })
+    assert.equal(0, waiting())
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { name = "one", status = "FINISHED", n = 1500 } }, db:rows("SELECT name, status, count(*) AS n "
+      .. "FROM runs JOIN metrics USING (run_uuid) GROUP BY run_uuid"))
+    assert.equal("text", command.run("cat " .. server.store .. "/mlartifacts/*/*/artifacts/a.txt").out)
+  end)
+
+  it("goes on while the server comes and goes, and nothing is missing or there twice", function()
+    server:start()
+    local of = open()
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+    for round = 1, 4 do
+      if round % 2 == 0 then server:stop() else server:start() end
+      for step = 1, 400 do one:metric("loss", step, round * 1000 + step) end
+      one:param("round" .. round, round)
+      one:flush()
+      of:pump(true)
+      if round % 2 == 1 then server:stop() end
+    end
+    server:start()
+    remote.patience = 10
+    one:finish()
+    assert.equal(0, waiting())
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { n = 1600, least = 1001, most = 4400 } },
+      db:rows "SELECT count(*) AS n, min(step) AS least, max(step) AS most FROM metrics")
+    assert.same({ n = 4 }, db:row "SELECT count(*) AS n FROM params")
+    assert.same({ n = 1 }, db:row "SELECT count(*) AS n FROM runs WHERE status = 'FINISHED'")
+  end)
+
+  it("that is killed is KILLED there, with what it had logged, and sent again it is there once", function()
+    server:start()
+    local script = command.write(folder .. "/log.lua", ([[
+      require("recsys.log").level = "quiet"
+      local remote, run = require "recsys.track.remote", require "recsys.track.run"
+      local of = remote.open(%q, %q)
+      local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+      for step = 1, 700 do one:metric("loss", step, step, 1790000000000 + step) end
+      one:flush()
+      of:pump(true)
+      require("luv").kill(require("luv").os_getpid(), "sigkill")]]):format(server.url, folder .. "/here"))
+    assert.equal(137, command.run(command.program .. " lua " .. script).code)
+    assert.equal(1, waiting())
+    -- As if the answers had never been heard: all of it is sent again.
+    local state = command.run("ls " .. folder .. "/here/spool/*.json").out:match "[^\n]+"
+    command.write(state, json.encode { offset = 0 })
+    open():close()
+    assert.equal(0, waiting())
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { status = "KILLED", end_time = 1790000000700, n = 700 } }, db:rows("SELECT status, end_time, "
+      .. "count(*) AS n FROM runs JOIN metrics USING (run_uuid) GROUP BY run_uuid"))
+  end)
+
+  it("is gone on with by another process", function()
+    server:start()
+    local of = open()
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+    one:metric("loss", 1, 1)
+    one:param("p", "x")
+    one:finish "FAILED"
+    of = open()
+    local again = run.continue(of, one.id)
+    again:metric("loss", 2, 2)
+    again:param("p", "x")
+    again:text("late.txt", "text")
+    again:finish()
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { status = "FINISHED", n = 2 } }, db:rows("SELECT status, count(*) AS n FROM runs JOIN metrics "
+      .. "USING (run_uuid) GROUP BY run_uuid"))
+    assert.equal("text", command.run("cat " .. server.store .. "/mlartifacts/*/*/artifacts/late.txt").out)
+    assert.equal(0, waiting())
+  end)
+
+  it("keeps aside what the server refuses, and the rest goes on", function()
+    server:start()
+    local of = open()
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+    of:log(one.id, {}, { { key = "p", value = "1" } }, {})
+    of:log(one.id, {}, { { key = "p", value = "2" } }, {})
+    one:metric("loss", 1, 1)
+    one:finish()
+    assert.equal(0, waiting())
+    assert.truthy(command.run("cat " .. folder .. "/here/spool/*.refused").out:find "Changing param values")
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { value = "1" } }, db:rows "SELECT value FROM params")
+    assert.same({ { value = 1.0, status = "FINISHED" } },
+      db:rows "SELECT value, status FROM metrics JOIN runs USING (run_uuid)")
+  end)
+
+  it("is on a real MLflow server as a local one is in its store, and is pulled from there", function()
+    local python = os.getenv "RECSYS_PEER_MLFLOW"
+    if not python then return pending "set RECSYS_PEER_MLFLOW to a Python with mlflow" end
+    server = tracking_server.new(folder .. "/there", python)
+    server:start()
+    remote.patience = 30
+    log_to(open())
+    assert.equal(0, waiting())
+    same_as_local()
+    assert.equal("text", command.run("cat " .. folder .. "/there/mlartifacts/*/*/artifacts/report/a.txt").out)
+    local pulled = command.run(("%s runs pull --from %s --store %s/back"):format(command.program, server.url, folder))
+    assert.same({ 0, "" }, { pulled.code, pulled.err })
+    assert.same(contents(folder .. "/there"), contents(folder .. "/back"))
+    assert.equal("text", command.run("cat " .. folder .. "/back/mlartifacts/*/*/artifacts/report/a.txt").out)
+    for _ = 1, 2 do
+      local line = ("%s runs push --all --to %s --store %s/local"):format(command.program, server.url, folder)
+      assert.equal(0, command.run(line).code)
+    end
+    local db <close> = assert(sql.open(folder .. "/there/mlflow.db", { read_only = true }))
+    assert.same({ { name = "inner", n = 2 }, { name = "one", n = 2 } },
+      db:rows "SELECT name, count(*) AS n FROM runs GROUP BY name ORDER BY name")
+    assert.same({ n = 2 * 2504 }, db:row "SELECT count(*) AS n FROM metrics")
+  end)
+
+  it("costs the run little", function()
+    server:start()
+    local of = open()
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far" })
+    local began, blocked, longest, n = uv.hrtime(), 0, 0, 0
+    local pump = of.pump
+    function of:pump(...)
+      local from = uv.hrtime()
+      local ok, message = pump(self, ...)
+      blocked, longest = blocked + uv.hrtime() - from, math.max(longest, uv.hrtime() - from)
+      return ok, message
+    end
+    while uv.hrtime() - began < 5e9 do
+      n = n + 1
+      one:metric("loss", n, n)
+      if n % 10 == 0 then uv.sleep(1) end
+    end
+    of.pump = nil
+    one:finish()
+    assert.is_true(n > 1000)
+    assert.is_true(blocked < 0.02 * 5e9 + longest, ("%.0f ms of 5 s"):format(blocked / 1e6)) -- the last is not paid yet
+  end)
+end)
+
+describe("recsys-run runs", function()
+  local function runs(line)
+    return command.run(("cd %s && %s runs %s"):format(folder, command.program, line))
+  end
+
+  before_each(function()
+    local of = track.open(folder .. "/artifacts")
+    log_to(of)
+    of:close()
+  end)
+
+  it("lists and shows, for people and as JSON", function()
+    local listed = runs "list"
+    assert.equal(0, listed.code)
+    assert.truthy(listed.out:find "one" and listed.out:find "inner" and listed.out:find "loss")
+    local found = json.decode(runs("list --json --filter \"params.learning_rate = '0.1'\"").out)
+    assert.same({ 1, "one" }, { #found.runs, found.runs[1].info.run_name })
+    assert.truthy(runs("list --order-by 'metrics.loss DESC' --max 1").out:find "only the first 1")
+    local shown = runs "show one"
+    assert.truthy(shown.out:find "learning_rate  0.1" and shown.out:find "report/a.txt")
+    assert.same({ "report/a.txt" }, json.decode(runs("show one --json").out).files)
+    local bad = runs "list --filter 'metrics.loss < 1 OR 1'"
+    assert.equal(1, bad.code)
+    assert.truthy(bad.err:find("Invalid clause(s) in filter string: 'OR' (at character 18)", 1, true))
+    assert.equal(2, runs("show nothing").code)
+    assert.equal(2, runs("list --experiment fat").code)
+    assert.equal(2, runs("push").code)
+    assert.equal(2, runs("push --all --to nowhere").code)
+    assert.equal(2, runs("frobnicate").code)
+  end)
+
+  it("exports and imports all of it", function()
+    assert.equal(0, runs("export out --all").code)
+    local read = runs "import out --store copy"
+    assert.same({ 0, "" }, { read.code, read.err })
+    assert.equal(0, runs("import out --store copy").code) -- again: nothing is doubled
+    assert.same(contents(folder .. "/artifacts"), contents(folder .. "/copy"))
+    assert.equal("text", command.run("cat " .. folder .. "/copy/mlartifacts/*/*/artifacts/report/a.txt").out)
+  end)
+
+  it("imports nothing that leads out of its folder or is no run", function()
+    runs "export out --all"
+    local id = json.decode(runs("show one --json").out).info.run_id
+    command.run(("ln -s /etc/passwd %s/out/%s/artifacts/leak"):format(folder, id))
+    assert.equal(0, runs("import out --store copy").code)
+    assert.equal("", command.run(("find %s/copy -name leak"):format(folder)).out)
+    local path = ("%s/out/%s/run.json"):format(folder, id)
+    local text = command.read(path)
+    for _, bad in ipairs { "", "[]", "{}", "nul", (text:gsub(id, "../../x")),
+      (text:gsub("learning_rate", "a/../b")) } do
+      command.write(path, bad)
+      local refused = runs "import out --store other"
+      assert.equal(1, refused.code)
+      assert.is_nil(refused.err:find "traceback", refused.err)
+    end
+    command.write(path, text)
+    command.write(("%s/out/%s/metrics.jsonl"):format(folder, id), '{"key": "loss", "value": "x"}\n')
+    local refused = runs "import out --store third"
+    assert.equal(1, refused.code)
+    assert.truthy(refused.err:find "loss")
+  end)
+
+  it("pushes to a server and pulls from it", function()
+    server:start()
+    for _ = 1, 2 do
+      local pushed = runs("push --all --to " .. server.url)
+      assert.same({ 0, "" }, { pushed.code, pushed.err })
+    end
+    assert.same(contents(folder .. "/artifacts"), contents(folder .. "/there"))
+    for _ = 1, 2 do
+      local pulled = runs(("pull --from %s --store back --experiment far"):format(server.url))
+      assert.same({ 0, "" }, { pulled.code, pulled.err })
+    end
+    assert.same(contents(folder .. "/artifacts"), contents(folder .. "/back"))
+    assert.equal("text", command.run("cat " .. folder .. "/back/mlartifacts/*/*/artifacts/report/a.txt").out)
+    server:stop()
+    assert.equal(75, runs("push --all --to " .. server.url).code)
+  end)
+
+  it("deletes and restores", function()
+    assert.equal(0, runs("delete one").code)
+    assert.is_nil(runs("list").out:find "one")
+    assert.truthy(runs("list --deleted").out:find "one")
+    assert.equal(0, runs("delete one --restore").code)
+    assert.truthy(runs("list").out:find "one")
+  end)
+end)
