@@ -36,6 +36,7 @@ local function log_to(of)
   one:metric("odd", -math.huge, -1, 1790000000000)
   one:tag("k", "v")
   one:tag("k", "w")
+  one:tag("recsys.run", "two_tower-1")
   one:note "# Notes"
   one:text("report/a.txt", "text")
   local inner = one:child { name = "inner" }
@@ -49,7 +50,7 @@ local queries = {
   "SELECT name, user_id, status, lifecycle_stage FROM runs ORDER BY name",
   "SELECT r.name, p.key, p.value FROM params p JOIN runs r USING (run_uuid) ORDER BY 1, 2",
   "SELECT r.name, t.key, t.value FROM tags t JOIN runs r USING (run_uuid) "
-    .. "WHERE key NOT IN ('recsys.run', 'mlflow.parentRunId') ORDER BY 1, 2",
+    .. "WHERE key NOT IN ('recsys.logged_as', 'mlflow.parentRunId') ORDER BY 1, 2",
   "SELECT r.name, m.key, m.value, m.timestamp, m.step, m.is_nan FROM metrics m JOIN runs r USING (run_uuid) "
     .. "ORDER BY 1, 2, 5, 4, 3",
   "SELECT r.name, m.key, m.value, m.timestamp, m.step, m.is_nan FROM latest_metrics m JOIN runs r USING (run_uuid) "
@@ -218,6 +219,19 @@ describe("a run that is logged to a server", function()
     assert.same({ { name = "inner", n = 2 }, { name = "one", n = 2 } },
       db:rows "SELECT name, count(*) AS n FROM runs GROUP BY name ORDER BY name")
     assert.same({ n = 2 * 2504 }, db:row "SELECT count(*) AS n FROM metrics")
+  end)
+
+  it("is any recipe's where MLFLOW_TRACKING_URI names the server", function()
+    server:start()
+    local ran = command.run(("cd %s && MLFLOW_TRACKING_URI=%s %s %s/recipes/mf.lua --set data.scale=0.001 "
+      .. "--set data.dir=news --set train.epochs=2"):format(folder, server.url, command.program, command.root))
+    assert.equal(0, ran.code, ran.err)
+    assert.equal("", command.run(("ls -d %s/artifacts/mlflow.db %s/artifacts/spool/*"):format(folder, folder)).out)
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ status = "FINISHED", epochs = 2 }, db:row("SELECT status, count(*) AS epochs FROM runs JOIN metrics "
+      .. "USING (run_uuid) WHERE key = 'train/loss'"))
+    assert.same({ value = "2" }, db:row "SELECT value FROM params WHERE key = 'train.epochs'")
+    assert.truthy(command.run("ls " .. server.store .. "/mlartifacts/*/*/artifacts").out:find "result.json")
   end)
 
   it("costs the run little", function()

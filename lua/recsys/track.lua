@@ -20,7 +20,9 @@ local track = {}
 function track.open(folder) return store.open(folder) end
 
 --- Where runs go that name no store of their own: to the server that MLFLOW_TRACKING_URI names, else to the folder.
-local function store_of(folder)
+---@param folder? string  default "artifacts"
+---@return Store|RemoteStore
+function track.place(folder)
   local uri = os.getenv "MLFLOW_TRACKING_URI" or ""
   if uri:find "^https?://[^/]" then return require("recsys.track.remote").open(uri, folder) end
   if uri ~= "" then
@@ -39,7 +41,7 @@ end
 function track.start(request)
   request = request or {}
   local of = request.store
-  if of == nil or type(of) == "string" then of = store_of(of) end
+  if of == nil or type(of) == "string" then of = track.place(of) end
   local parent = type(request.parent) == "table" and request.parent.id or request.parent
   return run.start(of, { experiment_id = of:ensure_experiment(request.experiment or "Default"),
     run_name = request.name, parent = parent, tags = request.tags, source_name = request.source or arg and arg[0],

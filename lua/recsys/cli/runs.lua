@@ -76,12 +76,19 @@ local function by_key(list)
   return map
 end
 
+--- Metrics that say more of the machine or of others than of the run.
+local function is_aside(key)
+  return key:find "^system/" or key:find "^seconds/" or key:find "^epoch/" or key:find "^baseline/"
+    or key:find "^monitor/" or key == "memory_peak_mib" or key == "best_epoch"
+    or key:find "_low$" or key:find "_high$"
+end
+
 --- The metrics that most runs of a table have, four at the most.
 local function common_metrics(runs)
   local counts, keys = {}, {}
   for _, run in ipairs(runs) do
     for _, metric in ipairs(run.data.metrics or {}) do
-      if not metric.key:find "^system/" then
+      if not is_aside(metric.key) then
         if not counts[metric.key] then keys[#keys + 1] = metric.key end
         counts[metric.key] = (counts[metric.key] or 0) + 1
       end

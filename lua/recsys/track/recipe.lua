@@ -54,7 +54,7 @@ end
 
 --- A run of the store for a run folder: a new one, or for a run that is resumed its own.
 local function open_run(request)
-  local store, kept = track.open(folder_of(request.params)), request.folder .. "/track.json"
+  local store, kept = track.place(folder_of(request.params)), request.folder .. "/track.json"
   local known = request.resumed and json.decode(files.read(kept) or "")
   if known then
     local ok, again = pcall(run_of.continue, store, known.run_id)

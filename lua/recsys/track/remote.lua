@@ -3,7 +3,7 @@
 --- Every operation goes to the spool first (track/spool.lua) and from there to the server, in order: while the server
 --- is away runs go on, and what waits is sent later. Metrics, parameters and tags of consecutive operations travel
 --- together, within MLflow's limits. Nothing is there twice: sending again what the server has changes nothing, and
---- before a run is made again it is looked for by its tag `recsys.run`.
+--- before a run is made again it is looked for by its tag `recsys.logged_as`.
 ---
 --- Sending takes about 1 % of the time: after requests that took t, the next ones wait for 100 t, 30 seconds at the
 --- most; after one without an answer for 1, 2, 4, ... 64 seconds, and 100 t. Only the end of a run waits for the
@@ -24,7 +24,7 @@ local remote = { patience = 10, longest = 1 << 23 } -- seconds that the end of a
 local Remote = { __name = "recsys.RemoteStore" }
 Remote.__index = Remote
 
-local TAG <const> = "recsys.run"
+local TAG <const> = "recsys.logged_as"
 local AHEAD <const> = 2000   -- operations read at once
 local BYTES <const> = 900000 -- of one request; MLflow takes a million
 
@@ -358,6 +358,7 @@ end
 function remote.open(address, folder, options)
   folder = folder or "artifacts"
   local self = setmetatable({ wire = wire.open(address, options), address = (address:gsub("/+$", "")), folder = folder,
+    path = (address:gsub("/+$", "")),
     experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0 }, Remote)
   if not (options and options.later) then self:replay() end
   return self

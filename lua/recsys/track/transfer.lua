@@ -2,9 +2,9 @@
 ---
 --- A place gives runs as MLflow's JSON has them, histories of metrics and files, and takes the same. Carrying a run
 --- again adds what is missing and doubles nothing: a store knows the run by its id, a server by its id or the tag
---- `recsys.run`, a folder by the name of the run's own. A folder holds for each run RUN/run.json, RUN/metrics.jsonl and
---- RUN/artifacts/; it comes from strangers, so what is read there goes through the store's checks, and links are not
---- followed.
+--- `recsys.logged_as`, a folder by the name of the run's own. A folder holds for each run RUN/run.json,
+--- RUN/metrics.jsonl and RUN/artifacts/; it comes from strangers, so what is read there goes through the store's
+--- checks, and links are not followed.
 
 local artifacts = require "recsys.track.artifacts"
 local files = require "recsys.files"
@@ -16,7 +16,7 @@ local uv = require "luv"
 
 local transfer = {}
 
-local TAG <const> = "recsys.run"
+local TAG <const> = "recsys.logged_as"
 local PAGE <const> = 100
 
 local function fail(message, code)
