@@ -165,7 +165,7 @@ describe("registry", function()
     local row = opened.db:row "SELECT run_id, source FROM model_versions WHERE name = 'mf'"
     assert.same({ run_id = run.id, source = run.artifact_uri .. "/model" }, row)
     local artifacts = folder .. "/mlartifacts" .. run.artifact_uri:match "^mlflow%-artifacts:(.+)$"
-    assert.is_true(same_file(path, artifacts .. "/model/bundle.tar"))
+    assert.is_true(same_file(path, artifacts .. "/model/mf-1.tar"))
     assert.matches("run_id: \"" .. run.id .. '"', command.read(artifacts .. "/model/MLmodel"))
     assert.matches('artifact_path: "other-1"', command.read(artifacts .. "/other-1/MLmodel"), 1, true)
     local history = cjson.decode(opened.db:row("SELECT value FROM tags WHERE key = 'mlflow.log-model.history'").value)

@@ -53,7 +53,7 @@ end
 
 --- What MLflow knows a model by: YAML, in which JSON's strings are strings. There is one flavour, ours: nothing of
 --- Python loads it.
----@param about { digest: string, manifest: table, run_id?: string, path?: string }
+---@param about { digest: string, manifest: table, run_id?: string, path?: string, file?: string }
 ---@return string
 function bundles.mlmodel(about)
   local manifest, lines = about.manifest, {}
@@ -61,7 +61,7 @@ function bundles.mlmodel(about)
   put("artifact_path: %s", json.encode(about.path or "model"))
   put "flavors:"
   put "  recsys_run:"
-  put "    bundle: bundle.tar"
+  put("    bundle: %s", json.encode(about.file or "bundle.tar"))
   put("    digest: %s", json.encode(about.digest))
   put("    kind: %s", json.encode(tostring(manifest.model and manifest.model.kind or "")))
   put("    runtime: %s", json.encode(tostring(manifest.runtime and manifest.runtime.version or "")))

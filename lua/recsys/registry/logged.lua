@@ -33,15 +33,18 @@ local function place_of(db, run_id, about)
   return ("%s-%d"):format(about.name, about.version)
 end
 
+local function file_of(about) return ("%s-%d.tar"):format(about.name, about.version) end
+
 --- Put a bundle's files below the run's artifacts; the bundle is a hard link.
 ---@param run Run
 ---@param about { name: string, version: integer, digest: string, manifest: table }
 ---@return { id: string, path: string, source: string }?  nil when they could not be put there
 function logged.put(opened, run, about)
   local path = place_of(opened.db, run.id, about)
-  local text = bundles.mlmodel { digest = about.digest, manifest = about.manifest, run_id = run.id, path = path }
+  local text = bundles.mlmodel { digest = about.digest, manifest = about.manifest, run_id = run.id, path = path,
+    file = file_of(about) }
   local done = run:text(path .. "/MLmodel", text)
-    and run:artifact(bundles.path(opened.store, about.digest), path .. "/bundle.tar", "link")
+    and run:artifact(bundles.path(opened.store, about.digest), path .. "/" .. file_of(about), "link")
   return done and { id = run.id, path = path, source = ("%s/%s"):format(run.artifact_uri, path) } or nil
 end
 
@@ -51,7 +54,7 @@ function logged.add(db, run, about)
   local history, manifest = history_of(db, run.id), about.manifest
   history[#history + 1] = { run_id = run.id, artifact_path = run.path, model_uuid = about.digest:sub(1, 32),
     utc_time_created = os.date "!%Y-%m-%d %H:%M:%S.000000",
-    flavors = { recsys_run = { bundle = "bundle.tar", digest = about.digest,
+    flavors = { recsys_run = { bundle = file_of(about), digest = about.digest,
       kind = tostring(manifest.model and manifest.model.kind or "") } } }
   db:run("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
     { HISTORY, json.encode(history), run.id })
