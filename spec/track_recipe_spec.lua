@@ -89,6 +89,14 @@ describe("a run of a recipe", function()
     end
     assert.same({ "MLmodel", "two_tower-1.tar" }, files.names(home .. "/model"))
     assert.equal(command.read(folder .. "/" .. result.paths.bundle), command.read(home .. "/model/two_tower-1.tar"))
+    local s <close> = store.open(folder .. "/artifacts")
+    local version = s.db:row "SELECT name, version, run_id, source FROM model_versions"
+    assert.same({ name = "two_tower", version = 1, run_id = run.info.run_id,
+      source = run.info.artifact_uri .. "/model" }, version)
+    local digest = s.db:row("SELECT value FROM model_version_tags WHERE key = 'recsys.digest'").value
+    assert.truthy(command.read(home .. "/model/MLmodel"):find(digest, 1, true))
+    local history = json.decode(by_key(run.data.tags)["mlflow.log-model.history"])
+    assert.equal(digest, history[1].flavors.recsys_run.digest)
   end)
 
   it("gives the same results and the same bundle without, and then there is no trace of it", function()

@@ -5,6 +5,7 @@
 --- store, whose id lies in its folder. A store that cannot be written ends no run: it is said, and the run goes on
 --- untracked.
 
+local artifacts = require "recsys.track.artifacts"
 local config = require "recsys.config"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -26,6 +27,7 @@ tracked.params = {
   enabled = config.param(true, "log the run for the page of runs and MLflow"),
   experiment = config.param(nil, "the experiment to log it under; the recipe's name when absent",
     { type = "string", optional = true }),
+  system = config.param(false, "log processors and memory, once a second"),
   dir = config.param(nil, "folder of the tracking store; the one above `runs` when absent",
     { type = "string", optional = true, form = "folder" }),
 }
@@ -80,6 +82,7 @@ function tracked.begin(request)
     return
   end
   current = run
+  if request.params.track.system then run:system() end
   run:params(given(request.params))
   run:artifact(request.folder .. "/log.txt", "log.txt", "link")
   run:flush()
@@ -122,12 +125,19 @@ local function keep_files(run, folder)
   end
 end
 
+--- Whether the registry, being in the same store, has made the bundle the run's model when it was published.
+local function is_kept(run, bundle)
+  local place = artifacts.of(run.artifact_uri)
+  local file = place and artifacts.path(run.store.folder, ("%s/model/%s"):format(place, bundle:match "[^/]+$"))
+  return file ~= nil and files.exists(file)
+end
+
 local function finish(run, folder, result, problem)
   if result then log_result(run, result) end
   if problem then run:tag("recsys.failure", exit.message_of(problem):sub(1, 1000):gsub("[\128-\255]", "?") .. "") end
   keep_files(run, folder)
   local bundle = result and type(result.paths) == "table" and result.paths.bundle
-  if type(bundle) == "string" and files.exists(bundle) then run:model(bundle) end
+  if type(bundle) == "string" and files.exists(bundle) and not is_kept(run, bundle) then run:model(bundle) end
 end
 
 --- End what tracked.begin began.
