@@ -174,11 +174,15 @@ describe("registry", function()
     assert.equal(assert(bundle.open(path)):digest(), history[1].flavors.recsys_run.digest)
   end)
 
-  it("leaves a run of another database alone", function()
+  it("leaves a run of another database or of a server alone", function()
+    local open = require("recsys.track.run").open
     local run <close> = require("recsys.track").start { store = folder .. "/elsewhere" }
     add(dir, "mf")
+    open[#open + 1] = { id = "r", artifact_uri = "mlflow-artifacts:/1/r/artifacts", store = { folder = folder } }
+    add(dir, "mf")
+    open[#open] = nil
     local opened <close> = registry.open(dir)
-    assert.equal("", opened.db:row("SELECT run_id FROM model_versions").run_id)
+    assert.same({ { run_id = "" }, { run_id = "" } }, opened.db:rows "SELECT run_id FROM model_versions")
     assert.same({}, opened.db:rows "SELECT * FROM tags")
     run:finish()
   end)

@@ -15,7 +15,7 @@ local HISTORY <const> = "mlflow.log-model.history"
 ---@return Run?
 function logged.run(opened)
   local run = track.current()
-  local folder = run and run.store.folder
+  local folder = run and run.store.db and run.store.folder -- a server's run has no database here
   if folder and uv.fs_realpath(folder) == uv.fs_realpath(opened.store) then return run end
 end
 

@@ -127,7 +127,7 @@ end
 
 --- Whether the registry, being in the same store, has made the bundle the run's model when it was published.
 local function is_kept(run, bundle)
-  local place = artifacts.of(run.artifact_uri)
+  local place = run.store.db and artifacts.of(run.artifact_uri) -- a server's files are not here
   local file = place and artifacts.path(run.store.folder, ("%s/model/%s"):format(place, bundle:match "[^/]+$"))
   return file ~= nil and files.exists(file)
 end
