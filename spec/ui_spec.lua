@@ -155,6 +155,32 @@ describe("MLflow's API", function()
     assert.same({ 404, "RESOURCE_DOES_NOT_EXIST" }, refusal(ask("GET", "/api/2.0/mlflow/logged-models/..%2F..")))
   end)
 
+  it("has the registry, with its aliases and searches", function()
+    local run = new_run()
+    ask("PUT", ("/api/2.0/mlflow-artifacts/artifacts/0/%s/artifacts/model/a.txt"):format(run), "bytes")
+    mlflow("POST", "registered-models/create", { name = "m", description = "d" })
+    local version = mlflow("POST", "model-versions/create", { name = "m", source = ("runs:/%s/model"):format(run),
+      run_id = run }).model_version
+    assert.same({ "1", "READY" }, { version.version, version.status })
+    mlflow("POST", "registered-models/alias", { name = "m", alias = "champion", version = "1" })
+    assert.equal("1", mlflow("GET", "registered-models/alias?name=m&alias=champion").model_version.version)
+    assert.equal("m", mlflow("GET", "registered-models/search?filter="
+      .. "tag.%60mlflow.prompt.is_prompt%60+%21%3D+%27true%27").registered_models[1].name)
+    assert.equal(1, #mlflow("GET", "model-versions/search?filter=name%3D%27m%27").model_versions)
+    assert.equal("bytes", ask("GET", "/model-versions/get-artifact?name=m&version=1&path=a.txt").body)
+    for _, path in ipairs { "..%2F..%2F..%2F..%2Fmlflow.db", "%2Fetc%2Fpasswd" } do
+      assert.equal(400, ask("GET", "/model-versions/get-artifact?name=m&version=1&path=" .. path).status)
+    end
+    assert.same({ 400, "INVALID_PARAMETER_VALUE" }, refusal(ask("POST", "/api/2.0/mlflow/model-versions/create",
+      { name = "m", source = "file:///etc" })))
+    local promoted = ask("POST", "/api/recsys/promote", { name = "m", version = "1", alias = "champion", reason = "x" })
+    assert.same({ 409, "RESOURCE_CONFLICT" }, refusal(promoted)) -- it is no bundle of ours
+    mlflow("DELETE", "registered-models/alias", { name = "m", alias = "champion" })
+    mlflow("DELETE", "model-versions/delete", { name = "m", version = "1" })
+    mlflow("DELETE", "registered-models/delete", { name = "m" })
+    assert.same({ 404, "RESOURCE_DOES_NOT_EXIST" }, refusal(ask("GET", "/api/2.0/mlflow/registered-models/get?name=m")))
+  end)
+
   it("refuses with MLflow's codes", function()
     local run = new_run()
     for _, case in ipairs {
