@@ -2,10 +2,12 @@
 
     python mlflow_server.py start|search|log ARGUMENTS REPEATS     (common.py)
 """
+import atexit
 import http.client
 import importlib.metadata
 import json
 import os
+import signal
 import sys
 import time
 
@@ -50,6 +52,8 @@ def resident_mib(group):
 def started(arguments):
     from mlflow_ui import Server
     server = Server(arguments["theirs"], True)
+    atexit.register(server.end)  # whatever ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     server.wait("/")
     return server
 

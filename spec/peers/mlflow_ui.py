@@ -72,6 +72,8 @@ class Server:
             return json.loads(answer.read())
 
     def end(self):
+        if self.log.closed:
+            return
         for how in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, how)
