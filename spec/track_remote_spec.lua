@@ -226,7 +226,10 @@ describe("a run that is logged to a server", function()
     local ran = command.run(("cd %s && MLFLOW_TRACKING_URI=%s %s %s/recipes/mf.lua --set data.scale=0.001 "
       .. "--set data.dir=news --set train.epochs=2"):format(folder, server.url, command.program, command.root))
     assert.equal(0, ran.code, ran.err)
-    assert.equal("", command.run(("ls -d %s/artifacts/mlflow.db %s/artifacts/spool/*"):format(folder, folder)).out)
+    assert.equal("", command.run(("ls -d %s/artifacts/spool/*"):format(folder)).out)
+    local own <close> = assert(sql.open(folder .. "/artifacts/mlflow.db", { read_only = true })) -- the registry's
+    assert.same({ runs = 0, models = 1 }, own:row("SELECT (SELECT count(*) FROM runs) AS runs, "
+      .. "count(*) AS models FROM model_versions WHERE name = 'mf' AND run_id = ''"))
     local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
     assert.same({ status = "FINISHED", epochs = 2 }, db:row("SELECT status, count(*) AS epochs FROM runs JOIN metrics "
       .. "USING (run_uuid) WHERE key = 'train/loss'"))
