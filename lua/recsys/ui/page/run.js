@@ -26,6 +26,7 @@ import {
 import { literal } from "./grammar.js";
 import { markdown } from "./markdown.js";
 import { here, set, to } from "./place.js";
+import { steps } from "./steps.js";
 
 const TABS = { overview: "Overview", metrics: "Metrics", system: "System", artifacts: "Artifacts", log: "Log" };
 const LIVE = 2000; // ms between looks at a run that runs
@@ -300,6 +301,15 @@ export function open(main) {
     );
     const tags = [...body.querySelectorAll("h2")].find((title) => title.textContent.startsWith("Tags"));
     tags?.append(button("Add", () => editTag("", ""), { class: "plain" }));
+    drawSteps(body.querySelector(".boxes"));
+  }
+
+  /** The recipe's steps under the tables, when they have come. */
+  async function drawSteps(boxes) {
+    const id = run.id;
+    const drawn = await steps(id).catch(() => null);
+    if (!drawn || run.id !== id || !boxes.isConnected) return;
+    boxes.append(h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), drawn));
   }
 
   function curves(system) {
