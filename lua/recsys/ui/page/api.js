@@ -59,7 +59,21 @@ async function refusal(response) {
   }
 }
 
+let asking = null;
+
+/** Whether there is another token than the one that was refused: many calls ask the user once. */
+async function newToken(refused) {
+  if (sessionStorage.getItem("token") !== refused) return true;
+  asking ||= askToken().finally(() => {
+    asking = null;
+  });
+  const token = await asking;
+  if (token) sessionStorage.setItem("token", token);
+  return Boolean(token);
+}
+
 async function send(method, path, body, signal) {
+  const sent = sessionStorage.getItem("token");
   let response;
   try {
     response = await fetch(path, {
@@ -73,13 +87,7 @@ async function send(method, path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("the server does not answer", "", 0);
   }
-  if (response.status === 401) {
-    const token = await askToken();
-    if (token) {
-      sessionStorage.setItem("token", token);
-      return send(method, path, body, signal);
-    }
-  }
+  if (response.status === 401 && (await newToken(sent))) return send(method, path, body, signal);
   if (!response.ok) throw await refusal(response);
   return response;
 }

@@ -21,7 +21,7 @@ import {
 } from "./dom.js";
 import { literal } from "./grammar.js";
 import { here, ids, set, to } from "./place.js";
-import { measures } from "./series.js";
+import { byRank, measures } from "./series.js";
 
 /** The interval that was logged with a metric: x_low and x_high, or x_lower and x_upper, beside x. */
 export function interval(run, key) {
@@ -106,7 +106,9 @@ export function open(main) {
   }
 
   function metricRows(same, base) {
-    const names = measures(keys.metrics).filter((name) => !name.startsWith("system/"));
+    const names = measures(keys.metrics)
+      .filter((name) => !name.startsWith("system/"))
+      .sort(byRank);
     return names
       .filter((name) => same || new Set(runs.map((run) => run.metrics[name]?.last)).size > 1)
       .map((name) => {

@@ -250,12 +250,11 @@ const LESS = new RegExp(
 );
 
 /** Whether a smaller value of this metric is the better one, by its name. */
-export const lowerIsBetter = (name) =>
-  LESS.test(name);
+export const lowerIsBetter = (name) => LESS.test(name);
 
 /** Whether neither a smaller nor a greater value of it is better. */
 export const isNeutral = (name) =>
-  /(^|[/_.])(learning_?rate|lr|epochs?|steps?|seed|beta|weight_decay)$|^system\//i.test(name);
+  /(^|[/_.])(learning_?rate|lr|epochs?|steps?|seed|beta|weight_decay)$|^(system|monitor)\//i.test(name);
 
 /** The best value that a metric ever had. */
 export const best = (name, metric) => (metric ? (lowerIsBetter(name) ? metric.min : metric.max) : undefined);

@@ -26,6 +26,7 @@ import {
 import { literal } from "./grammar.js";
 import { markdown } from "./markdown.js";
 import { here, set, to } from "./place.js";
+import { byRank } from "./series.js";
 import { steps } from "./steps.js";
 
 const TABS = { overview: "Overview", metrics: "Metrics", system: "System", artifacts: "Artifacts", log: "Log" };
@@ -171,7 +172,7 @@ export function open(main) {
 
   function metricRows() {
     return Object.keys(run.metrics)
-      .sort()
+      .sort(byRank)
       .map((key) => {
         const metric = run.metrics[key];
         return h(
@@ -220,7 +221,7 @@ export function open(main) {
           "tr",
           {},
           h("td", {}, key),
-          h("td", {}, outward(value)),
+          h("td", { class: "wrap" }, outward(value)),
           h(
             "td",
             { class: "actions" },
@@ -309,7 +310,7 @@ export function open(main) {
     const id = run.id;
     const drawn = await steps(id).catch(() => null);
     if (!drawn || run.id !== id || !boxes.isConnected) return;
-    boxes.append(h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), drawn));
+    boxes.firstElementChild.after(h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), drawn));
   }
 
   function curves(system) {

@@ -1,0 +1,387 @@
+--- The page in a real browser (headless Chromium), over `recsys-run ui` on two real trials of a recipe and a study.
+
+local browser = require "spec.support.browser"
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local track = require "recsys.track"
+local uv = require "luv"
+
+local folder, server, base, view, study, hostile
+
+local HOSTILE <const> = [[<img src=x onerror="document.title='pwned'"><script>alert(1)</script>]]
+
+--- Two trials of a recipe, each of which publishes a version of the model mf.
+local function train(seed, rate)
+  local ran = command.run(("cd %s && %s recipes/mf.lua --threads 1 --seed %d --set data.scale=0.004 "
+    .. "--set train.epochs=4 --set train.learning_rate=%s")
+    :format(folder, command.program, seed, rate))
+  assert(ran.code == 0, ran.err)
+end
+
+--- A study of eight trials with curves of 60 steps, and a run whose every field is hostile.
+local function log_by_hand()
+  local store = track.open(folder .. "/artifacts")
+  local parent = track.start { experiment = "by hand", name = "the study", store = store }
+  for i = 1, 8 do
+    local trial = parent:child { name = "trial " .. i }
+    trial:params { dim = 8 * i, rate = 0.01 / i, kind = i % 2 == 0 and "a" or "b" }
+    for step = 1, 60 do
+      trial:metric("train/loss", 2 / step + i / 10 + (step % 2) / 10, step)
+      trial:metric("valid/ndcg_10", 0.1 + i / 100 - 1 / (step + 10), step)
+    end
+    trial:metrics { ["test/ndcg_10"] = 0.1 + i / 100, ["test/ndcg_10_low"] = 0.09 + i / 100,
+      ["test/ndcg_10_high"] = 0.115 + i / 100 }
+    if i == 8 then
+      trial:text("report.html", "<h1>A report</h1><script>parent.document.title = 'pwned'</script>")
+      trial:text("tables/top.csv", 'item,title,score\n1,"A, b",0.5\n2,<b>x</b>,0.25\n')
+      trial:text("notes.md", "# Notes\n\n- one\n- **two**\n\n[here](javascript:alert(1))\n")
+      trial:text("config.json", '{ "model": { "dim": 64 } }')
+      trial:text("curve.svg", [[<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><circle r="9"/></svg>]])
+    end
+    trial:finish()
+  end
+  parent:note "# Why\n\nTo *see*."
+  parent:finish()
+  local bad = track.start { experiment = HOSTILE, name = HOSTILE, store = store }
+  bad:param("p", HOSTILE)
+  bad:tag("t", "javascript:alert(1)")
+  bad:note(HOSTILE)
+  bad:metric("m", 1, 1)
+  bad:text("page.html", HOSTILE)
+  bad:text("table.csv", "a,b\n" .. HOSTILE .. ",2\n")
+  bad:finish()
+  study, hostile = parent.id, bad.id
+  store:close()
+end
+
+local function serve(token)
+  local output, line = uv.new_pipe(), ""
+  server = assert(uv.spawn(command.program, { args = { "ui", "--port", "0", "--store", folder .. "/artifacts",
+    token and "--token", token }, stdio = { nil, output, 2 } }, function() end))
+  output:read_start(function(_, data) line = line .. (data or "") end)
+  while not line:find "\n" do uv.run "once" end
+  base = assert(line:match "(http://%S-/) ")
+end
+
+local function text(selector)
+  return view:eval(("document.querySelector(%s)?.innerText"):format(json.encode(selector)))
+end
+
+--- Open a view and wait until the expression is true.
+local function open(address, ready)
+  view:go "about:blank"
+  view:go(base .. address)
+  return view:wait(ready)
+end
+
+local function count(selector)
+  return ("document.querySelectorAll(%s).length"):format(json.encode(selector))
+end
+
+local function experiment(name)
+  return view:eval(([[fetch('ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=' + encodeURIComponent(%s))
+    .then(r => r.json()).then(r => r.experiment.experiment_id)]]):format(json.encode(name)))
+end
+
+describe("the page in a browser", function()
+  setup(function()
+    assert(browser.program(), "this spec needs the Debian package chromium")
+    folder = command.temporary()
+    for _, name in ipairs { "recipes", "models" } do
+      uv.fs_symlink(command.root .. "/" .. name, folder .. "/" .. name)
+    end
+    train(1, 0.01) -- which learns articles that are gone by the test, to the harm of the others
+    train(2, 1e-5)
+    log_by_hand()
+    serve()
+    view = browser.open {}
+    open("", count "tbody tr" .. " > 0")
+  end)
+  teardown(function()
+    if view then view:close() end
+    if server then server:kill "sigterm" end
+    command.remove(folder)
+  end)
+  after_each(function()
+    local problems = view.problems
+    view.problems = {}
+    assert.same({}, problems)
+  end)
+
+  it("lists the experiments, and opens one", function()
+    open("", count "tbody tr" .. " > 2")
+    assert.matches("mf", text "tbody")
+    view:click "text=by hand"
+    view:wait(count "table.grid tbody tr[data-key]" .. " == 1")
+    assert.matches("the study", text "table.grid tbody")
+    assert.matches("^1 run$", text ".count")
+  end)
+
+  it("shows both trials of the recipe with parameters, last and best values", function()
+    open("#/runs?e=" .. experiment "mf", count "table.grid tbody tr[data-key]" .. " == 2")
+    local heads = text "table.grid thead"
+    for _, word in ipairs { "Status", "Started", "ndcg_10", "max" } do assert.matches(word, heads) end
+    assert.matches("finished", text "table.grid tbody")
+  end)
+
+  it("draws the steps of a recipe's run", function()
+    open("#/runs?e=" .. experiment "mf", count "table.grid tbody tr[data-key]" .. " == 2")
+    view:click "table.grid td.name a"
+    view:wait(count ".steps .step" .. " > 5")
+    assert.matches("load.*train.*evaluate.*publish", text ".steps")
+    view:click "text=Log"
+    view:wait "document.querySelector('pre.log')?.innerText.length > 200"
+    view:click "text=Metrics"
+    view:wait(count ".card canvas" .. " > 3")
+  end)
+
+  it("sorts by a column, one way and the other, and keeps that in the address", function()
+    local address = "#/runs?flat=1&e=" .. experiment "by hand"
+    open(address .. "&filter=metrics.%60test/ndcg_10%60%20%3E%200", count "table.grid tbody tr[data-key]" .. " == 8")
+    local first = "document.querySelector('table.grid tbody tr[data-key] td.name a').innerText"
+    view:click "th[title='test/ndcg_10, the last value'] button"
+    view:wait(first .. " == 'trial 8'")
+    assert.equal("descending", view:eval "document.querySelector('th[aria-sort]').getAttribute('aria-sort')")
+    view:click "th[title='test/ndcg_10, the last value'] button"
+    view:wait(first .. " == 'trial 1'")
+    assert.matches("order=", view:eval "location.hash")
+    view:click "th[title='train/loss, the best value (min)'] button"
+    view:wait(first .. " == 'trial 8'")
+    view:eval "history.back()"
+    view:wait(first .. " == 'trial 1'")
+  end)
+
+  it("filters by the grammar, completes names, and says what is wrong with a filter", function()
+    open("#/runs?flat=1&e=" .. experiment "by hand", count "table.grid tbody tr[data-key]" .. " == 9")
+    view:type("#filter", "ki")
+    view:wait(count "#offers li" .. " > 0")
+    assert.equal("params.kind", text "#offers li")
+    view:press "Tab"
+    view:wait "document.getElementById('filter').value == 'params.kind '"
+    view:type("#filter", "params.kind = 'a' AND metrics.`test/ndcg_10` > 0.15", true)
+    view:wait(count "table.grid tbody tr[data-key]" .. " == 2")
+    view:type("#filter", "params.kind ==", true)
+    view:wait "!document.querySelector('.complaint').hidden"
+    assert.is_true(#text ".complaint" > 10)
+  end)
+
+  it("unfolds trials under their study, groups by a parameter, chooses columns", function()
+    open("#/runs?e=" .. experiment "by hand", count "table.grid tbody tr[data-key]" .. " == 1")
+    view:click "button.fold"
+    view:wait(count "table.grid tbody tr[data-key]" .. " == 9")
+    open("#/runs?group=params.kind&e=" .. experiment "by hand", count "tr.group" .. " == 2")
+    assert.matches("4", text "tr.group td.name small")
+    assert.matches("0.15.*0.12…0.18", text "table.grid tbody")
+    open("#/runs?flat=1&cols=%5B%22params.dim%22%5D&e=" .. experiment "by hand", count "table.grid thead th" .. " == 3")
+    view:click "text=Columns"
+    view:wait(count "dialog .choices input" .. " > 5")
+    view:click "text=Defaults"
+    view:wait(count "table.grid thead th" .. " > 6")
+  end)
+
+  it("selects by keys, compares, and shows only what differs, with what intervals say", function()
+    open("#/runs?flat=1&order=attributes.run_name%20ASC&filter=params.dim%20LIKE%20'%25'&e=" .. experiment "by hand",
+      count "table.grid tbody tr[data-key]" .. " == 8")
+    for _, key in ipairs { "j", "x", "j", "x", "c" } do view:press(key) end
+    view:wait(count "table.compare thead th" .. " == 3")
+    local shown = text "table.compare"
+    assert.matches("dim%s+8%s+16", shown)
+    assert.matches("0.11 0.1…0.125%s+0.12 0.11…0.135 .0.01 %(.9.1 %%%) ≈", shown)
+    view:wait(count ".card canvas" .. " >= 2")
+    assert.is_nil(view:eval "location.hash":find "same")
+  end)
+
+  it("draws a card for each metric, smoothed with the raw curve behind, and plots of many runs", function()
+    local plots = '[{"kind":"scatter","x":"params.dim","y":"best.valid/ndcg_10"},'
+      .. '{"kind":"parallel","y":"metrics.test/ndcg_10"},{"kind":"bar","y":"metrics.test/ndcg_10"},'
+      .. '{"kind":"contour","x":"params.dim","y":"params.rate","z":"metrics.test/ndcg_10"}]'
+    open("#/runs?show=charts&flat=1&smooth=0.8&inner=1&filter=params.dim%20LIKE%20'%25'&e=" .. experiment "by hand"
+      .. "&plots=" .. view:eval(("encodeURIComponent(%s)"):format(json.encode(plots))),
+      count ".card[data-key]" .. " == 3")
+    local chart = "Chart.getChart(document.querySelector(\".card[data-key='train/loss'] canvas\"))"
+    -- what is drawn above it moves the card: it is brought into sight each time
+    local sets = "(document.querySelector(\".card[data-key='train/loss']\").scrollIntoView(), " .. chart
+      .. "?.data.datasets.length)"
+    assert.equal(16, view:wait(sets))
+    assert.equal(8, view:eval(count "svg .strand"))
+    assert.equal(8, view:eval(count "svg .run"))
+    view:eval [[(() => { const slide = document.querySelector('input[type=range]'); slide.value = 0;
+      slide.dispatchEvent(new Event('input')); })()]]
+    view:wait(sets .. " == 8")
+    assert.is_nil(view:eval "location.hash":find "smooth")
+    view:click "text=log y"
+    view:wait(chart .. ".options.scales.y.type == 'logarithmic'")
+  end)
+
+  it("opens a run: metrics, curves, artifacts in their viewers, the log", function()
+    open("#/study/" .. study, count ".box" .. " > 6")
+    assert.matches("Best: trial 8", text "#main")
+    assert.is_true(view:wait(count ".box canvas" .. " > 3"))
+    view:click "text=trial 8"
+    view:wait "document.querySelector('h1')?.innerText == 'trial 8'"
+    view:click "text=Artifacts"
+    view:wait(count "button.file" .. " > 2")
+    view:click "button.file[data-path='report.html']"
+    view:wait(count "iframe.report" .. " == 1")
+    assert.equal("", view:eval "document.querySelector('iframe').getAttribute('sandbox')")
+    assert.matches("trial 8", view:eval "document.title")
+    view:click "button.file[data-path='config.json']"
+    view:wait "document.querySelector('.view').innerText.includes('dim: 64')"
+    view:click "button.file[data-path='notes.md']"
+    view:wait "document.querySelector('.view .markdown strong')?.innerText == 'two'"
+    assert.equal(0, view:eval(count ".view .markdown a"))
+    view:click "button.file[data-path='curve.svg']"
+    view:wait "document.querySelector('.view img')?.naturalWidth == 40"
+    view:click "details[data-path='tables'] summary"
+    view:click "button.file[data-path='tables/top.csv']"
+    view:wait(count ".view table tbody tr" .. " == 2")
+    assert.matches("A, b%s+0.5%s+2%s+<b>x</b>", text ".view table tbody")
+  end)
+
+  it("writes notes and tags of a run", function()
+    open("#/run/" .. study, "document.querySelector('.markdown em')?.innerText == 'see'")
+    view:click "text=Edit"
+    view:type("dialog textarea", "Because **so**.")
+    view:click "text=Save"
+    view:wait "document.querySelector('.markdown strong')?.innerText == 'so'"
+  end)
+
+  it("promotes a version with a reason, says who is champion, and by how much a worse one fails the gate", function()
+    open("#/models/mf", count "tr[data-version]" .. " == 2")
+    view:click "tr[data-version='2'] .actions button"
+    view:type("dialog textarea", "It was trained more slowly.")
+    view:click "dialog button[type=submit]"
+    view:wait("/champion/.test(document.querySelector('tr[data-version=\"2\"]').innerText"
+      .. " + document.querySelector('.note.error')?.innerText)")
+    assert.is_nil(text ".note.error")
+    assert.not_matches("champion", text "tr[data-version='1']")
+    view:click "tr[data-version='1'] .actions button"
+    view:type("dialog textarea", "It is older.")
+    view:click "dialog button[type=submit]"
+    view:wait(count ".note.error" .. " == 1")
+    assert.matches("mf%-1 is not promoted: .* missed by", text ".note.error")
+    assert.matches("promote champion%s+1%s+2%s+It was trained more slowly%.", text "#main")
+  end)
+
+  it("exports all matching runs as CSV", function()
+    open("#/runs?flat=1&e=" .. experiment "by hand", count "table.grid tbody tr[data-key]" .. " == 9")
+    view:click "text=CSV"
+    local lines = select(2, view:downloaded "runs.csv":gsub("\r\n", ""))
+    assert.equal(10, lines)
+  end)
+
+  it("shows what is hostile as text", function()
+    local views = { "", "#/runs?e=" .. experiment(HOSTILE), "#/run/" .. hostile,
+      "#/run/" .. hostile .. "?tab=artifacts&file=table.csv", "#/run/" .. hostile .. "?tab=artifacts&file=page.html" }
+    for _, address in ipairs(views) do
+      open(address, "document.querySelector('main').innerText.length > 40")
+      uv.sleep(200)
+      assert.not_equal("pwned", view:eval "document.title")
+      assert.equal(0, view:eval(count "main img[src=x], main script"))
+    end
+  end)
+
+  it("asks no other server for anything", function()
+    assert.is_true(#view.requests > 50)
+    for _, url in ipairs(view.requests) do
+      assert(url:sub(1, #base) == base or url:find "^about:" or url:find "^blob:" or url:find "^data:", url)
+    end
+  end)
+
+  it("fits a phone, and is dark where that is preferred", function()
+    finally(function()
+      view:size(1280, 900)
+      view:dark(false)
+    end)
+    view:size(390, 844)
+    view:dark(true)
+    local id = experiment "by hand"
+    for _, address in ipairs { "", "#/runs?e=" .. id, "#/study/" .. study, "#/run/" .. study, "#/models/mf",
+      "#/runs?show=charts&flat=1&e=" .. id } do
+      open(address, "document.querySelector('main').innerText.length > 40")
+      uv.sleep(300)
+      assert.is_true(view:eval "document.documentElement.scrollWidth <= 390", address .. " is wider than the screen")
+    end
+    assert.equal("rgb(15, 19, 25)", view:eval "getComputedStyle(document.body).backgroundColor")
+  end)
+end)
+
+describe("the page of a server with a token", function()
+  setup(function()
+    folder = command.temporary()
+    track.open(folder .. "/artifacts"):ensure_experiment "guarded"
+    serve "open sesame"
+    view = browser.open {}
+  end)
+  teardown(function()
+    if view then view:close() end
+    if server then server:kill "sigterm" end
+    command.remove(folder)
+  end)
+
+  it("asks for it until it is right, once for many calls, and keeps it for the tab", function()
+    open("#/runs?e=0", count "dialog[open] input" .. " == 1")
+    view:type("dialog input", "wrong", true)
+    view:wait(count "dialog[open] input" .. " == 1 && document.querySelector('dialog input').value == ''")
+    view:type("dialog input", "open sesame", true)
+    view:wait "document.querySelector('h1')?.innerText == 'Default'"
+    assert.equal(0, view:eval(count "dialog"))
+    open("", "document.querySelector('tbody')?.innerText.includes('guarded')")
+  end)
+
+  it("takes it from the address, and out of that", function()
+    view:eval "sessionStorage.clear()"
+    open("?token=open%20sesame", "document.querySelector('tbody')?.innerText.includes('guarded')")
+    assert.is_nil(view:eval "location.href":find "sesame")
+  end)
+end)
+
+describe("what the page computes", function()
+  local function of(module, expression)
+    return view:eval(("import('./%s.js').then(m => JSON.stringify(%s))"):format(module, expression))
+  end
+  setup(function()
+    folder = command.temporary()
+    track.open(folder .. "/artifacts"):close()
+    serve()
+    view = browser.open {}
+    open("", "document.querySelector('main h1')")
+  end)
+  teardown(function()
+    if view then view:close() end
+    if server then server:kill "sigterm" end
+    command.remove(folder)
+  end)
+
+  it("smooths without the bias of the start, subtracts, and cuts outliers", function()
+    assert.equal("[1,1,1]", of("series", "m.smooth([1, 2, 3].map(x => ({ x, y: 1 })), 0.9).map(p => p.y)"))
+    assert.equal("[0,1.5,null,2.14]", of("series",
+      "m.smooth([0, 2.25, NaN, 2.625].map((y, x) => ({ x, y })), 0.5).map(p => p.y && Math.round(p.y * 100) / 100)"))
+    assert.equal('[{"x":1,"y":-1}]', of("series",
+      "m.minus([{ x: 1, y: 2 }, { x: 9, y: 2 }], [{ x: 0, y: 2 }, { x: 2, y: 4 }])"))
+    assert.is_true(of("series", "m.inner([[...Array(99).keys(), 1e9].map(y => ({ x: y, y }))])[1] < 110") == "true")
+    assert.equal("[1,-1]", of("series",
+      "[m.rankCorrelation([1, 2, 3], [4, 5, 9]), m.rankCorrelation([1, 2, 3], [3, 2, 1])]"))
+  end)
+
+  it("completes filters", function()
+    local keys = "{ metrics: ['valid/loss', 'loss'], params: ['dim'], tags: ['team'] }"
+    local function complete(typed)
+      return of("grammar", ("m.complete(%s, %d, %s).words.slice(0, 3)"):format(json.encode(typed), #typed, keys))
+    end
+    assert.equal('["metrics.`valid/loss`","metrics.loss"]', complete "loss")
+    assert.equal('[">",">=","<"]', complete "metrics.loss ")
+    assert.equal('["AND"]', complete "metrics.`valid/loss` < 0.5 ")
+    assert.equal('["params.dim"]', complete "metrics.`valid/loss` < 0.5 AND di")
+    assert.equal("[\"'RUNNING'\",\"'FINISHED'\",\"'FAILED'\"]", complete "attributes.status = ")
+  end)
+
+  it("reads CSV and tar", function()
+    assert.equal('[["a","b"],["1","x\\"y, z\\nw"],["","2"]]', of("artifacts", [[m.csv('a,b\r\n1,"x""y, z\nw"\n,2')]]))
+    command.write(folder .. "/one.txt", "hello")
+    command.run(("cd %s && tar cf artifacts/t.tar one.txt"):format(folder))
+    local bytes = { command.read(folder .. "/artifacts/t.tar"):byte(1, -1) }
+    assert.equal('[["one.txt",5]]', of("artifacts", ("m.members(new Uint8Array(%s).buffer).map(f => [f.name, f.size])")
+      :format(json.encode(bytes))))
+  end)
+end)
