@@ -9,7 +9,7 @@ local browser = {}
 local Browser = {}
 Browser.__index = Browser
 
-local PATIENCE = 20000 -- ms
+local PATIENCE = 40000 -- ms
 
 --- The program's path, nil where there is none.
 function browser.program()
