@@ -127,6 +127,12 @@ local counting = [[
         end
         return { total = n }
       end, p.to)
+      if p.how == "later" then
+        flow:task("wait", function()
+          io.stderr:write "ready\n"
+          while true do end
+        end)
+      end
       return { metrics = { total = sum.total }, refused = p.how == "poorly" and "it is too small" or nil }
     end }]]
 
@@ -161,6 +167,13 @@ describe("a recipe of one's own", function()
       assert.same({ "KILLED", "long" }, { run.info.status, by_key(run.data.params).how })
       assert.equal(signal == "TERM" and 3.0 or nil, signal == "TERM" and by_key(run.data.metrics).so_far or nil)
     end
+  end)
+
+  it("loses nothing of a task that is done, however it ends", function()
+    recsys_run("count.lua --set how=later 2>later.err & p=$!; for i in $(seq 500); do grep -q ready later.err && "
+      .. "break; sleep 0.02; done; kill -9 $p; wait $p")
+    local run = latest()
+    assert.same({ "KILLED", 3.0 }, { run.info.status, by_key(run.data.metrics).so_far })
   end)
 
   it("goes on where there is no store to write to, and says so", function()

@@ -182,6 +182,8 @@ function Flow:run(task, fn, arguments)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))
+  local track = package.loaded["recsys.track"]
+  if track then track.flush() end
   log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", name, task.memory_mib, task.peak_mib)
   keep_result(self, value)
   return value

@@ -59,8 +59,14 @@ function track.finish_all(problem)
 end
 
 --- Carry to the stores what has waited for a second; costs less than a microsecond when nothing has.
-function track.tick()
-  for _, one in ipairs(run.open) do one:tick() end
+---@param told? boolean  a line is told: what has waited for a tenth of one
+function track.tick(told)
+  for _, one in ipairs(run.open) do one:tick(told) end
+end
+
+--- Carry to the stores what waits: something long may come.
+function track.flush()
+  for _, one in ipairs(run.open) do one:flush() end
 end
 
 log.watch(track.tick)
