@@ -82,14 +82,25 @@ local function same_run(ours, theirs)
 end
 
 --- Look at a place by the MLflow of a Python: it shows all runs that we hold, alike, and no others.
-local function compare(place, python, options, count)
+---@return table theirs, table ours
+local function look(place, python, options)
   local ran = command.run(("%s spec/peers/mlflow_ui.py %s %s"):format(python, place, options))
   assert.equal(0, ran.code, ran.err)
   local theirs, ours = json.decode(ran.out), held(place)
-  local n = 0
   for id, run in pairs(ours) do
     assert.truthy(theirs.runs[id], "MLflow does not show the run " .. run.name)
     same_run(run, theirs.runs[id])
+  end
+  for id in pairs(theirs.runs) do assert.truthy(ours[id]) end
+  assert.is_true(theirs.page)
+  return theirs, ours
+end
+
+--- The same for runs of trial(), of which there are 'count'.
+local function compare(place, python, options, count)
+  local theirs, ours = look(place, python, options)
+  local n = 0
+  for id, run in pairs(ours) do
     if run.name:find "^trial" then
       n = n + 1
       assert.equal(5, #theirs.runs[id].histories["train/loss"])
@@ -97,9 +108,40 @@ local function compare(place, python, options, count)
       assert.truthy(theirs.runs[id].artifacts["charts/loss.svg"])
     end
   end
-  for id in pairs(theirs.runs) do assert.truthy(ours[id]) end
   assert.equal(count, n)
-  assert.is_true(theirs.page)
+end
+
+--- A trial of the recipe in a folder, small.
+local function train(place, seed)
+  local ran = command.run(("cd %s && %s %s/recipes/two_tower.lua --json --threads 1 --set data.scale=0.0005 "
+    .. "--set train.epochs=2 --set model.dim=8 --set eval.samples=20 --seed %d"):format(place, command.program,
+    command.root, seed))
+  assert.equal(0, ran.code, ran.err)
+end
+
+--- Look at trials of the recipe, of which there are 'count', at what people look for in them, and at the model's
+--- versions, of which the first is the champion.
+local function compare_trials(place, python, options, count)
+  local theirs, n = look(place .. "/artifacts", python, options), 0
+  for _, run in pairs(theirs.runs) do
+    n = n + 1
+    assert.equal("two_tower", theirs.experiments[run.experiment])
+    assert.same({ 2, 2 }, { #run.histories["train/loss"], #run.histories["valid/loss"] })
+    assert.equal("2", run.params["train.epochs"])
+    assert.is_number(run.metrics["test/ndcg_10"])
+    assert.equal(1, #run.datasets)
+    for _, file in ipairs { "report.html", "curves.csv", "params.json", "log.txt", "model/MLmodel" } do
+      assert.truthy(run.artifacts[file], file)
+    end
+  end
+  assert.equal(count, n)
+  local model, versions = theirs.models.two_tower, 0
+  assert.equal("1", model.aliases.champion)
+  for _, version in pairs(model.versions) do
+    versions = versions + 1
+    assert.truthy(theirs.runs[version.run], "the version names its run")
+  end
+  assert.equal(count, versions)
 end
 
 describe("two runs of ours", function()
@@ -116,6 +158,20 @@ describe("two runs of ours", function()
       compare(place, python, which[3], 2)
       trial(place, 3)
       compare(place, python, which[3], 3)
+    end)
+
+    it("of the two-tower recipe are shown by " .. which[1] .. ", and a third one, too", function()
+      local python = os.getenv(which[2])
+      if not python then return pending(which[2] .. " is not set") end
+      local place = command.scratch(finally)
+      train(place, 1)
+      train(place, 2)
+      local ran = command.run(("cd %s && %s registry alias two_tower-1 champion --reason 'the first'"):format(place,
+        command.program))
+      assert.equal(0, ran.code, ran.err)
+      compare_trials(place, python, which[3], 2)
+      train(place, 3)
+      compare_trials(place, python, which[3], 3)
     end)
   end
 end)
