@@ -161,6 +161,26 @@ describe("a run that is logged to a server", function()
       .. "count(*) AS n FROM runs JOIN metrics USING (run_uuid) GROUP BY run_uuid"))
   end)
 
+  it("leaves no long file where the server follows", function()
+    server:start()
+    local longest = remote.longest
+    finally(function() remote.longest = longest end)
+    remote.longest = 20000
+    local of = open()
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far" })
+    for round = 1, 5 do
+      for step = 1, 500 do one:metric("loss", step, round * 1000 + step) end
+      one:flush()
+      of:pump(true)
+      assert.is_true(of.spool.size < 20000)
+    end
+    one:finish()
+    assert.equal(0, waiting())
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ n = 2500 }, db:row "SELECT count(*) AS n FROM metrics")
+    assert.same({ status = "FINISHED" }, db:row "SELECT status FROM runs")
+  end)
+
   it("is gone on with by another process", function()
     server:start()
     local of = open()

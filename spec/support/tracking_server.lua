@@ -27,7 +27,7 @@ function Server:start()
   self.ended = false
   self.handle = assert(uv.spawn(program, { args = args, detached = true, stdio = { nil, nil, nil } },
     function() self.ended = true end))
-  for _ = 1, self.python and 3000 or 600 do
+  for _ = 1, self.python and 6000 or 600 do
     if answers(self) then return end
     uv.sleep(50)
   end

@@ -30,6 +30,7 @@ function spool.create(folder, address)
   local self = setmetatable({ name = name, file = file, address = address, size = 0, copies = 0,
     state = { offset = 0, ids = {}, uris = {}, open = {} } }, Spool)
   self:append { op = "open", address = address, process = process.name() }
+  self.state.offset = self.size -- that line is ours alone
   return self
 end
 
