@@ -10,6 +10,7 @@ local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local feature = require "recsys.feature"
 local flow = require "recsys.flow"
 local host = require "recsys.host"
 local importance = require "recsys.evaluate.importance"
@@ -266,7 +267,8 @@ function job.evaluate(p, trained, data, split)
   local report = evaluate.ranking { queries = queries, scorers = scorers, k = p.eval.k, samples = p.eval.samples,
     seed = p.seed, trailing = p.eval.trailing }
   report.label = split.causal and "causal" or "not causal"
-  report.long_tail = { users = tail_of(data:user_rows(), split), items = tail_of(data:item_rows(), split) }
+  local at = feature.rows(data)
+  report.long_tail = { users = tail_of(at.users, split), items = tail_of(at.items, split) }
   report.test = { fingerprint = queries:fingerprint(), split = split.protocol, queries = queries.n }
   report.text = evaluate.table(report)
   if p.eval.importance > 0 then
