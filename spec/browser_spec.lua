@@ -246,6 +246,23 @@ describe("the page in a browser", function()
     view:wait "document.querySelector('.markdown strong')?.innerText == 'so'"
   end)
 
+  it("promotes a version with a reason, says who is champion, and by how much a worse one fails the gate", function()
+    open("#/models/mf", count "tr[data-version]" .. " == 2")
+    view:click "tr[data-version='2'] .actions button"
+    view:type("dialog textarea", "It was trained more slowly.")
+    view:click "dialog button[type=submit]"
+    view:wait("/champion/.test(document.querySelector('tr[data-version=\"2\"]').innerText"
+      .. " + document.querySelector('.note.error')?.innerText)")
+    assert.is_nil(text ".note.error")
+    assert.not_matches("champion", text "tr[data-version='1']")
+    view:click "tr[data-version='1'] .actions button"
+    view:type("dialog textarea", "It is older.")
+    view:click "dialog button[type=submit]"
+    view:wait(count ".note.error" .. " == 1")
+    assert.matches("mf%-1 is not promoted: .* missed by", text ".note.error")
+    assert.matches("promote champion%s+1%s+2%s+It was trained more slowly%.", text "#main")
+  end)
+
   it("exports all matching runs as CSV", function()
     open("#/runs?flat=1&e=" .. experiment "by hand", count "table.grid tbody tr[data-key]" .. " == 9")
     view:click "text=CSV"
@@ -279,7 +296,7 @@ describe("the page in a browser", function()
     view:size(390, 844)
     view:dark(true)
     local id = experiment "by hand"
-    for _, address in ipairs { "", "#/runs?e=" .. id, "#/study/" .. study, "#/run/" .. study,
+    for _, address in ipairs { "", "#/runs?e=" .. id, "#/study/" .. study, "#/run/" .. study, "#/models/mf",
       "#/runs?show=charts&flat=1&e=" .. id } do
       open(address, "document.querySelector('main').innerText.length > 40")
       uv.sleep(300)
