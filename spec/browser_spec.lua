@@ -210,7 +210,8 @@ describe("the page in a browser", function()
     view:wait(sets .. " == 8")
     assert.is_nil(view:eval "location.hash":find "smooth")
     view:click "text=log y"
-    view:wait(chart .. ".options.scales.y.type == 'logarithmic'")
+    view:wait("location.hash.includes('logy=1') && " .. sets .. " && " .. chart
+      .. ".options.scales.y.type == 'logarithmic'")
   end)
 
   it("opens a run: metrics, curves, artifacts in their viewers, the log", function()

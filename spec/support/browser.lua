@@ -197,7 +197,10 @@ end
 --- A file that the page has given to download, once it is whole: its text.
 function Browser:downloaded(name)
   local path = self.folder .. "/" .. name
-  await("a download of " .. name, function() return uv.fs_stat(path) end)
+  await("a download of " .. name, function() -- its name is taken before its bytes are there
+    local stat = uv.fs_stat(path)
+    return stat and stat.size > 0
+  end)
   local file = assert(io.open(path, "rb"))
   local text = file:read "a"
   file:close()
