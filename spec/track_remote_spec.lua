@@ -116,16 +116,16 @@ describe("a run that is logged to a server", function()
   end)
 
   it("goes on while the server comes and goes, and nothing is missing or there twice", function()
-    server:start()
     local of = open()
     local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
     for round = 1, 4 do
-      if round % 2 == 0 then server:stop() else server:start() end
+      if round % 2 == 0 then server:start() end
       for step = 1, 400 do one:metric("loss", step, round * 1000 + step) end
       one:param("round" .. round, round)
       one:flush()
       of:pump(true)
-      if round % 2 == 1 then server:stop() end
+      assert.equal(round % 2 == 1, of.away)
+      server:stop()
     end
     server:start()
     remote.patience = 10

@@ -17,6 +17,7 @@ end
 
 --- Start it, on the port that it had before.
 function Server:start()
+  assert(not self.handle, "the server is started already")
   local program, args = command.program, { "ui", "--port", tostring(self.port), "--store", self.store }
   if self.python then
     command.run(("mkdir -p '%s'"):format(self.store))
