@@ -102,6 +102,13 @@ describe("a file", function()
     assert.truthy(message:find "unable to open")
   end)
 
+  it("is opened by options that are known and make sense", function()
+    assert.error_matches(function() sql.open(":memory:", { readonly = true }) end, "readonly")
+    assert.error_matches(function() sql.open(":memory:", { busy_ms = -1 }) end, "busy_ms")
+    assert.error_matches(function() sql.open(":memory:", { busy_ms = 2^40 // 1 | 0 }) end, "busy_ms")
+    assert.error_matches(function() sql.open(":memory:", { wal = "no" }) end, "wal")
+  end)
+
   it("is read by one connection while another writes", function()
     local path = folder .. "/y.db"
     local writer <close> = assert(sql.open(path))

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "bind/bind.h"
+#include "bind/fields.h"
 #include "sql/sql.h"
 
 #define DATABASE "recsys.Database"
@@ -37,23 +38,21 @@ static int l_free(lua_State *L) {
   return 0;
 }
 
-static bool flag_option(lua_State *L, int arg, const char *name, bool standard) {
-  bool value = lua_getfield(L, arg, name) == LUA_TNIL ? standard : lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
 /* sql.open(path, [{ read_only, wal, busy_ms }]) -> Database | nil, message, code */
 static int l_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  rs_sql_options options = {.busy_ms = 20000};
-  if (!lua_isnoneornil(L, 2)) {
-    luaL_checktype(L, 2, LUA_TTABLE);
-    options.read_only = flag_option(L, 2, "read_only", false);
-    options.no_wal = !flag_option(L, 2, "wal", true);
-    if (lua_getfield(L, 2, "busy_ms") != LUA_TNIL) options.busy_ms = (int)luaL_checkinteger(L, -1);
-    lua_pop(L, 1);
+  static const char *const known[] = {"read_only", "wal", "busy_ms", NULL};
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_newtable(L);
+    lua_replace(L, 2);
   }
+  rs_check_options(L, 2, known);
+  rs_sql_options options = {.read_only = rs_boolean_option(L, 2, "read_only", false),
+                            .no_wal = !rs_boolean_option(L, 2, "wal", true)};
+  int64_t busy_ms = rs_integer_option(L, 2, "busy_ms", 0, 20000);
+  luaL_argcheck(L, busy_ms <= INT32_MAX, 2, "option 'busy_ms' must be 2147483647 at the most");
+  options.busy_ms = (int)busy_ms;
   database *db = rs_push_object(L, sizeof *db, DATABASE, 0);
   return rs_return(L, rs_sql_open(db, path, &options), 1);
 }

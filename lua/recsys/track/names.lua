@@ -202,4 +202,16 @@ function names.batch(metrics, params, tags)
   end
 end
 
+--- Cut a list into parts of `most`, as the limits of a batch ask: for part in names.parts(list, most) do.
+---@param list any[]
+---@param most integer
+---@return fun(): any[]?
+function names.parts(list, most)
+  local first = 1 - most
+  return function()
+    first = first + most
+    if first <= #list then return table.move(list, first, math.min(first + most - 1, #list), 1, {}) end
+  end
+end
+
 return names

@@ -424,27 +424,18 @@ local function metric_to_send(metric)
     step = math.abs(step) < 2^53 and step ~= math.mininteger and step or ("%d"):format(step) }
 end
 
---- Cut a list into parts of 'most'.
-local function parts(list, most)
-  local first = 1 - most
-  return function()
-    first = first + most
-    if first <= #list then return table.move(list, first, math.min(first + most - 1, #list), 1, {}) end
-  end
-end
-
 --- Log what names.metric, names.param and names.tag would take, of any number.
 function Remote:log(id, metrics, params, tags)
   local sent = {}
   for i, metric in ipairs(metrics) do sent[i] = metric_to_send(metric) end
   local limits = names.limits
-  for part in parts(params, limits.batch_params) do
+  for part in names.parts(params, limits.batch_params) do
     add(self, { op = "log", id = id, params = part, metrics = {}, tags = {} })
   end
-  for part in parts(tags_to_send(tags), limits.batch_tags) do
+  for part in names.parts(tags_to_send(tags), limits.batch_tags) do
     add(self, { op = "log", id = id, params = {}, metrics = {}, tags = part })
   end
-  for part in parts(sent, 500) do add(self, { op = "log", id = id, params = {}, metrics = part, tags = {} }) end
+  for part in names.parts(sent, 500) do add(self, { op = "log", id = id, params = {}, metrics = part, tags = {} }) end
   self:pump()
 end
 

@@ -24,15 +24,6 @@ local function fail(message, code)
   error({ code = code or "failed", message = message }, 0)
 end
 
---- Cut a list into parts of 'most'.
-local function parts(list, most)
-  local first = 1 - most
-  return function()
-    first = first + most
-    if first <= #list then return table.move(list, first, math.min(first + most - 1, #list), 1, {}) end
-  end
-end
-
 local function whole(value) return math.tointeger(tonumber(value)) end
 
 --- Metrics as JSON takes them: whole steps and times.
@@ -325,8 +316,8 @@ end
 --- Carry what was logged, in batches that MLflow takes.
 local function carry_values(from, to, run, id)
   local n, limits = 0, names.limits
-  for part in parts(run.data.params or {}, limits.batch_params) do to:log(id, { params = part }) end
-  for part in parts(run.data.tags or {}, limits.batch_tags) do
+  for part in names.parts(run.data.params or {}, limits.batch_params) do to:log(id, { params = part }) end
+  for part in names.parts(run.data.tags or {}, limits.batch_tags) do
     local tags = {}
     for _, tag in ipairs(part) do
       if tag.key ~= process.tag and tag.key ~= TAG and tag.key ~= "mlflow.parentRunId" then tags[#tags + 1] = tag end
@@ -334,7 +325,7 @@ local function carry_values(from, to, run, id)
     if #tags > 0 then to:log(id, { tags = tags }) end
   end
   local function send(list)
-    for part in parts(list, limits.batch_metrics) do
+    for part in names.parts(list, limits.batch_metrics) do
       for i, metric in ipairs(part) do part[i] = plain_metric(metric) end
       to:log(id, { metrics = part })
       n = n + #part
