@@ -225,7 +225,7 @@ export function open(main) {
       mark({
         id: "name",
         title: fields.get("group") ? fields.get("group").replace(/^\w+\./, "") : "Run",
-        width: narrow ? 150 : 230,
+        width: narrow ? 150 : 290,
         sortable: true,
         clause: "attributes.run_name",
       }),
