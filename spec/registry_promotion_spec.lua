@@ -167,6 +167,33 @@ mf-2 is not promoted: it fails the gate against mf-1, the champion, on the same 
     assert.equal("quality", select(3, promote(opened, 2)))
   end)
 
+  it("says before a promotion or a rollback what it would do, and does nothing", function()
+    local function preview(version, changes)
+      local request = { name = "mf", version = version }
+      for key, value in pairs(changes or {}) do request[key] = value end
+      return promotion.preview(opened, request)
+    end
+    local found = preview(2)
+    assert.same({ 1, false }, { found.holder, found.passed })
+    assert.is_near(0.01, found.gate[1].short, 1e-12)
+    assert.is_near(0.1, found.gate[1].bound, 1e-12)
+    assert.is_true(found.gate[1].least)
+    local loss = preview(3, { gates = { "loss:-1%" } }).gate[1]
+    assert.same({ true, false }, { loss.passed, loss.least })
+    assert.is_near(0.505, loss.bound, 1e-12)
+    assert.same({ 1, true }, { preview(3).holder, preview(3).passed })
+    assert.same({ holder = 1, passed = true }, preview(1))
+    assert.same({ passed = true }, preview(2, { alias = "challenger" }))
+    publish(0.2, { test = { fingerprint = "test2" } })
+    assert.matches("cannot be compared", preview(4).refusal)
+    assert.has_error(function() preview(9) end)
+    assert.has_error(function() promotion.before(opened, { name = "mf" }) end)
+    assert.equal(1, aliased(opened))
+    promote(opened, 3)
+    assert.same({ alias = "champion", from = 3, to = 1 }, promotion.before(opened, { name = "mf" }))
+    assert.equal(3, aliased(opened))
+  end)
+
   it("never promotes nor goes back to a damaged bundle", function()
     promote(opened, 3)
     local path = dir .. "/mf-1.tar"

@@ -175,6 +175,22 @@ describe("MLflow's API", function()
       { name = "m", source = "file:///etc" })))
     local promoted = ask("POST", "/api/recsys/promote", { name = "m", version = "1", alias = "champion", reason = "x" })
     assert.same({ 409, "RESOURCE_CONFLICT" }, refusal(promoted)) -- it is no bundle of ours
+    local preview = call("GET", "/api/recsys/promote?name=m&version=1")
+    assert.same({ false, true }, { preview.passed, preview.damaged })
+    assert.matches("m%-1 has no bundle", preview.refusal)
+    for _, wrong in ipairs { { name = "m" }, { version = 1 }, { name = "m", version = "x" },
+      { name = { 1 }, version = 1 }, { name = "m", version = 1, no_gate = "yes" },
+      { name = "m", version = 1, alias = "v3" } } do
+      wrong.reason = "x"
+      assert.equal(400, ask("POST", "/api/recsys/promote", wrong).status)
+    end
+    for _, reason in ipairs { "", " ", 7 } do
+      assert.equal(400, ask("POST", "/api/recsys/promote", { name = "m", version = 1, reason = reason }).status)
+      assert.equal(400, ask("POST", "/api/recsys/rollback", { name = "m", reason = reason }).status)
+    end
+    assert.equal(400, ask("GET", "/api/recsys/promote?name=m&name=n&version=1").status)
+    assert.equal(404, ask("GET", "/api/recsys/rollback?name=none").status)
+    assert.matches("no version of m to go back to", ask("GET", "/api/recsys/rollback?name=m").body)
     mlflow("DELETE", "registered-models/alias", { name = "m", alias = "champion" })
     mlflow("DELETE", "model-versions/delete", { name = "m", version = "1" })
     mlflow("DELETE", "registered-models/delete", { name = "m" })

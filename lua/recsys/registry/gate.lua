@@ -87,6 +87,8 @@ local function judge(candidate, holder, asked)
   verdict.difference = mine - its
   verdict.gain = gate.falls(metric) and its - mine or mine - its
   verdict.needed = asked.share and asked.gain * math.abs(its) or asked.gain
+  verdict.least = not gate.falls(metric)
+  verdict.bound = its + (verdict.least and verdict.needed or -verdict.needed)
   verdict.passed = verdict.gain >= verdict.needed
   verdict.short = not verdict.passed and verdict.needed - verdict.gain or nil
   local a, b = verdict.candidate_interval, verdict.holder_interval
@@ -98,7 +100,8 @@ end
 ---@param candidate table  a manifest
 ---@param holder table     that of the version which holds the alias
 ---@return boolean passed
----@return table[] verdicts  { metric, gate, candidate, holder, difference, gain, needed, passed, short, why, overlap }
+---@return table[] verdicts  { metric, gate, candidate, holder, difference, gain, needed, passed, short, why, overlap,
+---  bound, least }  bound: the least value that passes, or the greatest unless 'least'
 function gate.judge(candidate, holder, gates)
   local verdicts, passed = {}, true
   local function with_metrics(manifest)
@@ -126,10 +129,8 @@ function gate.text(verdict)
   local parts = { verdict.difference == 0 and "equal"
     or ("%.3g %s"):format(math.abs(verdict.difference), verdict.difference > 0 and "higher" or "lower") }
   if verdict.short then
-    local falls = gate.falls(verdict.metric)
-    local bound = verdict.holder + (falls and -verdict.needed or verdict.needed)
     parts[#parts + 1] = ("the gate %s wants %s %.5g, missed by %.3g"):format(verdict.gate,
-      falls and "at most" or "at least", bound, verdict.short)
+      verdict.least and "at least" or "at most", verdict.bound, verdict.short)
   end
   if verdict.overlap ~= nil then
     parts[#parts + 1] = verdict.overlap and "the intervals overlap" or "the intervals do not overlap"

@@ -98,6 +98,11 @@ local function need_reason(request)
   end
 end
 
+--- The request with its alias, checked, "champion" where it names none.
+local function with_alias(request)
+  return setmetatable({ alias = rows.alias { alias = request.alias or "champion" } }, { __index = request })
+end
+
 --- Promote a version: give it the alias, if it passes the gate against the version that has it.
 ---@param opened Catalogue
 ---@param request { name: string, version: integer, reason: string, alias?: string, gates?: string[], by?: string,
@@ -108,7 +113,7 @@ end
 ---@return table[]? verdicts
 function promotion.promote(opened, request)
   need_reason(request)
-  request = setmetatable({ alias = rows.alias { alias = request.alias or "champion" } }, { __index = request })
+  request = with_alias(request)
   local name, version = request.name, request.version
   rows.find_version(opened.db, name, version)
   local manifest = answering(opened, name, version)
@@ -128,6 +133,21 @@ function promotion.promote(opened, request)
   end
 end
 
+--- What promote would find, and nothing is done.
+---@param opened Catalogue
+---@param request { name: string, version: integer, alias?: string, gates?: string[] }  as promote's
+---@return { holder?: integer, passed: boolean, gate?: table[], refusal?: string }
+---   holder: who has the alias; gate: verdicts, absent when there is nothing to compare with
+function promotion.preview(opened, request)
+  request = with_alias(request)
+  rows.find_version(opened.db, request.name, request.version)
+  local manifest = answering(opened, request.name, request.version)
+  local holder = rows.aliased(opened.db, request.name, request.alias)
+  if not holder or holder == request.version then return { holder = holder, passed = true } end
+  local passed, verdicts, refusal = judged(opened, request, manifest, holder)
+  return { holder = holder, passed = passed, gate = verdicts, refusal = refusal }
+end
+
 --- The version that an alias stood for before: the latest on its stack that is still there.
 local function version_before(opened, name, alias, current)
   local stack = trail.stack(opened.db, name, alias)
@@ -140,12 +160,24 @@ local function version_before(opened, name, alias, current)
     alias, current and label(name, current) or "now") }, 0)
 end
 
+--- What rollback would do: from which version to which; raises when there is none to go back to.
+---@param opened Catalogue
+---@param request { name: string, alias?: string }
+---@return { alias: string, from?: integer, to: integer }
+function promotion.before(opened, request)
+  request = with_alias(request)
+  rows.find_model(opened.db, request.name)
+  local current = rows.aliased(opened.db, request.name, request.alias)
+  return { alias = request.alias, from = current,
+    to = version_before(opened, request.name, request.alias, current) }
+end
+
 --- Give the alias back to the version that had it before. No gate is asked, but its bundle must be whole, and answer.
 ---@param opened Catalogue
 ---@param request { name: string, alias?: string, reason?: string, by?: string }
 ---@return table event  as promote's
 function promotion.rollback(opened, request)
-  request = setmetatable({ alias = rows.alias { alias = request.alias or "champion" } }, { __index = request })
+  request = with_alias(request)
   rows.find_model(opened.db, request.name)
   while true do
     local current = rows.aliased(opened.db, request.name, request.alias)

@@ -17,7 +17,11 @@
 //        -> { series: [{ run_id, key, points: [[step, timestamp, value], ...] }] }, at most 'points' each, minima and
 //        maxima kept; no keys: all of the runs'
 //   GET  log?run_id=&offset=                -> { text, offset, running }; 'offset' is where to read on
-//   POST promote { name, version, alias, reason } -> {}; 409 with a message when the gate refuses
+//   GET  promote?name=&version=&alias=&gates= -> { holder, passed, gate: [verdict], refusal, damaged }: what the gate
+//        says; a verdict is { metric, gate, candidate, holder, difference, bound, least, passed, short, why, overlap }
+//   POST promote { name, version, alias, gates, reason, no_gate } -> { event }; 409 with a message when it is refused
+//   GET  rollback?name=&alias= -> { alias, from, to }: what a rollback would do
+//   POST rollback { name, alias, reason } -> { event }
 //
 // Numbers that JSON lacks come as "NaN", "Infinity", "-Infinity" and leave this file as numbers. An error is
 // { error_code, message } with a status >= 400.
@@ -251,7 +255,8 @@ export const api = {
     write("PATCH", `${MLFLOW}model-versions/update`, { name, version, description }),
   setAlias: (name, alias, version) => write("POST", `${MLFLOW}registered-models/alias`, { name, alias, version }),
   deleteAlias: (name, alias) => write("DELETE", `${MLFLOW}registered-models/alias`, { name, alias }),
-  setVersionTag: (name, version, key, value) =>
-    write("POST", `${MLFLOW}model-versions/set-tag`, { name, version, key, value }),
-  promote: (name, version, alias, reason) => write("POST", `${OURS}promote`, { name, version, alias, reason }),
+  gate: (request, signal) => get(`${OURS}promote`, request, signal),
+  promote: (request) => write("POST", `${OURS}promote`, request),
+  before: (name, alias) => get(`${OURS}rollback`, { name, alias }),
+  rollback: (request) => write("POST", `${OURS}rollback`, request),
 };

@@ -166,8 +166,9 @@ export async function attempt(work) {
   }
 }
 
-/** A modal dialog; 'build' gets a function that closes it with a value. Resolves to that, or undefined. */
-export function dialog(title, build) {
+/** A modal dialog; 'build' gets a function that closes it with a value. Resolves to that, or undefined. The browser
+ * keeps the focus inside; it goes back to where it was. */
+export function dialog(title, build, kind) {
   return new Promise((resolve) => {
     let value;
     const before = document.activeElement;
@@ -175,7 +176,7 @@ export function dialog(title, build) {
       value = result;
       box.close();
     };
-    const box = h("dialog", { "aria-label": title });
+    const box = h("dialog", { "aria-label": title, class: kind });
     append(box, [
       h(
         "header",

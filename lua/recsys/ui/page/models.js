@@ -8,9 +8,7 @@ import {
   button,
   h,
   isNeutral,
-  lowerIsBetter,
   moment,
-  note,
   number,
   outward,
   show,
@@ -19,6 +17,7 @@ import {
 import { literal } from "./grammar.js";
 import { markdown } from "./markdown.js";
 import { here, set, to } from "./place.js";
+import { promote, rollback, verdictLine } from "./promotion.js";
 import { byRank, measures } from "./series.js";
 
 const SHOWN = 4; // metrics beside each version
@@ -50,13 +49,18 @@ function events(model) {
 function history(model) {
   const list = events(model);
   if (list.length === 0) return null;
-  const words = ["When", "Who", "What", "From", "To", "Reason"];
-  const row = ({ at, by, action, alias, from, to: version, reason }) =>
+  const words = ["When", "Who", "What", "From", "To", "Reason", "Gate"];
+  const row = ({ at, by, action, alias, from, to: version, reason, gate, ungated }) =>
     h(
       "tr",
       {},
       [moment(at), by, `${action || ""} ${alias || ""}`, from, version].map((cell) => h("td", {}, String(cell ?? ""))),
       h("td", { class: "wrap" }, String(reason ?? "")),
+      h(
+        "td",
+        { class: "wrap" },
+        ungated ? h("span", { class: "chip warn" }, "not gated") : (Array.isArray(gate) ? gate : []).map(verdictLine),
+      ),
     );
   return h(
     "section",
@@ -82,6 +86,15 @@ function history(model) {
     ),
   );
 }
+
+/** The aliases that an event has moved: those that can be rolled back. */
+const movedAliases = (model) => [
+  ...new Set(
+    events(model)
+      .filter(({ action, alias }) => typeof alias === "string" && action !== "no alias")
+      .map(({ alias }) => alias),
+  ),
+];
 
 export function open(main) {
   let models = [],
@@ -170,70 +183,36 @@ export function open(main) {
     if (answer && (await attempt(() => api.describeVersion(model.name, one.version, answer.text)))) reload();
   }
 
-  const holder = (alias) => (model.aliases || []).find((one) => one.alias === alias)?.version;
-
-  /** The champion's scores beside those of the version, worst first is what a person wants to see before promoting. */
-  function against(one) {
-    const [mine, theirs] = [
-      runs.get(one.run_id),
-      runs.get(versions.find(({ version }) => version === String(holder("champion")))?.run_id),
-    ];
-    if (!mine || !theirs || mine === theirs) return null;
-    const rows = metricNames()
-      .filter((key) => mine.metrics[key] && theirs.metrics[key])
-      .map((key) => {
-        const [a, b] = [mine.metrics[key].last, theirs.metrics[key].last];
-        const better = lowerIsBetter(key) ? a < b : a > b;
-        return h(
-          "tr",
-          {},
-          h("td", {}, key),
-          h("td", { class: "number" }, number(b)),
-          h("td", { class: "number" }, number(a)),
-          h("td", { class: a === b ? "" : better ? "gain" : "loss" }, number(a - b)),
-        );
-      });
-    return (
-      rows.length > 0 &&
-      h(
-        "table",
-        { class: "list" },
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ["", "champion", `version ${one.version}`, "difference"].map((word) => h("th", {}, word)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      )
-    );
+  async function promoteVersion(one) {
+    const done = await promote(model, one, others(one));
+    if (done) reload();
   }
 
-  async function promote(one) {
+  async function goBack() {
+    if (await rollback(model, movedAliases(model))) reload();
+  }
+
+  /** The scores of the version's run beside those of the champion's: what a person wants to see before promoting. */
+  function others(one) {
+    const holder = (model.aliases || []).find(({ alias }) => alias === "champion")?.version;
+    const [mine, theirs] = [one.run_id, versions.find(({ version }) => version === String(holder))?.run_id].map((id) =>
+      runs.get(id),
+    );
+    if (!mine || !theirs || mine === theirs) return [];
+    return metricNames()
+      .filter((key) => mine.metrics[key] && theirs.metrics[key])
+      .map((key) => ({ metric: key, candidate: mine.metrics[key].last, holder: theirs.metrics[key].last }));
+  }
+
+  async function addAlias(one) {
+    const about = "It is set by hand: no gate is asked.";
     const answer = await ask(
-      `Promote version ${one.version}`,
-      [
-        { name: "alias", label: "Alias", value: "champion", required: true },
-        { name: "reason", label: "Reason", lines: 3, required: true },
-      ],
-      "Promote",
-      against(one),
+      `Alias of version ${one.version}`,
+      [{ name: "alias", label: "Alias", required: true }],
+      "Set",
+      about,
     );
-    if (!answer) return;
-    const ok = await attempt(() =>
-      api.promote(model.name, one.version, answer.alias, answer.reason).catch(async (error) => {
-        if (error.status !== 404 || error.code === "RESOURCE_DOES_NOT_EXIST") throw error;
-        await api.setVersionTag(model.name, one.version, "promotion.reason", answer.reason);
-        await api.setAlias(model.name, answer.alias, one.version);
-      }),
-    );
-    if (ok) {
-      note(`version ${one.version} is ${answer.alias}`);
-      reload();
-    }
+    if (answer && (await attempt(() => api.setAlias(model.name, answer.alias, one.version)))) reload();
   }
 
   async function dropAlias(alias) {
@@ -270,6 +249,7 @@ export function open(main) {
             button("×", () => dropAlias(alias), { class: "plain", "aria-label": `take ${alias} away` }),
           ),
         ),
+        button("+", () => addAlias(one), { class: "plain", title: "set an alias", "aria-label": "set an alias" }),
       ),
       names.map((key) => h("td", { class: "number" }, run?.metrics[key] ? number(run.metrics[key].last) : "")),
       h("td", { title: moment(one.creation_timestamp) }, ago(one.creation_timestamp)),
@@ -285,7 +265,7 @@ export function open(main) {
       h(
         "td",
         { class: "actions" },
-        button("Promote", () => promote(one)),
+        button("Promote", () => promoteVersion(one)),
         button("Notes", () => describeVersion(one), { class: "plain" }),
       ),
     );
@@ -308,6 +288,7 @@ export function open(main) {
         h("span", { class: "space" }),
         compared.length > 1 &&
           h("a", { class: "button", href: to(["compare"], { runs: compared.join(",") }) }, "Compare versions"),
+        movedAliases(model).length > 0 && button("Roll back", goBack),
       ),
       h(
         "section",

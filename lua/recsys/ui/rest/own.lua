@@ -45,21 +45,4 @@ route("GET log", function(context, fields)
     offset = offset + #whole, running = info.status == "RUNNING" }
 end)
 
---- Promote a version through its gate (docs: the registry).
-route("POST promote", function(context, fields)
-  local catalogue, promotion = require "recsys.registry.catalogue", require "recsys.registry.promotion"
-  local version = math.tointeger(tonumber(rest.need(fields, "version")))
-  if not version then rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter 'version' supplied.") end
-  local opened <close> = catalogue.open(context.store.folder .. "/models")
-  local ok, event, message = pcall(promotion.promote, opened, { name = rest.need(fields, "name"), version = version,
-    alias = fields.alias, reason = rest.need(fields, "reason") })
-  if not ok then
-    local problem = event -- a bundle that is not there, or not whole, is a reason like others
-    if type(problem) ~= "table" or problem.code ~= "failed" then error(problem, 0) end
-    event, message = nil, problem.message
-  end
-  if not event then rest.refuse("RESOURCE_CONFLICT", "%s", message) end
-  return { event = event }
-end)
-
 return own
