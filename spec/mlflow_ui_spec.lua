@@ -1,5 +1,6 @@
---- A real MLflow, the newest and 2.9, opens a folder of ours and shows what our store holds: runs, parameters, curves,
---- artifacts; and still does when it has upgraded the database and we write again.
+--- A real MLflow (the newest, 2.9, and those between that are installed) opens a folder of ours and shows what our
+--- store holds: runs, parameters, curves, artifacts; and still does when it has upgraded the database and we write
+--- again.
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
@@ -147,6 +148,9 @@ end
 describe("two runs of ours", function()
   for _, which in ipairs {
     { "the newest MLflow", "RECSYS_PEER_MLFLOW", "" },
+    { "MLflow 3.12", "RECSYS_PEER_MLFLOW_312", "" },
+    { "MLflow 3.1", "RECSYS_PEER_MLFLOW_31", "--uri" },
+    { "MLflow 2.22", "RECSYS_PEER_MLFLOW_222", "--uri" },
     { "MLflow 2.9", "RECSYS_PEER_MLFLOW_OLD", "--uri" },
   } do
     it("are shown by " .. which[1] .. ", and a third one after it has upgraded the database", function()
