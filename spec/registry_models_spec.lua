@@ -103,7 +103,8 @@ describe("registered models", function()
     models.set_alias(db, { name = "rmA", alias = "champ", version = "1" })
     models.rename(db, { name = "rmA", new_name = "rm B" })
     local found = models.get(db, { name = "rm B" }).registered_model
-    assert.same({ { key = "a", value = "b" } }, found.tags)
+    assert.same({ key = "a", value = "b" }, found.tags[1])
+    assert.equal("recsys.audit.000001", found.tags[2].key) -- of the alias
     assert.same({ { alias = "champ", version = "1" } }, found.aliases)
     assert.same({ { key = "x", value = "y" } }, found.latest_versions[1].tags)
     assert.same({ "RESOURCE_DOES_NOT_EXIST", "Registered Model with name=rmA not found" },

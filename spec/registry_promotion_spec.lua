@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local command = require "spec.support.command"
 local gate = require "recsys.registry.gate"
+local models = require "recsys.registry.models"
 local promotion = require "recsys.registry.promotion"
 local registry = require "recsys.registry"
 local report = require "recsys.registry.report"
@@ -132,7 +133,7 @@ mf-2 is not promoted: it fails the gate against mf-1, the champion, on the same 
   end)
 
   it("takes the gates of the model's tag where none are given", function()
-    require("recsys.registry.models").set_tag(opened.db, { name = "mf", key = "recsys.gates",
+    models.set_tag(opened.db, { name = "mf", key = "recsys.gates",
       value = "ndcg_10:-0.05, recall_50:0.1" })
     local _, message = promote(opened, 2)
     assert.matches("passed ndcg_10: ", message, 1, true)
@@ -230,9 +231,42 @@ mf-2 is not promoted: it fails the gate against mf-1, the champion, on the same 
     assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
   end)
 
-  it("goes back from what a client of MLflow's did to the alias", function()
-    require("recsys.registry.models").set_alias(opened.db, { name = "mf", alias = "champion", version = 2 })
+  it("has on record what a client of MLflow's did to the alias, and goes back from it", function()
+    models.set_alias(opened.db, { name = "mf", alias = "champion", version = "2" }, "ann")
+    models.set_alias(opened.db, { name = "mf", alias = "champion", version = "2" }, "bob") -- it changes nothing
+    models.set_alias(opened.db, { name = "mf", alias = "champion", version = "3" }, "ann")
+    models.delete_alias(opened.db, { name = "mf", alias = "champion" }, "ann")
+    models.delete_alias(opened.db, { name = "mf", alias = "champion" }, "bob")
+    local told = {}
+    for i, event in ipairs(trail.events(opened.db, "mf")) do
+      told[i] = ("%s %s %s-%s"):format(event.by, event.action, event.from or "", event.to or "")
+    end
+    told[1] = nil
+    assert.same({ [2] = "ann alias 1-2", [3] = "ann alias 2-3", [4] = "ann no alias 3-" }, told)
+    assert.equal(3, promotion.rollback(opened, { name = "mf" }).to)
+    assert.equal(2, promotion.rollback(opened, { name = "mf" }).to)
+    versions.delete(opened.db, { name = "mf", version = "2" }, "ann")
+    local events = trail.events(opened.db, "mf")
+    local last = events[#events]
+    assert.same({ "no alias", 2, "version 2 was deleted", "ann" }, { last.action, last.from, last.reason, last.by })
     assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+  end)
+
+  it("goes back from what an MLflow of its own on the database did to the alias", function()
+    opened.db:run "UPDATE registered_model_aliases SET version = 2 WHERE name = 'mf'"
+    opened.db:run "UPDATE registered_model_aliases SET version = 3 WHERE name = 'mf'"
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+    opened.db:run "DELETE FROM registered_model_aliases"
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+  end)
+
+  it("lets nobody write or delete what is on record", function()
+    for _, fn in ipairs { models.set_tag, models.delete_tag } do
+      local ok, problem = pcall(fn, opened.db, { name = "mf", key = "recsys.audit.000001", value = "{}" })
+      assert.is_false(ok)
+      assert.equal("PERMISSION_DENIED", problem.code)
+    end
+    assert.equal(1, #trail.events(opened.db, "mf"))
   end)
 
   it("serves aliases of all names", function()
@@ -358,7 +392,8 @@ end)
 
 -- Kills ---------------------------------------------------------------------------------------------------------------
 
---- Promotes or rolls back in a process that kills itself after so many lines of Lua; prints how many there were.
+--- Promotes, rolls back, or does what a client's request does, in a process that kills itself after so many lines of
+--- Lua; prints how many there were.
 local script = [[
 local dir, what, version, lines = ...
 local registry, promotion = require "recsys.registry", require "recsys.registry.promotion"
@@ -373,6 +408,10 @@ if what == "promote" then
   assert(promotion.promote(opened, { name = "mf", version = tonumber(version), reason = "killed", no_gate = true }))
 elseif what == "rollback" then
   promotion.rollback(opened, { name = "mf" })
+elseif what == "client" then
+  require("recsys.registry.models").set_alias(opened.db, { name = "mf", alias = "champion", version = version }, "ann")
+elseif what == "delete" then
+  require("recsys.registry.versions").delete(opened.db, { name = "mf", version = version }, "ann")
 else
   assert(registry.add { name = "mf", dir = dir, manifest = { metrics = { ndcg_10 = 1 } },
     members = { { "note.txt", bytes = version } } })
@@ -427,6 +466,28 @@ describe("a registry whose process is killed", function()
     end
     assert.is_true(outcomes[true] > 0 and outcomes[false] > 10, ("%d moved, %d not"):format(outcomes[true],
       outcomes[false]))
+  end)
+
+  it("has the alias and the event of a client's request, or neither, whatever the line", function()
+    local lines = assert(tonumber(run("client", 2, 0).out))
+    local champion, events = check()
+    local killed = 0
+    for at = 3, lines + 40, math.max(1, lines // 25) do
+      local ran = run("client", 3 - champion, at)
+      local now, told = check()
+      assert.equal(now ~= champion and events + 1 or events, told)
+      if ran.code ~= 0 then killed = killed + 1 end
+      champion, events = now, told
+    end
+    assert.is_true(killed > 15)
+    run("client", 1, 0)
+    run("client", 2, 0)
+    events = select(2, check())
+    assert.equal(0, run("delete", 2, 0).code) -- with the alias: then it is back with the first
+    local opened <close> = registry.open(dir)
+    assert.is_nil(aliased(opened))
+    assert.equal(events + 1, #trail.events(opened.db, "mf"))
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
   end)
 
   it("has published a version wholly or not at all, whatever the line", function()

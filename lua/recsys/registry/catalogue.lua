@@ -119,8 +119,7 @@ end
 
 --- The first version of a model is its champion: there is nothing that it could be compared with.
 local function crown(db, name, version, reason)
-  db:run("INSERT INTO registered_model_aliases (alias, version, name) VALUES ('champion', ?, ?)", { version, name })
-  trail.add(db, name, { action = "first", alias = "champion", to = version, reason = reason })
+  trail.move(db, name, "champion", version, { action = "first", reason = reason })
 end
 
 --- Make a version visible, in one transaction. Its bundle must lie under its hash.

@@ -1,10 +1,12 @@
 --- Registered models in MLflow's tables: the operations of its REST API, from request to answer.
 ---
 --- Each function takes the database and the request's fields and gives the answer's, both as MLflow's JSON has them;
---- what it refuses is raised as { code, message } with MLflow's code. Versions are in recsys.registry.versions,
---- searches in recsys.registry.search.
+--- what it refuses is raised as { code, message } with MLflow's code. What moves an alias takes who asked for it, too,
+--- and leaves an event (recsys.registry.trail), whose tags these functions do not write. Versions are in
+--- recsys.registry.versions, searches in recsys.registry.search.
 
 local rows = require "recsys.registry.rows"
+local trail = require "recsys.registry.trail"
 
 local models = {}
 
@@ -83,9 +85,19 @@ function models.delete(db, request)
   end)
 end
 
+--- The key of a tag that is not the trail's: what is on record stays as it is.
+local function key_of(request)
+  local key = rows.key(request)
+  if trail.is_key(key) then
+    rows.refuse("PERMISSION_DENIED", "The tag '%s' is on record of what was done to the model's aliases: it can be "
+      .. "neither written nor deleted.", key)
+  end
+  return key
+end
+
 --- POST registered-models/set-tag
 function models.set_tag(db, request)
-  local name, key, value = rows.name(request), rows.key(request), rows.value(request)
+  local name, key, value = rows.name(request), key_of(request), rows.value(request)
   return db:transaction(function()
     rows.find_model(db, name)
     set_tags(db, name, { { key = key, value = value } })
@@ -95,7 +107,7 @@ end
 
 --- DELETE registered-models/delete-tag
 function models.delete_tag(db, request)
-  local name, key = rows.name(request), rows.key(request)
+  local name, key = rows.name(request), key_of(request)
   return db:transaction(function()
     rows.find_model(db, name)
     db:run("DELETE FROM registered_model_tags WHERE name = ? AND key = ?", { name, key })
@@ -119,22 +131,25 @@ function models.get_latest_versions(db, request)
 end
 
 --- POST registered-models/alias
-function models.set_alias(db, request)
+---@param by? string  who asks, for the record
+function models.set_alias(db, request, by)
   local name, alias, version = rows.name(request), rows.alias(request), rows.version(request)
   return db:transaction(function()
     rows.find_version(db, name, version)
-    db:run("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", { name, alias })
-    db:run("INSERT INTO registered_model_aliases (alias, version, name) VALUES (?, ?, ?)", { alias, version, name })
+    if rows.aliased(db, name, alias) ~= version then
+      trail.move(db, name, alias, version, { action = "alias", by = by })
+    end
     return {}
   end)
 end
 
 --- DELETE registered-models/alias
-function models.delete_alias(db, request)
+---@param by? string  who asks, for the record
+function models.delete_alias(db, request, by)
   local name, alias = rows.name(request), rows.alias(request)
   return db:transaction(function()
     rows.find_model(db, name)
-    db:run("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", { name, alias })
+    if rows.aliased(db, name, alias) then trail.move(db, name, alias, nil, { action = "no alias", by = by }) end
     return {}
   end)
 end

@@ -84,11 +84,8 @@ local function move(opened, request, from, event)
   return db:transaction(function()
     if rows.aliased(db, name, request.alias) ~= from then return false end
     rows.find_version(db, name, event.to)
-    db:run("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", { name, request.alias })
-    db:run("INSERT INTO registered_model_aliases (alias, version, name) VALUES (?, ?, ?)",
-      { request.alias, event.to, name })
-    event.alias, event.from, event.reason, event.by = request.alias, from, request.reason, request.by
-    return trail.add(db, name, event)
+    event.reason, event.by = request.reason, request.by
+    return trail.move(db, name, request.alias, event.to, event)
   end)
 end
 
@@ -197,17 +194,11 @@ function promotion.set_alias(opened, request)
   return db:transaction(function()
     rows.find_model(db, name)
     if request.version then rows.find_version(db, name, request.version) end
-    local from = rows.aliased(db, name, alias)
-    if not from and not request.version then
+    if not request.version and not rows.aliased(db, name, alias) then
       rows.refuse("RESOURCE_DOES_NOT_EXIST", "%s has no alias '%s'", name, alias)
     end
-    db:run("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", { name, alias })
-    if request.version then
-      db:run("INSERT INTO registered_model_aliases (alias, version, name) VALUES (?, ?, ?)",
-        { alias, request.version, name })
-    end
-    return trail.add(db, name, { action = request.version and "alias" or "no alias", alias = alias, from = from,
-      to = request.version, reason = request.reason, by = request.by })
+    return trail.move(db, name, alias, request.version, { action = request.version and "alias" or "no alias",
+      reason = request.reason, by = request.by })
   end)
 end
 

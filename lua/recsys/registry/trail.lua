@@ -2,7 +2,7 @@
 --- event as JSON, written in the transaction that does it.
 ---
 --- Rolling back reads them: an alias has a stack of versions, to which a promotion adds one and from which a rollback
---- takes one. What others did to the alias without an event (an MLflow client) is a version on top.
+--- takes one. What others did to the alias without an event (an MLflow of its own on the database) is a version on top.
 
 local json = require "recsys.json"
 local rows = require "recsys.registry.rows"
@@ -47,6 +47,22 @@ function trail.add(db, name, event)
   db:run("INSERT INTO registered_model_tags (key, value, name) VALUES (?, ?, ?)",
     { ("%s%06d"):format(PREFIX, math.tointeger(number)), json.encode(event), name })
   return event
+end
+
+--- Whether a tag's key is one of the trail's, which nobody else may write.
+---@return boolean
+function trail.is_key(key) return key:sub(1, #PREFIX) == PREFIX end
+
+--- Make an alias stand for a version, or for none (nil), in the transaction of the caller's, and add the event.
+---@param event { action: string, by?: string, reason?: string, gate?: table }
+---@return table event
+function trail.move(db, name, alias, to, event)
+  event.alias, event.from, event.to = alias, rows.aliased(db, name, alias), to
+  db:run("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", { name, alias })
+  if to then
+    db:run("INSERT INTO registered_model_aliases (alias, version, name) VALUES (?, ?, ?)", { alias, to, name })
+  end
+  return trail.add(db, name, event)
 end
 
 --- The versions that an alias stood for and can go back to, oldest first; the last one is that which it stands for.

@@ -2,6 +2,7 @@
 --- (recsys.registry.models says how).
 
 local rows = require "recsys.registry.rows"
+local trail = require "recsys.registry.trail"
 
 local versions = {}
 
@@ -92,12 +93,18 @@ function versions.update(db, request)
 end
 
 --- DELETE model-versions/delete: its row stays under a stage of its own, as MLflow has it, so that its number does.
-function versions.delete(db, request)
+--- Its aliases go with it, each with an event.
+---@param by? string  who asks, for the record
+function versions.delete(db, request, by)
   local name, version = rows.name(request), rows.version(request)
   return db:transaction(function()
     rows.find_version(db, name, version)
     local now = rows.now()
-    db:run("DELETE FROM registered_model_aliases WHERE name = ? AND version = ?", { name, version })
+    for _, row in ipairs(db:rows("SELECT alias FROM registered_model_aliases WHERE name = ? AND version = ? "
+      .. "ORDER BY alias", { name, version })) do
+      trail.move(db, name, row.alias, nil, { action = "no alias", by = by,
+        reason = ("version %d was deleted"):format(version) })
+    end
     db:run("UPDATE model_versions SET current_stage = ?, description = NULL, user_id = NULL, status_message = NULL, "
       .. "source = 'REDACTED-SOURCE-PATH', run_id = 'REDACTED-RUN-ID', run_link = 'REDACTED-RUN-LINK', "
       .. "last_updated_time = ? WHERE name = ? AND version = ?", { rows.deleted, now, name, version })

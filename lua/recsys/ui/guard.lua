@@ -63,6 +63,19 @@ local function brought(headers)
   return pair and pair:match "^[^:]*:(.*)$"
 end
 
+--- Who asks, for the record: the user of Basic authorization where one is named, the program by its own word, and from
+--- where; "ann by mlflow-python-client/3.17.2 at 127.0.0.1".
+---@param request HttpRequest
+---@return string
+function guard.client(request)
+  local basic = (request.headers.authorization or ""):match "^[Bb]asic +(.+)$"
+  local pair = basic and require("recsys.ui.base64").decode(basic)
+  local user = pair and pair:match "^([^:]+):"
+  local program = (request.headers["user-agent"] or ""):match "^%S+" or "a client"
+  local function plain(text) return (text:sub(1, 60):gsub("[^%w%._%-/@ ]", "?")) end
+  return ("%s%s at %s"):format(user and plain(user) .. " by " or "", plain(program), request.address or "?")
+end
+
 local writes = { POST = true, PUT = true, PATCH = true, DELETE = true }
 
 local function refuse(code, message) error({ code = code, message = message }, 0) end

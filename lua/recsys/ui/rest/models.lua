@@ -1,5 +1,6 @@
 --- MLflow's registered-models/* and model-versions/*, over recsys.registry.
 
+local guard = require "recsys.ui.guard"
 local models = require "recsys.registry.models"
 local rest = require "recsys.ui.rest"
 local search = require "recsys.registry.search"
@@ -8,7 +9,9 @@ local versions = require "recsys.registry.versions"
 local routes = {}
 
 local function route(name, fn)
-  routes[name:gsub(" ", " mlflow/", 1)] = rest.json(function(context, fields) return fn(context.store.db, fields) end)
+  routes[name:gsub(" ", " mlflow/", 1)] = rest.json(function(context, fields, request)
+    return fn(context.store.db, fields, guard.client(request))
+  end)
 end
 
 route("POST registered-models/create", models.create)
