@@ -129,6 +129,9 @@ describe("the page in a browser", function()
     view:click "table.grid td.name a"
     view:wait(count ".steps .step" .. " > 5")
     assert.matches("load.*train.*evaluate.*publish", text ".steps")
+    assert.is_true(view:eval [[(() => { const bars = [...document.querySelectorAll('.steps i.done')];
+      const lefts = bars.map(one => one.getBoundingClientRect().left);
+      return bars.length > 5 && lefts.every((left, i) => i == 0 || left >= lefts[i - 1]); })()]])
     view:click "text=Log"
     view:wait "document.querySelector('pre.log')?.innerText.length > 200"
     view:click "text=Metrics"
@@ -405,6 +408,19 @@ describe("what the page computes", function()
     assert.equal('["AND"]', complete "metrics.`valid/loss` < 0.5 ")
     assert.equal('["params.dim"]', complete "metrics.`valid/loss` < 0.5 AND di")
     assert.equal("[\"'RUNNING'\",\"'FINISHED'\",\"'FAILED'\"]", complete "attributes.status = ")
+  end)
+
+  it("lays steps out by when they began, side by side, running ones until now", function()
+    local list = [[ [{ name: 'a', state: 'done', started: 1000, seconds: 2 }, { name: 'b', state: 'done', started: 2000,
+      seconds: 5, after: ['a'] }, { name: 'c', state: 'running', started: 4000 }, { name: 'd', state: 'planned' }, 7] ]]
+    local shape = ".map(s => [s.name, s.state, s.start, s.seconds])"
+    assert.equal('[["a","done",0,2],["b","done",1,5],["c","running",3,6],["d","planned",9,0]]',
+      of("steps", ("m.timeline(%s, { now: 10000, running: true })%s"):format(list, shape)))
+    assert.equal('["c","killed",3,6]', of("steps", ("m.timeline(%s, { now: 10000 })%s[2]"):format(list, shape)))
+    assert.equal('[["a","done",0,2],["b","done",2,1]]', of("steps",
+      "m.timeline([{ name: 'a', state: 'done', seconds: 2 }, { name: 'b', state: 'done', seconds: 1 }])" .. shape))
+    assert.equal("[null,[0,5,10],[0,0.1,0.2,0.3]]", of("steps",
+      "[m.timeline({}), m.marks(14), m.marks(0.35).map(x => Math.round(x * 10) / 10)]"))
   end)
 
   it("reads CSV and tar", function()

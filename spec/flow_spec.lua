@@ -1,7 +1,10 @@
 --- Tasks, their saved results, and what becomes of errors.
 
+local command = require "spec.support.command"
 local flow = require "recsys.flow"
+local json = require "recsys.json"
 local log = require "recsys.log"
+local uv = require "luv"
 
 local function add(a, b) return { sum = a + b } end
 
@@ -88,5 +91,25 @@ describe("flow", function()
   it("does not let a result be changed through its handle", function()
     local first = flow.new {}:task("first", add, 1, 2)
     assert.has_error(function() first.sum = 4 end)
+  end)
+
+  it("tells in tasks.json when each task began, what fed it and how it ends, as it goes", function()
+    local folder, seen = command.temporary(), {}
+    finally(function() command.remove(folder) end)
+    local function read() return json.decode(command.read(folder .. "/tasks.json")) end
+    local steps = flow.new { folder = folder, told = function() seen[#seen + 1] = read() end }
+    local first = steps:task("first", add, 1, 2)
+    uv.sleep(5)
+    steps:task("second", add, first.sum, 4)
+    pcall(steps.task, steps, "third", function() error("no luck", 0) end)
+    local states = {}
+    for i, list in ipairs(seen) do states[i] = list[#list].state end
+    assert.same({ "running", "done", "running", "done", "running", "failed" }, states)
+    local list = read()
+    assert.same({}, list[1].after)
+    assert.same({ "first" }, list[2].after)
+    assert.is_true(list[2].started >= list[1].started + 5)
+    assert.is_true(math.abs(os.time() * 1000 - list[1].started) < 60000)
+    assert.is_true(list[3].seconds >= 0 and list[3].seconds < 1)
   end)
 end)

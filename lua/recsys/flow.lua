@@ -91,13 +91,15 @@ local function feeders(value, found)
 end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
----@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string }
+---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
+---   told?: function }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
 ---   only: what the run is made for, if not for its end; see flow.only
+---   told: is called when a task has begun or ended, and tasks.json says so
 function flow.new(options)
   local name = (options.folder or "RUN"):match "[^/]+$"
   return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {},
-    results = {}, resumed = options.resumed, named = options.named, only = options.only }, Flow)
+    results = {}, resumed = options.resumed, named = options.named, only = options.only, told = options.told }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
@@ -162,9 +164,24 @@ local function keep_result(self, value)
   self.results[field] = table.move(said, 1, #said, #all + 1, all)
 end
 
+--- Milliseconds since 1970.
+local function now()
+  local seconds, microseconds = uv.gettimeofday()
+  return seconds * 1000 + microseconds // 1000
+end
+
+--- Let people see how far the run is: in tasks.json, which the disk may have later.
+local function tell(self)
+  if not self.folder then return end
+  self:write_summary(true)
+  if self.told then self.told() end
+end
+
 function Flow:run(task, fn, arguments)
   local began, name = uv.hrtime(), task.name
   log.note("task %s begins", name)
+  task.started, task.state = now(), "running"
+  tell(self)
   local outer = at_work
   at_work = { flow = self, task = task }
   local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
@@ -175,6 +192,7 @@ function Flow:run(task, fn, arguments)
   base.release(WORTH_RELEASING)
   local peak, resident = base.memory()
   task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20
+  tell(self)
   if ended then error(value, 0) end
   if not ok then
     local failure = describe_failure(task, value)
@@ -251,16 +269,19 @@ function Flow:plan()
   return table.concat(lines, "\n")
 end
 
---- Write what is known of the tasks into the run's folder: name, state, seconds, and MiB: what was resident after each
---- and the most so far.
-function Flow:write_summary()
-  local cjson = require "cjson"
-  local list = {}
+--- Write what is known of the tasks into the run's folder: name, state, when each began (ms since 1970), seconds, what
+--- fed it, and MiB: what was resident after each and the most so far.
+---@param later? boolean  the disk may have it later, see files.write
+function Flow:write_summary(later)
+  local list = json.list {}
   for i, task in ipairs(self.tasks) do
-    list[i] = { name = task.name, state = task.state, seconds = task.seconds, memory_mib = task.memory_mib,
-      peak_mib = task.peak_mib }
+    local after = json.list {}
+    for feeder in pairs(task.after) do after[#after + 1] = feeder end
+    table.sort(after)
+    list[i] = { name = task.name, state = task.state, started = task.started, seconds = task.seconds, after = after,
+      memory_mib = task.memory_mib, peak_mib = task.peak_mib }
   end
-  files.write(self.folder .. "/tasks.json", cjson.encode(list))
+  files.write(self.folder .. "/tasks.json", json.encode(list), later)
 end
 
 return flow

@@ -212,7 +212,8 @@ local function execute(self, params, options, folder, resumed)
     environment = about }
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil
-  local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only }
+  local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
+    told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   resume.finish(folder)

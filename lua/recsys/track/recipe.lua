@@ -115,6 +115,17 @@ local function log_result(run, result)
   if type(result.refused) == "string" then run:tag("recsys.refused", result.refused) end
 end
 
+--- Keep a file of the run's folder as it is now, for those who look on.
+---@param folder string
+---@param name string
+function tracked.keep(folder, name)
+  if not current then return end
+  local ok, refused = pcall(current.artifact, current, folder .. "/" .. name, name, "link")
+  if ok then return end
+  if type(refused) == "table" and refused.signal then error(refused, 0) end
+  log.note("%s is not kept: %s", name, exit.message_of(refused))
+end
+
 --- Keep the files that stand in the run's folder itself; nobody changes them in place any more.
 local function keep_files(run, folder)
   for _, name in ipairs(files.names(folder)) do

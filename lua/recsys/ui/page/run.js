@@ -308,7 +308,7 @@ export function open(main) {
   /** The recipe's steps under the tables, when they have come. */
   async function drawSteps(boxes) {
     const id = run.id;
-    const drawn = await steps(id).catch(() => null);
+    const drawn = await steps(run).catch(() => null);
     if (!drawn || run.id !== id || !boxes.isConnected) return;
     boxes.firstElementChild.after(h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), drawn));
   }
