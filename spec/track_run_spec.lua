@@ -4,6 +4,7 @@ local command = require "spec.support.command"
 local names = require "recsys.track.names"
 local store = require "recsys.track.store"
 local track = require "recsys.track"
+local uv = require "luv"
 
 local folder
 before_each(function() folder = command.temporary() end)
@@ -137,16 +138,19 @@ describe("a run", function()
     assert.same({ "FINISHED", 2.0 }, { s:run(run.id).info.status, by_key(s:run(run.id).data.metrics).m })
   end)
 
-  it("is in the store a second later, as long as something goes on", function()
+  it("is in the store soon, whatever the program is at, and at once for who reads the same store", function()
     local run <close> = track.start { store = folder }
+    local other <close> = store.open(folder)
+    local function there() return by_key(other:run(run.id).data.metrics).m end
     run:metric("m", 1)
-    local s <close> = store.open(folder)
-    assert.is_nil(s:run(run.id).data.metrics)
-    run.flushed = run.flushed - 1000
-    track.tick()
-    assert.same({ m = 1.0 }, by_key(s:run(run.id).data.metrics))
-    for i = 1, 1000 do run:metric("m", i, i) end
-    assert.equal(1001, #s:metric_history { run_id = run.id, metric_key = "m" })
+    assert.is_nil(there())
+    uv.sleep(1000)
+    assert.equal(1.0, there())
+    run:metric("m", 2, 1)
+    assert.equal(2.0, by_key(run.store:run(run.id).data.metrics).m)
+    run:metric("m", 3, 2)
+    run:flush()
+    assert.equal(3.0, there())
   end)
 
   it("costs less than 20 microseconds a call", function()
@@ -160,30 +164,51 @@ describe("a run", function()
     if not command.sanitized then assert.is_true(best < 20e-6, ("%.1f us"):format(best * 1e6)) end
   end)
 
-  it("outlives a store that cannot be written, and says what it misses", function()
+  describe("whose store cannot be written", function()
     local log = require "recsys.log"
-    local warned, level, warn = {}, log.level, log.warn
-    log.warn = function(...) warned[#warned + 1] = string.format(...) end
-    finally(function() log.warn, log.level = warn, level end)
-    local run = track.start { store = folder }
-    local real, refusing = run.store, true
-    run.store = setmetatable({ log = function(_, ...)
-      if refusing then error({ code = "busy", message = "another process holds it" }, 0) end
-      return real:log(...)
-    end, update_run = function(_, ...) return real:update_run(...) end }, { __index = real })
-    run:metric("m", 1, 1)
-    assert.equal("busy", select(3, run:flush()))
-    run:metric("m", 2, 2)
-    assert.equal("busy", select(3, run:flush()))
-    assert.same({ "the run is not tracked for now: another process holds it" }, warned)
-    refusing = false
-    assert.is_true(run:flush())
-    assert.equal(2, #real:metric_history { run_id = run.id, metric_key = "m" })
-    refusing = true
-    run:metric("m", 3, 3)
-    run:finish()
-    assert.equal(("the run %s is tracked in part: 1 values are missing"):format(run.name), warned[#warned])
-    assert.equal("FINISHED", real:run(run.id).info.status)
+    local warn, warned, other, run = log.warn, nil, nil, nil
+    before_each(function()
+      warned = {}
+      log.warn = function(...) warned[#warned + 1] = string.format(...) end
+      run = track.start { store = store.open(folder, { busy_ms = 20 }) }
+      other = store.open(folder)
+    end)
+    after_each(function()
+      log.warn = warn
+      other:close()
+    end)
+
+    it("goes on, says so once, and has all of it later", function()
+      other.db:execute "BEGIN IMMEDIATE"
+      run:metric("m", 1, 1)
+      assert.equal("busy", select(3, run:flush()))
+      run:metric("m", 2, 2)
+      assert.equal("busy", select(3, run:flush()))
+      assert.same({ ("the run is not tracked for now: %s/mlflow.db: database is locked"):format(folder) }, warned)
+      other.db:execute "COMMIT"
+      assert.is_true(run:flush())
+      assert.equal(2, #run.store:metric_history { run_id = run.id, metric_key = "m" })
+      run:finish()
+      assert.equal(1, #warned)
+    end)
+
+    it("says so at its end", function()
+      other.db:execute "BEGIN IMMEDIATE"
+      run:metric("m", 3, 3)
+      run:finish()
+      assert.equal(("the end of the run %s is not tracked: %s/mlflow.db: database is locked"):format(run.name, folder),
+        warned[#warned])
+      other.db:execute "COMMIT"
+    end)
+
+    it("says what it refuses", function()
+      other:log_param { run_id = run.id, key = "p", value = "theirs" }
+      run:param("p", "ours")
+      assert.equal("constraint", select(3, run:flush()))
+      assert.same({ ("the run is tracked in part: %s/mlflow.db: a parameter has another value (1 left out)"):format(
+        folder) }, warned)
+      assert.same({ p = "theirs" }, by_key(run.store:run(run.id).data.params))
+    end)
   end)
 end)
 
@@ -221,6 +246,14 @@ describe("a program that logs", function()
         while true do end]]):format(signal:lower()))
       assert.equal(signal == "INT" and 130 or 143, result.code)
       assert.equal("KILLED", status())
+    end
+  end)
+
+  it("and leaves by os.exit has finished or failed", function()
+    for code, said in pairs { [0] = "FINISHED", [3] = "FAILED" } do
+      os.execute(("rm -f '%s'/mlflow.db*"):format(folder))
+      assert.equal(code, script(("%s os.exit(%d)"):format(begin, code)).code)
+      assert.equal(said, status())
     end
   end)
 
@@ -264,14 +297,16 @@ describe("many programs at once", function()
 end)
 
 describe("a program that is killed while it logs", function()
-  -- Logs an increasing step as fast as it can, and notes beside the store which step it has reached when.
+  -- Logs an increasing step, and notes beside the store which step it has reached when: as fast as it can, slowly, in a
+  -- burst before it falls silent for good, or with samples of the machine between.
   local writer = [[
     local track, uv = require "recsys.track", require "luv"
     local run = track.start { store = arg[1], name = "killed" }
     local notes = io.open(arg[1] .. "/notes", "w")
     notes:setvbuf "no"
     notes:write(run.id, "\n")
-    local step, noted = 0, 0
+    local step, noted, began = 0, 0, uv.hrtime()
+    if arg[2] == "system" then run:system(0.02) end
     while true do
       step = step + 1
       run:metric("m", step, step)
@@ -281,8 +316,11 @@ describe("a program that is killed while it logs", function()
         local s, us = uv.gettimeofday()
         notes:write(s * 1000 + us // 1000, " ", step, "\n")
       end
+      if arg[2] == "silent" and uv.hrtime() - began > 1e8 then uv.sleep(60000) end
+      if arg[2] == "system" then run:tick() end
       if arg[2] == "slow" then uv.sleep(5) elseif step % 50 == 0 then uv.sleep(1) end
     end]]
+  local ways = { "fast", "silent", "slow", "system" }
 
   --- What was noted: the run's id, and { time, step } in order.
   local function noted()
@@ -294,30 +332,34 @@ describe("a program that is killed while it logs", function()
     return id, list
   end
 
+  local function check_sound(s, where)
+    assert.equal("ok", s.db:row("PRAGMA integrity_check").integrity_check, where)
+    assert.same({}, s.db:rows "PRAGMA foreign_key_check", where)
+    assert.same({}, s.db:rows [[
+      SELECT * FROM (SELECT run_uuid, key, max(step) AS step FROM metrics GROUP BY run_uuid, key) m
+      LEFT JOIN latest_metrics l USING (run_uuid, key) WHERE l.step IS NOT m.step
+        OR NOT EXISTS (SELECT 1 FROM metrics x WHERE x.run_uuid = m.run_uuid AND x.key = m.key AND x.step = l.step
+          AND x.value = l.value AND x.timestamp = l.timestamp)]], where)
+  end
+
   it("leaves a sound database, is shown as killed, and loses a second at the most", function()
-    local kills = tonumber(os.getenv "RECSYS_KILLS") or 10
+    local kills = tonumber(os.getenv "RECSYS_KILLS") or 8
     local seed = tonumber(os.getenv "RECSYS_KILL_SEED") or os.time()
     math.randomseed(seed)
     local path = command.write(folder .. "/writer.lua", writer)
     for kill = 1, kills do
-      local delay = 0.1 + math.random() * 1.6
-      command.run(("'%s' lua '%s' '%s' %s & p=$!; sleep %.3f; kill -9 $p; wait $p"):format(command.program, path,
-        folder, kill % 2 == 0 and "slow" or "fast", delay))
-      local where = ("kill %d of seed %d, after %.3f s"):format(kill, seed, delay)
+      local way = ways[kill % #ways + 1]
+      local delay = (way == "silent" and 1.2 or 0.1) + math.random() * 1.2
+      local died = tonumber(command.run(("'%s' lua '%s' '%s' %s & p=$!; sleep %.3f; date +%%s%%3N; kill -9 $p; wait $p")
+        :format(command.program, path, folder, way, delay)).out)
+      local where = ("kill %d of seed %d, %s, after %.3f s"):format(kill, seed, way, delay)
       local s <close> = store.open(folder)
-      assert.equal("ok", s.db:row("PRAGMA integrity_check").integrity_check, where)
-      assert.same({}, s.db:rows "PRAGMA foreign_key_check", where)
-      assert.same({}, s.db:rows [[
-        SELECT * FROM (SELECT run_uuid, key, max(step) AS step FROM metrics GROUP BY run_uuid, key) m
-        LEFT JOIN latest_metrics l USING (run_uuid, key) WHERE l.step IS NOT m.step
-          OR NOT EXISTS (SELECT 1 FROM metrics x WHERE x.run_uuid = m.run_uuid AND x.key = m.key AND x.step = l.step
-            AND x.value = l.value AND x.timestamp = l.timestamp)]], where)
+      check_sound(s, where)
       local id, list = noted()
       assert.equal("KILLED", s:run(id).info.status, where)
       local last = s.db:row("SELECT max(step) AS step FROM metrics WHERE run_uuid = ? AND key = 'm'", { id }).step or 0
-      local died = list[#list].time
-      for _, note in ipairs(list) do -- what was logged more than a second before the end is there
-        if note.time < died - 1050 then assert.is_true(last >= note.step, where) end
+      for _, note in ipairs(list) do
+        if note.time < died - 1000 then assert.is_true(last >= note.step, where) end
       end
       assert.equal(last,
         s.db:row("SELECT count(*) AS n FROM metrics WHERE run_uuid = ? AND key = 'm'", { id }).n, where)

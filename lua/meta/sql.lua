@@ -57,13 +57,38 @@ function Database:each(text, parameters) end
 ---@return any ...
 function Database:transaction(fn, ...) end
 
+--- Run statements soon, together with others in one transaction, by a thread of the database's own: the caller does
+--- not wait. All that was put off is in the database a quarter of a second later at the most, in order, and what
+--- follows on this connection sees it; other connections, when it is written. Inside a transaction, and in a database
+--- without a file, it runs at once. While the database cannot be written it waits for the next attempt; a statement
+--- that is refused is left out, with those after it in the list. At most 32 MiB wait: the caller then waits, too, and
+--- when the database cannot be written what he adds is lost.
+---@param statements string|string[]  up to 4, which share the parameters ?1, ?2, ...
+---@param ... any                     the parameters, up to 16
+---@return boolean? done    nil: what the thread has met since this was last told; these statements wait nonetheless
+---@return string? message
+---@return string? code     "busy", "io", "memory": it goes on to try; "constraint", "argument": some were left out
+function Database:later(statements, ...) end
+
+--- Wait until what was put off is written, or cannot be.
+---@return boolean? done
+---@return string? message
+---@return string? code
+function Database:flush() end
+
+--- What became of calls of later().
+---@return integer waiting  are not written yet
+---@return integer lost     were left out, in whole or in part
+function Database:waiting() end
+
 ---@return integer  the rowid of the last INSERT
 function Database:last_id() end
 
 ---@return boolean
 function Database:in_transaction() end
 
---- Close it, statements at work too. Twice is fine; also by <close> and the collector.
+--- Close it, statements at work too; what was put off is written first. Twice is fine; also by <close> and the
+--- collector.
 function Database:close() end
 
 return sql

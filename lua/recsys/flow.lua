@@ -150,6 +150,8 @@ local function work(self, task, fn, ...)
   local value, message, code = fn(...)
   if value == nil and message then error({ code = code or "failed", message = tostring(message) }, 0) end
   if self.folder and task.save then
+    local track = package.loaded["recsys.track"]
+    if track then track.flush() end -- a resumed run takes the value and logs nothing again
     store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name), value, true)
   end
   return value
@@ -200,8 +202,6 @@ function Flow:run(task, fn, arguments)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))
-  local track = package.loaded["recsys.track"]
-  if track then track.flush() end
   log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", name, task.memory_mib, task.peak_mib)
   keep_result(self, value)
   return value

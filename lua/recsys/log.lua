@@ -14,8 +14,8 @@ local terminal = uv.guess_handle(2) == "tty"
 
 local watch = function() end
 
---- Call fn(told) whenever a line is told (true) or a piece of work goes on: for what is to happen now and then while
---- a program works.
+--- Call fn() whenever a line is told or a piece of work goes on: for what is to happen now and then while a program
+--- works.
 function log.watch(fn) watch = fn end
 
 local function wipe()
@@ -41,7 +41,7 @@ end
 --- Tell what happens. Arguments as for string.format.
 function log.info(format, ...)
   emit("", format, ...)
-  watch(true)
+  watch()
 end
 
 --- Tell what looks wrong but does not stop the work.
@@ -73,7 +73,7 @@ end
 
 --- 'done' of the total steps are done; 'extra' is shown behind (a loss, say).
 function Progress:update(done, extra)
-  watch(false)
+  watch()
   local now = uv.hrtime()
   local wait = terminal and 1e8 or 1e10
   if log.level == "quiet" or now - self.shown < wait then return end

@@ -58,17 +58,25 @@ function track.finish_all(problem)
   while run.open[1] do run.open[#run.open]:finish(run.status_of(problem)) end
 end
 
---- Carry to the stores what has waited for a second; costs less than a microsecond when nothing has.
----@param told? boolean  a line is told: what has waited for a tenth of one
-function track.tick(told)
-  for _, one in ipairs(run.open) do one:tick(told) end
+--- Look after the runs that are open now and then; costs less than a microsecond when there is nothing to do.
+function track.tick()
+  for _, one in ipairs(run.open) do one:tick() end
 end
 
---- Carry to the stores what waits: something long may come.
+--- Wait until the stores have what was logged: something stands on it, such as a checkpoint.
 function track.flush()
   for _, one in ipairs(run.open) do one:flush() end
 end
 
 log.watch(track.tick)
+
+local leave = os.exit
+
+--- os.exit, which closes no state: runs that are open end with the program here, too.
+rawset(os, "exit", function(code, close)
+  local failed = code == false or math.type(code) == "integer" and code ~= 0
+  track.finish_all(failed and { code = "failed" } or nil)
+  leave(code, close)
+end)
 
 return track

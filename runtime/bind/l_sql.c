@@ -7,13 +7,17 @@
 
 #include "bind/bind.h"
 #include "bind/fields.h"
+#include "sql/later.h"
 #include "sql/sql.h"
 
 #define DATABASE "recsys.Database"
 #define STATEMENT "recsys sql statement"
 #define BLOB "recsys.Blob"
 
-typedef rs_sql *database;
+typedef struct database {
+  rs_sql *handle;  /* NULL: closed */
+  rs_later *later; /* NULL before db:later was first called */
+} database;
 
 /* Raise what a statement met. */
 static void check(lua_State *L, rs_status status) {
@@ -25,16 +29,26 @@ static void check(lua_State *L, rs_status status) {
   lua_error(L);
 }
 
-static rs_sql *check_open(lua_State *L, int arg) {
-  database *db = luaL_checkudata(L, arg, DATABASE);
-  luaL_argcheck(L, *db, arg, "the database is closed");
-  return *db;
+static database *check_database(lua_State *L) {
+  database *db = luaL_checkudata(L, 1, DATABASE);
+  luaL_argcheck(L, db->handle, 1, "the database is closed");
+  return db;
+}
+
+static rs_sql *check_open(lua_State *L) { return check_database(L)->handle; }
+
+/* The same, when all is there that db:later was given: what follows is to see it. */
+static rs_sql *check_settled(lua_State *L) {
+  database *db = check_database(L);
+  if (db->later) rs_later_wait(db->later);
+  return db->handle;
 }
 
 static int l_free(lua_State *L) {
   database *db = luaL_checkudata(L, 1, DATABASE);
-  rs_sql_free(*db);
-  *db = NULL;
+  rs_later_free(db->later);
+  rs_sql_free(db->handle);
+  *db = (database){0};
   return 0;
 }
 
@@ -54,12 +68,12 @@ static int l_open(lua_State *L) {
   luaL_argcheck(L, busy_ms <= INT32_MAX, 2, "option 'busy_ms' must be 2147483647 at the most");
   options.busy_ms = (int)busy_ms;
   database *db = rs_push_object(L, sizeof *db, DATABASE, 0);
-  return rs_return(L, rs_sql_open(db, path, &options), 1);
+  return rs_return(L, rs_sql_open(&db->handle, path, &options), 1);
 }
 
 /* db:execute(text) */
 static int l_execute(lua_State *L) {
-  rs_sql *db = check_open(L, 1);
+  rs_sql *db = check_settled(L);
   check(L, rs_sql_execute(db, luaL_checkstring(L, 2)));
   return 0;
 }
@@ -72,7 +86,7 @@ typedef struct working {
 } working;
 
 static void finish(working *w) {
-  if (w->db && *w->db) rs_sql_done(w->statement);
+  if (w->db && w->db->handle) rs_sql_done(w->statement);
   w->statement = NULL;
 }
 
@@ -140,7 +154,7 @@ static void bind_all(lua_State *L, rs_statement *s, int arg) {
 
 /* Push the statement of text (2) with parameters (3). */
 static working *start(lua_State *L) {
-  rs_sql *db = check_open(L, 1);
+  rs_sql *db = check_settled(L);
   size_t size;
   const char *text = luaL_checklstring(L, 2, &size);
   lua_settop(L, 3);
@@ -183,7 +197,7 @@ static bool next_row(lua_State *L, working *w) {
 static int l_run(lua_State *L) {
   working *w = start(L);
   while (next_row(L, w)) lua_pop(L, 1);
-  lua_pushinteger(L, rs_sql_changes(*w->db));
+  lua_pushinteger(L, rs_sql_changes(w->db->handle));
   finish(w);
   return 1;
 }
@@ -209,7 +223,7 @@ static int l_row(lua_State *L) {
 /* The iterator: its upvalue is a statement. */
 static int l_next(lua_State *L) {
   working *w = luaL_checkudata(L, lua_upvalueindex(1), STATEMENT);
-  if (!w->statement || !*w->db) return 0;
+  if (!w->statement || !w->db->handle) return 0;
   if (next_row(L, w)) return 1;
   finish(w);
   return 0;
@@ -227,15 +241,81 @@ static int l_each(lua_State *L) {
   return 4;
 }
 
+/* Push the statements at 2, one or a list of them; how many. */
+static int take_texts(lua_State *L, rs_sql_text *texts) {
+  bool is_list = lua_istable(L, 2);
+  lua_Unsigned n = is_list ? lua_rawlen(L, 2) : 1;
+  luaL_argcheck(L, 1 <= n && n <= RS_LATER_TEXTS, 2, "one to four statements are expected");
+  for (int i = 0; i < (int)n; i++) {
+    if (is_list)
+      lua_rawgeti(L, 2, i + 1);
+    else
+      lua_pushvalue(L, 2);
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 2, "a statement is no string");
+    texts[i].bytes = lua_tolstring(L, -1, &texts[i].size);
+  }
+  return (int)n;
+}
+
+/* Take a row, or where nothing can be put off do at once what it says. */
+static rs_status put_off(database *db, const rs_sql_text *texts, int n_texts, const rs_sql_value *values, int n) {
+  rs_status status = RS_OK;
+  if (!rs_sql_path(db->handle) || rs_sql_in_transaction(db->handle)) {
+    for (int i = 0; i < n_texts && status == RS_OK; i++) status = rs_sql_run(db->handle, texts[i], values, n);
+    return status;
+  }
+  if (!db->later) status = rs_later_new(&db->later, db->handle);
+  if (status == RS_OK) status = rs_later_add(db->later, texts, n_texts, values, n);
+  return status == RS_OK ? rs_later_failure(db->later) : status;
+}
+
+/* db:later(statements, ...) -> true | nil, message, code */
+static int l_later(lua_State *L) {
+  database *db = check_database(L);
+  rs_sql_text texts[RS_LATER_TEXTS];
+  rs_sql_value values[RS_LATER_VALUES];
+  int n = lua_gettop(L) - 2;
+  luaL_argcheck(L, n <= RS_LATER_VALUES, 2, "16 parameters are the most");
+  luaL_checkstack(L, RS_LATER_TEXTS + 2, NULL);
+  for (int i = 0; i < n; i++) {
+    char place[16];
+    snprintf(place, sizeof place, "%d", i + 1);
+    lua_pushvalue(L, i + 3);
+    values[i] = value_at(L, i + 3, place);
+    lua_pop(L, 1);
+  }
+  int n_texts = take_texts(L, texts);
+  lua_pushboolean(L, 1);
+  return rs_return(L, put_off(db, texts, n_texts, values, n), 1);
+}
+
+/* db:flush() -> true | nil, message, code */
+static int l_flush(lua_State *L) {
+  database *db = check_database(L);
+  lua_pushboolean(L, 1);
+  if (!db->later) return 1;
+  rs_later_wait(db->later);
+  return rs_return(L, rs_later_failure(db->later), 1);
+}
+
+/* db:waiting() -> rows that are not written, rows that were left out */
+static int l_waiting(lua_State *L) {
+  database *db = check_database(L);
+  rs_later_counts counts = db->later ? rs_later_count(db->later) : (rs_later_counts){0};
+  lua_pushinteger(L, counts.waiting);
+  lua_pushinteger(L, counts.lost);
+  return 2;
+}
+
 /* db:last_id() -> rowid of the last INSERT */
 static int l_last_id(lua_State *L) {
-  lua_pushinteger(L, rs_sql_last_id(check_open(L, 1)));
+  lua_pushinteger(L, rs_sql_last_id(check_open(L)));
   return 1;
 }
 
 /* db:in_transaction() -> boolean */
 static int l_in_transaction(lua_State *L) {
-  lua_pushboolean(L, rs_sql_in_transaction(check_open(L, 1)));
+  lua_pushboolean(L, rs_sql_in_transaction(check_open(L)));
   return 1;
 }
 
@@ -258,6 +338,8 @@ int rs_open_sql(lua_State *L) {
                                      {"row", l_row},         {"rows", l_rows},
                                      {"each", l_each},       {"last_id", l_last_id},
                                      {"close", l_free},      {"in_transaction", l_in_transaction},
+                                     {"later", l_later},     {"flush", l_flush},
+                                     {"waiting", l_waiting},
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {NULL, NULL}};
   static const luaL_Reg finish_meta[] = {{"__gc", l_finish}, {"__close", l_finish}, {NULL, NULL}};

@@ -21,6 +21,7 @@ struct rs_sql {
   sqlite3 *handle;
   rs_statement *statements; /* all there are */
   int64_t count;
+  int busy_ms;
 };
 
 static rs_status status_of(int code) {
@@ -42,13 +43,13 @@ static rs_status status_of(int code) {
 
 /* What SQLite says of its last failure, behind the file's name. */
 static rs_status failed(const rs_sql *db, int code) {
-  const char *name = sqlite3_db_filename(db->handle, "main");
-  return rs_fail(status_of(code), "%s: %s", name && *name ? name : "database", sqlite3_errmsg(db->handle));
+  const char *path = rs_sql_path(db);
+  return rs_fail(status_of(code), "%s: %s", path ? path : "database", sqlite3_errmsg(db->handle));
 }
 
 static rs_status set_up(rs_sql *db, const rs_sql_options *o) {
   sqlite3_extended_result_codes(db->handle, 1);
-  sqlite3_busy_timeout(db->handle, o->busy_ms);
+  sqlite3_busy_timeout(db->handle, db->busy_ms = o->busy_ms);
   rs_status status = rs_sql_execute(db, "PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL;");
   if (status == RS_OK && !o->read_only && !o->no_wal) {
     /* The only pragma that may be refused for a lock without waiting for it: a file that is in WAL mode already stays
@@ -195,6 +196,17 @@ rs_status rs_sql_step(rs_statement *s, bool *row) {
   return code == SQLITE_ROW || code == SQLITE_DONE ? RS_OK : failed(s->db, code);
 }
 
+rs_status rs_sql_run(rs_sql *db, rs_sql_text text, const rs_sql_value *values, int n) {
+  rs_statement *s = NULL;
+  rs_status status = rs_sql_prepare(&s, db, text.bytes, text.size);
+  if (status != RS_OK) return status;
+  int own = rs_sql_parameters(s);
+  for (int i = 0; i < n && i < own && status == RS_OK; i++) status = rs_sql_bind(s, i, &values[i]);
+  for (bool row = true; row && status == RS_OK;) status = rs_sql_step(s, &row);
+  rs_sql_done(s);
+  return status;
+}
+
 int rs_sql_columns(const rs_statement *s) { return sqlite3_column_count(s->handle); }
 
 const char *rs_sql_column_name(const rs_statement *s, int column) { return sqlite3_column_name(s->handle, column); }
@@ -223,3 +235,10 @@ int64_t rs_sql_changes(const rs_sql *db) { return sqlite3_changes64(db->handle);
 int64_t rs_sql_last_id(const rs_sql *db) { return sqlite3_last_insert_rowid(db->handle); }
 
 bool rs_sql_in_transaction(const rs_sql *db) { return !sqlite3_get_autocommit(db->handle); }
+
+const char *rs_sql_path(const rs_sql *db) {
+  const char *path = sqlite3_db_filename(db->handle, "main");
+  return path && *path ? path : NULL;
+}
+
+int rs_sql_busy_ms(const rs_sql *db) { return db->busy_ms; }

@@ -31,6 +31,12 @@ typedef struct rs_sql_value {
   size_t size;       /* bytes */
 } rs_sql_value;
 
+/* A statement: 'size' bytes. */
+typedef struct rs_sql_text {
+  const char *bytes;
+  size_t size;
+} rs_sql_text;
+
 /* Open the database at 'path', made unless read_only; ":memory:" is one that nobody else sees. RS_EIO when it cannot be
  * opened, RS_EFORMAT when the file is no database, RS_EBUSY, RS_ENOMEM. */
 rs_status rs_sql_open(rs_sql **out, const char *path, const rs_sql_options *options);
@@ -55,6 +61,9 @@ rs_status rs_sql_bind(rs_statement *s, int parameter, const rs_sql_value *value)
 /* The next row; *row is false behind the last. RS_EBUSY after busy_ms, RS_ECONSTRAINT, RS_EIO, ... */
 rs_status rs_sql_step(rs_statement *s, bool *row);
 
+/* Run a statement to its end with parameters ?1, ?2, ...; those that it does not have are left out. */
+rs_status rs_sql_run(rs_sql *db, rs_sql_text text, const rs_sql_value *values, int n);
+
 int rs_sql_columns(const rs_statement *s);
 const char *rs_sql_column_name(const rs_statement *s, int column);
 rs_sql_value rs_sql_column(const rs_statement *s, int column);
@@ -62,5 +71,7 @@ rs_sql_value rs_sql_column(const rs_statement *s, int column);
 int64_t rs_sql_changes(const rs_sql *db); /* rows that the last INSERT, UPDATE or DELETE changed */
 int64_t rs_sql_last_id(const rs_sql *db); /* rowid of the last INSERT */
 bool rs_sql_in_transaction(const rs_sql *db);
+const char *rs_sql_path(const rs_sql *db); /* of its file; NULL when it has none */
+int rs_sql_busy_ms(const rs_sql *db);
 
 #endif

@@ -10,3 +10,12 @@ do
   for row in db:each "SELECT b, c FROM t" do assert(row.b == "x" and row.c == nil) end
   db:close()
 end
+
+do
+  local path = (...) .. "/later.db"
+  local db <close> = assert(sql.open(path, { busy_ms = 10 }))
+  db:execute "CREATE TABLE IF NOT EXISTS t (a, b)"
+  assert(db:later({ "INSERT INTO t VALUES (?1, ?2)", "DELETE FROM t WHERE a = ?1" }, 1, "x"))
+  assert(db:flush())
+  assert(db:waiting() == 0 and not db:row "SELECT 1 FROM t")
+end

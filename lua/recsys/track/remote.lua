@@ -10,6 +10,7 @@
 --- server, for 10 seconds.
 
 local base = require("recsys.core").base
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local log = require "recsys.log"
 local names = require "recsys.track.names"
@@ -142,12 +143,6 @@ end
 function sending.inputs(self, s, op)
   for _, input in ipairs(op.datasets) do input.tags = filled(input.tags) end
   return self.wire:call("POST", "runs/log-inputs", { run_id = server_id(s, op.id), datasets = op.datasets })
-end
-
-function sending.delete_tag(self, s, op)
-  local ok, message, code = self.wire:call("POST", "runs/delete-tag", { run_id = server_id(s, op.id), key = op.key })
-  if code == "RESOURCE_DOES_NOT_EXIST" then return true end
-  return ok, message, code
 end
 
 function sending.artifact(self, s, op)
@@ -359,7 +354,7 @@ function remote.open(address, folder, options)
   folder = folder or "artifacts"
   local self = setmetatable({ wire = wire.open(address, options), address = (address:gsub("/+$", "")), folder = folder,
     path = (address:gsub("/+$", "")),
-    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0 }, Remote)
+    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0, lost = 0 }, Remote)
   if not (options and options.later) then self:replay() end
   return self
 end
@@ -414,29 +409,42 @@ function Remote:where(id)
   return known, known and ("%s/#/runs/%s"):format(self.address, known)
 end
 
-local function metric_to_send(metric)
-  local value = metric[2]
+local function add_log(self, id, metrics, params, tags)
+  local ok, problem = pcall(add, self, { op = "log", id = id, metrics = metrics, params = params, tags = tags })
+  if not ok then
+    self.lost = self.lost + 1
+    return nil, exit.message_of(problem), "io"
+  end
+  self:pump()
+  return true
+end
+
+--- Log soon a value of a metric that names.metric has looked at.
+---@return boolean? done  nil, message, code when the spool cannot be written
+function Remote:note_metric(id, key, value, timestamp, step)
   if value ~= value then value = "NaN"
   elseif value == math.huge then value = "Infinity"
   elseif value == -math.huge then value = "-Infinity" end
-  local step = metric[4]
-  return { key = metric[1], value = value, timestamp = metric[3],
-    step = math.abs(step) < 2^53 and step ~= math.mininteger and step or ("%d"):format(step) }
+  if step <= -2^53 or step >= 2^53 then step = ("%d"):format(step) end
+  return add_log(self, id, { { key = key, value = value, timestamp = timestamp, step = step } }, {}, {})
 end
 
---- Log what names.metric, names.param and names.tag would take, of any number.
-function Remote:log(id, metrics, params, tags)
-  local sent = {}
-  for i, metric in ipairs(metrics) do sent[i] = metric_to_send(metric) end
-  local limits = names.limits
-  for part in names.parts(params, limits.batch_params) do
-    add(self, { op = "log", id = id, params = part, metrics = {}, tags = {} })
-  end
-  for part in names.parts(tags_to_send(tags), limits.batch_tags) do
-    add(self, { op = "log", id = id, params = {}, metrics = {}, tags = part })
-  end
-  for part in names.parts(sent, 500) do add(self, { op = "log", id = id, params = {}, metrics = part, tags = {} }) end
-  self:pump()
+--- Log soon a parameter that names.param has looked at.
+function Remote:note_param(id, key, value) return add_log(self, id, {}, { { key = key, value = value } }, {}) end
+
+--- Log soon a tag that names.tag has looked at; one that is of use in a local store alone is not sent.
+function Remote:note_tag(id, key, value)
+  if key == process.tag then return true end
+  return add_log(self, id, {}, {}, { { key = key, value = value } })
+end
+
+--- What was noted is in the spool, where no kill loses it.
+---@return boolean? done  nil, message, code when the spool could not be written
+function Remote:flush()
+  if self.lost == 0 then return true end
+  local lost = self.lost
+  self.lost = 0
+  return nil, ("%d values did not find room in %s/spool"):format(lost, self.folder), "io"
 end
 
 --- Change a run's status, end or name. The end of a run waits for the server for a while.
@@ -459,12 +467,6 @@ end
 
 function Remote:log_inputs(request)
   add(self, { op = "inputs", id = request.run_id, datasets = request.datasets })
-  self:pump()
-end
-
-function Remote:delete_tag(request)
-  if request.key == process.tag then return end
-  add(self, { op = "delete_tag", id = request.run_id, key = request.key })
   self:pump()
 end
 

@@ -1,13 +1,12 @@
---- A run that is being logged, with what it logs kept for a moment: `run:metric("loss", 0.5, step)` costs microseconds,
---- and one transaction a second, or a thousand values, carries them to the store.
+--- A run that is being logged. `run:metric("loss", 0.5, step)` costs microseconds: the store writes it soon.
 ---
---- What was logged is in the store a second later at the most, as long as something is logged, told (recsys.log) or
---- trained; run:flush() sees to it at once. run:finish() and every end of the program but kill -9 do, too: a signal
---- leaves the run KILLED, an error FAILED. When the store cannot be written, people are warned once, training goes on,
---- and what could not be written waits for the next attempt.
+--- What was logged is in the store half a second later, whatever the program is at; run:flush() waits for that.
+--- run:finish() and every end of the program but kill -9 do, too: a signal leaves the run KILLED, an error FAILED. When
+--- the store cannot be written, people are told once, the program goes on, and what was logged waits for another
+--- attempt.
 ---
---- The store is recsys.track.store's, or anything with the same functions: create_run, log, update_run, log_inputs,
---- delete_tag, write_artifact, put_artifact.
+--- The store is recsys.track.store's, or anything with the same functions: create_run, update_run, run, note_metric,
+--- note_param, note_tag, flush, log_inputs, write_artifact, put_artifact.
 
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -22,11 +21,6 @@ local uv = require "luv"
 local Run = { __name = "recsys.Run" }
 Run.__index = Run
 
-local MOST <const> = 1000      -- values that wait
-local MOST_WAIT <const> = 1000 -- ms
-local TOLD_WAIT <const> = 100  -- ms, once a line is told: an epoch's metrics are there when its line is
-local MOST_KEPT <const> = 1000000 -- values that a store that cannot be written may make wait
-
 local run = { Run = Run, open = {} } -- open: runs that are not finished, the innermost last
 
 local gettimeofday = uv.gettimeofday
@@ -37,8 +31,7 @@ end
 
 local function new(of, info, source_name)
   local self = setmetatable({ store = of, id = info.run_id, name = info.run_name, experiment_id = info.experiment_id,
-    artifact_uri = info.artifact_uri, source_name = source_name, keys = {}, given = {}, metrics_kept = {}, n = 0,
-    params_kept = {}, tags_kept = {}, flushed = now(), lost = 0 }, Run)
+    artifact_uri = info.artifact_uri, source_name = source_name, keys = {}, given = {} }, Run)
   run.open[#run.open + 1] = self
   return self
 end
@@ -69,7 +62,7 @@ end
 ---@param id string
 function run.continue(of, id)
   local info = of:update_run { run_id = id, status = "RUNNING" }
-  of:log(id, {}, {}, { { key = process.tag, value = process.name() } })
+  of:note_tag(id, process.tag, process.name())
   local self = new(of, info)
   local there = of:run(id)
   for _, param in ipairs(there.data.params or {}) do self.given[param.key] = param.value end
@@ -80,38 +73,32 @@ local function check_open(self)
   if self.finished then error({ code = "usage", message = ("the run %s is finished"):format(self.name) }, 0) end
 end
 
---- Keep what cannot be written now, and say so once.
-local function keep(self, problem)
-  if type(problem) == "table" and problem.signal then error(problem, 0) end
-  if not self.warned then log.warn("the run is not tracked for now: %s", exit.message_of(problem)) end
-  self.warned = true
-  if type(problem) ~= "table" or problem.code ~= "busy" and problem.code ~= "io" and problem.code ~= "memory"
-    or self.n > MOST_KEPT then
-    self.lost = self.lost + self.n + #self.params_kept + #self.tags_kept -- of no use another time
-    self.metrics_kept, self.n, self.params_kept, self.tags_kept = {}, 0, {}, {}
+--- What the store says of what was logged so far. That it cannot be written people are told once, until it can be.
+local function told(self, ok, message, code)
+  if ok then return true end
+  local passes = code == "busy" or code == "io" or code == "memory" or code == "away"
+  if not passes then
+    log.warn("the run is tracked in part: %s", message)
+  elseif not self.warned then
+    self.warned = true
+    log.warn("the run is not tracked for now: %s", message)
   end
-  return nil, exit.message_of(problem), type(problem) == "table" and problem.code or "failed"
+  return nil, message, code
 end
 
---- Carry to the store what waits.
----@return boolean? done  nil, message, code when it could not be written, which people are told
+--- Wait until the store has what was logged.
+---@return boolean? done  nil, message, code when it cannot be written, which people are told
 function Run:flush()
-  self.flushed = now()
-  if self.n == 0 and #self.params_kept == 0 and #self.tags_kept == 0 then return true end
-  local ok, problem = pcall(self.store.log, self.store, self.id, self.metrics_kept, self.params_kept, self.tags_kept)
-  if not ok then return keep(self, problem) end
-  self.metrics_kept, self.n, self.params_kept, self.tags_kept, self.warned = {}, 0, {}, {}, nil
-  return true
+  local ok, message, code = told(self, self.store:flush())
+  if ok then self.warned = nil end
+  return ok, message, code
 end
 
---- Carry to the store what has waited for a second; when a line is told, for a tenth of one.
----@param told? boolean
-function Run:tick(told)
-  if self.sampler then
-    local values, step = self.sampler:sample()
-    if values then self:metrics(values, step) end
-  end
-  if now() - self.flushed >= (told and TOLD_WAIT or MOST_WAIT) then self:flush() end
+--- Look after what is to happen now and then: samples of the machine.
+function Run:tick()
+  if not self.sampler then return end
+  local values, step = self.sampler:sample()
+  if values then self:metrics(values, step) end
 end
 
 --- Log what the machine and this process are doing, as metrics "system/...", from now on.
@@ -128,15 +115,14 @@ local function key_of(self, name)
   return key
 end
 
---- Keep a metric until the next flush.
-local function keep_metric(self, name, value, step, time)
+local function note_metric(self, name, value, step, time)
   local key = self.keys[name] or key_of(self, name)
   step = step == nil and 0 or math.tointeger(step)
   if type(value) ~= "number" or not step or not math.tointeger(time) then
     names.metric { key = key, value = value, step = step or "?", timestamp = time }
   end
-  local n = self.n + 1
-  self.metrics_kept[n], self.n = { key, value, time, step }, n
+  local ok, message, code = self.store:note_metric(self.id, key, value, time, step)
+  if not ok then told(self, ok, message, code) end
 end
 
 --- Log a metric.
@@ -146,23 +132,20 @@ end
 ---@param time? integer   ms since 1970; default now
 function Run:metric(name, value, step, time)
   if self.finished then check_open(self) end
-  local at = now()
-  keep_metric(self, name, value, step, time or at)
-  if self.n >= MOST or at - self.flushed >= MOST_WAIT then self:flush() end
+  note_metric(self, name, value, step, time or now())
 end
 
---- Log several metrics of one step; they are written together.
+--- Log several metrics of one step, with one time.
 ---@param values table<string, number>  what is no number is left out
 ---@param step? integer
 function Run:metrics(values, step)
+  check_open(self)
   local list, time = {}, now()
   for name, value in pairs(values) do
     if type(value) == "number" then list[#list + 1] = name end
   end
   table.sort(list)
-  if self.finished then check_open(self) end
-  for _, name in ipairs(list) do keep_metric(self, name, values[name], step, time) end
-  if self.n >= MOST or time - self.flushed >= MOST_WAIT then self:flush() end
+  for _, name in ipairs(list) do note_metric(self, name, values[name], step, time) end
 end
 
 --- A value as a parameter's text.
@@ -183,8 +166,7 @@ function Run:param(name, value)
   end
   if old then return end
   self.given[key] = text
-  self.params_kept[#self.params_kept + 1] = { key = key, value = text }
-  self:tick()
+  told(self, self.store:note_param(self.id, key, text))
 end
 
 --- Log all parameters of a table, those of groups by `group.name`.
@@ -207,8 +189,7 @@ end
 function Run:tag(name, value)
   check_open(self)
   local key, text = names.tag { key = name, value = text_of(value) }
-  self.tags_kept[#self.tags_kept + 1] = { key = key, value = text }
-  self:tick()
+  told(self, self.store:note_tag(self.id, key, text))
 end
 
 --- Set the run's notes, Markdown.
@@ -314,15 +295,13 @@ function Run:finish(status)
     run.open[#run.open + 1] = inner
     inner:finish(status)
   end
-  self:flush()
+  local kept, message = self:flush()
   self.finished = true
   if run.open[#run.open] == self then run.open[#run.open] = nil end
   local ok, problem = pcall(self.store.update_run, self.store, { run_id = self.id, status = status or "FINISHED",
     end_time = now() })
-  local lost = self.lost + self.n
-  if not ok or lost > 0 then
-    log.warn("the run %s is tracked in part: %s", self.name, lost > 0 and ("%d values are missing"):format(lost)
-      or exit.message_of(problem))
+  if not ok or not kept then
+    log.warn("the end of the run %s is not tracked: %s", self.name, kept and exit.message_of(problem) or message)
   end
 end
 

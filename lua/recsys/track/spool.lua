@@ -25,7 +25,7 @@ function spool.create(folder, address)
   files.make_folder(folder_of(folder))
   local name = ("%s/%s-%d-%s"):format(folder_of(folder), os.date "!%Y%m%dT%H%M%S", uv.os_getpid(),
     uv.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-  local file, message = io.open(name .. ".jsonl", "ab")
+  local file, message = uv.fs_open(name .. ".jsonl", "a", tonumber("644", 8))
   if not file then error({ code = "io", message = message }, 0) end
   local self = setmetatable({ name = name, file = file, address = address, size = 0, copies = 0,
     state = { offset = 0, ids = {}, uris = {}, open = {} } }, Spool)
@@ -34,14 +34,18 @@ function spool.create(folder, address)
   return self
 end
 
---- Add an operation. It is the kernel's when this returns: a kill does not lose it.
+--- Add an operation. It is the kernel's when this returns: a kill does not lose it. Raises when there is no room.
 ---@param operation table  plain values
 function Spool:append(operation)
-  local line = json.encode(operation) .. "\n"
-  local ok, message = self.file:write(line)
-  if ok then ok, message = self.file:flush() end
-  if not ok then error({ code = "io", message = ("cannot write %s.jsonl: %s"):format(self.name, message) }, 0) end
-  self.size = self.size + #line
+  local line = (self.torn and "\n" or "") .. json.encode(operation) .. "\n"
+  local written, message = uv.fs_write(self.file, line)
+  self.size = self.size + (written or 0)
+  if written == #line then
+    self.torn = false
+    return
+  end
+  self.torn = self.torn or (written or 0) > 0 -- a line of which a part is there stands alone
+  error({ code = "io", message = ("cannot write %s.jsonl: %s"):format(self.name, message or "the disk is full") }, 0)
 end
 
 --- The next operations that the server has not got: { at = where it ends, ... }, at most 'most'.
@@ -108,14 +112,14 @@ end
 
 --- Remove it: the server has everything.
 function Spool:remove()
-  if self.file then self.file:close() end
+  if self.file then uv.fs_close(self.file) end
   self.file = nil
   for _, ending in ipairs { ".jsonl", ".json", ".lock" } do uv.fs_unlink(self.name .. ending) end
 end
 
 --- Let go of it without removing it.
 function Spool:close()
-  if self.file then self.file:close() end
+  if self.file then uv.fs_close(self.file) end
   self.file = nil
   uv.fs_unlink(self.name .. ".lock")
 end

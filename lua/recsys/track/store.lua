@@ -3,7 +3,8 @@
 --- One function an operation of MLflow's, with its words: what it takes and gives are the tables of MLflow's JSON
 --- (recsys.track.rows). What it refuses it raises as { code, message } with MLflow's error code; the database's own
 --- refusals have the codes of recsys.sql ("busy", "io", ...). Each operation is one transaction. Many processes may
---- write at once, MLflow among them.
+--- write at once, MLflow among them. What note_metric, note_param and note_tag take is written soon, by a thread; what
+--- follows on the same store sees it.
 
 local artifacts = require "recsys.track.artifacts"
 local files = require "recsys.files"
@@ -247,11 +248,15 @@ function Store:run(id)
   return self:runs({ names.run_id(id) })[1] or refuse("RESOURCE_DOES_NOT_EXIST", "Run with id=%s not found", id)
 end
 
+-- A tag, ?1 = ?2 of the run ?3; one of them is the run's name.
+local PUT_TAG <const> = {
+  "INSERT INTO tags (key, value, run_uuid) VALUES (?1, ?2, ?3) "
+    .. "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value",
+  "UPDATE runs SET name = ?2 WHERE run_uuid = ?3 AND ?1 = 'mlflow.runName'" }
+
 local function put_tag(self, id, tag)
   local key, value = names.tag(tag)
-  self.db:run("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?) "
-    .. "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value", { key, value, id })
-  if key == "mlflow.runName" then self.db:run("UPDATE runs SET name = ? WHERE run_uuid = ?", { value, id }) end
+  for _, statement in ipairs(PUT_TAG) do self.db:run(statement, { key, value, id }) end
 end
 
 local statuses = { RUNNING = true, SCHEDULED = true, FINISHED = true, FAILED = true, KILLED = true }
@@ -404,15 +409,22 @@ local function put_param(self, id, param)
   if old ~= value then return { key = key, old = old, new = value } end
 end
 
---- Put metrics that names.metric has looked at: { key, value, timestamp, step }. The latest of each name, by step,
---- time and value, is kept apart, where tables of runs are read from.
+-- A metric ?1 with the value ?2 at the time ?3 and step ?4, ?5 whether it is NaN, of the run ?6. The latest of each
+-- name, by step, time and value, is kept apart, where tables of runs are read from.
+local PUT_METRIC <const> = {
+  "INSERT OR IGNORE INTO metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+  "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
+    .. "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, "
+    .. "step = excluded.step, is_nan = excluded.is_nan WHERE (excluded.step, excluded.timestamp, excluded.value) > "
+    .. "(latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)" }
+
+--- Put metrics that names.metric has looked at: { key, value, timestamp, step }.
 local function put_metrics(self, id, metrics)
-  local db, latest, order = self.db, {}, {}
+  local latest, order = {}, {}
   for _, metric in ipairs(metrics) do
     local key, timestamp, step = metric[1], metric[3], metric[4]
     local value, is_nan = names.kept(metric[2])
-    db:run("INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)",
-      { key, value, timestamp, id, step, is_nan })
+    self.db:run(PUT_METRIC[1], { key, value, timestamp, step, is_nan, id })
     local best = latest[key]
     if not best then
       best = { key, value, timestamp, step, is_nan, id }
@@ -421,12 +433,32 @@ local function put_metrics(self, id, metrics)
       best[2], best[3], best[4], best[5] = value, timestamp, step, is_nan
     end
   end
-  for _, best in ipairs(order) do
-    db:run("INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, ?, ?, ?, ?) "
-      .. "ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, "
-      .. "step = excluded.step, is_nan = excluded.is_nan WHERE (excluded.step, excluded.timestamp, excluded.value) > "
-      .. "(latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)", best)
-  end
+  for _, best in ipairs(order) do self.db:run(PUT_METRIC[2], best) end
+end
+
+--- Log soon a value of a metric that names.metric has looked at.
+---@return boolean? done  nil, message, code: what the store has met since this was last told
+function Store:note_metric(id, key, value, timestamp, step)
+  local kept, is_nan = names.kept(value)
+  return self.db:later(PUT_METRIC, key, kept, timestamp, step, is_nan, id)
+end
+
+--- Log soon a parameter that names.param has looked at. Where it is there with another value it is left out, for there
+--- cannot be none.
+function Store:note_param(id, key, value)
+  return self.db:later("INSERT INTO params (key, value, run_uuid) VALUES (?1, ?2, ?3) ON CONFLICT (key, run_uuid) "
+    .. "DO UPDATE SET value = iif(value = excluded.value, value, NULL)", key, value, id)
+end
+
+--- Log soon a tag that names.tag has looked at.
+function Store:note_tag(id, key, value) return self.db:later(PUT_TAG, key, value, id) end
+
+--- Wait until what was noted is in the database.
+---@return boolean? done  nil, message, code when it cannot be written
+function Store:flush()
+  local ok, message, code = self.db:flush()
+  if code == "constraint" then message = message:gsub("NOT NULL .*params%.value", "a parameter has another value") end
+  return ok, message, code
 end
 
 local function quoted(value) return "'" .. value:gsub("['\\]", "\\%0") .. "'" end

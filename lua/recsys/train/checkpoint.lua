@@ -137,6 +137,8 @@ end
 local function write(self, state)
   files.make_folder(self.folder)
   files.settle()
+  local track = package.loaded["recsys.track"]
+  if track then track.flush() end -- who goes on from here logs nothing again
   local number, best_of = self.number + 1, state.place.best_epoch
   local best = self.best
   if best_of ~= self.best_of then
