@@ -117,7 +117,7 @@ return recsys.recipe {
     local model   = flow:task("train",    job.train, p, encoder, data, split, flow:path "curves.csv")
     local report  = flow:task("evaluate", job.evaluate, p, model, data, split)
     local written = flow:task("recommend", job.recommend, p, model, data, flow:path "recommendations")
-    local bundle  = flow:task("publish",  job.publish, p, model, data, report, flow.name)
+    local bundle  = flow:task("publish",  job.publish, p, model, data, report, flow.name, split)
     return flow:task("report", job.result, report, model, written, bundle)
   end,
 }

@@ -21,6 +21,7 @@ local metrics = require "recsys.metrics"
 local rate_finder = require "recsys.train.rate_finder"
 local recommend = require "recsys.recommend"
 local registry = require "recsys.registry"
+local rival = require "recsys.registry.rival"
 local settings = require "recsys.settings"
 local tails = require "recsys.report.recommender"
 local tensor = require "recsys.tensor"
@@ -316,13 +317,33 @@ function job.recommend(p, trained, data, folder)
   return written, message, code
 end
 
+--- The champion on the test rows of a report, where it was measured on others: what a promotion compares with.
+local function rival_of(p, publish, data, split, report)
+  local eval = settings.read("eval", p.eval)
+  local queries = protocol_of(data, split, eval):queries "test"
+  if queries.n == 0 or not report.test or queries:fingerprint() ~= report.test.fingerprint then return nil end
+  return rival.measure { name = publish.name, dir = publish.dir, fingerprint = report.test.fingerprint,
+    queries = queries, k = eval.k, samples = eval.samples, seed = p.seed,
+    scorer = function(champion) return job.scorer(champion, job.inputs(champion.encoder, data, split, queries)) end }
+end
+
+--- The last event that training knew, ms; nil for data without times.
+local function trained_until(data, split)
+  local known = split.valid and #split.valid > 0 and tensor.concat { split.train, split.valid } or split.train
+  if not data.interactions:has "time" or #known == 0 then return nil end
+  return data.interactions:column("time"):index_select(known):max()
+end
+
 --- Publish a trained model as the next version of its name in p.publish.dir.
 ---@param p table  the recipe's parameters, which go into the manifest
 ---@param run string  the run that it comes from
+---@param split? Split  that of the report: then a champion that was measured on other test rows is asked these, so that
+---  a promotion compares like with like
 ---@return { bundle: string }?, string?, string?
-function job.publish(p, trained, data, report, run)
+function job.publish(p, trained, data, report, run, split)
   local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
   local path, message, code = registry.publish {
+    rival = split and rival_of(p, publish, data, split, report), trained_until = split and trained_until(data, split),
     name = publish.name, dir = publish.dir, model = trained, dataset = data,
     history = trained.encoder:sequences(data), as_of = as_of(data),
     window = window and text.milliseconds(window), parameters = p,

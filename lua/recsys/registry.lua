@@ -166,8 +166,9 @@ end
 --- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
 --- catalogue), items and users (encoded Features), history (encoder:sequences), as_of (ms; the moment that requests
 --- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
---- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), run, seed, card
---- (Markdown), created (ISO 8601), dir (default registry.dir).
+--- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), rival (the champion
+--- on that, recsys.registry.rival), trained_until (ms), run, seed, card (Markdown), created (ISO 8601), dir (default
+--- registry.dir).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message

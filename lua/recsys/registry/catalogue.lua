@@ -75,7 +75,10 @@ function Catalogue:close()
 end
 Catalogue.__close = Catalogue.close
 
-local function key(name, version) return ("%s\n%d"):format(name, version) end
+--- The key of a version in what Catalogue:known gives.
+---@return string
+function catalogue.key(name, version) return ("%s\n%d"):format(name, version) end
+local key = catalogue.key
 
 --- Every version's row and digest: by name and version, those that were deleted with deleted = true.
 ---@return table<string, { name: string, version: integer, digest?: string, deleted: boolean }>

@@ -65,6 +65,18 @@ function gate.comparable(candidate, holder, names)
   return nil, ("%s was measured %s than %s"):format(names[1], what, names[2])
 end
 
+--- What a candidate's bundle says of the holder on the candidate's own test rows (recsys.registry.rival); nil when it
+--- was not asked them, or another version held the alias then.
+---@param candidate table  a manifest
+---@param digest string?   of the holder's bundle
+---@return { metrics: table, intervals?: table, seen?: boolean }?
+function gate.rival(candidate, digest)
+  local found, test = candidate.rival, candidate.test or {}
+  if type(found) ~= "table" or not digest or found.digest ~= digest or not test.fingerprint
+    or found.test ~= test.fingerprint or type(found.metrics) ~= "table" then return nil end
+  return found
+end
+
 local function interval_of(manifest, metric)
   local interval = type(manifest.intervals) == "table" and manifest.intervals[metric]
   if type(interval) ~= "table" then return nil end

@@ -62,20 +62,33 @@ local function gates_of(opened, request, manifest)
   return gate.parse_all(#list > 0 and list or gate.default(manifest))
 end
 
---- Compare with the holder: true and verdicts, or false, verdicts and the refusal.
+--- The figures of the holder that a candidate's are compared with: its own where both were asked the same questions,
+--- else those that the candidate's bundle has of it. nil, why where there are neither.
+---@return { metrics: table, intervals?: table, seen?: boolean }?
+---@return string? why  the holder's own are of other questions
+function promotion.figures(opened, name, manifest, holder, names)
+  local its, message = promotion.manifest(opened, name, holder)
+  if not its then return nil, message end
+  local same, why = gate.comparable(manifest, its, names)
+  if same then return its end
+  return gate.rival(manifest, digest_of(opened.db, name, holder)), why
+end
+
+--- Compare with the holder: true, verdicts and whether the holder was asked for it anew; or false, verdicts and the
+--- refusal.
 local function judged(opened, request, manifest, holder)
   local names = { label(request.name, request.version), label(request.name, holder) }
-  local its, message = promotion.manifest(opened, request.name, holder)
-  local same, why
-  if its then same, why = gate.comparable(manifest, its, names) else same, why = nil, message end
-  if not same then
-    return false, nil, ("%s is not promoted: it cannot be compared with %s, the %s: %s. Evaluate both on the same test "
-      .. "rows, or promote without a gate (--no-gate)"):format(names[1], names[2], request.alias, why)
+  local its, why = promotion.figures(opened, request.name, manifest, holder, names)
+  if not its then
+    return false, nil, ("%s is not promoted: it cannot be compared with %s, the %s: %s. A recipe that trains and "
+      .. "publishes again measures the champion on its own test rows; or promote without a gate (--no-gate)"):format(
+      names[1], names[2], request.alias, why)
   end
   local passed, verdicts = gate.judge(manifest, its, gates_of(opened, request, manifest))
-  if passed then return true, verdicts end
-  return false, verdicts, ("%s is not promoted: it fails the gate against %s, the %s, on the same test rows\n%s")
-    :format(names[1], names[2], request.alias, gate.lines(verdicts))
+  if passed then return true, verdicts, why and true or nil end
+  local seen = its.seen and ("\n  %s may have been trained on some of them"):format(names[2]) or ""
+  return false, verdicts, ("%s is not promoted: it fails the gate against %s, the %s, on the same test rows\n%s%s")
+    :format(names[1], names[2], request.alias, gate.lines(verdicts), seen)
 end
 
 --- Set the alias when it still is where it was; false when not.
@@ -104,7 +117,8 @@ end
 ---@param opened Catalogue
 ---@param request { name: string, version: integer, reason: string, alias?: string, gates?: string[], by?: string,
 ---  no_gate?: boolean }  alias: default "champion"; gates: "METRIC" or "METRIC:GAIN", see recsys.registry.gate
----@return table? event    { at, by, action, alias, from, to, reason, gate }
+---@return table? event    { at, by, action, alias, from, to, reason, gate, anew }; anew: the gate compared with what
+---  the version that had the alias scored on this one's test rows
 ---@return string? message  why it was refused
 ---@return string? code     "quality"
 ---@return table[]? verdicts
@@ -121,9 +135,9 @@ function promotion.promote(opened, request)
     end
     local event = { action = "promote", to = version, ungated = request.no_gate or nil }
     if holder and not request.no_gate then
-      local passed, verdicts, refusal = judged(opened, request, manifest, holder)
-      if not passed then return nil, refusal, "quality", verdicts end
-      event.gate = verdicts
+      local passed, verdicts, third = judged(opened, request, manifest, holder)
+      if not passed then return nil, third, "quality", verdicts end
+      event.gate, event.anew = verdicts, third
     end
     local done = move(opened, request, holder, event)
     if done then return done end

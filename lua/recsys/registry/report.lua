@@ -136,7 +136,7 @@ function report.event_text(event)
   local function of(version) return version and ("version %d"):format(version) or "none" end
   local what = event.action == "first" and ("%s is %s, the first version"):format(event.alias, of(event.to))
     or ("%s: %s from %s to %s%s"):format(event.action, event.alias, of(event.from), of(event.to),
-      event.ungated and ", without a gate" or "")
+      event.ungated and ", without a gate" or event.anew and ", measured anew" or "")
   return ("%s  %s  %s%s"):format(date(event.at), printable(event.by or "?"), what,
     event.reason and event.action ~= "first" and (": " .. printable(event.reason)) or "")
 end
@@ -184,6 +184,7 @@ end
 --- Two versions of a model, from their bundles: every metric with its verdict, and the parameters that differ.
 ---@param opened Catalogue
 ---@return { comparable: boolean, why?: string, metrics: table[], parameters: table[] }
+---   comparable with a why: by what the other one scored on the first one's test rows
 function report.compare(opened, name, version, other)
   local manifests, labels = {}, {}
   for i, number_of in ipairs { version, other } do
@@ -192,13 +193,14 @@ function report.compare(opened, name, version, other)
     if not manifests[i] then error({ code = "failed", message = message }, 0) end
     labels[i] = ("%s-%d"):format(name, number_of)
   end
-  local comparable, why = gate.comparable(manifests[1], manifests[2], labels)
+  local figures, why = promotion.figures(opened, name, manifests[1], other, labels)
+  local held = figures or manifests[2]
   local asked = {}
   for metric in pairs(manifests[1].metrics or {}) do
-    if (manifests[2].metrics or {})[metric] ~= nil then asked[#asked + 1] = metric end
+    if (held.metrics or {})[metric] ~= nil then asked[#asked + 1] = metric end
   end
   table.sort(asked)
-  local _, verdicts = gate.judge(manifests[1], manifests[2], gate.parse_all(asked))
+  local _, verdicts = gate.judge(manifests[1], held, gate.parse_all(asked))
   local mine, its = flat(manifests[1].parameters or {}, "", {}), flat(manifests[2].parameters or {}, "", {})
   local different = {}
   local names = flat(manifests[1].parameters or {}, "", flat(manifests[2].parameters or {}, "", {}))
@@ -207,7 +209,7 @@ function report.compare(opened, name, version, other)
       different[#different + 1] = { name = key, candidate = mine[key], holder = its[key] }
     end
   end
-  return { name = name, version = version, other = other, comparable = comparable == true, why = why,
+  return { name = name, version = version, other = other, comparable = figures ~= nil, why = why,
     metrics = json.list(verdicts), parameters = json.list(different) }
 end
 
@@ -220,8 +222,9 @@ function report.compare_text(found)
       verdict.difference and ("%+.3g"):format(verdict.difference) or "-",
       verdict.overlap == nil and "-" or verdict.overlap and "overlap" or "apart" }
   end
-  local parts = { found.comparable and "measured on the same test rows"
-    or "NOT measured on the same test rows: " .. found.why, text.columns(lines) }
+  local parts = { not found.comparable and "NOT measured on the same test rows: " .. found.why
+    or "measured on the same test rows" .. (found.why and (", %s anew, on those of %s"):format(labels[2], labels[1])
+      or ""), text.columns(lines) }
   if #found.parameters > 0 then
     local rest = { { "parameter", labels[1], labels[2] } }
     for _, parameter in ipairs(found.parameters) do
