@@ -4,6 +4,7 @@
 --- while others are served. docs/tracking.md is the manual.
 
 local assets = require "recsys.ui.assets"
+local bests = require "recsys.ui.bests"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local guard = require "recsys.ui.guard"
@@ -34,8 +35,13 @@ function ui.open(options)
     store:close()
     error({ code = code, message = message }, 0)
   end
-  local self = setmetatable({ store = store, server = server, guard = guard.new(options),
-    context = { store = store } }, Ui)
+  local self = setmetatable({ store = store, server = server, guard = guard.new(options), spooled = {},
+    context = { store = store, bests = bests.open(store) } }, Ui)
+  function self.context.spooled()
+    local path = ("%s/answer-%s"):format(spool, track.new_id())
+    table.insert(self.spooled, path)
+    return path
+  end
   self.handler = function(request) return self:answer(request) end
   return self
 end
@@ -65,14 +71,20 @@ end
 --- Serve for up to timeout_ms; how many requests were.
 ---@return integer
 function Ui:step(timeout_ms)
-  return self.server:step(timeout_ms, self.handler)
+  local handled = self.server:step(timeout_ms, self.handler)
+  while #self.spooled > 0 do os.remove(table.remove(self.spooled)) end -- which the server has open
+  return handled
 end
 
 --- Serve until a signal comes, and give its number.
 ---@return integer signal
 function Ui:run()
   signals.hold()
-  while not signals.stopped() do self:step(500) end
+  local left = 0
+  while not signals.stopped() do
+    self:step(left == 0 and 500 or 0)
+    left = self.context.bests and self.context.bests:advance() or 0
+  end
   return signals.stopped()
 end
 
@@ -86,6 +98,7 @@ end
 
 function Ui:close()
   self.server:close()
+  if self.context.bests then self.context.bests:close() end
   self.store:close()
 end
 Ui.__close = Ui.close

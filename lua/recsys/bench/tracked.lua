@@ -24,7 +24,8 @@ local function write_run(opened, experiment, r, size)
     run_id = ("%032x"):format(r) }).info.run_id
   local params, metrics = {}, {}
   for p = 1, size.params do
-    params[p] = { key = ("p%02d"):format(p), value = tostring((r * p) % (10 * p)) }
+    local number = p == 1 and r * 7919 % 1000003 / 1e7 or (r * p) % (10 * p) -- the first differs in every run
+    params[p] = { key = ("p%02d"):format(p), value = tostring(number) }
   end
   for m = 1, size.metrics do
     for s = 1, size.steps do
@@ -41,7 +42,7 @@ end
 ---@param copied? boolean
 ---@return { ours: string, theirs: string?, experiment: string, runs: integer }
 function tracked.make(folder, size, copied)
-  local name = ("%s/tracked-%d-%d-%d-%d"):format(folder, size.runs, size.params, size.metrics, size.steps)
+  local name = ("%s/runs-%d-%d-%d-%d"):format(folder, size.runs, size.params, size.metrics, size.steps)
   bench.once(name, function(part)
     os.execute(("rm -rf '%s'"):format(part))
     local opened <close> = store.open(files.make_folder(part) .. "/ours")
@@ -95,14 +96,30 @@ function Server:wait()
   error "recsys-run ui does not answer"
 end
 
---- The body of an answer to a search of runs.
----@param question table
-function Server:search(question)
-  local answer = assert(self.client:request { method = "POST", url = self.url .. "/ajax-api/2.0/mlflow/runs/search",
-    headers = { ["Content-Type"] = "application/json" }, body = json.encode(question) })
+--- The body of an answer that succeeded.
+local function body_of(answer, ...)
+  answer = assert(answer, ...)
   if answer.status ~= 200 then error(("status %d: %s"):format(answer.status, answer.body:sub(1, 300))) end
   return answer.body
 end
+
+--- The body of the answer to a POST of JSON, by MLflow's API.
+---@param path string
+---@param question table
+function Server:post(path, question)
+  return body_of(self.client:request { method = "POST", url = self.url .. "/ajax-api/2.0/mlflow/" .. path,
+    headers = { ["Content-Type"] = "application/json" }, body = json.encode(question) })
+end
+
+--- The body of the answer to a GET, by our own API.
+---@param path string
+function Server:get(path)
+  return body_of(self.client:request { method = "GET", url = self.url .. "/api/recsys/" .. path })
+end
+
+--- The body of an answer to a search of runs.
+---@param question table
+function Server:search(question) return self:post("runs/search", question) end
 
 --- What a page of runs says, for comparison: how many, the first, and the sum of a metric.
 ---@param body string

@@ -134,7 +134,7 @@ local function value_holds(c)
   return statement(comparison("x.value", c.comparator, c.value))
 end
 
-local tables = { metric = "latest_metrics", parameter = "params", tag = "tags" }
+local tables = { metric = "latest_metrics", parameter = "params", tag = "tags", best = "best" }
 
 --- The runs that meet a condition on a key: { from, id, where } of rows x.
 local function keyed(c)
@@ -189,13 +189,14 @@ local function add_terms(s, terms, first)
     if term.kind == "attribute" then seen[term.key] = true end
     if i >= first then
       local value = ("(SELECT x.%%s FROM %s x WHERE x.key = ? AND x.run_uuid = r.run_uuid)"):format(tables[term.kind])
+      local column = term.column or "value"
       if term.kind == "attribute" then
         add(s, ("r.%s %s NULLS LAST,"):format(term.field.column, direction(term)))
       elseif term.kind == "metric" then
         add(s, ("coalesce(%s, 2), %s %s,"):format(value:format "is_nan", value:format "value", direction(term)),
           term.key, term.key)
       else
-        add(s, ("%s %s NULLS LAST,"):format(value:format "value", direction(term)), term.key)
+        add(s, ("%s %s NULLS LAST,"):format(value:format(column), direction(term)), term.key)
       end
     end
   end
@@ -237,7 +238,7 @@ local function walks(plan, term)
   local function having(more)
     return statement("o.key = ? AND r.run_uuid = o.run_uuid" .. more, term.key)
   end
-  local from, order = name .. " o CROSS JOIN runs r", ("o.value %s,"):format(direction(term))
+  local from, order = name .. " o CROSS JOIN runs r", ("o.%s %s,"):format(term.column or "value", direction(term))
   local list = { run_statement(plan, from, having(term.kind == "metric" and " AND o.is_nan = 0" or ""), order, 2) }
   if term.kind == "metric" then
     list[2] = run_statement(plan, from, having " AND o.is_nan = 1", "", 2)
@@ -343,7 +344,7 @@ function plan_runs(db, scope, conditions, terms)
   if not terms[1] or terms[1].kind == "attribute" or is_few_by_attributes(db, scope, conditions) then
     return { run_statement(plan, "runs r") }
   end
-  local values = #terms <= 2 and distinct_values(db, terms[1])
+  local values = #terms <= 2 and terms[1].kind ~= "best" and distinct_values(db, terms[1])
   return values and plan_by_value(db, plan, values) or walks(plan, terms[1])
 end
 
@@ -371,6 +372,9 @@ end
 ---@field page_token? string
 ---@field experiment_ids? (string|integer)[]  of runs: where to look; none gives nothing
 ---@field run_view_type? "ACTIVE_ONLY"|"DELETED_ONLY"|"ALL"   default ACTIVE_ONLY; view_type means the same
+---@field best? { kind: "best", key: string, column: "least"|"greatest", descending: boolean }
+---   of runs: what goes before order_by, the best value of a metric, of a connection with the table `best`
+---   (recsys.ui.bests); what lacks it comes last
 
 --- The runs that meet a filter, in order, one page of them. Raises { code = "INVALID_PARAMETER_VALUE", message }.
 ---@param db recsys.Database
@@ -382,18 +386,30 @@ function filter.runs(db, request)
   local conditions = grammar.conditions(request.filter, runs)
   local terms, scope = grammar.order(request.order_by, runs), scope_of(request)
   if not scope then return {} end
+  if request.best then table.insert(terms, 1, request.best) end
   return page.cut(take(db, plan_runs(db, scope, conditions, terms), size + 1, offset), size, offset)
+end
+
+--- The runs that meet a filter, all of them in no order.
+local function all_of(db, request)
+  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  return scope and plan_runs(db, scope, conditions, {})[1] or statement "SELECT NULL AS id WHERE 0"
 end
 
 --- How many runs meet a filter.
 ---@param db recsys.Database
 ---@param request recsys.track.Search
 ---@return integer
-function filter.count(db, request)
-  local conditions, scope, n = grammar.conditions(request.filter, runs), scope_of(request), 0
-  if not scope then return 0 end
-  for _, s in ipairs(plan_runs(db, scope, conditions, {})) do n = n + count(db, s) end
-  return n
+function filter.count(db, request) return count(db, all_of(db, request)) end
+
+--- The runs that meet a filter, all of them in no order, as a query of the column `id` for others to build upon.
+---@param db recsys.Database
+---@param request recsys.track.Search
+---@return string text
+---@return any[] parameters
+function filter.matching(db, request)
+  local s = all_of(db, request)
+  return table.concat(s.parts, " "), s.parameters
 end
 
 -- Experiments, registered models, versions --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 --- A route is "METHOD path" in one of rest/*.lua, a function of (context, fields, request) whose result is the answer's
 --- JSON, or `rest.raw(response, kind)` for other bytes; it raises { code, message }. MLflow's routes stand below
 --- /api/2.0/mlflow/ and /ajax-api/2.0/mlflow/, ours below /api/recsys/. A context is what a server works on:
---- { store, registry functions, artifacts = folder of mlflow-artifacts: }.
+--- { store, bests = best values of metrics, spooled = a method: the path of a file that is gone after the answer }.
 
 local guard = require "recsys.ui.guard"
 local json = require "recsys.json"

@@ -1,6 +1,7 @@
 --- The runs' table as the page shows it: runs with the last, least and greatest value of each metric, what columns
---- there are, groups, CSV.
+--- there are, groups.
 
+local csv = require "recsys.ui.csv"
 local filter = require "recsys.track.filter"
 local json = require "recsys.json"
 local page = require "recsys.track.page"
@@ -9,7 +10,7 @@ local rows = require "recsys.track.rows"
 
 local runs = {}
 
-local MOST <const> = 50000 -- runs that an order by a best value or a group looks at
+local MOST <const> = 50000 -- runs that the filter finds at once
 
 --- What a question asks for, as the filter takes it. Ids of experiments may stand in one text, separated by commas;
 --- without any all experiments are meant.
@@ -25,9 +26,8 @@ local function question(db, fields)
   return { experiment_ids = ids, filter = fields.filter, order_by = fields.order_by, run_view_type = fields.view }
 end
 
---- The metric and "min" or "max" of an order by a best value, nil for other orders. A metric that is really called
---- x.min comes first.
-local function best_order(db, order_by)
+--- The term of an order by a best value, nil for other orders. A metric that is really called x.min comes first.
+local function best_term(db, order_by)
   if not order_by or #order_by ~= 1 or type(order_by[1]) ~= "string" then return nil end
   local key, which, direction = order_by[1]:match "^%s*metrics?%.(.+)%.(m[ia][nx])([`\"]?%s*%a*)%s*$"
   if not key or (which ~= "min" and which ~= "max") then return nil end
@@ -36,34 +36,49 @@ local function best_order(db, order_by)
     if key:sub(-1) ~= quote then return nil end -- the whole is the name
     key = key:sub(2, -2)
   end
-  direction = direction:match "%a+"
-  if direction and direction:upper() ~= "ASC" and direction:upper() ~= "DESC" then return nil end
+  direction = (direction:match "%a+" or "ASC"):upper()
+  if direction ~= "ASC" and direction ~= "DESC" then return nil end
   if db:row("SELECT 1 AS one FROM latest_metrics WHERE key = ? LIMIT 1", { key .. "." .. which }) then return nil end
-  return key, which, direction and direction:upper() or "ASC"
+  return { kind = "best", key = key, column = which == "min" and "least" or "greatest",
+    descending = direction == "DESC" }
 end
 
---- Ids of all runs that meet a question, up to MOST.
-local function all_ids(db, asked)
-  asked.max_results = MOST
-  return (filter.runs(db, asked))
-end
+local from_histories = [[
+SELECT e.id FROM (%s) e JOIN runs r ON r.run_uuid = e.id LEFT JOIN
+  (SELECT run_uuid, %s(value) AS best FROM metrics WHERE key = ? AND is_nan = 0 GROUP BY run_uuid) m
+  ON m.run_uuid = e.id ORDER BY m.best %s NULLS LAST, r.start_time DESC, r.run_uuid LIMIT ? OFFSET ?]]
 
---- The ids of a page in the order of a best value: those without the metric last.
-local function by_best(db, asked, key, which, direction, offset, limit)
-  asked.order_by = nil
-  local ids = {}
-  for row in db:each(("SELECT e.value AS id FROM json_each(?) e LEFT JOIN (SELECT run_uuid, %s(value) AS best "
-    .. "FROM metrics WHERE key = ? AND is_nan = 0 GROUP BY run_uuid) m ON m.run_uuid = e.value "
-    .. "ORDER BY m.best IS NULL, m.best %s, e.key LIMIT ? OFFSET ?"):format(which, direction),
-    { rows.list(all_ids(db, asked)), key, limit, offset }) do ids[#ids + 1] = row.id end
+--- The ids of a page in the order of a best value, from histories, as long as the best values are not at hand.
+local function by_histories(db, asked, term)
+  local matching, parameters = filter.matching(db, asked)
+  local ids, text = {}, from_histories:format(matching, term.column == "least" and "min" or "max",
+    term.descending and "DESC" or "ASC")
+  local values = table.move(parameters, 1, #parameters, 1, {})
+  for _, value in ipairs { term.key, asked.max_results, page.offset(asked.page_token) } do
+    values[#values + 1] = value
+  end
+  for row in db:each(text, values) do ids[#ids + 1] = row.id end
   return ids
 end
 
---- The least and greatest value of each metric of runs: run -> metric -> { min, max }.
-local function bests(db, list)
-  local found = {}
-  for row in db:each("SELECT run_uuid, key, min(value) AS least, max(value) AS greatest FROM metrics WHERE is_nan = 0 "
-    .. "AND run_uuid IN (SELECT value FROM json_each(?)) GROUP BY run_uuid, key", { list }) do
+--- The ids of rows offset + 1 .. offset + limit of what is asked for. 'best' is the connection with best values, nil
+--- where they are not at hand.
+local function ids_of(db, best, asked, offset, limit)
+  if limit == 0 then return {} end
+  asked.max_results, asked.page_token = limit, page.token(offset)
+  local term = best_term(db, asked.order_by)
+  if not term then return (filter.runs(db, asked)) end
+  local without = setmetatable({ best = term }, { __index = asked })
+  without.order_by = json.list {}
+  return best and (filter.runs(best, without)) or by_histories(db, without, term)
+end
+
+--- The least and greatest value of each metric of runs: run -> metric -> { least, greatest }.
+local function bests_of(db, best, list)
+  local found, text = {}, best and "SELECT run_uuid, key, least, greatest FROM best WHERE run_uuid IN "
+    .. "(SELECT value FROM json_each(?))" or "SELECT run_uuid, key, min(value) AS least, max(value) AS greatest FROM "
+    .. "metrics WHERE is_nan = 0 AND run_uuid IN (SELECT value FROM json_each(?)) GROUP BY run_uuid, key"
+  for row in (best or db):each(text, { list }) do
     local of = found[row.run_uuid] or {}
     found[row.run_uuid] = of
     of[row.key] = row
@@ -86,9 +101,9 @@ local function map(list)
 end
 
 --- Runs by their ids as the page has them.
-local function shown(store, ids)
+local function shown(store, bests, ids)
   local list = rows.list(ids)
-  local best, parents, result = bests(store.db, list), children(store.db, list), store:runs(ids)
+  local best, parents, result = bests_of(store.db, bests, list), children(store.db, list), store:runs(ids)
   for i, run in ipairs(result) do
     local id, metrics = run.info.run_id, {}
     for _, metric in ipairs(run.data.metrics or {}) do
@@ -131,19 +146,13 @@ end
 
 --- A page of the table.
 ---@param fields table  experiment_ids, filter, order_by (also metrics.x.min and .max), view, offset, limit
+---@param bests? recsys.Bests
 ---@return { total: integer, runs: table[] }
-function runs.page(store, fields)
+function runs.page(store, fields, bests)
   local db, asked = store.db, question(store.db, fields)
   local offset, limit = whole(fields, "offset", 0, 1 << 50), whole(fields, "limit", 100, 5000)
-  local count, key, which, direction = total(store, asked), best_order(db, asked.order_by)
-  local ids = {}
-  if key and limit > 0 then
-    ids = by_best(db, asked, key, which, direction, offset, limit)
-  elseif limit > 0 then
-    asked.max_results, asked.page_token = limit, page.token(offset)
-    ids = filter.runs(db, asked)
-  end
-  return { total = count, runs = json.list(shown(store, ids)) }
+  local count, best = total(store, asked), bests and bests:current()
+  return { total = count, runs = json.list(shown(store, best, ids_of(db, best, asked, offset, limit))) }
 end
 
 -- Keys of a table of all runs, each looked up once: the table is large, the keys are few.
@@ -172,74 +181,37 @@ function runs.groups(store, fields)
   local of = ({ params = "params", param = "params", tags = "tags", tag = "tags" })[kind]
   if not of then rest.refuse("INVALID_PARAMETER_VALUE", "Runs are grouped by params.NAME or tags.NAME.") end
   name = name:match "^`(.*)`$" or name
-  local list = rows.list(all_ids(store.db, question(store.db, fields)))
+  local matching, parameters = filter.matching(store.db, question(store.db, fields))
+  parameters = table.move(parameters, 1, #parameters, 2, { name })
   local groups, by_value = json.list {}, {}
   for row in store.db:each(("SELECT value, count(*) AS n FROM %s WHERE key = ? AND run_uuid IN "
-    .. "(SELECT value FROM json_each(?)) GROUP BY value ORDER BY n DESC, value"):format(of), { name, list }) do
+    .. "(%s) GROUP BY value ORDER BY n DESC, value"):format(of, matching), parameters) do
     by_value[row.value] = { value = row.value, count = row.n, metrics = {} }
     groups[#groups + 1] = by_value[row.value]
   end
   for row in store.db:each(("SELECT g.value AS value, m.key, avg(m.value) AS mean, min(m.value) AS least, "
     .. "max(m.value) AS greatest, count(*) AS n FROM %s g JOIN latest_metrics m USING (run_uuid) WHERE g.key = ? AND "
-    .. "m.is_nan = 0 AND g.run_uuid IN (SELECT value FROM json_each(?)) GROUP BY g.value, m.key"):format(of),
-    { name, list }) do
+    .. "m.is_nan = 0 AND g.run_uuid IN (%s) GROUP BY g.value, m.key"):format(of, matching), parameters) do
     by_value[row.value].metrics[row.key] = { mean = row.mean, min = row.least, max = row.greatest, count = row.n }
   end
   return { groups = groups }
 end
 
--- CSV -------------------------------------------------------------------------------------------------------------
-
-local function cell(value)
-  if value == nil then return "" end
-  value = math.type(value) == "float" and json.encode(value) or tostring(value)
-  return value:find '[,"\r\n]' and '"' .. value:gsub('"', '""') .. '"' or value
-end
-
-local facts = { "run_id", "run_name", "experiment_id", "status", "user_id", "start_time", "end_time" }
-
---- All runs that meet a question, in its order, as CSV: a column for each parameter, each tag, and of each metric the
---- last, least and greatest value.
----@return string
-function runs.csv(store, fields)
-  local asked, columns, lines = question(store.db, fields), runs.keys(store, fields), {}
-  local head = { table.unpack(facts) }
-  for _, name in ipairs(columns.params) do head[#head + 1] = "params." .. name end
-  for _, name in ipairs(columns.metrics) do
-    for _, which in ipairs { "", ".min", ".max" } do head[#head + 1] = "metrics." .. name .. which end
-  end
-  for _, name in ipairs(columns.tags) do head[#head + 1] = "tags." .. name end
-  local function line(cells, n)
-    for i = 1, n do cells[i] = cell(cells[i]) end
-    lines[#lines + 1] = table.concat(cells, ",", 1, n)
-  end
-  local width = #head
-  line(head, width)
-  local offset, size <const> = 0, 1000
-  local key, which, direction = best_order(store.db, asked.order_by)
+--- All runs that meet a question, in its order, as CSV (recsys.ui.csv) in a file.
+---@param path string
+function runs.csv(store, fields, bests, path)
+  local db, asked, keys = store.db, question(store.db, fields), runs.keys(store, fields)
+  local best, all = bests and bests:current(), {}
   repeat
-    local ids
-    if key then
-      ids = by_best(store.db, asked, key, which, direction, offset, size)
-    else
-      asked.max_results, asked.page_token = size, page.token(offset)
-      ids = filter.runs(store.db, asked)
-    end
-    for _, run in ipairs(shown(store, ids)) do
-      local cells, at = {}, 0
-      local function add(value) at = at + 1 cells[at] = value end
-      for _, name in ipairs(facts) do add(run.info[name]) end
-      for _, name in ipairs(columns.params) do add(run.params[name]) end
-      for _, name in ipairs(columns.metrics) do
-        local metric = run.metrics[name] or {}
-        add(metric.last) add(metric.min) add(metric.max)
-      end
-      for _, name in ipairs(columns.tags) do add(run.tags[name]) end
-      line(cells, width)
-    end
-    offset = offset + size
-  until #ids < size
-  return table.concat(lines, "\r\n") .. "\r\n"
+    local ids = ids_of(db, best, asked, #all, MOST)
+    table.move(ids, 1, #ids, #all + 1, all)
+  until #ids < MOST
+  local file = assert(io.open(path, "wb"))
+  local ok, problem = pcall(csv.write, file, db, keys, all, function(list) return bests_of(db, best, list) end)
+  ok, problem = file:close() and ok, problem
+  if ok then return end
+  os.remove(path)
+  error(problem or { code = "io", message = "the table cannot be written: is the disk full?" }, 0)
 end
 
 return runs

@@ -1,31 +1,118 @@
---- A page of the table of 100,000 runs, as our page asks for it: 100 runs in the order of a metric, and the next ones.
+--- What our page asks of the table of 100,000 runs x 20 parameters x 10 metrics: first and deep pages in every kind of
+--- order, filters, groups, columns. The slowest of them is judged.
+---
+--- Before each question a run is written, which takes from the server what it kept of former answers: how many runs
+--- there are is counted anew.
 
+local base = require("recsys.core").base
 local json = require "recsys.json"
 local tracked = require "recsys.bench.tracked"
 
-local function ask(server, experiment, offset)
-  local answer = assert(server.client:request { method = "GET", url = ("%s/api/recsys/runs?experiment_ids=%s&order_by="
-    .. "metrics.m1%%20DESC&offset=%d&limit=100"):format(server.url, experiment, offset) })
-  if answer.status ~= 200 then error(("status %d: %s"):format(answer.status, answer.body:sub(1, 300))) end
-  return json.decode(answer.body)
+local PAGE <const> = 100
+local TOP <const> = "tags.`mlflow.parentRunId` IS NULL" -- studies with their trials folded: how the page begins
+
+--- Questions of pages: { what, order_by, filter, offset } with offset -1 for the last page.
+local pages = {
+  { "first page" },
+  { "first page, trials folded", nil, TOP },
+  { "last page", nil, nil, -1 },
+  { "last page, trials folded", nil, TOP, -1 },
+  { "the middle, trials folded", nil, TOP, 0.5 },
+  { "by start, oldest first", "attributes.start_time ASC", TOP },
+  { "by status", "attributes.status", TOP },
+  { "by user", "attributes.user_id DESC", TOP },
+  { "by the name", "attributes.run_name", TOP },
+  { "by a parameter of few values", "params.p05", TOP },
+  { "by a parameter of few values, the middle", "params.p05 DESC", TOP, 0.5 },
+  { "by a parameter of many values", "params.p01 DESC", TOP },
+  { "by a parameter of many values, last page", "params.p01", TOP, -1 },
+  { "by a metric", "metrics.m1", TOP },
+  { "by a metric, downwards", "metrics.m7 DESC", TOP },
+  { "by a metric, the middle", "metrics.m3", TOP, 0.5 },
+  { "by a metric, last page", "metrics.m2 DESC", TOP, -1 },
+  { "by a tag", "tags.`mlflow.runName`", TOP },
+  { "by a metric's least", "metrics.m1.min", TOP },
+  { "by a metric's least, downwards", "metrics.m4.min DESC", TOP },
+  { "by a metric's greatest", "metrics.m5.max DESC", TOP },
+  { "by a metric's greatest, upwards, the middle", "metrics.m6.max", TOP, 0.5 },
+  { "a metric below what most have", nil, "metrics.m3 < 2" },
+  { "a metric below what half have, by another", "metrics.m1 DESC", "metrics.m3 < 1.25" },
+  { "a metric below what few have, by its least", "metrics.m3.min", "metrics.m3 < 0.6" },
+  { "two metrics and a parameter", "metrics.m9", "metrics.m3 < 1.2 AND metrics.m4 > 1 AND params.p05 = '5'" },
+  { "a parameter", nil, "params.p07 = '7'" },
+  { "a parameter that most have", nil, "params.p07 != '7'" },
+  { "a pattern", nil, "params.p01 LIKE '%77%'" },
+  { "a name", nil, "attributes.run_name ILIKE '%999%'" },
+  { "a status", "metrics.m2", "attributes.status = 'FINISHED'" },
+}
+
+--- Paths of all questions, by what they are called, in order.
+local function questions(experiment, runs)
+  local list = {}
+  for _, page in ipairs(pages) do
+    local what, order, filter, offset = page[1], page[2], page[3], page[4] or 0
+    offset = offset < 0 and runs - PAGE or math.floor(offset * runs)
+    local path = ("runs?experiment_ids=%s&limit=%d&offset=%d"):format(experiment, PAGE, offset)
+    local function add(name, text)
+      if text then
+        path = path .. ("&%s=%s"):format(name, text:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end))
+      end
+    end
+    add("order_by", order)
+    add("filter", filter)
+    list[#list + 1] = { what = what, path = path }
+  end
+  for what, path in pairs { ["columns"] = "keys?", ["groups by a parameter"] = "groups?by=params.p05&",
+    ["groups by a tag"] = "groups?by=tags.group&" } do
+    list[#list + 1] = { what = what, path = path .. "experiment_ids=" .. experiment }
+  end
+  return list
+end
+
+--- Ask a question and note how long the answer took.
+local function ask(state, question, i)
+  state.server:post("runs/set-tag", { run_id = ("%032x"):format(i), key = "asked", value = tostring(i) })
+  local began = base.clock()
+  local body = state.server:get(question.path)
+  local seconds = base.clock() - began
+  local times = state.times[question.what] or {}
+  times[#times + 1], state.times[question.what] = seconds, times
+  return seconds, #(json.decode(body).runs or {})
+end
+
+local function median(values)
+  table.sort(values)
+  return values[(#values + 1) // 2]
 end
 
 return {
-  about = "a page of the table of 100,000 runs, in the order of a metric",
+  about = "the slowest of what our page asks of the table of 100,000 runs x 20 parameters x 10 metrics",
   prepare = function(folder, options)
-    return tracked.make(folder, { runs = math.max(1000, math.floor(100000 * options.scale)), params = 5, metrics = 3,
-      steps = 2 })
+    return tracked.make(folder, { runs = math.max(1000, math.floor(100000 * options.scale)), params = 20, metrics = 10,
+      steps = 5 })
   end,
   setup = function(arguments)
-    return { server = tracked.serve(arguments.ours):wait(), experiment = arguments.experiment }
+    local server = tracked.serve(arguments.ours):wait()
+    return { server = server, questions = questions(arguments.experiment, arguments.runs), times = {},
+      experiment = arguments.experiment }
   end,
   run = function(state)
-    return #ask(state.server, state.experiment, 0).runs
+    local slowest, found = 0, {}
+    for i, question in ipairs(state.questions) do
+      local seconds, runs = ask(state, question, i)
+      slowest, found[question.what] = math.max(slowest, seconds), runs
+    end
+    return found, slowest
   end,
   facts = function(state)
-    local mib = state.server:resident_mib()
+    local facts = { milliseconds = {} }
+    for what, times in pairs(state.times) do facts.milliseconds[what] = median(times) * 1000 end
+    facts.resident_mib = state.server:resident_mib()
+    local began = base.clock()
+    facts.csv_mib = #state.server:get("runs.csv?experiment_ids=" .. state.experiment) / 2 ^ 20
+    facts.csv_seconds, facts.resident_mib_after_csv = base.clock() - began, state.server:resident_mib()
     state.server:stop()
-    return { resident_mib = mib }
+    return facts
   end,
   target = { seconds = 0.1 },
 }

@@ -13,11 +13,13 @@ end
 
 route("GET runs", function(context, fields)
   context.store:reap()
-  return runs.page(context.store, fields)
+  return runs.page(context.store, fields, context.bests)
 end)
 
 own["GET recsys/runs.csv"] = rest.json(function(context, fields)
-  return rest.raw({ body = runs.csv(context.store, fields), headers = { ["Content-Type"] = "text/csv; charset=utf-8",
+  local path = context:spooled()
+  runs.csv(context.store, fields, context.bests, path)
+  return rest.raw({ file = path, headers = { ["Content-Type"] = "text/csv; charset=utf-8",
     ["Content-Disposition"] = 'attachment; filename="runs.csv"' } }, "data")
 end)
 
