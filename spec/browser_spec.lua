@@ -1,12 +1,13 @@
 --- The page in a real browser (headless Chromium), over `recsys-run ui` on two real trials of a recipe and a study.
 
+local audit = require "spec.support.audit"
 local browser = require "spec.support.browser"
 local command = require "spec.support.command"
 local json = require "recsys.json"
 local track = require "recsys.track"
 local uv = require "luv"
 
-local folder, server, base, view, study, hostile
+local folder, server, base, view, study, last, hostile
 
 local HOSTILE <const> = [[<img src=x onerror="document.title='pwned'"><script>alert(1)</script>]]
 
@@ -31,6 +32,7 @@ local function log_by_hand()
     end
     trial:metrics { ["test/ndcg_10"] = 0.1 + i / 100, ["test/ndcg_10_low"] = 0.09 + i / 100,
       ["test/ndcg_10_high"] = 0.115 + i / 100 }
+    last = trial.id
     if i == 8 then
       trial:text("report.html", "<h1>A report</h1><script>parent.document.title = 'pwned'</script>")
       trial:text("tables/top.csv", 'item,title,score\n1,"A, b",0.5\n2,<b>x</b>,0.25\n')
@@ -217,6 +219,143 @@ describe("the page in a browser", function()
       .. ".options.scales.y.type == 'logarithmic'")
   end)
 
+  it("moves cards by keys and by the pointer, and keeps their order in the address", function()
+    open("#/runs?show=charts&flat=1&e=" .. experiment "by hand", count ".card[data-key]" .. " == 3")
+    local order = "[...document.querySelectorAll('.card[data-key]')].map(e => e.dataset.key).join()"
+    assert.equal("test/ndcg_10,valid/ndcg_10,train/loss", view:eval(order))
+    view:eval "document.querySelector(\".card[data-key='train/loss'] .grip\").focus()"
+    view:press "ArrowLeft"
+    assert.equal("test/ndcg_10,train/loss,valid/ndcg_10", view:eval(order))
+    assert.equal("train/loss: 2 of 3", view:eval "document.getElementById('said').textContent")
+    view:press "Home"
+    assert.equal("train/loss", view:eval "document.activeElement.closest('.card').dataset.key")
+    local function place(selector)
+      return view:eval(("(() => { const b = document.querySelector(%s).getBoundingClientRect(); "
+        .. "return [b.x + 8, b.y + 8]; })()"):format(json.encode(selector)))
+    end
+    view:drag(place ".card[data-key='train/loss'] .grip", place ".card[data-key='valid/ndcg_10']")
+    assert.equal("test/ndcg_10,valid/ndcg_10,train/loss", view:eval(order))
+    assert.is_nil(view:eval "location.hash":find "cards=")
+    view:eval "document.querySelector(\".card[data-key='train/loss'] .grip\").focus()"
+    view:press "Home"
+    local address = view:eval "location.hash"
+    assert.matches("cards=", address)
+    open(address, count ".card[data-key]" .. " == 3")
+    assert.equal("train/loss,test/ndcg_10,valid/ndcg_10", view:eval(order))
+  end)
+
+  it("draws curves over another metric, boxes of groups, and one card over the whole screen", function()
+    local plots = '[{"kind":"box","x":"params.kind","y":"metrics.test/ndcg_10"}]'
+    open("#/runs?show=charts&flat=1&x=metric.train/loss&e=" .. experiment "by hand" .. "&plots="
+      .. view:eval(("encodeURIComponent(%s)"):format(json.encode(plots))), count ".card[data-key] canvas" .. " >= 2")
+    assert.equal(2, view:eval(count "svg .quartiles"))
+    assert.equal(8, view:eval(count "svg circle.dot"))
+    local chart = "Chart.getChart(document.querySelector(\".card[data-key='valid/ndcg_10'] canvas\"))"
+    view:wait(chart .. "?.options.scales.x.title.text == 'train/loss'")
+    view:eval "document.querySelector(\".card[data-key='valid/ndcg_10'] [title='full screen']\").focus()"
+    view:press "Enter"
+    view:wait(count "dialog.full canvas" .. " == 1")
+    assert.is_true(view:eval "document.querySelector('dialog.full canvas').clientWidth > 1000")
+    assert.matches("trial 8", text "dialog.full .names")
+    view:press "Escape"
+    view:wait(count "dialog" .. " == 0")
+    assert.equal("full screen", view:eval "document.activeElement.title")
+  end)
+
+  it("saves a card as PNG, SVG and CSV, whatever draws it", function()
+    local plots = '[{"kind":"contour","x":"params.dim","y":"params.rate","z":"metrics.test/ndcg_10"}]'
+    open("#/runs?show=charts&flat=1&smooth=0.5&e=" .. experiment "by hand" .. "&plots="
+      .. view:eval(("encodeURIComponent(%s)"):format(json.encode(plots))), count ".card[data-key] canvas" .. " >= 2")
+    local function save(card, ending, name)
+      view:click(card .. " .menus button")
+      view:eval(("[...document.querySelectorAll('.menu:not([hidden]) button')].find(b => b.textContent == "
+        .. "'Save as %s').click()"):format(ending:upper()))
+      return view:downloaded(name .. "." .. ending)
+    end
+    local curve = ".card[data-key='train/loss']"
+    view:eval(("document.querySelector(%s).scrollIntoView()"):format(json.encode(curve)))
+    view:wait(("document.querySelector(%s)"):format(json.encode(curve .. " canvas")))
+    uv.sleep(200)
+    local svg = save(curve, "svg", "train_loss")
+    assert.matches("^<svg [^>]*xmlns=", svg)
+    assert.equal(16, select(2, svg:gsub("<path ", ""))) -- eight curves, smoothed and raw
+    assert.matches(">train/loss<.*>trial 8<", svg)
+    assert.equal("\137PNG\r\n\26\n", save(curve, "png", "train_loss"):sub(1, 8))
+    assert.equal(1 + 8 * 60, select(2, save(curve, "csv", "train_loss"):gsub("\n", "")))
+    local contour = save("[data-plot]", "svg", "test_ndcg_10_over_dim_and_rate")
+    assert.matches("<image href=\"data:image/png.*<circle", contour)
+    assert.matches("run,run_id,dim,rate,test/ndcg_10\n", save("[data-plot]", "csv", "test_ndcg_10_over_dim_and_rate"))
+  end)
+
+  it("is reached by keys alone, and says where the focus is", function()
+    open("#/runs?flat=1&e=" .. experiment "by hand", count "table.grid tbody tr[data-key]" .. " == 9")
+    local seen = {}
+    for _ = 1, 40 do
+      view:press "Tab"
+      local here = view:eval [[(() => { const e = document.activeElement, s = getComputedStyle(e);
+        return [e.getAttribute("aria-label") || e.textContent.trim().slice(0, 20) || e.id,
+          s.outlineStyle != "none" && parseFloat(s.outlineWidth) >= 1 || e == document.body]; })()]]
+      assert.is_true(here[2], here[1] .. " shows no focus")
+      seen[here[1]] = true
+    end
+    for _, name in ipairs { "Skip to content", "Experiments", "Models", "Charts", "Columns", "CSV", "select trial 8",
+      "trial 8", "pin trial 8" } do
+      assert.is_true(seen[name], name .. " is not reached")
+    end
+    view:click "text=Columns"
+    view:wait(count "dialog .choices input" .. " > 5")
+    for _ = 1, 5 do view:press "Tab" end
+    assert.is_true(view:eval "!!document.activeElement.closest('dialog')")
+    view:press "Escape"
+    view:wait(count "dialog" .. " == 0")
+    view:press "j"
+    assert.matches("^trial 8, 1 of 9$", view:eval "document.getElementById('said').textContent")
+    view:dark(false, true)
+    local motion = [[(() => { const e = document.createElement("span"); e.className = "status running";
+      document.body.append(e); const name = getComputedStyle(e, "::before").animationName; e.remove();
+      return name; })()]]
+    assert.equal("none", view:eval(motion))
+    view:dark(false)
+    assert.equal("pulse", view:eval(motion))
+  end)
+
+  it("has a name for all that can be used, and text that stands out, light and dark", function()
+    finally(function() view:dark(false) end)
+    open("", count "tbody tr" .. " > 2")
+    view:eval [[document.querySelector("main").append(Object.assign(document.createElement("button"), { id: "bar" }),
+      Object.assign(document.createElement("p"), { textContent: "faint", style: "color: #999" }))]]
+    local found = view:eval(audit) -- it sees what is wrong
+    for _, fault in ipairs { "has no name: <button", "the id bar is given twice", "stands out by only 2%.%d+: <p" } do
+      assert.matches(fault, found)
+    end
+    local id = experiment "by hand"
+    local rows = count "table.grid tbody tr[data-key]" .. " > 0"
+    local cards = count ".card canvas" .. " > 0"
+    local plots = view:eval(("encodeURIComponent(%s)"):format(json.encode('[{"kind":"box","x":"params.kind",'
+      .. '"y":"metrics.test/ndcg_10"},{"kind":"parallel","y":"metrics.test/ndcg_10"}]')))
+    local views = { { "", count "tbody tr" .. " > 2" }, { "#/runs?e=" .. id, rows },
+      { "#/runs?flat=1&order=attributes.run_name%20ASC&e=" .. id, rows, "j", "x" },
+      { "#/runs?group=params.kind&e=" .. id, count "tr.group" .. " == 2" }, { "#/runs?e=" .. id, rows, "?" },
+      { "#/runs?filter=params.x+%3D%3D&e=" .. id, "!document.querySelector('.complaint').hidden" },
+      { "#/runs?show=charts&flat=1&e=" .. id .. "&plots=" .. plots, count "svg" .. " > 1" },
+      { "#/run/" .. study, count ".box" .. " > 2" }, { "#/study/" .. study, count ".box canvas" .. " > 1" },
+      { "#/run/" .. last .. "?tab=metrics", cards }, { "#/run/" .. last .. "?tab=log", count "pre.log" .. " == 1" },
+      { "#/run/" .. last .. "?tab=artifacts&file=config.json", count ".view details" .. " > 1" },
+      { "#/run/" .. last .. "?tab=artifacts&file=tables/top.csv", count ".view table" .. " == 1" },
+      { "#/compare?runs=" .. last .. "," .. study, count "table.compare" .. " == 1" },
+      { "#/models", count "tbody tr" .. " > 0" }, { "#/models/two_tower", count "tr[data-version]" .. " == 2" },
+      { "#/run/nosuch", count "[role=alert]" .. " == 1" } }
+    for _, dark in ipairs { false, true } do
+      view:dark(dark)
+      for _, one in ipairs(views) do
+        open(one[1], one[2])
+        for i = 3, #one do view:press(one[i]) end
+        local faults = view:eval(audit)
+        assert.equal("", faults, ("%s, %s: %s"):format(one[1], dark and "dark" or "light", faults))
+      end
+    end
+  end)
+
   it("opens a run: metrics, curves, artifacts in their viewers, the log", function()
     open("#/study/" .. study, count ".box" .. " > 6")
     assert.matches("Best: trial 8", text "#main")
@@ -255,8 +394,8 @@ describe("the page in a browser", function()
     view:click "tr[data-version='2'] .actions button"
     view:wait(count "dialog .gate tr.passed" .. " == 1")
     local verdict = text "dialog .gate"
-    assert.matches("METRIC%s+CHAMPION %(1%)%s+VERSION 2%s+DIFFERENCE%s+GATE WANTS%s+VERDICT", verdict:upper())
-    assert.matches("ndcg_10%s+0[%d.]+.*%+0[%d.]+%s+≥ 0[%d.]+%s+✓ passes", verdict)
+    assert.matches("Metric%s+Verdict%s+version 2%s+champion %(1%)%s+Difference%s+Gate wants", verdict)
+    assert.matches("ndcg_10%s+✓ passes.*%s0[%d.]+.*%+0[%d.]+%s+≥ 0[%d.]+", verdict)
     view:type("dialog textarea", "It was trained faster.")
     view:click "dialog button[type=submit]"
     view:wait "/champion/.test(document.querySelector('tr[data-version=\"2\"]').innerText)"

@@ -123,10 +123,21 @@ function Browser:size(width, height)
     mobile = width < 600 })
 end
 
---- Whether the person prefers dark colours.
-function Browser:dark(on)
+--- Whether the person prefers dark colours, and things that do not move.
+function Browser:dark(on, still)
   local scheme = { name = "prefers-color-scheme", value = on and "dark" or "light" }
-  self:call("Emulation.setEmulatedMedia", { features = { scheme } })
+  local motion = { name = "prefers-reduced-motion", value = still and "reduce" or "no-preference" }
+  self:call("Emulation.setEmulatedMedia", { features = { scheme, motion } })
+end
+
+--- Drag the pointer from one place { x, y } to another.
+function Browser:drag(from, to)
+  local function mouse(type, x, y)
+    self:call("Input.dispatchMouseEvent", { type = type, x = x, y = y, button = "left", buttons = 1, clickCount = 1 })
+  end
+  mouse("mousePressed", from[1], from[2])
+  for i = 1, 4 do mouse("mouseMoved", from[1] + (to[1] - from[1]) * i / 4, from[2] + (to[2] - from[2]) * i / 4) end
+  mouse("mouseReleased", to[1], to[2])
 end
 
 function Browser:go(url)
@@ -176,7 +187,8 @@ function Browser:type(selector, text, enter)
   if enter then self:press "Enter" end
 end
 
-local codes = { Enter = 13, Escape = 27, Tab = 9, ArrowDown = 40, ArrowUp = 38 }
+local codes = { Enter = 13, Escape = 27, Tab = 9, ArrowDown = 40, ArrowUp = 38, ArrowLeft = 37, ArrowRight = 39,
+  Home = 36, End = 35 }
 
 --- Press a key: "Enter", "Escape", "j".
 function Browser:press(key)

@@ -1,14 +1,17 @@
 // cards.js - a card for each metric over a set of runs. Histories come sampled, those of all cards in sight in one
 // request.
 //
-// In the address: x (step|time|relative), logx, logy, smooth (0 to 0.99), inner (hide outliers), base (a run id),
-// find (a regular expression over names), wide (the names of enlarged cards).
+// In the address: x (step|time|relative|metric.NAME), logx, logy, smooth (0 to 0.99), inner (hide outliers), base,
+// find (a regular expression over names), wide (the names of wide cards), cards (the names that people have put first,
+// in their order).
 
 import { api } from "./api.js";
-import { best, button, check, choose, download, h, later, number, show } from "./dom.js";
+import { card as frame } from "./card.js";
+import { best, check, choose, h, isNeutral, later, number, show } from "./dom.js";
 import { here, list, set } from "./place.js";
 import { bars, curves, plot } from "./plot.js";
 import { byRank } from "./series.js";
+import { arranged, shortest } from "./sorting.js";
 
 const SECTIONS = ["", "train", "valid", "test"]; // what comes first
 const POINTS = 400; // of each curve
@@ -26,8 +29,11 @@ export function settings(fields) {
   };
 }
 
-/** The bar of these settings, into 'holder'. */
-export function settingsBar(holder, runs) {
+/** The metric that is the x axis; "" when it is none. */
+const abscissa = ({ axis }) => (axis.startsWith("metric.") ? axis.slice("metric.".length) : "");
+
+/** The bar of these settings, into 'holder', for curves of these runs and metrics. */
+export function settingsBar(holder, runs, metrics = []) {
   const { fields } = here();
   const now = settings(fields);
   if (
@@ -53,6 +59,7 @@ export function settingsBar(holder, runs) {
         ["step", "step"],
         ["time", "wall time"],
         ["relative", "relative time"],
+        ...metrics.map((key) => [`metric.${key}`, key]),
       ],
       now.axis,
       (value) => set({ x: value === "step" ? "" : value }),
@@ -95,12 +102,11 @@ function matcher(text) {
   }
 }
 
-const quoted = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
-
-function csvOf(lines) {
+/** The points of curves as rows of a CSV file. */
+function rowsOf(lines) {
   const rows = [["run", "run_id", "step", "timestamp", "value"]];
   for (const { name, id, points } of lines) for (const point of points) rows.push([name, id, ...point]);
-  return new Blob([rows.map((row) => row.map(quoted).join(",")).join("\n") + "\n"], { type: "text/csv" });
+  return rows;
 }
 
 /** Cards in 'holder'. update({ runs: [{ id, name, colour, index, about, metrics }], keys }) draws them; refresh()
@@ -126,7 +132,9 @@ export function cards(holder) {
   );
 
   const fetchSeen = later(20, async () => {
-    const wanted = [...found].filter(([key, card]) => card.visible && !asked.has(key)).map(([key]) => key);
+    const seen = [...found].filter(([, card]) => card.visible).map(([key]) => key);
+    const x = abscissa(settings(here().fields));
+    const wanted = [...new Set(x && seen.length ? [...seen, x] : seen)].filter((key) => !asked.has(key));
     for (const [key, card] of found) if (card.visible && known.has(key)) draw(key);
     if (wanted.length === 0 || runs.length === 0) return;
     wanted.forEach((key) => asked.add(key));
@@ -145,7 +153,7 @@ export function cards(holder) {
       if (mine !== abort) return;
       for (const key of wanted) known.set(key, new Map());
       for (const { run_id, key, points } of series) known.get(key)?.set(run_id, points);
-      wanted.forEach(draw);
+      for (const [key, card] of found) if (card.visible && known.has(key)) draw(key);
     } catch (error) {
       if (error.name === "AbortError") return;
       wanted.forEach((key) => {
@@ -158,7 +166,10 @@ export function cards(holder) {
 
   function linesOf(key) {
     const series = known.get(key);
-    return runs.filter(({ id }) => series.has(id)).map((run) => ({ ...run, points: series.get(run.id) }));
+    const along = known.get(abscissa(settings(here().fields)));
+    return runs
+      .filter(({ id }) => series.has(id))
+      .map((run) => ({ ...run, points: series.get(run.id), along: along?.get(run.id) || [] }));
   }
 
   function draw(key) {
@@ -168,25 +179,28 @@ export function cards(holder) {
       now = settings(here().fields);
     const text = JSON.stringify([
       now,
-      lines.map(({ id, name, points }) => [id, name, points.length, points[points.length - 1]]),
+      lines.map(({ id, name, points, along }) => [id, name, points.length, points[points.length - 1], along.length]),
     ]);
     if (card.drawn === text) return;
     card.drawn = text;
-    show(card.state, lines.length === 0 ? "none of these runs has it" : "");
-    card.chart ||= plot(card.holder);
-    const steps = lines.some(({ points }) => points.length > 1);
     card.lines = lines;
-    card.chart
-      .draw(
-        steps
-          ? curves(key, lines, now)
-          : bars(
-              key,
-              lines.map(({ name, colour, points, about }) => ({ name, colour, about, value: points[0]?.[2] })),
-              now,
-            ),
-      )
-      .catch((error) => show(card.state, error.message));
+    const lone = runs.length === 1 && lines[0]?.points.length === 1;
+    show(card.state, lines.length === 0 ? "none of these runs has it" : lone ? h("b", {}, figure(lines[0])) : "");
+    if (lone) {
+      card.chart?.close();
+      card.chart = null;
+      return;
+    }
+    card.chart ||= plot(card.holder);
+    card.chart.draw(configOf(key, lines, now)).catch((error) => show(card.state, error.message));
+  }
+
+  const figure = ({ points }) => number(points[0][2]);
+
+  function configOf(key, lines, now) {
+    if (lines.some(({ points }) => points.length > 1)) return curves(key, lines, now);
+    const values = lines.map(({ name, colour, points, about }) => ({ name, colour, about, value: points[0]?.[2] }));
+    return bars(key, values, now);
   }
 
   function values(key) {
@@ -196,46 +210,49 @@ export function cards(holder) {
       "span",
       { class: "quiet" },
       ` ${number(metric.last)}`,
-      metric.min !== metric.max && ` · best ${number(best(key, metric))}`,
+      metric.min !== metric.max && !isNeutral(key) && ` · best ${number(best(key, metric))}`,
     );
   }
 
   function make(key) {
-    const wide = list(here().fields, "wide").includes(key);
+    const drawnIn = (area) => {
+      const chart = plot(area);
+      chart.draw(configOf(key, found.get(key).lines || [], settings(here().fields)));
+      return chart;
+    };
+    const { element, area, value } = frame({
+      name: () => key,
+      wide: list(here().fields, "wide").includes(key),
+      dataset: { key },
+      draw: drawnIn,
+      legend: () => found.get(key).lines || [],
+      rows: () => rowsOf(found.get(key).lines || []),
+      items: [["Wide or narrow", () => widen(key)]],
+      moved: rearrange,
+    });
     const state = h("p", { class: "state" });
-    const area = h("div", { class: "plot" }, state);
-    const value = h("span");
-    const element = h(
-      "article",
-      { class: wide ? "card wide" : "card", dataset: { key } },
-      h(
-        "header",
-        {},
-        h("h3", { title: key }, key),
-        value,
-        h("span", { class: "space" }),
-        button("⤢", () => enlarge(key), { class: "plain", title: "enlarge", "aria-label": `enlarge ${key}` }),
-        button("PNG", () => found.get(key).chart?.png(`${key.replaceAll("/", "_")}.png`), { class: "plain small" }),
-        button("CSV", () => download(csvOf(found.get(key).lines || []), `${key.replaceAll("/", "_")}.csv`), {
-          class: "plain small",
-        }),
-      ),
-      area,
-    );
+    area.append(state);
     const card = { element, state, holder: area, value, visible: false };
     found.set(key, card);
     observer.observe(element);
     return card;
   }
 
-  function enlarge(key) {
+  function widen(key) {
     const wide = list(here().fields, "wide");
     const on = !wide.includes(key);
-    set(
-      { wide: JSON.stringify(on ? [...wide, key] : wide.filter((one) => one !== key)).replace(/^\[\]$/, "") },
-      { still: true },
-    );
+    const now = on ? [...wide, key] : wide.filter((one) => one !== key);
+    set({ wide: now.length ? JSON.stringify(now) : "" }, { still: true });
     found.get(key).element.classList.toggle("wide", on);
+  }
+
+  /** Keep the order of a section's cards as they stand now. */
+  function rearrange(elements) {
+    const now = elements.map(({ dataset }) => dataset.key);
+    const others = list(here().fields, "cards").filter((key) => !now.includes(key));
+    const all = [...others, ...shortest([...now].sort(byRank), now)];
+    set({ cards: all.length ? JSON.stringify(all) : "" }, { still: true });
+    holder.dataset.layout = outline().text;
   }
 
   function discard(key) {
@@ -245,10 +262,10 @@ export function cards(holder) {
     found.delete(key);
   }
 
-  function layout() {
+  /** What stands where: sections in order, their cards, and all of that as a text. */
+  function outline() {
     const fits = matcher(here().fields.get("find"));
     const shown = keys.filter(fits);
-    for (const key of [...found.keys()]) if (!shown.includes(key)) discard(key);
     const sections = new Map();
     const prefix = (key) => (key.includes("/") ? key.slice(0, key.indexOf("/")) : "");
     const sizes = new Map();
@@ -260,8 +277,15 @@ export function cards(holder) {
     const places = [...SECTIONS, "system"];
     const place = (section) => (places.includes(section) ? places.indexOf(section) : SECTIONS.length - 0.5);
     const order = [...sections.keys()].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
-    for (const members of sections.values()) members.sort(byRank);
-    const text = JSON.stringify([order, shown]);
+    const first = list(here().fields, "cards");
+    for (const [section, members] of sections) sections.set(section, arranged(members.sort(byRank), first));
+    const text = JSON.stringify(order.map((section) => [section, sections.get(section)]));
+    return { order, sections, shown, text };
+  }
+
+  function layout() {
+    const { order, sections, shown, text } = outline();
+    for (const key of [...found.keys()]) if (!shown.includes(key)) discard(key);
     if (holder.dataset.layout === text) return;
     holder.dataset.layout = text;
     show(
@@ -308,7 +332,8 @@ export function cards(holder) {
     /** Fetch anew what is in sight. */
     async refresh() {
       const seen = [...found].filter(([, card]) => card.visible).map(([key]) => key);
-      if (seen.length && runs.length) await fetch(seen);
+      const x = abscissa(settings(here().fields));
+      if (seen.length && runs.length) await fetch([...new Set(x ? [...seen, x] : seen)]);
     },
     close() {
       abort.abort();

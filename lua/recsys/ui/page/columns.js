@@ -7,6 +7,7 @@ import {
   check,
   dialog,
   duration,
+  figures,
   h,
   isNeutral,
   lowerIsBetter,
@@ -67,6 +68,9 @@ export const known = (keys) => [
   ...keys.tags.filter((key) => !key.startsWith("mlflow.")).map((key) => `tags.${key}`),
 ];
 
+/** The width of a column with this title and so much beside it. */
+const widthOf = (title, more) => Math.max(104, Math.min(230, Math.round(title.length * 7.3) + more + 18));
+
 const numeric = (text) => text !== undefined && text !== "" && Number.isFinite(Number(text));
 
 /** The column of an id: { id, title, mark, width, sortable, clause, cell(run), groupCell(group) }. */
@@ -77,12 +81,12 @@ export function column(id) {
     return {
       id,
       title: key,
-      width: 124,
+      width: widthOf(key, 24),
       sortable: true,
       clause: name("metrics", key),
       about: `${key}, the last value`,
       number: true,
-      cell: (run) => run.metrics[key] && number(run.metrics[key].last),
+      cell: (run) => run.metrics[key] && figures(run.metrics[key].last),
       groupCell: groupCell(key),
     };
   }
@@ -91,13 +95,13 @@ export function column(id) {
     return {
       id,
       title: key,
-      mark: ` ${word}`,
-      width: 134,
+      mark: word,
+      width: widthOf(key, 62),
       about: `${key}, the best value (${word})`,
       number: true,
       sortable: true,
       clause: name("metrics", key) + `.${word}`,
-      cell: (run) => run.metrics[key] && number(best(key, run.metrics[key])),
+      cell: (run) => run.metrics[key] && figures(best(key, run.metrics[key])),
     };
   }
   if (entity === "tags") {
@@ -106,7 +110,7 @@ export function column(id) {
   return {
     id,
     title: key,
-    width: 112,
+    width: widthOf(key, 12),
     sortable: true,
     clause: name("params", key),
     cell: (run) => (numeric(run.params[key]) ? number(Number(run.params[key])) : run.params[key]),

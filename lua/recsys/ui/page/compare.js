@@ -3,13 +3,14 @@
 
 import { api } from "./api.js";
 import { cards, settingsBar } from "./cards.js";
-import { coloured, legend, plots } from "./charts.js";
+import { legend } from "./charts.js";
 import {
   attempt,
   best,
   button,
   check,
   duration,
+  given,
   h,
   isNeutral,
   lowerIsBetter,
@@ -21,7 +22,9 @@ import {
 } from "./dom.js";
 import { literal } from "./grammar.js";
 import { here, ids, set, to } from "./place.js";
+import { plots } from "./plots.js";
 import { byRank, measures } from "./series.js";
+import { coloured } from "./sets.js";
 
 /** The interval that was logged with a metric: x_low and x_high, or x_lower and x_upper, beside x. */
 export function interval(run, key) {
@@ -98,7 +101,9 @@ export function open(main) {
             h(
               "td",
               { class: "wrap", title: value },
-              section === "Run" && name === "status" ? status(value) : (value ?? h("span", { class: "quiet" }, "–")),
+              section === "Run" && name === "status"
+                ? status(value)
+                : ((section === "Parameters" ? given(value) : value) ?? h("span", { class: "quiet" }, "–")),
             ),
           ),
         ),
@@ -243,7 +248,7 @@ export function open(main) {
       check("show what is equal", Boolean(fields.get("same")), (on) => set({ same: on })),
     );
     drawTable();
-    settingsBar(tools, runs);
+    settingsBar(tools, runs, measures(keys.metrics));
     if (!tools.querySelector(".add")) tools.append(button("Add chart", () => attempt(added.add), { class: "add" }));
     const hidden = ids(fields, "hide");
     legend(chips, runs, hidden);

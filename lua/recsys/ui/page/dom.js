@@ -83,6 +83,18 @@ export function number(value) {
   return String(Number(value.toPrecision(5)));
 }
 
+/** The same in columns, where the digits of one value stand below those of another: 0.31170. */
+export function figures(value) {
+  const size = Math.abs(value);
+  return Number.isInteger(value) || !(size >= 1e-3 && size < 1e4) ? number(value) : value.toPrecision(5);
+}
+
+/** A parameter as people read it: a long number shortened. */
+export const given = (value) =>
+  typeof value === "string" && value.length > 8 && /^-?\d*\.?\d+(e[-+]?\d+)?$/i.test(value)
+    ? number(Number(value))
+    : value;
+
 /** 12s, 3m 04s, 2h 05m, 3d 4h. */
 export function span(ms) {
   if (!(ms >= 0)) return "";
@@ -155,6 +167,66 @@ export function note(text, error = false) {
   setTimeout(() => box.remove(), error ? 12e3 : 4e3);
 }
 
+/** Tell those who listen to the page rather than see it. */
+export function say(text) {
+  document.getElementById("said").textContent = text;
+}
+
+/** A button that unfolds a menu: items are [text, work]. Arrow keys go through it, Escape and a click elsewhere close
+ * it. */
+export function menu(label, items) {
+  const list = h("div", { class: "menu", role: "menu", "aria-label": label, hidden: true });
+  const opener = button("⋯", () => (list.hidden ? open() : close()), {
+    class: "plain",
+    title: "more",
+    "aria-label": label,
+    "aria-haspopup": "menu",
+    "aria-expanded": "false",
+  });
+  const box = h("span", { class: "menus" }, opener, list);
+
+  function close() {
+    list.hidden = true;
+    opener.setAttribute("aria-expanded", "false");
+    removeEventListener("pointerdown", outside);
+    if (box.contains(document.activeElement)) opener.focus();
+  }
+  const outside = (event) => box.contains(event.target) || close();
+
+  function open() {
+    show(
+      list,
+      items.map(([text, work]) =>
+        button(
+          text,
+          () => {
+            close();
+            work();
+          },
+          { role: "menuitem" },
+        ),
+      ),
+    );
+    list.hidden = false;
+    opener.setAttribute("aria-expanded", "true");
+    addEventListener("pointerdown", outside);
+    list.firstChild?.focus();
+  }
+
+  list.addEventListener("keydown", (event) => {
+    const all = [...list.children],
+      at = all.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (event.key === "Escape") close();
+    else if (event.key === "Tab") close();
+    else if (to !== undefined) all.at(to % all.length).focus();
+    else return;
+    event.stopPropagation();
+    if (event.key !== "Tab") event.preventDefault();
+  });
+  return box;
+}
+
 /** Run what may be refused; a refusal becomes a message. True: it went well. */
 export async function attempt(work) {
   try {
@@ -194,6 +266,7 @@ export function dialog(title, build, kind) {
     box.addEventListener("click", (event) => event.target === box && box.close());
     document.body.append(box);
     box.showModal();
+    box.querySelector("header ~ * :is(input, textarea, select), header ~ :is(input, select)")?.focus();
   });
 }
 

@@ -43,7 +43,7 @@ export function open(main) {
             h("th", {}, h("span", { class: "hidden" }, "select")),
             h("th", {}, "Name"),
             h("th", {}, "Last change"),
-            h("th", {}, "Created"),
+            h("th", { class: "roomy" }, "Created"),
             h("th", {}, "Notes"),
             h("th", {}, h("span", { class: "hidden" }, "actions")),
           ),
@@ -105,7 +105,7 @@ export function open(main) {
         h("a", { href: to(["runs"], { e: id, view: gone ? "DELETED_ONLY" : "" }) }, experiment.name),
       ),
       h("td", { title: experiment.last_update_time }, ago(experiment.last_update_time)),
-      h("td", {}, ago(experiment.creation_time)),
+      h("td", { class: "roomy" }, ago(experiment.creation_time)),
       h("td", { class: "quiet" }, notes.split("\n")[0].slice(0, 120)),
       h(
         "td",

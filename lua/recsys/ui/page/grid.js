@@ -1,13 +1,13 @@
 // grid.js - a table of any length that holds only the rows in sight. Rows have one height; two spacers stand for
 // the others.
 
-import { h, show } from "./dom.js";
+import { h, say, show } from "./dom.js";
 
 const HEIGHT = 34;
 const AROUND = 8; // rows beyond the edge, so that scrolling shows no gap
 
 /** columns: { id, title, width, text, order?: "asc"|"desc", sortable, align }. 'options':
- *  row(i) -> { key, selected, cells(columns) -> nodes } or null while it is being fetched,
+ *  row(i) -> { key, about, selected, cells(columns) -> nodes } or null while it is fetched; 'about' is read out,
  *  sort(column), open(i), select(i, on, range), more(first, last): rows that have come into sight. */
 export function grid(options) {
   let columns = [],
@@ -18,8 +18,10 @@ export function grid(options) {
   const heads = h("tr");
   const widths = h("colgroup");
   const body = h("tbody");
-  const table = h("table", { class: "grid", role: "grid" }, widths, h("thead", {}, heads), body);
-  const element = h("div", { class: "scroll rows", tabindex: "0", "aria-label": options.label }, table);
+  const about = { role: "grid", "aria-label": options.label };
+  const table = h("table", { class: "grid", ...about }, widths, h("thead", {}, heads), body);
+  const region = { tabindex: "0", role: "region", "aria-label": options.label };
+  const element = h("div", { class: "scroll rows", ...region }, table);
 
   function range() {
     const first = Math.max(0, Math.floor(element.scrollTop / HEIGHT) - AROUND);
@@ -133,6 +135,8 @@ export function grid(options) {
       if (top < element.scrollTop) element.scrollTop = top;
       else if (top > element.scrollTop + room) element.scrollTop = top - room;
       draw();
+      const row = options.row(cursor);
+      if (row) say(`${row.about}, ${cursor + 1} of ${count}`);
     } else if (event.key === "Enter" && cursor >= 0 && event.target.closest("a, button") === null) options.open(cursor);
     else if ((event.key === "x" || event.key === " ") && cursor >= 0 && !event.target.closest("button")) {
       const row = options.row(cursor);

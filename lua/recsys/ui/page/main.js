@@ -1,6 +1,6 @@
 // main.js - the frame around the views: the bar, the theme, the keys, and which view an address means.
 
-import { api, onToken } from "./api.js";
+import { api, onToken, Refusal } from "./api.js";
 import { ask, button, dialog, h, note, show } from "./dom.js";
 import { go, here, onMove, to } from "./place.js";
 
@@ -78,14 +78,14 @@ async function draw() {
     await current.view.update(place);
   } catch (error) {
     if (error.name === "AbortError" || mine !== turn) return;
-    console.error(error);
+    if (!(error instanceof Refusal)) console.error(error);
     show(
       main,
       h(
         "div",
         { class: "empty" },
         h("p", { role: "alert" }, error.message),
-        button("Try again", () => draw()),
+        h("p", {}, button("Try again", () => draw()), " ", h("a", { href: to([]), class: "button" }, "Experiments")),
       ),
     );
     current?.view.close?.();

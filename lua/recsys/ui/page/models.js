@@ -54,7 +54,9 @@ function history(model) {
     h(
       "tr",
       {},
-      [moment(at), by, `${action || ""} ${alias || ""}`, from, version].map((cell) => h("td", {}, String(cell ?? ""))),
+      [moment(at), by, `${action || ""} ${alias || ""}`, from, version].map((cell) =>
+        h("td", { class: "line" }, String(cell ?? "")),
+      ),
       h("td", { class: "wrap" }, String(reason ?? "")),
       h(
         "td",
@@ -160,7 +162,9 @@ export function open(main) {
                 h(
                   "tr",
                   {},
-                  ["Name", "Latest", "Aliases", "Last change", "About"].map((word) => h("th", {}, word)),
+                  ["Name", "Latest", "Aliases", "Last change", "About"].map((word) =>
+                    h("th", { scope: "col", class: word === "Latest" ? "number" : "" }, word),
+                  ),
                 ),
               ),
               body,
@@ -286,9 +290,13 @@ export function open(main) {
         h("h1", {}, model.name),
         aliasesOf(model),
         h("span", { class: "space" }),
-        compared.length > 1 &&
-          h("a", { class: "button", href: to(["compare"], { runs: compared.join(",") }) }, "Compare versions"),
-        movedAliases(model).length > 0 && button("Roll back", goBack),
+        h(
+          "span",
+          { class: "group" },
+          compared.length > 1 &&
+            h("a", { class: "button", href: to(["compare"], { runs: compared.join(",") }) }, "Compare versions"),
+          movedAliases(model).length > 0 && button("Roll back", goBack),
+        ),
       ),
       h(
         "section",

@@ -18,9 +18,9 @@ export function ramp(share) {
   return `rgb(${mix.join(",")})`;
 }
 
-/** An axis over values: numbers by size (or by logarithm where they span decades), words side by side. place(v) is
- * 0 to 1. */
-export function axis(values) {
+/** An axis over values: numbers by size (or, where 'logs', by logarithm when they span decades), words side by side.
+ * place(v) is 0 to 1. */
+export function axis(values, logs = true) {
   const present = values.filter(
     (value) => value !== undefined && value !== null && value !== "" && !Number.isNaN(value),
   );
@@ -28,7 +28,7 @@ export function axis(values) {
   if (present.length && numbers.every(Number.isFinite)) {
     const low = Math.min(...numbers),
       high = Math.max(...numbers);
-    const log = low > 0 && high / low >= 50;
+    const log = logs && low > 0 && high / low >= 50;
     const f = log ? Math.log : (v) => v;
     const width = f(high) - f(low) || 1;
     const back = (share) => (log ? Math.exp(f(low) + share * width) : low + share * width);
@@ -181,7 +181,7 @@ function between(points, x, y) {
 export function contour(holder, items, { x, y, z }, onopen) {
   const width = Math.max(holder.clientWidth, 280),
     height = Math.max(holder.clientHeight || 0, 280);
-  const left = 56,
+  const left = 76,
     right = 70,
     top = 10,
     bottom = 40,

@@ -1,6 +1,6 @@
 // plot.js - charts drawn by Chart.js, in the colours of the page. It is fetched from the server with the first chart.
 
-import { download, h, moment, number, span } from "./dom.js";
+import { h, moment, number, span } from "./dom.js";
 import * as series from "./series.js";
 
 let loading = null;
@@ -20,10 +20,11 @@ function library() {
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Ticks and tooltips of an axis. */
-export const axisText = { step: number, time: (x) => moment(x, true), relative: (x) => span(x * 1000) };
+/** Ticks and tooltips of an axis; one that is a metric has its numbers. */
+const axisText = { step: number, time: (x) => moment(x, true), relative: (x) => span(x * 1000) };
+const words = (axis) => axisText[axis] || number;
 
-function scale(text, log, format, range) {
+function scale(text, log, format, range, whole) {
   return {
     type: log ? "logarithmic" : "linear",
     title: { display: Boolean(text), text, color: token("--quiet"), font: { size: 11 } },
@@ -34,6 +35,7 @@ function scale(text, log, format, range) {
       maxRotation: 0,
       autoSkipPadding: 14,
       maxTicksLimit: 7,
+      precision: whole ? 0 : undefined,
       callback: (value) => format(value),
     },
     ...(range ? { min: range[0], max: range[1] } : {}),
@@ -69,14 +71,14 @@ export function plot(holder) {
   let chart = null,
     config = null,
     closed = false;
-  const canvas = h("canvas", { role: "img" });
+  const canvas = h("canvas", { role: "img", "aria-label": "chart" });
   holder.append(canvas);
 
   async function draw(next) {
     config = next;
+    canvas.setAttribute("aria-label", next.label);
     const Chart = await library();
     if (closed || config !== next) return;
-    canvas.setAttribute("aria-label", next.label);
     const { type, data, options } = next.build();
     if (chart && chart.config.type === type) {
       chart.data = data;
@@ -92,7 +94,6 @@ export function plot(holder) {
   addEventListener("themechange", again);
   return {
     draw,
-    png: (name) => canvas.toBlob((blob) => blob && download(blob, name)),
     close() {
       closed = true;
       removeEventListener("themechange", again);
@@ -108,11 +109,14 @@ const dash = (i) => (i < 12 ? [] : i < 24 ? [6, 3] : [2, 2]);
  * baseline }. */
 export function curves(label, lines, settings) {
   const { axis = "step", logX, logY, smooth, outliers } = settings;
-  const raw = lines.map(({ points }) => series.along(points, axis));
+  const raw = lines.map(({ points, along }) => series.along(points, axis, along));
+  const metric = axis.startsWith("metric.") ? axis.slice("metric.".length) : "";
   const base_ = lines.findIndex(({ id }) => id === settings.baseline);
-  const ready = base_ < 0 ? raw : raw.map((curve) => series.minus(curve, raw[base_]));
-  const clean = ready.map((curve) => series.positive(curve, logX, logY && base_ < 0));
-  const smoothed = clean.map((curve) => series.smooth(curve, smooth));
+  const sorted = metric ? series.ordered : (curve) => curve;
+  const ready = base_ < 0 ? raw : raw.map((curve) => series.minus(curve, sorted(raw[base_])));
+  const kept = ready.map((curve) => series.positive(curve, logX, logY && base_ < 0));
+  const smoothed = kept.map((curve) => sorted(series.smooth(curve, smooth)));
+  const clean = kept.map(sorted);
   const range = outliers ? series.inner(clean) : null;
   return {
     label,
@@ -148,13 +152,13 @@ export function curves(label, lines, settings) {
         ...base(),
         interaction: { mode: "nearest", axis: "x", intersect: false },
         scales: {
-          x: scale("", logX, axisText[axis]),
+          x: scale(metric, logX, words(axis), null, axis === "step"),
           y: scale(base_ < 0 ? "" : `difference to ${lines[base_].name}`, logY && base_ < 0, number, range),
         },
         plugins: {
           legend: { display: false },
           tooltip: tooltip({
-            title: (items) => (items[0] ? `${axis === "step" ? "step " : ""}${axisText[axis](items[0].parsed.x)}` : ""),
+            title: ([item]) => (item ? `${axis === "step" ? "step" : metric} ${words(axis)(item.parsed.x)}` : ""),
             label: ({ dataset, parsed }) => `${dataset.label}: ${number(parsed.y)}`,
             footer: (items) => (items.length === 1 ? items[0].dataset.about || "" : ""),
           }),

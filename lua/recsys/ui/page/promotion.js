@@ -4,7 +4,9 @@
 import { api } from "./api.js";
 import { button, check, dialog, h, later, lowerIsBetter, note, number, show } from "./dom.js";
 
-const numbers = (words) => words.map((word, i) => h("th", { class: i ? "number" : "", scope: "col" }, word));
+/** Heads of columns; all but the first are of numbers, and that, too, where 'all'. */
+const numbers = (words, all) =>
+  words.map((word, i) => h("th", { class: i || all ? "number" : "", scope: "col" }, word));
 
 /** "+0.012" of a difference. */
 const signed = (value) =>
@@ -34,25 +36,25 @@ function verdicts(list, alias, holder, version) {
       "tr",
       { class: one.passed ? "passed" : "failed" },
       h("th", { scope: "row" }, one.metric, one.gate !== one.metric && h("small", { class: "under" }, one.gate)),
-      h("td", { class: "number" }, number(one.holder), interval(one.holder_interval)),
-      h("td", { class: "number" }, number(one.candidate), interval(one.candidate_interval)),
-      h("td", { class: "number" }, signed(one.difference)),
-      h("td", { class: "number" }, one.bound === undefined ? "" : `${one.least ? "≥" : "≤"} ${number(one.bound)}`),
       h(
         "td",
         { class: one.passed ? "gain" : "loss" },
         h("strong", {}, `${one.passed ? "✓" : "✗"} ${outcome(one)}`),
         one.overlap === true && h("small", { class: "under" }, "the intervals overlap"),
       ),
+      h("td", { class: "number" }, number(one.candidate), interval(one.candidate_interval)),
+      h("td", { class: "number" }, number(one.holder), interval(one.holder_interval)),
+      h("td", { class: "number" }, signed(one.difference)),
+      h("td", { class: "number" }, one.bound === undefined ? "" : `${one.least ? "≥" : "≤"} ${number(one.bound)}`),
     );
-  const heads = ["Metric", `${alias} (${holder})`, `version ${version}`, "Difference", "Gate wants"];
+  const heads = [`version ${version}`, `${alias} (${holder})`, "Difference", "Gate wants"];
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "the gate" },
     h(
       "table",
       { class: "list gate" },
-      h("thead", {}, h("tr", {}, numbers(heads), h("th", { scope: "col" }, "Verdict"))),
+      h("thead", {}, h("tr", {}, numbers(["Metric"]), h("th", { scope: "col" }, "Verdict"), numbers(heads, true))),
       h("tbody", {}, list.map(row)),
     ),
   );

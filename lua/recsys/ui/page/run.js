@@ -44,7 +44,17 @@ export function open(main) {
     parent = null;
   const head = h("div", { class: "head" }),
     tabs = h("div", { class: "tabs", role: "tablist" }),
-    body = h("div", { class: "body", role: "tabpanel" });
+    body = h("div", { class: "body", role: "tabpanel", id: "panel" });
+  tabs.addEventListener("keydown", (event) => {
+    const names = Object.keys(TABS),
+      at = names.indexOf(here().fields.get("tab") || "overview");
+    const next = { ArrowRight: at + 1, ArrowLeft: at - 1 + names.length, Home: 0, End: names.length - 1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    const name = names[next % names.length];
+    set({ tab: name === "overview" ? "" : name });
+    document.getElementById(`tab-${name}`)?.focus();
+  });
   show(main, head, tabs, body);
 
   async function rename() {
@@ -93,7 +103,7 @@ export function open(main) {
       h(
         "div",
         { class: "toolbar" },
-        h("h1", {}, run.name),
+        h("h1", { title: run.name }, run.name),
         status(run.info.status),
         gone && h("span", { class: "chip" }, "deleted"),
         h(
@@ -104,21 +114,31 @@ export function open(main) {
         h("span", { class: "space" }),
         run.children > 0 &&
           h("a", { class: "button main", href: to(["study", run.id]) }, `Study of ${run.children} trials`),
-        button("Rename", rename),
-        button("Register model", register),
-        button(gone ? "Restore" : "Delete", remove),
+        h(
+          "span",
+          { class: "group" },
+          button("Rename", rename),
+          button("Register model", register),
+          button(gone ? "Restore" : "Delete", remove),
+        ),
       ),
     );
     const now = here().fields.get("tab") || "overview";
+    body.setAttribute("aria-labelledby", `tab-${now}`);
+    const focused = tabs.contains(document.activeElement);
     show(
       tabs,
       Object.entries(TABS).map(([name, text]) =>
         button(text, () => set({ tab: name === "overview" ? "" : name }), {
           role: "tab",
+          id: `tab-${name}`,
+          tabindex: name === now ? "0" : "-1",
+          "aria-controls": "panel",
           "aria-selected": name === now ? "true" : "false",
         }),
       ),
     );
+    if (focused) document.getElementById(`tab-${now}`)?.focus();
   }
 
   const table = (caption, heads, rows, empty) =>
@@ -322,13 +342,11 @@ export function open(main) {
     return {
       update() {
         const one = [{ ...run, colour: colour(0), index: 0 }];
-        settingsBar(bar, one);
-        all.update({
-          runs: one,
-          keys: Object.keys(run.metrics)
-            .filter((key) => key.startsWith("system/") === system)
-            .sort(),
-        });
+        const keys = Object.keys(run.metrics)
+          .filter((key) => key.startsWith("system/") === system)
+          .sort();
+        settingsBar(bar, one, keys);
+        all.update({ runs: one, keys });
       },
       refresh: () => all.refresh(),
       close: () => all.close(),

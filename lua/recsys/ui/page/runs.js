@@ -4,13 +4,14 @@
 // fields of the charts (charts.js).
 
 import { api } from "./api.js";
-import { chartsOf, differing } from "./charts.js";
+import { chartsOf } from "./charts.js";
 import * as columns from "./columns.js";
 import { attempt, button, check, choose, confirm, download, h, note, show } from "./dom.js";
 import { completed } from "./grammar.js";
 import { grid } from "./grid.js";
 import { go, here, ids, list, set, to } from "./place.js";
 import { rows } from "./rows.js";
+import { differing } from "./sets.js";
 
 const LIVE = 3000; // ms between looks at runs that still run
 const MOST = 100; // runs that are selected by one click
@@ -34,7 +35,7 @@ export function open(main) {
     autocomplete: "off",
     id: "filter",
     "aria-label": "filter",
-    placeholder: "metrics.`valid/loss` < 0.5 AND params.dim = '64'",
+    placeholder: "Filter: metrics.`valid/loss` < 0.5 AND params.dim = '64'",
   });
   const offers = h("ul", { class: "offers", id: "offers", hidden: true });
   const complaint = h("p", { class: "complaint", role: "alert", hidden: true });
@@ -130,6 +131,7 @@ export function open(main) {
     const on = run && selected().includes(run.id);
     return {
       key: data.keyOf(item),
+      about: group ? `${group.value ?? "not set"}, ${group.count} runs` : run.name,
       selected: on,
       kind: group ? "group" : item.pinned ? "pinned" : "",
       cells: (all) =>
@@ -262,7 +264,13 @@ export function open(main) {
       if (!complaint.hidden) return;
       show(
         body,
-        h("p", { class: "empty" }, here().fields.get("filter") ? "No run meets the filter." : "No runs here."),
+        h(
+          "p",
+          { class: "empty" },
+          here().fields.get("filter")
+            ? ["No run meets the filter. ", button("Clear the filter", () => set({ filter: "" }))]
+            : "No runs here yet: run a recipe, or log to this server, and they appear.",
+        ),
       );
     } else if (!table.element.isConnected) show(body, table.element);
   }

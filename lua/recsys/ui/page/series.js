@@ -1,13 +1,21 @@
 // series.js - curves as numbers: what is done to the points of a history before they are drawn. No elements here.
 // A history is [[step, timestamp, value], ...] by step; a curve [{ x, y }, ...].
 
-/** x of a point: step, ms of the clock, or seconds since the history's first point. */
-export function along(points, axis) {
+/** x of a point: step, ms of the clock, seconds since the history's first point, or the value that another history,
+ * 'other', has at its step: then in the order of steps, which need not be that of x. */
+export function along(points, axis, other = []) {
+  if (axis.startsWith("metric.")) {
+    const values = along(other, "step").filter(({ y }) => Number.isFinite(y));
+    return points.map(([step, , y]) => ({ x: at(values, step), y })).filter(({ x }) => Number.isFinite(x));
+  }
   if (axis !== "time" && axis !== "relative") return points.map(([step, , y]) => ({ x: step, y }));
   const inTime = [...points].sort((a, b) => a[1] - b[1]); // a run that went on anew may repeat steps
   const start = axis === "relative" && inTime.length ? inTime[0][1] : 0;
   return inTime.map(([, time, y]) => ({ x: axis === "relative" ? (time - start) / 1000 : time, y }));
 }
+
+/** The curve in the order of x. */
+export const ordered = (curve) => [...curve].sort((a, b) => a.x - b.x);
 
 /** Exponential moving average with the bias of its start taken out; 'weight' 0 (none) to 1. A gap or NaN stays one. */
 export function smooth(curve, weight) {

@@ -82,6 +82,9 @@ function row(step, whole) {
   );
 }
 
+const label = (seconds) =>
+  seconds === 0 ? "0" : seconds < 60 ? `${Number(seconds.toFixed(3))}s` : span(seconds * 1000);
+
 const axis = (whole) =>
   h(
     "div",
@@ -90,9 +93,7 @@ const axis = (whole) =>
     h(
       "span",
       { class: "marks" },
-      marks(whole).map((mark) =>
-        h("small", { style: { left: `${(100 * mark) / whole}%` } }, mark ? span(mark * 1000) : "0"),
-      ),
+      marks(whole).map((mark) => h("small", { style: { left: `${(100 * mark) / whole}%` } }, label(mark))),
     ),
     h("span"),
   );

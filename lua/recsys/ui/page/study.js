@@ -3,12 +3,12 @@
 
 import { api } from "./api.js";
 import { cards, settingsBar } from "./cards.js";
-import { coloured, differing, valueOf } from "./charts.js";
-import { button, choose, colour, duration, h, lowerIsBetter, number, show, span, status } from "./dom.js";
+import { button, choose, colour, duration, given, h, lowerIsBetter, number, show, span, status } from "./dom.js";
 import { contour, parallel } from "./pictures.js";
 import { go, here, ids, set, to } from "./place.js";
 import { plot, progress, scatter } from "./plot.js";
 import { importance, measures } from "./series.js";
+import { coloured, differing, valueOf } from "./sets.js";
 import { trialsOf } from "./rows.js";
 
 const MOST = 1000; // trials that are looked at
@@ -124,7 +124,7 @@ export function open(main) {
           " with ",
           h("strong", {}, number(top.y)),
           ", ",
-          names.slice(0, 8).map((name, i) => [i ? ", " : "", `${name} = ${top.trial.params[name] ?? "–"}`]),
+          names.slice(0, 8).map((name, i) => [i ? ", " : "", `${name} = ${given(top.trial.params[name]) ?? "–"}`]),
         ),
     );
   }
@@ -258,7 +258,9 @@ export function open(main) {
                   h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
                   h("td", {}, status(trial.info.status)),
                   h("td", { class: "number" }, number(value)),
-                  names.slice(0, 8).map((name) => h("td", {}, trial.params[name] ?? "")),
+                  names
+                    .slice(0, 8)
+                    .map((name) => h("td", { title: trial.params[name] }, given(trial.params[name]) ?? "")),
                   h("td", {}, span(duration(trial))),
                 ),
               ),
@@ -322,7 +324,7 @@ export function open(main) {
     if (text !== last) drawBoxes(order);
     last = text;
     const top = order.slice(0, CURVES).map(({ trial }, i) => ({ ...trial, index: i, colour: colour(i) }));
-    settingsBar(tools, top);
+    settingsBar(tools, top, keys);
     const hidden = ids(fields, "hide");
     all.update({ runs: top.filter(({ id }) => !hidden.includes(id)), keys });
   }
