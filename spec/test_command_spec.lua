@@ -78,6 +78,22 @@ describe("recsys-run test", function()
     assert.matches("busted ended without its counts", ran.out)
   end)
 
+  it("runs files side by side, each whole and with its share of the cores", function()
+    local meets = [[
+      it("waits for the other", function()
+        os.execute("touch %s.here; for i in $(seq 200); do [ -e %s.here ] && exit; sleep 0.05; done; exit 1")
+        assert.is_true(os.execute("test -e %s.here"))
+        print("threads " .. os.getenv "OMP_NUM_THREADS")
+      end)]]
+    tree({ one = meets:format("one", "two", "two"), two = meets:format("two", "one", "one") }, {})
+    local ran = test "specs --jobs 2"
+    assert.equal("2 passed, 0 failed", last_line(ran.out))
+    assert.matches("\nthreads %d+\nspec/[onetw]+_spec.lua +1 passed", ran.out)
+    ran = test "specs --jobs 0"
+    assert.equal(2, ran.code)
+    assert.matches("'0' is not a whole number", ran.err)
+  end)
+
   it("fails over a luacheck warning", function()
     tree({}, {})
     command.write(folder .. "/tree/recipes/a.lua", "return 1\n")

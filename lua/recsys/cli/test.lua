@@ -3,10 +3,12 @@
 --- From a source tree only. A sanitized build runs the specs itself, as a stock lua5.4 would need the sanitizer
 --- preloaded; any other build runs them in lua5.4, through recsys/core.so.
 
+local argument = require "recsys.argument"
 local cjson = require "cjson.safe"
 local exit = require "recsys.exit"
 local host = require "recsys.host"
 local lfs = require "lfs"
+local uv = require "luv"
 
 local test = { about = "Run all tests (from a source tree)" }
 
@@ -21,16 +23,51 @@ local function write(format, ...)
   io.stdout:flush()
 end
 
---- Run a shell command; its output (both streams) and whether it ended with 0. 'each' sees every line as it comes.
-local function run(command, each)
-  local pipe = assert(io.popen(("( %s ) 2>&1"):format(command)))
+local function lines_of(text)
   local lines = {}
-  for line in pipe:lines() do
-    lines[#lines + 1] = line
-    if each then each(line) end
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  return lines
+end
+
+--- Run shell commands, 'jobs' of them at once. As each ends: done(its index, lines of both streams, whether it ended
+--- with 0, how it ended).
+local function run_all(commands, jobs, done)
+  local next_one = 1
+  local start
+  local function begin(i)
+    local out, said, ended = uv.new_pipe(), {}, nil
+    local open = 2
+    local function settle()
+      open = open - 1
+      if open > 0 then return end
+      done(i, lines_of(table.concat(said)), ended.code == 0 and ended.signal == 0,
+        ended.signal > 0 and "signal " .. ended.signal or "exit code " .. ended.code)
+      start()
+    end
+    local process
+    process = assert(uv.spawn("/bin/sh", { args = { "-c", ("( %s ) 2>&1"):format(commands[i]) }, stdio = { nil, out } },
+      function(code, signal)
+        ended = { code = code, signal = signal }
+        process:close(settle)
+      end))
+    out:read_start(function(_, data)
+      if data then said[#said + 1] = data else out:close(settle) end
+    end)
   end
-  local ok, kind, status = pipe:close()
-  return lines, ok and true or false, kind == "signal" and "signal " .. status or "exit code " .. tostring(status)
+  function start()
+    if next_one > #commands then return end
+    next_one = next_one + 1
+    begin(next_one - 1)
+  end
+  for _ = 1, jobs do start() end
+  uv.run()
+end
+
+--- Run one shell command.
+local function run(command)
+  local result
+  run_all({ command }, 1, function(_, ...) result = { ... } end)
+  return table.unpack(result)
 end
 
 local function counts()
@@ -67,53 +104,75 @@ local function c_tests(build)
   return tests
 end
 
-local function run_c_test(one, build)
-  local lines, ok, ending = run(("cd %s && timeout 600 %s"):format(quoted(build), one.command))
+--- What a C test came to, told.
+local function tell_c_test(name, lines, ok, ending)
   local count = count_cmocka(lines)
   if not ok and count.failed == 0 then count.failed = 1 end
   if count.failed > 0 then write("  FAILED (%s):\n    %s", ending, table.concat(lines, "\n    ")) end
   for _, line in ipairs(lines) do
     if line:match "^%[  SKIPPED %] %D" and not line:match "test%(s%)" then write("  skipped %s", line:sub(14)) end
   end
-  write("%-36s %4d passed%s", one.name, count.passed, count.failed > 0 and (", %d failed"):format(count.failed) or "")
+  write("%-36s %4d passed%s", name, count.passed, count.failed > 0 and (", %d failed"):format(count.failed) or "")
   return count
 end
 
 function suites.c(context)
   local sum = counts()
-  local tests = c_tests(context.build)
+  local tests, commands = c_tests(context.build), {}
   if #tests == 0 then
     write "no C test was built: is libcmocka-dev there?"
     sum.failed = 1
   end
-  for _, one in ipairs(tests) do add(sum, run_c_test(one, context.build)) end
+  for i, one in ipairs(tests) do
+    commands[i] = ("cd %s && %s timeout 600 %s"):format(quoted(context.build), context.threads, one.command)
+  end
+  run_all(commands, context.jobs, function(i, ...) add(sum, tell_c_test(tests[i].name, ...)) end)
   return sum
 end
 
-function suites.specs(context)
-  local sanitized = require("recsys.core").doctor.build().sanitize ~= ""
-  local lua = sanitized and quoted(host.executable) .. " lua" or "lua5.4"
-  local command = ("cd %s && RECSYS_BUILD=%s %s \"$(command -v busted)\" --ignore-lua -o spec/support/report.lua%s %s")
-    :format(quoted(host.root), quoted(context.build), lua,
-      context.gc_stress and " --helper=spec/support/gc_stress.lua" or "", context.files)
+--- The spec files below spec/.
+local function spec_files()
+  local files = {}
+  for name in lfs.dir(host.root .. "/spec") do
+    if name:match "_spec%.lua$" then files[#files + 1] = "spec/" .. name end
+  end
+  table.sort(files)
+  return files
+end
+
+--- What a spec file came to, told.
+local function tell_spec(file, lines, ok, ending)
   local count
-  local _, ok, ending = run(command, function(line)
+  for _, line in ipairs(lines) do
     local passed, failed, skipped = line:match "^(%d+) passed, (%d+) failed, (%d+) skipped$"
     if passed then
       count = { passed = tonumber(passed), failed = tonumber(failed), skipped = tonumber(skipped) }
     else
       write("%s", line)
     end
-  end)
+  end
   if not count then
-    write("  FAILED: busted ended without its counts (%s)", ending)
+    write("  FAILED: busted ended without its counts of %s (%s)", file, ending)
     return { passed = 0, failed = 1, skipped = 0 }
   end
   if not ok and count.failed == 0 then
-    write("  FAILED: busted ended with %s", ending)
+    write("  FAILED: busted ended with %s after %s", ending, file)
     count.failed = 1
   end
   return count
+end
+
+function suites.specs(context)
+  local sanitized = require("recsys.core").doctor.build().sanitize ~= ""
+  local lua = sanitized and quoted(host.executable) .. " lua" or "lua5.4"
+  local busted = ("cd %s && RECSYS_BUILD=%s %s %s \"$(command -v busted)\" --ignore-lua -o spec/support/report.lua%s ")
+    :format(quoted(host.root), quoted(context.build), context.threads, lua,
+      context.gc_stress and " --helper=spec/support/gc_stress.lua" or "")
+  local files, commands = #context.files > 0 and context.files or spec_files(), {}
+  for i, file in ipairs(files) do commands[i] = busted .. quoted(file) end
+  local sum = counts()
+  run_all(commands, context.jobs, function(i, ...) add(sum, tell_spec(files[i], ...)) end)
+  return sum
 end
 
 function suites.lint()
@@ -129,6 +188,8 @@ local titles = { c = "C tests", specs = "Specs", lint = "Lint" }
 function test.options(parser)
   parser:argument("SUITE", "c, specs or lint (default: all)"):args "*":choices(order):target "suites"
   parser:option("--spec", "Run this spec file (several times: these)"):argname "FILE":count "*":target "files"
+  parser:option("--jobs", "Test files at once, each with its share of the cores (default: a core each)"):argname "N"
+    :convert(argument.whole_number(1))
   parser:flag("--gc-stress", "Collect garbage at every turn while the specs run"):target "gc_stress"
 end
 
@@ -143,8 +204,10 @@ function test.run(args)
   if not host.executable or lfs.attributes(host.root .. "/spec", "mode") ~= "directory" then
     exit.usage_error("the tests live in the source tree: run ./recsys-run test there")
   end
-  local context = { build = host.executable:match "^(.*)/", gc_stress = args.gc_stress, files = "" }
-  for _, file in ipairs(args.files) do context.files = context.files .. " " .. quoted(file) end
+  local cores = uv.available_parallelism()
+  local jobs = args.jobs or cores
+  local context = { build = host.executable:match "^(.*)/", gc_stress = args.gc_stress, files = args.files, jobs = jobs,
+    threads = os.getenv "OMP_NUM_THREADS" and "" or ("OMP_NUM_THREADS=%d"):format(math.max(1, cores // jobs)) }
   local sum = counts()
   for _, suite in ipairs(chosen(args)) do
     write("\n%s", titles[suite])
