@@ -5,11 +5,11 @@ local filter = require "recsys.track.filter"
 local page = require "recsys.track.page"
 local searched = require "spec.support.searched"
 
-local db, few
-before_each(function() db, few = searched.open(), filter.few end)
+local db, few, near
+before_each(function() db, few, near = searched.open(), filter.few, filter.near end)
 after_each(function()
   db:close()
-  filter.few = few
+  filter.few, filter.near = few, near
 end)
 
 local function id(n) return ("%032x"):format(n) end
@@ -172,6 +172,11 @@ local function before(a, b, kind, key, descending)
   return a.run_id < b.run_id
 end
 
+--- The page of a search that begins at a place.
+local function page_of(text, order_by, offset, size)
+  return (find(text, order_by, { page_token = page.token(offset), max_results = size }))
+end
+
 describe("a search by brute force", function()
   it("gives the same runs in the same order, whatever the plan", function()
     local state = 11
@@ -202,9 +207,53 @@ describe("a search by brute force", function()
       for _, size in ipairs { 0, 9, 4000 } do
         filter.few = size
         assert.same(want, (find(text, { order })), text .. " by " .. order)
+        assert.equal(#want, filter.count(db, { experiment_ids = { "1" }, filter = text }), text)
+        filter.near = rng(2) == 1 and 0 or near
+        local offset, n = rng(#want + 2) - 1, rng(9)
+        assert.same({ table.unpack(want, offset + 1, offset + n) }, page_of(text, { order }, offset, n),
+          ("%s by %s from %d"):format(text, order, offset))
       end
     end
     assert.is_true(found > 500)
+  end)
+
+  it("gives the same deep pages, of which the rows before are skipped", function()
+    local state = 5
+    local function rng(n)
+      state = (state * 1103515245 + 12345) & 0x7fffffff
+      return (state >> 8) % n + 1
+    end
+    for n = 1, 150 do
+      local run = { start_time = 1000 + rng(20), metrics = {}, params = {}, tags = {},
+        experiment_id = rng(5) == 1 and 2 or nil, lifecycle_stage = rng(6) == 1 and "deleted" or nil }
+      if rng(5) > 1 then run.metrics.many = rng(3) == 1 and rng(4) or rng(1000) / 7 end
+      if rng(6) == 1 then run.metrics.many = nan end
+      if rng(4) > 1 then run.metrics.few = rng(3) end
+      if rng(9) > 1 then run.params.many, run.params.few = tostring(rng(60)), tostring(rng(3)) end
+      if rng(7) == 1 then run.tags.parent, run.tags.many = "x", tostring(rng(50)) end
+      add(n, run)
+    end
+    local checked = 0
+    for _, text in ipairs { "", "tags.parent IS NULL", "tags.parent IS NULL AND params.few IS NULL",
+      "metrics.many != 3", "params.few != '1' AND tags.parent IS NULL AND metrics.many > 1" } do
+      for _, order in ipairs { "metrics.many", "metrics.many DESC", "metrics.few", "metrics.few DESC", "params.many",
+        "params.many DESC", "params.few", "params.few DESC", "tags.many", "tags.none DESC", "start_time" } do
+        for _, orders in ipairs { { order }, { order, "metrics.other DESC" }, { order, "params.`other few`" } } do
+          filter.few = 4000
+          local want = find(text, orders)
+          assert.equal(#want, filter.count(db, { experiment_ids = { "1" }, filter = text }))
+          filter.few, filter.near = 0, 0
+          assert.equal(#want, filter.count(db, { experiment_ids = { "1" }, filter = text }))
+          for _ = 1, 6 do
+            local offset, n = rng(#want + 3) - 1, rng(40)
+            assert.same({ table.unpack(want, offset + 1, offset + n) }, page_of(text, orders, offset, n),
+              ("%s by %s from %d"):format(text, table.concat(orders, ", "), offset))
+            checked = checked + (offset < #want and 1 or 0)
+          end
+        end
+      end
+    end
+    assert.is_true(checked > 800)
   end)
 end)
 

@@ -9,17 +9,17 @@ local runs = require "recsys.ui.table"
 local sql = require "recsys.sql"
 local track = require "recsys.track.store"
 
-local folder, store, kept, few, few_bests, state
+local folder, store, kept, few, near, few_bests, state
 
 before_each(function()
   folder = command.temporary()
-  store, few, few_bests, state = track.open(folder), filter.few, bests.few, 12345
+  store, few, near, few_bests, state = track.open(folder), filter.few, filter.near, bests.few, 12345
   kept = assert(bests.open(store))
 end)
 after_each(function()
   kept:close()
   store:close()
-  filter.few, bests.few = few, few_bests
+  filter.few, filter.near, bests.few = few, near, few_bests
   command.remove(folder)
 end)
 
@@ -105,7 +105,7 @@ local function check(what)
           local order = ("metrics.`%s`.%s%s"):format(key, clause, direction)
           local name = ("%s: %s, %s"):format(what, order, stage)
           for _, size in ipairs { 4000, 1 } do
-            filter.few = size
+            filter.few, filter.near = size, size == 1 and 0 or near
             for _, with in ipairs { kept, false } do
               with = with or nil
               local whole, answer = page(order, stage, 0, 1000, with)

@@ -1,7 +1,7 @@
 --- Searches of runs, experiments, registered models and their versions: MLflow's filters and orders as SQL.
 ---
---- track/grammar.lua reads the language; here its conditions become statements over MLflow's tables, with every name
---- and value a parameter. What is found are keys (run ids, ...), one page at a time; the store loads what belongs to
+--- track/grammar.lua reads the language, track/conditions.lua has its conditions as SQL; here they become statements
+--- over MLflow's tables. What is found are keys (run ids, ...), one page at a time; the store loads what belongs to
 --- them.
 ---
 --- A table with 100,000 runs must answer at once, so the work follows the page rather than the table:
@@ -9,14 +9,23 @@
 --- * an order by a metric, a parameter or a tag walks those that have it first, then NaN, then those that lack it, as
 ---   statements of their own, of which most pages need the first alone;
 --- * an experiment of few runs is sorted as a whole, whatever else the database holds;
---- * the runs that meet a condition are looked up where few have met it, and asked one by one where many have.
+--- * the runs that meet a condition are looked up where few have met it, and asked one by one where many have;
+--- * what comes before a page far down is skipped in the index of the values alone, and what is left out is counted
+---   rather than what is not, where that is less.
 --- The indexes are those called recsys_... of track/schema.lua. Without them answers are the same, and slower.
 
+local conditions_of = require "recsys.track.conditions"
 local grammar = require "recsys.track.grammar"
 local json = require "recsys.json"
 local page = require "recsys.track.page"
+local statements = require "recsys.track.statements"
 
 local filter = {}
+
+local statement, add, add_statement = statements.new, statements.add, statements.append
+local rows_of, row_of, count = statements.rows, statements.row, statements.count
+local comparison, add_comparison, tables = conditions_of.comparison, conditions_of.add_comparison, conditions_of.tables
+local runs_meeting, add_condition = conditions_of.meeting, conditions_of.add
 
 -- What is searched --------------------------------------------------------------------------------------------------
 
@@ -69,112 +78,6 @@ local model_versions = {
     return name or version or nil, name and version or nil
   end,
 }
-
--- Statements in the making ------------------------------------------------------------------------------------------
-
---- { text = parts, parameters } whose parts and parameters stay in step.
-local function statement(text, ...)
-  return { parts = { text }, parameters = { ... } }
-end
-
-local function add(s, text, ...)
-  s.parts[#s.parts + 1] = text
-  for i = 1, select("#", ...) do s.parameters[#s.parameters + 1] = (select(i, ...)) end
-end
-
-local function add_statement(s, other)
-  table.move(other.parts, 1, #other.parts, #s.parts + 1, s.parts)
-  table.move(other.parameters, 1, #other.parameters, #s.parameters + 1, s.parameters)
-end
-
-local function rows_of(db, s, limit, offset)
-  local parameters = table.move(s.parameters, 1, #s.parameters, 1, {})
-  parameters[#parameters + 1], parameters[#parameters + 2] = limit, offset
-  return db:rows(table.concat(s.parts, " ") .. " LIMIT ? OFFSET ?", parameters)
-end
-
--- Conditions --------------------------------------------------------------------------------------------------------
-
-local longest_pattern = 10000
-
---- A LIKE pattern as one of GLOB, which minds the case of letters where SQLite's LIKE does not.
-local function glob(pattern)
-  return (pattern:gsub("[%%_%*%?%[]", { ["%"] = "*", ["_"] = "?", ["*"] = "[*]", ["?"] = "[?]", ["["] = "[[]" }))
-end
-
---- "column op ?" with its parameter.
-local function comparison(column, op, value)
-  if op == "LIKE" or op == "ILIKE" then
-    if #value > longest_pattern then
-      error({ code = "INVALID_PARAMETER_VALUE", message = ("Invalid filter: a pattern of %d bytes, more than the %d "
-        .. "that are allowed"):format(#value, longest_pattern) }, 0)
-    end
-    if op == "LIKE" then return column .. " GLOB ?", glob(value) end
-    return column .. " LIKE ?", value
-  elseif op == "IN" or op == "NOT IN" then
-    return ("%s %s (SELECT value FROM json_each(?))"):format(column, op), json.encode(json.list(value))
-  end
-  return ("%s %s ?"):format(column, op), value
-end
-
-local function add_comparison(s, column, c)
-  local text, value = comparison(column, c.comparator, c.value)
-  add(s, "AND " .. text, value)
-end
-
---- What a row x of the latest metrics must hold: NaN, which is kept as 0 with a mark, differs from every number.
-local function metric_holds(c)
-  local text, value = comparison("x.value", c.comparator, c.value)
-  if c.comparator == "!=" then return statement("(x.is_nan = 1 OR " .. text .. ")", value) end
-  return statement("x.is_nan = 0 AND " .. text, value)
-end
-
-local function value_holds(c)
-  if c.comparator:find "^IS" then return statement "1" end
-  return statement(comparison("x.value", c.comparator, c.value))
-end
-
-local tables = { metric = "latest_metrics", parameter = "params", tag = "tags", best = "best" }
-
---- The runs that meet a condition on a key: { from, id, where } of rows x.
-local function keyed(c)
-  local where = statement("x.key = ?", c.key)
-  add(where, "AND")
-  add_statement(where, c.kind == "metric" and metric_holds(c) or value_holds(c))
-  return { from = tables[c.kind] .. " x", id = "x.run_uuid", where = where }
-end
-
-local function of_dataset(c)
-  local where = statement "x.source_type = 'DATASET' AND x.destination_type = 'RUN' AND"
-  if c.key == "context" then
-    add(where, "g.name = 'mlflow.data.context' AND")
-    add(where, comparison("g.value", c.comparator, c.value))
-    local from = "inputs x JOIN input_tags g ON g.input_uuid = x.input_uuid"
-    return { from = from, id = "x.destination_id", where = where }
-  end
-  add(where, comparison("d." .. c.key, c.comparator, c.value))
-  return { from = "inputs x JOIN datasets d ON d.dataset_uuid = x.source_id", id = "x.destination_id", where = where }
-end
-
---- The runs that meet a condition, as `SELECT id FROM ... WHERE ...`, or nil for one on the run itself.
-local function runs_meeting(c)
-  if c.kind == "attribute" then return nil end
-  local from = c.kind == "dataset" and of_dataset(c) or keyed(c)
-  local s = statement(("SELECT %s AS id FROM %s WHERE"):format(from.id, from.from))
-  add_statement(s, from.where)
-  return s, from.id
-end
-
---- Add to a statement over runs r that the condition holds.
-local function add_condition(s, c)
-  if c.kind == "attribute" then
-    return add_comparison(s, "r." .. c.field.column, c)
-  end
-  local meeting, id = runs_meeting(c)
-  add(s, c.comparator == "IS NULL" and "AND NOT EXISTS (" or "AND EXISTS (")
-  add_statement(s, meeting)
-  add(s, ("AND %s = r.run_uuid)"):format(id))
-end
 
 -- Orders of runs ----------------------------------------------------------------------------------------------------
 
@@ -233,15 +136,18 @@ local function distinct_values(db, term)
 end
 
 --- The order by a key as statements one after the other: those that have it along its index, NaN, those that lack it.
-local function walks(plan, term)
-  local name = tables[term.kind]
+---@param from? any  the value that the first of these is to begin with
+local function walks(plan, term, from)
+  local name, column = tables[term.kind], "o." .. (term.column or "value")
   local function having(more)
     return statement("o.key = ? AND r.run_uuid = o.run_uuid" .. more, term.key)
   end
-  local from, order = name .. " o CROSS JOIN runs r", ("o.%s %s,"):format(term.column or "value", direction(term))
-  local list = { run_statement(plan, from, having(term.kind == "metric" and " AND o.is_nan = 0" or ""), order, 2) }
+  local joined, order = name .. " o CROSS JOIN runs r", ("%s %s,"):format(column, direction(term))
+  local first = having(term.kind == "metric" and " AND o.is_nan = 0" or "")
+  if from ~= nil then add(first, ("AND %s %s ?"):format(column, term.descending and "<=" or ">="), from) end
+  local list = { run_statement(plan, joined, first, order, 2) }
   if term.kind == "metric" then
-    list[2] = run_statement(plan, from, having " AND o.is_nan = 1", "", 2)
+    list[2] = run_statement(plan, joined, having " AND o.is_nan = 1", "", 2)
   end
   local lacking = statement("NOT EXISTS (SELECT 1 FROM " .. name
     .. " x WHERE x.key = ? AND x.run_uuid = r.run_uuid)", term.key)
@@ -274,18 +180,21 @@ local function scope_of(request)
 end
 
 --- Whether a statement gives few rows, at the cost of few.
-local function is_few(db, s)
+local function is_few(db, s, few)
   local counted = statement "SELECT 1 AS one FROM ("
   add_statement(counted, s)
   add(counted, ")")
-  return #rows_of(db, counted, 1, filter.few) == 0
+  return #rows_of(db, counted, 1, few or filter.few) == 0
 end
 
---- The condition, by its place, whose runs are few and can be looked up first.
+--- The condition, by its place, whose runs are few and can be looked up first. Beside others more of them are few: a
+--- walk might have to go to its end to find runs that meet all.
 local function rare_condition(db, conditions)
-  for i, c in ipairs(conditions) do
-    local meeting = c.comparator ~= "IS NULL" and runs_meeting(c)
-    if meeting and is_few(db, meeting) then return i, meeting end
+  for _, few in ipairs(#conditions == 1 and { 1 } or { 1, 3 }) do
+    for i, c in ipairs(conditions) do
+      local meeting = c.comparator ~= "IS NULL" and runs_meeting(c)
+      if meeting and is_few(db, meeting, few * filter.few) then return i, meeting end
+    end
   end
 end
 
@@ -314,12 +223,15 @@ local plan_runs
 
 --- Many runs share each of these values: one search a value, by the rest of the terms, and those without at the end.
 local function plan_by_value(db, plan, values)
-  local term, list = plan.terms[1], {}
+  local term, list = plan.terms[1], { deep = { plan = plan, values = values } }
   local rest = table.move(plan.terms, 2, #plan.terms, 1, {})
   for _, value in ipairs(values) do
     local conditions = table.move(plan.conditions, 1, #plan.conditions, 1, {})
     conditions[#conditions + 1] = { kind = term.kind, key = term.key, comparator = "=", value = value }
-    for _, s in ipairs(plan_runs(db, plan.scope, conditions, rest)) do list[#list + 1] = s end
+    for _, s in ipairs(plan_runs(db, plan.scope, conditions, rest)) do
+      s.value = value
+      list[#list + 1] = s
+    end
   end
   local others = walks(plan, term)
   table.move(others, 2, #others, #list + 1, list)
@@ -342,20 +254,102 @@ function plan_runs(db, scope, conditions, terms)
     return { run_statement(plan, "runs r", among) }
   end
   if not terms[1] or terms[1].kind == "attribute" or is_few_by_attributes(db, scope, conditions) then
-    return { run_statement(plan, "runs r") }
+    local s = run_statement(plan, "runs r")
+    s.whole = true
+    return { s }
   end
   local values = #terms <= 2 and terms[1].kind ~= "best" and distinct_values(db, terms[1])
-  return values and plan_by_value(db, plan, values) or walks(plan, terms[1])
+  if values then return plan_by_value(db, plan, values) end
+  local list = walks(plan, terms[1])
+  list.deep = { plan = plan }
+  return list
 end
 
---- How many rows a statement has, to skip it.
-local function count(db, s)
-  return db:row("SELECT count(*) AS n FROM (" .. table.concat(s.parts, " ") .. ")", s.parameters).n
+-- Deep pages ---------------------------------------------------------------------------------------------------------
+
+--- Rows before a page that are walked over one by one.
+filter.near = 1000
+
+--- The runs that a search leaves out, where that can be told without a look at each: those out of its scope and those
+--- that have what must be absent. nil where there are other conditions.
+local function left_out(plan)
+  local s = statement "SELECT r.run_uuid FROM runs r WHERE ("
+  add_statement(s, plan.scope)
+  add(s, ") IS NOT TRUE")
+  for _, c in ipairs(plan.conditions) do
+    if c.comparator ~= "IS NULL" then return nil end
+    add(s, ("UNION ALL SELECT x.run_uuid FROM %s x WHERE x.key = ?"):format(tables[c.kind]), c.key)
+  end
+  return s
+end
+
+--- What is asked of the rows that have the key of an order, by the index of their values alone. Each belongs to a run,
+--- as the schema has it; of best values alone some may be left of runs that are gone.
+local function of_index(term, columns, out)
+  local s = statement(("SELECT %s FROM %s o WHERE o.key = ?%s AND o.run_uuid NOT IN ("):format(columns,
+    tables[term.kind], term.kind == "metric" and " AND o.is_nan = 0" or ""), term.key)
+  add_statement(s, out)
+  add(s, term.kind == "best" and ") AND EXISTS (SELECT 1 FROM runs r WHERE r.run_uuid = o.run_uuid)" or ")")
+  return s
+end
+
+--- Go to the value that a row far down the walk along an index has: the statements from there on, and what is left of
+--- the offset.
+local function skip_values(db, list, offset, out)
+  local plan, term = list.deep.plan, list.deep.plan.terms[1]
+  local column, along = "o." .. (term.column or "value"), direction(term)
+  local s = of_index(term, column .. " AS value, o.run_uuid AS id", out)
+  add(s, ("ORDER BY %s %s, o.run_uuid %s"):format(column, along, along))
+  local at = rows_of(db, s, 1, offset)[1]
+  if not at then -- behind all that have the key
+    table.remove(list, 1)
+    return list, offset - row_of(db, of_index(term, "count(*) AS n", out)).n
+  end
+  if at.value == nil then return list, offset end
+  s = of_index(term, "count(*) AS n", out)
+  add(s, ("AND %s = ? AND o.run_uuid %s ?"):format(column, term.descending and ">" or "<"), at.value, at.id)
+  return walks(plan, term, at.value), row_of(db, s).n
+end
+
+--- The runs of one value, sorted as a whole.
+local function of_value(plan, value)
+  local term = plan.terms[1]
+  local among = statement(("r.run_uuid IN (SELECT o.run_uuid FROM %s o WHERE o.key = ? AND o.value = ?%s)"):format(
+    tables[term.kind], term.kind == "metric" and " AND o.is_nan = 0" or ""), term.key, value)
+  return run_statement(plan, "runs r", among, "", 2)
+end
+
+--- Leave out the statements of values whose runs all come before the page.
+local function skip_groups(db, list, offset, out)
+  local s, counts, all = of_index(list.deep.plan.terms[1], "o.value, count(*) AS n", out), {}, 0
+  add(s, "GROUP BY o.value")
+  for _, row in ipairs(rows_of(db, s, -1, 0)) do
+    counts[row.value], all = row.n, all + row.n
+  end
+  local function at_hand() return list[1].value ~= nil and (counts[list[1].value] or 0) or math.huge end
+  while offset >= at_hand() do
+    local value = list[1].value
+    offset = offset - at_hand()
+    while list[1].value == value do table.remove(list, 1) end
+  end
+  local n, value = at_hand(), list[1].value
+  if value ~= nil and list[2].value ~= value and offset * (all / n) > n then -- a walk would pass by more than these
+    list[1] = of_value(list.deep.plan, value)
+  end
+  return list, offset
+end
+
+--- The statements that are left when rows far before the page are skipped, and the offset among what they give.
+local function skip(db, list, offset)
+  local out = offset > filter.near and list.deep and left_out(list.deep.plan)
+  if not out then return list, offset end
+  return (list.deep.values and skip_groups or skip_values)(db, list, offset, out)
 end
 
 --- Rows offset + 1 .. offset + limit of what the statements give one after the other.
 local function take(db, list, limit, offset)
   local ids = {}
+  list, offset = skip(db, list, offset)
   for i, s in ipairs(list) do
     local rows = rows_of(db, s, limit - #ids, offset)
     for _, row in ipairs(rows) do ids[#ids + 1] = row.id end
@@ -396,11 +390,59 @@ local function all_of(db, request)
   return scope and plan_runs(db, scope, conditions, {})[1] or statement "SELECT NULL AS id WHERE 0"
 end
 
+--- The conditions that want a key absent, and those that want one present; nil where there are others.
+local function of_keys(conditions)
+  local absent, present = {}, {}
+  for _, c in ipairs(conditions) do
+    if not tables[c.kind] then return nil end
+    local list = c.comparator == "IS NULL" and absent or present
+    list[#list + 1] = c
+  end
+  return absent, present
+end
+
+--- How many runs meet conditions on keys, along the index of the first that wants one present.
+local function count_present(db, scope, absent, present)
+  local s = statement "SELECT count(*) AS n FROM ("
+  add_statement(s, (runs_meeting(present[1])))
+  add(s, ") o WHERE o.id NOT IN (")
+  add_statement(s, left_out { scope = scope, conditions = absent })
+  add(s, ")")
+  for i = 2, #present do
+    local meeting, id = runs_meeting(present[i])
+    add(s, "AND EXISTS (")
+    add_statement(s, meeting)
+    add(s, ("AND %s = o.id)"):format(id))
+  end
+  return row_of(db, s).n
+end
+
+--- How many runs of the scope lack a key: all, less those that have it, where these are few.
+local function count_absent(db, scope, c)
+  local having = statement(("SELECT x.run_uuid AS id FROM %s x WHERE x.key = ?"):format(tables[c.kind]), c.key)
+  if not is_few(db, having) then return nil end
+  local all, among = statement "SELECT count(*) AS n FROM runs r WHERE", statement "r.run_uuid IN ("
+  add_statement(all, scope)
+  add_statement(among, having)
+  add(among, ")")
+  return row_of(db, all).n - count(db, run_statement({ scope = scope, conditions = {}, terms = {} }, "runs r", among))
+end
+
 --- How many runs meet a filter.
 ---@param db recsys.Database
 ---@param request recsys.track.Search
 ---@return integer
-function filter.count(db, request) return count(db, all_of(db, request)) end
+function filter.count(db, request)
+  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  if not scope then return 0 end
+  local s, n = plan_runs(db, scope, conditions, {})[1], nil
+  local absent, present = of_keys(conditions)
+  if s.whole and absent then
+    if #present > 0 then n = count_present(db, scope, absent, present)
+    elseif #absent == 1 then n = count_absent(db, scope, absent[1]) end
+  end
+  return n or count(db, s)
+end
 
 --- The runs that meet a filter, all of them in no order, as a query of the column `id` for others to build upon.
 ---@param db recsys.Database

@@ -117,21 +117,22 @@ local function shown(store, bests, ids)
   return result
 end
 
-local totals = setmetatable({}, { __mode = "k" }) -- store -> { stamp, question -> how many runs }
+local answers = setmetatable({}, { __mode = "k" }) -- store -> { stamp, question -> what was found }
 
---- How many runs meet a question. Where nothing was written meanwhile, by anybody, it is not counted again: with a
---- filter that many runs meet, counting them takes longer than finding a page of them.
-local function total(store, asked)
+--- What 'find' gives for a question, kept as long as nothing is written, by anybody: to count the runs that meet a
+--- filter, or to group them, takes longer than to find a page of them.
+---@param kind string
+local function known(store, kind, asked, find)
   local db = store.db
   local stamp = ("%d %d"):format(db:row("PRAGMA data_version").data_version,
     db:row("SELECT total_changes() AS n").n)
-  local kept = totals[store]
+  local kept = answers[store]
   if not kept or kept.stamp ~= stamp then
     kept = { stamp = stamp }
-    totals[store] = kept
+    answers[store] = kept
   end
-  local key = json.encode { asked.experiment_ids, asked.filter or "", asked.run_view_type or "" }
-  kept[key] = kept[key] or filter.count(db, asked)
+  local key = json.encode { kind, asked.experiment_ids, asked.filter or "", asked.run_view_type or "" }
+  kept[key] = kept[key] or find()
   return kept[key]
 end
 
@@ -151,7 +152,8 @@ end
 function runs.page(store, fields, bests)
   local db, asked = store.db, question(store.db, fields)
   local offset, limit = whole(fields, "offset", 0, 1 << 50), whole(fields, "limit", 100, 5000)
-  local count, best = total(store, asked), bests and bests:current()
+  local count = known(store, "total", asked, function() return filter.count(db, asked) end)
+  local best = bests and bests:current()
   return { total = count, runs = json.list(shown(store, best, ids_of(db, best, asked, offset, limit))) }
 end
 
@@ -175,26 +177,33 @@ function runs.keys(store, fields)
   return found
 end
 
+local function group(db, asked, of, name)
+  local matching, parameters = filter.matching(db, asked)
+  parameters = table.move(parameters, 1, #parameters, 2, { name })
+  local groups, by_value = json.list {}, {}
+  for row in db:each(("SELECT value, count(*) AS n FROM %s WHERE key = ? AND run_uuid IN (%s) GROUP BY value "
+    .. "ORDER BY n DESC, value"):format(of, matching), parameters) do
+    by_value[row.value] = { value = row.value, count = row.n, metrics = {} }
+    groups[#groups + 1] = by_value[row.value]
+  end
+  for row in db:each(("SELECT g.value AS value, m.key, avg(m.value) AS mean, min(m.value) AS least, "
+    .. "max(m.value) AS greatest, count(*) AS n FROM %s g JOIN latest_metrics m USING (run_uuid) WHERE g.key = ? AND "
+    .. "m.is_nan = 0 AND g.run_uuid IN (%s) GROUP BY g.value, m.key"):format(of, matching), parameters) do
+    by_value[row.value].metrics[row.key] = { mean = row.mean, min = row.least, max = row.greatest, count = row.n }
+  end
+  return groups
+end
+
 --- Runs grouped by a parameter or tag, with the mean, least and greatest last value of each metric.
 function runs.groups(store, fields)
   local kind, name = tostring(rest.need(fields, "by")):match "^(%a+)%.(.+)$"
   local of = ({ params = "params", param = "params", tags = "tags", tag = "tags" })[kind]
   if not of then rest.refuse("INVALID_PARAMETER_VALUE", "Runs are grouped by params.NAME or tags.NAME.") end
   name = name:match "^`(.*)`$" or name
-  local matching, parameters = filter.matching(store.db, question(store.db, fields))
-  parameters = table.move(parameters, 1, #parameters, 2, { name })
-  local groups, by_value = json.list {}, {}
-  for row in store.db:each(("SELECT value, count(*) AS n FROM %s WHERE key = ? AND run_uuid IN "
-    .. "(%s) GROUP BY value ORDER BY n DESC, value"):format(of, matching), parameters) do
-    by_value[row.value] = { value = row.value, count = row.n, metrics = {} }
-    groups[#groups + 1] = by_value[row.value]
-  end
-  for row in store.db:each(("SELECT g.value AS value, m.key, avg(m.value) AS mean, min(m.value) AS least, "
-    .. "max(m.value) AS greatest, count(*) AS n FROM %s g JOIN latest_metrics m USING (run_uuid) WHERE g.key = ? AND "
-    .. "m.is_nan = 0 AND g.run_uuid IN (%s) GROUP BY g.value, m.key"):format(of, matching), parameters) do
-    by_value[row.value].metrics[row.key] = { mean = row.mean, min = row.least, max = row.greatest, count = row.n }
-  end
-  return { groups = groups }
+  local asked = question(store.db, fields)
+  return { groups = known(store, ("groups of %s by %s"):format(of, name), asked, function()
+    return group(store.db, asked, of, name)
+  end) }
 end
 
 --- All runs that meet a question, in its order, as CSV (recsys.ui.csv) in a file.
