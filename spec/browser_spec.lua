@@ -51,6 +51,8 @@ local function log_by_hand()
   bad:metric("m", 1, 1)
   bad:text("page.html", HOSTILE)
   bad:text("table.csv", "a,b\n" .. HOSTILE .. ",2\n")
+  bad:text("tasks.json", json.encode { { name = HOSTILE, state = HOSTILE, after = { HOSTILE }, seconds = 1 },
+    { name = 7, started = HOSTILE, after = HOSTILE } })
   bad:finish()
   study, hostile = parent.id, bad.id
   store:close()
@@ -177,6 +179,9 @@ describe("the page in a browser", function()
     open("#/runs?group=params.kind&e=" .. experiment "by hand", count "tr.group" .. " == 2")
     assert.matches("4", text "tr.group td.name small")
     assert.matches("0.15.*0.12…0.18", text "table.grid tbody")
+    assert.is_true(view:eval [[(() => { const edge = (e) => Math.round(e.getBoundingClientRect().right);
+      return [...document.querySelectorAll("table.grid tr")].every((row, _, all) =>
+        [...row.children].every((cell, i) => edge(cell) === edge(all[0].children[i]))); })()]])
     open("#/runs?flat=1&cols=%5B%22params.dim%22%5D&e=" .. experiment "by hand", count "table.grid thead th" .. " == 3")
     view:click "text=Columns"
     view:wait(count "dialog .choices input" .. " > 5")
@@ -444,14 +449,41 @@ describe("the page in a browser", function()
   end)
 
   it("shows what is hostile as text", function()
-    local views = { "", "#/runs?e=" .. experiment(HOSTILE), "#/run/" .. hostile,
-      "#/run/" .. hostile .. "?tab=artifacts&file=table.csv", "#/run/" .. hostile .. "?tab=artifacts&file=page.html" }
+    view:eval(("fetch('api/recsys/promote', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: "
+      .. "%s }).then(r => r.text())"):format(json.encode(json.encode { name = "two_tower", version = 1, no_gate = true,
+      reason = HOSTILE, alias = "strange" })))
+    local id, word = experiment(HOSTILE), view:eval(("encodeURIComponent(%s)"):format(json.encode(HOSTILE)))
+    local plots = view:eval(("encodeURIComponent(%s)"):format(json.encode('[{"kind":"box","x":"params.p",'
+      .. '"y":"metrics.m"},{"kind":"scatter","x":"params.p","y":"metrics.m"},{"kind":"parallel","y":"metrics.m"}]')))
+    local views = { "", "#/runs?e=" .. id, "#/runs?group=params.p&e=" .. id, "#/run/" .. hostile,
+      "#/runs?show=charts&plots=" .. plots .. "&e=" .. id, "#/compare?same=1&runs=" .. hostile .. "," .. study,
+      "#/run/" .. hostile .. "?tab=artifacts&file=table.csv", "#/run/" .. hostile .. "?tab=artifacts&file=page.html",
+      "#/run/" .. hostile .. "?tab=" .. word, "#/runs?e=0&filter=" .. word .. "&order=" .. word,
+      ("#/runs?show=charts&e=%s&x=metric.%s&find=%s&cards=%s&plots=%s"):format(id, word, word, word, word),
+      "#/study/" .. hostile, "#/models/two_tower", "#/models/" .. word, "#/" .. word }
     for _, address in ipairs(views) do
-      open(address, "document.querySelector('main').innerText.length > 40")
-      uv.sleep(200)
+      open(address, "document.querySelector('main').innerText.length > 25")
+      uv.sleep(120)
       assert.not_equal("pwned", view:eval "document.title")
       assert.equal(0, view:eval(count "main img[src=x], main script"))
+      if address:find "#/models/two_tower" then assert.truthy(text "#main":find(HOSTILE, 1, true)) end
     end
+    open("#/run/" .. hostile, count ".steps .step" .. " > 1")
+    assert.truthy(text ".steps":find(HOSTILE, 1, true))
+  end)
+
+  it("saves what is hostile as text", function()
+    open("#/runs?show=charts&e=" .. experiment(HOSTILE) .. "&plots=" .. view:eval(("encodeURIComponent(%s)"):format(
+      json.encode '[{"kind":"box","x":"params.p","y":"metrics.m"}]')), count "svg .quartiles" .. " == 1")
+    view:click "[data-plot] [title='full screen']"
+    view:wait(count "dialog svg .quartiles" .. " == 1")
+    assert.equal(0, view:eval(count "dialog img, dialog script"))
+    view:press "Escape"
+    view:click "[data-plot] .menus button"
+    view:click "text=Save as SVG"
+    local svg = view:downloaded "m_by_p.svg"
+    assert.truthy(svg:find("&lt;img src=x", 1, true))
+    assert.is_nil(svg:find "<img" or svg:find "<script")
   end)
 
   it("asks no other server for anything", function()

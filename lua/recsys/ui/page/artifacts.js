@@ -172,7 +172,7 @@ function bundle(buffer) {
       h(
         "table",
         { class: "list" },
-        h("thead", {}, h("tr", {}, h("th", {}, "Member"), h("th", {}, "Size"))),
+        h("thead", {}, h("tr", {}, h("th", {}, "Member"), h("th", { class: "number" }, "Size"))),
         h(
           "tbody",
           {},

@@ -28,7 +28,7 @@ function fullScreen(title, draw, legend) {
 /** A card: { element, area, value }. In 'options':
  *  name(); fields: what stands between the header and the chart; kind: a class of the area; wide; dataset
  *  draw(area): the chart anew, for the whole screen; legend(): [{ name, colour }]; rows(): of a CSV file
- *  items: [[text, work]] of the menu; moved(cards): told of another order */
+ *  items: [[text, work]] of the menu; moved(cards): told of another order; absent: it stays where it is */
 export function card(options) {
   const { name, legend = () => [] } = options;
   const area = h("div", { class: `plot ${options.kind || ""}` });
@@ -39,7 +39,7 @@ export function card(options) {
     h(
       "header",
       {},
-      grip(name(), () => element, options.moved),
+      ...(options.moved ? [grip(name(), () => element, options.moved)] : []),
       h("h3", { title: name() }, name()),
       value,
       h("span", { class: "space" }),

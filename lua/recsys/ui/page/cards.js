@@ -184,9 +184,10 @@ export function cards(holder) {
     if (card.drawn === text) return;
     card.drawn = text;
     card.lines = lines;
-    const lone = runs.length === 1 && lines[0]?.points.length === 1;
-    show(card.state, lines.length === 0 ? "none of these runs has it" : lone ? h("b", {}, figure(lines[0])) : "");
-    if (lone) {
+    card.lone = runs.length === 1 && lines[0]?.points.length === 1;
+    show(card.state, lines.length === 0 ? "none of these runs has it" : card.lone ? h("b", {}, figure(lines[0])) : "");
+    show(card.value, values(key));
+    if (card.lone) {
       card.chart?.close();
       card.chart = null;
       return;
@@ -204,7 +205,7 @@ export function cards(holder) {
   }
 
   function values(key) {
-    if (runs.length !== 1 || !runs[0].metrics?.[key]) return null;
+    if (runs.length !== 1 || !runs[0].metrics?.[key] || found.get(key)?.lone) return null;
     const metric = runs[0].metrics[key];
     return h(
       "span",

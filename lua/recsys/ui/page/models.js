@@ -292,7 +292,7 @@ export function open(main) {
         h("span", { class: "space" }),
         h(
           "span",
-          { class: "group" },
+          { class: "together" },
           compared.length > 1 &&
             h("a", { class: "button", href: to(["compare"], { runs: compared.join(",") }) }, "Compare versions"),
           movedAliases(model).length > 0 && button("Roll back", goBack),

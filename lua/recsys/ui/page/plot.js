@@ -270,7 +270,7 @@ export function progress(label, items, { y, logY, better, onopen }) {
           {
             label: "trial",
             data: items.map((item, x) => ({ x: x + 1, y: item.y })),
-            backgroundColor: items.map(({ colour }) => `${colour}aa`),
+            backgroundColor: items.map(({ colour }) => `${colour}dd`),
             pointRadius: 4,
             pointHoverRadius: 7,
           },

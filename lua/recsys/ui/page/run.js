@@ -116,7 +116,7 @@ export function open(main) {
           h("a", { class: "button main", href: to(["study", run.id]) }, `Study of ${run.children} trials`),
         h(
           "span",
-          { class: "group" },
+          { class: "together" },
           button("Rename", rename),
           button("Register model", register),
           button(gone ? "Restore" : "Delete", remove),

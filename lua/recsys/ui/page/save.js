@@ -7,7 +7,16 @@ const EDGE = 14,
   TITLE = 30,
   LINE = 18;
 const FONT = "system-ui, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif";
-const STYLES = ["fill", "stroke", "stroke-width", "opacity", "font-size", "font-weight", "text-anchor"];
+const STYLES = [
+  "fill",
+  "stroke",
+  "stroke-width",
+  "paint-order",
+  "opacity",
+  "font-size",
+  "font-weight",
+  "text-anchor",
+];
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const round = (x) => Math.round(x * 100) / 100;

@@ -2,6 +2,7 @@
 // In the address: y (the objective, metrics.x or best.x), order (least|greatest), a, b (parameters of the contour).
 
 import { api } from "./api.js";
+import { card } from "./card.js";
 import { cards, settingsBar } from "./cards.js";
 import { button, choose, colour, duration, given, h, lowerIsBetter, number, show, span, status } from "./dom.js";
 import { contour, parallel } from "./pictures.js";
@@ -129,16 +130,37 @@ export function open(main) {
     );
   }
 
-  function box(title, build, wide = false) {
-    const area = h("div", { class: "plot" });
-    boxes.append(h("section", { class: wide ? "box wide" : "box" }, h("h2", {}, title), area));
-    build(area);
+  function box(title, kind, ...nodes) {
+    boxes.append(h("section", { class: `box ${kind}` }, h("h2", {}, title), nodes));
+  }
+
+  /** A box with a chart, which can be shown over the whole screen and saved. */
+  function chart(title, kind, build, fields) {
+    const { element, area } = card({ name: () => title, draw: build, rows: rowsOf, items: [], fields });
+    element.classList.add("box", ...kind.split(" ").filter(Boolean));
+    boxes.append(element);
+    charts.push(build(area));
+  }
+
+  /** All trials as rows of a CSV file. */
+  function rowsOf() {
+    const y = objective();
+    return [
+      ["trial", "run_id", "status", plain(y), ...names],
+      ...trials.map((trial) => [
+        trial.name,
+        trial.id,
+        trial.info.status,
+        valueOf(trial, y),
+        ...names.map((name) => trial.params[name]),
+      ]),
+    ];
   }
 
   function drawn(area, config) {
-    const chart = plot(area);
-    charts.push(chart);
-    chart.draw(config).catch((error) => show(area, error.message));
+    const made = plot(area);
+    made.draw(config).catch((error) => show(area, error.message));
+    return made;
   }
 
   function weights() {
@@ -159,138 +181,120 @@ export function open(main) {
       .sort((a, b) => b[1] - a[1]);
   }
 
-  function drawBoxes(order) {
-    const y = objective();
-    charts.forEach((chart) => chart.close());
-    charts = [];
-    show(boxes);
-    if (!y) return;
-    const open_ = ({ id }) => go(to(["run", id]));
-    const items = trials.map((trial) => ({
+  const onopen = ({ id }) => {
+    document.querySelector("dialog[open]")?.close();
+    go(to(["run", id]));
+  };
+
+  const COLOURS = { FINISHED: colour(0), RUNNING: colour(2) };
+
+  /** The trials with their objective as 'y'. */
+  function itemsOf(y) {
+    return trials.map((trial) => ({
       id: trial.id,
       name: trial.name,
       about: trial.about,
-      colour: trial.info.status === "FINISHED" ? "#2563eb" : trial.info.status === "RUNNING" ? "#16a34a" : "#94a3b8",
+      params: trial.params,
+      colour: COLOURS[trial.info.status] || "#94a3b8",
       y: Number(valueOf(trial, y) ?? NaN),
     }));
-    box("History", (area) =>
-      drawn(area, progress(`${plain(y)} by trial`, items, { y: plain(y), better, onopen: open_ })),
-    );
-    const weight = weights();
+  }
+
+  function drawBoxes(order) {
+    const y = objective();
+    charts.forEach((one) => one?.close?.());
+    charts = [];
+    show(boxes);
+    if (!y) return;
+    const items = itemsOf(y),
+      weight = weights();
+    const progressed = progress(`${plain(y)} by trial`, items, { y: plain(y), better, onopen });
+    chart("History", "first", (area) => drawn(area, progressed));
     if (weight.length) {
-      box("Importance", (area) =>
-        show(
-          area,
-          h("p", { class: "quiet" }, "Share of the objective's variance that a parameter alone accounts for."),
-          weight
-            .slice(0, 10)
-            .map(([name, share]) =>
-              h(
-                "div",
-                { class: "share" },
-                h("span", { class: "cut", title: name }, name),
-                h("span", { class: "track" }, h("i", { style: { width: `${Math.round(share * 100)}%` } })),
-                h("span", { class: "number" }, share.toFixed(2)),
-              ),
-            ),
-        ),
-      );
-      const axes = [...weight.slice(0, 6).map(([name]) => name), plain(y)];
-      box(
-        "All at once",
-        (area) =>
-          parallel(
-            area,
-            items.map((item, i) => ({ ...item, values: { ...trials[i].params, [plain(y)]: item.y } })),
-            axes,
-            open_,
-          ),
-        true,
-      );
-      for (const [name] of weight.slice(0, 4)) {
-        box(name, (area) =>
-          drawn(
-            area,
-            scatter(
-              `${plain(y)} over ${name}`,
-              items
-                .map((item, i) => ({ ...item, x: trials[i].params[name] }))
-                .filter((item) => item.x !== undefined && Number.isFinite(item.y)),
-              { x: name, y: plain(y), onopen: open_ },
-            ),
-          ),
-        );
-      }
-      if (weight.length > 1)
-        contours(
-          items,
-          weight.map(([name]) => name),
-          y,
-          open_,
-        );
+      importances(weight);
+      allAtOnce(items, weight, y);
+      for (const [name] of weight.slice(0, 4)) slice(items, name, y);
+      const params = weight.map(([name]) => name);
+      if (weight.length > 1) contours(items, params, y);
     }
+    box("Trials", "wide", h("div", { class: "scroll" }, ranking(order, y)));
+  }
+
+  function importances(weight) {
+    const row = ([name, share]) =>
+      h(
+        "div",
+        { class: "share" },
+        h("span", { class: "cut", title: name }, name),
+        h("span", { class: "track" }, h("i", { style: { width: `${Math.round(share * 100)}%` } })),
+        h("span", { class: "number" }, share.toFixed(2)),
+      );
     box(
-      "Trials",
-      (area) => {
-        area.className = "scroll";
-        show(
-          area,
-          h(
-            "table",
-            { class: "list" },
-            h(
-              "thead",
-              {},
-              h(
-                "tr",
-                {},
-                ["#", "Trial", "Status", plain(y), ...names.slice(0, 8), "Took"].map((word) => h("th", {}, word)),
-              ),
-            ),
-            h(
-              "tbody",
-              {},
-              order.slice(0, 100).map(({ trial, y: value }, i) =>
-                h(
-                  "tr",
-                  {},
-                  h("td", {}, i + 1),
-                  h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
-                  h("td", {}, status(trial.info.status)),
-                  h("td", { class: "number" }, number(value)),
-                  names
-                    .slice(0, 8)
-                    .map((name) => h("td", { title: trial.params[name] }, given(trial.params[name]) ?? "")),
-                  h("td", {}, span(duration(trial))),
-                ),
-              ),
-            ),
-          ),
-        );
-      },
-      true,
+      "Importance",
+      "second",
+      h("p", { class: "quiet" }, "Share of the objective's variance that a parameter alone accounts for."),
+      weight.slice(0, 10).map(row),
     );
   }
 
-  function contours(items, params, y, onopen) {
+  function allAtOnce(items, weight, y) {
+    const axes = [...weight.slice(0, 6).map(([name]) => name), plain(y)];
+    const strands = items.map((item) => ({ ...item, values: { ...item.params, [plain(y)]: item.y } }));
+    chart("All at once", "wide", (area) => parallel(area, strands, axes, onopen));
+  }
+
+  function slice(items, name, y) {
+    const placed = items
+      .map((item) => ({ ...item, x: item.params[name] }))
+      .filter((item) => item.x !== undefined && Number.isFinite(item.y));
+    const config = scatter(`${plain(y)} over ${name}`, placed, { x: name, y: plain(y), onopen });
+    chart(name, "", (area) => drawn(area, config));
+  }
+
+  function contours(items, params, y) {
     const { fields } = here();
     const [a, b] = [fields.get("a") || params[0], fields.get("b") || params[1]];
-    box("Contour", (area) => {
-      area.before(
+    const picks = h(
+      "div",
+      { class: "picks" },
+      choose("x", params, a, (value) => set({ a: value }, { quiet: true })),
+      choose("y", params, b, (value) => set({ b: value }, { quiet: true })),
+    );
+    const placed = items.map((item) => ({ ...item, x: item.params[a], y: item.params[b], z: item.y }));
+    const titles = { x: a, y: b, z: plain(y) };
+    chart("Contour", "", (area) => contour(area, placed, titles, onopen), picks);
+  }
+
+  function ranking(order, y) {
+    const shown = names.slice(0, 8);
+    const row = ({ trial, y: value }, i) =>
+      h(
+        "tr",
+        {},
+        h("td", { class: "number" }, i + 1),
+        h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
+        h("td", {}, status(trial.info.status)),
+        h("td", { class: "number" }, number(value)),
+        shown.map((name) => h("td", { title: trial.params[name] }, given(trial.params[name]) ?? "")),
+        h("td", { class: "number" }, span(duration(trial))),
+      );
+    const numeric = ["#", plain(y), "Took"];
+    return h(
+      "table",
+      { class: "list ranking" },
+      h(
+        "thead",
+        {},
         h(
-          "div",
-          { class: "picks" },
-          choose("x", params, a, (value) => set({ a: value }, { quiet: true })),
-          choose("y", params, b, (value) => set({ b: value }, { quiet: true })),
+          "tr",
+          {},
+          ["#", "Trial", "Status", plain(y), ...shown, "Took"].map((word) =>
+            h("th", { scope: "col", class: numeric.includes(word) ? "number" : "" }, word),
+          ),
         ),
-      );
-      contour(
-        area,
-        items.map((item, i) => ({ ...item, x: trials[i].params[a], y: trials[i].params[b], z: item.y })),
-        { x: a, y: b, z: plain(y) },
-        onopen,
-      );
-    });
+      ),
+      h("tbody", {}, order.slice(0, 100).map(row)),
+    );
   }
 
   async function fetch(id) {
@@ -360,7 +364,7 @@ export function open(main) {
     update,
     close: () => {
       clearTimeout(timer);
-      charts.forEach((chart) => chart.close());
+      charts.forEach((one) => one?.close?.());
       all.close();
     },
   };
