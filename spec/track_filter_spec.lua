@@ -379,9 +379,9 @@ describe("what makes no sense", function()
     refused("Invalid order_by entity type 'dataset' (at character 1)", nil, { "dataset.name" })
     refused("Invalid page token, could not base64-decode", nil, nil, { page_token = "!!" })
     refused("Invalid page token, decoded value=\"hello\"", nil, nil, { page_token = "aGVsbG8=" })
-    refused("Invalid value for request parameter max_results. It must be at most 50000, but got value 50001", nil, nil,
+    refused("Invalid value 50001 for parameter 'max_results' supplied: it must be at most 50000.", nil, nil,
       { max_results = 50001 })
-    refused("Invalid value for request parameter max_results. It must be a positive integer, but got 0", nil, nil,
+    refused("Invalid value 0 for parameter 'max_results' supplied: it must be a positive integer.", nil, nil,
       { max_results = 0 })
     refused("Invalid view type 'NONE'. Valid values are 'ACTIVE_ONLY', 'DELETED_ONLY' and 'ALL'", nil, nil,
       { run_view_type = "NONE" })

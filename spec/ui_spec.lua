@@ -209,6 +209,15 @@ describe("MLflow's API", function()
         "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/log-metric", { run_id = run, key = "m", value = "many", timestamp = 1 }, 400,
         "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/log-metric", { run_id = run, key = "m", value = 1, timestamp = 1.5 }, 400,
+        "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/log-parameter", { run_id = run, key = "p", value = 41 }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/set-tag", { run_id = 31, key = "t", value = "v" }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/log-batch", { run_id = run, metrics = { { key = "m", value = 1 } } }, 400,
+        "INVALID_PARAMETER_VALUE" },
+      { "POST", "experiments/search-datasets", {}, 400, "INVALID_PARAMETER_VALUE" },
+      { "GET", "metrics/get-history-bulk?metric_key=m" .. ("&run_id=" .. ("0"):rep(32)):rep(1000), nil, 400,
+        "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/log-batch", { run_id = run, metrics = { 1 } }, 400, "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/search", { experiment_ids = { "0" }, filter = "params.lr ~ 1" }, 400, "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/search", { experiment_ids = "0" }, 400, "INVALID_PARAMETER_VALUE" },
@@ -282,11 +291,39 @@ describe("artifacts", function()
         assert.equal(400, reply.status, method .. " " .. path .. " " .. reply.body)
       end
       assert.is_true(ask("GET", ("/get-artifact?run_uuid=%s&path=%s"):format(run, path)).status >= 400, path)
-      assert.equal(400, ask("GET", "/api/2.0/mlflow-artifacts/artifacts?path=" .. path:gsub("/", "%%2F")).status, path)
+      local listed = ask("GET", "/api/2.0/mlflow-artifacts/artifacts?path=" .. path:gsub("/", "%%2F"))
+      local is_plain = path == "." or path == "a/./b" -- as clients of MLflow's ask for "" and "a/b"
+      assert.equal(is_plain and 200 or 400, listed.status, path)
     end
     assert.equal(400, ask("DELETE", "/api/2.0/mlflow-artifacts/artifacts/").status)
     assert.equal("SQLite format 3", command.read(outside):sub(1, 15))
     assert.equal("x", ask("GET", ("/get-artifact?run_uuid=%s&path=a"):format(run)).body)
+  end)
+
+  it("are listed below '.', as clients ask for all of them", function()
+    put(("0/%s/artifacts/d/a"):format(run), "x")
+    local function listed(path)
+      local found = mlflow("GET", ("artifacts/list?run_id=%s&path=%s"):format(run, path)).files
+      return found and found[1].path
+    end
+    assert.same({ "d", "d", "d/a", "d/a", "d/a" },
+      { listed "", listed ".", listed "./d", listed "d/.", listed "./d/./" })
+    assert.same({ 400, "INVALID_PARAMETER_VALUE" },
+      refusal(ask("GET", ("/api/2.0/mlflow/artifacts/list?run_id=%s&path=./../x"):format(run))))
+    assert.same({ 400, "INVALID_PARAMETER_VALUE" },
+      refusal(ask("GET", ("/api/2.0/mlflow/artifacts/list?run_id=%s&path=/./etc"):format(run))))
+  end)
+
+  it("are put by pages, too, but not by those of others", function()
+    local path = ("/ajax-api/2.0/mlflow/upload-artifact?run_uuid=%s&path=a/b.txt"):format(run)
+    assert.equal(200, ask("POST", path, "hello").status)
+    assert.equal("hello", ask("GET", ("/get-artifact?run_uuid=%s&path=a/b.txt"):format(run)).body)
+    assert.equal(200, ask("POST", path, ("x"):rep(17 << 20)).status)
+    assert.equal(17 << 20, #ask("GET", ("/get-artifact?run_uuid=%s&path=a/b.txt"):format(run)).body)
+    assert.equal(403, ask("POST", path, "hello", { Origin = "https://example.org" }).status)
+    assert.equal(400, ask("POST", path, "").status)
+    assert.equal(400, ask("POST", (path:gsub("a/b", "../b")), "x").status)
+    assert.equal(404, ask("POST", (path:gsub(run, ("0"):rep(32))), "x").status)
   end)
 
   it("of runs elsewhere are not fetched for anybody", function()

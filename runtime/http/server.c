@@ -19,7 +19,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 
-enum { HEADERS = 64 << 10 };
+enum { HEADERS = 128 << 10 }; // of a connection; what is not used costs nothing. A query of 1,000 names takes 70 KiB
 
 typedef enum stage { READING, READY, TAKEN, ANSWERED } stage;
 

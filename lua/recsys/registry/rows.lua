@@ -59,7 +59,7 @@ function rows.version(request)
   if given == nil or given == "" then invalid "Missing value for required parameter 'version'." end
   local number = names.integer(given)
   if not number or number < 1 then
-    invalid("Parameter 'version' must be a whole number from 1, got '%s'.", shown(given))
+    invalid("Parameter 'version' must be an integer, got '%s'.", shown(given))
   end
   return number
 end

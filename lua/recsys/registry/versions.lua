@@ -41,6 +41,14 @@ local function check_source(source)
   end
 end
 
+--- Where the files of a source are in the end: of models:/NAME/VERSION where that version's are.
+local function storage_of(db, source)
+  local name, version = source:match "^models:/+([^/@]+)/(%d+)$"
+  if not name then return source end
+  local row = rows.find_version(db, name, rows.version { version = version })
+  return row.storage_location or row.source
+end
+
 --- Insert a version, within a transaction of the caller's, who has made sure that there is the model and that the
 --- number is free.
 ---@param fields { name: string, version: integer, source: string, run_id?: string, run_link?: string,
@@ -50,7 +58,7 @@ function versions.insert(db, fields)
   db:run("INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, user_id, "
     .. "current_stage, source, run_id, status, run_link, storage_location) VALUES (?, ?, ?, ?, ?, ?, 'None', ?, ?, "
     .. "'READY', ?, ?)", { fields.name, fields.version, fields.created or now, now, fields.description, fields.user,
-    fields.source, fields.run_id or "", fields.run_link or "", fields.source })
+    fields.source, fields.run_id or "", fields.run_link or "", storage_of(db, fields.source) })
   set_tags(db, fields.name, fields.version, fields.tags)
   db:run("UPDATE registered_models SET last_updated_time = ? WHERE name = ?", { now, fields.name })
 end

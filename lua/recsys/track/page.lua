@@ -63,11 +63,11 @@ function page.size(wish, default, most)
   if wish == nil then return default end
   local size = math.tointeger(tonumber(wish))
   if not size or size < 1 then
-    refuse("Invalid value for request parameter max_results. It must be a positive integer, but got %s",
+    refuse("Invalid value %s for parameter 'max_results' supplied: it must be a positive integer.",
       tostring(wish):sub(1, 40))
   end
   if size > most then
-    refuse("Invalid value for request parameter max_results. It must be at most %d, but got value %d", most, size)
+    refuse("Invalid value %d for parameter 'max_results' supplied: it must be at most %d.", size, most)
   end
   return size
 end

@@ -8,6 +8,7 @@
 local guard = require "recsys.ui.guard"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local names = require "recsys.track.names"
 local wire = require "recsys.ui.wire"
 
 local rest = {}
@@ -42,6 +43,31 @@ function rest.need(fields, name)
       .. "information about request parameters.", name)
   end
   return value
+end
+
+--- Refuse a field's value, in MLflow's words.
+---@param why string  what it should be: "it must be a text"
+function rest.refuse_value(name, value, why)
+  rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value %s for parameter '%s' supplied: %s. See the API docs for more "
+    .. "information about request parameters.", json.encode(value):sub(1, 200), name, why)
+end
+
+--- Refuse fields that are there and no texts.
+function rest.texts(fields, ...)
+  for _, name in ipairs { ... } do
+    if fields[name] ~= nil and type(fields[name]) ~= "string" then
+      rest.refuse_value(name, fields[name], "it must be a text")
+    end
+  end
+end
+
+--- Refuse fields that are there and no whole numbers, which JSON may have as texts.
+function rest.integers(fields, ...)
+  for _, name in ipairs { ... } do
+    if fields[name] ~= nil and not names.integer(fields[name]) then
+      rest.refuse_value(name, fields[name], "it must be an integer")
+    end
+  end
 end
 
 -- Fields that are lists, though a query may name them once.
@@ -95,7 +121,7 @@ function rest.fields(request)
   local fields = request.method == "GET" and of_query(request.query) or of_body(request)
   for name in pairs(lists) do
     if fields[name] ~= nil and type(fields[name]) ~= "table" then
-      rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: it must be a list.", name)
+      rest.refuse_value(name, fields[name], "it must be a list")
     end
   end
   return fields

@@ -36,6 +36,13 @@ local function proxied(uri, below)
   return joined(path, kept.checked(below))
 end
 
+--- The path of a request without parts that are ".", which clients put before what they are told of "." itself.
+local function asked_path(fields)
+  local path = fields.path or ""
+  if type(path) ~= "string" then rest.refuse_value("path", path, "it must be a text") end
+  return (("/" .. path):gsub("/%.%f[/\0]", ""):gsub("^/", "", path:find "^/" and 0 or 1))
+end
+
 local function uri_of_run(context, fields)
   local id = fields.run_id or fields.run_uuid
   rest.need({ run_id = id }, "run_id")
@@ -43,7 +50,7 @@ local function uri_of_run(context, fields)
 end
 
 artifacts["GET mlflow/artifacts/list"] = rest.json(function(context, fields)
-  local uri, path, size <const> = uri_of_run(context, fields), kept.checked(fields.path or ""), 1000
+  local uri, path, size <const> = uri_of_run(context, fields), kept.checked(asked_path(fields)), 1000
   local files, offset = kept.list(context.store.folder, proxied(uri, path)), page.offset(fields.page_token)
   for _, file in ipairs(files) do file.path = joined(path, file.path) end
   local cut, token = page.cut(table.move(files, offset + 1, math.min(#files, offset + size + 1), 1, {}), size, offset)
@@ -51,12 +58,33 @@ artifacts["GET mlflow/artifacts/list"] = rest.json(function(context, fields)
 end)
 
 artifacts["GET get-artifact"] = rest.json(function(context, fields)
-  return send(context, proxied(uri_of_run(context, fields), rest.need(fields, "path")))
+  local path = kept.checked(rest.need(fields, "path"))
+  return send(context, proxied(uri_of_run(context, fields), path))
 end)
+
+--- What a page puts among a run's files: the body, as it is.
+artifacts["POST mlflow/upload-artifact"] = function(context, _, request)
+  local fields = {}
+  for _, pair in ipairs(request.query) do fields[pair[1]] = pair[2] end
+  local function need(name, value)
+    if value == nil or value == "" then rest.refuse("INVALID_PARAMETER_VALUE", "Request must specify %s.", name) end
+    return value
+  end
+  need("run_uuid", fields.run_uuid or fields.run_id)
+  local path = kept.checked(need("path", fields.path))
+  need("data", request.file or request.body)
+  local place = proxied(uri_of_run(context, fields), path)
+  if request.file then
+    kept.put(context.store.folder, place, request.file, "move")
+  else
+    kept.write(context.store.folder, place, request.body)
+  end
+  return {}
+end
 
 --- The path of what a version was made from: runs:/RUN/PATH or mlflow-artifacts:/PATH.
 artifacts["GET model-versions/get-artifact"] = rest.json(function(context, fields)
-  local path = rest.need(fields, "path")
+  local path = kept.checked(rest.need(fields, "path"))
   local source = require("recsys.registry.versions").get_download_uri(context.store.db, fields).artifact_uri
   local run, below = source:match "^runs:/*([^/]+)/*(.*)$"
   if not run then return send(context, proxied(source, path)) end
@@ -66,7 +94,7 @@ end)
 -- The proxy: paths below the folder of artifacts.
 
 artifacts["GET mlflow-artifacts/artifacts"] = rest.json(function(context, fields)
-  local files = kept.list(context.store.folder, fields.path or "")
+  local files = kept.list(context.store.folder, asked_path(fields))
   return { files = #files > 0 and files or nil }
 end)
 

@@ -9,6 +9,7 @@ local runs = {}
 local function route(name, fn)
   runs[name:gsub(" ", " mlflow/runs/", 1)] = rest.json(function(context, fields)
     if fields.run_id == nil then fields.run_id = fields.run_uuid end -- its name of old
+    rest.texts(fields, "run_id")
     return fn(context, fields)
   end)
 end
@@ -17,13 +18,10 @@ end
 local function check_pairs(fields, ...)
   for _, name in ipairs { ... } do
     if fields[name] ~= nil and type(fields[name]) ~= "table" then
-      rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: it must be a list.", name)
+      rest.refuse_value(name, fields[name], "it must be a list")
     end
     for _, pair in ipairs(fields[name] or {}) do
-      if type(pair) ~= "table" then
-        rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter '%s' supplied: objects are expected.",
-          name)
-      end
+      if type(pair) ~= "table" then rest.refuse_value(name, fields[name], "objects are expected") end
     end
   end
 end
@@ -63,6 +61,9 @@ end)
 route("POST log-batch", function(context, fields)
   rest.need(fields, "run_id")
   check_pairs(fields, "metrics", "params", "tags")
+  for i, metric in ipairs(fields.metrics or {}) do -- as MLflow's server, which gives no time of its own
+    if metric.timestamp == nil then rest.need({}, ("metrics[%d].timestamp"):format(i - 1)) end
+  end
   context.store:log_batch(fields)
   return {}
 end)
@@ -72,6 +73,8 @@ route("POST log-metric", function(context, fields)
   rest.need(fields, "key")
   rest.need(fields, "value")
   rest.need(fields, "timestamp")
+  rest.texts(fields, "key")
+  rest.integers(fields, "timestamp", "step")
   context.store:log_metric(fields)
   return {}
 end)
@@ -79,6 +82,7 @@ end)
 route("POST log-parameter", function(context, fields)
   rest.need(fields, "run_id")
   rest.need(fields, "key")
+  rest.texts(fields, "key", "value")
   context.store:log_param(fields)
   return {}
 end)
@@ -86,6 +90,7 @@ end)
 route("POST set-tag", function(context, fields)
   rest.need(fields, "run_id")
   rest.need(fields, "key")
+  rest.texts(fields, "key", "value")
   context.store:set_tag(fields)
   return {}
 end)
