@@ -128,6 +128,37 @@ describe("the page in a browser", function()
     assert.matches("finished", text "table.grid tbody")
   end)
 
+  it("sorts, filters, smooths, compares and exports the two trials", function()
+    local id = experiment "two_tower"
+    open("#/runs?cols=%5B%22params.train.learning_rate%22%2C%22metrics.test%2Fndcg_10%22%5D&e=" .. id,
+      count "table.grid tbody tr[data-key]" .. " == 2")
+    local rates = "[...document.querySelectorAll('table.grid tbody tr[data-key]')]"
+      .. ".map(r => r.children[2].innerText).join()"
+    view:click "th[title='test/ndcg_10, the last value'] button"
+    view:wait(rates .. " == '0.01,0.0001'")
+    view:click "th[title='test/ndcg_10, the last value'] button"
+    view:wait(rates .. " == '0.0001,0.01'")
+    view:type("#filter", "params.`train.learning_rate` = '0.01' AND metrics.`test/ndcg_10` > 0", true)
+    view:wait(rates .. " == '0.01'")
+    view:click "text=CSV"
+    local csv = view:downloaded "runs.csv"
+    assert.equal(2, select(2, csv:gsub("\r\n", "")))
+    assert.matches("metrics%.test/ndcg_10", csv)
+    view:type("#filter", "", true)
+    view:wait(count "table.grid tbody tr[data-key]" .. " == 2")
+    view:click "thead input[type=checkbox]"
+    view:click "text=Compare"
+    view:wait(count "table.compare thead th" .. " == 3")
+    assert.matches("train%.learning_rate%s+0%.0001%s+0%.01", text "table.compare")
+    assert.matches("test/ndcg_10%s+0%.%d+ 0%.%d+…0%.%d+%s+0%.%d+ 0%.%d+…0%.%d+ %+0%.%d+", text "table.compare")
+    view:eval [[(() => { const slide = document.querySelector('input[type=range]'); slide.value = 0.6;
+      slide.dispatchEvent(new Event('input')); })()]]
+    view:wait "location.hash.includes('smooth=0.6')"
+    view:eval "document.querySelector(\".card[data-key='train/loss']\").scrollIntoView()"
+    local chart = "Chart.getChart(document.querySelector(\".card[data-key='train/loss'] canvas\"))"
+    view:wait(chart .. "?.data.datasets.length == 4")
+  end)
+
   it("draws the steps of a recipe's run", function()
     open("#/runs?e=" .. experiment "two_tower", count "table.grid tbody tr[data-key]" .. " == 2")
     view:click "table.grid td.name a"
@@ -140,6 +171,8 @@ describe("the page in a browser", function()
     view:wait "document.querySelector('pre.log')?.innerText.length > 200"
     view:click "text=Metrics"
     view:wait(count ".card canvas" .. " > 3")
+    view:click "text=Artifacts"
+    view:wait(count "iframe.report" .. " == 1")
   end)
 
   it("sorts by a column, one way and the other, and keeps that in the address", function()

@@ -255,6 +255,12 @@ export function open(main) {
         ),
         button("+", () => addAlias(one), { class: "plain", title: "set an alias", "aria-label": "set an alias" }),
       ),
+      h(
+        "td",
+        { class: "actions" },
+        button("Promote", () => promoteVersion(one)),
+        button("Notes", () => describeVersion(one), { class: "plain" }),
+      ),
       names.map((key) => h("td", { class: "number" }, run?.metrics[key] ? number(run.metrics[key].last) : "")),
       h("td", { title: moment(one.creation_timestamp) }, ago(one.creation_timestamp)),
       h("td", {}, one.user_id || run?.info.user_id || ""),
@@ -265,12 +271,6 @@ export function open(main) {
         one.description && markdown(one.description),
         tagsOf(tags.filter(([key]) => !key.startsWith(OURS))),
         folded("lineage", tagsOf(tags.filter(([key]) => key.startsWith(OURS)))),
-      ),
-      h(
-        "td",
-        { class: "actions" },
-        button("Promote", () => promoteVersion(one)),
-        button("Notes", () => describeVersion(one), { class: "plain" }),
       ),
     );
   }
@@ -320,14 +320,14 @@ export function open(main) {
                   "tr",
                   {},
                   [
-                    "",
+                    h("span", { class: "hidden" }, "Version"),
                     "Aliases",
+                    h("span", { class: "hidden" }, "Actions"),
                     ...names.map((name) => h("span", { class: "right" }, name)),
                     "Created",
                     "By",
                     "Run",
                     "Notes",
-                    "",
                   ].map((word) => h("th", {}, word)),
                 ),
               ),

@@ -227,7 +227,7 @@ export function open(main) {
       mark({
         id: "name",
         title: fields.get("group") ? fields.get("group").replace(/^\w+\./, "") : "Run",
-        width: narrow ? 150 : 290,
+        width: narrow ? 172 : 290,
         sortable: true,
         clause: "attributes.run_name",
       }),
@@ -295,8 +295,11 @@ export function open(main) {
         tab("table", "Table"),
         tab("charts", "Charts"),
       ),
+      showing() === "table" && button("Columns", chooseColumns),
+      button("CSV", () => attempt(async () => download(await api.csv(question()), "runs.csv")), {
+        title: "all matching runs as CSV",
+      }),
       showing() === "table" && [
-        button("Columns", chooseColumns),
         choose("", by, fields.get("group") || "", (value) => set({ group: value }), { "aria-label": "group by" }),
         check("trials under studies", !fields.get("flat"), (on) => set({ flat: !on }), {
           disabled: Boolean(fields.get("group")),
@@ -313,9 +316,6 @@ export function open(main) {
         (value) => set({ view: value === "ACTIVE_ONLY" ? "" : value }),
         { "aria-label": "state of life" },
       ),
-      button("CSV", () => attempt(async () => download(await api.csv(question()), "runs.csv")), {
-        title: "all matching runs as CSV",
-      }),
       h("span", { class: "space" }),
       chosen.length > 0 && [
         h("span", { class: "quiet" }, `${chosen.length} selected`),
