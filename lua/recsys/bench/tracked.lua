@@ -142,6 +142,14 @@ function Server:resident_mib()
   return tonumber(kib) / 1024
 end
 
+--- Seconds that its thread of Lua, which makes the answers, was at work on a processor.
+function Server:busy_seconds()
+  local file = assert(io.open(("/proc/%d/schedstat"):format(self.pid)))
+  local nanoseconds = file:read "n"
+  file:close()
+  return nanoseconds / 1e9
+end
+
 --- End the server's process and wait for it.
 function Server:stop()
   if self.stopped then return end

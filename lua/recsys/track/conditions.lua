@@ -78,12 +78,18 @@ function conditions.meeting(c)
   return s, from.id
 end
 
---- Add to a statement over runs r that the condition holds.
+--- Add to a statement over runs r that the condition holds. Where a key must be absent and few have it (c.few), these
+--- are found once.
 function conditions.add(s, c)
   if c.kind == "attribute" then
     return conditions.add_comparison(s, "r." .. c.field.column, c)
   end
   local meeting, id = conditions.meeting(c)
+  if c.few then
+    add(s, "AND r.run_uuid NOT IN (")
+    add_statement(s, meeting)
+    return add(s, ")")
+  end
   add(s, c.comparator == "IS NULL" and "AND NOT EXISTS (" or "AND EXISTS (")
   add_statement(s, meeting)
   add(s, ("AND %s = r.run_uuid)"):format(id))

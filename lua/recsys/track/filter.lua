@@ -238,12 +238,21 @@ local function plan_by_value(db, plan, values)
   return list
 end
 
+--- Whether the search may as well look at all runs of its scope.
+local function is_small(db, scope, conditions)
+  if names_runs(conditions) then return true end
+  local all = statement "SELECT 1 FROM runs r WHERE"
+  add_statement(all, scope)
+  return is_few(db, all)
+end
+
 --- The statements whose results, one after the other, are those of the search.
 function plan_runs(db, scope, conditions, terms)
   local plan = { scope = scope, conditions = conditions, terms = terms }
-  local all = statement "SELECT 1 FROM runs r WHERE"
-  add_statement(all, scope)
-  if names_runs(conditions) or is_few(db, all) then return { run_statement(plan, "runs r") } end
+  if is_small(db, scope, conditions) then return { run_statement(plan, "runs r") } end
+  for _, c in ipairs(conditions) do
+    if c.few == nil then c.few = c.comparator == "IS NULL" and is_few(db, (runs_meeting(c))) end
+  end
   local rare, meeting = rare_condition(db, conditions)
   if rare then
     local among = statement "r.run_uuid IN ("
@@ -254,9 +263,7 @@ function plan_runs(db, scope, conditions, terms)
     return { run_statement(plan, "runs r", among) }
   end
   if not terms[1] or terms[1].kind == "attribute" or is_few_by_attributes(db, scope, conditions) then
-    local s = run_statement(plan, "runs r")
-    s.whole = true
-    return { s }
+    return { run_statement(plan, "runs r") }
   end
   local values = #terms <= 2 and terms[1].kind ~= "best" and distinct_values(db, terms[1])
   if values then return plan_by_value(db, plan, values) end
@@ -417,13 +424,11 @@ local function count_present(db, scope, absent, present)
   return row_of(db, s).n
 end
 
---- How many runs of the scope lack a key: all, less those that have it, where these are few.
+--- How many runs of the scope lack a key that few have: all, less these.
 local function count_absent(db, scope, c)
-  local having = statement(("SELECT x.run_uuid AS id FROM %s x WHERE x.key = ?"):format(tables[c.kind]), c.key)
-  if not is_few(db, having) then return nil end
   local all, among = statement "SELECT count(*) AS n FROM runs r WHERE", statement "r.run_uuid IN ("
   add_statement(all, scope)
-  add_statement(among, having)
+  add_statement(among, (runs_meeting(c)))
   add(among, ")")
   return row_of(db, all).n - count(db, run_statement({ scope = scope, conditions = {}, terms = {} }, "runs r", among))
 end
@@ -435,13 +440,17 @@ end
 function filter.count(db, request)
   local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
   if not scope then return 0 end
-  local s, n = plan_runs(db, scope, conditions, {})[1], nil
   local absent, present = of_keys(conditions)
-  if s.whole and absent then
-    if #present > 0 then n = count_present(db, scope, absent, present)
-    elseif #absent == 1 then n = count_absent(db, scope, absent[1]) end
+  if absent and not is_small(db, scope, conditions) then
+    if #present > 0 then
+      local rare = rare_condition(db, present) or 1
+      present[1], present[rare] = present[rare], present[1]
+      return count_present(db, scope, absent, present)
+    elseif #absent == 1 and is_few(db, (runs_meeting(absent[1]))) then
+      return count_absent(db, scope, absent[1])
+    end
   end
-  return n or count(db, s)
+  return count(db, plan_runs(db, scope, conditions, {})[1])
 end
 
 --- The runs that meet a filter, all of them in no order, as a query of the column `id` for others to build upon.

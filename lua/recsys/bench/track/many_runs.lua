@@ -75,13 +75,17 @@ end
 --- Ask a question and note how long the answer took.
 local function ask(state, question, i)
   state.server:post("runs/set-tag", { run_id = ("%032x"):format(i), key = "asked", value = tostring(i) })
-  local began = base.clock()
+  local began, busy = base.clock(), state.server:busy_seconds()
   local body = state.server:get(question.path)
   local seconds = base.clock() - began
-  local times = state.times[question.what] or {}
-  times[#times + 1], state.times[question.what] = seconds, times
+  local times = state.times[question.what] or { waited = {}, worked = {} }
+  state.times[question.what] = times
+  table.insert(times.waited, seconds)
+  table.insert(times.worked, state.server:busy_seconds() - busy)
   return seconds, #(json.decode(body).runs or {})
 end
+
+local function rounded(seconds) return math.floor(seconds * 1e4 + 0.5) / 10 end
 
 local function median(values)
   table.sort(values)
@@ -112,8 +116,11 @@ return {
     return found, slowest
   end,
   facts = function(state)
-    local facts = { milliseconds = {} }
-    for what, times in pairs(state.times) do facts.milliseconds[what] = median(times) * 1000 end
+    local facts = { milliseconds = {}, milliseconds_on_a_processor = {} }
+    for what, times in pairs(state.times) do
+      facts.milliseconds[what] = rounded(median(times.waited))
+      facts.milliseconds_on_a_processor[what] = rounded(median(times.worked))
+    end
     facts.resident_mib = state.server:resident_mib()
     local began = base.clock()
     facts.csv_mib = #state.server:get("runs.csv?experiment_ids=" .. state.experiment) / 2 ^ 20
