@@ -300,6 +300,26 @@ describe("the page in a browser", function()
     assert.equal("full screen", view:eval "document.activeElement.title")
   end)
 
+  it("draws groups as their mean in a band, and hides one", function()
+    open("#/runs?show=charts&flat=1&group=params.kind&e=" .. experiment "by hand", count ".card[data-key]" .. " == 3")
+    assert.equal("a (4),b (4),not set (1)",
+      view:eval "[...document.querySelectorAll('.chips .cut')].map(e => e.innerText).join()")
+    local chart = "Chart.getChart(document.querySelector(\".card[data-key='valid/ndcg_10'] canvas\"))"
+    local sets = chart .. "?.data.datasets"
+    view:wait(sets .. "?.length == 6")
+    local function final(i)
+      return view:eval(("%s[%d].data.at(-1).y"):format(sets, i))
+    end
+    -- trials 2, 4, 6, 8 are of kind a: 0.1 + i / 100 - 1 / 70 at the last step
+    for i, wanted in ipairs { 0.15, 0.12, 0.18 } do assert.is_near(wanted - 1 / 70, final(i - 1), 1e-9) end
+    assert.equal("-1", view:eval(sets .. "[2].fill"))
+    view:eval "[...document.querySelectorAll('.chips button')].find(b => b.innerText.startsWith('b')).click()"
+    view:wait(sets .. "?.length == 3")
+    view:eval "document.querySelector(\".card[data-key='valid/ndcg_10'] .menus button\").click()"
+    view:click "text=Save as SVG"
+    assert.matches("<polygon points=\"[%d.]+,[%d.]+ .*>a %(4%)<", view:downloaded "valid_ndcg_10.svg")
+  end)
+
   it("saves a card as PNG, SVG and CSV, whatever draws it", function()
     local plots = '[{"kind":"contour","x":"params.dim","y":"params.rate","z":"metrics.test/ndcg_10"}]'
     open("#/runs?show=charts&flat=1&smooth=0.5&e=" .. experiment "by hand" .. "&plots="
@@ -597,6 +617,18 @@ describe("what the page computes", function()
       "m.smooth([0, 2.25, NaN, 2.625].map((y, x) => ({ x, y })), 0.5).map(p => p.y && Math.round(p.y * 100) / 100)"))
     assert.equal('[{"x":1,"y":-1}]', of("series",
       "m.minus([{ x: 1, y: 2 }, { x: 9, y: 2 }], [{ x: 0, y: 2 }, { x: 2, y: 4 }])"))
+    assert.equal('[[0,0,0,0],[1,2,1,3],[2,2,2,2]]', of("series", "m.pooled([[{ x: 0, y: 0 }, { x: 2, y: 2 }], "
+      .. "[{ x: 1, y: 3 }]]).map(p => [p.x, p.y, p.low, p.high])"))
+    assert.equal('[{"x":1,"y":1.5}]', of("series", "m.along([[5, 0, 1.5], [9, 0, 7]], 'metric.loss', "
+      .. "[[4, 0, 0], [6, 0, 2]])"))
+    assert.equal('[["1","2"],["10"]]', of("sets",
+      "m.grouped([{ x: '2' }, { x: '10' }, { x: '1' }, {}]).map(g => g.name).reduce((a, x) => "
+      .. "(x.length > 1 ? a[1].push(x) : a[0].push(x), a), [[], []])"))
+    assert.equal("6", of("sets", "m.grouped(Array.from({ length: 40 }, (_, i) => ({ x: i / 7 }))).length"))
+    assert.equal('{"low":1,"q1":2,"median":3,"q3":4,"high":5}', of("boxes", "m.summary([5, 1, 4, 2, 3])"))
+    assert.equal("4", of("boxes", "m.summary([1, 2, 3, 4, 90]).high"))
+    assert.equal('[["c","a","b"],["c"],[]]', of("sorting",
+      "[m.arranged(['a', 'b', 'c'], ['c']), m.shortest(['a', 'b', 'c'], ['c', 'a', 'b']), m.shortest(['a'], ['a'])]"))
     assert.is_true(of("series", "m.inner([[...Array(99).keys(), 1e9].map(y => ({ x: y, y }))])[1] < 110") == "true")
     assert.equal("[1,-1]", of("series",
       "[m.rankCorrelation([1, 2, 3], [4, 5, 9]), m.rankCorrelation([1, 2, 3], [3, 2, 1])]"))

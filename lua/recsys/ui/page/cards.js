@@ -109,8 +109,28 @@ function rowsOf(lines) {
   return rows;
 }
 
-/** Cards in 'holder'. update({ runs: [{ id, name, colour, index, about, metrics }], keys }) draws them; refresh()
- * fetches anew. */
+/** Lines of one group as one line: { ...group, members, points of all }. */
+function together(lines) {
+  const found = new Map();
+  for (const line of lines) {
+    const one = found.get(line.group.id) || { ...line.group, members: [], points: [], along: [] };
+    one.members.push(line);
+    one.points.push(...line.points);
+    found.set(line.group.id, one);
+  }
+  return [...found.values()].sort((a, b) => a.index - b.index);
+}
+
+/** A bar's value: that of a run, or the mean of a group's. */
+function barOf({ name, colour, about, points, members }) {
+  const values = (members || [{ points }]).map((one) => one.points[0]?.[2]).filter(Number.isFinite);
+  const value = values.reduce((sum, one) => sum + one, 0) / values.length;
+  const range = members ? `${number(Math.min(...values))} … ${number(Math.max(...values))}` : about;
+  return { name, colour, about: range, value };
+}
+
+/** Cards in 'holder'. update({ runs: [{ id, name, colour, index, about, metrics, group? }], keys }) draws them, runs of
+ * a group as one; refresh() fetches anew. */
 export function cards(holder) {
   const found = new Map(); // key -> { element, chart, drawing, visible, lines }
   const known = new Map(), // key -> run id -> points
@@ -167,9 +187,10 @@ export function cards(holder) {
   function linesOf(key) {
     const series = known.get(key);
     const along = known.get(abscissa(settings(here().fields)));
-    return runs
+    const lines = runs
       .filter(({ id }) => series.has(id))
       .map((run) => ({ ...run, points: series.get(run.id), along: along?.get(run.id) || [] }));
+    return lines.length && lines[0].group ? together(lines) : lines;
   }
 
   function draw(key) {
@@ -179,7 +200,14 @@ export function cards(holder) {
       now = settings(here().fields);
     const text = JSON.stringify([
       now,
-      lines.map(({ id, name, points, along }) => [id, name, points.length, points[points.length - 1], along.length]),
+      lines.map(({ id, name, points, along, members }) => [
+        id,
+        name,
+        points.length,
+        points[points.length - 1],
+        along.length,
+        members?.length,
+      ]),
     ]);
     if (card.drawn === text) return;
     card.drawn = text;
@@ -199,9 +227,8 @@ export function cards(holder) {
   const figure = ({ points }) => number(points[0][2]);
 
   function configOf(key, lines, now) {
-    if (lines.some(({ points }) => points.length > 1)) return curves(key, lines, now);
-    const values = lines.map(({ name, colour, points, about }) => ({ name, colour, about, value: points[0]?.[2] }));
-    return bars(key, values, now);
+    const single = lines.flatMap((line) => line.members || [line]);
+    return single.some(({ points }) => points.length > 1) ? curves(key, lines, now) : bars(key, lines.map(barOf), now);
   }
 
   function values(key) {
@@ -227,7 +254,7 @@ export function cards(holder) {
       dataset: { key },
       draw: drawnIn,
       legend: () => found.get(key).lines || [],
-      rows: () => rowsOf(found.get(key).lines || []),
+      rows: () => rowsOf((found.get(key).lines || []).flatMap((line) => line.members || [line])),
       items: [["Wide or narrow", () => widen(key)]],
       moved: rearrange,
     });
@@ -318,7 +345,7 @@ export function cards(holder) {
       folded.delete(section);
     },
     update(next) {
-      const text = JSON.stringify(next.runs.map(({ id }) => id));
+      const text = JSON.stringify(next.runs.map(({ id }) => id).sort());
       if (text !== question) {
         abort.abort();
         abort = new AbortController();

@@ -1,5 +1,5 @@
-// charts.js - the charts of the runs page: a legend of the runs, a card for each metric, and the plots that people have
-// added (plots.js) over all runs that match.
+// charts.js - the charts of the runs page: a legend of the runs, or of their groups, a card for each metric, and the
+// plots that people have added (plots.js) over all runs that match.
 //
 // In the address beside the fields of cards.js: many (runs drawn while none is selected), hide (run ids).
 
@@ -10,11 +10,11 @@ import { literal } from "./grammar.js";
 import { here, ids, set, to } from "./place.js";
 import { plots } from "./plots.js";
 import { measures } from "./series.js";
-import { coloured } from "./sets.js";
+import { coloured, inGroups } from "./sets.js";
 
 const PLOTTED = 1000; // runs in a scatter plot and its like
 
-/** The legend: a chip for each run, which hides and shows it. */
+/** The legend: a chip for each run or group, which hides and shows it. */
 export function legend(holder, runs, hidden) {
   show(
     holder,
@@ -41,7 +41,7 @@ export function legend(holder, runs, hidden) {
           h("i", { style: { background: run.colour } }),
           h("span", { class: "cut" }, run.name),
         ),
-        h("a", { href: to(["run", run.id]), "aria-label": `open ${run.name}`, title: "open" }, "›"),
+        run.info && h("a", { href: to(["run", run.id]), "aria-label": `open ${run.name}`, title: "open" }, "›"),
       ),
     ),
   );
@@ -92,7 +92,9 @@ export function chartsOf(body, { keys, question, selected, complain }) {
       const { fields } = here();
       const hidden = ids(fields, "hide");
       const names = measures(keys().metrics).filter((key) => runs.some((run) => run.metrics[key]));
-      settingsBar(bar, runs, names);
+      const by = fields.get("group");
+      const placed = by ? inGroups(runs, by) : { runs, groups: runs };
+      settingsBar(bar, placed.groups, names);
       if (!bar.querySelector(".add")) {
         bar.append(button("Add chart", () => attempt(added.add), { class: "add" }));
         if (!selected().length) {
@@ -101,8 +103,8 @@ export function chartsOf(body, { keys, question, selected, complain }) {
           );
         }
       }
-      legend(chips, runs, hidden);
-      const seen = runs.filter(({ id }) => !hidden.includes(id));
+      legend(chips, placed.groups, hidden);
+      const seen = placed.runs.filter(({ id, group }) => !hidden.includes(group?.id || id));
       all.update({ runs: seen, keys: names });
       added.update(matching.length > runs.length ? matching : seen);
     },

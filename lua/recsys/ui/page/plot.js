@@ -105,12 +105,33 @@ export function plot(holder) {
 
 const dash = (i) => (i < 12 ? [] : i < 24 ? [6, 3] : [2, 2]);
 
-/** Curves: lines are { name, colour, index, points, about }, settings { axis, logX, logY, smooth, outliers,
- * baseline }. */
+/** The band of a group's curve, from the least to the greatest of its runs. */
+function band(line, curve, smooth) {
+  const edge = (name, fill) => ({
+    label: line.name,
+    ghost: true,
+    data: series.smooth(
+      curve.map((point) => ({ x: point.x, y: point[name] })),
+      smooth,
+    ),
+    fill,
+    backgroundColor: `${line.colour}26`,
+    borderWidth: 0,
+    pointRadius: 0,
+    pointHoverRadius: 0,
+  });
+  return [edge("low", false), edge("high", "-1")];
+}
+
+/** Curves: lines are { name, colour, index, points, along, about }, or with members: lines whose mean is drawn, in a
+ * band from the least to the greatest; settings { axis, logX, logY, smooth, outliers, baseline }. */
 export function curves(label, lines, settings) {
   const { axis = "step", logX, logY, smooth, outliers } = settings;
-  const raw = lines.map(({ points, along }) => series.along(points, axis, along));
   const metric = axis.startsWith("metric.") ? axis.slice("metric.".length) : "";
+  const placed = ({ points, along }) => series.along(points, axis, along);
+  const raw = lines.map((line) =>
+    line.members ? series.pooled(line.members.map((one) => series.ordered(placed(one)))) : placed(line),
+  );
   const base_ = lines.findIndex(({ id }) => id === settings.baseline);
   const sorted = metric ? series.ordered : (curve) => curve;
   const ready = base_ < 0 ? raw : raw.map((curve) => series.minus(curve, sorted(raw[base_])));
@@ -137,6 +158,7 @@ export function curves(label, lines, settings) {
             pointHoverRadius: 4,
             tension: 0,
           };
+          if (line.members) return [drawn, ...band(line, clean[i], smooth)];
           const ghost = {
             ...drawn,
             ghost: true,

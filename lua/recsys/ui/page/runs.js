@@ -299,8 +299,10 @@ export function open(main) {
       button("CSV", () => attempt(async () => download(await api.csv(question()), "runs.csv")), {
         title: "all matching runs as CSV",
       }),
+      choose("", by, fields.get("group") || "", (value) => set({ group: value, hide: "", base: "" }), {
+        "aria-label": "group by",
+      }),
       showing() === "table" && [
-        choose("", by, fields.get("group") || "", (value) => set({ group: value }), { "aria-label": "group by" }),
         check("trials under studies", !fields.get("flat"), (on) => set({ flat: !on }), {
           disabled: Boolean(fields.get("group")),
         }),

@@ -69,6 +69,12 @@ function path(points, stepped) {
   return Number.isFinite(last) ? words : "";
 }
 
+/** What lies between two curves. */
+function filled(upper, lower, fill) {
+  const points = [...upper, ...[...lower].reverse()].filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));
+  return s("polygon", { points: points.map(({ x, y }) => `${round(x)},${round(y)}`).join(" "), fill });
+}
+
 /** A data set of a chart, as it was laid out. */
 function drawn(chart, i) {
   const { data: elements, type } = chart.getDatasetMeta(i);
@@ -87,6 +93,8 @@ function drawn(chart, i) {
       s("circle", { cx: round(x), cy: round(y), r: options.radius, fill: options.backgroundColor }),
     );
   if (type !== "line") return dots;
+  if (set.fill === "-1") return filled(elements, chart.getDatasetMeta(i - 1).data, set.backgroundColor);
+  if (!set.borderWidth) return dots;
   const line = s("path", {
     d: path(elements, set.stepped),
     fill: "none",

@@ -17,6 +17,21 @@ export function along(points, axis, other = []) {
 /** The curve in the order of x. */
 export const ordered = (curve) => [...curve].sort((a, b) => a.x - b.x);
 
+const MOST = 400; // points of a pooled curve
+
+/** The mean of curves that are in order of x, with the least and the greatest: [{ x, y, low, high }]. A curve counts
+ * where it has values, by straight lines between them. */
+export function pooled(curves) {
+  const all = [...new Set(curves.flatMap((curve) => curve.map(({ x }) => x)))].sort((a, b) => a - b);
+  const xs = all.length <= MOST ? all : Array.from({ length: MOST }, (_, i) => quantile(all, i / (MOST - 1)));
+  return xs.flatMap((x) => {
+    const values = curves.map((curve) => at(curve, x)).filter(Number.isFinite);
+    if (values.length === 0) return [];
+    const y = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return [{ x, y, low: Math.min(...values), high: Math.max(...values) }];
+  });
+}
+
 /** Exponential moving average with the bias of its start taken out; 'weight' 0 (none) to 1. A gap or NaN stays one. */
 export function smooth(curve, weight) {
   if (!(weight > 0)) return curve;
@@ -47,7 +62,12 @@ export function at(curve, x) {
 
 /** The curve minus a baseline, where that has values. */
 export const minus = (curve, baseline) =>
-  curve.map(({ x, y }) => ({ x, y: y - at(baseline, x) })).filter(({ y }) => !Number.isNaN(y));
+  curve
+    .map(({ x, y, low, high }) => {
+      const base = at(baseline, x);
+      return { x, y: y - base, ...(low === undefined ? {} : { low: low - base, high: high - base }) };
+    })
+    .filter(({ y }) => !Number.isNaN(y));
 
 export function quantile(sorted, q) {
   if (sorted.length === 0) return NaN;

@@ -28,6 +28,22 @@ export function coloured(runs) {
   }));
 }
 
+/** Runs with the group that each is in by a column's id, { id, name, colour, index, about }, and those groups. */
+export function inGroups(runs, by) {
+  const known = grouped(runs.map((run) => ({ run, x: valueOf(run, by) })));
+  const left = runs.filter((run) => !known.some(({ items }) => items.some((item) => item.run === run)));
+  if (left.length) known.push({ name: "not set", items: left.map((run) => ({ run })) });
+  const groups = known.map(({ name, items }, index) => ({
+    id: `group-${index}`,
+    name: `${name} (${items.length})`,
+    colour: colour(index),
+    index,
+    about: items.map(({ run }) => run.name).slice(0, 12).join("\n"),
+  }));
+  const placed = known.flatMap(({ items }, i) => items.map(({ run }) => ({ ...run, group: groups[i] })));
+  return { groups, runs: placed };
+}
+
 const SINGLE = 12; // values that each make a group of their own
 const PARTS = 6; // groups of numbers of which there are more
 
