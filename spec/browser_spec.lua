@@ -232,6 +232,10 @@ describe("the page in a browser", function()
     assert.matches("0.11 0.1…0.125%s+0.12 0.11…0.135 .0.01 %(.9.1 %%%) ≈", shown)
     view:wait(count ".card canvas" .. " >= 2")
     assert.is_nil(view:eval "location.hash":find "same")
+    local chart = "Chart.getChart(document.querySelector(\".card[data-key='test/ndcg_10'] canvas\"))"
+    local range = view:wait(chart .. "?.data.datasets[0].data[0].range") -- drawn as a whisker
+    assert.is_near(0.1, range[1], 1e-12)
+    assert.is_near(0.125, range[2], 1e-12)
   end)
 
   it("draws a card for each metric, smoothed with the raw curve behind, and plots of many runs", function()

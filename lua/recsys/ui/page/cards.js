@@ -11,6 +11,7 @@ import { best, check, choose, h, isNeutral, later, number, show } from "./dom.js
 import { here, list, set } from "./place.js";
 import { bars, curves, plot } from "./plot.js";
 import { byRank } from "./series.js";
+import { interval } from "./sets.js";
 import { arranged, shortest } from "./sorting.js";
 
 const SECTIONS = ["", "train", "valid", "test"]; // what comes first
@@ -121,12 +122,13 @@ function together(lines) {
   return [...found.values()].sort((a, b) => a.index - b.index);
 }
 
-/** A bar's value: that of a run, or the mean of a group's. */
-function barOf({ name, colour, about, points, members }) {
+/** A bar: the value of a run with the interval that was logged beside it, or the mean of a group with its range. */
+function barOf(line, key) {
+  const { name, colour, about, points, members } = line;
   const values = (members || [{ points }]).map((one) => one.points[0]?.[2]).filter(Number.isFinite);
   const value = values.reduce((sum, one) => sum + one, 0) / values.length;
-  const range = members ? `${number(Math.min(...values))} … ${number(Math.max(...values))}` : about;
-  return { name, colour, about: range, value };
+  const range = members ? [Math.min(...values), Math.max(...values)] : line.metrics && interval(line, key);
+  return { name, colour, about, value, range: range?.every(Number.isFinite) ? range : null };
 }
 
 /** Cards in 'holder'. update({ runs: [{ id, name, colour, index, about, metrics, group? }], keys }) draws them, runs of
@@ -228,7 +230,9 @@ export function cards(holder) {
 
   function configOf(key, lines, now) {
     const single = lines.flatMap((line) => line.members || [line]);
-    return single.some(({ points }) => points.length > 1) ? curves(key, lines, now) : bars(key, lines.map(barOf), now);
+    if (single.some(({ points }) => points.length > 1)) return curves(key, lines, now);
+    const all = lines.map((line) => barOf(line, key));
+    return bars(key, all, now);
   }
 
   function values(key) {

@@ -24,20 +24,7 @@ import { literal } from "./grammar.js";
 import { here, ids, set, to } from "./place.js";
 import { plots } from "./plots.js";
 import { byRank, measures } from "./series.js";
-import { coloured } from "./sets.js";
-
-/** The interval that was logged with a metric: x_low and x_high, or x_lower and x_upper, beside x. */
-export function interval(run, key) {
-  for (const [low, high] of [
-    ["_low", "_high"],
-    ["_lower", "_upper"],
-    ["/low", "/high"],
-  ]) {
-    const [a, b] = [run.metrics[key + low], run.metrics[key + high]];
-    if (a && b) return [a.last, b.last];
-  }
-  return null;
-}
+import { coloured, interval } from "./sets.js";
 
 /** What is to be said of a metric of this run beside the baseline's: { text, about, sure }. */
 export function difference(run, base, key) {

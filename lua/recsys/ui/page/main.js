@@ -100,6 +100,7 @@ const KEYS = [
   ["Enter", "open the row"],
   ["c", "compare the selected runs"],
   ["t, v", "table, charts"],
+  ["←, → on a grip", "move the card"],
   ["g e, g m", "experiments, models"],
   ["Esc", "leave a field, close"],
   ["?", "this list"],

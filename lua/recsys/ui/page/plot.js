@@ -79,14 +79,14 @@ export function plot(holder) {
     canvas.setAttribute("aria-label", next.label);
     const Chart = await library();
     if (closed || config !== next) return;
-    const { type, data, options } = next.build();
+    const { type, data, options, plugins } = next.build();
     if (chart && chart.config.type === type) {
       chart.data = data;
       chart.options = options;
       chart.update("none");
     } else {
       chart?.destroy();
-      chart = new Chart(canvas, { type, data, options });
+      chart = new Chart(canvas, { type, data, options, plugins });
     }
   }
 
@@ -190,17 +190,53 @@ export function curves(label, lines, settings) {
   };
 }
 
-/** A bar for each of { name, value, colour, low?, high? }. */
+/** The ends of a bar's range as places of the chart, and its middle: { x, low, high }; null when it has none. */
+export function whisker(chart, bar, i) {
+  const { range } = chart.data.datasets[0].data[i];
+  if (!range) return null;
+  const [low, high] = range.map((value) => chart.scales.y.getPixelForValue(value));
+  return { x: bar.x, low, high };
+}
+
+const whiskers = {
+  id: "whiskers",
+  afterDatasetsDraw(chart) {
+    const pen = chart.ctx;
+    pen.save();
+    pen.strokeStyle = token("--text");
+    pen.lineWidth = 1.2;
+    chart.getDatasetMeta(0).data.forEach((bar, i) => {
+      const at = whisker(chart, bar, i);
+      if (!at) return;
+      pen.beginPath();
+      for (const y of [at.low, at.high]) {
+        pen.moveTo(at.x - 4, y);
+        pen.lineTo(at.x + 4, y);
+      }
+      pen.moveTo(at.x, at.low);
+      pen.lineTo(at.x, at.high);
+      pen.stroke();
+    });
+    pen.restore();
+  },
+};
+
+/** A bar for each of { name, value, colour, about, range? }, the range [low, high] as a whisker. */
 export function bars(label, items, { logY } = {}) {
+  const ends = items.flatMap(({ range }) => range || []);
+  const y = () => ({ ...scale("", logY, number), suggestedMin: Math.min(...ends), suggestedMax: Math.max(...ends) });
+  const told = ({ value, range }) =>
+    range ? `${number(value)} (${number(range[0])} … ${number(range[1])})` : number(value);
   return {
     label,
     build: () => ({
       type: "bar",
+      plugins: [whiskers],
       data: {
         labels: items.map(({ name }) => name),
         datasets: [
           {
-            data: items.map(({ value }, x) => ({ x, y: value })),
+            data: items.map(({ value, range }, x) => ({ x, y: value, range })),
             backgroundColor: items.map(({ colour }) => colour),
             maxBarThickness: 46,
           },
@@ -220,13 +256,13 @@ export function bars(label, items, { logY } = {}) {
               callback: (i) => (items[i]?.name || "").slice(0, 18),
             },
           },
-          y: scale("", logY, number),
+          y: ends.length ? y() : scale("", logY, number),
         },
         plugins: {
           legend: { display: false },
           tooltip: tooltip({
             title: (list) => items[list[0]?.dataIndex]?.name,
-            label: ({ parsed }) => number(parsed.y),
+            label: ({ dataIndex }) => told(items[dataIndex]),
             footer: (list) => items[list[0]?.dataIndex]?.about || "",
           }),
         },

@@ -2,6 +2,7 @@
 // written in; PNG is that SVG, painted at twice its size. Both bear the chart's title and the names of its curves.
 
 import { download, s } from "./dom.js";
+import { whisker } from "./plot.js";
 
 const EDGE = 14,
   TITLE = 30,
@@ -75,16 +76,26 @@ function filled(upper, lower, fill) {
   return s("polygon", { points: points.map(({ x, y }) => `${round(x)},${round(y)}`).join(" "), fill });
 }
 
+/** The path of a whisker. */
+function ends({ x, low, high }) {
+  const [left, right] = [round(x - 4), round(x + 4)];
+  return `M${left} ${round(low)}H${right}M${left} ${round(high)}H${right}M${round(x)} ${round(low)}V${round(high)}`;
+}
+
 /** A data set of a chart, as it was laid out. */
 function drawn(chart, i) {
   const { data: elements, type } = chart.getDatasetMeta(i);
   const set = chart.data.datasets[i];
   if (type === "bar") {
-    return elements.map((one) => {
+    return elements.map((one, k) => {
       const { x, y, base, width } = one.getProps(["x", "y", "base", "width"], true);
       const corner = { x: round(x - width / 2), y: round(Math.min(y, base)) };
       const size = { width: round(width), height: round(Math.abs(base - y)) };
-      return s("rect", { ...corner, ...size, fill: one.options.backgroundColor });
+      const range = whisker(chart, one, k);
+      return [
+        s("rect", { ...corner, ...size, fill: one.options.backgroundColor }),
+        range && s("path", { d: ends(range), stroke: token("--text"), fill: "none" }),
+      ];
     });
   }
   const dots = elements

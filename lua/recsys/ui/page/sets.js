@@ -11,6 +11,19 @@ export function valueOf(run, id) {
   return metric && (id.startsWith("best.") ? best(key, metric) : metric.last);
 }
 
+/** The interval that was logged with a metric: x_low and x_high, or x_lower and x_upper, beside x. */
+export function interval(run, key) {
+  for (const [low, high] of [
+    ["_low", "_high"],
+    ["_lower", "_upper"],
+    ["/low", "/high"],
+  ]) {
+    const [a, b] = [run.metrics[key + low], run.metrics[key + high]];
+    if (a && b) return [a.last, b.last];
+  }
+  return null;
+}
+
 /** The parameters in which runs differ. */
 export function differing(runs) {
   const names = new Set(runs.flatMap((run) => Object.keys(run.params)));
