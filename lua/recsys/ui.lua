@@ -9,6 +9,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local guard = require "recsys.ui.guard"
 local http = require "recsys.http"
+local lfs = require "lfs"
 local rest = require "recsys.ui.rest"
 local signals = require "recsys.signals"
 local track = require "recsys.track.store"
@@ -18,7 +19,17 @@ local ui = {}
 local Ui = {}
 Ui.__index = Ui
 
+local STALE <const> = 3600 -- seconds
 local limits = { json = 16 << 20, upload = 64 << 30 } -- bytes in memory, bytes of a file
+
+--- Remove answers that a server left in its spool when it was killed while it wrote them.
+local function clear(spool)
+  for _, name in ipairs(files.names(spool)) do
+    local path = spool .. "/" .. name
+    local written = name:find "^answer%-" and lfs.attributes(path, "modification")
+    if written and os.time() - written > STALE then os.remove(path) end
+  end
+end
 
 --- Open the store and begin to listen.
 ---@param options? { store?: string, address?: string, port?: integer, token?: string, names?: string[] }
@@ -29,6 +40,7 @@ function ui.open(options)
   options = options or {}
   local store = track.open(options.store)
   local spool = files.make_folder(store.folder .. "/cache/uploads")
+  clear(spool)
   local server, message, code = http.server { address = options.address or "127.0.0.1", port = options.port or 5000,
     max_memory = limits.json, max_body = limits.upload, spool = spool }
   if not server then
