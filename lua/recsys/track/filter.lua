@@ -463,6 +463,20 @@ function filter.matching(db, request)
   return table.concat(s.parts, " "), s.parameters
 end
 
+--- The condition that a column names a run that meets a filter: by those that do, or those that do not, where these
+--- are told at once.
+---@param db recsys.Database
+---@param request recsys.track.Search
+---@param column string
+---@return string text
+---@return any[] parameters
+function filter.among(db, request, column)
+  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  local out = scope and not is_small(db, scope, conditions) and left_out { scope = scope, conditions = conditions }
+  local s = out or all_of(db, request)
+  return ("%s %s (%s)"):format(column, out and "NOT IN" or "IN", table.concat(s.parts, " ")), s.parameters
+end
+
 -- Experiments, registered models, versions --------------------------------------------------------------------------
 
 local prompt = "mlflow.prompt.is_prompt"

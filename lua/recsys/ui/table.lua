@@ -178,17 +178,17 @@ function runs.keys(store, fields)
 end
 
 local function group(db, asked, of, name)
-  local matching, parameters = filter.matching(db, asked)
+  local among, parameters = filter.among(db, asked, "g.run_uuid")
   parameters = table.move(parameters, 1, #parameters, 2, { name })
   local groups, by_value = json.list {}, {}
-  for row in db:each(("SELECT value, count(*) AS n FROM %s WHERE key = ? AND run_uuid IN (%s) GROUP BY value "
-    .. "ORDER BY n DESC, value"):format(of, matching), parameters) do
+  for row in db:each(("SELECT g.value AS value, count(*) AS n FROM %s g WHERE g.key = ? AND %s GROUP BY g.value "
+    .. "ORDER BY n DESC, g.value"):format(of, among), parameters) do
     by_value[row.value] = { value = row.value, count = row.n, metrics = {} }
     groups[#groups + 1] = by_value[row.value]
   end
   for row in db:each(("SELECT g.value AS value, m.key, avg(m.value) AS mean, min(m.value) AS least, "
     .. "max(m.value) AS greatest, count(*) AS n FROM %s g JOIN latest_metrics m USING (run_uuid) WHERE g.key = ? AND "
-    .. "m.is_nan = 0 AND g.run_uuid IN (%s) GROUP BY g.value, m.key"):format(of, matching), parameters) do
+    .. "m.is_nan = 0 AND %s GROUP BY g.value, m.key"):format(of, among), parameters) do
     by_value[row.value].metrics[row.key] = { mean = row.mean, min = row.least, max = row.greatest, count = row.n }
   end
   return groups
