@@ -139,6 +139,33 @@ describe("what is refused", function()
   end)
 end)
 
+describe("a request in a coroutine", function()
+  it("waits beside the program, and is over when it is over or the coroutine is closed", function()
+    local function get(path)
+      return client:request { url = base .. path, wait = function() return coroutine.yield() end }
+    end
+    local answers, work = {}
+    for _ = 1, 3 do -- what earlier coroutines leave to the collector is no business of later requests
+      work = coroutine.create(function()
+        for i = 1, 3 do answers[#answers + 1] = assert(get("/" .. i)).body end
+      end)
+      while coroutine.status(work) ~= "dead" do
+        assert(coroutine.resume(work, 1))
+        server:step(0, function(request) return { body = request.path } end)
+        collectgarbage()
+      end
+    end
+    assert.same({ "/1", "/2", "/3", "/1", "/2", "/3", "/1", "/2", "/3" }, answers)
+    work = coroutine.create(get)
+    assert(coroutine.resume(work, "/never"))
+    assert.has_error(function() client:request { url = base } end)
+    assert.is_true(coroutine.close(work))
+    assert.equal("again", assert(client:request { url = base, wait = function()
+      server:step(0, function() return { body = "again" } end)
+    end }).body)
+  end)
+end)
+
 describe("a server in a handler", function()
   it("may be closed", function()
     local reply, message = client:request { url = base, wait = function()

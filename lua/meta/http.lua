@@ -66,10 +66,11 @@ local HttpClient = {}
 
 --- Send a request and wait for its answer. An answer of any status is an answer.
 ---@param request { method?: string, url: string, headers?: table<string, string>, body?: string, file?: string,
----   into?: string, wait?: fun() }
+---   into?: string, wait?: fun(): integer? }
 ---   method: default "GET"; file: the path of a file to send instead of a body; into: the path of a file that a body
----   with a status of 200 to 299 is written to, which is replaced when all is there; wait: called every 20 ms or so
----   while there is no answer; what it raises ends the request
+---   with a status of 200 to 299 is written to, which is replaced when all is there; wait: called again and again while
+---   there is no answer, first at once, then after as many ms as it gave, default 20; it may yield, so that a coroutine
+---   waits beside the program; what it raises ends the request
 ---@return { status: integer, headers: table<string, string>, body: string }?
 ---@return string? message
 ---@return string? code  "io": no answer, "format": no HTTP, or too long, "argument": an address that makes no sense

@@ -77,17 +77,20 @@ function files.sync_folder_of(path)
   files.sync(path:match "^(.*)/[^/]*$" or ".")
 end
 
-local owed = {} -- files that were written and may not be on the disk yet, in order
+local owed, is_owed = {}, {} -- files that were written and may not be on the disk yet, in order
 
 --- Note that a file was written without waiting for the disk.
 ---@param path string
-function files.owe(path) owed[#owed + 1] = path end
+function files.owe(path)
+  if not is_owed[path] then owed[#owed + 1] = path end
+  is_owed[path] = true
+end
 
 --- Wait until the disk has all that was written without waiting for it, and the names. What stands on earlier files,
 --- such as a checkpoint on its run's, calls this before it is written itself. Raises when the disk refuses.
 function files.settle()
   local paths, folders = owed, {}
-  owed = {}
+  owed, is_owed = {}, {}
   for _, path in ipairs(paths) do
     local ok, message = files.sync(path)
     if not ok and files.exists(path) then

@@ -241,18 +241,25 @@ static void push_reply(lua_State *L, const rs_http_client *c) {
   lua_setfield(L, -2, "body");
 }
 
-/* Wait for the answer, calling the function at 'wait', if there is one, between. */
-static rs_status wait_for(lua_State *L, client *c, int wait) {
-  bool called = lua_isfunction(L, wait), done = false;
-  rs_status status = RS_OK;
-  while (status == RS_OK && !done) {
-    status = rs_http_wait(*c, called ? 20 : 1000, &done);
-    if (status != RS_OK || done || !called) continue;
-    lua_pushvalue(L, wait);
-    lua_call(L, 0, 0);
+/* Wait for the answer, calling the function at 3, if there is one, between: what it gives is how many ms are waited until
+ * the next time. It may yield. The request's own values reach up to 'top', where its call is; the collector may have ended
+ * that of a coroutine that waits while the state is closed. */
+static int wait_for(lua_State *L, int ignored, lua_KContext top) {
+  (void)ignored;
+  client *c = lua_touserdata(L, 1);
+  bool called = lua_isfunction(L, 3), done = false;
+  for (;;) {
     luaL_argcheck(L, *c, 1, "the client was closed while it waited");
+    if (!((call *)lua_touserdata(L, (int)top))->client) return rs_return(L, rs_fail(RS_EIO, "the request was ended"), 1);
+    int ms = !called ? 1000 : lua_gettop(L) == (int)top ? 0 : (int)luaL_optinteger(L, -1, 20);
+    lua_settop(L, (int)top);
+    rs_status status = rs_http_wait(*c, ms, &done);
+    if (status == RS_OK && done) push_reply(L, *c);
+    if (status != RS_OK || done) return rs_return(L, status, 1);
+    if (!called) continue;
+    lua_pushvalue(L, 3);
+    lua_callk(L, 0, 1, top, wait_for);
   }
-  return status;
 }
 
 /* client:request { method, url, headers, body | file, into, wait } -> { status, headers, body } | nil, message, code */
@@ -271,9 +278,7 @@ static int l_request(lua_State *L) {
   request.headers = take_headers(L, 2, &request.n);
   push_call(L);
   rs_status status = rs_http_start(c, &request);
-  if (status == RS_OK) status = wait_for(L, lua_touserdata(L, 1), 3);
-  if (status == RS_OK) push_reply(L, c);
-  return rs_return(L, status, 1);
+  return status == RS_OK ? wait_for(L, LUA_OK, lua_gettop(L)) : rs_return(L, status, 1);
 }
 
 int rs_open_http(lua_State *L) {

@@ -5,13 +5,15 @@
 --- together, within MLflow's limits. Nothing is there twice: sending again what the server has changes nothing, and
 --- before a run is made again it is looked for by its tag `recsys.logged_as`.
 ---
---- Sending takes about 1 % of the time: after requests that took t, the next ones wait for 100 t, 30 seconds at the
---- most; after one without an answer for 1, 2, 4, ... 64 seconds, and 100 t. Only the end of a run waits for the
+--- The program waits for no answer: what is sent is sent beside it (recsys.track.wire), a step at a time when something
+--- is logged or told, and takes about 1 % of the time: after a step that took t the next one comes 100 t later, or 2
+--- seconds; after a request without an answer, 1, 2, 4, ... 64 seconds later. Only the end of a run waits for the
 --- server, for 10 seconds.
 
 local base = require("recsys.core").base
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local json = require "recsys.json"
 local log = require "recsys.log"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
@@ -26,8 +28,9 @@ local Remote = { __name = "recsys.RemoteStore" }
 Remote.__index = Remote
 
 local TAG <const> = "recsys.logged_as"
-local AHEAD <const> = 2000   -- operations read at once
+local AHEAD <const> = 1000   -- operations read at once
 local BYTES <const> = 900000 -- of one request; MLflow takes a million
+local STEP <const>, LONGEST <const> = 0.002, 2 -- seconds between two steps
 
 local function new_id()
   return (uv.random(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
@@ -177,6 +180,19 @@ local function bytes_of(op)
   return n
 end
 
+--- A step, which the spool has as a text, as a number where JSON's numbers are exact.
+local function step_to_send(text)
+  local step = math.tointeger(tonumber(text)) or 0
+  return step > -2^53 and step < 2^53 and step or text
+end
+
+--- An operation as it was read, a single metric as a log of one.
+local function as_log(op)
+  if op.op ~= "metric" then return op end
+  return { op = "log", id = op.id, at = op.at, params = {}, tags = {},
+    metrics = { { key = op.key, value = op.value, timestamp = op.timestamp, step = step_to_send(op.step) } } }
+end
+
 --- Whether 'op' may travel with what is in the batch: within the limits, and no parameter twice.
 local function fits(batch, op)
   local limits, bytes = names.limits, bytes_of(op)
@@ -241,11 +257,12 @@ local function send_singly(self, s, list, first, last)
   return true
 end
 
---- Send what a spool holds until it is empty, or until 'deadline' (base.clock). True when it is empty, else nil,
---- message.
-local function drain(self, s, deadline)
-  while not s:is_sent() do
+--- Send what a spool holds by now. True when all is sent, else nil, message, code.
+local function drain(self, s)
+  local goal = s.size
+  while s.state.offset < goal do
     local list = s:pending(AHEAD)
+    for i, op in ipairs(list) do list[i] = as_log(op) end
     if #list == 0 then return true end -- what is left is a line that was cut short
     local i = 1
     while i <= #list do
@@ -260,7 +277,6 @@ local function drain(self, s, deadline)
       if not ok then return nil, message, code end
       s:advance(list[following - 1].at)
       i = following
-      if deadline and base.clock() > deadline then return nil, "there is more to send", "time" end
     end
   end
   return true
@@ -307,33 +323,60 @@ local function renew(self)
   old:remove()
 end
 
---- Send what waits, when it is time to. True when nothing waits.
----@param now? boolean  true: at once
-function Remote:pump(now)
-  local began = base.clock()
-  if not now and began < self.next_time then return self.spool:is_sent() end
-  local ok, message, code = drain(self, self.spool, began + 5)
-  local took = base.clock() - began
-  if ok or code == "time" then
-    if self.away then log.info("the tracking server %s is there again", self.address) end
-    self.away, self.failures = false, 0
-    self.next_time = base.clock() + math.min(100 * took, 30)
-    if ok then renew(self) end
-    return ok
-  end
+--- The server could not be reached: people are told once, and it is left alone for a while.
+local function postpone(self, message)
   if not self.away then
     log.warn("the tracking server %s: %s; what is logged waits in %s.jsonl", self.address, message, self.spool.name)
   end
   self.away, self.failures = true, self.failures + 1
-  self.next_time = base.clock() + math.max(100 * took, math.min(64, 1 << math.min(self.failures - 1, 6)))
-  return nil, message
+  self.next_time = base.clock() + math.min(64, 1 << math.min(self.failures - 1, 6))
+end
+
+--- What was sent has arrived.
+local function resume(self)
+  if self.away then log.info("the tracking server %s is there again", self.address) end
+  self.away, self.failures = false, 0
+  renew(self)
+end
+
+--- Go on with sending for a moment.
+---@param ms integer  how long to wait for an answer
+local function step(self, ms)
+  local began = base.clock()
+  if not self.wire:is_busy() then self.wire:beside(drain, self, self.spool) end
+  local ok, done, sent, message = pcall(self.wire.step, self.wire, ms)
+  local now = base.clock()
+  self.next_time = now + math.min(math.max(100 * (now - began), STEP), LONGEST)
+  if not ok then
+    if type(done) == "table" and done.signal then error(done, 0) end
+    postpone(self, exit.message_of(done))
+  elseif done and sent then
+    resume(self)
+  elseif done then
+    postpone(self, message)
+  end
+end
+
+--- Send what waits, when it is time to, without waiting for an answer.
+function Remote:pump()
+  if self.spool and not self.spool:is_sent() and base.clock() >= self.next_time then step(self, 0) end
+end
+
+--- Send what waits, and wait for the server, unless it does not answer.
+---@param seconds number  at the most
+---@return boolean sent   all of it
+function Remote:push(seconds)
+  local deadline, failures = base.clock() + seconds, self.failures
+  repeat step(self, 100)
+  until self.spool:is_sent() and not self.wire:is_busy() or self.failures > failures or base.clock() > deadline
+  return self.spool:is_sent()
 end
 
 --- Send what waits, and wait for the server for a while.
-local function pump_out(self)
-  local deadline = base.clock() + remote.patience
-  local pause = 100
-  while not self:pump(true) and base.clock() < deadline do
+local function push_out(self)
+  self.wire:abandon() -- a request under way is none any more where the state of Lua is being closed
+  local deadline, pause = base.clock() + remote.patience, 100
+  while not self:push(remote.patience) and base.clock() < deadline do
     uv.sleep(pause)
     pause = math.min(2 * pause, 2000)
   end
@@ -354,15 +397,18 @@ function remote.open(address, folder, options)
   folder = folder or "artifacts"
   local self = setmetatable({ wire = wire.open(address, options), address = (address:gsub("/+$", "")), folder = folder,
     path = (address:gsub("/+$", "")),
-    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0, lost = 0 }, Remote)
+    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0, lost = 0,
+    quoted = {} }, Remote)
   if not (options and options.later) then self:replay() end
   return self
 end
 
-local function add(self, operation)
+local function spool_of(self)
   if not self.spool then self.spool = spool.create(self.folder, self.address) end
-  self.spool:append(operation)
+  return self.spool
 end
+
+local function add(self, operation) spool_of(self):append(operation) end
 
 --- The experiment of that name, which is made when there is none: its id, or while the server is away "name:NAME".
 function Remote:ensure_experiment(name)
@@ -396,7 +442,7 @@ function Remote:create_run(request)
     experiment_name = by_name, request = { run_name = name, user_id = request.user_id,
     start_time = request.start_time or now(), tags = tags_to_send(request.tags) } })
   self.running, self.begun[id] = self.running + 1, true
-  self:pump(true)
+  self:push(remote.patience)
   return { info = { run_id = id, run_name = name, experiment_id = request.experiment_id, status = "RUNNING",
     artifact_uri = "remote:" .. id } }
 end
@@ -409,8 +455,12 @@ function Remote:where(id)
   return known, known and ("%s/#/runs/%s"):format(self.address, known)
 end
 
-local function add_log(self, id, metrics, params, tags)
-  local ok, problem = pcall(add, self, { op = "log", id = id, metrics = metrics, params = params, tags = tags })
+local function write(self, line) spool_of(self):write(line) end
+
+--- Add a line to the spool, and look after what is under way.
+---@return boolean? done  nil, message, code when there is no room
+local function add_line(self, line)
+  local ok, problem = pcall(write, self, line)
   if not ok then
     self.lost = self.lost + 1
     return nil, exit.message_of(problem), "io"
@@ -419,23 +469,34 @@ local function add_log(self, id, metrics, params, tags)
   return true
 end
 
+--- A value of a metric as JSON.
+local function value_text(value)
+  if value ~= value then return '"NaN"' end
+  if value == math.huge then return '"Infinity"' end
+  return value == -math.huge and '"-Infinity"' or ("%.17g"):format(value)
+end
+
+local METRIC <const> = '{"op":"metric","id":"%s","key":%s,"value":%s,"timestamp":%d,"step":"%d"}'
+
 --- Log soon a value of a metric that names.metric has looked at.
 ---@return boolean? done  nil, message, code when the spool cannot be written
-function Remote:note_metric(id, key, value, timestamp, step)
-  if value ~= value then value = "NaN"
-  elseif value == math.huge then value = "Infinity"
-  elseif value == -math.huge then value = "-Infinity" end
-  if step <= -2^53 or step >= 2^53 then step = ("%d"):format(step) end
-  return add_log(self, id, { { key = key, value = value, timestamp = timestamp, step = step } }, {}, {})
+function Remote:note_metric(id, key, value, timestamp, step_at)
+  local quoted = self.quoted[key] or json.encode(key)
+  self.quoted[key] = quoted
+  return add_line(self, METRIC:format(id, quoted, value_text(value), timestamp, step_at))
 end
 
 --- Log soon a parameter that names.param has looked at.
-function Remote:note_param(id, key, value) return add_log(self, id, {}, { { key = key, value = value } }, {}) end
+function Remote:note_param(id, key, value)
+  return add_line(self, json.encode { op = "log", id = id, metrics = {}, params = { { key = key, value = value } },
+    tags = {} })
+end
 
 --- Log soon a tag that names.tag has looked at; one that is of use in a local store alone is not sent.
 function Remote:note_tag(id, key, value)
   if key == process.tag then return true end
-  return add_log(self, id, {}, {}, { { key = key, value = value } })
+  return add_line(self, json.encode { op = "log", id = id, metrics = {}, params = {},
+    tags = { { key = key, value = value } } })
 end
 
 --- What was noted is in the spool, where no kill loses it.
@@ -452,12 +513,13 @@ function Remote:update_run(request)
   if request.status == "RUNNING" and not self.begun[request.run_id] then -- an earlier process's
     self.running, self.begun[request.run_id] = self.running + 1, true
     add(self, { op = "adopt", id = request.run_id })
+    self:push(remote.patience) -- what the server calls it is asked for next
   end
   add(self, { op = "update", id = request.run_id, status = request.status, end_time = request.end_time,
     run_name = request.run_name })
   if request.status and request.status ~= "RUNNING" then
     self.running = self.running - 1
-    pump_out(self)
+    push_out(self)
     if self.running <= 0 then self:close() end
   else
     self:pump()
@@ -479,16 +541,14 @@ end
 --- Put bytes at an artifact's address, "remote:RUN/path".
 function Remote:write_artifact(uri, bytes)
   local id, path = place_of(uri)
-  if not self.spool then self.spool = spool.create(self.folder, self.address) end
-  add(self, { op = "artifact", id = id, path = path, file = self.spool:keep(nil, bytes) })
+  add(self, { op = "artifact", id = id, path = path, file = spool_of(self):keep(nil, bytes) })
   self:pump()
 end
 
 --- Put a file at an artifact's address.
 function Remote:put_artifact(uri, path, how)
   local id, place = place_of(uri)
-  if not self.spool then self.spool = spool.create(self.folder, self.address) end
-  add(self, { op = "artifact", id = id, path = place, file = self.spool:keep(path, nil, how) })
+  add(self, { op = "artifact", id = id, path = place, file = spool_of(self):keep(path, nil, how) })
   if how == "move" then uv.fs_unlink(path) end
   self:pump()
 end
@@ -503,6 +563,7 @@ end
 --- Let go of the spool: what the server has is removed, what waits stays for later.
 function Remote:close()
   if not self.spool then return end
+  self.wire:abandon()
   if self.spool:is_sent() then self.spool:remove() else self.spool:close() end
   self.spool = nil
 end

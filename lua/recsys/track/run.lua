@@ -94,8 +94,9 @@ function Run:flush()
   return ok, message, code
 end
 
---- Look after what is to happen now and then: samples of the machine.
+--- Look after what is to happen now and then: samples of the machine, sending what waits.
 function Run:tick()
+  if self.store.pump then self.store:pump() end
   if not self.sampler then return end
   local values, step = self.sampler:sample()
   if values then self:metrics(values, step) end

@@ -34,10 +34,10 @@ function spool.create(folder, address)
   return self
 end
 
---- Add an operation. It is the kernel's when this returns: a kill does not lose it. Raises when there is no room.
----@param operation table  plain values
-function Spool:append(operation)
-  local line = (self.torn and "\n" or "") .. json.encode(operation) .. "\n"
+--- Add a line. It is the kernel's when this returns: a kill does not lose it. Raises when there is no room.
+---@param line string  an operation as JSON
+function Spool:write(line)
+  line = (self.torn and "\n" or "") .. line .. "\n"
   local written, message = uv.fs_write(self.file, line)
   self.size = self.size + (written or 0)
   if written == #line then
@@ -47,6 +47,10 @@ function Spool:append(operation)
   self.torn = self.torn or (written or 0) > 0 -- a line of which a part is there stands alone
   error({ code = "io", message = ("cannot write %s.jsonl: %s"):format(self.name, message or "the disk is full") }, 0)
 end
+
+--- Add an operation.
+---@param operation table  plain values
+function Spool:append(operation) self:write(json.encode(operation)) end
 
 --- The next operations that the server has not got: { at = where it ends, ... }, at most 'most'.
 ---@param most integer

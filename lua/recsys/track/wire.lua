@@ -2,6 +2,8 @@
 ---
 --- An answer that says no is nil, message, code with MLflow's error code. Two codes are ours: "away", when there is no
 --- answer or one of those that a later attempt may get the better of (408, 429, 5xx), and "denied" (401, 403).
+---
+--- What a coroutine of wire:beside asks, it waits for while the program goes on: wire:step() looks after it.
 
 local files = require "recsys.files"
 local http = require "recsys.http"
@@ -43,12 +45,50 @@ end
 ---@param options? { timeout_ms?: integer }  for one request, default 10000
 ---@return Wire
 function wire.open(address, options)
-  local client, message, code = http.client(client_options(options))
-  if not client then error({ code = code, message = message }, 0) end
-  return setmetatable({ address = (address:gsub("/+$", "")), client = client }, Wire)
+  local function client()
+    local made, message, code = http.client(client_options(options))
+    return made or error({ code = code, message = message }, 0)
+  end
+  local self = setmetatable({ address = (address:gsub("/+$", "")), client = client(), second = client() }, Wire)
+  self.pause = function() return coroutine.yield() end
+  return self
 end
 
-function Wire:close() self.client:close() end
+--- Let fn(...) run beside the program: it goes on in wire:step(), from request to request.
+function Wire:beside(fn, ...)
+  local arguments = table.pack(...)
+  self.work = coroutine.create(function() return fn(table.unpack(arguments, 1, arguments.n)) end)
+end
+
+--- Whether something runs beside the program.
+function Wire:is_busy() return self.work ~= nil end
+
+--- Go on with what runs beside.
+---@param ms integer  how long to wait for an answer
+---@return boolean done  true: it has ended, and gave what follows; what it raises is raised
+function Wire:step(ms)
+  local work = self.work
+  local results = table.pack(coroutine.resume(work, ms))
+  if coroutine.status(work) ~= "dead" then return false end
+  self.work = nil
+  if not results[1] then
+    coroutine.close(work) -- what it was at is over
+    error(results[2], 0)
+  end
+  return true, table.unpack(results, 2, results.n)
+end
+
+--- Let go of what runs beside, wherever it is.
+function Wire:abandon()
+  if self.work then coroutine.close(self.work) end
+  self.work = nil
+end
+
+function Wire:close()
+  self:abandon()
+  self.client:close()
+  self.second:close()
+end
 
 --- A text as a part of an address; '/' stays where 'keep' says so.
 local function escaped(text, keep)
@@ -80,8 +120,15 @@ local function refusal(answer, what)
   return nil, ("%s: %d %s"):format(what, answer.status, message), code
 end
 
+--- Wait for the answer; in the coroutine of self:beside by yielding, over a connection of its own.
+local function ask(self, request)
+  if not self.work or coroutine.running() ~= self.work then return self.client:request(request) end
+  request.wait = self.pause
+  return self.second:request(request)
+end
+
 local function send(self, request, what)
-  local answer, message, code = self.client:request(request)
+  local answer, message, code = ask(self, request)
   if not answer then return nil, message, code == "argument" and "argument" or "away" end
   if answer.status < 200 or answer.status > 299 then return refusal(answer, what) end
   return answer
