@@ -443,6 +443,30 @@ describe("the page in a browser", function()
     assert.matches("A, b%s+0.5%s+2%s+<b>x</b>", text ".view table tbody")
   end)
 
+  it("follows a run that runs, and leaves focus and scrolling alone", function()
+    local store = track.open(folder .. "/artifacts")
+    local run <close> = track.start { experiment = "live", name = "live", store = store }
+    finally(function() store:close() end)
+    local now = os.time() * 1000
+    local function tell(state, loss)
+      run:text("tasks.json", json.encode { { name = "load", state = "done", started = now - 9000, seconds = 3 },
+        { name = "train", state = state, started = now - 6000, seconds = 6 } })
+      for i = 1, 40 do run:metric("m/" .. i, loss, 1) end
+      run:metric("loss", loss, 1)
+      run:flush()
+    end
+    tell("running", 3)
+    open("#/run/" .. run.id, count ".steps i.running" .. " == 1")
+    view:eval "document.querySelector('.box > .scroll').scrollTop = 100; document.querySelectorAll('.box a')[5].focus()"
+    local focused = view:eval "document.activeElement.textContent"
+    tell("done", 2)
+    view:wait(count ".steps i.done" .. " == 2 && !" .. count ".steps i.running")
+    assert.equal(focused, view:eval "document.activeElement.textContent")
+    assert.equal(100, view:eval "document.querySelector('.box > .scroll').scrollTop")
+    assert.matches("loss%s+2%s", text "#main")
+    run:finish()
+  end)
+
   it("writes notes and tags of a run", function()
     open("#/run/" .. study, "document.querySelector('.markdown em')?.innerText == 'see'")
     view:click "text=Edit"

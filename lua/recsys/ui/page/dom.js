@@ -154,6 +154,19 @@ export function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(address), 10e3);
 }
 
+const HANDLES = "a, button, input, summary, [tabindex]";
+
+/** Draw a place anew and leave the focus and what is scrolled where they were. */
+export async function steady(place, redraw) {
+  const handles = () => [...place.querySelectorAll(HANDLES)];
+  const scrolled = () => [...place.querySelectorAll(".scroll")];
+  const at = handles().indexOf(document.activeElement),
+    tops = scrolled().map(({ scrollTop, scrollLeft }) => [scrollTop, scrollLeft]);
+  await redraw();
+  scrolled().forEach((one, i) => tops[i] && one.scrollTo(tops[i][1], tops[i][0]));
+  if (at >= 0) handles()[at]?.focus({ preventScroll: true });
+}
+
 /** A message at the edge of the page that goes away by itself; errors stay longer. */
 export function note(text, error = false) {
   const place = document.getElementById("notes");

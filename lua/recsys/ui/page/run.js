@@ -22,6 +22,7 @@ import {
   show,
   span,
   status,
+  steady,
 } from "./dom.js";
 import { literal } from "./grammar.js";
 import { markdown } from "./markdown.js";
@@ -41,6 +42,7 @@ export function open(main) {
     timer,
     versions = [],
     experiment = null,
+    timeline = null, // the drawn steps of this run
     parent = null;
   const head = h("div", { class: "head" }),
     tabs = h("div", { class: "tabs", role: "tablist" }),
@@ -325,12 +327,16 @@ export function open(main) {
     drawSteps(body.querySelector(".boxes"));
   }
 
-  /** The recipe's steps under the tables, when they have come. */
+  /** The recipe's steps above the tables: those of before at once, so that nothing jumps, new ones when they come. */
   async function drawSteps(boxes) {
     const id = run.id;
+    const place = h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), timeline);
+    if (timeline) boxes.firstElementChild.after(place);
     const drawn = await steps(run).catch(() => null);
     if (!drawn || run.id !== id || !boxes.isConnected) return;
-    boxes.firstElementChild.after(h("section", { class: "box wide steps" }, h("h2", {}, "Steps"), drawn));
+    timeline = drawn;
+    show(place, h("h2", {}, "Steps"), drawn);
+    if (!place.isConnected) boxes.firstElementChild.after(place);
   }
 
   function curves(system) {
@@ -439,7 +445,7 @@ export function open(main) {
           () => {},
         );
         const typing = body.contains(document.activeElement) && document.activeElement.matches("input");
-        if (!part && !typing && shown === "overview") await draw().catch(() => {});
+        if (!part && !typing && shown === "overview") await steady(body, draw).catch(() => {});
         else {
           drawHead();
           if (shown !== "artifacts") await Promise.resolve(part?.refresh?.()).catch(() => {});
@@ -453,6 +459,7 @@ export function open(main) {
     if (!run || run.id !== path[1]) {
       part?.close?.();
       part = null;
+      timeline = null;
       await fetch(path[1]);
     }
     document.title = `${run.name} · recsys-run`;
