@@ -107,7 +107,8 @@ end
 
 --- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'check' is asked with the
 --- path of the finished file before anybody sees it, and refuses it by nil, message, code. Where a run is being tracked
---- in the same database, the version is that run's, and the bundle a model that it has logged.
+--- in the same database, the version is that run's, and the bundle a model that it has logged; where one is tracked by
+--- a server, the version is registered there, too.
 ---@param request { name: string, manifest: table, members: BundleMember[], dir?: string, check?: fun(path: string) }
 ---@return string? path
 ---@return string? message
@@ -129,6 +130,8 @@ function registry.add(request)
     local about = { name = name, version = version, digest = digest, manifest = manifest }
     about.run = run and logged.put(opened, run, about)
     if opened:register(about) then
+      local far = logged.far_run()
+      if far then logged.send(opened, far, about) end
       return opened:show(name, version, digest)
     end
     opened:drop(digest) -- another publisher has this number now

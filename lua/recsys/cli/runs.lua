@@ -195,7 +195,32 @@ local function open_server(url)
   return url, require("recsys.track.transfer").server(wire.open(url, { timeout_ms = 120000 }))
 end
 
-local function copy_all(args, from, to, ids)
+local function model_text(report)
+  local aliases = {}
+  for alias, version in pairs(report.aliases) do aliases[#aliases + 1] = ("%s = %d"):format(alias, version) end
+  for alias, version in pairs(report.kept) do aliases[#aliases + 1] = ("%s stays %d"):format(alias, version) end
+  table.sort(aliases)
+  local n = 0
+  for _ in pairs(report.versions) do n = n + 1 end
+  return ("model %s  %d versions, %d new%s"):format(printable(report.model, 40), n, report.made,
+    #aliases > 0 and "; " .. printable(table.concat(aliases, ", ")) or "")
+end
+
+--- Carry registered models after their runs: of 'done' alone, or all.
+local function copy_models(args, from, to, done, all)
+  local runs, only = {}, not all and {} or nil
+  for _, one in ipairs(done) do
+    runs[one.from] = one.id
+    if only then only[one.from] = true end
+  end
+  for _, report in ipairs(require("recsys.registry.carry").copy(from, to, { runs = runs, only = only })) do
+    if not args.json then print(model_text(report)) end
+    done[#done + 1] = report
+  end
+end
+
+--- Carry runs and then models, all of these or those of the runs.
+local function copy_all(args, from, to, ids, all)
   local transfer, done = require "recsys.track.transfer", {}
   for i, id in ipairs(ids) do
     done[i] = transfer.copy(from, to, id)
@@ -205,6 +230,7 @@ local function copy_all(args, from, to, ids)
         one.known and "  (was there, completed)" or ""))
     end
   end
+  copy_models(args, from, to, done, all)
   if args.json then print(json.encode(json.list(done))) end
   if #done == 0 and not args.json then print "no run meets this" end
   return exit.done
@@ -266,18 +292,20 @@ function actions.push(args)
   if #args.RUN == 0 and not args.experiment and not args.filter and not args.all then return push_waiting(args) end
   local store <close>, place = open_store(args)
   local _, server = open_server(args.to)
-  return copy_all(args, place, server, chosen(args, store, place))
+  return copy_all(args, place, server, chosen(args, store, place), args.all)
 end
 
 function actions.pull(args)
   local _, server = open_server(args.from)
   local _ <close>, place = open_store(args)
-  return copy_all(args, server, place, chosen(args, nil, server))
+  return copy_all(args, server, place, chosen(args, nil, server), #args.RUN == 0 and not args.experiment
+    and not args.filter)
 end
 
 function actions.export(args)
   local store <close>, place = open_store(args)
-  return copy_all(args, place, require("recsys.track.transfer").folder(args.FOLDER), chosen(args, store, place))
+  return copy_all(args, place, require("recsys.track.transfer").folder(args.FOLDER), chosen(args, store, place),
+    args.all)
 end
 
 actions["import"] = function(args)
@@ -285,7 +313,7 @@ actions["import"] = function(args)
   local ids = folder:ids()
   if #ids == 0 then exit.usage_error("%s holds no exported runs", args.FOLDER) end
   local _ <close>, place = open_store(args)
-  return copy_all(args, folder, place, ids)
+  return copy_all(args, folder, place, ids, true)
 end
 
 function actions.delete(args)

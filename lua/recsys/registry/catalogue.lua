@@ -5,6 +5,7 @@
 --- process leaves is a bundle that nothing points to, or a version whose file DIR/NAME-VERSION.tar is yet to be made.
 --- Files that recsys-run published before there was a database become versions when the registry is opened for writing.
 
+local artifacts = require "recsys.track.artifacts"
 local bundle = require "recsys.bundle"
 local bundles = require "recsys.registry.bundles"
 local files = require "recsys.files"
@@ -85,9 +86,9 @@ local key = catalogue.key
 function Catalogue:known()
   local known = {}
   for _, row in ipairs(self.db:rows [[
-    SELECT v.name, v.version, v.current_stage AS stage, t.value AS digest FROM model_versions AS v
+    SELECT v.name, v.version, v.current_stage AS stage, v.source, t.value AS digest FROM model_versions AS v
     LEFT JOIN model_version_tags AS t ON t.name = v.name AND t.version = v.version AND t.key = 'recsys.digest']]) do
-    known[key(row.name, row.version)] = { name = row.name, version = row.version,
+    known[key(row.name, row.version)] = { name = row.name, version = row.version, source = row.source,
       digest = bundles.is_digest(row.digest) and row.digest or nil, deleted = row.stage == rows.deleted }
   end
   return known
@@ -194,14 +195,43 @@ local function adopt(self, file)
     created = (lfs.attributes(file.path, "modification") or os.time()) * 1000 }
 end
 
---- Take in all files that are no versions yet, and make names of versions that are missing.
+--- Take in the bundle of a version that was registered by its source alone, as another machine's run does by REST:
+--- a file of that hash among what lies there.
+local function fetch(self, row)
+  local run, path_there = (row.source or ""):match "^runs:/+([^/]+)/(.+)$"
+  local home = run and self.db:row("SELECT artifact_uri FROM runs WHERE run_uuid = ?", { run })
+  local ok, below = pcall(artifacts.of, home and home.artifact_uri .. "/" .. path_there or row.source or "")
+  local folder
+  if ok and below then ok, folder = pcall(artifacts.path, self.store, below) end
+  for _, name in ipairs(ok and folder and files.names(folder) or {}) do
+    local path = folder .. "/" .. name
+    local b = name:find "%.tar$" and bundle.open(path, { verify = false })
+    local digest, manifest = nil, nil
+    if b then
+      digest, manifest = b:digest(), b:manifest()
+      b:close()
+    end
+    local hidden = digest == row.digest and bundles.hidden(self.store)
+    if hidden and bundles.link(path, hidden) then
+      bundles.keep(self.store, hidden, digest, manifest)
+      bundles.mark(self.store, digest)
+      return
+    end
+  end
+end
+
+--- Take in all files that are no versions yet, bundles that lie where a version's source says, and make names of
+--- versions that are missing.
 function Catalogue:adopt()
   local known = self:known()
   for _, file in ipairs(catalogue.named_files(self.dir)) do
     if not known[key(file.name, file.version)] then adopt(self, file) end
   end
   for _, row in pairs(known) do
-    if row.digest and not row.deleted then self:show(row.name, row.version, row.digest) end
+    if row.digest and not row.deleted then
+      if not files.exists(bundles.path(self.store, row.digest)) then fetch(self, row) end
+      self:show(row.name, row.version, row.digest)
+    end
   end
 end
 

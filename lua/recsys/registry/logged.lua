@@ -2,7 +2,10 @@
 --- the tag by which MLflow's clients and pages know that a run has logged models.
 
 local bundles = require "recsys.registry.bundles"
+local exit = require "recsys.exit"
 local json = require "recsys.json"
+local lineage = require "recsys.registry.lineage"
+local log = require "recsys.log"
 local track = require "recsys.track"
 local uv = require "luv"
 
@@ -17,6 +20,13 @@ function logged.run(opened)
   local run = track.current()
   local folder = run and run.store.db and run.store.folder -- a server's run has no database here
   if folder and uv.fs_realpath(folder) == uv.fs_realpath(opened.store) then return run end
+end
+
+--- The run that is being tracked, where it is a server's.
+---@return Run?
+function logged.far_run()
+  local run = track.current()
+  return run and not run.store.db and run.store.register and run or nil
 end
 
 local function history_of(db, run_id)
@@ -46,6 +56,23 @@ function logged.put(opened, run, about)
   local done = run:text(path .. "/MLmodel", text)
     and run:artifact(bundles.path(opened.store, about.digest), path .. "/" .. file_of(about), "link")
   return done and { id = run.id, path = path, source = ("%s/%s"):format(run.artifact_uri, path) } or nil
+end
+
+--- Send a version that was registered here to the server of its run, too: the bundle as the run's artifact, and the
+--- version of the same name. What cannot be sent now waits with all else that the run has logged.
+---@param run Run
+---@param about { name: string, version: integer, digest: string, manifest: table }
+function logged.send(opened, run, about)
+  run.models = run.models or {}
+  local path = next(run.models) and ("%s-%d"):format(about.name, about.version) or "model"
+  local text = bundles.mlmodel { digest = about.digest, manifest = about.manifest, path = path, file = file_of(about) }
+  if not (run:text(path .. "/MLmodel", text)
+    and run:artifact(bundles.path(opened.store, about.digest), path .. "/" .. file_of(about), "link")) then return end
+  local ok, problem = pcall(run.store.register, run.store, { run_id = run.id, name = about.name, path = path,
+    tags = lineage.tags(about.digest, about.manifest) })
+  if not ok and type(problem) == "table" and problem.signal then error(problem, 0) end
+  if not ok then log.warn("%s is not registered with the server: %s", about.name, exit.message_of(problem)) end
+  run.models[file_of(about)] = true
 end
 
 --- Add a model to those that a run has logged, in the transaction that registers it.

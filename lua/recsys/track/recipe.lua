@@ -136,8 +136,9 @@ local function keep_files(run, folder)
   end
 end
 
---- Whether the registry, being in the same store, has made the bundle the run's model when it was published.
+--- Whether the registry has made the bundle the run's model when it was published.
 local function is_kept(run, bundle)
+  if run.models and run.models[bundle:match "[^/]+$"] then return true end
   local place = run.store.db and artifacts.of(run.artifact_uri) -- a server's files are not here
   local file = place and artifacts.path(run.store.folder, ("%s/model/%s"):format(place, bundle:match "[^/]+$"))
   return file ~= nil and files.exists(file)

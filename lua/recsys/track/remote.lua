@@ -17,6 +17,7 @@ local json = require "recsys.json"
 local log = require "recsys.log"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
+local registered = require "recsys.track.registered"
 local spool = require "recsys.track.spool"
 local uv = require "luv"
 local wire = require "recsys.track.wire"
@@ -165,6 +166,13 @@ function sending.artifact(self, s, op)
   end
   if ok then uv.fs_unlink(op.file) end
   return ok or nil, message, code
+end
+
+function sending.register(self, s, op)
+  local uri = s.state.uris[op.id]
+  if not uri then return nil, "the run is not known to the server", "RESOURCE_DOES_NOT_EXIST" end
+  return registered.publish(self.wire, { name = op.name, run_id = server_id(s, op.id), tags = filled(op.tags),
+    source = uri .. "/" .. op.path })
 end
 
 function sending.open() return true end
@@ -550,6 +558,13 @@ function Remote:put_artifact(uri, path, how)
   local id, place = place_of(uri)
   add(self, { op = "artifact", id = id, path = place, file = spool_of(self):keep(path, nil, how) })
   if how == "move" then uv.fs_unlink(path) end
+  self:pump()
+end
+
+--- Register a model whose files are the run's artifacts below 'path' as a version there.
+---@param request { run_id: string, name: string, path: string, tags: table[] }
+function Remote:register(request)
+  add(self, { op = "register", id = request.run_id, name = request.name, path = request.path, tags = request.tags })
   self:pump()
 end
 

@@ -186,6 +186,9 @@ local function experiment_of(self, title)
   return self.experiment_ids[title]
 end
 
+--- The id of the experiment of that name, which is made when there is none.
+function Server:experiment(title) return experiment_of(self, title) end
+
 function Server:begin(run, title)
   local id = run.info.run_id
   local known, message, code = self.wire:call("GET", "runs/get", { run_id = id })

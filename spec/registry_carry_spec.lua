@@ -1,0 +1,242 @@
+--- Registered models that go along with runs: to a server as they are published, and from place to place.
+
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local log = require "recsys.log"
+local models = require "recsys.registry.models"
+local promotion = require "recsys.registry.promotion"
+local registry = require "recsys.registry"
+local remote = require "recsys.track.remote"
+local report = require "recsys.registry.report"
+local track = require "recsys.track"
+local tracking_server = require "spec.support.tracking_server"
+local trail = require "recsys.registry.trail"
+local upkeep = require "recsys.registry.upkeep"
+local versions = require "recsys.registry.versions"
+
+local folder, server, level
+before_each(function()
+  folder, level = command.temporary(), log.level
+  log.level = "quiet"
+  server = tracking_server.new(folder .. "/there")
+  remote.patience = 0.2
+end)
+after_each(function()
+  track.finish_all()
+  server:stop()
+  command.remove(folder)
+  log.level, remote.patience = level, 10
+end)
+
+--- Publish a version, of a tracked run where one is begun.
+local function publish(store, ndcg, name)
+  return assert(registry.add { name = name or "mf", dir = folder .. "/" .. store .. "/models",
+    manifest = { metrics = { ndcg_10 = ndcg }, test = { fingerprint = "t" }, data = { name = "news" } },
+    members = { { "note.txt", bytes = tostring(ndcg) } } })
+end
+
+--- A store with a model of three versions, the first of a run, the second deleted.
+local function fill(store)
+  local run = track.start { store = folder .. "/" .. store, experiment = "far", name = "one" }
+  publish(store, 0.1)
+  run:finish()
+  publish(store, 0.2)
+  publish(store, 0.3)
+  local opened <close> = registry.open(folder .. "/" .. store .. "/models")
+  versions.delete(opened.db, { name = "mf", version = 2 })
+  assert(promotion.promote(opened, { name = "mf", version = 3, reason = "better", by = "ann" }))
+  promotion.set_alias(opened, { name = "mf", alias = "old", version = 1, reason = "kept", by = "ann" })
+  models.update(opened.db, { name = "mf", description = "the front page" })
+  models.set_tag(opened.db, { name = "mf", key = "team", value = "news" })
+  versions.set_tag(opened.db, { name = "mf", version = 3, key = "reviewed", value = "yes" })
+  models.create(opened.db, { name = "Other's model" })
+  versions.create(opened.db, { name = "Other's model", source = "s3://bucket/model", description = "elsewhere" })
+  return run.id
+end
+
+local function runs(words)
+  local ran = command.run(("cd %s && %s runs %s"):format(folder, command.program, words))
+  return ran
+end
+
+local function done(words)
+  local ran = runs(words)
+  assert.same({ 0, "" }, { ran.code, ran.err })
+  return ran.out
+end
+
+--- What a store's registry tells of a model, without what differs from one place to the other.
+local function told(store, name)
+  local opened <close> = registry.open(folder .. "/" .. store .. "/models")
+  local model = report.model(opened.db, name)
+  local list, aliases = {}, {}
+  for i, version in ipairs(model.versions) do
+    local tags = {}
+    for _, tag in ipairs(version.tags) do
+      if tag.key ~= "recsys.carried_from" then tags[tag.key] = tag.value end
+    end
+    list[i] = { digest = version.digest or false, tags = tags, description = version.description }
+  end
+  for _, alias in ipairs(model.aliases) do
+    aliases[alias.alias] = report.version(opened.db, name, math.tointeger(tonumber(alias.version))).digest
+  end
+  for _, version in ipairs(upkeep.verify(opened)) do assert.same({}, version.problems) end
+  assert.same({}, opened.db:rows "PRAGMA foreign_key_check")
+  local team
+  for _, tag in ipairs(model.tags) do team = tag.key == "team" and tag.value or team end
+  return { versions = list, aliases = aliases, description = model.description, team = team }
+end
+
+local function same(store, other)
+  for _, name in ipairs { "mf", "Other's model" } do assert.same(told(store, name), told(other, name)) end
+end
+
+local function open(store) return registry.open(folder .. "/" .. store .. "/models") end
+
+describe("registered models", function()
+  it("are exported and imported with their numbers and all that is on record", function()
+    fill "here"
+    assert.matches("model mf  2 versions, 2 new; champion = 3, old = 1", done "export out --all --store here", 1, true)
+    done "import out --store copy"
+    same("here", "copy")
+    assert.matches("model mf  2 versions, 0 new; champion = 3, old = 1", done "import out --store copy", 1, true)
+    same("here", "copy")
+    local opened <close> = open "copy"
+    local origin <close> = open "here"
+    local here, there = trail.events(origin.db, "mf"), trail.events(opened.db, "mf")
+    for i, event in ipairs(here) do
+      if event.to ~= 2 then assert.same(event, there[i]) end
+    end
+    assert.equal("ann", there[2].by)
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+    assert.equal(report.version(origin.db, "mf", 1).run_id, report.version(opened.db, "mf", 1).run_id)
+    assert.matches("^mlflow%-artifacts:/%d+/%x+/artifacts/model$", report.version(opened.db, "mf", 1).source)
+    assert.equal("0.1", command.run(("tar -xOf %s/copy/models/mf-1.tar note.txt"):format(folder)).out)
+  end)
+
+  it("leave aliases and numbers of others as they are", function()
+    fill "here"
+    publish("copy", 0.5)
+    done "export out --all --store here"
+    local said = done "import out --store copy"
+    assert.matches("model mf  2 versions, 2 new; champion stays 1, old = 2", said, 1, true)
+    local opened <close> = open "copy"
+    assert.equal(3, #report.versions(opened.db, "mf"))
+    for _, one in ipairs(json.decode(done "import out --store copy --json")) do
+      if one.model == "mf" then assert.same({ ["1"] = 2, ["3"] = 3 }, one.versions) end
+    end
+  end)
+
+  it("go with the runs that are named, and no others", function()
+    local run = fill "here"
+    assert.matches("model mf  1 versions, 1 new; old = 1", done("export out --store here " .. run), 1, true)
+    done "import out --store copy"
+    assert.equal(1, #told("copy", "mf").versions)
+    assert.equal(1, command.run(("test -e %s/out/bundles"):format(folder)).code) -- it lies among the run's files
+  end)
+
+  it("are refused where a bundle is not what it is said to be", function()
+    fill "here"
+    done "export out --all --store here"
+    command.run(("cd %s/out/bundles && for f in *.tar; do cp ../*/artifacts/model/mf-1.tar $f; done"):format(folder))
+    local refused = runs "import out --store copy"
+    assert.equal(1, refused.code)
+    assert.matches("is another bundle than %x+, which it is said to be", refused.err)
+    local opened <close> = open "copy"
+    assert.is_nil(opened.db:row "SELECT * FROM registered_models WHERE name = 'mf'")
+    local text = command.read(folder .. "/out/registered_models.json")
+    for _, bad in ipairs { "[", "{}x", "[1]", '[{"name": "a/b", "versions": []}]',
+      '[{"name": "a", "versions": [{"version": "x", "source": "s3://a"}]}]',
+      '[{"name": "a", "aliases": [{"alias": "v1", "version": "1"}], "versions": [{"version": 1, "source": "x"}]}]' } do
+      command.write(folder .. "/out/registered_models.json", bad)
+      refused = runs "import out --store other"
+      assert.equal(1, refused.code, bad)
+      assert.is_nil(refused.err:find "traceback", refused.err)
+    end
+    command.write(folder .. "/out/registered_models.json",
+      (text:gsub('"recsys%.digest",%s*"value":%s*"%x+', "%0/../x")))
+    runs "import out --store other"
+    assert.equal("", command.run(("find %s -name x"):format(folder)).out)
+  end)
+
+  it("are pushed to a server, can be promoted there, and are pulled from it", function()
+    fill "here"
+    server:start()
+    for _, new in ipairs { 2, 0 } do
+      assert.matches(("model mf  2 versions, %d new; champion = 2, old = 1"):format(new),
+        done("push --all --store here --to " .. server.url), 1, true)
+    end
+    same("here", "there")
+    local opened <close> = open "there"
+    local events = trail.events(opened.db, "mf")
+    assert.same({ "promote", 1, 2, "ann" }, { events[2].action, events[2].from, events[2].to, events[2].by })
+    assert.matches("^recsys%-run[^ ]* at 127%.0%.0%.1$", events[#events].by)
+    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
+    assert(promotion.promote(opened, { name = "mf", version = 2, reason = "again" }))
+    for _ = 1, 2 do done("pull --store back --from " .. server.url) end
+    same("here", "back")
+  end)
+end)
+
+describe("a model that is published by a run which is logged to a server", function()
+  local function train(ndcg, before_end)
+    local of = remote.open(server.url, folder .. "/here")
+    local run = track.start { store = of, experiment = "far" }
+    publish("here", ndcg, "far")
+    if before_end then before_end() end
+    run:finish()
+    of:close()
+  end
+
+  local function check(store)
+    local opened <close> = open(store)
+    local model = report.model(opened.db, "far")
+    assert.equal(2, #model.versions)
+    assert.same({ { alias = "champion", version = "1" } }, setmetatable(model.aliases, nil))
+    for i, version in ipairs(model.versions) do
+      local here <close> = open "here"
+      assert.equal(report.version(here.db, "far", i).digest, version.digest)
+      assert.equal(0.1 * i, version.metrics.ndcg_10)
+      local run = opened.db:row("SELECT artifact_uri FROM runs WHERE run_uuid = ?", { version.run_id })
+      assert.equal(run.artifact_uri .. "/model", version.source)
+    end
+    for _, version in ipairs(upkeep.verify(opened)) do assert.same({}, version.problems) end
+    assert(promotion.promote(opened, { name = "far", version = 2, reason = "it is better" }))
+  end
+
+  it("is a version there, too, with its bundle as the run's artifact", function()
+    server:start()
+    train(0.1)
+    train(0.2)
+    check "there"
+  end)
+
+  it("is registered when the server is there again, once", function()
+    train(0.1, function() server:start() end)
+    train(0.2, function()
+      server:stop()
+      server:start()
+    end)
+    check "there"
+    assert.equal("", command.run(("ls %s/here/spool"):format(folder)).out)
+  end)
+
+  it("is so on a real MLflow server, to which models are pushed and from which they are pulled", function()
+    local python = os.getenv "RECSYS_PEER_MLFLOW"
+    if not python then return pending "RECSYS_PEER_MLFLOW is not set" end
+    fill "else"
+    server = tracking_server.new(folder .. "/there", python)
+    server:start()
+    train(0.1)
+    train(0.2)
+    for _, new in ipairs { 2, 0 } do
+      assert.matches(("model mf  2 versions, %d new; champion = 2, old = 1"):format(new),
+        done("push --all --store else --to " .. server.url), 1, true)
+    end
+    done("pull --store back --from " .. server.url)
+    server:stop()
+    same("else", "back")
+    assert.same(told("here", "far").versions, told("back", "far").versions)
+    check "there"
+  end)
+end)
