@@ -19,6 +19,7 @@ local names = require "recsys.track.names"
 local process = require "recsys.track.process"
 local registered = require "recsys.track.registered"
 local spool = require "recsys.track.spool"
+local store = require "recsys.track.store"
 local uv = require "luv"
 local wire = require "recsys.track.wire"
 local words = require "recsys.track.words"
@@ -32,10 +33,6 @@ local TAG <const> = "recsys.logged_as"
 local AHEAD <const> = 1000   -- operations read at once
 local BYTES <const> = 900000 -- of one request; MLflow takes a million
 local STEP <const>, LONGEST <const> = 0.002, 2 -- seconds between two steps
-
-local function new_id()
-  return (uv.random(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
 
 local function is_waiting(code) return code == "away" or code == "denied" end
 
@@ -436,19 +433,14 @@ local function tags_to_send(tags)
   return list
 end
 
-local function now()
-  local seconds, micro = uv.gettimeofday()
-  return seconds * 1000 + micro // 1000
-end
-
 --- Make a run. While the server is away it has an id of ours, under which it is known from then on.
 function Remote:create_run(request)
-  local id = new_id()
+  local id = store.new_id()
   local name = request.run_name and request.run_name ~= "" and request.run_name or words.name()
   local by_name = tostring(request.experiment_id):match "^name:(.*)$"
   add(self, { op = "create", id = id, experiment = not by_name and request.experiment_id or nil,
     experiment_name = by_name, request = { run_name = name, user_id = request.user_id,
-    start_time = request.start_time or now(), tags = tags_to_send(request.tags) } })
+    start_time = request.start_time or store.now(), tags = tags_to_send(request.tags) } })
   self.running, self.begun[id] = self.running + 1, true
   self:push(remote.patience)
   return { info = { run_id = id, run_name = name, experiment_id = request.experiment_id, status = "RUNNING",

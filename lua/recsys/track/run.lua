@@ -23,11 +23,7 @@ Run.__index = Run
 
 local run = { Run = Run, open = {} } -- open: runs that are not finished, the innermost last
 
-local gettimeofday = uv.gettimeofday
-local function now()
-  local seconds, micro = gettimeofday()
-  return seconds * 1000 + micro // 1000
-end
+local now = require("recsys.track.store").now
 
 local function new(of, info, source_name)
   local self = setmetatable({ store = of, id = info.run_id, name = info.run_name, experiment_id = info.experiment_id,
