@@ -166,6 +166,32 @@ describe("a request in a coroutine", function()
   end)
 end)
 
+describe("an announced request", function()
+  it("comes whole when it is admitted, and is answered without its body else", function()
+    server:close()
+    server = assert(http.server { max_body = 1000000, max_memory = 1000, spool = folder, announce = true })
+    base = ("http://127.0.0.1:%d"):format(server:port())
+    local seen
+    local function handler(request)
+      seen[#seen + 1] = request.announced and "announced" or request.file and "a file" or #request.body
+      if not request.announced then return { body = "all" } end
+      assert.same({ nil, nil, "PUT", "100000" },
+        { request.body, request.file, request.method, request.headers["content-length"] })
+      return request.path == "/no" and { status = 403, body = "none" } or nil
+    end
+    local function put(path, size)
+      seen = {}
+      local reply = assert(ask(handler, { method = "PUT", url = path, body = ("x"):rep(size) }))
+      return { reply.status, reply.body, table.unpack(seen) }
+    end
+    assert.same({ 200, "all", 900 }, put("/yes", 900))
+    assert.same({ 200, "all", "announced", "a file" }, put("/yes", 100000))
+    assert.same({ 403, "none", "announced" }, put("/no", 100000))
+    assert.has_error(function() ask(function() return nil end, { body = "x", method = "PUT" }) end,
+      "a handler must return a table, not a nil")
+  end)
+end)
+
 describe("a server in a handler", function()
   it("may be closed", function()
     local reply, message = client:request { url = base, wait = function()

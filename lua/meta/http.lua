@@ -6,11 +6,12 @@ local http = {}
 
 --- Begin to listen. Requests wait in the server until step hands them to a handler.
 ---@param options { address?: string, port?: integer, max_body?: integer, max_memory?: integer, spool?: string,
----   timeout?: integer, connections?: integer }
+---   timeout?: integer, connections?: integer, announce?: boolean }
 ---   address: default "127.0.0.1"; "*": all of this machine; port: 0, the default, is any that is free; max_body:
 ---   bytes, default 64 MiB, more is refused by 413; max_memory: bytes of a body that are kept in memory, default 1 MiB,
 ---   more lie in a file of the folder spool, without which they are refused; timeout: seconds of silence after which a
----   connection is closed, default 60; connections: at once, default 256
+---   connection is closed, default 60; connections: at once, default 256; announce: hand over requests whose body is of
+---   more than 64 KiB, or of a size that is not told, before it comes: it is kept only when the handler admits it
 ---@return HttpServer?
 ---@return string? message
 ---@return string? code     "io": the address or port is refused
@@ -43,6 +44,8 @@ function HttpServer:port() end
 ---@field body string?      or
 ---@field file string?      the path of the file that a large body lies in, removed after the answer unless it was moved
 ---@field address string    of the client, a number
+---@field announced boolean? true: neither body nor file, which have not come yet: a handler that returns nil admits it,
+---                          and gets the request again, whole; a response refuses it
 
 ---@class HttpResponse
 ---@field status integer?   200 .. 599, default 200
@@ -53,7 +56,7 @@ function HttpServer:port() end
 --- Look after all connections for timeout_ms at the most (-1: until something happens), and answer the requests that
 --- are complete. What a handler raises is raised from here, and its request answered by 500.
 ---@param timeout_ms integer
----@param handler fun(request: HttpRequest): HttpResponse
+---@param handler fun(request: HttpRequest): HttpResponse?  nil for announced requests alone
 ---@return integer handled  how many requests were
 function HttpServer:step(timeout_ms, handler) end
 

@@ -37,10 +37,11 @@ static int l_server_free(lua_State *L) {
   return 0;
 }
 
-/* http.server { address, port, max_body, max_memory, spool, timeout, connections } -> HttpServer | nil, message, code */
+/* http.server { address, port, max_body, max_memory, spool, timeout, connections, announce }
+ * -> HttpServer | nil, message, code */
 static int l_server(lua_State *L) {
-  static const char *const known[] = {"address", "port",    "max_body",    "max_memory",
-                                      "spool",   "timeout", "connections", NULL};
+  static const char *const known[] = {"address", "port",        "max_body", "max_memory", "spool",
+                                      "timeout", "connections", "announce", NULL};
   rs_check_options(L, 1, known);
   int64_t port = rs_integer_option(L, 1, "port", 0, 0);
   luaL_argcheck(L, port <= 65535, 1, "option 'port' must be 65535 at the most");
@@ -50,7 +51,8 @@ static int l_server(lua_State *L) {
                              .max_memory = rs_integer_option(L, 1, "max_memory", 0, 1 << 20),
                              .spool = text_option(L, 1, "spool"),
                              .timeout_s = (int)rs_integer_option(L, 1, "timeout", 0, 60),
-                             .connections = (int)rs_integer_option(L, 1, "connections", 1, 256)};
+                             .connections = (int)rs_integer_option(L, 1, "connections", 1, 256),
+                             .announce = rs_boolean_option(L, 1, "announce", false)};
   server *s = rs_push_object(L, sizeof *s, SERVER, 0);
   return rs_return(L, rs_http_listen(s, &options), 1);
 }
@@ -99,6 +101,11 @@ static void push_request(lua_State *L, const rs_http_request *r) {
   int n = rs_http_headers(r, &headers);
   push_headers(L, headers, n);
   lua_setfield(L, -2, "headers");
+  if (rs_http_is_announced(r)) {
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, "announced");
+    return;
+  }
   const char *body = rs_http_body(r, &size);
   if (body)
     lua_pushlstring(L, body, size);
@@ -167,6 +174,10 @@ static int l_step(lua_State *L) {
     handled++;
     lua_call(L, 1, 1);
     if (!*s) break; /* the handler closed it */
+    if (lua_isnil(L, -1) && rs_http_is_announced(r)) {
+      rs_http_admit(r);
+      continue;
+    }
     rs_http_response response = take_response(L);
     answer(L, r, &response);
   }

@@ -25,16 +25,16 @@
 static char folder[] = "/tmp/recsys-http-XXXXXX";
 static char url[64];
 
-static rs_http_server *listening_for(int timeout_s) {
+static rs_http_server *listening_with(int timeout_s, bool announce) {
   rs_http_server *s = NULL;
-  rs_http_options options = {.address = "127.0.0.1", .max_body = 1 << 20, .max_memory = 4096, .spool = folder,
-                             .timeout_s = timeout_s, .connections = 32};
+  rs_http_options options = {.address = "127.0.0.1", .max_body = announce ? 40 << 20 : 1 << 20, .max_memory = 4096, .spool = folder,
+                             .timeout_s = timeout_s, .connections = 32, .announce = announce};
   if (rs_http_listen(&s, &options) != RS_OK) fail_msg("%s", rs_message());
   snprintf(url, sizeof url, "http://127.0.0.1:%d/", rs_http_port(s));
   return s;
 }
 
-static rs_http_server *listening(void) { return listening_for(30); }
+static rs_http_server *listening(void) { return listening_with(30, false); }
 
 static int files_in_spool(void) {
   DIR *d = opendir(folder);
@@ -44,11 +44,19 @@ static int files_in_spool(void) {
   return n;
 }
 
-/* Answer whatever is ready with what was asked: "METHOD path size". */
+/* Answer whatever is ready with what was asked: "METHOD path size"; admit what is announced, but no PATCH. */
 static int serve(rs_http_server *s) {
   rs_http_request *r;
   assert_int_equal(rs_http_step(s, 5, &r), RS_OK);
   if (!r) return 0;
+  if (rs_http_is_announced(r)) {
+    assert_null(rs_http_body_file(r));
+    rs_http_take(r);
+    rs_http_response refused = {.status = 403, .body = "not here", .size = 8};
+    if (strcmp(rs_http_method(r), "PATCH") != 0) rs_http_admit(r);
+    else assert_int_equal(rs_http_answer(r, &refused), RS_OK);
+    return 1;
+  }
   char text[4096];
   size_t size;
   const char *body = rs_http_body(r, &size);
@@ -77,10 +85,11 @@ static int connected(const rs_http_server *s) {
   return handle;
 }
 
-/* Send the bytes, serve, and gather what comes back until it is still for a while or the server closes. */
-static void exchange(rs_http_server *s, int handle, const char *bytes, size_t n, char *answer, size_t room) {
+/* Send the bytes, serve, and gather what comes back until the server closes, or all is still for so many turns. */
+static void exchange_for(int turns, rs_http_server *s, int handle, const char *bytes, size_t n, char *answer,
+                         size_t room) {
   size_t got = 0, sent = 0;
-  for (int idle = 0; idle < 20; idle++) {
+  for (int idle = 0; idle < turns; idle++) {
     if (sent < n) {
       ssize_t written = send(handle, bytes + sent, n - sent, MSG_NOSIGNAL);
       if (written > 0) sent += (size_t)written, idle = 0;
@@ -92,6 +101,10 @@ static void exchange(rs_http_server *s, int handle, const char *bytes, size_t n,
     if (read == 0 || (read < 0 && errno != EAGAIN)) break;
   }
   answer[got] = 0;
+}
+
+static void exchange(rs_http_server *s, int handle, const char *bytes, size_t n, char *answer, size_t room) {
+  exchange_for(20, s, handle, bytes, n, answer, room);
 }
 
 static void answers(rs_http_server *s, const char *bytes, const char *expected) {
@@ -210,6 +223,71 @@ static void a_large_body_lies_in_the_spool_while_it_is_wanted(void **state) {
   assert_int_equal(files_in_spool(), 0);
 }
 
+/* A request with a body of n bytes, and its answer. */
+static void announced(rs_http_server *s, const char *headers, size_t n, const char *expected) {
+  char *bytes = malloc(n + 300), answer[4096];
+  size_t head = (size_t)sprintf(bytes, "%s\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", headers, n);
+  memset(bytes + head, 'x', n);
+  int handle = connected(s);
+  exchange_for(2000, s, handle, bytes, head + n, answer, sizeof answer);
+  close(handle);
+  free(bytes);
+  if (!strstr(answer, expected)) fail_msg("to %s with %zu bytes: no '%s' in:\n%s", headers, n, expected, answer);
+}
+
+static void a_large_body_comes_when_it_was_admitted_by_its_headers(void **state) {
+  (void)state;
+  rs_http_server *s = listening_with(30, true);
+  announced(s, "PUT /small HTTP/1.1", 65536, "PUT /small 65536");
+  announced(s, "PUT /big HTTP/1.1", 65537, "PUT /big 65537");
+  announced(s, "PUT /big HTTP/1.1\r\nExpect: 100-continue", 9 << 20, "PUT /big 9437184");
+  answers(s, "PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n0\r\n\r\n", "PUT /p 3");
+  answers(s, "PUT /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "PUT /p 0");
+  assert_int_equal(files_in_spool(), 0);
+  rs_http_server_free(s);
+}
+
+static void a_body_that_is_refused_by_its_headers_is_kept_nowhere(void **state) {
+  (void)state;
+  rs_http_server *s = listening_with(30, true);
+  announced(s, "PATCH /small HTTP/1.1", 65536, "PATCH /small 65536");
+  announced(s, "PATCH /big HTTP/1.1", 65537, "HTTP/1.1 403");
+  announced(s, "PATCH /big HTTP/1.1", 16 << 20, "HTTP/1.1 403"); /* which is read to its end */
+  answers(s, "PATCH /p HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n", "HTTP/1.1 403");
+  answers(s, "PATCH /p HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n", "HTTP/1.1 403"); /* before it comes */
+  answers(s, "PATCH /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxxx\r\n0\r\n\r\n", "HTTP/1.1 403");
+
+  size_t n = 300000; /* a client that stays in the middle of such a body */
+  char *bytes = malloc(n), answer[4096];
+  int head = sprintf(bytes, "PATCH /big HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", n);
+  memset(bytes + head, 'x', n - (size_t)head);
+  int handle = connected(s);
+  exchange(s, handle, bytes, n / 2, answer, sizeof answer);
+  free(bytes);
+  assert_int_equal(files_in_spool(), 0);
+  rs_http_server_free(s);
+  close(handle);
+}
+
+static void what_is_announced_and_not_answered_is_answered_by_500(void **state) {
+  (void)state;
+  rs_http_server *s = listening_with(30, true);
+  static const char bytes[] = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 20000000\r\n\r\n";
+  char answer[4096];
+  for (int ends = 0; ends < 2; ends++) {
+    int handle = connected(s);
+    assert_int_equal(send(handle, bytes, sizeof bytes - 1, 0), sizeof bytes - 1);
+    rs_http_request *r = NULL;
+    while (!r) assert_int_equal(rs_http_step(s, 5, &r), RS_OK);
+    assert_true(rs_http_is_announced(r));
+    rs_http_take(r);
+    if (ends) rs_http_server_free(s);
+    else exchange(s, handle, "", 0, answer, sizeof answer);
+    close(handle);
+  }
+  assert_non_null(strstr(answer, "HTTP/1.1 500"));
+}
+
 static void a_body_that_grows_past_the_limit_is_cut_off(void **state) {
   (void)state;
   rs_http_server *s = listening();
@@ -232,7 +310,7 @@ static void a_body_that_grows_past_the_limit_is_cut_off(void **state) {
 
 static void a_slow_client_keeps_nobody_waiting_and_is_left(void **state) {
   (void)state;
-  rs_http_server *s = listening_for(1);
+  rs_http_server *s = listening_with(1, false);
   int slow = connected(s);
   assert_int_equal(send(slow, "GET /slow HTT", 13, 0), 13);
   serve(s);
@@ -364,6 +442,9 @@ int main(void) {
       cmocka_unit_test(noise_harms_nobody),
       cmocka_unit_test(headers_have_an_end),
       cmocka_unit_test(a_large_body_lies_in_the_spool_while_it_is_wanted),
+      cmocka_unit_test(a_large_body_comes_when_it_was_admitted_by_its_headers),
+      cmocka_unit_test(a_body_that_is_refused_by_its_headers_is_kept_nowhere),
+      cmocka_unit_test(what_is_announced_and_not_answered_is_answered_by_500),
       cmocka_unit_test(a_body_that_grows_past_the_limit_is_cut_off),
       cmocka_unit_test(a_slow_client_keeps_nobody_waiting_and_is_left),
       cmocka_unit_test(what_is_taken_and_not_answered_is_answered_by_500),

@@ -21,20 +21,28 @@
 
 enum { HEADERS = 128 << 10 }; // of a connection; what is not used costs nothing. A query of 1,000 names takes 70 KiB
 
-typedef enum stage { READING, READY, TAKEN, ANSWERED } stage;
+enum {
+  LARGE = 64 << 10,   // bytes of a body that is announced
+  PASSED = 16 << 20,  // bytes of a refused body that are read and forgotten
+  WRITTEN = 8 << 20,  // bytes of a file between signs to the system to write them: who syncs it then waits for few
+};
+
+typedef enum stage { READING, READY, TAKEN, ADMITTED, ANSWERED } stage;
 
 struct rs_http_request {
   rs_http_server *server;
   struct MHD_Connection *connection; /* NULL until its headers are there */
   const char *method;
   stage stage;
+  bool announced; /* its headers are handed over, or it was refused by them */
   rs_http_target target;
   rs_http_pair *headers;
   char *header_text;
   int n_headers;
   rs_buffer body;
   int64_t size;
-  int file; /* of the spool, when 'path' is there */
+  int64_t written; /* of which the system was told to write as much */
+  int file;        /* of the spool, when 'path' is there */
   char *path;
   char address[64];
   int refusal; /* the status that it has earned already; 0: none */
@@ -49,6 +57,7 @@ struct rs_http_server {
   struct MHD_Daemon *daemon;
   int port;
   int64_t max_body, max_memory;
+  bool announce;
   char *spool;
   rs_http_request *all;
   rs_http_request *first, *last; /* ready */
@@ -194,11 +203,15 @@ static bool write_all(int file, const char *bytes, size_t n) {
 }
 
 static bool keep(rs_http_request *r, const char *bytes, size_t n) {
-  r->size += (int64_t)n;
   if (!r->path && r->size <= r->server->max_memory) return rs_buffer_append(&r->body, bytes, n) == RS_OK;
   if (!r->path && (!spool(r) || !write_all(r->file, r->body.data, r->body.size))) return false;
   rs_buffer_free(&r->body);
-  return write_all(r->file, bytes, n);
+  if (!write_all(r->file, bytes, n)) return false;
+  if (r->size - r->written >= WRITTEN) {
+    sync_file_range(r->file, r->written, 0, SYNC_FILE_RANGE_WRITE); /* where it cannot, nothing is lost */
+    r->written = r->size;
+  }
+  return true;
 }
 
 static enum MHD_Result queue_refusal(struct MHD_Connection *connection, int status, const char *reason) {
@@ -212,10 +225,7 @@ static enum MHD_Result queue_refusal(struct MHD_Connection *connection, int stat
   return result;
 }
 
-/* The body is complete: hand the request over, or send its answer when it has one. */
-static enum MHD_Result complete(rs_http_request *r) {
-  if (r->response) return MHD_queue_response(r->connection, (unsigned)r->status, r->response);
-  if (r->refusal) return queue_refusal(r->connection, r->refusal, r->reason);
+static enum MHD_Result hand_over(rs_http_request *r) {
   rs_http_server *s = r->server;
   r->stage = READY;
   if (s->last) s->last->next = r;
@@ -225,18 +235,56 @@ static enum MHD_Result complete(rs_http_request *r) {
   return MHD_YES;
 }
 
+/* The body is complete: hand the request over, or send its answer when it has one. */
+static enum MHD_Result complete(rs_http_request *r) {
+  if (r->response) return MHD_queue_response(r->connection, (unsigned)r->status, r->response);
+  if (r->refusal) return queue_refusal(r->connection, r->refusal, r->reason);
+  return hand_over(r);
+}
+
+static const char *header(const rs_http_request *r, const char *name) {
+  return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+/* Bytes of the body by the headers; -1: they do not tell. */
+static int64_t told_size(const rs_http_request *r) {
+  const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+  if (header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING)) return -1;
+  return length ? strtoll(length, NULL, 10) : 0;
+}
+
+/* The headers are there. */
+static enum MHD_Result on_headers(rs_http_request *r, struct MHD_Connection *connection, const char *method) {
+  begin(r, connection, method);
+  if (r->refusal) return queue_refusal(connection, r->refusal, r->reason);
+  int64_t size = told_size(r);
+  r->announced = r->server->announce && (size < 0 || size > LARGE);
+  return r->announced ? hand_over(r) : MHD_YES;
+}
+
+/* An announced request was refused: at once, unless its client is to send the body before it reads the answer. */
+static enum MHD_Result turn_away(rs_http_request *r) {
+  r->announced = false;
+  if (told_size(r) > PASSED || header(r, MHD_HTTP_HEADER_EXPECT)) return complete(r);
+  return MHD_YES;
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *size, void **request) {
   (void)context, (void)url, (void)version;
   rs_http_request *r = *request;
   if (!r) return MHD_NO;
-  if (!r->connection) {
-    begin(r, connection, method);
-    return r->refusal ? queue_refusal(connection, r->refusal, r->reason) : MHD_YES;
+  if (!r->connection) return on_headers(r, connection, method);
+  if (r->announced) return turn_away(r);
+  if (r->stage == ADMITTED) { /* by the headers, with which it is called once more */
+    r->stage = READING;
+    return MHD_YES;
   }
   if (*size == 0) return complete(r);
-  if (r->size + (int64_t)*size > most(r->server)) return MHD_NO;
-  if (!r->refusal && !keep(r, data, *size)) refuse(r, MHD_HTTP_INSUFFICIENT_STORAGE, "There is no room for the body.\n");
+  r->size += (int64_t)*size;
+  if (r->size > (r->response ? PASSED : most(r->server))) return MHD_NO;
+  if (!r->refusal && !r->response && !keep(r, data, *size))
+    refuse(r, MHD_HTTP_INSUFFICIENT_STORAGE, "There is no room for the body.\n");
   *size = 0;
   return MHD_YES;
 }
@@ -301,6 +349,7 @@ rs_status rs_http_listen(rs_http_server **out, const rs_http_options *o) {
   if (!s) return rs_fail(RS_ENOMEM, "no memory for an HTTP server");
   s->max_body = o->max_body;
   s->max_memory = o->max_memory;
+  s->announce = o->announce;
   rs_status status = RS_OK;
   if (o->spool && !(s->spool = rs_strdup(o->spool))) status = rs_fail(RS_ENOMEM, "no memory for an HTTP server");
   if (status == RS_OK) status = start(s, o);
@@ -343,6 +392,15 @@ void rs_http_take(rs_http_request *r) {
   r->next = NULL;
   r->stage = TAKEN;
   s->taken = r;
+}
+
+bool rs_http_is_announced(const rs_http_request *r) { return r->announced; }
+
+void rs_http_admit(rs_http_request *r) {
+  r->announced = false;
+  r->stage = ADMITTED;
+  r->server->taken = NULL;
+  MHD_resume_connection(r->connection);
 }
 
 const char *rs_http_method(const rs_http_request *r) { return r->method; }

@@ -4,7 +4,10 @@
  * last byte is there. A slow client therefore keeps nobody waiting. A body of more than max_memory bytes lies in a file
  * of the spool folder, which goes with the request; one of more than max_body is refused by 413, or cut off where its
  * size was not told before. Headers of more than 64 KiB are refused by 431, a connection that says nothing for
- * timeout_s seconds is closed. */
+ * timeout_s seconds is closed.
+ *
+ * Who announces requests can refuse a body before it comes: one whose body is of more than 64 KiB, or of a size that is
+ * not told, is handed over first by its headers alone, and comes again, whole, when it was admitted. */
 #ifndef RS_HTTP_SERVER_H
 #define RS_HTTP_SERVER_H
 #include <stdbool.h>
@@ -25,6 +28,7 @@ typedef struct rs_http_options {
   const char *spool;   /* a folder; NULL: bodies of more than max_memory are refused */
   int timeout_s;       /* a connection's silence that is borne; 0: for ever */
   int connections;     /* at once; more wait */
+  bool announce;       /* requests with large bodies */
 } rs_http_options;
 
 /* Begin to listen. RS_EIO with the address, the port and the reason when that is refused. */
@@ -39,6 +43,12 @@ int rs_http_port(const rs_http_server *server);
  * hand until it is taken; one that was taken and not answered by the next step is answered by 500. */
 rs_status rs_http_step(rs_http_server *server, int timeout_ms, rs_http_request **ready);
 void rs_http_take(rs_http_request *request);
+
+/* Whether a request is announced: its body has not come yet. It is taken and then admitted, or answered; a body that was
+ * refused so is kept nowhere: it is passed over when it is of 16 MiB at the most, so that its client comes to read the
+ * answer, and else the connection is closed. */
+bool rs_http_is_announced(const rs_http_request *request);
+void rs_http_admit(rs_http_request *request);
 
 /* What is asked, valid until the answer. */
 const char *rs_http_method(const rs_http_request *request);

@@ -3,10 +3,11 @@ local core = require "recsys.core"
 local http = core.http
 local scratch = ...
 
-local server <close> = assert(http.server { port = 0, max_memory = 4, spool = scratch })
+local server <close> = assert(http.server { port = 0, max_memory = 4, spool = scratch, announce = true })
 local client <close> = assert(http.client { timeout_ms = 2000 })
 local url = ("http://127.0.0.1:%d/a?b=c"):format(server:port())
 local function handler(request)
+  if request.announced then return request.headers["x-no"] and { status = 403 } or nil end
   local body = request.body or io.open(request.file):read "a"
   return { status = 201, headers = { ["X-Y"] = request.method .. request.path }, body = body }
 end
@@ -14,6 +15,12 @@ for _, body in ipairs { "", "more than four" } do
   local reply = assert(client:request { method = "PUT", url = url, body = body, headers = { ["X-A"] = "b" },
     wait = function() server:step(0, handler) end })
   assert(reply.status == 201 and reply.body == body and reply.headers["x-y"] == "PUT/a")
+end
+for _, no in ipairs { false, "1" } do
+  local reply = assert(client:request { method = "PUT", url = url, body = ("x"):rep(70000),
+    headers = { ["X-No"] = no or nil },
+    wait = function() server:step(0, handler) end })
+  assert(reply.status == (no and 403 or 201))
 end
 client:close()
 server:close()
