@@ -4,8 +4,10 @@ local base64 = require "recsys.ui.base64"
 local command = require "spec.support.command"
 local files = require "recsys.files"
 local guard = require "recsys.ui.guard"
+local histories = require "recsys.ui.histories"
 local http = require "recsys.http"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local rest = require "recsys.ui.rest"
 local ui = require "recsys.ui"
 local wire = require "recsys.ui.wire"
@@ -327,6 +329,30 @@ describe("artifacts", function()
     assert.equal(404, ask("POST", (path:gsub(run, ("0"):rep(32))), "x").status)
   end)
 
+  it("are on the disk when they are acknowledged", function()
+    local synced, settled, sync = {}, {}, files.sync
+    files.sync = function(path)
+      table.insert(synced, (path:gsub("^.*/mlartifacts/", "")))
+      return sync(path)
+    end
+    local proxy = "/api/2.0/mlflow-artifacts/artifacts/0/x/"
+    local posted = ("/ajax-api/2.0/mlflow/upload-artifact?run_uuid=%s&path=posted"):format(run)
+    local ok, problem = pcall(function()
+      for path, size in pairs { [proxy .. "small"] = 5, [proxy .. "large"] = 17 << 20, [posted] = 5 } do
+        synced = {}
+        assert.equal(200, ask(path == posted and "POST" or "PUT", path, ("x"):rep(size)).status)
+        settled[path] = synced
+      end
+      synced = {}
+      files.settle() -- of which nothing is left to do: it would grow with each upload
+    end)
+    files.sync = sync
+    assert(ok, problem)
+    local there = "0/" .. run .. "/artifacts"
+    assert.same({ { "0/x/small", "0/x" }, { "0/x/large", "0/x" }, { there .. "/posted", there }, {} },
+      { settled[proxy .. "small"], settled[proxy .. "large"], settled[posted], synced })
+  end)
+
   it("of runs elsewhere are not fetched for anybody", function()
     local id = mlflow("POST", "experiments/create", { name = "else", artifact_location = "file:///etc" }).experiment_id
     local other = new_run(id)
@@ -403,14 +429,57 @@ describe("our own API", function()
     assert.same({ 1203, nil }, { seen, next(ids) })
   end)
 
-  it("leaves no answers of servers that were killed", function()
+  it("leaves no uploads and answers of servers that were killed", function()
     local spool = folder .. "/artifacts/cache/uploads/"
-    files.write(spool .. "answer-old", "x")
-    files.write(spool .. "answer-new", "x")
-    assert(require("lfs").touch(spool .. "answer-old", os.time() - 7200))
+    local function left(name, age)
+      files.write(spool .. name, "x")
+      assert(lfs.touch(spool .. name, os.time() - age))
+    end
+    for _, kind in ipairs { "answer-", "upload-" } do
+      left(kind .. "old", 7200)
+      left(kind .. "new", 60)
+    end
+    left("notes", 7200)
     opened:close()
     open()
-    assert.same({ "answer-new" }, files.names(spool))
+    opened:step(0)
+    assert.same({ "answer-new", "notes", "upload-new" }, files.names(spool))
+    left("upload-new", 7200) -- whose server is killed while this one runs
+    opened:step(0)
+    assert.same({ "answer-new", "notes", "upload-new" }, files.names(spool))
+    opened.cleared = opened.cleared - 3700
+    opened:step(0)
+    assert.same({ "answer-new", "notes" }, files.names(spool))
+  end)
+
+  it("keeps an answer of curves within its bound, however many curves there are", function()
+    local ids, metrics = {}, {}
+    for key = 1, 4 do
+      for step = 1, 60 do
+        metrics[#metrics + 1] = { key = "m" .. key, value = math.sin(step * key), timestamp = step, step = step }
+      end
+    end
+    for i = 1, 3 do
+      ids[i] = new_run("0", "r" .. i)
+      mlflow("POST", "runs/log-batch", { run_id = ids[i], metrics = metrics })
+    end
+    local function check(request, curves, least, most)
+      local all, got = 0, call("POST", "/api/recsys/histories", request).series
+      for _, one in ipairs(got) do all = all + #one.points end
+      assert.equal(curves, #got)
+      assert(least <= all and all <= most, all .. " points")
+    end
+    local most = histories.most
+    finally(function() histories.most = most end)
+    check({ run_ids = ids }, 12, 720, 720)
+    histories.most = 12 * 20
+    check({ run_ids = ids }, 12, 200, 240)
+    check({ run_ids = ids, keys = { "m1", "absent" } }, 3, 180, 180)
+    histories.most = 12 * 10 - 1
+    local reply = ask("POST", "/api/recsys/histories", { run_ids = ids })
+    assert.same({ 400, "INVALID_PARAMETER_VALUE" }, refusal(reply))
+    assert.matches("12 curves, and an answer holds 11", reply.body)
+    check({ run_ids = ids, keys = { "m1", "m2" } }, 6, 90, 119)
   end)
 
   it("thins curves out and keeps what stands out", function()
@@ -494,6 +563,35 @@ describe("the guard", function()
     assert.same({ 401, "UNAUTHENTICATED" }, refusal(ask("GET", "/get-artifact?run_uuid=x&path=y")))
     assert.same({ 401, "UNAUTHENTICATED" }, refusal(ask("GET", "/api/recsys/runs")))
     assert.equal(200, ask("GET", "/health").status)
+  end)
+
+  it("is asked before a large body comes, which else is kept nowhere", function()
+    opened:close()
+    open { token = "s3cret" }
+    local spool, put = folder .. "/artifacts/cache/uploads", "/api/2.0/mlflow-artifacts/artifacts/0/x/big"
+    local function sent(path, headers, size)
+      local seen = {}
+      local file = folder .. "/sent"
+      files.write(file, ("x"):rep(size or 20 << 20))
+      headers.Authorization = headers.Authorization or "Bearer s3cret"
+      local reply = assert(client:request { method = "PUT", url = base .. path, file = file, headers = headers,
+        wait = function()
+          for _ = 1, 20 do opened:step(0) end
+          for _, name in ipairs(files.names(spool)) do seen[name] = true end
+        end })
+      return { reply.status, next(seen) ~= nil }
+    end
+    assert.same({ 200, true }, sent(put, {}))
+    assert.same({ 401, false }, sent(put, { Authorization = "Bearer other" }))
+    assert.same({ 401, false }, sent(put, { Authorization = "Bearer other", Expect = "" }, 15 << 20))
+    assert.same({ 403, false }, sent(put, { Origin = "https://example.org" }))
+    assert.same({ 403, false }, sent(put, { Host = "example.org" }))
+    assert.same({ 404, false }, sent("/api/2.0/mlflow/nothing", {}))
+    assert.same({ 404, false }, sent("/index.html", {}))
+    assert.equal(20 << 20, lfs.attributes(folder .. "/artifacts/mlartifacts/0/x/big", "size"))
+    local reply = ask("POST", "/api/2.0/mlflow/runs/log-batch", ("x"):rep(17 << 20),
+      { Authorization = "Bearer s3cret", ["Content-Type"] = "application/json" })
+    assert.same({ 400, "BAD_REQUEST" }, refusal(reply))
   end)
 
   it("reads Base64 as it is written", function()

@@ -22,11 +22,11 @@ Ui.__index = Ui
 local STALE <const> = 3600 -- seconds
 local limits = { json = 16 << 20, upload = 64 << 30 } -- bytes in memory, bytes of a file
 
---- Remove answers that a server left in its spool when it was killed while it wrote them.
+--- Remove uploads and answers that a server left in its spool when it was killed: nothing has come to them for long.
 local function clear(spool)
   for _, name in ipairs(files.names(spool)) do
     local path = spool .. "/" .. name
-    local written = name:find "^answer%-" and lfs.attributes(path, "modification")
+    local written = (name:find "^answer%-" or name:find "^upload%-") and lfs.attributes(path, "modification")
     if written and os.time() - written > STALE then os.remove(path) end
   end
 end
@@ -40,15 +40,15 @@ function ui.open(options)
   options = options or {}
   local store = track.open(options.store)
   local spool = files.make_folder(store.folder .. "/cache/uploads")
-  clear(spool)
   local server, message, code = http.server { address = options.address or "127.0.0.1", port = options.port or 5000,
-    max_memory = limits.json, max_body = limits.upload, spool = spool }
+    max_memory = limits.json, max_body = limits.upload, spool = spool,
+    announce = true }
   if not server then
     store:close()
     error({ code = code, message = message }, 0)
   end
   local self = setmetatable({ store = store, server = server, guard = guard.new(options), spooled = {},
-    context = { store = store, bests = bests.open(store) } }, Ui)
+    spool = spool, cleared = 0, context = { store = store, bests = bests.open(store) } }, Ui)
   function self.context.spooled()
     local path = ("%s/answer-%s"):format(spool, track.new_id())
     table.insert(self.spooled, path)
@@ -66,23 +66,29 @@ end
 local function answer(self, request)
   local path, is_api = request.path, rest.is_api(request.path)
   self.guard:check(request, not is_api)
+  if request.announced then return rest.expect(request, limits.json) end
   if is_api then return rest.answer(self.context, request) end
   if path == "/health" then return text(200, "OK") end
   if path == "/version" then return text(200, require("recsys.core").version) end
   return assets.answer(request) or text(404, "There is no such page.\n")
 end
 
---- The answer to a request.
+--- The answer to a request; nil to one that is announced and may come.
 ---@param request HttpRequest
----@return HttpResponse
+---@return HttpResponse?
 function Ui:answer(request)
   local ok, result = xpcall(answer, exit.traced, self, request)
-  return ok and result or rest.refusal(result)
+  if ok then return result end
+  return rest.refusal(result)
 end
 
 --- Serve for up to timeout_ms; how many requests were.
 ---@return integer
 function Ui:step(timeout_ms)
+  if os.time() - self.cleared > STALE then
+    self.cleared = os.time()
+    clear(self.spool)
+  end
   local handled = self.server:step(timeout_ms, self.handler)
   while #self.spooled > 0 do os.remove(table.remove(self.spooled)) end -- which the server has open
   return handled

@@ -7,7 +7,9 @@ local rows = require "recsys.track.rows"
 
 local histories = {}
 
-local MOST <const> = 500000 -- points of an answer
+histories.most = 500000 -- points of an answer
+
+local LEAST <const> = 10 -- points of a curve that are worth drawing, where it has as many
 
 -- Of each stretch b of a series one row has its min and one its max: SQLite gives the other columns of that row.
 local sql = [[
@@ -41,7 +43,20 @@ local function texts(fields, name, most)
   return list
 end
 
---- Curves, in the order of runs, keys and steps.
+--- How many points each curve may have, so that all of them stay within what an answer holds.
+local function room(db, ids, keys)
+  local n = db:row("SELECT count(*) AS n FROM latest_metrics WHERE run_uuid IN (SELECT value FROM json_each(:runs)) "
+    .. "AND (:all OR key IN (SELECT value FROM json_each(:keys)))",
+    { runs = rows.list(ids), keys = rows.list(keys), all = #keys == 0 }).n
+  if n * LEAST > histories.most then
+    rest.refuse("INVALID_PARAMETER_VALUE", "These are %d curves, and an answer holds %d: ask for fewer runs, or name "
+      .. "the keys that are needed.", n, histories.most // LEAST)
+  end
+  return histories.most // math.max(1, n)
+end
+
+--- Curves, in the order of runs, keys and steps. All of them have histories.most points together at the most: of very
+--- many each has fewer than is asked for, of too many none is given.
 ---@param db Database
 ---@param fields { run_ids: string[], keys?: string[], points?: integer }
 ---   keys: default all; points: of each curve at the most, from 10 to 5000, default 500
@@ -52,7 +67,7 @@ function histories.read(db, fields)
   if not points or points < 1 then
     rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value for parameter 'points' supplied: an integer from 1.")
   end
-  points = math.max(10, math.min(points, 5000, MOST // math.max(1, #ids * math.max(1, #keys))))
+  points = math.min(math.max(LEAST, points), 5000, room(db, ids, keys))
   local series, current = json.list {}, nil
   for row in db:each(sql, { runs = rows.list(ids), keys = rows.list(keys), all = #keys == 0, points = points,
     stretches = (points - 2) // 2 }) do

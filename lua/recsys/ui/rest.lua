@@ -187,15 +187,29 @@ function rest.refusal(problem)
   return guard.secure(response, "data")
 end
 
+local function asked(request)
+  local method = request.method == "HEAD" and "GET" or request.method
+  local fn, tail = find(method, route_of(request.path) or "")
+  if not fn then rest.refuse("ENDPOINT_NOT_FOUND", "There is no %s %s here.", request.method, request.path) end
+  return fn, tail
+end
+
+local of_json = setmetatable({}, { __mode = "k" }) -- functions of routes whose body is JSON
+
+--- Raise what can be said against a request before its body comes: that nothing takes it, or not so much.
+---@param request HttpRequest
+---@param most integer  bytes of a body that is JSON
+function rest.expect(request, most)
+  local size = tonumber(request.headers["content-length"])
+  if of_json[asked(request)] and size and size > most then rest.refuse("BAD_REQUEST", "The request is too large.") end
+end
+
 --- The answer to a request for one of the API's paths.
 ---@param context table
 ---@param request HttpRequest
 ---@return HttpResponse
 function rest.answer(context, request)
-  local route = route_of(request.path)
-  local method = request.method == "HEAD" and "GET" or request.method
-  local fn, tail = find(method, route or "")
-  if not fn then rest.refuse("ENDPOINT_NOT_FOUND", "There is no %s %s here.", request.method, request.path) end
+  local fn, tail = asked(request)
   local result = fn(context, tail and { path = tail } or nil, request)
   if getmetatable(result) == Raw then return guard.secure(result.response, result.kind) end
   return guard.secure({ body = wire.encode(result), headers = { ["Content-Type"] = "application/json" } }, "data")
@@ -204,11 +218,13 @@ end
 --- A route of JSON: its function is given the fields of the request.
 ---@param fn fun(context: table, fields: table, request: HttpRequest): table
 function rest.json(fn)
-  return function(context, tail, request)
+  local function route(context, tail, request)
     local fields = rest.fields(request)
     if tail and fields.path == nil then fields.path = tail.path end
     return fn(context, fields, request)
   end
+  of_json[route] = true
+  return route
 end
 
 return rest

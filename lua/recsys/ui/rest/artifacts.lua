@@ -1,6 +1,7 @@
 --- Artifacts: MLflow's proxy (mlflow-artifacts/artifacts), what a run has (artifacts/list), and files for the page
 --- (get-artifact). Nothing outside the folder of artifacts is ever told, sent, written or removed: track/artifacts.lua.
 
+local files = require "recsys.files"
 local kept = require "recsys.track.artifacts"
 local media = require "recsys.ui.media"
 local page = require "recsys.track.page"
@@ -51,9 +52,9 @@ end
 
 artifacts["GET mlflow/artifacts/list"] = rest.json(function(context, fields)
   local uri, path, size <const> = uri_of_run(context, fields), kept.checked(asked_path(fields)), 1000
-  local files, offset = kept.list(context.store.folder, proxied(uri, path)), page.offset(fields.page_token)
-  for _, file in ipairs(files) do file.path = joined(path, file.path) end
-  local cut, token = page.cut(table.move(files, offset + 1, math.min(#files, offset + size + 1), 1, {}), size, offset)
+  local list, offset = kept.list(context.store.folder, proxied(uri, path)), page.offset(fields.page_token)
+  for _, file in ipairs(list) do file.path = joined(path, file.path) end
+  local cut, token = page.cut(table.move(list, offset + 1, math.min(#list, offset + size + 1), 1, {}), size, offset)
   return { root_uri = uri, files = #cut > 0 and cut or nil, next_page_token = token }
 end)
 
@@ -61,6 +62,18 @@ artifacts["GET get-artifact"] = rest.json(function(context, fields)
   local path = kept.checked(rest.need(fields, "path"))
   return send(context, proxied(uri_of_run(context, fields), path))
 end)
+
+--- Put the body of a request there. When it is answered the disk has it.
+local function receive(context, path, request)
+  if request.file then
+    uv.fs_chmod(request.file, tonumber("644", 8))
+    kept.put(context.store.folder, path, request.file, "move")
+    files.owe(kept.path(context.store.folder, path))
+  else
+    kept.write(context.store.folder, path, request.body)
+  end
+  files.settle()
+end
 
 --- What a page puts among a run's files: the body, as it is.
 artifacts["POST mlflow/upload-artifact"] = function(context, _, request)
@@ -73,12 +86,7 @@ artifacts["POST mlflow/upload-artifact"] = function(context, _, request)
   need("run_uuid", fields.run_uuid or fields.run_id)
   local path = kept.checked(need("path", fields.path))
   need("data", request.file or request.body)
-  local place = proxied(uri_of_run(context, fields), path)
-  if request.file then
-    kept.put(context.store.folder, place, request.file, "move")
-  else
-    kept.write(context.store.folder, place, request.body)
-  end
+  receive(context, proxied(uri_of_run(context, fields), path), request)
   return {}
 end
 
@@ -94,8 +102,8 @@ end)
 -- The proxy: paths below the folder of artifacts.
 
 artifacts["GET mlflow-artifacts/artifacts"] = rest.json(function(context, fields)
-  local files = kept.list(context.store.folder, asked_path(fields))
-  return { files = #files > 0 and files or nil }
+  local list = kept.list(context.store.folder, asked_path(fields))
+  return { files = #list > 0 and list or nil }
 end)
 
 artifacts["GET mlflow-artifacts/artifacts/*"] = function(context, tail)
@@ -112,12 +120,8 @@ artifacts["PUT mlflow-artifacts/artifacts/*"] = function(context, tail, request)
   local stat = uv.fs_stat(place_of(context, tail.path))
   if stat and stat.type == "directory" then
     rest.refuse("INVALID_PARAMETER_VALUE", "Invalid path: '%s' is a folder.", tail.path)
-  elseif request.file then
-    uv.fs_chmod(request.file, tonumber("644", 8))
-    kept.put(context.store.folder, tail.path, request.file, "move")
-  else
-    kept.write(context.store.folder, tail.path, request.body)
   end
+  receive(context, tail.path, request)
   return {}
 end
 
