@@ -75,7 +75,8 @@ function tracked.serve(folder)
   local probe = assert(http.server { port = 0 })
   local port = probe:port()
   probe:close()
-  local server = setmetatable({ url = ("http://127.0.0.1:%d"):format(port), client = assert(http.client {}) }, Server)
+  local server = setmetatable({ url = ("http://127.0.0.1:%d"):format(port),
+    client = assert(http.client { timeout_ms = 0 }) }, Server)
   local handle, pid = uv.spawn(host.executable, { args = { "ui", "--store", folder, "--port", tostring(port) },
     stdio = { nil, nil, nil } }, function() server.ended = true end)
   server.handle, server.pid = assert(handle, pid), pid
@@ -159,8 +160,12 @@ function Server:stop()
   self.handle:close()
   uv.run "nowait"
 end
-Server.__gc = Server.stop
 Server.__close = Server.stop
+
+--- With the state of Lua, which is no place to wait in: its loop may be gone already.
+function Server:__gc()
+  if not self.stopped and not self.ended then uv.kill(self.pid, "sigterm") end
+end
 
 --- The verdict that our server's resident memory is at most a share of a peer's, from facts `resident_mib`.
 ---@param sides table
