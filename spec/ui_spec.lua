@@ -636,6 +636,36 @@ describe("hostile words", function()
     assert.equal(404, ask("GET", "/chart.js/..%2f..%2fpasswd").status)
     assert.equal(400, ask("GET", "/%ff").status)
   end)
+
+  it("and numbers of every kind are the same in a search, which is written in another way, as of one run", function()
+    local run, store = new_run("0", 'a "name" \\ of\ttabs'), opened.store
+    local words = { "", '"', "\\", "\0in\0between", "\1\8\t\n\12\r\31\127", "</script>", "é\u{2028}\u{10ffff}", "{",
+      "[1]", "null", "1.50", "1e400", ("long "):rep(400) }
+    for i, word in ipairs(words) do
+      store.db:run("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", { "p" .. i .. word, word, run })
+      store.db:run("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", { "t" .. i .. word, word, run })
+    end
+    store.db:run("INSERT INTO tags (key, value, run_uuid) VALUES ('nothing', NULL, ?)", { run })
+    local metrics = {}
+    for i, value in ipairs { 0 / 0, math.huge, -math.huge, 0, -0.0, 1, 1 / 3, 0.1, -1e-310, 2 ^ 53,
+      0x1.fffffffffffffp+1023, 5e-324, 1e15, 123456789.123456789 } do
+      metrics[i] = { "m" .. i .. '"', value, i, math.maxinteger - i }
+    end
+    store:log(run, metrics, {}, {})
+    local bare = new_run "0" -- with neither
+    local found = {}
+    for _, one in ipairs(mlflow("POST", "runs/search", { experiment_ids = { "0" } }).runs) do
+      found[one.info.run_id] = one
+    end
+    for _, id in ipairs { run, bare } do
+      local alone = mlflow("GET", "runs/get?run_id=" .. id).run
+      for _, data in ipairs { alone.data, found[id].data } do
+        for _, list in pairs(data) do table.sort(list, function(x, y) return x.key < y.key end) end
+      end
+      assert.same(alone, found[id])
+    end
+    assert.same({ #words, #metrics }, { #found[run].data.params, #found[run].data.metrics })
+  end)
 end)
 
 describe("recsys-run ui", function()

@@ -85,21 +85,39 @@ local function models_of(db, list)
     function(row) return { model_id = row.destination_id, step = row.step } end)
 end
 
+--- Lists of what belongs to each run as JSON texts: run_uuid -> what 'made' makes of one.
+local function texts_by_run(db, table_name, list, made)
+  local found = {}
+  for row in db:each(([[
+SELECT run_uuid, group_concat('{"key":' || json_quote(key) || ',"value":' || json_quote(coalesce(value, '')) || '}') AS
+text FROM %s WHERE run_uuid IN (SELECT value FROM json_each(?)) GROUP BY run_uuid]]):format(table_name), { list }) do
+    found[row.run_uuid] = made(row.text)
+  end
+  return found
+end
+
 --- Runs with their latest metrics, parameters, tags and inputs, in the order of 'ids'. Ids of no run are left out.
 ---@param db Database
 ---@param ids string[]
 ---@param has_outputs boolean  whether the table of inputs tells a step, as since MLflow 3
+---@param written? { metric: fun(row: table): string, list: fun(text: string): any }
+---   for answers: metrics, parameters and tags as JSON, of which 'list' makes what stands for a list, and 'metric' a
+---   row's member; default: MLflow's tables
 ---@return table[]
-function rows.runs(db, ids, has_outputs)
+function rows.runs(db, ids, has_outputs, written)
   local list, infos = rows.list(ids), {}
   for row in db:each("SELECT run_uuid, name, experiment_id, user_id, status, start_time, end_time, artifact_uri, "
     .. "lifecycle_stage FROM runs WHERE run_uuid" .. IN, { list }) do
     infos[row.run_uuid] = rows.info(row)
   end
   local metrics = by_run(db, "SELECT run_uuid, key, value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid"
-    .. IN, list, rows.metric)
-  local params = by_run(db, "SELECT run_uuid, key, value FROM params WHERE run_uuid" .. IN, list, pair)
-  local tags = by_run(db, "SELECT run_uuid, key, value FROM tags WHERE run_uuid" .. IN, list, pair)
+    .. IN, list, written and written.metric or rows.metric)
+  local function pairs_of(of)
+    if written then return texts_by_run(db, of, list, written.list) end
+    return by_run(db, "SELECT run_uuid, key, value FROM " .. of .. " WHERE run_uuid" .. IN, list, pair)
+  end
+  local params, tags = pairs_of "params", pairs_of "tags"
+  for id, members in pairs(written and metrics or {}) do metrics[id] = written.list(table.concat(members, ",")) end
   local datasets, models = datasets_of(db, list), has_outputs and models_of(db, list) or {}
   local runs = {}
   for _, id in ipairs(ids) do

@@ -236,10 +236,11 @@ end
 
 --- Runs by their ids, in that order; ids of no run are left out.
 ---@param ids string[]
+---@param written? table  for answers: how metrics, parameters and tags are written (rows.runs)
 ---@return table[]
-function Store:runs(ids)
+function Store:runs(ids, written)
   self:reap()
-  return rows.runs(self.db, ids, self.has_outputs)
+  return rows.runs(self.db, ids, self.has_outputs, written)
 end
 
 --- A run with its latest metrics, parameters, tags and inputs, deleted or not.

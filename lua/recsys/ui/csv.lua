@@ -1,21 +1,15 @@
 --- The runs' table as CSV, written to a file some hundred runs at a time, so that memory follows these alone.
 
-local json = require "recsys.json"
 local rows = require "recsys.track.rows"
+local wire = require "recsys.ui.wire"
 
 local csv = {}
 
 local CHUNK <const> = 500 -- runs
 
---- What reads back as the same number; most do from 15 digits.
-local function number(value)
-  local short = ("%.15g"):format(value)
-  return tonumber(short) == value and short or json.encode(value)
-end
-
 local function cell(value)
   if value == nil then return "" end
-  value = math.type(value) == "float" and number(value) or tostring(value)
+  value = math.type(value) == "float" and wire.float(value) or tostring(value)
   return value:find '[,"\r\n]' and '"' .. value:gsub('"', '""') .. '"' or value
 end
 

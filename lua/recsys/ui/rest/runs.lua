@@ -3,6 +3,7 @@
 local filter = require "recsys.track.filter"
 local json = require "recsys.json"
 local rest = require "recsys.ui.rest"
+local wire = require "recsys.ui.wire"
 
 local runs = {}
 
@@ -54,7 +55,7 @@ end)
 route("POST search", function(context, fields)
   context.store:reap()
   local ids, token = filter.runs(context.store.db, fields)
-  local found = context.store:runs(ids)
+  local found = context.store:runs(ids, wire.rows())
   return { runs = #found > 0 and found or nil, next_page_token = token }
 end)
 
