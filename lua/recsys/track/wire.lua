@@ -49,9 +49,7 @@ function wire.open(address, options)
     local made, message, code = http.client(client_options(options))
     return made or error({ code = code, message = message }, 0)
   end
-  local self = setmetatable({ address = (address:gsub("/+$", "")), client = client(), second = client() }, Wire)
-  self.pause = function() return coroutine.yield() end
-  return self
+  return setmetatable({ address = (address:gsub("/+$", "")), client = client(), second = client() }, Wire)
 end
 
 --- Let fn(...) run beside the program: it goes on in wire:step(), from request to request.
@@ -123,7 +121,7 @@ end
 --- Wait for the answer; in the coroutine of self:beside by yielding, over a connection of its own.
 local function ask(self, request)
   if not self.work or coroutine.running() ~= self.work then return self.client:request(request) end
-  request.wait = self.pause
+  request.wait = coroutine.yield -- until step() is called with the ms of its next wait
   return self.second:request(request)
 end
 
