@@ -225,6 +225,7 @@ describe("a model that is published by a run which is logged to a server", funct
     local python = os.getenv "RECSYS_PEER_MLFLOW"
     if not python then return pending "RECSYS_PEER_MLFLOW is not set" end
     fill "else"
+    remote.patience = 120 -- it is slow
     server = tracking_server.new(folder .. "/there", python)
     server:start()
     train(0.1)
