@@ -148,6 +148,7 @@ end
 describe("two runs of ours", function()
   for _, which in ipairs {
     { "the newest MLflow", "RECSYS_PEER_MLFLOW", "" },
+    { "MLflow 3.18", "RECSYS_PEER_MLFLOW_318", "" },
     { "MLflow 3.12", "RECSYS_PEER_MLFLOW_312", "" },
     { "MLflow 3.1", "RECSYS_PEER_MLFLOW_31", "--uri" },
     { "MLflow 2.22", "RECSYS_PEER_MLFLOW_222", "--uri" },

@@ -178,6 +178,51 @@ describe("registered models", function()
   end)
 end)
 
+--- Imports models in a process that kills itself after so many lines of Lua; prints how many there were.
+local script = [[
+local from, store, lines = ...
+local carry, transfer, track = require "recsys.registry.carry", require "recsys.track.transfer", require "recsys.track"
+local uv = require "luv"
+local left, done = tonumber(lines), 0
+debug.sethook(function()
+  done = done + 1
+  if done == left then uv.kill(uv.os_getpid(), "sigkill") end
+end, "l")
+local opened = track.open(store)
+carry.copy(transfer.folder(from), transfer.store(opened), { runs = {} })
+opened:close()
+debug.sethook()
+print(done)]]
+
+describe("an import of models that is killed", function()
+  it("has brought a model wholly or not at all, and is completed by the next one", function()
+    fill "here"
+    done "export out --all --store here"
+    command.write(folder .. "/kill.lua", script)
+    local function run(store, lines)
+      return command.run(("%s lua %s/kill.lua %s/out %s/%s %d"):format(command.program, folder, folder, folder, store,
+        lines))
+    end
+    local whole = run("whole", 0)
+    local lines, outcomes = assert(tonumber(whole.out), whole.err), { [true] = 0, [false] = 0 }
+    for at = lines // 3, lines, math.max(1, lines // 30) do
+      local store = "at" .. at
+      assert.equal(137, run(store, at).code)
+      local opened = open(store)
+      local there = opened.db:row "SELECT 1 FROM registered_models WHERE name = 'mf'" ~= nil
+      local events = trail.events(opened.db, "mf")
+      assert.equal(there and 2 or 0, #report.versions(opened.db, "mf"))
+      assert.equal(there and events[#events].to, there and 1) -- the alias `old`
+      assert.same({}, opened.db:rows "PRAGMA foreign_key_check")
+      opened:close()
+      outcomes[there] = outcomes[there] + 1
+      assert.equal(0, run(store, 0).code)
+      same("whole", store)
+    end
+    assert.is_true(outcomes[true] > 0 and outcomes[false] > 5, ("%d, %d"):format(outcomes[true], outcomes[false]))
+  end)
+end)
+
 describe("a model that is published by a run which is logged to a server", function()
   local function train(ndcg, before_end)
     local of = remote.open(server.url, folder .. "/here")

@@ -7,6 +7,7 @@
 --- comes from strangers: names and tags go through the registry's checks, and a bundle must have the hash it is said
 --- to have.
 
+local artifacts = require "recsys.track.artifacts"
 local bundle = require "recsys.bundle"
 local bundles = require "recsys.registry.bundles"
 local catalogue = require "recsys.registry.catalogue"
@@ -75,6 +76,14 @@ local function tags_there(model, numbers)
     end
   end
   return tags
+end
+
+--- Whether a file is the bundle of that hash.
+local function has_digest(path, digest)
+  local b = bundle.open(path, { verify = false })
+  local found = b and b:digest()
+  if b then b:close() end
+  return found == digest
 end
 
 -- A store -------------------------------------------------------------------------------------------------------------
@@ -219,12 +228,26 @@ function Server:models()
   return list
 end
 
---- A file with the bundle, which the caller removes; nil where the server has none under its hash.
+--- Where the server may have a version's bundle: under its hash, or among its run's files.
+local function addresses(self, version, digest)
+  local list = { ("mlflow-artifacts:/models/%s/bundle.tar"):format(digest) }
+  local path = path_in_run(version)
+  local run = path and self.wire:call("GET", "runs/get", { run_id = version.run_id })
+  local found = run and self.wire:call("GET", "artifacts/list", { run_id = version.run_id, path = path })
+  for _, file in ipairs(found and found.files or {}) do
+    if file.path:find "%.tar$" then list[#list + 1] = ("%s/%s"):format(run.run.info.artifact_uri, file.path) end
+  end
+  return list
+end
+
+--- A file with the bundle, which the caller removes; nil where the server has none of that hash.
 function Server:bundle(version)
   local digest = registered.tag(version.tags, DIGEST)
   if not bundles.is_digest(digest) then return nil end
   local path = os.tmpname()
-  if self.wire:get_file(("mlflow-artifacts:/models/%s/bundle.tar"):format(digest), path) then return path, true end
+  for _, uri in ipairs(addresses(self, version, digest)) do
+    if self.wire:get_file(uri, path) and has_digest(path, digest) then return path, true end
+  end
   os.remove(path)
 end
 
@@ -322,10 +345,22 @@ end
 
 local function bundle_of(self, digest) return ("%s/bundles/%s.tar"):format(self.path, digest) end
 
+local function is_file(path)
+  local about = uv.fs_lstat(path)
+  return about ~= nil and about.type == "file"
+end
+
+--- The file of a bundle: by itself, or among its run's files.
 function Folder:bundle(version)
   local digest = registered.tag(version.tags, DIGEST)
-  local path = bundles.is_digest(digest) and bundle_of(self, digest)
-  return path and uv.fs_lstat(path) and uv.fs_lstat(path).type == "file" and path or nil
+  if not bundles.is_digest(digest) then return nil end
+  if is_file(bundle_of(self, digest)) then return bundle_of(self, digest) end
+  local path = path_in_run(version)
+  local home = path and ("%s/%s/artifacts/%s"):format(self.path, version.run_id, artifacts.checked(path))
+  for _, name in ipairs(home and files.names(home) or {}) do
+    local file = home .. "/" .. name
+    if name:find "%.tar$" and is_file(file) and has_digest(file, digest) then return file end
+  end
 end
 
 function Folder:run(id)
