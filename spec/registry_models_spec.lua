@@ -97,6 +97,34 @@ describe("registered models", function()
       (refused(models.set_tag, db, { name = "rmA", key = "k", value = ("v"):rep(100001) })))
   end)
 
+  it("have no tags from others that decide, or are on record, in whatever case", function()
+    models.create(db, { name = "rmA" })
+    version "rmA"
+    for _, key in ipairs { "recsys.audit.000001", "Recsys.Audit.7", "RECSYS.AUDIT.x", "recsys.digest" } do
+      local tags, said = { { key = key, value = "{}" } }, ("The tag '%s' is"):format(key)
+      for i, call in ipairs {
+        function() models.create(db, { name = "rmB", tags = tags }) end,
+        function() versions.create(db, { name = "rmA", source = "runs:/0123/model", tags = tags }) end,
+        function() models.set_tag(db, { name = "rmA", key = key, value = "{}" }) end,
+        function() models.delete_tag(db, { name = "rmA", key = key }) end,
+        function() versions.set_tag(db, { name = "rmA", version = 1, key = key, value = "{}" }) end,
+        function() versions.delete_tag(db, { name = "rmA", version = 1, key = key }) end,
+      } do
+        local code, message = refused(call)
+        assert.equal("PERMISSION_DENIED", code, key .. " " .. i)
+        assert.equal(said, message:sub(1, #said))
+      end
+    end
+    assert.same({}, db:rows "SELECT * FROM registered_model_tags UNION SELECT key, value, name FROM model_version_tags")
+    assert.equal(1, #db:rows "SELECT * FROM registered_models")
+    for _, fn in ipairs { models.set_tag, models.delete_tag } do
+      assert.equal("PERMISSION_DENIED", (refused(fn, db, { name = "rmA", key = "recsys.gates", value = "x" }, "ann")))
+    end
+    assert.equal("PERMISSION_DENIED",
+      (refused(models.create, db, { name = "rmB", tags = { { key = "recsys.gates", value = "x" } } }, "ann")))
+    models.set_tag(db, { name = "rmA", key = "recsys.gates", value = "ndcg_10" }) -- by the command line
+  end)
+
   it("are renamed with all that is said of them", function()
     models.create(db, { name = "rmA", tags = { { key = "a", value = "b" } } })
     version("rmA", { tags = { { key = "x", value = "y" } } })

@@ -269,6 +269,32 @@ mf-2 is not promoted: it fails the gate against mf-1, the champion, on the same 
     assert.equal(1, #trail.events(opened.db, "mf"))
   end)
 
+  it("keeps the order of its events past a million, and is not led astray by tags of others", function()
+    local function tag(key)
+      opened.db:run("INSERT INTO registered_model_tags (key, value, name) VALUES (?, ?, 'mf')",
+        { key, '{"action":"promote","alias":"champion","from":1,"to":2,"at":1,"by":"nobody"}' })
+    end
+    tag "Recsys.audit.000000"
+    tag "recsys.audit.x"
+    tag "recsys.audit."
+    assert.equal(1, #trail.events(opened.db, "mf"))
+    opened.db:run "UPDATE registered_model_tags SET key = 'recsys.audit.999999' WHERE key = 'recsys.audit.000001'"
+    assert(promote(opened, 3))
+    promotion.set_alias(opened, { name = "mf", alias = "champion", version = 2 })
+    local actions = {}
+    for i, event in ipairs(trail.events(opened.db, "mf")) do actions[i] = event.action end
+    assert.same({ "first", "promote", "alias" }, actions)
+    assert.equal(3, promotion.rollback(opened, { name = "mf" }).to)
+  end)
+
+  it("stays on record: a published model is not deleted, whatever became of its versions", function()
+    for version = 1, 3 do versions.delete(opened.db, { name = "mf", version = version }) end
+    local ok, problem = pcall(models.delete, opened.db, { name = "mf" })
+    assert.same({ false, "PERMISSION_DENIED" }, { ok, problem.code })
+    assert.matches("stays on record", problem.message)
+    assert.equal(2, #trail.events(opened.db, "mf"))
+  end)
+
   it("serves aliases of all names", function()
     assert(promote(opened, 2, { alias = "challenger" }))
     assert.equal(dir .. "/mf-2.tar", registry.resolve("mf@challenger", dir))
@@ -381,8 +407,45 @@ describe("registry's upkeep", function()
     assert.equal(1, command.run("ls " .. orphan).code > 0 and 1 or 0)
   end)
 
+  it("keeps the bundle of a version whose tag another program took away", function()
+    local track = require "recsys.track"
+    local run <close> = track.start { store = folder }
+    publish(0.5)
+    run:finish()
+    local champion, logged = kept(1), kept(5)
+    opened.db:run "DELETE FROM model_version_tags WHERE key = 'recsys.digest' AND version IN (1, 5)"
+    opened.db:run "UPDATE runs SET lifecycle_stage = 'deleted'"
+    assert.same({}, upkeep.collect(opened, { age = 0 }).bundles)
+    assert.is_truthy(command.read(champion))
+    assert.is_truthy(command.read(logged))
+  end)
+
+  it("goes by a model's new name alone, as soon as it is renamed", function()
+    versions.delete(opened.db, { name = "mf", version = 2 })
+    models.rename(opened.db, { name = "mf", new_name = "ranker" })
+    assert.is_nil(registry.resolve("mf", dir))
+    assert.is_nil(registry.resolve("mf-2", dir))
+    assert.matches("/bundle.tar$", registry.resolve("ranker@champion", dir))
+    assert.same({}, select(2, upkeep.verify(opened)))
+    registry.open(dir):close()
+    assert.equal("ranker-1.tar\nranker-3.tar\nranker-4.tar\n", command.run("ls -A " .. dir).out)
+    assert.equal(dir .. "/ranker-4.tar", registry.resolve("ranker", dir))
+  end)
+
+  it("leaves a copy by the old name alone, but sees it no more", function()
+    local bytes = command.read(dir .. "/mf-1.tar")
+    os.remove(dir .. "/mf-1.tar")
+    command.write(dir .. "/mf-1.tar", bytes)
+    models.rename(opened.db, { name = "mf", new_name = "ranker" })
+    registry.open(dir):close()
+    assert.is_truthy(command.read(dir .. "/mf-1.tar"))
+    assert.is_nil(registry.resolve("mf", dir))
+    assert.same({}, select(2, upkeep.verify(opened)))
+    assert.equal(4, #opened:list())
+  end)
+
   it("is not led out of its folder by a tag", function()
-    versions.set_tag(opened.db, { name = "mf", version = 4, key = "recsys.digest", value = "../../../etc" })
+    opened.db:run "UPDATE model_version_tags SET value = '../../../etc' WHERE version = 4 AND key = 'recsys.digest'"
     assert.equal(3, #upkeep.verify(opened))
     local ok, problem = pcall(promotion.promote, opened, { name = "mf", version = 4, reason = "x" })
     assert.is_false(ok)

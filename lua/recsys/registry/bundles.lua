@@ -36,6 +36,12 @@ function bundles.path(store, digest)
   return bundles.folder(store, digest) .. "/bundle.tar"
 end
 
+--- Where MLflow's artifact proxy has a bundle: the source of a version that no run has logged.
+---@return string
+function bundles.address(digest)
+  return "mlflow-artifacts:/models/" .. digest
+end
+
 --- A new name for a file that nobody is to see yet.
 ---@return string
 function bundles.hidden(store)
@@ -107,6 +113,13 @@ function bundles.all(store)
     if bundles.is_digest(name) then found[#found + 1] = name end
   end
   return found
+end
+
+--- Whether two paths are names of one file.
+---@return boolean?
+function bundles.same_file(a, b)
+  local one, other = lfs.attributes(a), lfs.attributes(b)
+  return one and other and one.dev == other.dev and one.ino == other.ino
 end
 
 --- Give a file a second name: a hard link, or a copy where the other name is in another file system. A name that is

@@ -143,7 +143,7 @@ function Catalogue:register(about)
       { name, now, now })
     local run = about.run or {}
     versions.insert(db, { name = name, version = version, created = now, run_id = run.id, user = trail.who(),
-      source = run.source or ("mlflow-artifacts:/models/" .. about.digest),
+      source = run.source or bundles.address(about.digest),
       tags = lineage.tags(about.digest, about.manifest) })
     if about.run then logged.add(db, about.run, about) end
     if last == 0 and not about.adopted then crown(db, name, version, "the first version") end
@@ -153,11 +153,16 @@ function Catalogue:register(about)
   return done
 end
 
---- Whether a version that was not deleted points to a bundle.
+--- Whether a version that was not deleted points to a bundle: by its tag, by where its files are, or, where another
+--- program took the tag away, by what its run has logged.
 function Catalogue:points_to(digest)
-  return self.db:row("SELECT 1 FROM model_version_tags AS t JOIN model_versions AS v "
-    .. "ON v.name = t.name AND v.version = t.version WHERE t.key = 'recsys.digest' AND t.value = ? "
-    .. "AND v.current_stage <> ?", { digest, rows.deleted }) ~= nil
+  return self.db:row([[
+    SELECT 1 FROM model_versions AS v
+    LEFT JOIN model_version_tags AS t ON t.name = v.name AND t.version = v.version AND t.key = 'recsys.digest'
+    WHERE v.current_stage <> :deleted AND (t.value = :digest OR v.source = :place OR v.storage_location = :place
+      OR t.value IS NULL AND EXISTS (SELECT 1 FROM tags AS h WHERE h.run_uuid = v.run_id
+        AND h.key = 'mlflow.log-model.history' AND instr(h.value, :digest) > 0))]],
+    { deleted = rows.deleted, digest = digest, place = bundles.address(digest) }) ~= nil
 end
 
 --- Remove a bundle unless a version points to it. No version can begin to, meanwhile.
@@ -180,12 +185,41 @@ function Catalogue:next_version(name)
   return last + 1
 end
 
+--- The digest and the manifest of a file; nil when it cannot be read.
+local function read(path)
+  local opened = bundle.open(path, { verify = false })
+  if not opened then return nil end
+  local _ <close> = opened
+  return opened:digest(), opened:manifest()
+end
+
+--- The models of bundles, by digest: of all versions, those that were deleted, too.
+---@return table<string, string>
+local function models_of(known)
+  local models = {}
+  for _, row in pairs(known) do
+    if row.digest then models[row.digest] = row.name end
+  end
+  return models
+end
+
+--- Whether a file goes by a name that its model had before it was renamed.
+local function is_former(file, digest, models)
+  local model = models[digest or ""]
+  return model ~= nil and model ~= file.name
+end
+
+--- Remove a name of a bundle that its version had before the model was renamed. A copy, which may be the only whole
+--- one, stays where it is, unseen.
+local function forget(self, file, digest)
+  if bundles.same_file(file.path, bundles.path(self.store, digest)) then os.remove(file.path) end
+end
+
 --- Take a file in as the version that it is. What cannot be read stays a file.
-local function adopt(self, file)
-  local opened = bundle.open(file.path, { verify = false })
-  if not opened then return end
-  local digest, manifest = opened:digest(), opened:manifest()
-  opened:close()
+local function adopt(self, file, models)
+  local digest, manifest = read(file.path)
+  if not digest then return end
+  if is_former(file, digest, models) then return forget(self, file, digest) end
   if bundles.is_marked(self.store, digest) then return end -- a version that was deleted
   local hidden = bundles.hidden(self.store)
   local made, message = bundles.link(file.path, hidden)
@@ -224,8 +258,9 @@ end
 --- versions that are missing.
 function Catalogue:adopt()
   local known = self:known()
+  local models = models_of(known)
   for _, file in ipairs(catalogue.named_files(self.dir)) do
-    if not known[key(file.name, file.version)] then adopt(self, file) end
+    if not known[key(file.name, file.version)] then adopt(self, file, models) end
   end
   for _, row in pairs(known) do
     if row.digest and not row.deleted then
@@ -235,12 +270,15 @@ function Catalogue:adopt()
   end
 end
 
---- Versions with a bundle, and files that are no versions yet: { name, version, path, bytes, digest? }, sorted.
+--- Versions with a bundle, and files that are no versions yet: { name, version, path, bytes, digest? }, sorted. A file
+--- by the name that its model had before it was renamed is neither.
 ---@param name? string
 function Catalogue:list(name)
   local known, list = self:known(), {}
+  local models = models_of(known)
   for _, file in ipairs(catalogue.named_files(self.dir)) do
-    if not known[key(file.name, file.version)] then list[#list + 1] = file end
+    local is_version = known[key(file.name, file.version)] ~= nil
+    if not is_version and not is_former(file, (read(file.path)), models) then list[#list + 1] = file end
   end
   for _, row in pairs(known) do
     local path = not row.deleted and self:file_of(row.name, row.version, row.digest)

@@ -2,8 +2,8 @@
 ---
 --- Each function takes the database and the request's fields and gives the answer's, both as MLflow's JSON has them;
 --- what it refuses is raised as { code, message } with MLflow's code. What moves an alias takes who asked for it, too,
---- and leaves an event (recsys.registry.trail), whose tags these functions do not write. Versions are in
---- recsys.registry.versions, searches in recsys.registry.search.
+--- and leaves an event (recsys.registry.trail); what writes tags takes it, as not everybody may write all of them
+--- (recsys.registry.rows). Versions are in recsys.registry.versions, searches in recsys.registry.search.
 
 local rows = require "recsys.registry.rows"
 local trail = require "recsys.registry.trail"
@@ -22,8 +22,9 @@ local function set_tags(db, name, tags)
 end
 
 --- POST registered-models/create
-function models.create(db, request)
-  local name, tags = rows.name(request), rows.tags(request)
+---@param by? string  the client of a server that asks
+function models.create(db, request, by)
+  local name, tags = rows.name(request), rows.tags(request, by)
   local description, now = rows.optional(request, "description", 100000), rows.now()
   return db:transaction(function()
     if db:row("SELECT name FROM registered_models WHERE name = ?", { name }) then
@@ -72,11 +73,16 @@ function models.update(db, request)
   end)
 end
 
---- DELETE registered-models/delete: with its versions, tags and aliases.
+--- DELETE registered-models/delete: with its versions, tags and aliases. A model that recsys-run has published stays
+--- for its record; its versions can be deleted.
 function models.delete(db, request)
   local name = rows.name(request)
   return db:transaction(function()
     rows.find_model(db, name)
+    if db:row("SELECT 1 FROM model_version_tags WHERE name = ? AND key = ?", { name, rows.digest }) then
+      rows.refuse("PERMISSION_DENIED", "Registered Model (name=%s) has versions that recsys-run published: what was "
+        .. "done to its aliases stays on record. Delete its versions instead, or rename it.", name)
+    end
     for _, of in ipairs { "registered_model_aliases", "model_version_tags", "registered_model_tags", "model_versions",
       "registered_models" } do
       db:run(("DELETE FROM %s WHERE name = ?"):format(of), { name })
@@ -85,19 +91,10 @@ function models.delete(db, request)
   end)
 end
 
---- The key of a tag that is not the trail's: what is on record stays as it is.
-local function key_of(request)
-  local key = rows.key(request)
-  if trail.is_key(key) then
-    rows.refuse("PERMISSION_DENIED", "The tag '%s' is on record of what was done to the model's aliases: it can be "
-      .. "neither written nor deleted.", key)
-  end
-  return key
-end
-
 --- POST registered-models/set-tag
-function models.set_tag(db, request)
-  local name, key, value = rows.name(request), key_of(request), rows.value(request)
+---@param by? string  the client of a server that asks
+function models.set_tag(db, request, by)
+  local name, key, value = rows.name(request), rows.key(request, by), rows.value(request)
   return db:transaction(function()
     rows.find_model(db, name)
     set_tags(db, name, { { key = key, value = value } })
@@ -106,8 +103,9 @@ function models.set_tag(db, request)
 end
 
 --- DELETE registered-models/delete-tag
-function models.delete_tag(db, request)
-  local name, key = rows.name(request), key_of(request)
+---@param by? string  the client of a server that asks
+function models.delete_tag(db, request, by)
+  local name, key = rows.name(request), rows.key(request, by)
   return db:transaction(function()
     rows.find_model(db, name)
     db:run("DELETE FROM registered_model_tags WHERE name = ? AND key = ?", { name, key })

@@ -8,7 +8,8 @@
 local names = require "recsys.track.names"
 local uv = require "luv"
 
-local rows = { deleted = "Deleted_Internal", stages = { "None", "Staging", "Production", "Archived" } }
+local rows = { deleted = "Deleted_Internal", stages = { "None", "Staging", "Production", "Archived" },
+  audit = "recsys.audit.", digest = "recsys.digest", gates = "recsys.gates" } -- tags that decide, or are on record
 
 rows.refuse = names.refuse
 
@@ -64,10 +65,21 @@ function rows.version(request)
   return number
 end
 
---- A tag's key.
+--- A tag's key that people may write and delete, in whatever case: neither the record of what was done to aliases, nor
+--- the hash by which a version has its bundle, nor, through a server, the gates of promotions.
+---@param by? string  the client of a server that asks
 ---@return string
-function rows.key(request)
-  return names.key("tag", request.key)
+function rows.key(request, by)
+  local key = names.key("tag", request.key)
+  local plain = key:lower()
+  local is_record = plain:sub(1, #rows.audit) == rows.audit
+  if is_record or plain == rows.digest or by and plain == rows.gates then
+    rows.refuse("PERMISSION_DENIED", "The tag '%s' is %s", key, is_record and "on record of what was done to the "
+      .. "model's aliases: it can be neither written nor deleted." or plain == rows.digest and "what a version has its "
+      .. "bundle by: recsys-run writes it when it publishes, and nobody else writes or deletes it."
+      or "what promotions must pass: it is written by recsys-run registry tag, on the registry's machine.")
+  end
+  return key
 end
 
 --- A tag's value, "" when absent.
@@ -101,8 +113,9 @@ function rows.stage(word)
 end
 
 --- The tags of a request, { { key, value }, ... } or nil, checked.
+---@param by? string  the client of a server that asks
 ---@return { key: string, value: string }[]
-function rows.tags(request)
+function rows.tags(request, by)
   local tags = {}
   if request.tags ~= nil and type(request.tags) ~= "table" then
     invalid "Invalid value for parameter 'tags' supplied: it must be a list."
@@ -111,7 +124,7 @@ function rows.tags(request)
     if type(tag) ~= "table" then
       invalid "Invalid value for parameter 'tags' supplied: each must have key and value."
     end
-    tags[i] = { key = rows.key(tag), value = rows.value(tag) }
+    tags[i] = { key = rows.key(tag, by), value = rows.value(tag) }
   end
   return tags
 end

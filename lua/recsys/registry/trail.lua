@@ -10,7 +10,10 @@ local uv = require "luv"
 
 local trail = {}
 
-local PREFIX <const> = "recsys.audit."
+-- The number of an event's tag, and which tags are events: other programs' tags of that prefix are none.
+local NUMBER <const> = ("CAST(substr(key, %d) AS INTEGER)"):format(#rows.audit + 1)
+local EVENTS <const> = ("FROM registered_model_tags WHERE name = ? AND key GLOB '%s[0-9]*' AND length(key) <= %d")
+  :format(rows.audit, #rows.audit + 15)
 
 --- Who is at work: user@host.
 ---@return string
@@ -23,8 +26,7 @@ end
 ---@return { at: integer, by: string, action: string, alias: string, from?: integer, to?: integer, reason?: string }[]
 function trail.events(db, name)
   local events = {}
-  for _, tag in ipairs(db:rows("SELECT value FROM registered_model_tags WHERE name = ? AND key LIKE ? ORDER BY key",
-    { name, PREFIX .. "%" })) do
+  for _, tag in ipairs(db:rows(("SELECT value %s ORDER BY %s, key"):format(EVENTS, NUMBER), { name })) do
     local event = json.decode(tag.value)
     if type(event) == "table" and type(event.alias) == "string" then
       event.from, event.to = math.tointeger(event.from), math.tointeger(event.to)
@@ -40,18 +42,12 @@ end
 ---  gate?: table }
 ---@return table event  with at and by
 function trail.add(db, name, event)
-  local last = db:row("SELECT MAX(key) AS key FROM registered_model_tags WHERE name = ? AND key LIKE ?",
-    { name, PREFIX .. "%" }).key
-  local number = (tonumber((last or ""):match "(%d+)$") or 0) + 1
+  local last = db:row(("SELECT MAX(%s) AS number %s"):format(NUMBER, EVENTS), { name }).number or 0
   event.at, event.by = rows.now(), event.by or trail.who()
   db:run("INSERT INTO registered_model_tags (key, value, name) VALUES (?, ?, ?)",
-    { ("%s%06d"):format(PREFIX, math.tointeger(number)), json.encode(event), name })
+    { ("%s%06d"):format(rows.audit, last + 1), json.encode(event), name })
   return event
 end
-
---- Whether a tag's key is one of the trail's, which nobody else may write.
----@return boolean
-function trail.is_key(key) return key:sub(1, #PREFIX) == PREFIX end
 
 --- Make an alias stand for a version, or for none (nil), in the transaction of the caller's, and add the event.
 ---@param event { action: string, by?: string, reason?: string, gate?: table }

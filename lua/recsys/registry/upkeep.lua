@@ -22,18 +22,12 @@ local function damage(path, digest)
   return not ok and refusal or nil
 end
 
---- Whether two paths are names of one file.
-local function same_file(a, b)
-  local one, other = lfs.attributes(a), lfs.attributes(b)
-  return one and other and one.dev == other.dev and one.ino == other.ino
-end
-
 --- What is wrong with a version: its bundle, then the file of its name.
 local function problems_of(opened, row)
   local problems, from = {}, bundles.path(opened.store, row.digest)
   problems[1] = damage(from, row.digest)
   local named = opened:show(row.name, row.version, row.digest)
-  if named ~= from and not same_file(named, from) then problems[#problems + 1] = damage(named, row.digest) end
+  if named ~= from and not bundles.same_file(named, from) then problems[#problems + 1] = damage(named, row.digest) end
   return problems
 end
 
