@@ -200,6 +200,33 @@ describe("MLflow's API", function()
     assert.same({ 404, "RESOURCE_DOES_NOT_EXIST" }, refusal(ask("GET", "/api/2.0/mlflow/registered-models/get?name=m")))
   end)
 
+  it("puts on record who promotes and rolls back, and lets no client say by which gates", function()
+    local registry = require "recsys.registry"
+    for i = 1, 2 do
+      assert(registry.add { name = "mf", dir = folder .. "/artifacts/models", manifest = { metrics = { ndcg_10 = i },
+        test = { fingerprint = "t" } }, members = { { "note.txt", bytes = tostring(i) } } })
+    end
+    local function by(path, request, headers)
+      headers["User-Agent"] = "page/1"
+      local reply = ask("POST", "/api/recsys/" .. path, request, headers)
+      assert.equal(200, reply.status, reply.body)
+      return json.decode(reply.body).event.by
+    end
+    assert.equal("ann by page/1 at 127.0.0.1", by("promote", { name = "mf", version = 2, reason = "better" },
+      { Authorization = "Basic YW5uOng=" }))
+    assert.equal("page/1 at 127.0.0.1", by("rollback", { name = "mf", reason = "complaints" }, {}))
+    for _, tag in ipairs { { "registered-models", "recsys.gates" }, { "registered-models", "Recsys.audit.000009" },
+      { "model-versions", "recsys.digest" } } do
+      local request = { name = "mf", version = "1", key = tag[2], value = "loss" }
+      for verb, method in pairs { ["set-tag"] = "POST", ["delete-tag"] = "DELETE" } do
+        assert.same({ 403, "PERMISSION_DENIED" },
+          refusal(ask(method, ("/api/2.0/mlflow/%s/%s"):format(tag[1], verb), request)))
+      end
+    end
+    assert.same({ 403, "PERMISSION_DENIED" },
+      refusal(ask("DELETE", "/api/2.0/mlflow/registered-models/delete", { name = "mf" })))
+  end)
+
   it("refuses with MLflow's codes", function()
     local run = new_run()
     for _, case in ipairs {

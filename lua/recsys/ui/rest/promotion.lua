@@ -1,6 +1,7 @@
 --- Promotion and rollback for the page, below /api/recsys/: what the gate says, and doing it (docs/registry.md).
 
 local catalogue = require "recsys.registry.catalogue"
+local guard = require "recsys.ui.guard"
 local promotion = require "recsys.registry.promotion"
 local rest = require "recsys.ui.rest"
 
@@ -58,9 +59,9 @@ route("GET promote", function(context, fields)
   return found or { passed = false, damaged = true, refusal = refusal }
 end)
 
-route("POST promote", function(context, fields)
+route("POST promote", function(context, fields, http_request)
   local request = request_of(fields)
-  request.reason = reason(fields)
+  request.reason, request.by = reason(fields), guard.client(http_request)
   local event, refusal = ask(context, promotion.promote, request)
   if not event then rest.refuse("RESOURCE_CONFLICT", "%s", refusal) end
   return { event = event }
@@ -71,9 +72,9 @@ route("GET rollback", function(context, fields)
   return ask(context, promotion.before, { name = need(fields, "name"), alias = text(fields, "alias") })
 end)
 
-route("POST rollback", function(context, fields)
+route("POST rollback", function(context, fields, http_request)
   local event, refusal = ask(context, promotion.rollback, { name = need(fields, "name"), alias = text(fields, "alias"),
-    reason = reason(fields) })
+    reason = reason(fields), by = guard.client(http_request) })
   if not event then rest.refuse("RESOURCE_CONFLICT", "%s", refusal) end
   return { event = event }
 end)
