@@ -48,6 +48,7 @@ local function fill(store)
   promotion.set_alias(opened, { name = "mf", alias = "old", version = 1, reason = "kept", by = "ann" })
   models.update(opened.db, { name = "mf", description = "the front page" })
   models.set_tag(opened.db, { name = "mf", key = "team", value = "news" })
+  models.set_tag(opened.db, { name = "mf", key = "recsys.gates", value = "ndcg_10" })
   versions.set_tag(opened.db, { name = "mf", version = 3, key = "reviewed", value = "yes" })
   models.create(opened.db, { name = "Other's model" })
   versions.create(opened.db, { name = "Other's model", source = "s3://bucket/model", description = "elsewhere" })
@@ -169,10 +170,14 @@ describe("registered models", function()
     same("here", "there")
     local opened <close> = open "there"
     local events = trail.events(opened.db, "mf")
-    assert.same({ "promote", 1, 2, "ann" }, { events[2].action, events[2].from, events[2].to, events[2].by })
+    assert.same({ "promote", 1, 2, true },
+      { events[2].action, events[2].from, events[2].to, events[2].told })
+    assert.matches("^ann, as told by recsys%-run[^ ]* at 127%.0%.0%.1$", events[2].by)
     assert.matches("^recsys%-run[^ ]* at 127%.0%.0%.1$", events[#events].by)
-    assert.equal(1, promotion.rollback(opened, { name = "mf" }).to)
-    assert(promotion.promote(opened, { name = "mf", version = 2, reason = "again" }))
+    assert.is_nil(opened.db:row "SELECT * FROM registered_model_tags WHERE key = 'recsys.gates'")
+    assert.is_false(pcall(promotion.rollback, opened, { name = "mf" })) -- not by what a client tells
+    assert(promotion.promote(opened, { name = "mf", version = 1, reason = "by hand", no_gate = true }))
+    assert.equal(2, promotion.rollback(opened, { name = "mf" }).to)
     for _ = 1, 2 do done("pull --store back --from " .. server.url) end
     same("here", "back")
   end)
@@ -273,6 +278,7 @@ describe("a model that is published by a run which is logged to a server", funct
     remote.patience = 120 -- it is slow
     server = tracking_server.new(folder .. "/there", python)
     server:start()
+    remote.patience = 120 -- seconds: it takes its time on a machine that has other work
     train(0.1)
     train(0.2)
     for _, new in ipairs { 2, 0 } do

@@ -3,6 +3,7 @@
 local command = require "spec.support.command"
 local models = require "recsys.registry.models"
 local schema = require "recsys.track.schema"
+local trail = require "recsys.registry.trail"
 local versions = require "recsys.registry.versions"
 
 --- The code of what a call raises, and its message.
@@ -101,10 +102,8 @@ describe("registered models", function()
     models.create(db, { name = "rmA" })
     version "rmA"
     for _, key in ipairs { "recsys.audit.000001", "Recsys.Audit.7", "RECSYS.AUDIT.x", "recsys.digest" } do
-      local tags, said = { { key = key, value = "{}" } }, ("The tag '%s' is"):format(key)
+      local said = ("The tag '%s' is"):format(key)
       for i, call in ipairs {
-        function() models.create(db, { name = "rmB", tags = tags }) end,
-        function() versions.create(db, { name = "rmA", source = "runs:/0123/model", tags = tags }) end,
         function() models.set_tag(db, { name = "rmA", key = key, value = "{}" }) end,
         function() models.delete_tag(db, { name = "rmA", key = key }) end,
         function() versions.set_tag(db, { name = "rmA", version = 1, key = key, value = "{}" }) end,
@@ -123,6 +122,29 @@ describe("registered models", function()
     assert.equal("PERMISSION_DENIED",
       (refused(models.create, db, { name = "rmB", tags = { { key = "recsys.gates", value = "x" } } }, "ann")))
     models.set_tag(db, { name = "rmA", key = "recsys.gates", value = "ndcg_10" }) -- by the command line
+    local function made_with(key, value)
+      return (refused(versions.create, db, { name = "rmA", source = "runs:/0123/model",
+        tags = { { key = key, value = value } } }))
+    end
+    assert.equal("PERMISSION_DENIED", made_with("recsys.audit.000001", "{}"))
+    assert.equal("INVALID_PARAMETER_VALUE", made_with("recsys.digest", "../x"))
+  end)
+
+  it("are made with what a client tells of aliases elsewhere, as its words", function()
+    local event = '{"action":"promote","alias":"champion","from":1,"to":2,"at":5,"by":"ann","reason":"better","gate":7}'
+    models.create(db, { name = "rmA", tags = { { key = "recsys.audit.000007", value = event },
+      { key = "recsys.audit.000003", value = (event:gsub("better", "worse")) },
+      { key = "Recsys.audit.1", value = event },
+      { key = "recsys.audit.999999", value = "x" }, { key = "recsys.audit.000001", value = '{"alias":{}}' } } }, "page")
+    local events = trail.events(db, "rmA")
+    assert.equal(2, #events)
+    assert.same({ action = "promote", alias = "champion", from = 1, to = 2, at = 5, reason = "better", told = true,
+      by = "ann, as told by page" }, events[2])
+    version "rmA"
+    version "rmA"
+    models.set_alias(db, { name = "rmA", alias = "champion", version = 2 })
+    assert.same({ 2 }, trail.stack(db, "rmA", "champion"))
+    assert.equal(3, #trail.events(db, "rmA"))
   end)
 
   it("are renamed with all that is said of them", function()

@@ -71,7 +71,7 @@ local function tags_there(model, numbers)
         if number then event[field], known = numbers[number], known and numbers[number] ~= nil end
       end
       if known then tags[#tags + 1] = { key = tag.key, value = json.encode(event) } end
-    elseif not trail.is_key(tag.key) then
+    elseif not rows.is_record(tag.key) then
       tags[#tags + 1] = { key = tag.key, value = tag.value }
     end
   end
@@ -137,7 +137,7 @@ end
 local function insert_tags(db, name, tags)
   for _, tag in ipairs(tags) do
     db:run("INSERT OR IGNORE INTO registered_model_tags (key, value, name) VALUES (?, ?, ?)",
-      { rows.key(tag), rows.value(tag), name })
+      { trail.is_key(tag.key) and tag.key or rows.key(tag), rows.value(tag), name })
   end
 end
 

@@ -239,12 +239,8 @@ local function fetch(self, row)
   if ok and below then ok, folder = pcall(artifacts.path, self.store, below) end
   for _, name in ipairs(ok and folder and files.names(folder) or {}) do
     local path = folder .. "/" .. name
-    local b = name:find "%.tar$" and bundle.open(path, { verify = false })
     local digest, manifest = nil, nil
-    if b then
-      digest, manifest = b:digest(), b:manifest()
-      b:close()
-    end
+    if name:find "%.tar$" then digest, manifest = read(path) end
     local hidden = digest == row.digest and bundles.hidden(self.store)
     if hidden and bundles.link(path, hidden) then
       bundles.keep(self.store, hidden, digest, manifest)

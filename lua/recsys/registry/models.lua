@@ -21,10 +21,11 @@ local function set_tags(db, name, tags)
   end
 end
 
---- POST registered-models/create
+--- POST registered-models/create. What its tags tell of aliases elsewhere is put on record as this client's words.
 ---@param by? string  the client of a server that asks
 function models.create(db, request, by)
-  local name, tags = rows.name(request), rows.tags(request, by)
+  local told = {}
+  local name, tags = rows.name(request), rows.tags(request, by, told)
   local description, now = rows.optional(request, "description", 100000), rows.now()
   return db:transaction(function()
     if db:row("SELECT name FROM registered_models WHERE name = ?", { name }) then
@@ -33,6 +34,7 @@ function models.create(db, request, by)
     db:run("INSERT INTO registered_models (name, creation_time, last_updated_time, description) VALUES (?, ?, ?, ?)",
       { name, now, now, description })
     set_tags(db, name, tags)
+    trail.tell(db, name, told, by)
     return answer(db, name)
   end)
 end

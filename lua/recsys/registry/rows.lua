@@ -65,14 +65,19 @@ function rows.version(request)
   return number
 end
 
+--- Whether a tag's key is of the record of what was done to aliases, in whatever case.
+---@return boolean
+function rows.is_record(key)
+  return key:sub(1, #rows.audit):lower() == rows.audit
+end
+
 --- A tag's key that people may write and delete, in whatever case: neither the record of what was done to aliases, nor
 --- the hash by which a version has its bundle, nor, through a server, the gates of promotions.
 ---@param by? string  the client of a server that asks
 ---@return string
 function rows.key(request, by)
   local key = names.key("tag", request.key)
-  local plain = key:lower()
-  local is_record = plain:sub(1, #rows.audit) == rows.audit
+  local plain, is_record = key:lower(), rows.is_record(key)
   if is_record or plain == rows.digest or by and plain == rows.gates then
     rows.refuse("PERMISSION_DENIED", "The tag '%s' is %s", key, is_record and "on record of what was done to the "
       .. "model's aliases: it can be neither written nor deleted." or plain == rows.digest and "what a version has its "
@@ -112,19 +117,33 @@ function rows.stage(word)
     shown(word))
 end
 
---- The tags of a request, { { key, value }, ... } or nil, checked.
----@param by? string  the client of a server that asks
+--- A key that a tag may be made with: the hash of a version's bundle comes with it.
+local function new_key(tag, by)
+  if tag.key ~= rows.digest then return rows.key(tag, by) end
+  if type(tag.value) ~= "string" or #tag.value ~= 64 or tag.value:find "[^0-9a-f]" then
+    invalid("Invalid value for tag '%s': a bundle's hash is expected.", rows.digest)
+  end
+  return tag.key
+end
+
+--- The tags of a request for something new, { { key, value }, ... } or nil, checked.
+---@param by? string     the client of a server that asks
+---@param told? table[]  gets those that tell what was done to aliases elsewhere; without it they are refused
 ---@return { key: string, value: string }[]
-function rows.tags(request, by)
+function rows.tags(request, by, told)
   local tags = {}
   if request.tags ~= nil and type(request.tags) ~= "table" then
     invalid "Invalid value for parameter 'tags' supplied: it must be a list."
   end
-  for i, tag in ipairs(request.tags or {}) do
+  for _, tag in ipairs(request.tags or {}) do
     if type(tag) ~= "table" then
       invalid "Invalid value for parameter 'tags' supplied: each must have key and value."
     end
-    tags[i] = { key = rows.key(tag, by), value = rows.value(tag) }
+    if told and type(tag.key) == "string" and rows.is_record(tag.key) then
+      told[#told + 1] = { key = names.key("tag", tag.key), value = rows.value(tag) }
+    else
+      tags[#tags + 1] = { key = new_key(tag, by), value = rows.value(tag) }
+    end
   end
   return tags
 end

@@ -3,6 +3,8 @@
 ---
 --- Rolling back reads them: an alias has a stack of versions, to which a promotion adds one and from which a rollback
 --- takes one. What others did to the alias without an event (an MLflow of its own on the database) is a version on top.
+--- What a client tells of another place when it makes the model is on record as its words, and rolling back does not
+--- go by it.
 
 local json = require "recsys.json"
 local rows = require "recsys.registry.rows"
@@ -43,10 +45,40 @@ end
 ---@return table event  with at and by
 function trail.add(db, name, event)
   local last = db:row(("SELECT MAX(%s) AS number %s"):format(NUMBER, EVENTS), { name }).number or 0
-  event.at, event.by = rows.now(), event.by or trail.who()
+  event.at, event.by = event.told and event.at or rows.now(), event.by or trail.who()
   db:run("INSERT INTO registered_model_tags (key, value, name) VALUES (?, ?, ?)",
     { ("%s%06d"):format(rows.audit, last + 1), json.encode(event), name })
   return event
+end
+
+--- Whether a tag's key is that of an event.
+---@return boolean
+function trail.is_key(key)
+  return key:sub(1, #rows.audit) == rows.audit and key:find("^%d+$", #rows.audit + 1) ~= nil
+end
+
+local function words(value, most)
+  return type(value) == "string" and value:sub(1, utf8.offset(value, most + 1) or #value + 1) or "?"
+end
+
+--- Put on record, in the transaction that makes a model, what a client says was done to its aliases elsewhere.
+---@param tags { key: string, value: string }[]  as an event's
+---@param by? string  the client
+function trail.tell(db, name, tags, by)
+  local list = {}
+  for _, tag in ipairs(tags) do
+    if trail.is_key(tag.key) then list[#list + 1] = tag end
+  end
+  table.sort(list, function(a, b) return #a.key == #b.key and a.key < b.key or #a.key < #b.key end)
+  for _, tag in ipairs(list) do
+    local said = json.decode(tag.value)
+    if type(said) == "table" and type(said.action) == "string" and type(said.alias) == "string" then
+      trail.add(db, name, { action = words(said.action, 20), alias = words(said.alias, 255), told = true,
+        from = math.tointeger(said.from), to = math.tointeger(said.to), at = math.tointeger(said.at) or rows.now(),
+        reason = said.reason and words(said.reason, 5000),
+        by = ("%s, as told by %s"):format(words(said.by, 100), by or trail.who()) })
+    end
+  end
 end
 
 --- Make an alias stand for a version, or for none (nil), in the transaction of the caller's, and add the event.
@@ -69,7 +101,7 @@ function trail.stack(db, name, alias)
     if version and stack[#stack] ~= version then stack[#stack + 1] = version end
   end
   for _, event in ipairs(trail.events(db, name)) do
-    if event.alias == alias then
+    if event.alias == alias and not event.told then
       push(event.from)
       while event.action == "rollback" and #stack > 0 and stack[#stack] ~= event.to do stack[#stack] = nil end
       push(event.to)
