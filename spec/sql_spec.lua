@@ -2,6 +2,7 @@
 
 local command = require "spec.support.command"
 local sql = require "recsys.sql"
+local uv = require "luv"
 
 local db
 before_each(function()
@@ -143,6 +144,20 @@ describe("a file", function()
     mine:close()
     assert.same({ id = "b" }, other:row "SELECT * FROM t WHERE typeof(id) = 'blob'")
     assert.equal(100, other:row("SELECT count(*) AS n FROM t").n)
+  end)
+
+  it("keeps no transaction waiting for what is put off, which waits for the transaction", function()
+    local mine <close> = assert(sql.open(folder .. "/s.db", { busy_ms = 2000 }))
+    mine:execute "CREATE TABLE t (x)"
+    mine:later "PRAGMA max_page_count = 3" -- of the thread's connection: its disk is full
+    mine:later "INSERT INTO t VALUES (zeroblob(100000))"
+    assert.is_nil((mine:flush()))
+    local began = uv.hrtime()
+    mine:transaction(function()
+      for i = 1, 3 do mine:run("INSERT INTO t VALUES (?)", { i }) end
+    end)
+    assert.is_true(uv.hrtime() - began < 1.5e9)
+    assert.equal(3, mine:row("SELECT count(*) AS n FROM t").n)
   end)
 
   it("says later what it refuses, and at once what is a mistake", function()

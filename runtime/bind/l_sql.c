@@ -37,10 +37,11 @@ static database *check_database(lua_State *L) {
 
 static rs_sql *check_open(lua_State *L) { return check_database(L)->handle; }
 
-/* The same, when all is there that db:later was given: what follows is to see it. */
+/* The same, when all is there that db:later was given: what follows is to see it. Within a transaction the thread would
+ * wait for us. */
 static rs_sql *check_settled(lua_State *L) {
   database *db = check_database(L);
-  if (db->later) rs_later_wait(db->later);
+  if (db->later && !rs_sql_in_transaction(db->handle)) rs_later_wait(db->later);
   return db->handle;
 }
 
