@@ -2,6 +2,7 @@
 
 local command = require "spec.support.command"
 local http = require "recsys.http"
+local uv = require "luv"
 
 local server, client, folder, base
 
@@ -189,6 +190,90 @@ describe("an announced request", function()
     assert.same({ 403, "none", "announced" }, put("/no", 100000))
     assert.has_error(function() ask(function() return nil end, { body = "x", method = "PUT" }) end,
       "a handler must return a table, not a nil")
+  end)
+end)
+
+describe("patience", function()
+  local tcp, peer, taken, hasty
+
+  --- A server that takes as much of a request as 'on_bytes' wants: the request's address.
+  local function raw(on_bytes)
+    tcp, taken = uv.new_tcp(), 0
+    assert(tcp:bind("127.0.0.1", 0))
+    tcp:listen(8, function()
+      peer = uv.new_tcp()
+      tcp:accept(peer)
+      peer:recv_buffer_size(65536)
+      peer:read_start(function(_, bytes)
+        taken = taken + #(bytes or "")
+        if bytes then on_bytes(peer) end
+      end)
+    end)
+    return ("http://127.0.0.1:%d/"):format(tcp:getsockname().port)
+  end
+
+  local function ask_raw(request)
+    request.wait = function() uv.run "nowait" return 5 end
+    return hasty:request(request)
+  end
+
+  local function filled(bytes) return command.write(folder .. "/sent", ("x"):rep(bytes)) end
+
+  before_each(function() hasty = assert(http.client { timeout_ms = 400 }) end)
+  after_each(function()
+    hasty:close()
+    for _, handle in ipairs { tcp, peer } do handle:close() end
+    uv.run "nowait"
+  end)
+
+  it("lasts while a file is on its way, however slowly", function()
+    local size, began = 24 << 20, uv.hrtime()
+    local reply = assert(ask_raw { method = "PUT", file = filled(size), url = raw(function(to)
+      uv.sleep(2)
+      if taken >= size then to:write "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" end
+    end) })
+    assert.equal(200, reply.status)
+    assert.is_true(uv.hrtime() - began > 0.4e9)
+  end)
+
+  it("lasts while a file comes", function()
+    local left = 15
+    local url = raw(function(to)
+      to:write "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n"
+      local timer = uv.new_timer()
+      timer:start(50, 50, function()
+        left = left - 1
+        to:write "x"
+        if left == 0 then timer:close() end
+      end)
+    end)
+    assert.equal(200, assert(ask_raw { url = url, into = folder .. "/got" }).status)
+    assert.equal(("x"):rep(15), command.read(folder .. "/got"))
+  end)
+
+  it("ends with a server that takes a file and says nothing, or says nothing at all", function()
+    local began = uv.hrtime()
+    local _, message, code = ask_raw { method = "PUT", file = filled(1 << 20), url = raw(function() end) }
+    assert.same({ "io", true }, { code, message:find "no answer for 0%.%d seconds" ~= nil }, message)
+    assert.is_true(uv.hrtime() - began < 5e9)
+    peer:close()
+    tcp:close()
+    assert.equal("io", select(3, ask_raw { url = raw(function() end) }))
+  end)
+
+  it("is not the server's to lose while the program is at something else", function()
+    local patient <close> = assert(http.client { timeout_ms = 1500 })
+    local asked
+    local url = raw(function(to) to:write "HTTP/1.1 204 No Content\r\n\r\n" end)
+    local reply = assert(patient:request { url = url, wait = function()
+      uv.run "nowait"
+      if taken > 0 and not asked then
+        asked = true
+        uv.sleep(1800)
+      end
+      return 0
+    end })
+    assert.equal(204, reply.status)
   end)
 end)
 

@@ -8,10 +8,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/file.h"
+
+enum { PAUSE_MS = 1000, BYTES_A_MS = (4 << 20) / 1000 };
 
 struct rs_http_client {
   CURLM *multi;
@@ -23,6 +26,9 @@ struct rs_http_client {
   FILE *upload;
   rs_writer download;
   rs_status failure; /* of a callback; RS_OK: none */
+  int64_t patience, waited, seen; /* ms: how long we wait, have waited, and when that was noted */
+  bool carries;                   /* a file, so that each byte begins the wait anew */
+  curl_off_t moved;
   long status;
   rs_buffer lines; /* "name\0value\0" of each header */
   rs_http_pair *headers;
@@ -201,7 +207,6 @@ static void set_options(rs_http_client *c) {
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_USERAGENT, "recsys-run");
   curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L); /* ".." is the server's to refuse */
-  curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)o->timeout_ms);
   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
   curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
@@ -228,6 +233,7 @@ static rs_status set_file(rs_http_client *c, const char *path) {
   if (!S_ISREG(about.st_mode)) return rs_fail(RS_EIO, "%s: not a file", path);
   curl_easy_setopt(c->easy, CURLOPT_UPLOAD, 1L);
   curl_easy_setopt(c->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)about.st_size);
+  if (c->patience) c->patience += about.st_size / BYTES_A_MS;
   curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, on_upload);
   curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
   curl_easy_setopt(c->easy, CURLOPT_SEEKFUNCTION, on_seek);
@@ -254,6 +260,34 @@ static rs_status status_of(CURLcode code) {
   }
 }
 
+/* Waiting. */
+
+static int64_t now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Note the time since the last note, at most so much of it. */
+static void note_time(rs_http_client *c, int64_t most) {
+  int64_t now = now_ms(), passed = now - c->seen;
+  c->waited += passed < most ? passed : most;
+  c->seen = now;
+}
+
+/* Whether the server has kept us waiting too long. */
+static bool is_late(rs_http_client *c) {
+  curl_off_t sent = 0, got = 0;
+  note_time(c, INT64_MAX);
+  curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+  curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &got);
+  if (c->carries && sent + got != c->moved) c->waited = 0;
+  c->moved = sent + got;
+  return c->patience && c->waited >= c->patience;
+}
+
+/* What a call needs beside the client's options. */
+
 static rs_status set_call(rs_http_client *c, const rs_http_call *call) {
   CURLcode code = curl_easy_setopt(c->easy, CURLOPT_URL, call->url);
   if (code != CURLE_OK) return rs_fail(status_of(code), "%s: %s", call->url, curl_easy_strerror(code));
@@ -274,6 +308,10 @@ rs_status rs_http_start(rs_http_client *c, const rs_http_call *call) {
   c->lines.size = c->body.size = 0;
   c->n = 0;
   c->error[0] = 0;
+  c->patience = c->options.timeout_ms;
+  c->waited = c->moved = 0;
+  c->seen = now_ms();
+  c->carries = call->file || call->into;
   curl_easy_reset(c->easy); /* connections are kept */
   set_options(c);
   rs_status status = set_call(c, call);
@@ -316,10 +354,19 @@ static rs_status finish(rs_http_client *c, CURLcode code) {
   return status;
 }
 
+static rs_status give_up(rs_http_client *c) {
+  const char *url = NULL;
+  curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
+  rs_status status = rs_fail(RS_EIO, "%s: no answer for %.1f seconds", url ? url : "", (double)c->waited / 1000);
+  rs_http_stop(c);
+  return status;
+}
+
 rs_status rs_http_wait(rs_http_client *c, int timeout_ms, bool *done) {
   *done = true;
   if (!c->busy) return rs_fail(RS_EARG, "no request is under way");
   int running = 0, left = 0;
+  note_time(c, PAUSE_MS);
   CURLMcode code = curl_multi_perform(c->multi, &running);
   if (code == CURLM_OK && running > 0) code = curl_multi_poll(c->multi, NULL, 0, timeout_ms, NULL);
   if (code == CURLM_OK && running > 0) code = curl_multi_perform(c->multi, &running);
@@ -329,6 +376,7 @@ rs_status rs_http_wait(rs_http_client *c, int timeout_ms, bool *done) {
   }
   for (CURLMsg *m; (m = curl_multi_info_read(c->multi, &left));)
     if (m->msg == CURLMSG_DONE) return finish(c, m->data.result);
+  if (is_late(c)) return give_up(c);
   *done = false;
   return RS_OK;
 }

@@ -18,7 +18,7 @@ typedef struct rs_http_client_options {
   const char *token;           /* a bearer token, where there is no user */
   const char *ca;              /* a file of certificates to trust instead of the system's */
   bool insecure;               /* trust any certificate */
-  int timeout_ms;              /* for a request as a whole; 0: none */
+  int timeout_ms;              /* how long to wait for an answer, see rs_http_wait; 0: for ever */
   int64_t max_body;            /* bytes of an answer kept in memory; more is RS_EFORMAT */
 } rs_http_client_options;
 
@@ -40,7 +40,12 @@ typedef struct rs_http_call {
 rs_status rs_http_start(rs_http_client *client, const rs_http_call *call);
 
 /* Go on with it for timeout_ms at the most. RS_EIO when there is no answer, with the reason, RS_EFORMAT for one that is
- * no HTTP or too long: it is over then. */
+ * no HTTP or too long: it is over then.
+ *
+ * A request may take as long as the client's option says; one that sends or fetches a file any time, as long as no
+ * silence is that long, or longer by a second for each 4 MiB sent, which the server puts away before it answers. What
+ * counts is the time that is spent here, and of each pause between two calls a second at the most: a caller that was at
+ * something else does not blame the server. */
 rs_status rs_http_wait(rs_http_client *client, int timeout_ms, bool *done);
 
 /* Abandon what is under way. */
