@@ -33,8 +33,9 @@ end
 
 describe("a run", function()
   it("logs parameters of groups, metrics, tags and notes, and is current until it is finished", function()
-    local run = track.start { store = folder, experiment = "news", name = "first", tags = { team = "a" } }
+    local run = track.start { store = folder, experiment = "news", name = "first", tags = { team = "a", ["best@1"] = "b" } }
     assert.equal(run, track.current())
+    run:tag("worst@10", "w")
     run:params { train = { rate = 0.1, hidden = { 128, 64 }, none = {} }, on = true, seed = 7 }
     run:metric("ndcg@10", 0.5, 2, 1700000000000)
     run:metrics({ ["valid/loss"] = 1 / 3, text = "no number" }, 3)
@@ -52,6 +53,7 @@ describe("a run", function()
     assert.same({ ndcg_10 = 0.5, ["valid/loss"] = "NaN" }, by_key(there.data.metrics))
     assert.same({ ndcg_10 = 2, ["valid/loss"] = 4 }, by_key(there.data.metrics, "step"))
     local tags = by_key(there.data.tags)
+    assert.same({ "b", "w" }, { tags.best_1, tags.worst_10 })
     assert.same({ "a", "# Why", "LOCAL" }, { tags.team, tags["mlflow.note.content"], tags["mlflow.source.type"] })
     assert.truthy(tags["mlflow.source.git.commit"]:find "^%x+$")
     assert.equal(#command.run("git rev-parse HEAD").out - 1, #tags["mlflow.source.git.commit"])
@@ -84,6 +86,23 @@ describe("a run", function()
     local there = run_of(inner.id)
     assert.same({ "FAILED", outer.id }, { there.info.status, by_key(there.data.tags)["mlflow.parentRunId"] })
     assert.same({ loss = 1.0 }, by_key(there.data.metrics))
+  end)
+
+  it("ends those below it alone, in whatever order they were begun and end", function()
+    local a = track.start { store = folder, name = "a" }
+    local b = track.start { store = folder, name = "b" }
+    local below_a, below_b = a:child { name = "below a" }, b:child { name = "below b" }
+    local deep = below_a:child { name = "deep" }
+    assert.equal(deep, track.current())
+    a:finish()
+    assert.same({ true, true, true }, { a.finished, below_a.finished, deep.finished })
+    assert.same({}, { b.finished, below_b.finished })
+    assert.equal(below_b, track.current())
+    b:metric("loss", 1)
+    b:finish "FAILED"
+    assert.is_nil(track.current())
+    assert.same({ "FINISHED", "FAILED", "FAILED" },
+      { run_of(deep.id).info.status, run_of(b.id).info.status, run_of(below_b.id).info.status })
   end)
 
   it("keeps texts, tables, files, folders and bundles", function()

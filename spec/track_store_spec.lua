@@ -308,6 +308,22 @@ describe("a run", function()
     assert.is_false(process.is_gone((process.name():gsub("^%S+", "00000000-0000"):gsub("%S+$", "elsewhere"))))
     assert.is_false(process.is_gone "nonsense")
   end)
+
+  it("is not shown as killed when another process has gone on with it while somebody looked", function()
+    local gone, is_gone = process.name():gsub("^(%S+ %S+ %d+) %S+", "%1 12345"), process.is_gone
+    s:set_tag { run_id = id, key = process.tag, value = gone }
+    finally(function() process.is_gone = is_gone end)
+    process.is_gone = function(name)
+      process.is_gone = is_gone
+      local other <close> = store.open(folder, { read_only = false })
+      other:set_tag { run_id = id, key = process.tag, value = gone } -- as it was before that one looked
+      other:update_run { run_id = id, status = "RUNNING", process = process.name() }
+      return is_gone(name)
+    end
+    s.reaped = 0
+    assert.equal("RUNNING", s:run(id).info.status)
+    assert.equal(process.name(), by_key(s:run(id).data.tags)[process.tag])
+  end)
 end)
 
 describe("a name", function()

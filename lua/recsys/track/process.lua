@@ -35,7 +35,8 @@ function process.name()
 end
 
 --- Whether the process of that name has ended, as far as can be seen from here: processes of other machines and of
---- other containers are taken to be alive, those of this machine before it was booted anew to be gone.
+--- other containers are taken to be alive, those of this machine before it was booted anew to be gone. A machine is
+--- known by its host name.
 ---@param name string
 ---@return boolean
 function process.is_gone(name)

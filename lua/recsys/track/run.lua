@@ -5,8 +5,8 @@
 --- the store cannot be written, people are told once, the program goes on, and what was logged waits for another
 --- attempt.
 ---
---- The store is recsys.track.store's, or anything with the same functions: create_run, update_run, run, note_metric,
---- note_param, note_tag, flush, log_inputs, write_artifact, put_artifact.
+--- The store is recsys.track.store's, or anything with the same functions: create_run, update_run, known_params,
+--- note_metric, note_param, note_tag, flush, log_inputs, write_artifact, put_artifact.
 
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -25,9 +25,10 @@ local run = { Run = Run, open = {} } -- open: runs that are not finished, the in
 
 local now = require("recsys.track.store").now
 
-local function new(of, info, source_name)
+local function new(of, info, request)
   local self = setmetatable({ store = of, id = info.run_id, name = info.run_name, experiment_id = info.experiment_id,
-    artifact_uri = info.artifact_uri, source_name = source_name, keys = {}, given = {} }, Run)
+    artifact_uri = info.artifact_uri, source_name = request.source_name, parent = request.parent, keys = {},
+    given = {} }, Run)
   run.open[#run.open + 1] = self
   return self
 end
@@ -47,21 +48,21 @@ function run.start(of, request)
   tag("mlflow.source.git.commit", request.commit)
   tag("mlflow.parentRunId", request.parent)
   tag(process.tag, process.name())
-  for key, value in pairs(request.tags or {}) do tag(key, value) end
+  for key, value in pairs(request.tags or {}) do tag(names.mapped(key), value) end
   local made = of:create_run { experiment_id = request.experiment_id, run_name = request.run_name, user_id = user,
     tags = tags, source_type = "LOCAL", source_name = request.source_name and request.source_name:sub(1, 500),
     source_version = request.commit }
-  return new(of, made.info, request.source_name)
+  return new(of, made.info, request)
 end
 
 --- Go on with a run that was begun before, as this process's.
 ---@param id string
-function run.continue(of, id)
-  local info = of:update_run { run_id = id, status = "RUNNING" }
-  of:note_tag(id, process.tag, process.name())
-  local self = new(of, info)
-  local there = of:run(id)
-  for _, param in ipairs(there.data.params or {}) do self.given[param.key] = param.value end
+---@param lost? { experiment?: string, run_name?: string, tags?: table<string, string> }  what a server that does not
+---  know the run, nor ever will, makes it of
+function run.continue(of, id, lost)
+  local info = of:update_run { run_id = id, status = "RUNNING", process = process.name(), lost = lost or {} }
+  local self = new(of, info, {})
+  self.given = of:known_params(id)
   return self
 end
 
@@ -72,7 +73,7 @@ end
 --- What the store says of what was logged so far. That it cannot be written people are told once, until it can be.
 local function told(self, ok, message, code)
   if ok then return true end
-  local passes = code == "busy" or code == "io" or code == "memory" or code == "away"
+  local passes = code == "busy" or code == "io" or code == "memory" or code == "away" or code == "broken"
   if not passes then
     log.warn("the run is tracked in part: %s", message)
   elseif not self.warned then
@@ -185,7 +186,7 @@ end
 --- Set a tag, in place of an earlier value.
 function Run:tag(name, value)
   check_open(self)
-  local key, text = names.tag { key = name, value = text_of(value) }
+  local key, text = names.tag { key = names.mapped(name), value = text_of(value) }
   told(self, self.store:note_tag(self.id, key, text))
 end
 
@@ -282,19 +283,28 @@ function Run:child(options)
     run_name = options.name, tags = options.tags, parent = self.id, source_name = self.source_name })
 end
 
+--- End the open runs below a run.
+local function finish_those_below(self, status)
+  for i = #run.open, 1, -1 do
+    local one = run.open[i]
+    if one and one.parent == self.id then one:finish(status) end
+  end
+end
+
+local function close(self)
+  self.finished = true
+  for i, one in ipairs(run.open) do
+    if one == self then return table.remove(run.open, i) end
+  end
+end
+
 --- End the run; what waits is written first. Runs below it that are open end, too. Twice is fine.
 ---@param status? string  "FINISHED" (default), "FAILED" or "KILLED"
 function Run:finish(status)
   if self.finished then return end
-  while run.open[#run.open] ~= self do
-    local inner = table.remove(run.open)
-    if not inner then break end
-    run.open[#run.open + 1] = inner
-    inner:finish(status)
-  end
+  finish_those_below(self, status)
   local kept, message = self:flush()
-  self.finished = true
-  if run.open[#run.open] == self then run.open[#run.open] = nil end
+  close(self)
   local ok, problem = pcall(self.store.update_run, self.store, { run_id = self.id, status = status or "FINISHED",
     end_time = now() })
   if not ok or not kept then

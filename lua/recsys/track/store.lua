@@ -322,7 +322,8 @@ function Store:create_run(request)
 end
 
 --- Change a run's status, end or name; what is absent stays.
----@param request { run_id: string, status?: string, end_time?: integer, run_name?: string }
+---@param request { run_id: string, status?: string, end_time?: integer, run_name?: string, process?: string }
+---   process: which is at work on it from now on
 ---@return table info
 function Store:update_run(request)
   local id = request.run_id
@@ -334,6 +335,7 @@ function Store:update_run(request)
         self.db:run("DELETE FROM tags WHERE run_uuid = ? AND key = ?", { id, process.tag })
       end
     end
+    if request.process then put_tag(self, id, { key = process.tag, value = request.process }) end
     if request.end_time then
       self.db:run("UPDATE runs SET end_time = ? WHERE run_uuid = ?", { check_time("end_time", request.end_time), id })
     end
@@ -357,6 +359,22 @@ function Store:delete_run(id) move_run(self, id, "deleted", now()) end
 --- Take a run back.
 function Store:restore_run(id) move_run(self, id, "active", nil) end
 
+--- The parameters that a run was given so far: key -> value.
+---@return table<string, string>
+function Store:known_params(id)
+  local known = {}
+  for _, param in ipairs(self:run(id).data.params or {}) do known[param.key] = param.value end
+  return known
+end
+
+--- Mark a run KILLED whose process is gone, unless another has gone on with it meanwhile.
+local function mark_killed(self, id, name)
+  local gone = { id = id, key = process.tag, name = name }
+  if self.db:run("DELETE FROM tags WHERE run_uuid = :id AND key = :key AND value = :name", gone) == 0 then return end
+  self.db:run("UPDATE runs SET status = 'KILLED', end_time = coalesce((SELECT max(timestamp) FROM latest_metrics "
+    .. "WHERE run_uuid = :id), start_time) WHERE run_uuid = :id AND status = 'RUNNING'", { id = id })
+end
+
 --- Mark runs KILLED whose process has ended without a word; asked for again within a second it does nothing. Their end
 --- is their last metric, which is all that is known of it.
 function Store:reap()
@@ -364,15 +382,11 @@ function Store:reap()
   self.reaped = uv.hrtime()
   local gone = {}
   for row in self.db:each("SELECT run_uuid, value FROM tags WHERE key = ?", { process.tag }) do
-    if process.is_gone(row.value or "") then gone[#gone + 1] = row.run_uuid end
+    if process.is_gone(row.value or "") then gone[#gone + 1] = row end
   end
   if #gone == 0 then return end
   self.db:transaction(function()
-    for _, id in ipairs(gone) do
-      self.db:run("UPDATE runs SET status = 'KILLED', end_time = coalesce((SELECT max(timestamp) FROM latest_metrics "
-        .. "WHERE run_uuid = :id), start_time) WHERE run_uuid = :id AND status = 'RUNNING'", { id = id })
-      self.db:run("DELETE FROM tags WHERE run_uuid = ? AND key = ?", { id, process.tag })
-    end
+    for _, row in ipairs(gone) do mark_killed(self, row.run_uuid, row.value) end
   end)
 end
 
