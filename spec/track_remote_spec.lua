@@ -3,6 +3,7 @@
 local command = require "spec.support.command"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local odd_server = require "spec.support.odd_server"
 local remote = require "recsys.track.remote"
 local run = require "recsys.track.run"
 local sql = require "recsys.sql"
@@ -21,7 +22,7 @@ after_each(function()
   track.finish_all()
   server:stop()
   command.remove(folder)
-  log.level, remote.patience = level, 10
+  log.level, remote.patience, remote.attempts = level, 10, 3
 end)
 
 local function open() return remote.open(server.url, folder .. "/here") end
@@ -249,6 +250,123 @@ describe("a run that is logged to a server", function()
       .. "USING (run_uuid) GROUP BY run_uuid"))
     assert.equal("text", command.run("cat " .. server.store .. "/mlartifacts/*/*/artifacts/late.txt").out)
     assert.equal(0, waiting())
+  end)
+
+  it("is gone on with while the server is away, once what its own process had logged is there", function()
+    local script = command.write(folder .. "/log.lua", ([[
+      require("recsys.log").level = "quiet"
+      local remote, run = require "recsys.track.remote", require "recsys.track.run"
+      remote.patience = 0
+      local of = remote.open(%q, %q)
+      local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+      one:metric("loss", 1, 1)
+      io.open(arg[1] .. "/id.new", "w"):write(one.id):close()
+      os.rename(arg[1] .. "/id.new", arg[1] .. "/id")
+      require("luv").sleep(60000)]]):format(server.url, folder .. "/here"))
+    local ended
+    local handle = assert(uv.spawn(command.program, { args = { "lua", script, folder }, stdio = { nil, nil, nil } },
+      function() ended = true end))
+    while not uv.fs_stat(folder .. "/id") do uv.sleep(20) end
+    local id = command.read(folder .. "/id")
+    local of = open()
+    local again = run.continue(of, id, { experiment = "far", run_name = "again" })
+    assert.same({ id, true }, { again.id, of.away })
+    again:metric("loss", 2, 2)
+    again:text("late.txt", "text")
+    server:start()
+    assert.is_false(of:push(10)) -- the other may send what it has
+    handle:kill "sigkill"
+    while not ended do uv.run "once" end
+    handle:close()
+    remote.patience = 20
+    again:finish()
+    assert.equal(0, waiting())
+    assert.equal(0, command.run(("! ls %s/here/spool/*.refused"):format(folder)).code)
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ { name = "one", status = "FINISHED", n = 2 } }, db:rows("SELECT name, status, count(*) AS n "
+      .. "FROM runs JOIN metrics USING (run_uuid) GROUP BY run_uuid"))
+    assert.equal("text", command.run("cat " .. server.store .. "/mlartifacts/*/*/artifacts/late.txt").out)
+  end)
+
+  it("is made anew where a server that it is gone on with has never heard of it", function()
+    server:start()
+    local again = run.continue(open(), ("0a"):rep(16), { experiment = "far", run_name = "two", tags = { kind = "x" } })
+    again:metric("loss", 2, 2)
+    again:finish()
+    assert.equal(0, waiting())
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ name = "two", status = "FINISHED", experiment = "far", kind = "x", n = 1 }, db:row([[
+      SELECT r.name, status, e.name AS experiment, t.value AS kind, count(*) AS n FROM runs r JOIN metrics USING
+      (run_uuid) JOIN experiments e USING (experiment_id) JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'kind'
+      GROUP BY r.run_uuid]]))
+  end)
+
+  it("of a recipe is its own when that is resumed while the server is away", function()
+    local uri = os.getenv "MLFLOW_TRACKING_URI"
+    finally(function()
+      if uri then uv.os_setenv("MLFLOW_TRACKING_URI", uri) else uv.os_unsetenv "MLFLOW_TRACKING_URI" end
+    end)
+    uv.os_setenv("MLFLOW_TRACKING_URI", server.url)
+    command.run(("mkdir -p %s/runs/mf-1"):format(folder))
+    local kept = command.write(folder .. "/runs/mf-1/track.json", json.encode { run_id = ("0b"):rep(16) })
+    local tracked = require "recsys.track.recipe"
+    tracked.begin { name = "mf", path = "mf.lua", folder = folder .. "/runs/mf-1", resumed = true, environment = {},
+      params = { runs = folder .. "/runs", track = { enabled = true } } }
+    assert.equal(("0b"):rep(16), track.current().id)
+    assert.same({ run_id = ("0b"):rep(16) }, json.decode(command.read(kept)))
+    tracked.finish(folder .. "/runs/mf-1", {})
+    server:start()
+    assert.same({ 1, 0 }, { remote.open(server.url, folder, { later = true }):replay() })
+    local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+    assert.same({ name = "mf-1", status = "FINISHED", experiment = "mf" }, db:row("SELECT r.name, status, e.name "
+      .. "AS experiment FROM runs r JOIN experiments e USING (experiment_id)"))
+  end)
+
+  it("waits at its end for files that are on their way", function()
+    local odd = odd_server.start { folder = folder .. "/odd", delay = 1000 }
+    finally(function() odd:stop() end)
+    local of = remote.open(odd.url, folder .. "/here")
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+    one:text("large.txt", ("x"):rep(3 << 20))
+    one:finish()
+    assert.equal(0, waiting())
+    assert.equal(1, #odd:requests "artifact")
+  end)
+
+  it("keeps aside what the server answers by 500 again and again, and the rest goes on", function()
+    local odd = odd_server.start { folder = folder .. "/odd", poison = "poison" }
+    finally(function() odd:stop() end)
+    remote.patience, remote.attempts = 20, 2
+    local of = remote.open(odd.url, folder .. "/here")
+    local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
+    one:metric("loss", 1, 1)
+    one:tag("k", "poison")
+    one:metric("loss", 2, 2)
+    one:finish()
+    assert.equal(0, waiting())
+    local kept = {}
+    for line in command.run("cat " .. folder .. "/here/spool/*.refused").out:gmatch "[^\n]+" do
+      kept[#kept + 1] = json.decode(line).tags[1].value
+    end
+    assert.same({ "poison" }, kept)
+    local steps = {}
+    for _, request in ipairs(odd:requests "runs/log-batch") do
+      if not request.body.tags then steps[request.body.metrics[1].step] = true end
+    end
+    assert.same({ true, true }, steps)
+    assert.equal("FINISHED", odd:requests("runs/update")[1].body.status)
+  end)
+
+  it("waits while a server answers everything by 500", function()
+    local odd = odd_server.start { folder = folder .. "/odd", poison = "{" }
+    finally(function() odd:stop() end)
+    remote.patience, remote.attempts = 2, 1
+    local of = remote.open(odd.url, folder .. "/here")
+    local one = run.start(of, { experiment_id = "1", run_name = "one" })
+    one:metric("loss", 1, 1)
+    one:finish()
+    assert.equal(1, waiting())
+    assert.equal(0, command.run(("! ls %s/here/spool/*.refused"):format(folder)).code)
   end)
 
   it("keeps aside what the server refuses, and the rest goes on", function()

@@ -33,7 +33,8 @@ end
 
 describe("a run", function()
   it("logs parameters of groups, metrics, tags and notes, and is current until it is finished", function()
-    local run = track.start { store = folder, experiment = "news", name = "first", tags = { team = "a", ["best@1"] = "b" } }
+    local run = track.start { store = folder, experiment = "news", name = "first",
+      tags = { team = "a", ["best@1"] = "b" } }
     assert.equal(run, track.current())
     run:tag("worst@10", "w")
     run:params { train = { rate = 0.1, hidden = { 128, 64 }, none = {} }, on = true, seed = 7 }

@@ -21,9 +21,9 @@ function http.server(options) end
 ---@param options? { user?: string, password?: string, token?: string, timeout_ms?: integer, ca?: string,
 ---   insecure?: boolean, max_body?: integer }
 ---   user, password: sent as Basic authorization; token: as a bearer's, where there is no user; timeout_ms: how long
----   to wait for an answer, default 120000, 0 for ever; where a file is sent or fetched, how long a silence may be, and a
----   second more for each 4 MiB sent; ca: a file of certificates to trust instead of the system's; insecure: trust any;
----   max_body: bytes of an answer, default 256 MiB
+---   to wait for an answer, default 120000, 0 for ever; where a file is sent or fetched, how long a silence may be, and
+---   a second more for each 4 MiB sent; ca: a file of certificates to trust instead of the system's; insecure: trust
+---   any; max_body: bytes of an answer, default 256 MiB
 ---@return HttpClient?
 ---@return string? message
 ---@return string? code

@@ -24,7 +24,8 @@ local carry = {}
 local CARRIED <const>, DIGEST <const> = "recsys.carried_from", "recsys.digest"
 
 local function fail(message, code)
-  if code == "away" or code == "denied" then code = code == "away" and "busy" or "failed" end
+  if code == "away" or code == "broken" then code = "busy" end
+  if code == "denied" then code = "failed" end
   error({ code = code or "failed", message = message }, 0)
 end
 
@@ -254,7 +255,7 @@ end
 function Server:run(id)
   local answer, message, code = self.wire:call("GET", "runs/get", { run_id = id })
   if answer then return answer.run.info.run_id end
-  if code == "away" or code == "denied" then fail(message, code) end
+  if code == "away" or code == "denied" or code == "broken" then fail(message, code) end
 end
 
 --- A run there that holds the bundle of a version of no run: servers of today want a source to be a run's.

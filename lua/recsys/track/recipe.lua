@@ -54,19 +54,27 @@ local function tags_of(request)
     ["recsys.host"] = about.host, ["recsys.seed"] = request.params.seed }
 end
 
+--- The run that a run folder's own is, which is gone on with; nil where the store has it no more.
+local function continued(request, store, experiment)
+  local known = request.resumed and json.decode(files.read(request.folder .. "/track.json") or "")
+  if type(known) ~= "table" or type(known.run_id) ~= "string" then return nil end
+  local ok, again = pcall(run_of.continue, store, known.run_id, { experiment = experiment,
+    run_name = request.folder:match "[^/]+$", tags = tags_of(request) })
+  if ok then return again end
+  local code = type(again) == "table" and again.code
+  if code ~= "RESOURCE_DOES_NOT_EXIST" and code ~= "INVALID_PARAMETER_VALUE" then error(again, 0) end
+end
+
 --- A run of the store for a run folder: a new one, or for a run that is resumed its own.
 local function open_run(request)
-  local store, kept = track.place(folder_of(request.params)), request.folder .. "/track.json"
-  local known = request.resumed and json.decode(files.read(kept) or "")
-  if known then
-    local ok, again = pcall(run_of.continue, store, known.run_id)
-    if ok then return again end
-    if type(again) == "table" and again.signal then error(again, 0) end
-  end
-  local run = track.start { store = store, experiment = request.params.track.experiment or request.name,
-    name = request.folder:match "[^/]+$", tags = tags_of(request), source = request.path,
+  local store, experiment = track.place(folder_of(request.params)), request.params.track.experiment or request.name
+  local again = continued(request, store, experiment)
+  if again then return again end
+  local run = track.start { store = store, experiment = experiment, name = request.folder:match "[^/]+$",
+    tags = tags_of(request), source = request.path,
     commit = source.commit(request.path:match "^(.*)/[^/]+$" or ".") }
-  files.write(kept, json.pretty { run_id = run.id, experiment_id = run.experiment_id, folder = store.folder }, true)
+  files.write(request.folder .. "/track.json", json.pretty { run_id = run.id, experiment_id = run.experiment_id,
+    folder = store.folder }, true)
   return run
 end
 

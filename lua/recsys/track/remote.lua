@@ -8,23 +8,27 @@
 --- The program waits for no answer: what is sent is sent beside it (recsys.track.wire), a step at a time when something
 --- is logged or told, and takes about 1 % of the time: after a step that took t the next one comes 100 t later, or 2
 --- seconds; after a request without an answer, 1, 2, 4, ... 64 seconds later. Only the end of a run waits for the
---- server, for 10 seconds.
+--- server, for 10 seconds, and a second longer for each MiB of files while they are on their way.
+---
+--- What earlier processes left is sent before our own: a run that is gone on with may be among it. A request that the
+--- server answers by 500 again and again, while it answers others, is kept aside like one that it refuses.
 
 local base = require("recsys.core").base
 local exit = require "recsys.exit"
-local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
 local registered = require "recsys.track.registered"
+local source = require "recsys.track.source"
 local spool = require "recsys.track.spool"
 local store = require "recsys.track.store"
 local uv = require "luv"
 local wire = require "recsys.track.wire"
 local words = require "recsys.track.words"
 
-local remote = { patience = 10, longest = 1 << 23 } -- seconds that the end of a run waits; bytes of a spool
+-- Seconds that the end of a run waits; bytes of a spool; attempts at what the server answers by 500.
+local remote = { patience = 10, longest = 1 << 23, attempts = 3 }
 
 local Remote = { __name = "recsys.RemoteStore" }
 Remote.__index = Remote
@@ -34,7 +38,10 @@ local AHEAD <const> = 1000   -- operations read at once
 local BYTES <const> = 900000 -- of one request; MLflow takes a million
 local STEP <const>, LONGEST <const> = 0.002, 2 -- seconds between two steps
 
-local function is_waiting(code) return code == "away" or code == "denied" end
+local function is_away(code) return code == "away" or code == "denied" end
+
+--- Whether a later attempt may do: "behind" is what waits for another spool.
+local function is_waiting(code) return is_away(code) or code == "broken" or code == "behind" end
 
 -- Sending one operation: true, or nil, message, code ------------------------------------------------------------------
 
@@ -112,6 +119,16 @@ local function all_experiments(self)
   return ids
 end
 
+--- Make a run that an earlier process began and of which the server knows nothing, unless that is still to be sent.
+local function make_adopted(self, s, op)
+  if spool.is_elsewhere(self.folder, s, "create", op.id) then
+    self.behind = true
+    return nil, "what an earlier process logged is not there yet", "behind"
+  end
+  op.request = op.request or { tags = {} }
+  return sending.create(self, s, op)
+end
+
 --- Find what the server calls a run that an earlier process began.
 function sending.adopt(self, s, op)
   local answer, message, code = self.wire:call("GET", "runs/get", { run_id = op.id })
@@ -120,6 +137,7 @@ function sending.adopt(self, s, op)
     local experiments
     experiments, message, code = all_experiments(self)
     if experiments then run, message, code = made_before(self, experiments, op.id) end
+    if run == false then return make_adopted(self, s, op) end
   end
   if not run then return nil, message or "there is no such run", code or "RESOURCE_DOES_NOT_EXIST" end
   note(s, op.id, run)
@@ -149,18 +167,8 @@ end
 function sending.artifact(self, s, op)
   local uri = s.state.uris[op.id]
   if not uri then return nil, "the run is not known to the server", "RESOURCE_DOES_NOT_EXIST" end
-  local ok, message, code
-  local folder = uri:match "^file://(/.*)$" or uri:match "^(/.*)$"
-  if folder then -- a server on this machine that leaves its files to its clients
-    ok, message = pcall(function()
-      local place = folder .. "/" .. op.path
-      files.make_folder((place:match "^(.*)/[^/]+$"))
-      assert(uv.fs_copyfile(op.file, place))
-    end)
-    code = "artifacts"
-  else
-    ok, message, code = self.wire:put_file(uri .. "/" .. op.path, op.file)
-  end
+  if not uv.fs_stat(op.file) then return nil, op.file .. " is gone; the server may have it", "io" end
+  local ok, message, code = self.wire:put_file(uri .. "/" .. op.path, op.file)
   if ok then uv.fs_unlink(op.file) end
   return ok or nil, message, code
 end
@@ -240,22 +248,37 @@ end
 
 -- The spool's end -----------------------------------------------------------------------------------------------------
 
+--- Whether the server has answered by 500 at this place of the spool so often that the request is at fault: it answers
+--- another one.
+local function is_hopeless(self, s, code)
+  if code ~= "broken" then return false end
+  local failed = s.state.failed or {}
+  local n = failed.at == s.state.offset and math.tointeger(failed.n) or 0
+  s.state.failed = { at = s.state.offset, n = n + 1 }
+  s:save()
+  return n + 1 >= remote.attempts and self.wire:call("POST", "experiments/search", { max_results = 1 }) ~= nil
+end
+
 --- Send an operation that the server may refuse for good: then people are told, and it is kept aside.
 local function send(self, s, op)
   local known = sending[op.op]
   if not known then return true end
   local ok, message, code = known(self, s, op)
   if ok then return true end
-  if is_waiting(code) then return nil, message, code end
+  if is_waiting(code) and not is_hopeless(self, s, code) then return nil, message, code end
   log.warn("the tracking server refuses: %s (kept in %s.refused)", message, s.name)
   s:refuse(op, message)
   return true
 end
 
---- Send list[first] .. list[last] one by one, so that what the server minds does not take others with it.
-local function send_singly(self, s, list, first, last)
+--- Send a batch of list[first] .. list[last]. When the server refuses it they are sent one by one from then on, so that
+--- what the server minds does not take others with it.
+local function send_batch(self, s, batch, list, first, last)
+  local ok, message, code = sending.log(self, s, batch)
+  if ok or is_waiting(code) and not is_hopeless(self, s, code) then return ok, message, code end
+  s.state.singly, s.state.failed = list[last].at, nil
   for i = first, last do
-    local ok, message, code = send(self, s, list[i])
+    ok, message, code = send(self, s, list[i])
     if not ok then return nil, message, code end
     s:advance(list[i].at)
   end
@@ -272,10 +295,10 @@ local function drain(self, s)
     local i = 1
     while i <= #list do
       local batch, following = next_batch(list, i)
+      if list[i].at <= (s.state.singly or 0) then batch, following = list[i], i + 1 end
       local ok, message, code
       if following - i > 1 then
-        ok, message, code = sending.log(self, s, batch)
-        if not ok and not is_waiting(code) then ok, message, code = send_singly(self, s, list, i, following - 1) end
+        ok, message, code = send_batch(self, s, batch, list, i, following - 1)
       else
         ok, message, code = send(self, s, batch)
       end
@@ -287,35 +310,61 @@ local function drain(self, s)
   return true
 end
 
---- Runs of a process that is gone are over.
+--- The time of a run's last metric; nil where there is none.
+local function last_time(self, id)
+  local answer = self.wire:call("GET", "runs/get", { run_id = id })
+  local last
+  for _, metric in ipairs(answer and answer.run and answer.run.data and answer.run.data.metrics or {}) do
+    last = math.max(last or 0, math.tointeger(tonumber(metric.timestamp)) or 0)
+  end
+  return last
+end
+
+--- Runs of a process that is gone are over, but for those that another has gone on with.
 local function end_runs(self, s)
   for id in pairs(s.state.open) do
-    local answer = self.wire:call("GET", "runs/get", { run_id = server_id(s, id) })
-    local last
-    for _, metric in ipairs(answer and answer.run and answer.run.data and answer.run.data.metrics or {}) do
-      last = math.max(last or 0, math.tointeger(tonumber(metric.timestamp)) or 0)
+    if not spool.is_elsewhere(self.folder, s, "adopt", id) then
+      local ok, message, code = sending.update(self, s, { id = id, status = "KILLED",
+        end_time = last_time(self, server_id(s, id)) })
+      if not ok and is_waiting(code) then return nil, message, code end
     end
-    local ok, message, code = sending.update(self, s, { id = id, status = "KILLED", end_time = last })
-    if not ok and is_waiting(code) then return nil, message, code end
   end
   return true
 end
 
+local function close_all(list)
+  for _, s in ipairs(list) do s:close() end
+end
+
 --- Send what processes that are gone have left for this server.
----@return integer sent   spools that are done
----@return integer left   spools that still wait
+---@return integer sent    spools that are done
+---@return integer left    spools that still wait
+---@return string? message why the server cannot be reached
+---@return string? code
 function Remote:replay()
-  local sent, left = 0, 0
-  for _, s in ipairs(spool.left(self.folder, self.address)) do
-    if left == 0 and drain(self, s) and end_runs(self, s) then -- after one that waits, all wait
+  local list <close> = setmetatable(spool.left(self.folder, self.address), { __close = close_all })
+  local sent, message, code = 0, nil, nil
+  for _, s in ipairs(list) do
+    local ok
+    ok, message, code = drain(self, s)
+    if ok then ok, message, code = end_runs(self, s) end
+    if is_away(code) then break end
+    if ok then
       s:remove()
       sent = sent + 1
-    else
-      s:close()
-      left = left + 1
     end
   end
-  return sent, left
+  self.behind = sent < #list
+  return sent, #list - sent, is_away(code) and message or nil, code
+end
+
+--- Send what others have left, where that is not done, and what our spool holds by now.
+local function send_all(self)
+  if self.behind then
+    local _, _, message, code = self:replay()
+    if message then return nil, message, code end
+  end
+  return drain(self, self.spool)
 end
 
 --- A new file in place of one that has become long and that the server has followed to its end.
@@ -348,7 +397,7 @@ end
 ---@param ms integer  how long to wait for an answer
 local function step(self, ms)
   local began = base.clock()
-  if not self.wire:is_busy() then self.wire:beside(drain, self, self.spool) end
+  if not self.wire:is_busy() then self.wire:beside(send_all, self) end
   local ok, done, sent, message = pcall(self.wire.step, self.wire, ms)
   local now = base.clock()
   self.next_time = now + math.min(math.max(100 * (now - began), STEP), LONGEST)
@@ -381,7 +430,7 @@ end
 local function push_out(self)
   self.wire:abandon() -- a request under way is none any more where the state of Lua is being closed
   local deadline, pause = base.clock() + remote.patience, 100
-  while not self:push(remote.patience) and base.clock() < deadline do
+  while not self:push(remote.patience + self.spool:file_bytes() / 2^20) and base.clock() < deadline do
     uv.sleep(pause)
     pause = math.min(2 * pause, 2000)
   end
@@ -512,8 +561,11 @@ end
 function Remote:update_run(request)
   if request.status == "RUNNING" and not self.begun[request.run_id] then -- an earlier process's
     self.running, self.begun[request.run_id] = self.running + 1, true
-    add(self, { op = "adopt", id = request.run_id })
-    self:push(remote.patience) -- what the server calls it is asked for next
+    local lost, tags = request.lost or {}, {}
+    for key, value in pairs(lost.tags or {}) do tags[#tags + 1] = { key = key, value = tostring(value) } end
+    add(self, { op = "adopt", id = request.run_id, experiment_name = lost.experiment or "Default",
+      request = { run_name = lost.run_name, user_id = source.user(), start_time = store.now(), tags = tags } })
+    self:push(remote.patience)
   end
   add(self, { op = "update", id = request.run_id, status = request.status, end_time = request.end_time,
     run_name = request.run_name })
@@ -560,11 +612,15 @@ function Remote:register(request)
   self:pump()
 end
 
---- A run as the server has it.
-function Remote:run(id)
-  local answer, message, code = self.wire:call("GET", "runs/get",
-    { run_id = self.spool and server_id(self.spool, id) or id })
-  return answer and answer.run or error({ code = code, message = message }, 0)
+--- The parameters that a run was given so far, as far as the server can tell by now: key -> value.
+---@return table<string, string>
+function Remote:known_params(id)
+  local known, there = {}, self.spool and self.spool.state.ids[id]
+  local answer = there and self.wire:call("GET", "runs/get", { run_id = there })
+  for _, param in ipairs(answer and answer.run.data and answer.run.data.params or {}) do
+    known[param.key] = param.value
+  end
+  return known
 end
 
 --- Let go of the spool: what the server has is removed, what waits stays for later.

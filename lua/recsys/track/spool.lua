@@ -15,6 +15,8 @@ local spool = {}
 local Spool = { __name = "recsys.Spool" }
 Spool.__index = Spool
 
+local open = {} -- names of those that this process writes
+
 local function folder_of(folder) return folder .. "/spool" end
 
 --- Begin a spool of this process.
@@ -23,10 +25,12 @@ local function folder_of(folder) return folder .. "/spool" end
 ---@return Spool
 function spool.create(folder, address)
   files.make_folder(folder_of(folder))
-  local name = ("%s/%s-%d-%s"):format(folder_of(folder), os.date "!%Y%m%dT%H%M%S", uv.os_getpid(),
+  local seconds, micro = uv.gettimeofday() -- the names are in the order of time
+  local name = ("%s/%s%06d-%d-%s"):format(folder_of(folder), os.date("!%Y%m%dT%H%M%S", seconds), micro, uv.os_getpid(),
     uv.random(4):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
   local file, message = uv.fs_open(name .. ".jsonl", "a", tonumber("644", 8))
   if not file then error({ code = "io", message = message }, 0) end
+  open[name] = true
   local self = setmetatable({ name = name, file = file, address = address, size = 0, copies = 0,
     state = { offset = 0, ids = {}, uris = {}, open = {} } }, Spool)
   self:append { op = "open", address = address, process = process.name() }
@@ -114,17 +118,29 @@ function Spool:keep(source, bytes, how)
   return path
 end
 
+--- Bytes of files that wait beside it.
+---@return integer
+function Spool:file_bytes()
+  local folder, prefix = self.name:match "^(.*/)([^/]+)$"
+  local bytes = 0
+  for _, file in ipairs(files.names(folder)) do
+    local about = file:sub(1, #prefix) == prefix and file:find "%.bin$" and uv.fs_stat(folder .. file)
+    bytes = bytes + (about and about.size or 0)
+  end
+  return bytes
+end
+
 --- Remove it: the server has everything.
 function Spool:remove()
   if self.file then uv.fs_close(self.file) end
-  self.file = nil
+  self.file, open[self.name] = nil, nil
   for _, ending in ipairs { ".jsonl", ".json", ".lock" } do uv.fs_unlink(self.name .. ending) end
 end
 
 --- Let go of it without removing it.
 function Spool:close()
   if self.file then uv.fs_close(self.file) end
-  self.file = nil
+  self.file, open[self.name] = nil, nil
   uv.fs_unlink(self.name .. ".lock")
 end
 
@@ -150,7 +166,50 @@ local function read_state(name)
   if type(state) ~= "table" then state = {} end
   local function map(value) return type(value) == "table" and value or {} end
   return { offset = math.tointeger(state.offset) or 0, ids = map(state.ids), uris = map(state.uris),
-    open = map(state.open), attempted = state.attempted }
+    open = map(state.open), attempted = state.attempted, failed = map(state.failed),
+    singly = math.tointeger(state.singly) }
+end
+
+--- The names of the spools of a server, oldest first, each with the process that writes it.
+local function spools(folder, address)
+  local list = {}
+  for _, file in ipairs(files.names(folder_of(folder))) do
+    local name = file:match "^(.+)%.jsonl$"
+    name = name and folder_of(folder) .. "/" .. name
+    local reader = name and io.open(name .. ".jsonl", "rb")
+    local first = reader and json.decode(reader:read "l" or "")
+    if reader then reader:close() end
+    if type(first) == "table" and type(first.process) == "string" and (not address or first.address == address) then
+      list[#list + 1] = { name = name, address = first.address, process = first.process }
+    end
+  end
+  return list
+end
+
+local function holds(name, kind, id)
+  for line in io.lines(name .. ".jsonl") do
+    local operation = line:find(id, 1, true) and line:find(kind, 1, true) and json.decode(line)
+    if type(operation) == "table" and operation.op == kind and operation.id == id then return true end
+  end
+  return false
+end
+
+--- Whether another spool for the same server has an operation of that kind for a run.
+---@param folder string
+---@param own Spool
+---@param kind string  "create", "adopt"
+---@param id string    of the run
+function spool.is_elsewhere(folder, own, kind, id)
+  for _, one in ipairs(spools(folder, own.address)) do
+    local _, found = pcall(holds, one.name, kind, id) -- one that is removed meanwhile holds nothing
+    if found == true and one.name ~= own.name then return true end
+  end
+  return false
+end
+
+--- Whether nobody writes it any more.
+local function is_left(one)
+  return process.is_gone(one.process) or one.process == process.name() and not open[one.name]
 end
 
 --- The spools that processes have left behind, oldest first, each locked for us.
@@ -159,16 +218,10 @@ end
 ---@return Spool[]
 function spool.left(folder, address)
   local list = {}
-  for _, file in ipairs(files.names(folder_of(folder))) do
-    local name = file:match "^(.+)%.jsonl$"
-    name = name and folder_of(folder) .. "/" .. name
-    local reader = name and io.open(name .. ".jsonl", "rb")
-    local first = reader and json.decode(reader:read "l" or "")
-    if reader then reader:close() end
-    if type(first) == "table" and type(first.process) == "string" and process.is_gone(first.process)
-      and (not address or first.address == address) and lock(name) then
-      list[#list + 1] = setmetatable({ name = name, address = first.address, size = uv.fs_stat(name .. ".jsonl").size,
-        copies = 0, state = read_state(name), orphan = true }, Spool)
+  for _, one in ipairs(spools(folder, address)) do
+    if is_left(one) and lock(one.name) then
+      list[#list + 1] = setmetatable({ name = one.name, address = one.address,
+        size = uv.fs_stat(one.name .. ".jsonl").size, copies = 0, state = read_state(one.name), orphan = true }, Spool)
     end
   end
   return list

@@ -20,7 +20,8 @@ local TAG <const> = "recsys.logged_as"
 local PAGE <const> = 100
 
 local function fail(message, code)
-  if code == "away" or code == "denied" then code = code == "away" and "busy" or "failed" end
+  if code == "away" or code == "broken" then code = "busy" end
+  if code == "denied" then code = "failed" end
   error({ code = code or "failed", message = message }, 0)
 end
 
@@ -193,7 +194,7 @@ function Server:begin(run, title)
   local id = run.info.run_id
   local known, message, code = self.wire:call("GET", "runs/get", { run_id = id })
   if known then return known.run, true end
-  if code == "away" or code == "denied" then fail(message, code) end
+  if code == "away" or code == "denied" or code == "broken" then fail(message, code) end
   local experiment = experiment_of(self, title)
   local found = self:search { experiment_ids = { experiment }, run_view_type = "ALL", max_results = 1,
     filter = ("tags.`%s` = '%s'"):format(TAG, id) }

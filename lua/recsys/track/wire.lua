@@ -1,20 +1,24 @@
 --- Requests to an MLflow server: its REST API 2.0, with the client's variables for the address and who we are.
 ---
---- An answer that says no is nil, message, code with MLflow's error code. Two codes are ours: "away", when there is no
---- answer or one of those that a later attempt may get the better of (408, 429, 5xx), and "denied" (401, 403).
+--- An answer that says no is nil, message, code with MLflow's error code. Three codes are ours: "away", when there is
+--- no answer or one of those that a later attempt may get the better of (408, 429, 502, 503, 504), "broken" (500), when
+--- it is the server's fault, be it for now or with this request for ever, and "denied" (401, 403).
 ---
 --- What a coroutine of wire:beside asks, it waits for while the program goes on: wire:step() looks after it.
 
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local http = require "recsys.http"
 local json = require "recsys.json"
+local uv = require "luv"
 
 local wire = {}
 
 local Wire = { __name = "recsys.Wire" }
 Wire.__index = Wire
 
-local worth_retrying = { [408] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true }
+local own_codes = { [401] = "denied", [403] = "denied", [408] = "away", [429] = "away", [500] = "broken",
+  [502] = "away", [503] = "away", [504] = "away" }
 
 --- The address of the tracking server that the environment names; nil when it names none that is reached by HTTP.
 ---@return string?
@@ -42,7 +46,7 @@ end
 
 --- A connection to a server, which is kept open. Nothing is sent yet.
 ---@param address string   "http://host:5000"
----@param options? { timeout_ms?: integer }  for one request, default 10000
+---@param options? { timeout_ms?: integer }  for an answer, default 10000; where a file is carried, for a silence
 ---@return Wire
 function wire.open(address, options)
   local function client()
@@ -113,9 +117,7 @@ local function refusal(answer, what)
   local message = type(told.message) == "string" and told.message or answer.body or ""
   message = message:match("^[^\r\n]*"):sub(1, 300)
   local code = type(told.error_code) == "string" and told.error_code or "HTTP " .. answer.status
-  if answer.status == 401 or answer.status == 403 then code = "denied" end
-  if worth_retrying[answer.status] then code = "away" end
-  return nil, ("%s: %d %s"):format(what, answer.status, message), code
+  return nil, ("%s: %d %s"):format(what, answer.status, message), own_codes[answer.status] or code
 end
 
 --- Wait for the answer; in the coroutine of self:beside by yielding, over a connection of its own.
@@ -164,10 +166,22 @@ function Wire:artifact_url(uri)
   return base .. "/api/2.0/mlflow-artifacts/artifacts/" .. escaped(path, true)
 end
 
---- Put a file at an artifact's address.
+--- Put a file into a folder of this machine.
+local function put_here(place, path)
+  local ok, problem = pcall(function()
+    files.make_folder((place:match "^(.*)/[^/]+$"))
+    assert(uv.fs_copyfile(path, place))
+  end)
+  return ok or nil, ok or exit.message_of(problem), "artifacts"
+end
+
+--- Put a file at an artifact's address: through the server, or where one on this machine leaves its files to its
+--- clients, into its folder.
 ---@param uri string   "mlflow-artifacts:/1/RUN/artifacts/name"
 ---@param path string  of the file
 function Wire:put_file(uri, path)
+  local place = uri:match "^file://(/.*)$" or uri:match "^(/.*)$"
+  if place then return put_here(place, path) end
   local url, message, code = self:artifact_url(uri)
   if not url then return nil, message, code end
   return send(self, { method = "PUT", url = url, file = path,
