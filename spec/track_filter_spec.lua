@@ -257,6 +257,58 @@ describe("a search by brute force", function()
   end)
 end)
 
+describe("a search of the top level", function()
+  --- Runs of which many stand under others: under runs that are there, deleted, of another experiment, not there, or
+  --- under themselves.
+  local function family(rng)
+    local parents = {}
+    for n = 1, 150 do
+      local parent = rng(3) > 1 and (rng(9) == 1 and n or rng(12)) or nil
+      add(n, { start_time = 1000 + rng(20), metrics = { many = rng(1000) / 7, few = rng(4) > 1 and rng(3) or nil },
+        params = { half = tostring(rng(2)) }, experiment_id = rng(5) == 1 and 2 or nil,
+        lifecycle_stage = rng(5) == 1 and "deleted" or nil,
+        tags = parent and { ["mlflow.parentRunId"] = rng(20) == 1 and "gone" or id(parent) } or {} })
+      parents[n] = db:row("SELECT value FROM tags WHERE run_uuid = ?", { id(n) })
+      parents[n] = parents[n] and parents[n].value
+    end
+    return parents
+  end
+
+  it("leaves out those that stand under one that is found, whatever the plan", function()
+    local state = 3
+    local parents, checked, left = family(function(n)
+      state = (state * 1103515245 + 12345) & 0x7fffffff
+      return (state >> 8) % n + 1
+    end), 0, 0
+    for _, text in ipairs { "", "params.half = '1'", "metrics.few > 1", "params.none IS NULL",
+      "metrics.many > 40 AND params.half != '2'", "status = 'FAILED'" } do
+      for _, view in ipairs { "ACTIVE_ONLY", "ALL", "DELETED_ONLY" } do
+        for _, order in ipairs { "metrics.many", "metrics.many DESC", "metrics.few DESC", "params.half",
+          "start_time" } do
+          local more = { run_view_type = view, experiment_ids = { "1", view == "ALL" and "2" or nil } }
+          filter.few = 4000
+          local all, found, want = find(text, { order }, more), {}, {}
+          for _, n in ipairs(all) do found[id(n)] = true end
+          for _, n in ipairs(all) do
+            if not found[parents[n]] or parents[n] == id(n) then want[#want + 1] = n end
+          end
+          left = left + #all - #want
+          for _, size in ipairs { 4000, 20, 0 } do
+            filter.few, filter.near, more.top, more.filter = size, 0, true, text
+            more.page_token, more.max_results = nil, nil
+            assert.same(want, (find(text, { order }, more)), ("%s, %s by %s"):format(text, view, order))
+            assert.equal(#want, filter.count(db, more), text)
+            more.page_token, more.max_results = page.token(#want // 2), 4
+            assert.same({ table.unpack(want, #want // 2 + 1, #want // 2 + 4) }, (find(text, { order }, more)))
+            checked = checked + #want
+          end
+        end
+      end
+    end
+    assert.is_true(checked > 2000 and left > 1000)
+  end)
+end)
+
 describe("a search of experiments", function()
   before_each(function()
     db:execute [[

@@ -413,6 +413,32 @@ describe("our own API", function()
     end
   end)
 
+  it("shows the top level: runs under no other that is shown", function()
+    local function under(parent, name, experiment)
+      return new_run(experiment, name, { tags = { { key = "mlflow.parentRunId", value = parent } } })
+    end
+    local experiment = mlflow("POST", "experiments/create", { name = "other" }).experiment_id
+    local study, deleted = new_run("0", "study"), new_run("0", "deleted")
+    under(study, "trial")
+    under(deleted, "left behind")
+    under(under(("0"):rep(32), "of nobody"), "grandchild")
+    under(study, "elsewhere", experiment)
+    mlflow("POST", "runs/delete", { run_id = deleted })
+    local function names(question)
+      local page, list = call("GET", "/api/recsys/runs?order_by=run_name&top=1" .. question), {}
+      for i, run in ipairs(page.runs) do list[i] = run.info.run_name end
+      assert.equal(#list, page.total)
+      return table.concat(list, ", ")
+    end
+    assert.equal("left behind, of nobody, study", names "&experiment_ids=0")
+    assert.equal("elsewhere", names("&experiment_ids=" .. experiment))
+    assert.equal("left behind, of nobody, study", names("&experiment_ids=0," .. experiment))
+    assert.equal("deleted, of nobody, study", names "&experiment_ids=0&view=ALL")
+    assert.equal("grandchild, left behind, trial", names "&experiment_ids=0&filter=run_name+LIKE+'%25l%25'")
+    assert.equal("left behind, of nobody", names "&experiment_ids=0&filter=run_name+!=+'study'+AND+run_name+!=+'trial'")
+    assert.equal(6, call("GET", "/api/recsys/runs?view=ALL&experiment_ids=0").total)
+  end)
+
   it("tells the columns, groups and CSV", function()
     curve({ 3, 1 }, 'a "quoted", name')
     curve({ 5, 9 }, "b")

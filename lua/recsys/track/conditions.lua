@@ -46,8 +46,8 @@ local function value_holds(c)
   return statement(conditions.comparison("x.value", c.comparator, c.value))
 end
 
---- The tables of what has keys; `best` is that of recsys.ui.bests.
-conditions.tables = { metric = "latest_metrics", parameter = "params", tag = "tags", best = "best" }
+--- The tables of what has keys; `best` is that of recsys.ui.bests, `child` the tag by which runs stand under others.
+conditions.tables = { metric = "latest_metrics", parameter = "params", tag = "tags", best = "best", child = "tags" }
 
 --- The runs that meet a condition on a key: { from, id, where } of rows x.
 local function keyed(c)
@@ -69,10 +69,21 @@ local function of_dataset(c)
   return { from = "inputs x JOIN datasets d ON d.dataset_uuid = x.source_id", id = "x.destination_id", where = where }
 end
 
+--- The runs that stand under one of those for which c.parents holds, of a run r.
+local function of_child(c)
+  local where = statement("x.key = ? AND x.value <> x.run_uuid AND EXISTS (SELECT 1 FROM runs r "
+    .. "WHERE r.run_uuid = x.value AND", c.key)
+  add_statement(where, c.parents)
+  add(where, ")")
+  return { from = "tags x", id = "x.run_uuid", where = where }
+end
+
+local makers = { dataset = of_dataset, child = of_child }
+
 --- The runs that meet a condition, as `SELECT id FROM ... WHERE ...`, or nil for one on the run itself.
 function conditions.meeting(c)
   if c.kind == "attribute" then return nil end
-  local from = c.kind == "dataset" and of_dataset(c) or keyed(c)
+  local from = (makers[c.kind] or keyed)(c)
   local s = statement(("SELECT %s AS id FROM %s WHERE"):format(from.id, from.from))
   add_statement(s, from.where)
   return s, from.id

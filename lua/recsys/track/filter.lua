@@ -206,6 +206,17 @@ local function names_runs(conditions)
   return false
 end
 
+--- The conditions of a request, to which one of the top level alone adds that a run stands under none that is found.
+local function conditions_of_request(db, request, scope)
+  local list, parents, key <const> = grammar.conditions(request.filter, runs), statement "", "mlflow.parentRunId"
+  if not request.top or not scope then return list end
+  add_statement(parents, scope)
+  for _, c in ipairs(list) do add_condition(parents, c) end
+  list[#list + 1] = { kind = "child", key = key, comparator = "IS NULL", parents = parents,
+    few = is_few(db, statement("SELECT 1 FROM tags x WHERE x.key = ?", key)) }
+  return list
+end
+
 --- Whether few runs of the scope meet the conditions on runs themselves.
 local function is_few_by_attributes(db, scope, conditions)
   local s, any = statement "SELECT 1 FROM runs r WHERE", false
@@ -285,7 +296,8 @@ local function left_out(plan)
   add(s, ") IS NOT TRUE")
   for _, c in ipairs(plan.conditions) do
     if c.comparator ~= "IS NULL" then return nil end
-    add(s, ("UNION ALL SELECT x.run_uuid FROM %s x WHERE x.key = ?"):format(tables[c.kind]), c.key)
+    add(s, "UNION ALL")
+    add_statement(s, (runs_meeting(c)))
   end
   return s
 end
@@ -373,6 +385,7 @@ end
 ---@field page_token? string
 ---@field experiment_ids? (string|integer)[]  of runs: where to look; none gives nothing
 ---@field run_view_type? "ACTIVE_ONLY"|"DELETED_ONLY"|"ALL"   default ACTIVE_ONLY; view_type means the same
+---@field top? boolean  of runs: only those that stand under (tag mlflow.parentRunId) no other that is found
 ---@field best? { kind: "best", key: string, column: "least"|"greatest", descending: boolean }
 ---   of runs: what goes before order_by, the best value of a metric, of a connection with the table `best`
 ---   (recsys.ui.bests); what lacks it comes last
@@ -384,8 +397,8 @@ end
 ---@return string? next_page_token
 function filter.runs(db, request)
   local size, offset = page.size(request.max_results, runs.default, runs.most), page.offset(request.page_token)
-  local conditions = grammar.conditions(request.filter, runs)
   local terms, scope = grammar.order(request.order_by, runs), scope_of(request)
+  local conditions = conditions_of_request(db, request, scope)
   if not scope then return {} end
   if request.best then table.insert(terms, 1, request.best) end
   return page.cut(take(db, plan_runs(db, scope, conditions, terms), size + 1, offset), size, offset)
@@ -393,7 +406,8 @@ end
 
 --- The runs that meet a filter, all of them in no order.
 local function all_of(db, request)
-  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  local scope = scope_of(request)
+  local conditions = conditions_of_request(db, request, scope)
   return scope and plan_runs(db, scope, conditions, {})[1] or statement "SELECT NULL AS id WHERE 0"
 end
 
@@ -438,7 +452,8 @@ end
 ---@param request recsys.track.Search
 ---@return integer
 function filter.count(db, request)
-  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  local scope = scope_of(request)
+  local conditions = conditions_of_request(db, request, scope)
   if not scope then return 0 end
   local absent, present = of_keys(conditions)
   if absent and not is_small(db, scope, conditions) then
@@ -471,7 +486,8 @@ end
 ---@return string text
 ---@return any[] parameters
 function filter.among(db, request, column)
-  local conditions, scope = grammar.conditions(request.filter, runs), scope_of(request)
+  local scope = scope_of(request)
+  local conditions = conditions_of_request(db, request, scope)
   local out = scope and not is_small(db, scope, conditions) and left_out { scope = scope, conditions = conditions }
   local s = out or all_of(db, request)
   return ("%s %s (%s)"):format(column, out and "NOT IN" or "IN", table.concat(s.parts, " ")), s.parameters

@@ -14,7 +14,8 @@ local MOST <const> = 50000 -- runs that the filter finds at once
 
 --- What a question asks for, as the filter takes it. Ids of experiments may stand in one text, separated by commas;
 --- without any all experiments are meant.
----@param fields { experiment_ids?: string|string[], filter?: string, order_by?: string|string[], view?: string }
+---@param fields { experiment_ids?: string|string[], filter?: string, order_by?: string|string[], view?: string,
+---  top?: string }
 local function question(db, fields)
   local ids = {}
   for _, text in ipairs(fields.experiment_ids or {}) do
@@ -23,7 +24,8 @@ local function question(db, fields)
   if #ids == 0 then
     for row in db:each "SELECT experiment_id FROM experiments" do ids[#ids + 1] = row.experiment_id end
   end
-  return { experiment_ids = ids, filter = fields.filter, order_by = fields.order_by, run_view_type = fields.view }
+  return { experiment_ids = ids, filter = fields.filter, order_by = fields.order_by, run_view_type = fields.view,
+    top = fields.top == "1" }
 end
 
 --- The term of an order by a best value, nil for other orders. A metric that is really called x.min comes first.
@@ -131,7 +133,7 @@ local function known(store, kind, asked, find)
     kept = { stamp = stamp }
     answers[store] = kept
   end
-  local key = json.encode { kind, asked.experiment_ids, asked.filter or "", asked.run_view_type or "" }
+  local key = json.encode { kind, asked.experiment_ids, asked.filter or "", asked.run_view_type or "", asked.top }
   kept[key] = kept[key] or find()
   return kept[key]
 end
@@ -146,7 +148,7 @@ local function whole(fields, name, standard, most)
 end
 
 --- A page of the table.
----@param fields table  experiment_ids, filter, order_by (also metrics.x.min and .max), view, offset, limit
+---@param fields table  experiment_ids, filter, order_by (also metrics.x.min and .max), view, top, offset, limit
 ---@param bests? recsys.Bests
 ---@return { total: integer, runs: table[] }
 function runs.page(store, fields, bests)

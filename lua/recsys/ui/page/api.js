@@ -2,12 +2,12 @@
 //
 // MLflow's own calls go to /ajax-api/2.0/mlflow/. Ours, under /api/recsys/, answer a whole view in one request:
 //
-//   GET  runs?experiment_ids=1,2&filter=&order_by=&offset=&limit=&view=ACTIVE_ONLY|DELETED_ONLY|ALL
+//   GET  runs?experiment_ids=1,2&filter=&order_by=&offset=&limit=&view=ACTIVE_ONLY|DELETED_ONLY|ALL&top=1
 //        -> { total, runs: [{ info, params: { k: v }, tags: { k: v },
 //             metrics: { name: { last, min, max, step } }, children }] }
 //        'filter' is MLflow's grammar, 'order_by' one of its clauses, and also metrics.x.min or metrics.x.max, the best
 //        value that a metric ever had; 'children' counts the runs whose tag mlflow.parentRunId names this one (absent:
-//        not known)
+//        not known); with top=1 only runs that stand under no other that is found
 //   GET  runs.csv?(the same)                -> text/csv, every matching run
 //   GET  keys?experiment_ids=1,2            -> { metrics: [name], params: [name], tags: [name] }
 //   GET  groups?experiment_ids=&filter=&view=&by=params.x | tags.x
@@ -142,11 +142,12 @@ function fromMlflow({ info, data = {}, inputs = {} }) {
   return readRun({ info, params: pairs(data.params), tags: pairs(data.tags), metrics, inputs });
 }
 
-const selection = ({ experiments, filter, order, view }) => ({
+const selection = ({ experiments, filter, order, view, top }) => ({
   experiment_ids: (experiments || []).join(","),
   filter,
   order_by: order,
   view,
+  top: top ? "1" : "",
 });
 
 export const api = {

@@ -1,17 +1,19 @@
 // rows.js - the rows of the runs table: pages of the server's answer, fetched as they come into sight, with trials
 // unfolded under their study, pinned runs on top, or groups with their runs.
 //
-// A row is { run, depth, group, open, foldable, pinned }.
+// A row is { run, depth, group, open, foldable, pinned }, or { more, of } below the first runs that were unfolded under
+// the row 'of' when there are 'more'.
 
 import { api } from "./api.js";
 import { all, literal, name } from "./grammar.js";
 
 const PAGE = 100;
+const UNFOLDED = 500; // runs under a row that are fetched at once
+const ANSWER = 5000; // runs that the server gives in one answer
 const GROUPED = 5000; // runs that the page groups itself, where the server does not
 const PARENT = "mlflow.parentRunId";
 
 export const trialsOf = (id) => `${name("tags", PARENT)} = ${literal(id)}`;
-const TOP = `${name("tags", PARENT)} IS NULL`;
 
 /** 'changed' is called when there is something else to show. */
 export function rows(changed, failed) {
@@ -24,10 +26,10 @@ export function rows(changed, failed) {
     pinned = [],
     groups = null,
     grouped = null;
-  let unfolded = new Map(); // key of a top row -> { runs, total }
+  let unfolded = new Map(); // key of a top row -> { runs, total }, the first of all that stand under it
   let abort = new AbortController();
 
-  const question = () => ({ ...what, filter: nested && !by ? all(what.filter, TOP) : what.filter });
+  const question = () => ({ ...what, top: nested && !by });
 
   async function fetchPage(page) {
     if (pages.has(page)) return;
@@ -114,13 +116,27 @@ export function rows(changed, failed) {
     return group.value === undefined || group.value === null ? `${left} IS NULL` : `${left} = ${literal(group.value)}`;
   }
 
-  const keyOf = (row) => (row.group ? `group:${row.group.value}` : row.run.id);
+  const keyOf = (row) =>
+    row.more ? `more:${keyOf(row.of)}` : row.group ? `group:${row.group.value}` : row.run.id;
 
-  async function unfold(row) {
-    const filter = row.group ? all(what.filter, conditionOf(row.group)) : all(what.filter, trialsOf(row.run.id));
-    const { runs, total: of } = await api.runs({ ...what, filter }, 0, 500, abort.signal);
-    unfolded.set(keyOf(row), { runs, total: of });
+  /** Fetch the first 'size' runs under a row. */
+  async function unfold(row, size = UNFOLDED) {
+    const mine = abort;
+    const filter = all(what.filter, row.group ? conditionOf(row.group) : trialsOf(row.run.id));
+    const runs = [];
+    let of = 0;
+    do {
+      const page = await api.runs({ ...what, filter }, runs.length, Math.min(ANSWER, size - runs.length), mine.signal);
+      of = page.total;
+      runs.push(...page.runs);
+      if (page.runs.length === 0) break;
+    } while (runs.length < Math.min(size, of));
+    if (mine === abort) unfolded.set(keyOf(row), { runs, total: of });
   }
+
+  /** The rows that an unfolded one has below it: its runs, and one for those that are not fetched. */
+  const below = ({ runs, total: of }) => runs.length + (of > runs.length ? 1 : 0);
+  const belowAll = () => unfoldedAt().reduce((sum, found) => sum + below(found), 0);
 
   /** The i-th row of the top level, null while it is fetched. */
   function top(i) {
@@ -132,13 +148,13 @@ export function rows(changed, failed) {
 
   const tops = () => (groups ? groups.length : total);
 
-  /** Where unfolded rows stand: sorted [{ at, runs }]. */
+  /** Where unfolded rows stand: sorted [{ at, row, runs, total }]. */
   function unfoldedAt() {
     if (unfolded.size === 0) return [];
     const list = [];
     const look = (row, at) => {
       const found = row && unfolded.get(keyOf(row));
-      if (found) list.push({ at, runs: found.runs });
+      if (found) list.push({ at, row, ...found });
     };
     if (groups) groups.forEach((group, i) => look({ group }, i));
     else for (const [page, runs] of pages) runs?.forEach((run, i) => look({ run }, page * PAGE + i));
@@ -148,10 +164,12 @@ export function rows(changed, failed) {
   function at(i) {
     if (i < pinned.length) return { run: pinned[i], depth: 0, pinned: true };
     i -= pinned.length;
-    for (const { at: place, runs } of unfoldedAt()) {
+    for (const found of unfoldedAt()) {
+      const { at: place, row, runs, total: of } = found;
       if (i <= place) break;
       if (i <= place + runs.length) return { run: runs[i - place - 1], depth: 1 };
-      i -= runs.length;
+      if (i <= place + below(found)) return { more: of - runs.length, of: row };
+      i -= below(found);
     }
     const row = top(i);
     if (row) row.open = unfolded.has(keyOf(row));
@@ -161,7 +179,7 @@ export function rows(changed, failed) {
   return {
     at,
     keyOf,
-    count: () => pinned.length + tops() + [...unfoldedAt()].reduce((sum, { runs }) => sum + runs.length, 0),
+    count: () => pinned.length + tops() + belowAll(),
     total: () => total,
     grouped: () => grouped,
     isGrouped: () => groups !== null,
@@ -182,7 +200,7 @@ export function rows(changed, failed) {
     /** Fetch what rows first..last need. */
     need(first, last) {
       if (groups || total === 0) return;
-      const extra = pinned.length + unfoldedAt().reduce((sum, { runs }) => sum + runs.length, 0);
+      const extra = pinned.length + belowAll();
       const from = Math.max(0, first - extra),
         to = Math.min(total, Math.max(last, first + 1));
       for (let page = Math.floor(from / PAGE); page * PAGE < to; page++) fetchPage(page);
@@ -194,13 +212,20 @@ export function rows(changed, failed) {
       changed();
     },
 
+    /** Fetch more of what stands under a row. */
+    async more({ of }) {
+      const found = unfolded.get(keyOf(of));
+      if (found) await unfold(of, found.runs.length + UNFOLDED);
+      changed();
+    },
+
     /** Fetch again what is in sight, without letting go of what is shown. */
     async refresh(first, last) {
       const mine = abort;
       const open = [...unfolded.keys()];
       if (groups) await fetchGroups();
       else {
-        const extra = pinned.length + unfoldedAt().reduce((sum, { runs }) => sum + runs.length, 0);
+        const extra = pinned.length + belowAll();
         const from = Math.floor(Math.max(0, first - extra) / PAGE),
           to = Math.floor(Math.max(0, last - 1) / PAGE);
         for (let page = from; page <= to && (page === from || page * PAGE < total); page++) {
@@ -212,7 +237,7 @@ export function rows(changed, failed) {
         }
         for (const id of open) {
           const run = [...pages.values()].flat().find((one) => one?.id === id);
-          if (run) await unfold({ run });
+          if (run) await unfold({ run }, Math.max(UNFOLDED, unfolded.get(id)?.runs.length || 0));
         }
       }
       await fetchPins();

@@ -83,6 +83,14 @@ export function open(main) {
 
   function nameCell(item) {
     const { run, group } = item;
+    if (item.more) {
+      const text = `… ${item.more.toLocaleString("en")} more`;
+      return h(
+        "td",
+        { class: "name", style: { paddingLeft: "26px" } },
+        button(text, () => attempt(() => data.more(item)), { class: "plain", dataset: { focus: data.keyOf(item) } }),
+      );
+    }
     const fold =
       item.foldable &&
       button(item.open ? "▾" : "▸", () => attempt(() => data.toggle(item)), {
@@ -131,7 +139,7 @@ export function open(main) {
     const on = run && selected().includes(run.id);
     return {
       key: data.keyOf(item),
-      about: group ? `${group.value ?? "not set"}, ${group.count} runs` : run.name,
+      about: item.more ? `${item.more} more` : group ? `${group.value ?? "not set"}, ${group.count} runs` : run.name,
       selected: on,
       kind: group ? "group" : item.pinned ? "pinned" : "",
       cells: (all) =>
@@ -150,7 +158,7 @@ export function open(main) {
             );
           }
           if (column.id === "name") return nameCell(item);
-          const cell = run ? column.cell(run) : column.groupCell?.(group);
+          const cell = run ? column.cell(run) : group && column.groupCell?.(group);
           const text = typeof cell === "string" ? cell : null;
           return h(
             "td",
@@ -163,7 +171,8 @@ export function open(main) {
 
   function openRow(i) {
     const item = data.at(i);
-    if (item?.group) attempt(() => data.toggle(item));
+    if (item?.more) attempt(() => data.more(item));
+    else if (item?.group) attempt(() => data.toggle(item));
     else if (item) go(to(["run", item.run.id]));
   }
 
