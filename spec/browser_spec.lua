@@ -7,7 +7,7 @@ local json = require "recsys.json"
 local track = require "recsys.track"
 local uv = require "luv"
 
-local folder, server, base, view, study, last, hostile
+local folder, server, base, view, study, last, hostile, large
 
 local HOSTILE <const> = [[<img src=x onerror="document.title='pwned'"><script>alert(1)</script>]]
 
@@ -58,6 +58,28 @@ local function log_by_hand()
   store:close()
 end
 
+--- A run with 1,020 trials, each better than those before by its score, and one whose parent is deleted.
+local function log_many()
+  local store = track.open(folder .. "/artifacts")
+  local experiment = store:create_experiment { name = "many" }
+  local function new(name, started, parent, score)
+    local run = store:create_run { experiment_id = experiment, run_name = name, start_time = started,
+      tags = parent and { { key = "mlflow.parentRunId", value = parent } } or nil }
+    store:log_batch { run_id = run.info.run_id, metrics = score and { { key = "score", value = score, step = 1,
+      timestamp = started } } or nil, params = { { key = "depth", value = tostring(started % 7) } } }
+    store:update_run { run_id = run.info.run_id, status = "FINISHED", end_time = started + 1 }
+    return run.info.run_id
+  end
+  store.db:transaction(function()
+    large = new("large", 1000)
+    for i = 1, 1020 do new("trial " .. i, 1000 + i, large, i / 1000) end
+    local gone = new("gone", 3000)
+    new("left behind", 3001, gone, 0.5)
+    store:delete_run(gone)
+  end)
+  store:close()
+end
+
 local function serve(token)
   local output, line = uv.new_pipe(), ""
   server = assert(uv.spawn(command.program, { args = { "ui", "--port", "0", "--store", folder .. "/artifacts",
@@ -97,6 +119,7 @@ describe("the page in a browser", function()
     train(1, 1e-4)
     train(2, 0.01) -- learns more in four epochs
     log_by_hand()
+    log_many()
     serve()
     view = browser.open {}
     open("", count "tbody tr" .. " > 0")
@@ -220,6 +243,39 @@ describe("the page in a browser", function()
     view:wait(count "dialog .choices input" .. " > 5")
     view:click "text=Defaults"
     view:wait(count "table.grid thead th" .. " > 6")
+  end)
+
+  it("shows runs whose parent is not shown, and says how many trials it leaves out", function()
+    local rows = "Number(document.querySelector('table.grid').getAttribute('aria-rowcount')) - 1"
+    open("#/runs?e=" .. experiment "many", rows .. " == 2")
+    assert.matches("left behind", text "table.grid tbody")
+    assert.matches("^2 runs$", text ".count")
+    view:click "button.fold"
+    view:wait(rows .. " == 503")
+    local function to_end()
+      view:eval "(() => { const rows = document.querySelector('.rows'); rows.scrollTop = rows.scrollHeight; })()"
+    end
+    to_end()
+    view:click "text=… 520 more"
+    view:wait(rows .. " == 1003")
+    to_end()
+    view:click "text=… 20 more"
+    view:wait(rows .. " == 1022")
+    to_end()
+    view:wait "document.querySelector('table.grid tbody').innerText.includes('trial 1')"
+    assert.is_nil(text "table.grid tbody":find " more")
+  end)
+
+  it("finds the best of more trials than it shows, and says so", function()
+    local function best() return "document.querySelector('.top')?.innerText.split(',')[0]" end
+    open("#/study/" .. large, best() .. " == 'Best: trial 1020 with 1.02'")
+    assert.matches("1,020 trials, of which the best 1,000 are shown", text "#main")
+    view:eval [[(() => { const way = document.querySelector('select[aria-label=direction]'); way.value = 'least';
+      way.dispatchEvent(new Event('change')); })()]]
+    view:wait(best() .. " == 'Best: trial 1 with 0.001'")
+    view:wait "document.querySelector('.ranking tbody tr').innerText.includes('trial 1')"
+    open("#/study/" .. study, count ".box" .. " > 6")
+    assert.matches("8 trials ·", text "#main")
   end)
 
   it("selects by keys, compares, and shows only what differs, with what intervals say", function()
@@ -441,6 +497,30 @@ describe("the page in a browser", function()
     view:click "button.file[data-path='tables/top.csv']"
     view:wait(count ".view table tbody tr" .. " == 2")
     assert.matches("A, b%s+0.5%s+2%s+<b>x</b>", text ".view table tbody")
+  end)
+
+  it("fetches no file that is too large to show", function()
+    local run = json.decode(view:eval(("fetch('ajax-api/2.0/mlflow/runs/get?run_id=%s').then(r => r.text())")
+      :format(hostile))).run
+    local there = folder .. "/artifacts/mlartifacts/" .. run.info.artifact_uri:match ":/+(.*)$"
+    assert(uv.fs_mkdir(there .. "/deep", tonumber("755", 8)))
+    for path, size in pairs { ["large.json"] = 64e6 + 1, ["deep/large.csv"] = 1e9, ["deep/small.txt.tmp"] = 7 } do
+      local file = assert(uv.fs_open(there .. "/" .. path, "w", tonumber("644", 8)))
+      assert(uv.fs_ftruncate(file, math.tointeger(size)))
+      uv.fs_close(file)
+    end
+    local refused = "document.querySelector('.view p')?.innerText.includes('too much to show')"
+    view.requests = {}
+    open("#/run/" .. hostile .. "?tab=artifacts", count "button.file" .. " > 2")
+    view:click "button.file[data-path='large.json']"
+    view:wait(refused)
+    view:click "details[data-path='deep'] summary"
+    view:click "button.file[data-path='deep/small.txt.tmp']"
+    view:wait("!" .. refused)
+    view:click "button.file[data-path='deep/large.csv']"
+    view:wait(refused)
+    open("#/run/" .. hostile .. "?tab=artifacts&file=deep%2Flarge.csv", refused) -- a link to it
+    for _, url in ipairs(view.requests) do assert.is_nil(url:find "get%-artifact%?path=[%w%%]*large", url) end
   end)
 
   it("follows a run that runs, and leaves focus and scrolling alone", function()

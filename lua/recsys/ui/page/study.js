@@ -1,10 +1,13 @@
 // study.js - the trials under one run: how the objective went, which parameters matter, where the good values lie.
 // In the address: y (the objective, metrics.x or best.x), order (least|greatest), a, b (parameters of the contour).
+//
+// Of very many trials the best are looked at, as the server orders them, and how many are left out is said.
 
 import { api } from "./api.js";
 import { card } from "./card.js";
 import { cards, settingsBar } from "./cards.js";
 import { button, choose, colour, duration, given, h, lowerIsBetter, number, show, span, status } from "./dom.js";
+import * as grammar from "./grammar.js";
 import { contour, parallel } from "./pictures.js";
 import { go, here, ids, set, to } from "./place.js";
 import { plot, progress, scatter } from "./plot.js";
@@ -40,7 +43,10 @@ function objectiveOf(parent, trials) {
 
 export function open(main) {
   let parent = null,
-    trials = [],
+    trials = [], // in the order of their start
+    total = 0, // of them, more than there are in 'trials' when these are the best alone
+    standard, // the objective where the address names none
+    asked = "", // the order of which they are the first, "" when they are all
     keys = [],
     names = [],
     timer,
@@ -53,10 +59,19 @@ export function open(main) {
   show(main, head, boxes, h("h2", {}, "Curves"), tools, holder);
 
   const plain = (id) => id.slice(id.indexOf(".") + 1);
-  const objective = () => here().fields.get("y") || objectiveOf(parent, trials);
+  const objective = () => here().fields.get("y") || standard;
   const least = () =>
     (here().fields.get("order") || (lowerIsBetter(plain(objective() || "")) ? "least" : "greatest")) === "least";
   const better = (a, b) => (least() ? a < b : a > b);
+
+  /** The order of the objective, the best first; "" where nothing was measured. */
+  function bestFirst() {
+    const y = objective();
+    if (!y) return "";
+    const key = plain(y),
+      value = y.startsWith("best.") ? (lowerIsBetter(key) ? ".min" : ".max") : "";
+    return `${grammar.name("metrics", key)}${value} ${least() ? "ASC" : "DESC"}`;
+  }
 
   function ranked() {
     const y = objective();
@@ -65,6 +80,13 @@ export function open(main) {
       .sort(
         (a, b) => Number.isFinite(b.y) - Number.isFinite(a.y) || (better(a.y, b.y) ? -1 : better(b.y, a.y) ? 1 : 0),
       );
+  }
+
+  /** How many trials there are, and which of them are looked at. */
+  function amount() {
+    const count = (n) => n.toLocaleString("en");
+    if (total <= trials.length) return `${count(trials.length)} trials`;
+    return `${count(total)} trials, of which the ${asked ? "best" : "first"} ${count(trials.length)} are shown`;
   }
 
   function drawHead(order) {
@@ -88,7 +110,7 @@ export function open(main) {
         { class: "toolbar" },
         h("h1", {}, "Study"),
         status(parent.info.status),
-        h("span", { class: "quiet" }, `${trials.length} trials · ${span(duration(parent))}`),
+        h("span", { class: "quiet" }, `${amount()} · ${span(duration(parent))}`),
         h("span", { class: "space" }),
         choose("objective", choices, y, (value) => set({ y: value })),
         choose(
@@ -297,14 +319,26 @@ export function open(main) {
     );
   }
 
+  /** The trials, or the best of them when there are more than MOST. */
+  async function ask(what) {
+    const known = asked && bestFirst();
+    let page = await api.runs({ ...what, order: known || "attributes.start_time ASC" }, 0, MOST);
+    asked = known;
+    if (!known || page.total <= MOST) standard = objectiveOf(parent, page.runs);
+    if (page.total <= MOST) asked = "";
+    else if (!known && bestFirst()) {
+      asked = bestFirst();
+      page = await api.runs({ ...what, order: asked }, 0, MOST);
+    }
+    return page;
+  }
+
   async function fetch(id) {
+    if (parent?.id !== id) asked = "";
     parent = await api.run(id);
-    const page = await api.runs(
-      { experiments: [parent.info.experiment_id], filter: trialsOf(id), order: "attributes.start_time ASC" },
-      0,
-      MOST,
-    );
-    trials = coloured(page.runs);
+    const page = await ask({ experiments: [parent.info.experiment_id], filter: trialsOf(id) });
+    total = page.total;
+    trials = coloured(page.runs.sort((a, b) => a.info.start_time - b.info.start_time || (a.id < b.id ? -1 : 1)));
     names = differing(trials);
     keys = measures(
       [...new Set(trials.flatMap((trial) => Object.keys(trial.metrics)))]
@@ -350,7 +384,7 @@ export function open(main) {
   }
 
   async function update({ path }) {
-    if (parent?.id !== path[1]) await fetch(path[1]);
+    if (parent?.id !== path[1] || (total > trials.length && asked !== bestFirst())) await fetch(path[1]);
     document.title = `${parent.name} · recsys-run`;
     if (trials.length === 0) {
       show(head, h("h1", {}, parent.name), h("p", { class: "empty" }, "No trials stand under this run."));
