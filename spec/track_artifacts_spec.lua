@@ -31,6 +31,23 @@ describe("an artifact", function()
     assert.same({}, artifacts.list(folder, "2"))
   end)
 
+  it("may be called like a temporary file, but not like one that stands for it while it is written", function()
+    for _, path in ipairs { "a.tmp", "b.12.tmp/x", "c.tmp/.tmp" } do artifacts.write(folder, "1/" .. path, "x") end
+    local source = command.write(folder .. "/source", "two")
+    for _, path in ipairs { "1/a.7.tmp", "a/b.123.tmp" } do
+      local message = "^Invalid path: '" .. path:gsub("%p", "%%%0") .. "'%. Names that end with %.NUMBER%.tmp"
+      for _, put in ipairs { artifacts.write, artifacts.put } do
+        local ok, problem = pcall(put, folder, path, source)
+        assert.same({ false, "INVALID_PARAMETER_VALUE" }, { ok, problem.code })
+        assert.matches(message, problem.message)
+      end
+    end
+    command.write(folder .. "/mlartifacts/1/a.tmp.4711.tmp", "a half") -- of a process that was killed
+    assert.same({ { path = "a.tmp", is_dir = false, file_size = 1 }, { path = "b.12.tmp", is_dir = true },
+      { path = "c.tmp", is_dir = true } }, artifacts.list(folder, "1"))
+    assert.equal(".tmp", artifacts.list(folder, "1/c.tmp")[1].path)
+  end)
+
   it("has an address that does not name a place", function()
     assert.equal("1/r/artifacts", artifacts.of "mlflow-artifacts:/1/r/artifacts")
     assert.equal("1/r/artifacts", artifacts.of "mlflow-artifacts://host:5000/1/r/artifacts")

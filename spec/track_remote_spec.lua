@@ -477,12 +477,15 @@ describe("recsys-run runs", function()
   end)
 
   it("exports and imports all of it", function()
+    command.run(("for d in %s/artifacts/mlartifacts/*/*/artifacts/report; do echo whole >$d/b.tmp; done; "
+      .. "echo half >$d/a.txt.123.tmp"):format(folder))
     assert.equal(0, runs("export out --all").code)
     local read = runs "import out --store copy"
     assert.same({ 0, "" }, { read.code, read.err })
     assert.equal(0, runs("import out --store copy").code) -- again: nothing is doubled
     assert.same(contents(folder .. "/artifacts"), contents(folder .. "/copy"))
     assert.equal("text", command.run("cat " .. folder .. "/copy/mlartifacts/*/*/artifacts/report/a.txt").out)
+    assert.equal("whole\n", command.run("cat " .. folder .. "/copy/mlartifacts/*/*/artifacts/report/*.tmp").out)
   end)
 
   it("imports nothing that leads out of its folder or is no run", function()

@@ -102,6 +102,12 @@ function files.settle()
   end
 end
 
+--- Whether a name is that of a file which is being written, or was when its process was killed.
+---@param name string
+function files.is_unfinished(name)
+  return name:find "%.%d+%.tmp$" ~= nil
+end
+
 --- Put 'bytes' at 'path': a killed process leaves the old file or the new one, never half. Raises on failure.
 ---@param path string
 ---@param bytes string

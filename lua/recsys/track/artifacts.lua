@@ -74,24 +74,30 @@ end
 function artifacts.list(folder, path)
   local place, list = artifacts.path(folder, path), {}
   for _, name in ipairs(files.names(place)) do
-    local about = not name:find "%.tmp$" and lfs.symlinkattributes(place .. "/" .. name)
+    local about = lfs.symlinkattributes(place .. "/" .. name)
     if about and about.mode == "directory" then
       list[#list + 1] = { path = name, is_dir = true }
-    elseif about and about.mode == "file" then
+    elseif about and about.mode == "file" and not files.is_unfinished(name) then
       list[#list + 1] = { path = name, is_dir = false, file_size = about.size }
     end
   end
   return list
 end
 
-local function make_parent(place)
-  return files.make_folder((place:match "^(.*)/[^/]+$"))
+--- Where an artifact is to be written, in a folder that is there.
+local function place_for(folder, path)
+  if files.is_unfinished(path) then
+    names.refuse("INVALID_PARAMETER_VALUE", "Invalid path: '%s'. Names that end with .NUMBER.tmp are those of files "
+      .. "that are being written.", path:sub(1, 200))
+  end
+  local place = artifacts.path(folder, path)
+  files.make_folder((place:match "^(.*)/[^/]+$"))
+  return place
 end
 
 --- Put bytes there.
 function artifacts.write(folder, path, bytes)
-  local place = artifacts.path(folder, path)
-  make_parent(place)
+  local place = place_for(folder, path)
   files.write(place, bytes, true)
 end
 
@@ -103,8 +109,7 @@ end
 ---@param source string
 ---@param how? string  "link": the same file, where the file system can; "move": the source goes. Default: a copy
 function artifacts.put(folder, path, source, how)
-  local place = artifacts.path(folder, path)
-  make_parent(place)
+  local place = place_for(folder, path)
   local unfinished, ok, message = ("%s.%d.tmp"):format(place, uv.os_getpid()), nil, nil
   uv.fs_unlink(unfinished)
   if how == "link" then ok = uv.fs_link(uv.fs_realpath(source) or source, unfinished) end

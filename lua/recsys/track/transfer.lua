@@ -39,7 +39,7 @@ local function files_below(folder, prefix, list)
   for _, name in ipairs(files.names(folder)) do
     local mode, path = lfs.symlinkattributes(folder .. "/" .. name, "mode"), (prefix or "") .. name
     if mode == "directory" then files_below(folder .. "/" .. name, path .. "/", list)
-    elseif mode == "file" and not name:find "%.tmp$" then list[#list + 1] = path end
+    elseif mode == "file" and not files.is_unfinished(name) then list[#list + 1] = path end
   end
   return list
 end

@@ -264,6 +264,12 @@ export function artifacts(holder, run_id, path, open) {
     now = "";
   show(holder, h("div", { class: "artifacts" }, list, panel));
 
+  /** How large a file is now, NaN when it is not there. */
+  async function sizeOf(file) {
+    const files = await api.artifacts(run_id, file.slice(0, Math.max(0, file.lastIndexOf("/"))));
+    return Number(files.find(({ path: one }) => one === file)?.file_size);
+  }
+
   async function folder(place, where) {
     const files = await api.artifacts(run_id, where);
     files.sort((a, b) => (b.is_dir ? 1 : 0) - (a.is_dir ? 1 : 0) || (a.path < b.path ? -1 : 1));
@@ -304,7 +310,7 @@ export function artifacts(holder, run_id, path, open) {
     );
   }
 
-  async function look(file, size) {
+  async function look(file) {
     const mine = ++turn;
     close?.();
     close = null;
@@ -320,11 +326,10 @@ export function artifacts(holder, run_id, path, open) {
       h("header", {}, h("h3", { class: "cut" }, file), h("span", { class: "space" }), button("Download", fetch)),
       body,
     );
-    if (size > WHOLE) {
-      show(body, h("p", { class: "quiet" }, `${bytes(size)}: too much to show here.`));
-      return;
-    }
     try {
+      const size = await sizeOf(file);
+      if (mine !== turn) return undefined;
+      if (size > WHOLE) return show(body, h("p", { class: "quiet" }, `${bytes(size)}: too much to show here.`));
       const seen = await view(await api.artifact(run_id, file), file);
       if (mine !== turn) return seen.close?.();
       close = seen.close;
@@ -341,9 +346,9 @@ export function artifacts(holder, run_id, path, open) {
       if (!list.childElementCount) {
         const files = await folder(list, "");
         const first = files.find(({ path: one }) => one === "report.html") || files.find(({ is_dir }) => !is_dir);
-        if (!now && first) return look(first.path, Number(first.file_size));
+        if (!now && first) return look(first.path);
       }
-      return look(now, 0);
+      return look(now);
     },
     close: () => close?.(),
   };
