@@ -74,7 +74,7 @@ local function log_many()
     large = new("large", 1000)
     for i = 1, 1020 do new("trial " .. i, 1000 + i, large, i / 1000) end
     local gone = new("gone", 3000)
-    new("left behind", 3001, gone, 0.5)
+    new("the deepest", 3003, new("below", 3002, new("left behind", 3001, gone, 0.5)))
     store:delete_run(gone)
   end)
   store:close()
@@ -250,7 +250,16 @@ describe("the page in a browser", function()
     open("#/runs?e=" .. experiment "many", rows .. " == 2")
     assert.matches("left behind", text "table.grid tbody")
     assert.matches("^2 runs$", text ".count")
-    view:click "button.fold"
+    for n, name in ipairs { "left behind", "below" } do -- trials of a trial, too
+      view:click "button.fold[aria-expanded=false]"
+      view:wait(rows .. " == " .. 2 + n)
+      assert.matches(name, text ".grid tbody")
+    end
+    local left = "[...document.querySelectorAll('.grid td.name a.cut')].map(a => a.innerText).join()"
+    assert.equal("left behind,below,the deepest,large", view:eval(left))
+    view:click "button.fold[aria-expanded=true]"
+    view:wait(rows .. " == 2")
+    view:eval "document.querySelectorAll('button.fold')[1].click()"
     view:wait(rows .. " == 503")
     local function to_end()
       view:eval "(() => { const rows = document.querySelector('.rows'); rows.scrollTop = rows.scrollHeight; })()"

@@ -11,9 +11,9 @@ local store = require "recsys.track.store"
 local tracked = require "recsys.bench.tracked"
 
 local PAGE <const> = 100
-local TOP <const> = "tags.`mlflow.parentRunId` IS NULL" -- studies with their trials folded: how the page begins
+local TOP <const> = true -- in place of a filter: studies with their trials folded, how the page begins
 
---- Questions of pages: { what, order_by, filter, offset } with offset -1 for the last page.
+--- Questions of pages: { what, order_by, filter or TOP, offset } with offset -1 for the last page.
 local pages = {
   { "first page" },
   { "first page, trials folded", nil, TOP },
@@ -62,7 +62,7 @@ local function questions(experiment, runs)
       end
     end
     add("order_by", order)
-    add("filter", filter)
+    add(filter == TOP and "top" or "filter", filter == TOP and "1" or filter)
     list[#list + 1] = { what = what, path = path }
   end
   for what, path in pairs { ["columns"] = "keys?", ["groups by a parameter"] = "groups?by=params.p05&",

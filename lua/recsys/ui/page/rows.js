@@ -1,8 +1,8 @@
 // rows.js - the rows of the runs table: pages of the server's answer, fetched as they come into sight, with trials
 // unfolded under their study, pinned runs on top, or groups with their runs.
 //
-// A row is { run, depth, group, open, foldable, pinned }, or { more, of } below the first runs that were unfolded under
-// the row 'of' when there are 'more'.
+// A row is { run, depth, group, open, foldable, pinned }, or { more, of, depth } below the first runs that were
+// unfolded under the row 'of' when there are 'more'. What stands under a study may have runs under it, too.
 
 import { api } from "./api.js";
 import { all, literal, name } from "./grammar.js";
@@ -26,7 +26,8 @@ export function rows(changed, failed) {
     pinned = [],
     groups = null,
     grouped = null;
-  let unfolded = new Map(); // key of a top row -> { runs, total }, the first of all that stand under it
+  let unfolded = new Map(); // key of a row -> { runs, total }, the first of all that stand under it
+  let inserted = null; // what 'insertions' found, until something changes
   let abort = new AbortController();
 
   const question = () => ({ ...what, top: nested && !by });
@@ -40,7 +41,7 @@ export function rows(changed, failed) {
       if (mine !== abort) return;
       total = answer.total;
       pages.set(page, answer.runs);
-      changed();
+      show();
     } catch (error) {
       if (mine !== abort) return;
       pages.delete(page);
@@ -134,42 +135,61 @@ export function rows(changed, failed) {
     if (mine === abort) unfolded.set(keyOf(row), { runs, total: of });
   }
 
-  /** The rows that an unfolded one has below it: its runs, and one for those that are not fetched. */
-  const below = ({ runs, total: of }) => runs.length + (of > runs.length ? 1 : 0);
-  const belowAll = () => unfoldedAt().reduce((sum, found) => sum + below(found), 0);
+  const foldable = (run) => nested && !by && run.children !== 0;
+
+  /** The rows below one that is unfolded, with those below them. */
+  function below(row) {
+    const found = unfolded.get(keyOf(row));
+    if (!found) return [];
+    const depth = row.depth + 1;
+    const list = found.runs.flatMap((run) => {
+      const under = { run, depth, foldable: foldable(run) && run.id !== row.run?.id };
+      const inside = under.foldable ? below(under) : [];
+      under.open = under.foldable && unfolded.has(run.id);
+      return [under, ...inside];
+    });
+    if (found.total > found.runs.length) list.push({ more: found.total - found.runs.length, of: row, depth });
+    return list;
+  }
 
   /** The i-th row of the top level, null while it is fetched. */
   function top(i) {
     if (groups) return { group: groups[i], depth: 0, foldable: true };
     const page = pages.get(Math.floor(i / PAGE));
     const run = page && page[i % PAGE];
-    return run ? { run, depth: 0, foldable: nested && run.children !== 0 } : null;
+    return run ? { run, depth: 0, foldable: foldable(run) } : null;
   }
 
   const tops = () => (groups ? groups.length : total);
 
-  /** Where unfolded rows stand: sorted [{ at, row, runs, total }]. */
-  function unfoldedAt() {
-    if (unfolded.size === 0) return [];
-    const list = [];
-    const look = (row, at) => {
-      const found = row && unfolded.get(keyOf(row));
-      if (found) list.push({ at, row, ...found });
+  /** Where rows are inserted between those of the top level: sorted [{ at, rows }]. */
+  function insertions() {
+    if (inserted) return inserted;
+    inserted = [];
+    const look = (row, place) => {
+      if (row && unfolded.has(keyOf(row))) inserted.push({ at: place, rows: below({ ...row, depth: 0 }) });
     };
+    if (unfolded.size === 0) return inserted;
     if (groups) groups.forEach((group, i) => look({ group }, i));
     else for (const [page, runs] of pages) runs?.forEach((run, i) => look({ run }, page * PAGE + i));
-    return list.sort((a, b) => a.at - b.at);
+    return inserted.sort((a, b) => a.at - b.at);
+  }
+
+  const insertedCount = () => insertions().reduce((sum, { rows: list }) => sum + list.length, 0);
+
+  /** Tell that there is something else to show. */
+  function show() {
+    inserted = null;
+    changed();
   }
 
   function at(i) {
     if (i < pinned.length) return { run: pinned[i], depth: 0, pinned: true };
     i -= pinned.length;
-    for (const found of unfoldedAt()) {
-      const { at: place, row, runs, total: of } = found;
+    for (const { at: place, rows: list } of insertions()) {
       if (i <= place) break;
-      if (i <= place + runs.length) return { run: runs[i - place - 1], depth: 1 };
-      if (i <= place + below(found)) return { more: of - runs.length, of: row };
-      i -= below(found);
+      if (i <= place + list.length) return list[i - place - 1];
+      i -= list.length;
     }
     const row = top(i);
     if (row) row.open = unfolded.has(keyOf(row));
@@ -179,7 +199,7 @@ export function rows(changed, failed) {
   return {
     at,
     keyOf,
-    count: () => pinned.length + tops() + belowAll(),
+    count: () => pinned.length + tops() + insertedCount(),
     total: () => total,
     grouped: () => grouped,
     isGrouped: () => groups !== null,
@@ -191,16 +211,17 @@ export function rows(changed, failed) {
       [what, nested, by, pins] = [question_, options.nested, options.by || "", options.pins || []];
       pages = new Map();
       unfolded = new Map();
+      inserted = null;
       groups = null;
       total = 0;
       await Promise.all([by ? fetchGroups() : fetchPage(0), fetchPins()]);
-      changed();
+      show();
     },
 
     /** Fetch what rows first..last need. */
     need(first, last) {
       if (groups || total === 0) return;
-      const extra = pinned.length + belowAll();
+      const extra = pinned.length + insertedCount();
       const from = Math.max(0, first - extra),
         to = Math.min(total, Math.max(last, first + 1));
       for (let page = Math.floor(from / PAGE); page * PAGE < to; page++) fetchPage(page);
@@ -209,14 +230,14 @@ export function rows(changed, failed) {
     async toggle(row) {
       if (unfolded.has(keyOf(row))) unfolded.delete(keyOf(row));
       else await unfold(row);
-      changed();
+      show();
     },
 
     /** Fetch more of what stands under a row. */
     async more({ of }) {
       const found = unfolded.get(keyOf(of));
       if (found) await unfold(of, found.runs.length + UNFOLDED);
-      changed();
+      show();
     },
 
     /** Fetch again what is in sight, without letting go of what is shown. */
@@ -225,7 +246,7 @@ export function rows(changed, failed) {
       const open = [...unfolded.keys()];
       if (groups) await fetchGroups();
       else {
-        const extra = pinned.length + belowAll();
+        const extra = pinned.length + insertedCount();
         const from = Math.floor(Math.max(0, first - extra) / PAGE),
           to = Math.floor(Math.max(0, last - 1) / PAGE);
         for (let page = from; page <= to && (page === from || page * PAGE < total); page++) {
@@ -235,13 +256,14 @@ export function rows(changed, failed) {
           total = answer.total;
           pages.set(page, answer.runs);
         }
+        const known = [...pages.values(), ...[...unfolded.values()].map(({ runs }) => runs)].flat();
         for (const id of open) {
-          const run = [...pages.values()].flat().find((one) => one?.id === id);
+          const run = known.find((one) => one?.id === id);
           if (run) await unfold({ run }, Math.max(UNFOLDED, unfolded.get(id)?.runs.length || 0));
         }
       }
       await fetchPins();
-      if (mine === abort) changed();
+      if (mine === abort) show();
     },
 
     /** Whether anything shown still runs. */

@@ -87,7 +87,7 @@ export function open(main) {
       const text = `… ${item.more.toLocaleString("en")} more`;
       return h(
         "td",
-        { class: "name", style: { paddingLeft: "26px" } },
+        { class: "name", style: { paddingLeft: `${26 * item.depth}px` } },
         button(text, () => attempt(() => data.more(item)), { class: "plain", dataset: { focus: data.keyOf(item) } }),
       );
     }
@@ -111,7 +111,7 @@ export function open(main) {
     const pinned = ids(here().fields, "pins");
     return h(
       "td",
-      { class: "name", style: item.depth ? { paddingLeft: "26px" } : null },
+      { class: "name", style: item.depth ? { paddingLeft: `${26 * item.depth}px` } : null },
       fold,
       h("a", { href: to(["run", run.id]), class: "cut", title: run.name }, run.name),
       run.children > 0 &&
