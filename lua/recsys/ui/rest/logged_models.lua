@@ -6,13 +6,14 @@
 local artifacts = require "recsys.track.artifacts"
 local files = require "recsys.files"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local page = require "recsys.track.page"
 local rest = require "recsys.ui.rest"
 local track = require "recsys.track.store"
 
 local models = {}
 
-local NAME <const> = "logged_model.json"
+local NAME <const>, MOST <const> = "logged_model.json", 4 << 20 -- bytes of a document
 local words = { LOGGED_MODEL_PENDING = true, LOGGED_MODEL_READY = true, LOGGED_MODEL_UPLOAD_FAILED = true }
 
 local function invalid(format, ...) rest.refuse("INVALID_PARAMETER_VALUE", format, ...) end
@@ -41,24 +42,51 @@ end
 local function write(context, model)
   local info = model.info
   info.last_updated_timestamp_ms = track.now()
-  artifacts.write(context.store.folder, ("%s/models/%s/%s"):format(info.experiment_id, info.model_id, NAME),
-    json.encode(model))
+  local bytes = json.encode(model)
+  if #bytes > MOST then invalid("The parameters and tags of logged model '%s' are too large.", info.model_id) end
+  artifacts.write(context.store.folder, ("%s/models/%s/%s"):format(info.experiment_id, info.model_id, NAME), bytes)
   return { model = model }
 end
 
+--- A list of { key, value } in a document: nil for none, false for what is no such list.
+local function read_pairs(list)
+  if list == nil then return nil end
+  local read = {}
+  for i, pair in ipairs(type(list) == "table" and list or { 0 }) do
+    if type(pair) ~= "table" or type(pair.key) ~= "string" or type(pair.value) ~= "string" then return false end
+    read[i] = { key = pair.key, value = pair.value }
+  end
+  return #read > 0 and read or nil
+end
+
+--- The model of a document, whose place says which it is: anybody may have put a file there. nil when it is none.
+local function model_of(document, experiment, id)
+  local info = type(document) == "table" and document.info
+  if type(info) ~= "table" or type(info.name) ~= "string" or not words[info.status] then return nil end
+  local data = type(document.data) == "table" and document.data or {}
+  local tags, params = read_pairs(info.tags), read_pairs(data.params)
+  local created, updated = math.tointeger(info.creation_timestamp_ms), math.tointeger(info.last_updated_timestamp_ms)
+  if tags == false or params == false or not created or not updated then return nil end
+  local function optional(value) return type(value) == "string" and value or nil end
+  return { info = { model_id = id, experiment_id = experiment, name = info.name, status = info.status, tags = tags,
+    creation_timestamp_ms = created, last_updated_timestamp_ms = updated, model_type = optional(info.model_type),
+    source_run_id = optional(info.source_run_id),
+    artifact_uri = ("mlflow-artifacts:/%s/models/%s/artifacts"):format(experiment, id) }, data = { params = params } }
+end
+
+local function is_id(id) return type(id) == "string" and id:find "^m%-%x+$" ~= nil end
+
 --- The model's document in an experiment; nil when there is none.
 local function read(context, experiment, id)
-  local bytes = files.read(artifacts.path(context.store.folder, ("%s/models/%s/%s"):format(experiment, id, NAME)))
-  local model = bytes and json.decode(bytes)
-  if type(model) ~= "table" or type(model.info) ~= "table" then return nil end
-  for _, name in ipairs { "creation_timestamp_ms", "last_updated_timestamp_ms" } do
-    model.info[name] = math.tointeger(model.info[name])
-  end
-  return model
+  if not is_id(id) then return nil end
+  local path = artifacts.path(context.store.folder, ("%s/models/%s/%s"):format(experiment, id, NAME))
+  local about = lfs.attributes(path)
+  local bytes = about and about.mode == "file" and about.size <= MOST and files.read(path)
+  return bytes and model_of(json.decode(bytes), experiment, id) or nil
 end
 
 local function find(context, id)
-  if type(id) == "string" and id:find "^m%-%x+$" then
+  if is_id(id) then
     for _, experiment in ipairs(files.names(artifacts.root(context.store.folder))) do
       local model = read(context, experiment, id)
       if model then return model end
