@@ -290,6 +290,9 @@ describe("a run", function()
     s:set_tag { run_id = id, key = "t", value = ("x"):rep(10000000) }
     assert.equal(("ü"):rep(6000), by_key(s:run(id).data.params).p)
     assert.equal(8000, #by_key(s:run(id).data.tags).t)
+    local models = "[" .. ('"x",'):rep(5000) .. '"x"]' -- of which a part would be no list
+    s:set_tag { run_id = id, key = "mlflow.log-model.history", value = models }
+    assert.equal(models, by_key(s:run(id).data.tags)["mlflow.log-model.history"])
   end)
 
   it("whose process is gone is shown as killed, once somebody looks", function()

@@ -1,6 +1,6 @@
 --- The server behind the page: MLflow's REST API, our own, who may ask it what, and files that stay in their folder.
 
-local base64 = require "recsys.ui.base64"
+local base64 = require "recsys.base64"
 local command = require "spec.support.command"
 local files = require "recsys.files"
 local guard = require "recsys.ui.guard"
@@ -158,6 +158,69 @@ describe("MLflow's API", function()
     assert.same({ 404, "RESOURCE_DOES_NOT_EXIST" }, refusal(ask("GET", "/api/2.0/mlflow/logged-models/..%2F..")))
   end)
 
+  it("keeps the list of a run's models whole, however many it has logged", function()
+    local run = new_run()
+    local function log(i)
+      return ask("POST", "/api/2.0/mlflow/runs/log-model", { run_id = run,
+        model_json = json.encode { artifact_path = "model-" .. i, signature = ("x"):rep(1000) } })
+    end
+    for i = 1, 12 do assert.equal(200, log(i).status) end
+    local function history()
+      for _, tag in ipairs(mlflow("GET", "runs/get?run_id=" .. run).run.data.tags) do
+        if tag.key == "mlflow.log-model.history" then return tag.value end
+      end
+    end
+    local list = json.decode(history())
+    assert.equal(12, #list)
+    for i, model in ipairs(list) do assert.equal("model-" .. i, model.artifact_path) end
+    for _, broken in ipairs { "[{", "7", '{"a":1}' } do -- as a tag that was cut is left alone, not begun anew
+      mlflow("POST", "runs/set-tag", { run_id = run, key = "mlflow.log-model.history", value = broken })
+      assert.same({ 409, "RESOURCE_CONFLICT" }, refusal(log(13)))
+      assert.equal(broken, history())
+    end
+    mlflow("POST", "runs/delete-tag", { run_id = run, key = "mlflow.log-model.history" })
+    assert.equal(200, log(1).status)
+  end)
+
+  it("takes no file that somebody put there for a model, unless it is one", function()
+    local run = new_run()
+    local made = mlflow("POST", "logged-models", { experiment_id = "0", name = "lm", source_run_id = run,
+      tags = { { key = "a", value = "b" } } }).model
+    local good = json.encode(made)
+    local function put(id, text)
+      local path = ("/api/2.0/mlflow-artifacts/artifacts/0/models/%s/logged_model.json"):format(id)
+      assert.equal(200, ask("PUT", path, text).status)
+    end
+    local function changed(from, to)
+      local text, n = good:gsub(from, to)
+      assert(n > 0, from)
+      return text
+    end
+    for i, text in ipairs { '{"info":{}}', "[]", "x", '{"info":7}', '{"info":null}', changed('"lm"', "7"),
+      changed('"lm"', "null"), changed('"creation_timestamp_ms":%d+', '"creation_timestamp_ms":"x"'),
+      changed('"creation_timestamp_ms":%d+', '"creation_timestamp_ms":1.5'), changed('%[{"key":"a"', '[{"key":{}'),
+      changed('%[{"key":"a","value":"b"}%]', "7"), changed("LOGGED_MODEL_PENDING", "x"),
+      good .. (" "):rep(5 << 20) } do put(("m-%d"):format(i), text) end
+    put("others", good)
+    local function found()
+      return mlflow("POST", "logged-models/search", { experiment_ids = { "0" } }).models
+    end
+    assert.same({ made }, found())
+    assert.equal(404, ask("GET", "/api/2.0/mlflow/logged-models/m-1").status)
+    put("m-1", good) -- it is what its place says, whatever it says itself
+    local ids = {}
+    for _, model in ipairs(found()) do ids[model.info.model_id] = model.info.artifact_uri end
+    assert.equal("mlflow-artifacts:/0/models/m-1/artifacts", ids["m-1"])
+    assert.equal(200, ask("DELETE", "/api/2.0/mlflow/logged-models/m-1", {}).status)
+    assert.same({ made }, found())
+    assert.equal(400, ask("POST", "/api/2.0/mlflow/logged-models/" .. made.info.model_id .. "/params",
+      { params = (function(list)
+        for i = 1, 600 do list[i] = { key = "p" .. i, value = ("x"):rep(8000) } end
+        return list
+      end) {} }).status)
+    assert.same({ made }, found())
+  end)
+
   it("has the registry, with its aliases and searches", function()
     local run = new_run()
     ask("PUT", ("/api/2.0/mlflow-artifacts/artifacts/0/%s/artifacts/model/a.txt"):format(run), "bytes")
@@ -249,6 +312,14 @@ describe("MLflow's API", function()
       { "GET", "metrics/get-history-bulk?metric_key=m" .. ("&run_id=" .. ("0"):rep(32)):rep(1000), nil, 400,
         "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/log-batch", { run_id = run, metrics = { 1 } }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/log-batch", { run_id = run, params = { { key = "p", value = "1" }, json.null,
+        { key = "q", value = "2" } } }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/search", { experiment_ids = { "0", json.null } }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/create", { experiment_id = "0", source_type = "X" }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/create", { experiment_id = "0", source_type = { 1 } }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/create", { experiment_id = "0", source_name = 7 }, 400, "INVALID_PARAMETER_VALUE" },
+      { "POST", "runs/create", { experiment_id = "0", source_version = ("x"):rep(51) }, 400,
+        "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/search", { experiment_ids = { "0" }, filter = "params.lr ~ 1" }, 400, "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/search", { experiment_ids = "0" }, 400, "INVALID_PARAMETER_VALUE" },
       { "POST", "runs/search", { experiment_ids = { "0" }, page_token = "?" }, 400, "INVALID_PARAMETER_VALUE" },
@@ -258,6 +329,10 @@ describe("MLflow's API", function()
       assert.same({ case[4], case[5] }, refusal(ask(case[1], "/api/2.0/mlflow/" .. case[2], case[3])),
         case[1] .. " " .. case[2])
     end
+    local nothing = ask("POST", "/api/2.0/mlflow/runs/log-batch", { run_id = run, tags = { { key = "a", value = "b" },
+      json.null, { key = "c", value = "d" } } })
+    assert.matches("null for parameter 'tags%[1%]'", json.decode(nothing.body).message)
+    assert.is_nil(mlflow("GET", "runs/get?run_id=" .. run).run.data.params)
     local function raw(body, kind)
       return refusal(ask("POST", "/api/2.0/mlflow/runs/search", body,
         { ["Content-Type"] = kind or "application/json" }))
@@ -648,6 +723,10 @@ describe("the guard", function()
   end)
 
   it("reads Base64 as it is written", function()
+    for bytes in pairs { [""] = 1, f = 1, fo = 1, foo = 1, ["\255\239\0"] = 1, ['{"offset": 100}'] = 1 } do
+      assert.equal(bytes, base64.decode(base64.encode(bytes)))
+    end
+    assert.equal("eyJvZmZzZXQiOiAxMDB9", base64.encode '{"offset": 100}')
     for text, bytes in pairs { [""] = "", ["Zg=="] = "f", ["Zm8="] = "fo", ["Zm9v"] = "foo", ["/+8"] = "\255\239" } do
       assert.equal(bytes, base64.decode(text))
     end

@@ -5,6 +5,7 @@
 --- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there. What a
 --- function asks of its arguments (`flow.check`) is looked at then, so a plan shows mistakes before anything is made.
 
+local now = require("recsys.clock").now
 local uv = require "luv"
 local base = require "recsys.base"
 local exit = require "recsys.exit"
@@ -164,12 +165,6 @@ local function keep_result(self, value)
   local field, said = class.__result(value)
   local all = self.results[field] or json.list {}
   self.results[field] = table.move(said, 1, #said, #all + 1, all)
-end
-
---- Milliseconds since 1970.
-local function now()
-  local seconds, microseconds = uv.gettimeofday()
-  return seconds * 1000 + microseconds // 1000
 end
 
 --- Let people see how far the run is: in tasks.json, which the disk may have later.

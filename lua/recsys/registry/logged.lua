@@ -11,7 +11,7 @@ local uv = require "luv"
 
 local logged = {}
 
-local HISTORY <const> = "mlflow.log-model.history"
+local HISTORY <const> = require("recsys.track.names").models
 
 --- The run that is being tracked, where it is in the registry's own database.
 ---@param opened Catalogue

@@ -6,7 +6,6 @@
 --- under a stage of its own, so that its number is never given again.
 
 local names = require "recsys.track.names"
-local uv = require "luv"
 
 local rows = { deleted = "Deleted_Internal", stages = { "None", "Staging", "Production", "Archived" },
   audit = "recsys.audit.", digest = "recsys.digest", gates = "recsys.gates" } -- tags that decide, or are on record
@@ -20,12 +19,7 @@ local function shown(value)
   return (tostring(value):gsub("%c", "?"))
 end
 
---- Now, in ms since 1970.
----@return integer
-function rows.now()
-  local seconds, microseconds = uv.gettimeofday()
-  return seconds * 1000 + microseconds // 1000
-end
+rows.now = require("recsys.clock").now
 
 --- A text of a request, which must be there; of 'most' characters at the most.
 ---@return string

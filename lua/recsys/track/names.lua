@@ -1,7 +1,8 @@
 --- What names and values a tracking store takes: MLflow's rules and limits, and its words when something is refused.
 ---
 --- Whoever refuses raises { code, message } with MLflow's error code, such as "INVALID_PARAMETER_VALUE". Lengths count
---- characters, not bytes. A parameter or tag that is too long is cut, with a warning, as MLflow does.
+--- characters, not bytes. A parameter or tag that is too long is cut, with a warning, as MLflow does; the list of a
+--- run's models is not.
 
 local log = require "recsys.log"
 
@@ -9,8 +10,9 @@ local names = {}
 
 names.limits = {
   key = 250, param = 6000, tag = 8000, experiment = 500, experiment_tag = 5000, registry_tag = 100000, alias = 255,
-  dataset = 500, digest = 36, source = 65535, schema = 1048575, profile = 16777215, input_tag_key = 255,
-  input_tag = 500, batch_metrics = 1000, batch_params = 100, batch_tags = 100, batch = 1000, batch_bytes = 1000000,
+  dataset = 500, digest = 36, source = 65535, source_name = 500, source_version = 50, schema = 1048575,
+  profile = 16777215, input_tag_key = 255, input_tag = 500, models = 4000000, batch_metrics = 1000, batch_params = 100,
+  batch_tags = 100, batch = 1000, batch_bytes = 1000000,
 }
 local limits = names.limits
 
@@ -146,9 +148,13 @@ function names.param(param)
   return names.key("parameter", param.key), names.limited("Param value", param.value or "", limits.param, true)
 end
 
+--- The tag that lists a run's models as JSON, of which a part would be none.
+names.models = "mlflow.log-model.history"
+
 --- A run's tag as it is kept.
 ---@return string key, string value
 function names.tag(tag)
+  if tag.key == names.models then return tag.key, names.limited("Tag value", tag.value or "", limits.models) end
   return names.key("tag", tag.key), names.limited("Tag value", tag.value or "", limits.tag, true)
 end
 

@@ -1,35 +1,10 @@
 --- Pages of a search as MLflow cuts them: a token is {"offset": 100} in Base64, opaque to clients.
 
+local base64 = require "recsys.base64"
+
 local page = {}
 
-local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-local function encode(bytes)
-  local out = {}
-  for i = 1, #bytes, 3 do
-    local a, b, c = bytes:byte(i, i + 2)
-    local bits = a << 16 | (b or 0) << 8 | (c or 0)
-    for k = 1, 4 do
-      local d = bits >> (24 - 6 * k) & 63
-      out[#out + 1] = (k == 3 and not b or k == 4 and not c) and "=" or digits:sub(d + 1, d + 1)
-    end
-  end
-  return table.concat(out)
-end
-
-local function decode(text)
-  local body = text:match "^([%w%+/]+)=?=?$"
-  if not body or #text % 4 ~= 0 or #text > 64 then return nil end
-  local out, bits, have = {}, 0, 0
-  for c in body:gmatch "." do
-    bits, have = bits << 6 | digits:find(c, 1, true) - 1, have + 6
-    if have >= 8 then
-      have = have - 8
-      out[#out + 1] = string.char(bits >> have & 255)
-    end
-  end
-  return table.concat(out)
-end
+local MOST <const> = 64 -- bytes of a token
 
 local function refuse(format, ...)
   error({ code = "INVALID_PARAMETER_VALUE", message = format:format(...) }, 0)
@@ -39,7 +14,7 @@ end
 ---@param offset integer
 ---@return string
 function page.token(offset)
-  return encode(('{"offset": %d}'):format(offset))
+  return base64.encode(('{"offset": %d}'):format(offset))
 end
 
 --- How many results come before the page of a token; 0 without a token.
@@ -47,7 +22,7 @@ end
 ---@return integer
 function page.offset(token)
   if token == nil or token == "" then return 0 end
-  local decoded = type(token) == "string" and decode(token)
+  local decoded = type(token) == "string" and #token % 4 == 0 and #token <= MOST and base64.decode(token)
   if not decoded then refuse "Invalid page token, could not base64-decode" end
   local offset = math.tointeger(tonumber(decoded:match '^%s*{%s*"offset"%s*:%s*"?(%d+)"?%s*}%s*$'))
   if not offset then refuse("Invalid page token, decoded value=%q", decoded) end

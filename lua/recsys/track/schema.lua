@@ -7,7 +7,6 @@
 --- MLflow's schema check, and its upgrades, which rebuild tables, take them along.
 
 local sql = require "recsys.sql"
-local uv = require "luv"
 
 local schema = { revision = "acf3f17fdcc7" }
 
@@ -132,8 +131,7 @@ function schema.columns(db, table_name)
 end
 
 local function create(db)
-  local seconds, micro = uv.gettimeofday()
-  local now = seconds * 1000 + micro // 1000
+  local now = require("recsys.clock").now()
   db:execute(definition)
   db:execute(indexes)
   db:run("INSERT INTO alembic_version (version_num) VALUES (?)", { schema.revision })

@@ -7,6 +7,7 @@
 --- follows on the same store sees it.
 
 local artifacts = require "recsys.track.artifacts"
+local clock = require "recsys.clock"
 local files = require "recsys.files"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
@@ -23,13 +24,8 @@ store.Store = Store
 
 local refuse = names.refuse
 
---- Milliseconds since 1970.
----@return integer
-function store.now()
-  local seconds, micro = uv.gettimeofday()
-  return seconds * 1000 + micro // 1000
-end
-local now = store.now
+store.now = clock.now
+local now = clock.now
 
 --- 32 hexadecimal digits that nobody else has.
 ---@return string
@@ -295,6 +291,19 @@ local function named_tags(request)
   return tags, tags[#tags].value
 end
 
+local source_types = { NOTEBOOK = true, JOB = true, PROJECT = true, LOCAL = true, UNKNOWN = true }
+
+--- What a new run's source is: its type, name and version.
+local function source_of(request)
+  local kind, limits = request.source_type or "UNKNOWN", names.limits
+  if not source_types[kind] then
+    refuse("INVALID_PARAMETER_VALUE", "Invalid source_type '%s': it is NOTEBOOK, JOB, PROJECT, LOCAL or UNKNOWN.",
+      (tostring(kind):sub(1, 40):gsub("%c", "?")))
+  end
+  return kind, names.limited("Source name", request.source_name or "", limits.source_name),
+    names.limited("Source version", request.source_version or "", limits.source_version)
+end
+
 --- Make a run, RUNNING.
 ---@param request { experiment_id: string, run_name?: string, user_id?: string, start_time?: integer, tags?: table[],
 ---  run_id?: string, source_type?: string, source_name?: string, source_version?: string }
@@ -304,6 +313,7 @@ function Store:create_run(request)
   local tags, name = named_tags(request)
   local id = request.run_id and names.run_id(request.run_id) or store.new_id()
   local start = request.start_time and check_time("start_time", request.start_time) or now()
+  local source_type, source_name, source_version = source_of(request)
   self.db:transaction(function()
     local experiment = active_experiment(self, request.experiment_id)
     if self.db:row("SELECT 1 FROM runs WHERE run_uuid = ?", { id }) then
@@ -312,9 +322,9 @@ function Store:create_run(request)
     self.db:run("INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, "
       .. "start_time, source_version, lifecycle_stage, artifact_uri, experiment_id) VALUES (:id, :name, :type, "
       .. ":source, '', :user, 'RUNNING', :start, :version, 'active', :uri, :experiment)", { id = id, name = name,
-      type = request.source_type or "UNKNOWN", source = request.source_name or "",
+      type = source_type, source = source_name,
       user = names.limited("User id", request.user_id or "", 256), start = start,
-      version = request.source_version or "", experiment = experiment.experiment_id,
+      version = source_version, experiment = experiment.experiment_id,
       uri = ("%s/%s/artifacts"):format(experiment.artifact_location:gsub("/+$", ""), id) })
     for _, tag in ipairs(tags) do put_tag(self, id, tag) end
   end)
@@ -392,11 +402,12 @@ end
 
 --- The runs that meet a filter, in order, one page of them (recsys.track.filter).
 ---@param request recsys.track.Search
+---@param written? table  as of Store:runs
 ---@return { runs: table[], next_page_token?: string }
-function Store:search_runs(request)
+function Store:search_runs(request, written)
   self:reap()
   local ids, token = require("recsys.track.filter").runs(self.db, request)
-  return { runs = rows.runs(self.db, ids, self.has_outputs), next_page_token = token }
+  return { runs = self:runs(ids, written), next_page_token = token }
 end
 
 --- The experiments that meet a filter, in order, one page of them.

@@ -59,7 +59,7 @@ local function brought(headers)
   local token = authorization:match "^[Bb]earer +(.+)$"
   if token then return token end
   local basic = authorization:match "^[Bb]asic +(.+)$"
-  local pair = basic and require("recsys.ui.base64").decode(basic)
+  local pair = basic and require("recsys.base64").decode(basic)
   return pair and pair:match "^[^:]*:(.*)$"
 end
 
@@ -69,7 +69,7 @@ end
 ---@return string
 function guard.client(request)
   local basic = (request.headers.authorization or ""):match "^[Bb]asic +(.+)$"
-  local pair = basic and require("recsys.ui.base64").decode(basic)
+  local pair = basic and require("recsys.base64").decode(basic)
   local user = pair and pair:match "^([^:]+):"
   local program = (request.headers["user-agent"] or ""):match "^%S+" or "a client"
   local function plain(text) return (text:sub(1, 60):gsub("[^%w%._%-/@ ]", "?")) end

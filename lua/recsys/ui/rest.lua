@@ -73,13 +73,18 @@ end
 -- Fields that are lists, though a query may name them once.
 local lists = { experiment_ids = true, order_by = true, run_ids = true, stages = true, keys = true }
 
---- Take JSON's null, which means absent, out of a value.
-local function without_null(value)
+--- Take JSON's null, which means absent, out of a value. In a list it means nothing: what follows would be lost.
+---@param name? string  the field whose value it is
+local function without_null(value, name)
   for key, one in pairs(value) do
     if one == json.null then
+      if math.type(key) == "integer" then
+        rest.refuse("INVALID_PARAMETER_VALUE", "Invalid value null for parameter '%s[%d]' supplied: the elements of a "
+          .. "list must be there.", (name or "?"):sub(1, 100), key - 1)
+      end
       value[key] = nil
     elseif type(one) == "table" then
-      without_null(one)
+      without_null(one, math.type(key) == "integer" and name or key)
     end
   end
   return value

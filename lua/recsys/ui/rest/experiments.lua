@@ -1,6 +1,5 @@
 --- MLflow's experiments/*.
 
-local filter = require "recsys.track.filter"
 local rest = require "recsys.ui.rest"
 local rows = require "recsys.track.rows"
 
@@ -28,15 +27,8 @@ route("GET get-by-name", function(context, fields)
 end)
 
 local function search(context, fields)
-  local ids, token = filter.experiments(context.store.db, fields)
-  local found = {}
-  for _, row in ipairs(context.store.db:rows("SELECT experiment_id, name, artifact_location, lifecycle_stage, "
-    .. "creation_time, last_update_time FROM experiments WHERE experiment_id IN (SELECT value FROM json_each(?))",
-    { rows.list(ids) })) do found[row.experiment_id] = row end
-  local list = {}
-  for _, id in ipairs(ids) do list[#list + 1] = found[id] end
-  list = context.store:shown_experiments(list)
-  return { experiments = #list > 0 and list or nil, next_page_token = token }
+  local found = context.store:search_experiments(fields)
+  return { experiments = #found.experiments > 0 and found.experiments or nil, next_page_token = found.next_page_token }
 end
 route("POST search", search)
 route("GET search", search)

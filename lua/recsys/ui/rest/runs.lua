@@ -1,7 +1,7 @@
 --- MLflow's runs/*.
 
-local filter = require "recsys.track.filter"
 local json = require "recsys.json"
+local names = require "recsys.track.names"
 local rest = require "recsys.ui.rest"
 local wire = require "recsys.ui.wire"
 
@@ -53,10 +53,8 @@ route("POST restore", function(context, fields)
 end)
 
 route("POST search", function(context, fields)
-  context.store:reap()
-  local ids, token = filter.runs(context.store.db, fields)
-  local found = context.store:runs(ids, wire.rows())
-  return { runs = #found > 0 and found or nil, next_page_token = token }
+  local found = context.store:search_runs(fields, wire.rows())
+  return { runs = #found.runs > 0 and found.runs or nil, next_page_token = found.next_page_token }
 end)
 
 route("POST log-batch", function(context, fields)
@@ -116,12 +114,16 @@ route("POST log-model", function(context, fields)
   if type(model) ~= "table" or type(model.artifact_path) ~= "string" then
     rest.refuse("INVALID_PARAMETER_VALUE", "Malformed model info: 'model_json' must be an object with artifact_path.")
   end
-  local db, name <const> = context.store.db, "mlflow.log-model.history"
+  local db = context.store.db
   db:transaction(function()
-    local kept = db:row("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", { id, name })
-    local history = kept and json.decode(kept.value) or {}
+    local kept = db:row("SELECT value FROM tags WHERE run_uuid = ? AND key = ?", { id, names.models })
+    local history = not kept and {} or json.decode(kept.value)
+    if type(history) ~= "table" or next(history) ~= nil and history[1] == nil then
+      rest.refuse("RESOURCE_CONFLICT", "The tag '%s' of run %s is no list of models: delete it to begin one.",
+        names.models, id)
+    end
     history[#history + 1] = model
-    context.store:set_tag { run_id = id, key = name, value = json.encode(json.list(history)) }
+    context.store:set_tag { run_id = id, key = names.models, value = json.encode(json.list(history)) }
   end)
   return {}
 end)
