@@ -71,8 +71,14 @@ describe("registry's gate", function()
     assert.is_true(verdict("loss", 0.4, 0.5).passed)
     assert.equal("rmse: 0.9 against 0.8: 0.1 higher; the gate rmse wants at most 0.8, missed by 0.1",
       gate.text(verdict("rmse", 0.9, 0.8)))
-    assert.is_true(gate.falls "valid/log_loss")
-    assert.is_false(gate.falls "closs_10")
+    for _, metric in ipairs { "valid/log_loss", "logloss", "LogLoss_2", "perplexity", "mean_rank", "p50_ms",
+      "test.mae" } do
+      assert.is_true(verdict(metric, 0.4, 0.5).passed, metric)
+      assert.is_false(verdict(metric, 0.5, 0.4).passed, metric)
+    end
+    for _, metric in ipairs { "closs_10", "ndcg_10", "mean_reciprocal_rank", "ranking_10" } do
+      assert.is_true(verdict(metric, 0.5, 0.4).passed, metric)
+    end
   end)
 
   it("fails what is no number on either side", function()

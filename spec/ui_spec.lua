@@ -345,6 +345,14 @@ describe("MLflow's API", function()
     assert.same({ 400, "BAD_REQUEST" }, raw(('{"filter": "%s"}'):format(("x"):rep(17 << 20))))
   end)
 
+  it("tells the page of which metrics less is better, by the gate's list", function()
+    local reply = ask("GET", "/better.js")
+    assert.same({ 200, "text/javascript; charset=utf-8" }, { reply.status, reply.headers["content-type"] })
+    local list = reply.body:match "^export const LESS = new Set%((%[.-%])%);\n$"
+    assert.same(require("recsys.track.better").less, json.decode(list))
+    assert.matches("default%-src 'none'", reply.headers["content-security-policy"])
+  end)
+
   it("has an answer to everything that it cannot foresee", function()
     local problem = { code = "busy", message = "locked" }
     assert.equal(503, rest.refusal(problem).status)

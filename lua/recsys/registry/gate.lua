@@ -2,18 +2,13 @@
 --- measured on the same questions.
 ---
 --- A gate is a metric and the least gain: `ndcg_10` may not fall; `recall_50:-0.002` may fall by 0.002, `recall_50:-1%`
---- by a hundredth of the holder's value; `ndcg_10:0.001` must rise by 0.001. Of losses and errors, less is a gain.
+--- by a hundredth of the holder's value; `ndcg_10:0.001` must rise by 0.001. Of losses, errors, ranks and
+--- times, less is a gain (recsys.track.better).
 --- Metrics are read from the bundles' manifests, which hashes vouch for.
 
-local gate = {}
+local better = require "recsys.track.better"
 
---- Whether less is better.
-function gate.falls(metric)
-  for _, part in ipairs { "loss", "rmse", "mae", "mse", "error" } do
-    if metric:find("%f[%a]" .. part .. "%f[%A]") then return true end
-  end
-  return false
-end
+local gate = {}
 
 --- Read "METRIC" or "METRIC:GAIN"; nil, message for what is neither.
 ---@return { metric: string, gain: number, share: boolean, text: string }?
@@ -97,9 +92,9 @@ local function judge(candidate, holder, asked)
     return verdict
   end
   verdict.difference = mine - its
-  verdict.gain = gate.falls(metric) and its - mine or mine - its
+  verdict.least = not better.is_less(metric)
+  verdict.gain = verdict.least and mine - its or its - mine
   verdict.needed = asked.share and asked.gain * math.abs(its) or asked.gain
-  verdict.least = not gate.falls(metric)
   verdict.bound = its + (verdict.least and verdict.needed or -verdict.needed)
   verdict.passed = verdict.gain >= verdict.needed
   verdict.short = not verdict.passed and verdict.needed - verdict.gain or nil

@@ -3,8 +3,8 @@
 local better = {}
 
 --- Words of names of which less is better; a name's words are its runs of letters. In order of the alphabet.
-better.less = { "err", "error", "latency", "logloss", "loss", "mae", "mape", "memory", "ms", "mse", "perplexity", "rank",
-  "rmse", "second", "seconds", "time" }
+better.less = { "err", "error", "latency", "logloss", "loss", "mae", "mape", "memory", "ms", "mse", "perplexity",
+  "rank", "rmse", "second", "seconds", "time" }
 
 local is_less = {}
 for _, word in ipairs(better.less) do is_less[word] = true end

@@ -1,6 +1,8 @@
 // dom.js - elements built from data, and how values are written. Text enters as text nodes: nothing here, nor
 // anywhere in the page, hands data to a parser of markup.
 
+import { LESS } from "./better.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {
@@ -331,13 +333,11 @@ export function later(ms, work) {
   return call;
 }
 
-const LESS = new RegExp(
-  "(^|[/_. -])(loss|log_?loss|error|err|rmse|mse|mae|perplexity|rank|seconds?|time|latency|ms|memory)($|[/_. 0-9-])",
-  "i",
-);
-
-/** Whether a smaller value of this metric is the better one, by its name. */
-export const lowerIsBetter = (name) => LESS.test(name);
+/** Whether a smaller value of this metric is the better one, by its name: as the gate has it, whose words LESS are. */
+export function lowerIsBetter(name) {
+  const words = name.toLowerCase().split(/[^a-z]+/);
+  return !words.includes("reciprocal") && words.some((word) => LESS.has(word));
+}
 
 /** Whether neither a smaller nor a greater value of it is better. */
 export const isNeutral = (name) =>
