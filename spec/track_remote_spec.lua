@@ -290,6 +290,7 @@ describe("a run that is logged to a server", function()
 
   it("is made anew where a server that it is gone on with has never heard of it", function()
     server:start()
+    remote.patience = 10
     local again = run.continue(open(), ("0a"):rep(16), { experiment = "far", run_name = "two", tags = { kind = "x" } })
     again:metric("loss", 2, 2)
     again:finish()
@@ -316,7 +317,7 @@ describe("a run that is logged to a server", function()
     assert.same({ run_id = ("0b"):rep(16) }, json.decode(command.read(kept)))
     tracked.finish(folder .. "/runs/mf-1", {})
     server:start()
-    assert.same({ 1, 0 }, { remote.open(server.url, folder, { later = true }):replay() })
+    assert.same({ 1, 0 }, { remote.open(server.url, folder, { later = true }):replay_all(0) })
     local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
     assert.same({ name = "mf-1", status = "FINISHED", experiment = "mf" }, db:row("SELECT r.name, status, e.name "
       .. "AS experiment FROM runs r JOIN experiments e USING (experiment_id)"))
@@ -327,7 +328,7 @@ describe("a run that is logged to a server", function()
     finally(function() odd:stop() end)
     local of = remote.open(odd.url, folder .. "/here")
     local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
-    one:text("large.txt", ("x"):rep(3 << 20))
+    one:text("large.txt", ("x"):rep(8 << 20))
     one:finish()
     assert.equal(0, waiting())
     assert.equal(1, #odd:requests "artifact")
@@ -357,6 +358,25 @@ describe("a run that is logged to a server", function()
     assert.equal("FINISHED", odd:requests("runs/update")[1].body.status)
   end)
 
+  it("is sent later, but for what the server answers by 500 again and again", function()
+    local odd = odd_server.start { folder = folder .. "/odd", poison = "poison" }
+    finally(function() odd:stop() end)
+    remote.patience, remote.attempts = 0, 2
+    for _, value in ipairs { "poison", "fine" } do
+      local of = remote.open(odd.url, folder .. "/here", { later = true })
+      local one = run.start(of, { experiment_id = "1", run_name = "one" })
+      one:tag("k", value)
+      one:metric("loss", 1, 1)
+      one:finish()
+    end
+    local of <close> = remote.open(odd.url, folder .. "/here", { later = true })
+    of:replay_all(20)
+    assert.equal(0, waiting())
+    local ends = {} -- of each run at least once: an answer may have come too late
+    for _, request in ipairs(odd:requests "runs/update") do ends[request.body.run_id] = request.body.status end
+    assert.same({ [("%032x"):format(1)] = "FINISHED", [("%032x"):format(2)] = "FINISHED" }, ends)
+  end)
+
   it("waits while a server answers everything by 500", function()
     local odd = odd_server.start { folder = folder .. "/odd", poison = "{" }
     finally(function() odd:stop() end)
@@ -371,6 +391,7 @@ describe("a run that is logged to a server", function()
 
   it("keeps aside what the server refuses, and the rest goes on", function()
     server:start()
+    remote.patience = 10
     local of = open()
     local one = run.start(of, { experiment_id = of:ensure_experiment "far", run_name = "one" })
     of:note_param(one.id, "p", "1")
@@ -467,13 +488,25 @@ describe("recsys-run runs", function()
     assert.truthy(shown.out:find "learning_rate  0.1" and shown.out:find "report/a.txt")
     assert.same({ "report/a.txt" }, json.decode(runs("show one --json").out).files)
     local bad = runs "list --filter 'metrics.loss < 1 OR 1'"
-    assert.equal(1, bad.code)
+    assert.equal(2, bad.code)
     assert.truthy(bad.err:find("Invalid clause(s) in filter string: 'OR' (at character 18)", 1, true))
+    assert.equal(2, runs("list --order-by 'metrics.loss SIDEWAYS'").code)
+    assert.equal(2, runs("export out --filter 'metrics.loss <'").code)
     assert.equal(2, runs("show nothing").code)
     assert.equal(2, runs("list --experiment fat").code)
     assert.equal(2, runs("push").code)
     assert.equal(2, runs("push --all --to nowhere").code)
     assert.equal(2, runs("frobnicate").code)
+  end)
+
+  it("makes no store where there is none to look at", function()
+    for _, line in ipairs { "list", "show one", "push --all --to http://127.0.0.1:1", "export out --all",
+      "delete one" } do
+      local refused = runs(line .. " --store typo")
+      assert.equal(2, refused.code)
+      assert.truthy(refused.err:find("there are no tracked runs in typo", 1, true), refused.err)
+    end
+    assert.is_nil(uv.fs_stat(folder .. "/typo"))
   end)
 
   it("exports and imports all of it", function()
@@ -502,6 +535,7 @@ describe("recsys-run runs", function()
       local refused = runs "import out --store other"
       assert.equal(1, refused.code)
       assert.is_nil(refused.err:find "traceback", refused.err)
+      assert.truthy(runs("list --store other").out:find "inner") -- it does not stop the others
     end
     command.write(path, text)
     command.write(("%s/out/%s/metrics.jsonl"):format(folder, id), '{"key": "loss", "value": "x"}\n')
@@ -525,6 +559,70 @@ describe("recsys-run runs", function()
     assert.equal("text", command.run("cat " .. folder .. "/back/mlartifacts/*/*/artifacts/report/a.txt").out)
     server:stop()
     assert.equal(75, runs("push --all --to " .. server.url).code)
+  end)
+
+  it("ends runs on a server that keeps files elsewhere, and says which are not there", function()
+    local odd = odd_server.start { folder = folder .. "/odd", artifacts = "s3://bucket" }
+    finally(function() odd:stop() end)
+    local pushed = runs("push --all --json --to " .. odd.url)
+    assert.equal(1, pushed.code)
+    assert.truthy(pushed.err:find("report/a.txt is not there: artifacts at s3://bucket", 1, true), pushed.err)
+    local refused = {}
+    for i, one in ipairs(json.decode(pushed.out)) do refused[i] = one.refused[1] and one.refused[1].path or "none" end
+    table.sort(refused)
+    assert.same({ "none", "report/a.txt" }, refused)
+    local ends = {}
+    for i, request in ipairs(odd:requests "runs/update") do ends[i] = request.body.status end
+    assert.same({ "FINISHED", "FINISHED" }, ends)
+  end)
+
+  it("puts files where a server on this machine leaves that to its clients", function()
+    local odd = odd_server.start { folder = folder .. "/odd", artifacts = "file://" .. folder .. "/files" }
+    finally(function() odd:stop() end)
+    assert.equal(0, runs("push --all --to " .. odd.url).code)
+    assert.equal("text", command.run("cat " .. folder .. "/files/*/artifacts/report/a.txt").out)
+  end)
+
+  it("pushes a child below its parent, whichever came first and whenever", function()
+    server:start()
+    local function parents()
+      local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+      return db:rows([[SELECT c.name, p.name AS parent FROM runs c LEFT JOIN tags t ON t.run_uuid = c.run_uuid AND
+        t.key = 'mlflow.parentRunId' LEFT JOIN runs p ON p.run_uuid = t.value ORDER BY 1]])
+    end
+    local function push(name) assert.equal(0, runs(("push %s --to %s"):format(name, server.url)).code) end
+    push "inner"
+    assert.same({ { name = "inner" } }, parents())
+    push "one"
+    push "inner"
+    assert.same({ { name = "inner", parent = "one" }, { name = "one" } }, parents())
+    local of = track.open(folder .. "/artifacts")
+    local late = run.start(of, { experiment_id = of:ensure_experiment "another", run_name = "late",
+      parent = json.decode(runs("show one --json").out).info.run_id })
+    late:finish()
+    of:close()
+    push "late"
+    assert.same({ name = "late", parent = "one" }, parents()[2])
+  end)
+
+  it("deletes of those that have a name the youngest that is not deleted, and restores one that is", function()
+    for _ = 1, 2 do
+      local of = track.open(folder .. "/artifacts")
+      run.start(of, { experiment_id = "0", run_name = "twin" }):finish()
+      of:close()
+    end
+    local function left()
+      local n = 0
+      for _ in runs("list").out:gmatch "twin" do n = n + 1 end
+      return n
+    end
+    local seen = {}
+    for _, line in ipairs { "delete twin", "delete twin", "delete twin", "delete twin --restore",
+      "delete twin --restore", "delete twin --restore" } do
+      seen[#seen + 1] = runs(line).code
+      seen[#seen + 1] = left()
+    end
+    assert.same({ 0, 1, 0, 0, 2, 0, 0, 1, 0, 2, 2, 2 }, seen)
   end)
 
   it("deletes and restores", function()

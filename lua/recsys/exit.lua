@@ -13,6 +13,18 @@ function exit.usage_error(format, ...)
   error({ code = "usage", message = format:format(...) }, 0)
 end
 
+--- Call fn(...), whose arguments come from the command line: what it refuses by one of MLflow's codes, such as
+--- "INVALID_PARAMETER_VALUE", is a usage error.
+function exit.asked(fn, ...)
+  local function ended(ok, problem, ...)
+    if ok then return problem, ... end
+    local code = type(problem) == "table" and problem.code
+    if type(code) == "string" and code:find "^%u[%u_]+$" then exit.usage_error("%s", problem.message) end
+    error(problem, 0)
+  end
+  return ended(pcall(fn, ...))
+end
+
 --- The exit code of something raised.
 ---@param problem any       a table { code, message, exit?, signal? }, or anything else
 ---@return integer

@@ -14,7 +14,7 @@ local SCRIPT <const> = [[
 local http, json = require "recsys.http", require "recsys.json"
 local options = json.decode(arg[1])
 local server = assert(http.server { spool = options.folder })
-local notes, runs = io.open(options.folder .. "/requests", "w"), 0
+local notes, runs, made = io.open(options.folder .. "/requests", "w"), 0, {}
 notes:setvbuf "no"
 local function answer(status, value)
   return { status = status, headers = { ["Content-Type"] = "application/json" }, body = json.encode(value) }
@@ -23,10 +23,15 @@ local unknown <const> = { error_code = "RESOURCE_DOES_NOT_EXIST", message = "the
 local known = {
   ["experiments/get-by-name"] = function() return 200, { experiment = { experiment_id = "1" } } end,
   ["runs/get"] = function() return 404, unknown end,
-  ["runs/create"] = function()
+  ["runs/search"] = function(body) return 200, { runs = { made[body.filter:match "= '(.*)'"] } } end,
+  ["runs/create"] = function(body)
     runs = runs + 1
     local id = ("%032x"):format(runs)
-    return 200, { run = { info = { run_id = id, artifact_uri = options.artifacts .. "/" .. id .. "/artifacts" } } }
+    local run = { info = { run_id = id, artifact_uri = options.artifacts .. "/" .. id .. "/artifacts" } }
+    for _, tag in ipairs(body.tags) do
+      if tag.key == "recsys.logged_as" then made[tag.value] = run end
+    end
+    return 200, { run = run }
   end,
 }
 local function handle(request)
@@ -36,7 +41,7 @@ local function handle(request)
     return answer(500, { error_code = "INTERNAL_ERROR", message = "boom" })
   end
   if name == "artifact" then require("luv").sleep(options.delay or 0) end
-  if known[name] then return answer(known[name]()) end
+  if known[name] then return answer(known[name](json.decode(body))) end
   return answer(200, {})
 end
 local file = io.open(options.folder .. "/port.new", "w")

@@ -19,15 +19,7 @@ local command = { about = "Show, promote, roll back and check published models",
 
 local actions = {}
 
---- What refuses by MLflow's codes is a wrong word on this command line.
-local function asked(fn, ...)
-  local ok, problem, second, third = pcall(fn, ...)
-  if ok then return problem, second, third end
-  if type(problem) == "table" and problem.code and problem.code:find "^%u[%u_]+$" then
-    exit.usage_error("%s", problem.message)
-  end
-  error(problem, 0)
-end
+local asked = exit.asked
 
 local function show(args, value, text)
   io.stdout:write(args.json and json.encode(value) or text, "\n")

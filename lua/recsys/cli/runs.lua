@@ -2,7 +2,9 @@
 
 local argument = require "recsys.argument"
 local exit = require "recsys.exit"
+local files = require "recsys.files"
 local json = require "recsys.json"
+local log = require "recsys.log"
 local text = require "recsys.text"
 
 local command = { about = "List, show, push, pull, export, import and delete tracked runs" }
@@ -148,20 +150,37 @@ local function open_store(args)
   return store, require("recsys.track.transfer").store(store)
 end
 
---- The id of the run that a word stands for: an id, the beginning of one, or a name, whose youngest run it is.
-local function resolve(store, word)
-  local found = store.db:rows("SELECT run_uuid FROM runs WHERE run_uuid = ? LIMIT 1", { word })
+--- The same, where there is one: who looks makes none.
+local function open_existing(args)
+  if not files.exists(args.store .. "/mlflow.db") then
+    exit.usage_error("there are no tracked runs in %s; --store names the folder of the store", printable(args.store))
+  end
+  return open_store(args)
+end
+
+--- The id of the run of that stage of life that a word stands for: an id, the beginning of one, or a name, whose
+--- youngest run it is.
+local function find_run(store, word, stage)
+  local function rows(condition, parameter)
+    return store.db:rows("SELECT run_uuid FROM runs WHERE lifecycle_stage = ? AND " .. condition, { stage, parameter })
+  end
+  local found = rows("run_uuid = ?", word)
   if #found == 0 and word:find "^%x%x%x%x+$" then
-    found = store.db:rows("SELECT run_uuid FROM runs WHERE run_uuid GLOB ? LIMIT 2", { word .. "*" })
+    found = rows("run_uuid GLOB ? LIMIT 2", word .. "*")
     if #found > 1 then exit.usage_error("several runs begin with %s; give more of the id", word) end
   end
-  if #found == 0 then
-    found = store.db:rows("SELECT run_uuid FROM runs WHERE name = ? ORDER BY start_time DESC LIMIT 1", { word })
+  if #found == 0 then found = rows("name = ? ORDER BY start_time DESC LIMIT 1", word) end
+  return found[1] and found[1].run_uuid
+end
+
+--- The id of the run that a word stands for, of the first of these stages that has one.
+local function resolve(store, word, ...)
+  for _, stage in ipairs { ... } do
+    local id = find_run(store, word, stage)
+    if id then return id end
   end
-  if #found == 0 then
-    exit.usage_error("there is no run '%s'; `recsys-run runs list` shows what there is", printable(word, 80))
-  end
-  return found[1].run_uuid
+  exit.usage_error("there is no %srun '%s'; `recsys-run runs list%s` shows what there is",
+    ... == "deleted" and "deleted " or "", printable(word, 80), ... == "deleted" and " --deleted" or "")
 end
 
 local function check_experiment(place, name)
@@ -179,10 +198,11 @@ end
 --- The ids that the words and options of a command choose.
 local function chosen(args, store, place)
   local ids = {}
-  for i, word in ipairs(args.RUN) do ids[i] = store and resolve(store, word) or word end
+  for i, word in ipairs(args.RUN) do ids[i] = store and resolve(store, word, "active", "deleted") or word end
   if #ids > 0 then return ids end
   check_experiment(place, args.experiment)
-  return require("recsys.track.transfer").find(place, { experiment = args.experiment, filter = args.filter })
+  local options = { experiment = args.experiment, filter = args.filter }
+  return exit.asked(require("recsys.track.transfer").find, place, options)
 end
 
 local function open_server(url)
@@ -211,7 +231,7 @@ local function copy_models(args, from, to, done, all)
   local runs, only = {}, not all and {} or nil
   for _, one in ipairs(done) do
     runs[one.from] = one.id
-    if only then only[one.from] = true end
+    if only and one.id then only[one.from] = true end
   end
   for _, report in ipairs(require("recsys.registry.carry").copy(from, to, { runs = runs, only = only })) do
     if not args.json then print(model_text(report)) end
@@ -219,21 +239,40 @@ local function copy_models(args, from, to, done, all)
   end
 end
 
---- Carry runs and then models, all of these or those of the runs.
-local function copy_all(args, from, to, ids, all)
-  local transfer, done = require "recsys.track.transfer", {}
-  for i, id in ipairs(ids) do
-    done[i] = transfer.copy(from, to, id)
-    local one = done[i]
-    if not args.json then
-      print(("%s  %s  %d metrics, %d files%s"):format(one.id, printable(one.name or "", 40), one.metrics, one.files,
-        one.known and "  (was there, completed)" or ""))
-    end
+--- Call fn(...); what is refused is told, and stops nothing but itself: nil, message.
+local function attempt(what, fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result or true end
+  if not require("recsys.track.transfer").is_refusal(result) or result.code == "usage" then error(result, 0) end
+  log.warn("%s: %s", printable(what), printable(result.message))
+  return nil, result.message
+end
+
+--- Carry one run, and tell what became of it.
+local function copy_one(args, from, to, id)
+  local one, message = attempt(id, require("recsys.track.transfer").copy, from, to, id)
+  if not one then return { from = id, refused = json.list { { message = message } } } end
+  for _, file in ipairs(one.refused) do
+    log.warn("%s: %s is not there: %s", one.id, printable(file.path), printable(file.message))
   end
-  copy_models(args, from, to, done, all)
+  if not args.json then
+    print(("%s  %s  %d metrics, %d files%s"):format(one.id, printable(one.name or "", 40), one.metrics, one.files,
+      one.known and "  (was there, completed)" or ""))
+  end
+  return one
+end
+
+--- Carry runs and then models, all of these or those of the runs. What is refused does not stop the others.
+local function copy_all(args, from, to, ids, all)
+  local done, failed = {}, false
+  for i, id in ipairs(ids) do
+    done[i] = copy_one(args, from, to, id)
+    failed = failed or #done[i].refused > 0
+  end
+  failed = not attempt("registered models", copy_models, args, from, to, done, all) or failed
   if args.json then print(json.encode(json.list(done))) end
   if #done == 0 and not args.json then print "no run meets this" end
-  return exit.done
+  return failed and exit.failed or exit.done
 end
 
 -- Actions -------------------------------------------------------------------------------------------------------------
@@ -241,14 +280,14 @@ end
 local actions = {}
 
 function actions.list(args)
-  local store <close>, place = open_store(args)
+  local store <close>, place = open_existing(args)
   check_experiment(place, args.experiment)
   local ids = {}
   for _, experiment in ipairs(place:experiments()) do
     if not args.experiment or experiment.name == args.experiment then ids[#ids + 1] = experiment.experiment_id end
   end
-  local found = store:search_runs { experiment_ids = ids, filter = args.filter, order_by = args.order_by,
-    max_results = args.max, run_view_type = args.deleted and "DELETED_ONLY" or nil }
+  local found = exit.asked(store.search_runs, store, { experiment_ids = ids, filter = args.filter,
+    order_by = args.order_by, max_results = args.max, run_view_type = args.deleted and "DELETED_ONLY" or nil })
   if args.json then
     print(json.encode { runs = json.list(found.runs), next_page_token = found.next_page_token })
   elseif #found.runs == 0 then
@@ -261,8 +300,8 @@ function actions.list(args)
 end
 
 function actions.show(args)
-  local store <close>, place = open_store(args)
-  local run = store:run(resolve(store, args.RUN))
+  local store <close>, place = open_existing(args)
+  local run = store:run(resolve(store, args.RUN, "active", "deleted"))
   local paths = {}
   for i, entry in ipairs(place:files(run)) do paths[i] = entry.path end
   if args.json then
@@ -282,7 +321,7 @@ local function push_waiting(args)
       .. "or --all")
   end
   local of <close> = require("recsys.track.remote").open(url, args.store, { timeout_ms = 120000, later = true })
-  local sent, left = of:replay()
+  local sent, left = of:replay_all(60)
   if args.json then print(json.encode { sent = sent, left = left })
   else print(("%d of %d that waited for %s were sent"):format(sent, sent + left, url)) end
   return left > 0 and exit.retry or exit.done
@@ -290,7 +329,7 @@ end
 
 function actions.push(args)
   if #args.RUN == 0 and not args.experiment and not args.filter and not args.all then return push_waiting(args) end
-  local store <close>, place = open_store(args)
+  local store <close>, place = open_existing(args)
   local _, server = open_server(args.to)
   return copy_all(args, place, server, chosen(args, store, place), args.all)
 end
@@ -303,7 +342,7 @@ function actions.pull(args)
 end
 
 function actions.export(args)
-  local store <close>, place = open_store(args)
+  local store <close>, place = open_existing(args)
   return copy_all(args, place, require("recsys.track.transfer").folder(args.FOLDER), chosen(args, store, place),
     args.all)
 end
@@ -317,9 +356,9 @@ actions["import"] = function(args)
 end
 
 function actions.delete(args)
-  local store <close> = open_store(args)
+  local store <close> = open_existing(args)
   local done = {}
-  for i, word in ipairs(args.RUN) do done[i] = resolve(store, word) end
+  for i, word in ipairs(args.RUN) do done[i] = resolve(store, word, args.restore and "deleted" or "active") end
   for _, id in ipairs(done) do
     if args.restore then store:restore_run(id) else store:delete_run(id) end
     if not args.json then print(id .. (args.restore and " is back" or " is deleted; --restore takes it back")) end

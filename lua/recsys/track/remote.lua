@@ -341,21 +341,38 @@ end
 ---@return integer left    spools that still wait
 ---@return string? message why the server cannot be reached
 ---@return string? code
+---@return boolean broken  whether it answered any by 500
 function Remote:replay()
   local list <close> = setmetatable(spool.left(self.folder, self.address), { __close = close_all })
-  local sent, message, code = 0, nil, nil
+  local sent, message, code, broken = 0, nil, nil, false
   for _, s in ipairs(list) do
     local ok
     ok, message, code = drain(self, s)
     if ok then ok, message, code = end_runs(self, s) end
     if is_away(code) then break end
+    broken = broken or code == "broken"
     if ok then
       s:remove()
       sent = sent + 1
     end
   end
   self.behind = sent < #list
-  return sent, #list - sent, is_away(code) and message or nil, code
+  return sent, #list - sent, is_away(code) and message or nil, code, broken
+end
+
+--- The same, with patience for what the server answers by 500, until that is kept aside.
+---@param seconds number  at the most
+---@return integer sent
+---@return integer left
+function Remote:replay_all(seconds)
+  local deadline, sent, pause = base.clock() + seconds, 0, 100
+  while true do
+    local more, left, _, _, broken = self:replay()
+    sent = sent + more
+    if left == 0 or not broken or base.clock() > deadline then return sent, left end
+    uv.sleep(pause)
+    pause = math.min(2 * pause, 1000)
+  end
 end
 
 --- Send what others have left, where that is not done, and what our spool holds by now.

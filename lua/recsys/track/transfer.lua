@@ -16,7 +16,7 @@ local uv = require "luv"
 
 local transfer = {}
 
-local TAG <const> = "recsys.logged_as"
+local TAG <const>, PARENT <const> = "recsys.logged_as", "mlflow.parentRunId"
 local PAGE <const> = 100
 
 local function fail(message, code)
@@ -178,6 +178,28 @@ function Server:files(run)
   return list
 end
 
+--- The run of that id, or that was logged under it, in the experiment of that title or in any; nil where there is none.
+local function find(self, id, title)
+  local known, message, code = self.wire:call("GET", "runs/get", { run_id = id })
+  if known then return known.run end
+  if code == "away" or code == "denied" or code == "broken" then fail(message, code) end
+  local experiments = { title and self:experiment(title) }
+  for i, experiment in ipairs(title and {} or self:experiments()) do experiments[i] = experiment.experiment_id end
+  if #experiments == 0 then return nil end
+  local found = self:search { experiment_ids = experiments, run_view_type = "ALL", max_results = 1,
+    filter = ("tags.`%s` = '%s'"):format(TAG, id) }
+  return found.runs and found.runs[1]
+end
+
+--- What a run is called here, whoever carried it; nil while it is not here.
+function Server:id_of(id)
+  if not self.run_ids[id] then
+    local run = not id:find "[^%w_%-]" and find(self, id)
+    self.run_ids[id] = run and run.info.run_id or nil
+  end
+  return self.run_ids[id]
+end
+
 local function experiment_of(self, title)
   if self.experiment_ids[title] then return self.experiment_ids[title] end
   local answer, message, code = self.wire:call("GET", "experiments/get-by-name", { experiment_name = title })
@@ -192,21 +214,13 @@ function Server:experiment(title) return experiment_of(self, title) end
 
 function Server:begin(run, title)
   local id = run.info.run_id
-  local known, message, code = self.wire:call("GET", "runs/get", { run_id = id })
-  if known then return known.run, true end
-  if code == "away" or code == "denied" or code == "broken" then fail(message, code) end
-  local experiment = experiment_of(self, title)
-  local found = self:search { experiment_ids = { experiment }, run_view_type = "ALL", max_results = 1,
-    filter = ("tags.`%s` = '%s'"):format(TAG, id) }
-  if found.runs and found.runs[1] then return found.runs[1], true end
+  local known = find(self, id, title)
+  if known then return known, true end
   local tags = { { key = TAG, value = id } }
   for _, tag in ipairs(run.data.tags or {}) do
-    local parent = tag.key == "mlflow.parentRunId" and self.run_ids[tag.value]
-    if tag.key ~= process.tag and tag.key ~= TAG then
-      tags[#tags + 1] = { key = tag.key, value = parent or tag.value }
-    end
+    if tag.key ~= process.tag and tag.key ~= TAG and tag.key ~= PARENT then tags[#tags + 1] = tag end
   end
-  return self:call("POST", "runs/create", { experiment_id = experiment, run_name = run.info.run_name,
+  return self:call("POST", "runs/create", { experiment_id = self:experiment(title), run_name = run.info.run_name,
     user_id = run.info.user_id, start_time = whole(run.info.start_time), tags = tags }).run, false
 end
 
@@ -317,17 +331,25 @@ end
 
 -- Carrying ------------------------------------------------------------------------------------------------------------
 
+--- A run's tags as they are for the other place; on a server the parent, once that is there, by its name there.
+local function tags_for(to, tags)
+  local list = {}
+  for _, tag in ipairs(tags) do
+    local parent = tag.key == PARENT and to.id_of and to:id_of(tag.value)
+    if parent then
+      list[#list + 1] = { key = PARENT, value = parent }
+    elseif tag.key ~= process.tag and tag.key ~= TAG and tag.key ~= PARENT then
+      list[#list + 1] = tag
+    end
+  end
+  return list
+end
+
 --- Carry what was logged, in batches that MLflow takes.
 local function carry_values(from, to, run, id)
   local n, limits = 0, names.limits
   for part in names.parts(run.data.params or {}, limits.batch_params) do to:log(id, { params = part }) end
-  for part in names.parts(run.data.tags or {}, limits.batch_tags) do
-    local tags = {}
-    for _, tag in ipairs(part) do
-      if tag.key ~= process.tag and tag.key ~= TAG and tag.key ~= "mlflow.parentRunId" then tags[#tags + 1] = tag end
-    end
-    if #tags > 0 then to:log(id, { tags = tags }) end
-  end
+  for part in names.parts(tags_for(to, run.data.tags or {}), limits.batch_tags) do to:log(id, { tags = part }) end
   local function send(list)
     for part in names.parts(list, limits.batch_metrics) do
       for i, metric in ipairs(part) do part[i] = plain_metric(metric) end
@@ -340,28 +362,45 @@ local function carry_values(from, to, run, id)
   return n
 end
 
-local function carry_files(from, to, run, target)
-  local n = 0
-  for _, entry in ipairs(from:files(run)) do
-    local path = entry.file
-    if entry.fetch then
-      path = os.tmpname()
-      entry.fetch(path)
-    end
-    local ok, problem = pcall(to.put, to, target, entry.path, path)
-    if entry.fetch then os.remove(path) end
-    if not ok then error(problem, 0) end
-    n = n + 1
-  end
-  return n
+--- Carry one file.
+local function carry_file(to, target, entry)
+  local fetched <close> = setmetatable({ path = entry.fetch and os.tmpname() },
+    { __close = function(self) if self.path then os.remove(self.path) end end })
+  if entry.fetch then entry.fetch(fetched.path) end
+  to:put(target, entry.path, fetched.path or entry.file)
 end
 
---- Carry one run. What the other place has of it stays, and is completed.
+--- Whether what was raised is said of the thing at hand alone: neither is the other place away, nor does the program
+--- end.
+---@return boolean
+function transfer.is_refusal(problem)
+  return type(problem) == "table" and problem.code ~= nil and not problem.signal and not problem.traceback
+    and problem.code ~= "busy"
+end
+
+--- Carry the run's files: how many, and those that cannot be carried with the reason, which stop no others.
+local function carry_files(from, to, run, target)
+  local n, refused = 0, {}
+  local function attempt(path, fn, ...)
+    local ok, problem = pcall(fn, ...)
+    if ok then return problem or true end
+    if not transfer.is_refusal(problem) then error(problem, 0) end
+    refused[#refused + 1] = { path = path, message = problem.message }
+  end
+  for _, entry in ipairs(attempt("artifacts", from.files, from, run) or {}) do
+    if attempt(entry.path, carry_file, to, target, entry) then n = n + 1 end
+  end
+  return n, refused
+end
+
+--- Carry one run. What the other place has of it stays, and is completed. The run ends there as it did here, whatever
+--- becomes of its files.
 ---@param from table  a place
 ---@param to table    another
 ---@param id string
----@return { id: string, from: string, name: string, metrics: integer, files: integer, known: boolean }
----   id: what the run is called there
+---@return { id: string, from: string, name: string, metrics: integer, files: integer, known: boolean,
+---  refused: { path: string, message: string }[] }
+---   id: what the run is called there; refused: files that are not there, and why
 function transfer.copy(from, to, id)
   local run = from:run(id)
   local target, known = to:begin(run, from:title(run.info.experiment_id, run))
@@ -370,9 +409,10 @@ function transfer.copy(from, to, id)
   local metrics = carry_values(from, to, run, there)
   local inputs = run.inputs and run.inputs.dataset_inputs
   if inputs and #inputs > 0 then to:inputs(there, inputs) end
-  local n = carry_files(from, to, run, target)
+  local n, refused = carry_files(from, to, run, target)
   to:finish(there, run.info)
-  return { id = there, from = id, name = run.info.run_name, metrics = metrics, files = n, known = known }
+  return { id = there, from = id, name = run.info.run_name, metrics = metrics, files = n, known = known,
+    refused = json.list(refused) }
 end
 
 --- The ids of all runs that meet a filter, in all experiments or the one of that name, parents before their children.
