@@ -115,12 +115,14 @@ static void answers(rs_http_server *s, const char *bytes, const char *expected) 
   if (!strstr(answer, expected)) fail_msg("to:\n%.300s\nno '%s' in:\n%s", bytes, expected, answer);
 }
 
-static rs_http_client *client(void) {
+static rs_http_client *patient(int ms) {
   rs_http_client *c = NULL;
-  rs_http_client_options options = {.timeout_ms = 5000, .max_body = 1 << 20};
+  rs_http_client_options options = {.timeout_ms = ms, .max_body = 1 << 20};
   assert_int_equal(rs_http_client_new(&c, &options), RS_OK);
   return c;
 }
+
+static rs_http_client *client(void) { return patient(5000); }
 
 /* A call of the client, the server beside it. */
 static rs_status called(rs_http_server *s, rs_http_client *c, const rs_http_call *call) {
@@ -414,6 +416,30 @@ static void files_are_sent_and_fetched(void **state) {
   rs_http_server_free(s);
 }
 
+/* Time that the caller spends elsewhere is a second at the most of what counts. */
+static void a_silent_server_is_left(void **state) {
+  (void)state;
+  rs_http_server *s = listening();
+  rs_http_client *c = patient(60);
+  rs_http_call call = {.method = "GET", .url = url};
+  assert_int_equal(called(NULL, c, &call), RS_EIO);
+  assert_non_null(strstr(rs_message(), "no answer for 0."));
+  assert_false(rs_http_busy(c));
+  rs_http_client_free(c);
+  c = patient(1100);
+  bool done = false;
+  assert_int_equal(rs_http_start(c, &call), RS_OK);
+  for (int i = 0; i < 20; i++) {
+    assert_int_equal(rs_http_wait(c, 1, &done), RS_OK);
+    serve(s);
+    if (i == 3) usleep(1300000);
+    if (done) break;
+  }
+  assert_true(done);
+  rs_http_client_free(c);
+  rs_http_server_free(s);
+}
+
 static void what_is_no_answer_is_said(void **state) {
   (void)state;
   rs_http_server *s = listening();
@@ -451,6 +477,7 @@ int main(void) {
       cmocka_unit_test(a_taken_port_is_refused_by_name),
       cmocka_unit_test(the_client_speaks_over_one_connection),
       cmocka_unit_test(files_are_sent_and_fetched),
+      cmocka_unit_test(a_silent_server_is_left),
       cmocka_unit_test(what_is_no_answer_is_said),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
