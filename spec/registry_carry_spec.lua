@@ -4,6 +4,7 @@ local command = require "spec.support.command"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local models = require "recsys.registry.models"
+local names = require "recsys.track.names"
 local promotion = require "recsys.registry.promotion"
 local registry = require "recsys.registry"
 local remote = require "recsys.track.remote"
@@ -94,6 +95,25 @@ end
 
 local function open(store) return registry.open(folder .. "/" .. store .. "/models") end
 
+--- Give a run a list of models that is longer than a tag of others may be: the list, as text.
+local function log_many(store, run)
+  local list = {}
+  for i = 1, 12 do
+    list[i] = { artifact_path = ("x"):rep(1000) .. i, run_id = run, utc_time_created = "2026-11-26 10:00:00.000000",
+      flavors = { recsys_run = { kind = "mf" } } }
+  end
+  local opened <close> = require("recsys.track.store").open(folder .. "/" .. store)
+  opened:set_tag { run_id = run, key = names.models, value = json.encode(list) }
+  return list
+end
+
+--- The list of the models of the run 'one' in a store.
+local function logged_models(store)
+  local opened <close> = open(store)
+  return json.decode(opened.db:row("SELECT t.value FROM tags AS t JOIN runs AS r ON r.run_uuid = t.run_uuid "
+    .. "WHERE r.name = 'one' AND t.key = ?", { names.models }).value)
+end
+
 describe("registered models", function()
   it("are exported and imported with their numbers and all that is on record", function()
     fill "here"
@@ -161,7 +181,7 @@ describe("registered models", function()
   end)
 
   it("are pushed to a server, can be promoted there, and are pulled from it", function()
-    fill "here"
+    local list = log_many("here", fill "here")
     server:start()
     for _, new in ipairs { 2, 0 } do
       assert.matches(("model mf  2 versions, %d new; champion = 2, old = 1"):format(new),
@@ -180,6 +200,7 @@ describe("registered models", function()
     assert.equal(2, promotion.rollback(opened, { name = "mf" }).to)
     for _ = 1, 2 do done("pull --store back --from " .. server.url) end
     same("here", "back")
+    for _, store in ipairs { "there", "back" } do assert.same(list, logged_models(store)) end
   end)
 end)
 
@@ -274,11 +295,10 @@ describe("a model that is published by a run which is logged to a server", funct
   it("is so on a real MLflow server, to which models are pushed and from which they are pulled", function()
     local python = os.getenv "RECSYS_PEER_MLFLOW"
     if not python then return pending "RECSYS_PEER_MLFLOW is not set" end
-    fill "else"
+    local list = log_many("else", fill "else")
     remote.patience = 120 -- it is slow
     server = tracking_server.new(folder .. "/there", python)
     server:start()
-    remote.patience = 120 -- seconds: it takes its time on a machine that has other work
     train(0.1)
     train(0.2)
     for _, new in ipairs { 2, 0 } do
@@ -288,6 +308,7 @@ describe("a model that is published by a run which is logged to a server", funct
     done("pull --store back --from " .. server.url)
     server:stop()
     same("else", "back")
+    assert.same(#list, #logged_models "back")
     assert.same(told("here", "far").versions, told("back", "far").versions)
     check "there"
   end)

@@ -10,6 +10,7 @@ local artifacts = require "recsys.track.artifacts"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local lfs = require "lfs"
+local log = require "recsys.log"
 local names = require "recsys.track.names"
 local process = require "recsys.track.process"
 local uv = require "luv"
@@ -26,6 +27,8 @@ local function fail(message, code)
 end
 
 local function whole(value) return math.tointeger(tonumber(value)) end
+
+local function list_of(value) return type(value) == "table" and value or {} end
 
 --- Metrics as JSON takes them: whole steps and times.
 local function plain_metric(metric, key)
@@ -212,21 +215,48 @@ end
 --- The id of the experiment of that name, which is made when there is none.
 function Server:experiment(title) return experiment_of(self, title) end
 
+--- Whether a tag is a list of models that an MLflow server would cut.
+local function is_long(tag)
+  return tag.key == names.models and #tag.value > names.limits.tag
+end
+
 function Server:begin(run, title)
   local id = run.info.run_id
   local known = find(self, id, title)
   if known then return known, true end
   local tags = { { key = TAG, value = id } }
   for _, tag in ipairs(run.data.tags or {}) do
-    if tag.key ~= process.tag and tag.key ~= TAG and tag.key ~= PARENT then tags[#tags + 1] = tag end
+    local later = tag.key == PARENT or is_long(tag)
+    if tag.key ~= process.tag and tag.key ~= TAG and not later then tags[#tags + 1] = tag end
   end
   return self:call("POST", "runs/create", { experiment_id = self:experiment(title), run_name = run.info.run_name,
     user_id = run.info.user_id, start_time = whole(run.info.start_time), tags = tags }).run, false
 end
 
+--- Log what the list of a run's models has more than the run there, model by model, as far as the server takes it:
+--- MLflow 2.9 has room for 5,000 characters.
+local function log_models(self, id, text)
+  local known, list = {}, list_of(json.decode(text))
+  for _, tag in ipairs(self:run(id).data.tags or {}) do
+    if tag.key == names.models then known = list_of(json.decode(tag.value)) end
+  end
+  for i = #known + 1, #list do
+    local answer, message, code = self.wire:call("POST", "runs/log-model", { run_id = id,
+      model_json = json.encode(list[i]) })
+    if code == "INVALID_PARAMETER_VALUE" then
+      return log.warn("the list of the models of run %s has %d of %d there: %s", id, i - 1, #list, message:sub(1, 100))
+    end
+    if not answer then fail(message, code) end
+  end
+end
+
 function Server:log(id, batch)
-  batch.run_id = id
-  self:call("POST", "runs/log-batch", batch)
+  local tags = {}
+  for _, tag in ipairs(batch.tags or {}) do
+    if is_long(tag) then log_models(self, id, tag.value) else tags[#tags + 1] = tag end
+  end
+  batch.run_id, batch.tags = id, #tags > 0 and tags or nil
+  if batch.tags or batch.metrics or batch.params then self:call("POST", "runs/log-batch", batch) end
 end
 
 function Server:inputs(id, inputs) self:call("POST", "runs/log-inputs", { run_id = id, datasets = inputs }) end
@@ -260,8 +290,6 @@ function Folder:ids()
 end
 
 local function of_run(self, id, name) return ("%s/%s/%s"):format(self.path, names.run_id(id), name) end
-
-local function list_of(value) return type(value) == "table" and value or {} end
 
 function Folder:run(id)
   local path = of_run(self, id, "run.json")
