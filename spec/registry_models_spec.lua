@@ -140,6 +140,13 @@ describe("registered models", function()
     assert.equal(2, #events)
     assert.same({ action = "promote", alias = "champion", from = 1, to = 2, at = 5, reason = "better", told = true,
       by = "ann, as told by page" }, events[2])
+    local many = {}
+    for i = 1, 1200 do
+      many[i] = { key = ("recsys.audit.%06d"):format(i), value = (event:gsub("better", tostring(i))) }
+    end
+    models.create(db, { name = "rmB", tags = many }, "page")
+    local told = trail.events(db, "rmB")
+    assert.same({ 1000, "201", "1200" }, { #told, told[1].reason, told[1000].reason })
     version "rmA"
     version "rmA"
     models.set_alias(db, { name = "rmA", alias = "champion", version = 2 })

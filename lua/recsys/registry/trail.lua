@@ -17,6 +17,8 @@ local NUMBER <const> = ("CAST(substr(key, %d) AS INTEGER)"):format(#rows.audit +
 local EVENTS <const> = ("FROM registered_model_tags WHERE name = ? AND key GLOB '%s[0-9]*' AND length(key) <= %d")
   :format(rows.audit, #rows.audit + 15)
 
+local MOST_TOLD <const> = 1000
+
 --- Who is at work: user@host.
 ---@return string
 function trail.who()
@@ -61,7 +63,8 @@ local function words(value, most)
   return type(value) == "string" and value:sub(1, utf8.offset(value, most + 1) or #value + 1) or "?"
 end
 
---- Put on record, in the transaction that makes a model, what a client says was done to its aliases elsewhere.
+--- Put on record, in the transaction that makes a model, what a client says was done to its aliases elsewhere: the last
+--- thousand events.
 ---@param tags { key: string, value: string }[]  as an event's
 ---@param by? string  the client
 function trail.tell(db, name, tags, by)
@@ -70,8 +73,8 @@ function trail.tell(db, name, tags, by)
     if trail.is_key(tag.key) then list[#list + 1] = tag end
   end
   table.sort(list, function(a, b) return #a.key == #b.key and a.key < b.key or #a.key < #b.key end)
-  for _, tag in ipairs(list) do
-    local said = json.decode(tag.value)
+  for i = math.max(1, #list - MOST_TOLD + 1), #list do
+    local said = json.decode(list[i].value)
     if type(said) == "table" and type(said.action) == "string" and type(said.alias) == "string" then
       trail.add(db, name, { action = words(said.action, 20), alias = words(said.alias, 255), told = true,
         from = math.tointeger(said.from), to = math.tointeger(said.to), at = math.tointeger(said.at) or rows.now(),
