@@ -176,7 +176,7 @@ describe("a training run", function()
     for _, name in ipairs(parts) do
       forget_runs()
       local caught = false
-      for _ = 1, 20 do
+      for _ = 1, 100 do
         local _, signal = run(words "--resume", { ready = function() return begun(name) end })
         if signal ~= 9 then forget_runs() elseif begun(name) then caught = true break end
       end
