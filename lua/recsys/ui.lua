@@ -20,6 +20,7 @@ local Ui = {}
 Ui.__index = Ui
 
 local STALE <const> = 3600 -- seconds
+local IDLE <const> = 10 -- ms without a question, after which best values are read on: who asks does not wait for that
 local limits = { json = 16 << 20, upload = 64 << 30 } -- bytes in memory, bytes of a file
 
 --- Remove uploads and answers that a server left in its spool when it was killed: nothing has come to them for long.
@@ -100,8 +101,8 @@ function Ui:run()
   signals.hold()
   local left = 0
   while not signals.stopped() do
-    self:step(left == 0 and 500 or 0)
-    left = self.context.bests and self.context.bests:advance() or 0
+    local asked = self:step(left == 0 and 500 or IDLE)
+    if asked == 0 then left = self.context.bests and self.context.bests:advance() or 0 end
   end
   return signals.stopped()
 end

@@ -223,6 +223,8 @@ const whiskers = {
 
 /** A bar for each of { name, value, colour, about, range? }, the range [low, high] as a whisker. */
 export function bars(label, items, { logY } = {}) {
+  const alike = new Set(items.map(({ name }) => name.slice(0, 17))).size < items.length; // the ends tell them apart
+  const short = (name) => (name.length <= 18 ? name : alike ? `…${name.slice(-17)}` : `${name.slice(0, 17)}…`);
   const ends = items.flatMap(({ range }) => range || []);
   const y = () => ({ ...scale("", logY, number), suggestedMin: Math.min(...ends), suggestedMax: Math.max(...ends) });
   const told = ({ value, range }) =>
@@ -253,7 +255,7 @@ export function bars(label, items, { logY } = {}) {
               font: { size: 11 },
               maxRotation: 30,
               autoSkip: true,
-              callback: (i) => (items[i]?.name || "").slice(0, 18),
+              callback: (i) => short(items[i]?.name || ""),
             },
           },
           y: ends.length ? y() : scale("", logY, number),
