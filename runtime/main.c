@@ -19,6 +19,7 @@
 static lua_State *running;            /* the state that a signal stops */
 static volatile sig_atomic_t stopped; /* the signal that asked to stop, 0 while none has */
 static volatile sig_atomic_t held;    /* Lua asks for the signal itself: lua/recsys/signals.lua */
+static volatile sig_atomic_t patience; /* seconds that the first signal leaves for an end of one's own; 0: for ever */
 static bool raised;                   /* the interruption was raised */
 
 /* Raise { code = "interrupted", signal = n } at a point where Lua may raise; once, so that __close and
@@ -45,7 +46,15 @@ static void stop_soon(void) {
 /* The first signal stops at the next safe point; its second coming, handled by default, kills. */
 static void on_signal(int signal_number) {
   stopped = signal_number;
+  if (patience) alarm((unsigned)patience);
   if (!held) stop_soon();
+}
+
+/* The grace time is over, and no safe point was reached: end as the signal would have it by itself. */
+static void on_alarm(int signal_number) {
+  (void)signal_number;
+  signal(stopped, SIG_DFL);
+  raise(stopped);
 }
 
 static void watch_signals(void) {
@@ -70,6 +79,16 @@ static int l_release(lua_State *L) {
   return 0;
 }
 
+/* grace(seconds): a signal that comes ends the program after so long, also in the middle of C; 0: it does not. */
+static int l_grace(lua_State *L) {
+  lua_Integer seconds = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, 0 <= seconds && seconds <= 86400, 1, "must be 0 to 86400 seconds");
+  signal(SIGALRM, on_alarm);
+  patience = (sig_atomic_t)seconds;
+  if (stopped) alarm((unsigned)seconds);
+  return 0;
+}
+
 /* stopped() -> the signal that asked to stop | nil */
 static int l_stopped(lua_State *L) {
   if (!stopped) return lua_pushnil(L), 1;
@@ -79,7 +98,7 @@ static int l_stopped(lua_State *L) {
 
 static int open_signals(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"hold", l_hold}, {"release", l_release}, {"stopped", l_stopped}, {NULL, NULL}};
+      {"hold", l_hold}, {"release", l_release}, {"grace", l_grace}, {"stopped", l_stopped}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -18,6 +18,13 @@ function signals.release()
   if ok then host.release() end
 end
 
+--- How long a signal leaves the program to end by itself: after that it is killed by the same signal, also in the
+--- middle of work in C. It counts from the signal.
+---@param seconds integer  0: for ever, as by itself
+function signals.grace(seconds)
+  if ok then host.grace(seconds) end
+end
+
 --- The signal that asked to stop.
 ---@return integer? number  nil: none did
 function signals.stopped()

@@ -84,6 +84,7 @@ int rs_open_serve(lua_State *L);
 int rs_open_http(lua_State *L);
 int rs_open_doctor(lua_State *L);
 int rs_open_machine(lua_State *L);
+int rs_open_process(lua_State *L);
 int rs_open_trace(lua_State *L);
 int rs_open_sql(lua_State *L);
 
