@@ -627,6 +627,26 @@ describe("recsys-run registry", function()
     assert.matches("test.fingerprint +test1\n", run("show mf@champion").out)
   end)
 
+  it("tells with --dry-run what promoting would come to, and promotes no further who has the alias", function()
+    local refused = run "promote mf-2 --dry-run --json"
+    assert.equal(3, refused.code)
+    assert.matches("missed by 0.01", refused.err, 1, true)
+    local told = cjson.decode(refused.out)
+    assert.is_false(told.passed)
+    assert.equal(1, told.holder)
+    assert.equal("ndcg_10", told.gate[1].metric)
+    local passed = run "promote mf-2 --dry-run --gate ndcg_10:-20%"
+    assert.equal(0, passed.code, passed.err)
+    assert.matches("mf-2 passes the gate for champion\n  passed ndcg_10: 0.09 ", passed.out, 1, true)
+    assert.equal(0, run("promote mf-2 --dry-run --no-gate").code)
+    assert.equal(0, run("promote mf-2 --dry-run --alias candidate").code)
+    assert.same({ "champion" }, cjson.decode(run("show mf --json").out).versions[1].aliases)
+    local again = run "promote mf-1 --reason again"
+    assert.equal(0, again.code, again.err)
+    assert.equal("mf-1 is the champion already\n", again.out)
+    assert.equal(1, #cjson.decode(run("show mf --json").out).history)
+  end)
+
   it("puts a refusal's verdicts on stdout with --json", function()
     local refused = run "promote mf-2 --reason x --json"
     assert.equal(3, refused.code)

@@ -106,6 +106,55 @@ describe("recsys-run test", function()
     assert.equal("1 passed, 0 failed", last_line(test("lint").out))
   end)
 
+  --- The report of a suite, by the name of its file: its text, and { name = "passed" | "failure: ..." }.
+  local function junit(file)
+    local xml, cases = command.read(("%s/reports/%s.xml"):format(folder, file)), {}
+    local open = {} -- it is well-formed: what is opened is closed
+    for close, name, rest in xml:gsub("^<%?[^\n]*", ""):gmatch "<(/?)(%w+)([^>]*)>" do
+      if close == "/" then assert.equal(table.remove(open), name)
+      elseif rest:sub(-1) ~= "/" then open[#open + 1] = name end
+    end
+    assert.same({}, open)
+    for name, ending in xml:gmatch '<testcase classname="[^"]*" name="([^"]*)" time="[%d.]+"(/?)>' do
+      if ending == "/" then cases[name] = "passed" end
+    end
+    for name, kind, said in xml:gmatch 'name="([^"]*)" time="[%d.]+">%s*<(%w+) message="([^"]*)"' do
+      cases[name] = kind .. ": " .. said
+    end
+    return xml, cases
+  end
+
+  it("writes what became of each test as JUnit XML", function()
+    tree({ mixed = [[
+      describe("a <b> & \"c\"", function()
+        it("holds", function() assert.is_true(true) end)
+        it("does not hold", function() error("bad \1\255 <bytes>", 0) end)
+        it("waits", function() pending "for better days" end)
+      end)]], dying = [[it("dies", function() os.exit(0) end)]], broken = "this is no Lua" }, {
+      good = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  SKIPPED ] b\n']],
+      bad = [[printf '[ RUN      ] a\n[  ERROR   ] --- 1 != 2\n[  FAILED  ] a\n[  FAILED  ] 1 test(s), listed below:\n'
+        printf '[  FAILED  ] a\n'; exit 1]],
+      crash = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n'; kill -SEGV $$]] })
+    command.write(folder .. "/tree/models/a.lua", "local unused = 1\n")
+    os.execute(("mkdir -p %s/reports; touch %s/reports/c-old.xml %s/reports/other.xml"):format(folder, folder, folder))
+    local ran = test("--junit " .. folder .. "/reports")
+    assert.equal(1, ran.code)
+    local xml, cases = junit "spec-mixed_spec"
+    assert.matches('<testsuite name="spec/mixed_spec.lua" tests="3" failures="0" errors="1" skipped="1"', xml)
+    assert.matches('classname="mixed_spec"', xml)
+    assert.same({ ["a &lt;b&gt; &amp; &quot;c&quot; holds"] = "passed",
+      ["a &lt;b&gt; &amp; &quot;c&quot; waits"] = "skipped: for better days",
+      ["a &lt;b&gt; &amp; &quot;c&quot; does not hold"] = "error: spec/mixed_spec.lua:3: bad ?? &lt;bytes&gt;" }, cases)
+    assert.matches("^error: ", select(2, junit "spec-dying_spec")["the whole file"])
+    assert.matches('errors="1"', (junit "spec-broken_spec"))
+    assert.same({ a = "passed", b = "skipped: skipped" }, select(2, junit "c-good"))
+    assert.same({ a = "failure: [  ERROR   ] --- 1 != 2" }, select(2, junit "c-bad"))
+    assert.same({ a = "passed", b = "error: exit code 139" }, select(2, junit "c-crash"))
+    assert.matches("^failure: ", select(2, junit "lint").luacheck)
+    assert.is_nil(io.open(folder .. "/reports/c-old.xml"))
+    assert.truthy(io.open(folder .. "/reports/other.xml"))
+  end)
+
   it("is refused outside a source tree", function()
     tree({}, {})
     os.execute(("rm -r %s/tree/spec"):format(folder))

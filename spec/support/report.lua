@@ -1,4 +1,5 @@
---- Output of busted: a line for each spec file, each failure and skipped spec where it happens, the counts at the end.
+--- Output of busted: a line for each spec file, each failure and skipped spec where it happens, the counts at the end;
+--- and where RECSYS_JUNIT names a file, all of it as JUnit XML there.
 
 return function(options)
   local busted = require "busted"
@@ -48,7 +49,32 @@ return function(options)
     return nil, true
   end
 
+  --- The outcomes as cases of JUnit XML; kind: "failure", "error", "skipped", nil for success.
+  local function add_cases(cases, list, kind)
+    for _, one in ipairs(list) do
+      local message = one.message and text_of(one.message):gsub("^%S+:%d+: ", "") or ""
+      cases[#cases + 1] = { class = (file.name or "spec"):gsub("^spec/", ""):gsub("%.lua$", ""):gsub("/", "."),
+        name = one.name, seconds = one.element.duration }
+      if kind == "skipped" then cases[#cases].skipped = message
+      elseif kind then
+        local said, at = text_of(one.message or ""), place(one.trace)
+        cases[#cases][kind] = said:sub(1, #at) == at and said or at .. said
+      end
+    end
+  end
+
+  local function write_junit(path)
+    local cases = {}
+    add_cases(cases, handler.successes)
+    add_cases(cases, handler.failures, "failure")
+    add_cases(cases, handler.errors, "error")
+    add_cases(cases, handler.pendings, "skipped")
+    require("recsys.junit").write(path, file.name or "spec", cases)
+  end
+
   local function on_suite_end()
+    local path = os.getenv "RECSYS_JUNIT"
+    if path and path ~= "" then write_junit(path) end
     write("%d passed, %d failed, %d skipped", handler.successesCount, handler.failuresCount + handler.errorsCount,
       handler.pendingsCount)
     return nil, true

@@ -11,6 +11,7 @@ local models = require "recsys.registry.models"
 local promotion = require "recsys.registry.promotion"
 local registry = require "recsys.registry"
 local report = require "recsys.registry.report"
+local rows = require "recsys.registry.rows"
 local upkeep = require "recsys.registry.upkeep"
 local versions = require "recsys.registry.versions"
 local words = require "recsys.registry.words"
@@ -74,6 +75,28 @@ end, function(opened, args)
   return show(args, found, report.version_text(found))
 end)
 
+--- Whether a version has an alias already: then there is nothing to promote, which is no mistake.
+local function holds(opened, name, version, alias)
+  return rows.aliased(opened.db, name, alias) == version
+end
+
+--- What promoting would come to.
+local function preview(opened, args, name, version)
+  local found = asked(promotion.preview, opened, { name = name, version = version, alias = args.alias,
+    gates = args.gate })
+  local passed = args.no_gate or found.passed
+  local label = ("%s-%d"):format(name, version)
+  local text = found.holder == version and ("%s is the %s already"):format(label, args.alias)
+    or ("%s passes the gate for %s"):format(label, args.alias)
+  if found.gate then text = text .. "\n" .. gate.lines(found.gate) end
+  if passed or args.json then
+    show(args, { passed = passed, holder = found.holder, gate = found.gate and json.list(found.gate),
+      refused = not passed and found.refusal or nil }, text)
+  end
+  if not passed then error({ code = "quality", message = found.refusal }, 0) end
+  return exit.done
+end
+
 action("promote", "Give a version an alias, if its metrics pass the gate against the version that has it",
   function(parser)
     version_argument(parser)
@@ -81,9 +104,11 @@ action("promote", "Give a version an alias, if its metrics pass the gate against
     parser:option("--gate", "METRIC, which may not fall, or METRIC:GAIN, as in ndcg_10:-0.001 or recall_50:-1%")
       :argname "GATE":count "*"
     parser:flag("--no-gate", "Compare with nothing"):target "no_gate"
+    parser:flag("--dry-run", "Only tell whether it would pass, by the exit code, too"):target "dry_run"
     why_and_who(parser)
   end, function(opened, args)
     local name, version = asked(words.find, opened.db, args.VERSION)
+    if args.dry_run or holds(opened, name, version, args.alias) then return preview(opened, args, name, version) end
     local event, refusal, verdicts = asked(function()
       local event, refusal, _, verdicts = promotion.promote(opened, { name = name, version = version,
         alias = args.alias, gates = args.gate, no_gate = args.no_gate, reason = args.reason, by = args.by })

@@ -1,4 +1,5 @@
---- `recsys-run test`: the C tests, the specs and luacheck, with one line of counts at the end.
+--- `recsys-run test`: the C tests, the specs and luacheck, with one line of counts at the end; with --junit FOLDER also
+--- as JUnit XML, a file for each C test (c-NAME.xml), each spec file (spec-NAME.xml) and luacheck (lint.xml).
 ---
 --- From a source tree only. A sanitized build runs the specs itself, as a stock lua5.4 would need the sanitizer
 --- preloaded; any other build runs them in lua5.4, through recsys/core.so.
@@ -6,7 +7,9 @@
 local argument = require "recsys.argument"
 local cjson = require "cjson.safe"
 local exit = require "recsys.exit"
+local files = require "recsys.files"
 local host = require "recsys.host"
+local junit = require "recsys.junit"
 local lfs = require "lfs"
 local uv = require "luv"
 
@@ -104,6 +107,39 @@ local function c_tests(build)
   return tests
 end
 
+--- What cmocka printed, as cases of JUnit XML. A test that began and has no outcome is where the process died.
+local function cmocka_cases(name, lines, ok, ending)
+  local cases, said, running = {}, {}, nil
+  local function close(kind, text)
+    cases[#cases + 1] = { class = name, name = running, [kind] = text }
+    running = nil
+  end
+  for _, line in ipairs(lines) do
+    local mark, test_name = line:match "^%[ *(%u+) *%] ([%w_]+)$"
+    if mark == "RUN" then
+      running, said = test_name, {}
+    elseif running == test_name and running then
+      if mark == "OK" then close("seconds", 0) end
+      if mark == "SKIPPED" then close("skipped", "skipped") end
+      if mark == "FAILED" then close("failure", table.concat(said, "\n")) end
+    elseif running then
+      said[#said + 1] = line
+    end
+  end
+  if running then close("error", ("%s\n%s"):format(ending, table.concat(said, "\n"))) end
+  local count = count_cmocka(lines)
+  if not ok and count.failed == 0 and not (cases[#cases] or {}).error or #cases == 0 then
+    cases[#cases + 1] = { class = name, name = "the whole", [ok and "skipped" or "error"] = ok and "no test was run"
+      or ("%s\n%s"):format(ending, table.concat(lines, "\n")) }
+  end
+  return cases
+end
+
+--- Where results of this kind go as JUnit XML, nil where they do not.
+local function junit_path(context, kind, name)
+  return context.junit and ("%s/%s%s.xml"):format(context.junit, kind, name and "-" .. name or "") or nil
+end
+
 --- What a C test came to, told.
 local function tell_c_test(name, lines, ok, ending)
   local count = count_cmocka(lines)
@@ -126,18 +162,22 @@ function suites.c(context)
   for i, one in ipairs(tests) do
     commands[i] = ("cd %s && %s timeout 600 %s"):format(quoted(context.build), context.threads, one.command)
   end
-  run_all(commands, context.jobs, function(i, ...) add(sum, tell_c_test(tests[i].name, ...)) end)
+  run_all(commands, context.jobs, function(i, ...)
+    local name = tests[i].name
+    if context.junit then junit.write(junit_path(context, "c", name), name, cmocka_cases(name, ...)) end
+    add(sum, tell_c_test(name, ...))
+  end)
   return sum
 end
 
 --- The spec files below spec/.
 local function spec_files()
-  local files = {}
+  local list = {}
   for name in lfs.dir(host.root .. "/spec") do
-    if name:match "_spec%.lua$" then files[#files + 1] = "spec/" .. name end
+    if name:match "_spec%.lua$" then list[#list + 1] = "spec/" .. name end
   end
-  table.sort(files)
-  return files
+  table.sort(list)
+  return list
 end
 
 --- What a spec file came to, told.
@@ -162,22 +202,42 @@ local function tell_spec(file, lines, ok, ending)
   return count
 end
 
+--- See to it that a spec file's report is there, and tells of a failure where there was one: busted may have died.
+local function complete_report(path, file, count, lines, ending)
+  local xml = files.read(path)
+  if xml and (count.failed == 0 or xml:find "<failure " or xml:find "<error ") then return end
+  junit.write(path, file, { { class = file, name = "the whole file",
+    error = ("%s\n%s"):format(ending, table.concat(lines, "\n")) } })
+end
+
 function suites.specs(context)
   local sanitized = require("recsys.core").doctor.build().sanitize ~= ""
   local lua = sanitized and quoted(host.executable) .. " lua" or "lua5.4"
   local busted = ("cd %s && RECSYS_BUILD=%s %s %s \"$(command -v busted)\" --ignore-lua -o spec/support/report.lua%s ")
     :format(quoted(host.root), quoted(context.build), context.threads, lua,
       context.gc_stress and " --helper=spec/support/gc_stress.lua" or "")
-  local files, commands = #context.files > 0 and context.files or spec_files(), {}
-  for i, file in ipairs(files) do commands[i] = busted .. quoted(file) end
+  local chosen, commands, reports = #context.files > 0 and context.files or spec_files(), {}, {}
+  for i, file in ipairs(chosen) do
+    reports[i] = junit_path(context, "spec", (file:gsub("^spec/", ""):gsub("%.lua$", ""):gsub("/", "-")))
+    commands[i] = (reports[i] and "export RECSYS_JUNIT=" .. quoted(reports[i]) .. "; " or "unset RECSYS_JUNIT; ")
+      .. busted .. quoted(file)
+  end
   local sum = counts()
-  run_all(commands, context.jobs, function(i, ...) add(sum, tell_spec(files[i], ...)) end)
+  run_all(commands, context.jobs, function(i, lines, ok, ending)
+    local count = tell_spec(chosen[i], lines, ok, ending)
+    add(sum, count)
+    if reports[i] then complete_report(reports[i], chosen[i], count, lines, ending) end
+  end)
   return sum
 end
 
-function suites.lint()
+function suites.lint(context)
   local lines, ok = run(("cd %s && luacheck --quiet --no-color lua recipes models spec"):format(quoted(host.root)))
   if not ok then write("%s", table.concat(lines, "\n")) end
+  if context.junit then
+    junit.write(junit_path(context, "lint"), "luacheck", { { class = "lint", name = "luacheck",
+      failure = not ok and table.concat(lines, "\n") or nil } })
+  end
   write("%-36s %s", "luacheck", ok and "   1 passed" or "   0 passed, 1 failed")
   return { passed = ok and 1 or 0, failed = ok and 0 or 1, skipped = 0 }
 end
@@ -190,6 +250,7 @@ function test.options(parser)
   parser:option("--spec", "Run this spec file (several times: these)"):argname "FILE":count "*":target "files"
   parser:option("--jobs", "Test files at once, each with its share of the cores (default: a core each)"):argname "N"
     :convert(argument.whole_number(1))
+  parser:option("--junit", "Also write the results as JUnit XML into this folder"):argname "FOLDER"
   parser:flag("--gc-stress", "Collect garbage at every turn while the specs run"):target "gc_stress"
 end
 
@@ -200,6 +261,19 @@ local function chosen(args)
   return args.suites
 end
 
+--- The folder for JUnit XML, absolute and without an earlier run's results of these suites.
+local function junit_folder(folder, names)
+  if not folder then return nil end
+  folder = uv.fs_realpath(files.make_folder(folder))
+  local stale = { c = "^c%-.*%.xml$", specs = "^spec%-.*%.xml$", lint = "^lint%.xml$" }
+  for _, suite in ipairs(names) do
+    for _, name in ipairs(files.names(folder)) do
+      if name:find(stale[suite]) then os.remove(folder .. "/" .. name) end
+    end
+  end
+  return folder
+end
+
 function test.run(args)
   if not host.executable or lfs.attributes(host.root .. "/spec", "mode") ~= "directory" then
     exit.usage_error("the tests live in the source tree: run ./recsys-run test there")
@@ -207,6 +281,7 @@ function test.run(args)
   local cores = uv.available_parallelism()
   local jobs = args.jobs or cores
   local context = { build = host.executable:match "^(.*)/", gc_stress = args.gc_stress, files = args.files, jobs = jobs,
+    junit = junit_folder(args.junit, chosen(args)),
     threads = os.getenv "OMP_NUM_THREADS" and "" or ("OMP_NUM_THREADS=%d"):format(math.max(1, cores // jobs)) }
   local sum = counts()
   for _, suite in ipairs(chosen(args)) do
