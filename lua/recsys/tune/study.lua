@@ -1,0 +1,278 @@
+--- A study: trials of one search space in flow.db, by any number of processes at once.
+---
+--- Who wants work asks: under the database's lock a trial is taken, one whose worker died before all others, else the
+--- sampler makes one. A trial is `waiting`, `running`, and at its end `complete`, `pruned` or `failed`; an end is final
+--- and committed at once, so a kill costs no completed trial. A running trial names its process; when that is gone
+--- (recsys.track.process) it waits to be tried again with the same values, three times at the most.
+
+local clock = require "recsys.clock"
+local exit = require "recsys.exit"
+local front = require "recsys.tune.front"
+local importance = require "recsys.tune.importance"
+local json = require "recsys.json"
+local process = require "recsys.track.process"
+local pruners = require "recsys.tune.pruners"
+local random = require "recsys.tune.random"
+local samplers = require "recsys.tune.samplers"
+local space_of = require "recsys.tune.space"
+local sql = require "recsys.sql"
+local state = require "recsys.flow.state"
+local trial_of = require "recsys.tune.trial"
+
+local study = {}
+
+local Study = { __name = "recsys.Study" }
+Study.__index = Study
+
+local ATTEMPTS <const> = 3 -- of a trial whose workers die
+
+local function check_directions(directions)
+  if #directions == 0 then exit.usage_error "a study needs an objective: directions = { \"minimize\" }" end
+  for _, direction in ipairs(directions) do
+    if direction ~= "minimize" and direction ~= "maximize" then
+      exit.usage_error("a direction is minimize or maximize, not '%s'", tostring(direction))
+    end
+  end
+end
+
+--- Refuse to go on with a study under other conditions.
+local function check_same(self, row)
+  local what = row.space ~= self.space:text() and "search space"
+    or row.directions ~= json.encode(self.directions) and "objectives"
+    or row.settings ~= json.encode(self.settings) and "settings" or row.seed ~= self.seed and "seed"
+  if what then
+    exit.usage_error("the study '%s' was begun with %s %s; take these, or another name", self.name,
+      (what == "seed" or what == "search space") and "another" or "other", what)
+  end
+end
+
+--- The study's row, made when there is none.
+local function enter(self)
+  local row = self.db:row("SELECT * FROM studies WHERE name = ?", { self.name })
+  if row then
+    check_same(self, row)
+  else
+    self.db:run("INSERT INTO studies (name, directions, space, seed, settings, created) VALUES (?, ?, ?, ?, ?, ?)",
+      { self.name, json.encode(self.directions), self.space:text(), self.seed, json.encode(self.settings),
+        clock.now() })
+    row = self.db:row("SELECT * FROM studies WHERE name = ?", { self.name })
+  end
+  self.id, self.run_id = row.study_id, row.run_id
+end
+
+--- Open a study, or begin it.
+---@param request { name: string, search: table<string, Dimension>, directions?: string[], store?: string,
+---  sampler?: string, sampler_options?: table, pruner?: string, pruner_options?: table, seed?: integer,
+---  settings?: table }
+---   directions: one for each objective, default { "minimize" }; store: the folder of flow.db, default "artifacts", or
+---   ":memory:"; sampler: "tpe" (default), "random", "halton" or "grid"; pruner: "none" (default), "median", "asha",
+---   "hyperband" or "patience"; settings: plain data that all processes of the study share
+---@return Study  raises { code = "usage" } when there is one of that name with another space, objectives or settings
+function study.open(request)
+  if type(request.name) ~= "string" or not request.name:match "^[%w_][%w_%.%-]*$" then
+    exit.usage_error("the name of a study is of letters, digits, _, - and ., not '%s'", tostring(request.name))
+  end
+  local self = setmetatable({ name = request.name, space = space_of.new(request.search),
+    directions = request.directions or { "minimize" }, seed = request.seed or 1, settings = request.settings or {},
+    sampler = samplers.new(request.sampler or "tpe", request.sampler_options),
+    pruner = pruners.new(request.pruner or "none", request.pruner_options), process = process.name(), ended = {} },
+    Study)
+  check_directions(self.directions)
+  if self.pruner and #self.directions > 1 then
+    exit.usage_error "a pruner goes by one objective; this study has several"
+  end
+  self.db = state.open(request.store or "artifacts")
+  self.db:transaction(enter, self)
+  return self
+end
+
+-- Reading -------------------------------------------------------------------------------------------------------------
+
+local function read_params(self, id)
+  local params = {}
+  for row in self.db:each("SELECT name, value FROM trial_params WHERE trial_id = ?", { id }) do
+    params[row.name] = self.space.dimensions[row.name]:read(row.value)
+  end
+  return params
+end
+
+local function read_trial(self, row)
+  local trial = { id = row.trial_id, number = row.number, name = "trial_" .. row.number, state = row.state,
+    process = row.process, attempts = row.attempts, started = row.started, ended = row.ended, message = row.message,
+    params = read_params(self, row.trial_id), values = {}, intermediate = {} }
+  for value in self.db:each("SELECT objective, value FROM trial_values WHERE trial_id = ?", { trial.id }) do
+    trial.values[value.objective] = value.value
+  end
+  for report in self.db:each("SELECT step, value FROM trial_reports WHERE trial_id = ?", { trial.id }) do
+    trial.intermediate[report.step] = report.value
+    trial.last_step = math.max(trial.last_step or report.step, report.step)
+  end
+  return trial
+end
+
+local over = { complete = true, pruned = true, failed = true }
+
+--- All trials, by number.
+---@return { number: integer, name: string, state: string, params: table, values: number[], intermediate: table,
+---  last_step: integer?, message: string?, attempts: integer, started: integer?, ended: integer? }[]
+function Study:trials()
+  local list = {}
+  for i, row in ipairs(self.db:rows("SELECT * FROM trials WHERE study_id = ? ORDER BY number", { self.id })) do
+    local trial = self.ended[row.trial_id] or read_trial(self, row)
+    if over[trial.state] then self.ended[trial.id] = trial end
+    list[i] = trial
+  end
+  return list
+end
+
+--- The best completed trial; of several objectives one of the front's.
+---@return table?
+function Study:best()
+  return front.pareto(self:trials(), self.directions)[1]
+end
+
+--- The completed trials that no other one beats in all objectives.
+---@return table[]
+function Study:front()
+  return front.pareto(self:trials(), self.directions)
+end
+
+--- How much of the objective's variance each parameter accounts for by itself, see recsys.tune.importance.
+---@param objective? integer  default 1
+---@return { name: string, share: number }[]?  nil, message where too few trials are complete
+function Study:importance(objective)
+  return importance.of(self.space, self:trials(), objective or 1, self.seed)
+end
+
+-- Asking --------------------------------------------------------------------------------------------------------------
+
+--- Give the trials of processes that are gone back to those who ask.
+local function reclaim(self)
+  local running = self.db:rows([[SELECT trial_id, process, attempts FROM trials
+    WHERE study_id = ? AND state = 'running']], { self.id })
+  for _, row in ipairs(running) do
+    if row.process ~= self.process and process.is_gone(row.process) then
+      local again = row.attempts < ATTEMPTS
+      self.db:run("UPDATE trials SET state = ?, process = NULL, ended = ?, message = ? WHERE trial_id = ?",
+        { again and "waiting" or "failed", again and sql.null or clock.now(),
+          not again and ("its worker died, %d times"):format(row.attempts) or sql.null, row.trial_id })
+    end
+  end
+end
+
+--- Whether the last so many completed trials brought nothing better.
+local function is_flat(self, trials, plateau)
+  local best, since = math.huge, 0
+  for _, trial in ipairs(trials) do
+    if trial.state == "complete" then
+      local loss = front.losses(trial, self.directions)[1]
+      since = loss < best and 0 or since + 1
+      best = math.min(best, loss)
+    end
+  end
+  return since >= plateau
+end
+
+local function take_waiting(self)
+  local row = self.db:row([[SELECT trial_id FROM trials WHERE study_id = ? AND state = 'waiting'
+    ORDER BY number LIMIT 1]], { self.id })
+  if not row then return nil end
+  self.db:run([[UPDATE trials SET state = 'running', process = ?, attempts = attempts + 1, started = ?, heard = ?
+    WHERE trial_id = ?]], { self.process, clock.now(), clock.now(), row.trial_id })
+  return row.trial_id
+end
+
+local function make(self, trials)
+  local number = #trials
+  local values = self.sampler { space = self.space, number = number, seed = self.seed, directions = self.directions,
+    random = random.new(self.seed, number), trials = trials }
+  if not values then return nil end
+  self.db:run([[INSERT INTO trials (study_id, number, state, process, attempts, started, heard)
+    VALUES (?, ?, 'running', ?, 1, ?, ?)]], { self.id, number, self.process, clock.now(), clock.now() })
+  local id = self.db:last_id()
+  for name, value in pairs(values) do
+    self.db:run("INSERT INTO trial_params VALUES (?, ?, ?)", { id, name, json.encode(value) })
+  end
+  return id
+end
+
+local function next_id(self, budget)
+  reclaim(self)
+  local waiting = take_waiting(self)
+  if waiting then return waiting end
+  local trials = self:trials()
+  if budget.trials and #trials >= budget.trials then return nil, "trials" end
+  if budget.plateau and is_flat(self, trials, budget.plateau) then return nil, "plateau" end
+  local id = make(self, trials)
+  return id, not id and "all is tried" or nil
+end
+
+--- The trial of an id, as this process's.
+---@param id integer
+---@return Trial
+function Study:trial(id)
+  local row = assert(self.db:row("SELECT * FROM trials WHERE trial_id = ? AND study_id = ?", { id, self.id }))
+  return trial_of.new(self, read_trial(self, row))
+end
+
+--- Take a trial: one whose worker is gone, or a new one.
+---@param budget? { trials?: integer, plateau?: integer }  trials: how many the study may have, of all states; plateau:
+---  stop when so many completed trials in a row brought nothing better
+---@return Trial?
+---@return string? why  "trials", "plateau" or "all is tried" when there is none
+function Study:ask(budget)
+  local id, why = self.db:transaction(next_id, self, budget or {})
+  if id then return self:trial(id) end
+  return nil, why
+end
+
+-- Working -------------------------------------------------------------------------------------------------------------
+
+--- Run the objective for one trial.
+local function attempt(trial, objective)
+  local ok, result = xpcall(objective, exit.traced, trial)
+  if trial:is_over() then return end
+  if ok then return trial:complete(result) end
+  if type(result) == "table" and result.signal then
+    trial:release()
+    error(result, 0)
+  end
+  trial:fail(exit.message_of(result))
+end
+
+--- Try one trial after another until the budget is spent.
+---@param objective fun(trial: Trial): number|number[]  its value, or one for each objective; what it raises is
+---  recorded, and the trial failed
+---@param budget { trials?: integer, seconds?: number, plateau?: integer }
+---@return string why  it ended: "trials", "seconds", "plateau", "all is tried"
+function Study:optimize(objective, budget)
+  if not (budget.trials or budget.seconds or budget.plateau) then
+    exit.usage_error "a study needs a budget: trials, seconds or plateau"
+  end
+  local began = clock.now()
+  while true do
+    if budget.seconds and clock.now() - began >= budget.seconds * 1000 then return "seconds" end
+    local trial, why = self:ask(budget)
+    if not trial then return why end
+    attempt(trial, objective)
+  end
+end
+
+--- Close the database. Twice is fine.
+function Study:close() self.db:close() end
+
+Study.__close = Study.close
+
+function Study.__tostring(self) return ("study %s"):format(self.name) end
+
+--- The names of all studies of a store, the youngest first.
+---@param store string
+---@return string[]
+function study.names(store)
+  local db, names = state.open(store), {}
+  for row in db:each "SELECT name FROM studies ORDER BY study_id DESC" do names[#names + 1] = row.name end
+  db:close()
+  return names
+end
+
+return study
