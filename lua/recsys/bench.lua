@@ -287,6 +287,7 @@ function bench.measure(suite, name, options)
     verdicts[#verdicts + 1] = verdict
   end
   outcome.suite, outcome.row, outcome.about, outcome.unit = suite, name, row.about, row.unit
+  outcome.quiet = row.quiet
   outcome.arguments = arguments
   outcome.per, outcome.target = row.per and row.per(arguments) or nil, row.target
   outcome.peers, outcome.verdicts = json.list(bench.peers(row, options)), json.list(verdicts)

@@ -1,0 +1,3 @@
+--- TPE on branin, beside Optuna's default: see recsys.bench.searched.
+
+return require("recsys.bench.searched").row "branin"
