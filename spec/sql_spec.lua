@@ -130,9 +130,11 @@ describe("a file", function()
     local mine <close> = assert(sql.open(path))
     local other <close> = assert(sql.open(path))
     mine:execute "CREATE TABLE t (id, name)"
+    other:execute "BEGIN IMMEDIATE" -- so that the thread has to wait, however long this takes
     for i = 1, 100 do assert.is_true(mine:later("INSERT INTO t VALUES (?1, ?2)", i, "n" .. i)) end
     assert.same({ 100, 0 }, { mine:waiting() })
     assert.equal(0, other:row("SELECT count(*) AS n FROM t").n)
+    other:execute "COMMIT"
     assert.equal(100, mine:row("SELECT count(*) AS n FROM t WHERE name = 'n' || id").n)
     assert.is_true(mine:later({ "UPDATE t SET id = -?1 WHERE id = ?1", "DELETE FROM t WHERE id < -?2" }, 7, 9))
     mine:transaction(function()
