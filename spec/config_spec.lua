@@ -137,9 +137,117 @@ describe("config", function()
     assert.equal("train.rate must be a number, not 'fast' (given by the recipe)", refused { name = "x", rate = "fast" })
   end)
 
+  it("lets later files win over earlier, the environment over files, --set over all, and tells origins", function()
+    local one = temporary(".json", [[{"train": {"epochs": 2, "learning_rate": 0.5, "shuffle": false}}]])
+    local other = temporary(".lua", "return { train = { epochs = 3, limit = 9 } }")
+    local p, origins = config.resolve(declaration, { file = { one, other }, variables = {
+      RECSYS_SET_TRAIN__EPOCHS = "4", RECSYS_SET_TRAIN__LIMIT = "null", RECSYS_SET_EVAL__K = "7,8", OTHER = "x",
+      RECSYS_SET_DATA__DIR = "" }, set = { "eval.k=9" } })
+    assert.same({ epochs = 4, learning_rate = 0.5, shuffle = false }, p.train)
+    assert.same({ 9 }, p.eval.k)
+    assert.equal("artifacts", p.data.dir)
+    assert.same({ ["train.epochs"] = "RECSYS_SET_TRAIN__EPOCHS", ["train.learning_rate"] = one,
+      ["train.shuffle"] = one, ["train.limit"] = "RECSYS_SET_TRAIN__LIMIT", ["eval.k"] = "--set" }, origins)
+    local shown = config.show(declaration, p, origins)
+    assert.matches("train.epochs +4 +RECSYS_SET_TRAIN__EPOCHS\n", shown)
+    assert.matches("train.limit +none +RECSYS_SET_TRAIN__LIMIT\n", shown)
+    assert.matches("data.dir +'artifacts' +the recipe's default\n", shown)
+  end)
+
+  it("tells the origin of a profile's values", function()
+    local profiles = { by = "data.source", movielens = { train = { epochs = 99 } } }
+    local _, origins = config.resolve(declaration, { profiles = profiles, variables = {
+      RECSYS_SET_DATA__SOURCE = "movielens" } })
+    assert.same({ ["data.source"] = "RECSYS_SET_DATA__SOURCE", ["train.epochs"] = "the recipe's profile movielens" },
+      origins)
+  end)
+
+  it("refuses a variable that names no parameter, and one whose value is wrong", function()
+    assert.equal("the variable RECSYS_SET_TRAIN__EPOCH names no parameter; did you mean RECSYS_SET_TRAIN__EPOCHS?",
+      refusal { variables = { RECSYS_SET_TRAIN__EPOCH = "3" } })
+    assert.equal("train.epochs must be a whole number, not 'many' (RECSYS_SET_TRAIN__EPOCHS)",
+      refusal { variables = { RECSYS_SET_TRAIN__EPOCHS = "many" } })
+    assert.equal(10, config.resolve(declaration, { environment = false,
+      variables = { RECSYS_SET_TRAIN__EPOCHS = "3" } }).train.epochs)
+  end)
+
+  it("exports values that a file gives again, to the bit and to what is absent", function()
+    local given = { epochs = config.param(2, ""), rate = 0.1, none = config.param("7d", "", { optional = true }),
+      list = config.param({}, "", { of = "integer" }), words = { "a" }, key = config.secret("k", { optional = true }) }
+    local p = config.resolve({ g = given }, { set = { "g.none=", "g.rate=0.30000000000000004" } })
+    local file = temporary(".json", require("recsys.json").pretty(config.exported({ g = given }, p)))
+    assert.same(p, config.resolve({ g = given }, { file = file }))
+    assert.is_nil(p.g.none)
+    assert.equal("integer", math.type(config.resolve({ g = given }, { file = file }).g.epochs))
+  end)
+
+  it("describes limits and units", function()
+    local described = config.describe { a = config.param(1, "one", { min = 0, max = 9, unit = "s" }),
+      b = config.param(1.5, "two", { min = 0 }), c = config.param(2, "three", { unit = "MiB" }),
+      d = config.secret("four") }
+    assert.matches("one %[0 %.%. 9 s%]\n.*two %[at least 0%]\n.*three %[MiB%]\n", described)
+    assert.matches("d +secret +required +four", described)
+  end)
+
   it("describes every parameter in a line", function()
     local described = config.describe(declaration)
     for _, name in ipairs(config.names(declaration)) do assert.matches(name, described, 1, true) end
     assert.matches("passes", described)
+  end)
+end)
+
+describe("a secret", function()
+  local log = require "recsys.log"
+  local json = require "recsys.json"
+  local store = require "recsys.store"
+
+  local needy = { api = { token = config.secret "of the shop's server", url = "x" } }
+
+  local function refused(options, of)
+    local ok, problem = pcall(config.resolve, of or needy, options)
+    assert.is_false(ok)
+    assert.equal("usage", problem.code)
+    return problem.message
+  end
+
+  it("comes from the environment, or from a file that a variable, --set or a file of settings names", function()
+    local file = temporary(".txt", "open sesame\n")
+    for _, options in ipairs { { variables = { RECSYS_SET_API__TOKEN = "open sesame" } },
+      { variables = { RECSYS_SET_API__TOKEN_FILE = file } }, { set = { "api.token=@" .. file } },
+      { file = temporary(".json", ('{"api": {"token": "@%s"}}'):format(file)) } } do
+      local p = config.resolve(needy, options)
+      assert.equal("open sesame", p.api.token:reveal())
+    end
+    assert.is_nil(config.resolve({ t = config.secret("x", { optional = true }) }, {}).t)
+  end)
+
+  it("is refused where others read it, without being told", function()
+    for _, options in ipairs { { set = { "api.token=hunter22" } }, { file = temporary(".lua",
+      "return { api = { token = 'hunter22' } }") }, { set = { "api.tokn=hunter22" } } } do
+      local said = refused(options)
+      assert.is_nil(said:find("hunter22", 1, true), said)
+    end
+    assert.matches("api.token is a secret, which is given by the variable RECSYS_SET_API__TOKEN, by "
+      .. "RECSYS_SET_API__TOKEN_FILE, which names a file with it, or by --set api.token=@FILE", refused { set =
+      { "api.token=hunter22" } }, 1, true)
+    assert.matches("api.token must be given %(of the shop's server%): by the variable", refused {})
+    assert.matches("its file cannot be read: /no/such", refused { set = { "api.token=@/no/such" } }, 1, true)
+    assert.matches("is empty", refused { set = { "api.token=@" .. temporary(".txt", "\n") } }, 1, true)
+  end)
+
+  it("shows in nothing that is made of the parameters, nor in what is told", function()
+    local p, origins = config.resolve(needy, { variables = { RECSYS_SET_API__TOKEN = "pass+word%1" } })
+    local token = p.api.token
+    assert.equal("(secret)", tostring(token))
+    assert.is_nil(next(token))
+    assert.equal('{"token":"(secret)","url":"x"}', json.encode(p.api))
+    assert.equal('{"api":{"url":"x"}}', json.encode(config.exported(needy, p)))
+    assert.matches("api.token +%(secret%) +RECSYS_SET_API__TOKEN", config.show(needy, p, origins))
+    assert.is_nil(store.text(p):find("pass", 1, true))
+    assert.equal("it was (secret)!", log.veiled "it was pass+word%1!")
+    assert.has_error(function() token.value = 1 end, "a secret cannot be changed")
+    local folder = command.scratch(finally)
+    store.save(folder, p)
+    assert.equal("pass+word%1", store.load(folder).api.token:reveal())
   end)
 end)

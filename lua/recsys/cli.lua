@@ -101,12 +101,15 @@ local function recipe_parser()
   local parser = new_parser("recsys-run", "Run a recipe.")
   parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/")
   parser:option("--set", "Set a parameter, as in --set train.epochs=5"):argname "NAME=VALUE":count "*":target "set"
-  parser:option("--config", "Read parameters from a JSON or Lua file"):argname "FILE"
+  parser:option("--config", "Read parameters from a JSON or Lua file; of several, later ones win"):argname "FILE"
+    :count "*"
   parser:option("--seed", "Start of all random streams"):argname "N":convert(argument.whole_number(0))
   parser:option("--threads", "Threads to compute with"):argname "N":convert(argument.whole_number(1, 4096))
   parser:flag("--json", "Put the result on stdout as one JSON object, all else on stderr")
   parser:flag("--profile", "Print where each training step's time and bytes went, and write a trace of it")
   parser:flag("--plan", "Show the steps without running them")
+  parser:flag("--show-config", "Show every parameter as it would be used and where it comes from, and end")
+    :target "show_config"
   parser:option("--resume", "Go on with RUN (a name or a folder) where it was cut short; without RUN, with the latest "
     .. "run of these parameters that was"):argname "RUN":args "?"
   parser:flag("--find-learning-rate", "End where the training would begin, with a table and a chart of what each "
@@ -133,6 +136,7 @@ local function run_recipe(words)
   if asks_for_help(words) then return help_of_recipe(words, parser) end
   local args = parse(parser, words)
   local path = cli.find_recipe(args.RECIPE)
+  args.config = #args.config > 0 and args.config or nil
   args.resume = args.resume and (args.resume[1] or "")
   args.command = "recsys-run " .. table.concat(words, " ")
   return require("recsys.recipe").main(path, args)

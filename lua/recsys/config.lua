@@ -1,4 +1,4 @@
---- Parameters of a recipe: declared with defaults, checked, overridden from a profile, a file and --set.
+--- Parameters of a recipe: declared with defaults, checked, overridden from a profile, files, the environment, --set.
 ---
 --- A declaration is a tree of tables. A leaf is a plain default, whose type is then the parameter's type, or
 --- `config.param(default, about, limits)`, which adds a sentence and limits. A name that was not declared, or a
@@ -6,7 +6,10 @@
 --- A plain `{}` is a group without parameters; a list that may be empty is declared by config.param.
 
 local cjson = require "cjson.safe"
+local environment = require "recsys.config.environment"
 local exit = require "recsys.exit"
+local json = require "recsys.json"
+local secret = require "recsys.config.secret"
 local text = require "recsys.text"
 
 local config = {}
@@ -22,6 +25,7 @@ Param.__index = Param
 ---@field type? string     "integer", "number", "string", "boolean" or "list", where the default does not tell
 ---@field of? string       type of a list's elements, where the default is empty
 ---@field distinct? boolean no element of a list may stand there twice
+---@field unit? string     what a number counts, for people: "s", "epochs", "MiB"
 ---@field form? string     what a text must be: "span" (of time), "bytes" (a size), "folder" or "model" (a published
 ---   model's name)
 
@@ -36,6 +40,14 @@ function config.param(default, about, limits)
     error("bad argument #3 to 'param' (a parameter without a default needs a type, as in { type = \"string\" })", 2)
   end
   return setmetatable({ default = default, about = about, limits = limits }, Param)
+end
+
+--- Declare a secret: a text that only the environment or a file of its own may give (recsys.config.secret). The recipe
+--- gets an object whose `:reveal()` is the text; without one, nil where it is optional.
+---@param about string  a sentence for `--help`
+---@param limits? { optional?: boolean }
+function config.secret(about, limits)
+  return setmetatable({ about = about, limits = { type = "secret", optional = limits and limits.optional } }, Param)
 end
 
 local function is_list(value)
@@ -60,6 +72,10 @@ local function type_of(leaf)
   return leaf.limits.type or kind_of(leaf.default)
 end
 
+local function is_secret(leaf)
+  return leaf.limits.type == "secret"
+end
+
 local function is_required(leaf)
   return leaf.default == nil and not leaf.limits.optional
 end
@@ -68,6 +84,7 @@ local refuse = exit.usage_error
 
 local function shown(value)
   if type(value) == "string" then return ("'%s'"):format((value:gsub("%c", "?"))) end
+  if type(value) == "table" and next(value) == nil then return "[]" end
   return cjson.encode(value) or tostring(value)
 end
 
@@ -159,6 +176,7 @@ end
 --- The value of leaf 'name' as offered by 'origin', converted and checked.
 local function read_leaf(name, node, offered, origin)
   local leaf = declared(node)
+  if is_secret(leaf) and offered ~= cjson.null then return secret.take(name, offered) end
   if leaf.limits.optional and (offered == cjson.null or offered == "null" or offered == "") then return nil end
   local kind = type_of(leaf)
   local read = readers[kind] or refuse("%s is declared as a %s; a parameter is a number, a text, true or false, or a "
@@ -190,8 +208,16 @@ function config.names(declaration)
   return names
 end
 
+local function has_secret(node)
+  for _, child in pairs(node) do
+    if is_leaf(child) and is_secret(declared(child)) or not is_leaf(child) and has_secret(child) then return true end
+  end
+  return false
+end
+
 local function unknown(declaration, name, origin)
   local near = text.nearest(name, config.names(declaration))
+  if has_secret(declaration) then origin = origin:gsub("^(%-%-set [^=]*=).*", "%1...") end -- a secret's, misspelled
   refuse("there is no parameter '%s' (%s)%s", name, origin,
     near and ("; did you mean '" .. near .. "'?") or "; --help lists them")
 end
@@ -210,13 +236,14 @@ local function locate(declaration, values, name, origin)
   return node, values, key
 end
 
---- Put one value into place.
-local function set(declaration, values, name, offered, origin)
-  local node, place, key = locate(declaration, values, name, origin)
+--- Put one value into place. 'layer': what the origin is called of, where that is not 'origin' itself.
+local function set(declaration, into, name, offered, origin, layer)
+  local node, place, key = locate(declaration, into.values, name, origin)
   if is_leaf(node) then
     place[key] = read_leaf(name, node, offered, origin)
+    into.origins[name] = layer or origin
   elseif type(offered) == "table" and not is_list(offered) then
-    for part, value in pairs(offered) do set(declaration, values, name .. "." .. part, value, origin) end
+    for part, value in pairs(offered) do set(declaration, into, name .. "." .. part, value, origin, layer) end
   else
     local names = names_below(node, name .. ".", {})
     table.sort(names)
@@ -245,7 +272,9 @@ local function check_given(node, values, prefix)
     if not is_leaf(child) then
       check_given(child, values[key], name .. ".")
     elseif values[key] == nil and is_required(declared(child)) then
-      refuse("%s must be given (%s): --set %s=...", name, declared(child).about, name)
+      local leaf = declared(child)
+      if is_secret(leaf) then refuse("%s must be given (%s): %s", name, leaf.about, secret.how(name)) end
+      refuse("%s must be given (%s): --set %s=...", name, leaf.about, name)
     end
   end
   return values
@@ -291,11 +320,11 @@ local function read_file(path)
   return value
 end
 
-local function apply(declaration, values, overrides, origin)
+local function apply(declaration, into, overrides, origin)
   local names = {}
   for name in pairs(overrides) do names[#names + 1] = tostring(name) end
   table.sort(names)
-  for _, name in ipairs(names) do set(declaration, values, name, overrides[name], origin) end
+  for _, name in ipairs(names) do set(declaration, into, name, overrides[name], origin) end
 end
 
 local function parse_set(setting)
@@ -304,39 +333,129 @@ local function parse_set(setting)
   return name, value
 end
 
---- The defaults, the chosen profile, the file and the settings, one upon the other.
-local function overridden(declaration, options)
-  local settings, file = {}, options.file and read_file(options.file) or {}
+--- Whether each parameter is a secret, by its name.
+local function secrets_of(declaration)
+  local all = {}
+  for _, name in ipairs(config.names(declaration)) do
+    local node = declaration
+    for part in name:gmatch "[^.]+" do node = node[part] end
+    all[name] = is_secret(declared(node))
+  end
+  return all
+end
+
+--- What the environment sets; 'only' secrets, where the rest is not to count.
+local function from_environment(declaration, options)
+  if options.environment == false then return {} end
+  local is_hidden, list = secrets_of(declaration), {}
+  for _, one in ipairs(environment.settings(is_hidden, options.variables)) do
+    if options.environment ~= "secrets" or is_hidden[one.name] then list[#list + 1] = one end
+  end
+  return list
+end
+
+--- The files, the environment and the settings, in order: { name, value, origin, layer } or { table, origin }.
+local function layers_of(declaration, options)
+  local layers = {}
+  for _, path in ipairs(type(options.file) == "string" and { options.file } or options.file or {}) do
+    layers[#layers + 1] = { table = read_file(path), origin = path }
+  end
+  table.move(from_environment(declaration, options), 1, 1e4, #layers + 1, layers)
   for _, setting in ipairs(options.set or {}) do
     local name, value = parse_set(setting)
-    settings[#settings + 1] = { name = name, value = value, origin = "--set " .. setting }
+    layers[#layers + 1] = { name = name, value = value, origin = "--set " .. setting, layer = "--set" }
   end
-  local function overrides(values)
-    if options.file then apply(declaration, values, file, options.file) end
-    for _, s in ipairs(settings) do set(declaration, values, s.name, s.value, s.origin) end
-    return values
+  return layers
+end
+
+local function overridden(declaration, options)
+  local layers, origins = layers_of(declaration, options), {}
+  local function begin()
+    origins = {}
+    return { values = defaults(declaration, ""), origins = origins }
   end
-  local values = overrides(defaults(declaration, ""))
+  local function override(into)
+    for _, one in ipairs(layers) do
+      if one.table then
+        apply(declaration, into, one.table, one.origin)
+      else
+        set(declaration, into, one.name, one.value, one.origin, one.layer)
+      end
+    end
+    return into.values
+  end
+  local values = override(begin())
   local profiles = options.profiles
-  if not profiles then return values end
+  if not profiles then return values, origins end
   local _, place, key = locate(declaration, values, profiles.by, "the recipe's profiles")
   local profile = profiles[place[key]]
-  if not profile then return values end
-  local base = defaults(declaration, "")
+  if not profile then return values, origins end
+  local base = begin()
   apply(declaration, base, profile, "the recipe's profile " .. tostring(place[key]))
-  return overrides(base)
+  return override(base), origins
 end
 
 --- The values of all parameters.
 ---
---- Order of precedence, lowest first: the declared defaults, the recipe's profile for the chosen source, the file, the
---- `--set` options in order. Raises {code = "usage", message} for a wrong name, type or value, or one that is missing.
+--- Order of precedence, lowest first: the declared defaults, the recipe's profile for the chosen source, the files in
+--- order, the environment (recsys.config.environment), the `--set` options in order. Raises {code = "usage", message}
+--- for a wrong name, type or value, or one that is missing.
 ---@param declaration table      the recipe's `params`
----@param options { file?: string, set?: string[], profiles?: table }
+---@param options { file?: string|string[], set?: string[], profiles?: table, environment?: false|"secrets",
+---   variables?: table<string, string>, partial?: boolean }
 ---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
+---   environment: false: it does not count; "secrets": for nothing but secrets
+---   variables: in place of the process's own; partial: what must be given may be absent
 ---@return table                 nested values, shaped as the declaration
+---@return table<string, string> origins  where each value comes from, by its whole name; absent: the recipe's default
 function config.resolve(declaration, options)
-  return check_given(declaration, overridden(declaration, options), "")
+  local values, origins = overridden(declaration, options)
+  return options.partial and values or check_given(declaration, values, ""), origins
+end
+
+--- The values as they can be given again by a file: what is absent is null, and secrets are left out.
+---@return table
+function config.exported(declaration, values)
+  local out = {}
+  for key, child in pairs(declaration) do
+    if not is_leaf(child) then
+      out[key] = config.exported(child, values[key] or {})
+    elseif not is_secret(declared(child)) then
+      out[key] = values[key]
+      if out[key] == nil then out[key] = cjson.null end
+      if type(out[key]) == "table" then out[key] = json.list { table.unpack(out[key]) } end
+    end
+  end
+  return out
+end
+
+--- The values with where each comes from, as a table for people.
+---@return string
+function config.show(declaration, values, origins)
+  local rows = {}
+  for _, name in ipairs(config.names(declaration)) do
+    local value = values
+    for part in name:gmatch "[^.]+" do value = value[part] end
+    rows[#rows + 1] = { name, value == nil and "none" or secret.is(value) and tostring(value) or shown(value),
+      origins[name] or "the recipe's default" }
+  end
+  local widths = { 0, 0 }
+  for _, row in ipairs(rows) do
+    for c = 1, 2 do widths[c] = math.max(widths[c], text.width(row[c])) end
+  end
+  for i, row in ipairs(rows) do
+    rows[i] = ("%s  %s  %s"):format(text.pad(row[1], widths[1]), text.pad(row[2], widths[2]), row[3])
+  end
+  return table.concat(rows, "\n")
+end
+
+--- " [1 .. 10 epochs]": the limits and the unit of a number.
+local function bounds(limits)
+  local low, high, unit = limits.min, limits.max, limits.unit and " " .. limits.unit or ""
+  if low and high then return (" [%s .. %s%s]"):format(low, high, unit) end
+  if low then return (" [at least %s%s]"):format(low, unit) end
+  if high then return (" [at most %s%s]"):format(high, unit) end
+  return limits.unit and (" [%s]"):format(limits.unit) or ""
 end
 
 local function describe(node, prefix, values, lines)
@@ -349,7 +468,8 @@ local function describe(node, prefix, values, lines)
       local leaf = declared(child)
       local value = is_required(leaf) and "required" or leaf.default == nil and "none" or shown(leaf.default)
       local choices = leaf.limits.choices and (" (%s)"):format(table.concat(leaf.limits.choices, ", ")) or ""
-      lines[#lines + 1] = ("  %-24s %-8s %-16s %s%s"):format(name, type_of(leaf), value, leaf.about, choices)
+      lines[#lines + 1] = ("  %-24s %-8s %-16s %s%s%s"):format(name, type_of(leaf), value, leaf.about, choices,
+        bounds(leaf.limits))
     else
       describe(child, name .. ".", values, lines)
     end
@@ -357,7 +477,7 @@ local function describe(node, prefix, values, lines)
   return lines
 end
 
---- The parameters as a table for people: name, type, default, meaning.
+--- The parameters as a table for people: name, type, default, meaning, limits and unit.
 ---@return string
 function config.describe(declaration)
   return table.concat(describe(declaration, "", nil, {}), "\n")

@@ -11,6 +11,7 @@ local json = require "recsys.json"
 local lfs = require "lfs"
 local log = require "recsys.log"
 local parsed = require "recsys.parsed"
+local provenance = require "recsys.provenance"
 local split = require "recsys.data.split"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
@@ -173,6 +174,7 @@ function data.fingerprint(paths, options)
     local hash, message, code = parsed.hash_of(path, parsed_folder())
     if not hash then return nil, message, code end
     hashes[i] = hash
+    provenance.read(path, hash)
   end
   return "xxh3:" .. frame.hash(json.encode { files = hashes, options = options })
 end

@@ -1,7 +1,8 @@
 --- JSON whose bytes depend on the value alone: keys sorted, floats in the shortest form that reads back the same.
 ---
 --- lua-cjson reads; it does not write here because it prints 14 digits and orders keys by the hash seed, so that two
---- equal runs would differ. A table with a first element, or one marked by json.list, is an array.
+--- equal runs would differ. A table with a first element, or one marked by json.list, is an array; an object whose
+--- class has __tojson is what that gives.
 
 local cjson = require "cjson.safe"
 
@@ -72,7 +73,10 @@ function put(out, value, pad, indent)
   elseif value == nil or value == cjson.null then
     out[#out + 1] = "null"
   elseif kind == "table" then
-    if getmetatable(value) == List or value[1] ~= nil then
+    local class = getmetatable(value)
+    if class and class.__tojson then
+      put(out, class.__tojson(value), pad, indent)
+    elseif class == List or value[1] ~= nil then
       put_array(out, value, pad, indent)
     else
       put_object(out, value, pad, indent)

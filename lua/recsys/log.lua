@@ -12,7 +12,23 @@ local file          -- the run's log, while there is one
 local drawn = false -- a progress line stands on the terminal
 local terminal = uv.guess_handle(2) == "tty"
 
+local hidden = {}   -- texts that are told to nobody
+
 local watch = function() end
+
+--- From here on this text is left out of all that is told: a secret.
+---@param value string
+function log.hide(value)
+  if #value >= 4 then hidden[value] = true end -- of less too much else would be hidden
+end
+
+--- What may be told of a text.
+---@param said string
+---@return string
+function log.veiled(said)
+  for value in pairs(hidden) do said = said:gsub(value:gsub("%p", "%%%0"), "(secret)") end
+  return said
+end
 
 --- Call fn() whenever a line is told or a piece of work goes on: for what is to happen now and then while a program
 --- works.
@@ -31,7 +47,7 @@ function log.to(path)
 end
 
 local function emit(mark, format, ...)
-  local line = select("#", ...) > 0 and format:format(...) or format
+  local line = log.veiled(select("#", ...) > 0 and format:format(...) or format)
   if file then file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", mark, line, "\n") end
   if log.level == "quiet" then return end
   wipe()
@@ -50,7 +66,8 @@ function log.warn(format, ...) emit("warning: ", format, ...) end
 --- Only to the log file.
 function log.note(format, ...)
   if file then
-    file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", select("#", ...) > 0 and format:format(...) or format, "\n")
+    local line = log.veiled(select("#", ...) > 0 and format:format(...) or format)
+    file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", line, "\n")
   end
 end
 

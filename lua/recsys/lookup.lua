@@ -29,6 +29,14 @@ local function find(module)
   return (package.searchpath(module, table.concat(lookup.folders(), "/?.lua;") .. "/?.lua"))
 end
 
+--- The file that a module was, or would be, loaded from; nil for those that are no file.
+---@param module string
+---@return string?
+function lookup.file(module)
+  if module:find "^models%." or module:find "^recipes%." then return find(module) end
+  return (package.searchpath(module, package.path))
+end
+
 --- For require. These names are ours: what is nowhere is told in a line, unless package.path leads to it.
 local function searcher(module)
   if not module:find "^models%." and not module:find "^recipes%." then return nil end

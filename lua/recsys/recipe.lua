@@ -12,6 +12,7 @@ local json = require "recsys.json"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local profile = require "recsys.train.profile"
+local provenance = require "recsys.provenance"
 local resume = require "recsys.resume"
 local text = require "recsys.text"
 local tracked = require "recsys.track.recipe"
@@ -74,8 +75,9 @@ end
 
 --- The recipe's sentence and its parameters, for --help.
 function recipe.help(loaded)
-  return ("%s\n\nParameters (set with --set NAME=VALUE or --config FILE):\n%s\n"):format(loaded.about,
-    config.describe(loaded.params))
+  return ("%s\n\nParameters (set with --set NAME=VALUE, a variable such as RECSYS_SET_TRAIN__EPOCHS=5, or "
+    .. "--config FILE; the\nfirst of these wins, and --show-config tells where each value comes from):\n%s\n")
+    :format(loaded.about, config.describe(loaded.params))
 end
 
 --- A new folder for a run: NAME-YYYYMMDD-HHMMSS, with -2, -3, ... when the second is taken.
@@ -172,7 +174,7 @@ end
 
 --- One line for people; the traceback of a bug goes into the run's log.
 local function report_failure(problem, folder)
-  local message = describe(problem)
+  local message = log.veiled(describe(problem))
   io.stderr:write("recsys-run: ", message, "\n")
   if folder then
     log.note("failed: %s", message)
@@ -205,8 +207,9 @@ local function execute(self, params, options, folder, resumed)
   local began, about = uv.hrtime(), environment(options)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
-  files.write(folder .. "/params.json", json.pretty(params), true)
+  files.write(folder .. "/params.json", json.pretty(config.exported(self.params, params)), true)
   files.write(folder .. "/environment.json", json.pretty(about), true)
+  provenance.begin()
   if not resumed then resume.begin(folder, self.name, params) end
   tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
     environment = about }
@@ -215,6 +218,7 @@ local function execute(self, params, options, folder, resumed)
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
     told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
+  provenance.write(folder, self.path)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   resume.finish(folder)
   return result, text_of, next_steps
@@ -247,13 +251,27 @@ end
 local function resolve(self, options)
   local set = { table.unpack(options.set or {}) }
   if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
-  return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles })
+  return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles,
+    environment = options.reproduce and "secrets" or nil })
+end
+
+--- Print the parameters as they would be used, and where each comes from.
+local function show_config(self, options)
+  local params, origins = resolve(self, options)
+  if options.json then
+    io.stdout:write(json.encode { parameters = config.exported(self.params, params), origins = origins }, "\n")
+  else
+    io.stdout:write(config.show(self.params, params, origins), "\n")
+  end
 end
 
 --- The run that --resume means, locked: its folder and its parameters. Without a name it may be that there is none.
 local function resumed_run(self, options)
   local set = options.set and #options.set > 0 or options.seed or options.config
   if options.resume ~= "" then
+    if not set then -- the run's own parameters are taken, but secrets were not kept
+      config.resolve(self.params, { profiles = self.profiles, environment = "secrets", partial = true })
+    end
     local params = set and resolve(self, options)
     return resume.named(options.resume, params and params.runs or common.runs.default, self.name, params or nil)
   end
@@ -266,10 +284,11 @@ local function resumed_run(self, options)
 end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
----@param options { set?: string[], config?: string, seed?: integer, threads?: integer, json?: boolean,
+---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, profile?: boolean, resume?: string, find_learning_rate?: boolean,
----   help?: boolean, command?: string }
----   resume: the run to resume, "" for the latest one
+---   help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean, told?: fun(result: table) }
+---   resume: the run to resume, "" for the latest one; reproduce: of the environment nothing but secrets counts
+---   told: is called with the result of a run that is done, in place of showing it
 ---@return integer
 function recipe.main(path, options)
   local folder
@@ -281,6 +300,7 @@ function recipe.main(path, options)
       io.stdout:write(recipe.help(self))
       return
     end
+    if options.show_config then return show_config(self, options) end
     local begun, params
     if options.resume and not options.plan then
       begun, params = resumed_run(self, options)
@@ -300,7 +320,7 @@ function recipe.main(path, options)
   local code = ok and exit.done or report_failure(result, folder)
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
   if ok and result then
-    show(result, text_of, next_steps, options)
+    if options.told then options.told(result) else show(result, text_of, next_steps, options) end
     code = result.refused and exit.quality or exit.done
   end
   log.to(nil)

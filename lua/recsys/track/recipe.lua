@@ -154,7 +154,10 @@ end
 
 local function finish(run, folder, result, problem)
   if result then log_result(run, result) end
-  if problem then run:tag("recsys.failure", exit.message_of(problem):sub(1, 1000):gsub("[\128-\255]", "?") .. "") end
+  if problem then
+    local message = log.veiled(exit.message_of(problem)):sub(1, 1000)
+    run:tag("recsys.failure", message:gsub("[\128-\255]", "?") .. "")
+  end
   keep_files(run, folder)
   local bundle = result and type(result.paths) == "table" and result.paths.bundle
   if type(bundle) == "string" and files.exists(bundle) and not is_kept(run, bundle) then run:model(bundle) end

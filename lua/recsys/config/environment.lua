@@ -1,0 +1,69 @@
+--- Parameters from the environment: RECSYS_SET_TRAIN__EPOCHS=5 is --set train.epochs=5.
+---
+--- A variable's name is RECSYS_SET_ and the parameter's in capitals, two underscores for each dot. An empty one counts
+--- as not set, as Jenkins and Compose make empty ones freely; `null` takes an optional value away. A variable that
+--- names no parameter is refused with the nearest; others that begin with RECSYS_ and mean nothing are warned of.
+
+local exit = require "recsys.exit"
+local log = require "recsys.log"
+local secret = require "recsys.config.secret"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local environment = {}
+
+local PREFIX <const> = "RECSYS_SET_"
+
+--- What else begins with RECSYS_ and is read by something of ours.
+local others = { "RECSYS_BUILD", "RECSYS_CACHE", "RECSYS_CACHE_LIMIT", "RECSYS_FUZZ", "RECSYS_JUNIT", "RECSYS_KILLS",
+  "RECSYS_KILL_SEED", "RECSYS_LEAK_CHECK", "RECSYS_LONG", "RECSYS_LUA_DIR", "RECSYS_MEMORY", "RECSYS_PACKAGES",
+  "RECSYS_REFUSED_DIR", "RECSYS_SANITIZE", "RECSYS_TEST_DATA", "RECSYS_UI_TOKEN", "RECSYS_WERROR" }
+
+local is_other = {}
+for _, name in ipairs(others) do is_other[name] = true end
+
+local warned = {} -- variables: once is enough
+
+local function warn(name)
+  if is_other[name] or warned[name] or name:find "^RECSYS_PEER_" then return end
+  warned[name] = true
+  local near = name:find("__", 1, true) and PREFIX .. name:sub(#"RECSYS_" + 1) or text.nearest(name, others)
+  log.warn("the variable %s means nothing here%s", name, near and ("; did you mean %s?"):format(near) or "")
+end
+
+--- What the variables set, in the order of their names.
+---@param is_secret table<string, boolean>  every parameter's name -> whether it is a secret
+---@param variables? table<string, string>  default: the process's
+---@return { name: string, value: any, origin: string }[]
+function environment.settings(is_secret, variables)
+  local known, names, list = {}, {}, {}
+  for name, hidden in pairs(is_secret) do
+    known[secret.variable(name)] = { name = name }
+    if hidden then known[secret.variable(name) .. "_FILE"] = { name = name, file = true } end
+  end
+  variables = variables or uv.os_environ()
+  for name in pairs(variables) do
+    if name:find "^RECSYS_" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local of, value = known[name], variables[name]
+    if name:sub(1, #PREFIX) ~= PREFIX then
+      warn(name)
+    elseif not of then
+      local all = {}
+      for variable in pairs(known) do all[#all + 1] = variable end
+      table.sort(all)
+      local near = text.nearest(name, all)
+      exit.usage_error("the variable %s names no parameter%s", name,
+        near and ("; did you mean %s?"):format(near) or "; --help lists them")
+    elseif value ~= "" then
+      local hidden = of.file and secret.from_file(of.name, value)
+        or is_secret[of.name] and secret.take(of.name, value, true)
+      list[#list + 1] = { name = of.name, value = hidden or value, origin = name }
+    end
+  end
+  return list
+end
+
+return environment

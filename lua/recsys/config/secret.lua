@@ -1,0 +1,92 @@
+--- Parameters that nobody may read over anybody's shoulder: passwords, tokens, keys.
+---
+--- A secret's value comes from the environment or from a file of its own. What a recipe is given stands for it and
+--- holds nothing: whoever prints, saves or logs the parameters has "(secret)". `token:reveal()` gives the value, which
+--- is replaced in all that the program tells. Saved with a run there is its name alone: a run that is resumed or
+--- reproduced asks the environment again.
+
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local log = require "recsys.log"
+local store = require "recsys.store"
+
+local secret = {}
+
+local names = setmetatable({}, { __mode = "k" }) -- secret -> the parameter's name
+local values = {}                                -- name -> value
+
+local Secret = { __name = "recsys.Secret" }
+local methods = {}
+
+Secret.__index = methods
+Secret.__newindex = function() error("a secret cannot be changed", 2) end
+Secret.__tostring = function() return "(secret)" end
+Secret.__tojson = Secret.__tostring
+
+--- The value. Raises { code = "usage" } when this process was not given it.
+---@return string
+function methods:reveal()
+  local name = names[self]
+  if not values[name] then
+    exit.usage_error("%s is a secret and was not given: %s", name or "it", secret.how(name or "NAME"))
+  end
+  return values[name]
+end
+
+local function new(name)
+  local made = setmetatable({}, Secret)
+  names[made] = name
+  return made
+end
+
+store.class("recsys.config.secret", Secret, function(made) return names[made] end, new)
+
+--- Whether a value is a secret.
+function secret.is(value)
+  return type(value) == "table" and getmetatable(value) == Secret
+end
+
+--- The variable that sets a parameter: "train.epochs" -> "RECSYS_SET_TRAIN__EPOCHS".
+---@param name string
+---@return string
+function secret.variable(name)
+  return "RECSYS_SET_" .. name:gsub("%.", "__"):upper()
+end
+
+--- How a secret can be given, in words.
+function secret.how(name)
+  return ("by the variable %s, by %s_FILE, which names a file with it, or by --set %s=@FILE"):format(
+    secret.variable(name), secret.variable(name), name)
+end
+
+local function keep(name, value)
+  if value == "" or not utf8.len(value) or value:find "\0" then
+    exit.usage_error("%s is a secret that is empty or no text in UTF-8", name)
+  end
+  values[name] = value
+  log.hide(value)
+  return new(name)
+end
+
+--- Take a secret from a file, whose last line end does not count.
+---@param name string
+---@param path string
+function secret.from_file(name, path)
+  local bytes, message = files.read(path)
+  if not bytes then exit.usage_error("%s is a secret, and its file cannot be read: %s", name, message) end
+  return keep(name, (bytes:gsub("\r?\n$", "")))
+end
+
+--- Take a secret as a layer offers it: '@FILE' from whom everybody sees, the value itself from the environment alone.
+---@param name string
+---@param offered any
+---@param hidden? boolean  it comes from the environment
+function secret.take(name, offered, hidden)
+  if secret.is(offered) then return offered end
+  if hidden then return keep(name, offered) end
+  local path = type(offered) == "string" and offered:match "^@(.+)$"
+  if not path then exit.usage_error("%s is a secret, which is given %s", name, secret.how(name)) end
+  return secret.from_file(name, path)
+end
+
+return secret

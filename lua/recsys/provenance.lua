@@ -1,0 +1,104 @@
+--- What a run was made of: the hashes of its Lua files, of the program and of the data files that it read.
+---
+--- It is written into the run's folder (provenance.json) when the run is done, and compared with what is there now
+--- before the run is reproduced (`recsys-run reproduce`). Hashes are XXH3: they tell what changed, not who meddled.
+
+local frame = require("recsys.core").frame
+local core = require "recsys.core"
+local files = require "recsys.files"
+local host = require "recsys.host"
+local json = require "recsys.json"
+local lookup = require "recsys.lookup"
+local source = require "recsys.track.source"
+local uv = require "luv"
+
+local provenance = {}
+
+local inputs = {} -- path -> hash, of the run that is on its way
+
+--- Forget what was read before a run begins.
+function provenance.begin() inputs = {} end
+
+--- Note that a file was read.
+---@param path string
+---@param hash string
+function provenance.read(path, hash) inputs[path] = hash end
+
+--- A path as it is told: below the program's folder from there on, so that another checkout compares.
+local function shown(path)
+  local real = uv.fs_realpath(path) or path
+  if real:sub(1, #host.root + 1) == host.root .. "/" then return "@/" .. real:sub(#host.root + 2) end
+  return (path:gsub("^%./", ""))
+end
+
+local function place_of(name)
+  return name:sub(1, 2) == "@/" and host.root .. name:sub(2) or name
+end
+
+--- The Lua files of the modules that are loaded, and the recipe's: told path -> hash.
+local function lua_files(recipe)
+  local found = { [shown(recipe)] = frame.hash_file(recipe) }
+  for module in pairs(package.loaded) do
+    local path = lookup.file(module)
+    if path then found[shown(path)] = frame.hash_file(path) end
+  end
+  return found
+end
+
+--- The program that runs, or the library in a stock Lua.
+local function program_hash()
+  local path = host.executable or package.searchpath("recsys.core", package.cpath)
+  return path and frame.hash_file(path) or nil
+end
+
+local function cpu()
+  local known = uv.cpu_info()
+  return known and known[1] and known[1].model or nil
+end
+
+--- What the run in this process was made of.
+---@param recipe string  its file
+---@return table
+function provenance.current(recipe)
+  return { recipe = recipe, commit = source.commit(recipe:match "^(.*)/[^/]+$" or "."), version = core.version,
+    program_commit = core.commit, program = program_hash(), lua = lua_files(recipe), inputs = inputs, cpu = cpu() }
+end
+
+--- Write it into a run's folder.
+function provenance.write(folder, recipe)
+  files.write(folder .. "/provenance.json", json.pretty(provenance.current(recipe)), true)
+end
+
+local function compare_files(kind, recorded, list)
+  local names = {}
+  for name in pairs(recorded or {}) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local now = frame.hash_file(place_of(name))
+    if not now then
+      list[#list + 1] = { kind = kind, name = name, was = recorded[name] }
+    elseif now ~= recorded[name] then
+      list[#list + 1] = { kind = kind, name = name, was = recorded[name], now = now }
+    end
+  end
+end
+
+--- What differs now from what a run was made of.
+---@param recorded table  of provenance.json
+---@return { kind: string, name: string, was: string?, now: string? }[]
+---   kind: "commit", "program", "cpu", "lua" or "input"; now: nil for a file that is gone
+function provenance.differences(recorded)
+  local list = {}
+  local function compare(kind, name, was, now)
+    if was ~= now then list[#list + 1] = { kind = kind, name = name, was = was, now = now } end
+  end
+  compare("commit", "the recipe's commit", recorded.commit,
+    source.commit(tostring(recorded.recipe):match "^(.*)/[^/]+$" or "."))
+  compare("program", "the program", recorded.program, program_hash())
+  compare("cpu", "the processor", recorded.cpu, cpu())
+  compare_files("lua", recorded.lua, list)
+  compare_files("input", recorded.inputs, list)
+  return list
+end
+
+return provenance

@@ -1,0 +1,125 @@
+--- What a run keeps of its configuration and of what it was made of, and `recsys-run reproduce`.
+
+local command = require "spec.support.command"
+local json = require "recsys.json"
+
+local SMALL = "--set data.scale=0.002 --set train.epochs=1 --set model.dim=8 --set eval.window="
+
+local RECIPE = [[
+local recsys = require "recsys"
+local config = recsys.config
+return recsys.recipe { name = "tiny", about = "Counts", params = {
+    shop = { token = config.secret("of the shop", { optional = true }),
+      rows = config.param(3, "how many", { unit = "rows" }) } },
+  run = function(flow, p)
+    local sum = flow:task("sum", function(n, token)
+      if token then recsys.log.info("asked with %s", token:reveal()) end
+      if n == 13 then error("the shop refused " .. token:reveal()) end
+      return { total = n * require("models.factor") }
+    end, p.shop.rows, p.shop.token)
+    return { metrics = { total = sum.total }, seen = p.shop.token }
+  end } ]]
+
+describe("recsys-run reproduce", function()
+  local folder, run_name
+
+  local function run(words, variables)
+    return command.run(("cd %s && %s %s %s"):format(folder, variables or "", command.program, words))
+  end
+
+  setup(function()
+    folder = command.temporary()
+    command.run(("mkdir -p %s/recipes %s/models"):format(folder, folder))
+    command.write(folder .. "/recipes/mine.lua", command.read "recipes/mf.lua")
+    command.write(folder .. "/models/mf.lua", command.read "models/mf.lua")
+    command.write(folder .. "/recipes/tiny.lua", RECIPE)
+    command.write(folder .. "/models/factor.lua", "return 2\n")
+    local ran = run("recipes/mine.lua --json " .. SMALL)
+    assert.equal(0, ran.code, ran.err)
+    run_name = json.decode(ran.out).run
+  end)
+
+  teardown(function() command.remove(folder) end)
+
+  it("gives the same figures from the same code and data", function()
+    local kept = json.decode(command.read(("%s/artifacts/runs/%s/params.json"):format(folder, run_name)))
+    assert.equal(json.null, kept.eval.window)
+    local ran = run("reproduce --json " .. run_name, "RECSYS_SET_TRAIN__EPOCHS=3")
+    assert.equal(0, ran.code, ran.err)
+    local told = json.decode(ran.out)
+    assert.same({}, told.differences)
+    assert.same({}, told.differing)
+    assert.is_true(told.compared > 50)
+    assert.matches("code, program and data are those of the run", ran.err, 1, true)
+    local models = run("registry list --json").out
+    assert.equal(1, json.decode(models).models[1].latest or json.decode(models).models[1].version, models)
+  end)
+
+  it("says which files differ, and by how much the figures do", function()
+    local model = folder .. "/models/mf.lua"
+    local source = command.read(model)
+    command.write(model, (source:gsub("config.dim, settings", "config.dim // 2, settings")))
+    local events = folder .. "/artifacts/data/news/events.csv"
+    local bytes = command.read(events)
+    local cut = bytes:sub(1, #bytes // 2):match "^.*\n"
+    command.write(events, cut)
+    finally(function()
+      command.write(model, source)
+      command.write(events, bytes)
+    end)
+    local checked = run("reproduce --check " .. run_name)
+    assert.equal(3, checked.code, checked.err)
+    assert.matches("differs: models/mf.lua has changed\n", checked.out, 1, true)
+    assert.matches("differs: artifacts/data/news/events.csv has changed\n", checked.out, 1, true)
+    assert.not_matches("devices.csv", checked.out, 1, true)
+    local again = run("reproduce " .. run_name)
+    assert.equal(3, again.code, again.err)
+    -- the sample was cut, and without the cache it is made anew: the difference is the model's alone
+    assert.matches("differs: metrics.ndcg_10: [%d.e-]+, was [%d.e-]+: [%d.e-]+ %a+er\n", again.out)
+    assert.matches("\n%d+ of %d+ figures of artifacts/runs/mf%-[%d-]+ are the same in artifacts/runs/mf%-[%d-]+\n$",
+      again.out)
+  end)
+
+  it("keeps no secret, in no file of a run and in nothing that is told", function()
+    local ran = run("recipes/tiny.lua", "RECSYS_SET_SHOP__TOKEN=open-sesame")
+    assert.equal(0, ran.code, ran.err)
+    local failed = run("recipes/tiny.lua --set shop.rows=13", "RECSYS_SET_SHOP__TOKEN=open-sesame")
+    assert.equal(1, failed.code)
+    assert.matches("asked with %(secret%)", ran.err)
+    assert.matches("the shop refused %(secret%)", failed.err)
+    local found = command.run(("grep -rl open-sesame %s"):format(folder))
+    assert.equal("", found.out)
+    for _, one in ipairs { ran, failed, run "recipes/tiny.lua --help", run("recipes/tiny.lua --show-config",
+      "RECSYS_SET_SHOP__TOKEN=open-sesame") } do
+      assert.is_nil((one.out .. one.err):find("open-sesame", 1, true))
+    end
+    local again = run("reproduce artifacts/runs/" .. ran.err:match "artifacts/runs/(tiny%-[%d-]+)",
+      "RECSYS_SET_SHOP__TOKEN=open-sesame")
+    assert.equal(0, again.code, again.err)
+    assert.matches("1 of 1 figures", again.out)
+  end)
+
+  it("shows the configuration that would be used, and runs nothing", function()
+    local shown = run("recipes/tiny.lua --show-config --json --set shop.rows=5")
+    assert.equal(0, shown.code, shown.err)
+    assert.same({ ["shop.rows"] = "--set" }, json.decode(shown.out).origins)
+    assert.equal(5, json.decode(shown.out).parameters.shop.rows)
+    local help = run "recipes/tiny.lua --help"
+    assert.matches("shop.rows +integer +3 +how many %[rows%]", help.out)
+    assert.matches("shop.token +secret +none +of the shop", help.out)
+  end)
+
+  it("warns of a variable that means nothing, once", function()
+    local ran = run("recipes/tiny.lua --plan", "RECSYS_SHOP__ROWS=4 RECSYS_MEMROY=1G")
+    assert.equal(0, ran.code)
+    assert.matches("RECSYS_SHOP__ROWS means nothing here; did you mean RECSYS_SET_SHOP__ROWS?", ran.err, 1, true)
+    assert.matches("RECSYS_MEMROY means nothing here; did you mean RECSYS_MEMORY?", ran.err, 1, true)
+  end)
+
+  it("says what is wrong with a run that cannot be reproduced", function()
+    assert.matches("there is no run 'nothing'", run("reproduce nothing").err, 1, true)
+    assert.equal(2, run("reproduce nothing").code)
+    command.run(("mkdir -p %s/artifacts/runs/half/unfinished"):format(folder))
+    assert.matches("the run is unfinished", run("reproduce half").err, 1, true)
+  end)
+end)
