@@ -17,7 +17,7 @@ return recsys.recipe {
     },
   },
   run = function(flow, p)
-    local sample = flow:task("generate", news.generate, p.data)
+    local sample = flow:task("generate", { cache = false }, news.generate, p.data)
     return { reused = sample.reused, paths = { data = sample.dir },
       next_steps = ("  %s recipes/two_tower.lua --set data.dir=%s"):format(recsys.host.called, p.data.dir) }
   end,

@@ -407,7 +407,7 @@ describe("training that goes wrong", function()
   it("says so when the disk is full, and leaves no file half-written", function()
     -- Files beyond 64 KiB are refused, as a full disk would.
     local ran = command.run(("cd %s && trap '' XFSZ && ulimit -f 128 && %s two_tower --threads 1 --set data.dir=news "
-      .. "--set data.scale=0.0005 --set train.epochs=1 --set eval.samples=10 --set runs=full/runs "
+      .. "--refresh all --set data.scale=0.0005 --set train.epochs=1 --set eval.samples=10 --set runs=full/runs "
       .. "--set publish.dir=full/models"):format(folder, command.program))
     assert_refused(ran, 1, "task '", "cannot write")
     assert.same({}, find "/full/.*%.tmp$")

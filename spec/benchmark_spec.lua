@@ -35,7 +35,8 @@ local function run(name, settings, as_table)
     "model.dim=8" }
   for _, setting in ipairs(settings or {}) do set[#set + 1] = setting end
   local code, out, err = captured(function()
-    return recipe.main("recipes/benchmarks/" .. name .. ".lua", { json = not as_table, set = set, threads = 1 })
+    return recipe.main("recipes/benchmarks/" .. name .. ".lua", { json = not as_table, set = set, threads = 1,
+      refresh = { "all" } })
   end)
   local said
   for _, entry in ipairs(files.names(folder .. "/runs")) do

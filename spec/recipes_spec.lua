@@ -33,7 +33,7 @@ local function run(name, settings, options)
   local set = { "data.dir=" .. folder .. "/news", "data.scale=0.002", "train.epochs=1", "runs=" .. folder .. "/runs",
     "publish.dir=" .. folder .. "/models" }
   for _, setting in ipairs(settings or {}) do set[#set + 1] = setting end
-  local call = { json = true, set = set, threads = 1 }
+  local call = { json = true, set = set, threads = 1, refresh = { "all" } }
   for option, value in pairs(options or {}) do call[option] = value end
   local file = name:find "/" and name or "recipes/" .. name .. ".lua"
   local code, out, err = captured(function() return recipe.main(file, call) end)

@@ -41,7 +41,7 @@ local function path(name) return folder .. "/" .. name end
 --- Begin `recsys-run WORDS` in the folder; done(code, signal) is called at its end, when the loop runs.
 local function start(words, done, threads)
   local out = assert(uv.fs_open(path "err", "a", 420))
-  local args = { "recipe.lua", "--threads", tostring(threads or 1), table.unpack(words) }
+  local args = { "recipe.lua", "--refresh", "all", "--threads", tostring(threads or 1), table.unpack(words) }
   local handle, pid = uv.spawn(command.program, { args = args, cwd = folder, stdio = { nil, out, out } }, done)
   uv.fs_close(out)
   return assert(handle, pid)

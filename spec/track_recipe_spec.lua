@@ -31,8 +31,8 @@ local function runs_of(place, experiment)
   return s:runs(ids)
 end
 
-local small = "two_tower --threads 1 --set data.scale=0.001 --set train.epochs=3 --set train.patience=9 --set "
-  .. "eval.samples=10 "
+local small = "two_tower --refresh all --threads 1 --set data.scale=0.001 --set train.epochs=3 "
+  .. "--set train.patience=9 --set eval.samples=10 "
 
 describe("a run of a recipe", function()
   local result, run

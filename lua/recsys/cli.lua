@@ -114,8 +114,10 @@ local function recipe_parser()
     .. "run of these parameters that was"):argname "RUN":args "?"
   parser:flag("--find-learning-rate", "End where the training would begin, with a table and a chart of what each "
     .. "learning rate does"):target "find_learning_rate"
-  parser:flag("--no-cache", "Reuse nothing that an earlier run made: neither the news sample nor parsed files")
-    :target "no_cache"
+  parser:flag("--no-cache", "Reuse nothing that an earlier run made: neither results of tasks nor the news sample nor "
+    .. "parsed files"):target "no_cache"
+  parser:option("--refresh", "Run this task though an earlier result would do (several times: these; all: every one)")
+    :argname "TASK":count "*":target "refresh"
   return parser
 end
 

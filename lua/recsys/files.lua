@@ -111,8 +111,9 @@ end
 --- Put 'bytes' at 'path': a killed process leaves the old file or the new one, never half. Raises on failure.
 ---@param path string
 ---@param bytes string
----@param later? boolean  true: do not wait until the disk has it. After a power cut the file may then be empty, unless
----  files.settle() was called: a disk that others use, too, may take longer than all the rest of a small job
+---@param later? boolean|"checked"  true: do not wait until the disk has it. After a power cut the file may then be
+---  empty, unless files.settle() was called: a disk that others use, too, may take longer than all the rest of a small
+---  job. "checked": files.settle() does not wait for it either, as whoever reads it knows its hash
 function files.write(path, bytes, later)
   local temporary = ("%s.%d.tmp"):format(path, uv.os_getpid())
   local handle, refused = uv.fs_open(temporary, "w", tonumber("644", 8))
@@ -124,7 +125,8 @@ function files.write(path, bytes, later)
   if ok then ok, message = uv.fs_rename(temporary, path) end
   if not ok then uv.fs_unlink(temporary) end
   checked(ok, message, path)
-  if later then files.owe(path) else files.sync_folder_of(path) end
+  if not later then files.sync_folder_of(path) end
+  if later == true then files.owe(path) end
 end
 
 return files

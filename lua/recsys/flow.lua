@@ -2,8 +2,12 @@
 ---
 --- `flow:task(name, [options,] fn, ...)` gives a handle: indexing it gives a handle on that field, handing it to
 --- another task hands over its value, `:value()` takes it out. Tasks run in the order in which they are declared.
---- Under `--plan` nothing runs: the names and what feeds what are printed, and `:value()` ends the plan there. What a
---- function asks of its arguments (`flow.check`) is looked at then, so a plan shows mistakes before anything is made.
+--- Under `--plan` nothing runs: the names, what feeds what, and what would be taken from an earlier run are printed,
+--- and `:value()` of what would run ends the plan there. What a function asks of its arguments (`flow.check`) is looked
+--- at then, so a plan shows mistakes before anything is made.
+---
+--- A task whose result depends on nothing that has changed (recsys.flow.key) is not run: its result is one that an
+--- earlier run kept (recsys.flow.cache), loaded when somebody asks for it. docs/flows.md is the manual.
 
 local now = require("recsys.clock").now
 local uv = require "luv"
@@ -11,8 +15,11 @@ local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
+local keys = require "recsys.flow.key"
+local kept = require "recsys.flow.cache"
 local log = require "recsys.log"
 local resume = require "recsys.resume"
+local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
 local text = require "recsys.text"
 
@@ -33,6 +40,13 @@ local function new_handle(state)
   return handle
 end
 
+--- The value of a task, loaded from where it lies when it is first asked for.
+local function value_of(state)
+  if not state.done and state.from then state.value, state.done = store.load(state.from, state.run), true end
+  if not state.done then error({ code = "plan", message = state.task }, 0) end
+  return state.value
+end
+
 local function force(handle)
   local state = states[handle]
   if state.parent then
@@ -42,8 +56,7 @@ local function force(handle)
     end
     return value[state.key]
   end
-  if not state.done then error({ code = "plan", message = state.task }, 0) end
-  return state.value
+  return value_of(state)
 end
 
 function Handle.__index(handle, key)
@@ -82,6 +95,8 @@ function flow.check(fn, check)
   checks[fn] = check
 end
 
+flow.identity, flow.reads, flow.valid = reuse.identity, reuse.reads, reuse.valid
+
 local function feeders(value, found)
   if flow.is_handle(value) then
     found[states[value].task] = true
@@ -93,14 +108,20 @@ end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
----   told?: function }
+---   told?: function, caches?: boolean, recipe?: string, refresh?: string[], profiled?: boolean }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
 ---   only: what the run is made for, if not for its end; see flow.only
 ---   told: is called when a task has begun or ended, and tasks.json says so
+---   caches: results of earlier runs stand for tasks that would give the same; recipe: its file, on which all depend;
+---   refresh: tasks that run all the same ("all"); profiled: so do tasks that train
 function flow.new(options)
-  local name = (options.folder or "RUN"):match "[^/]+$"
-  return setmetatable({ folder = options.folder, name = name, plan_only = options.plan, tasks = {}, names = {},
-    results = {}, resumed = options.resumed, named = options.named, only = options.only, told = options.told }, Flow)
+  local folder, refresh = options.folder, {}
+  for _, name in ipairs(options.refresh or {}) do refresh[name] = true end
+  if options.caches then keys.begin() end
+  return setmetatable({ folder = folder, name = (folder or "RUN"):match "[^/]+$", plan_only = options.plan, tasks = {},
+    names = {}, results = {}, resumed = options.resumed, named = options.named, only = options.only,
+    told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
+    profiled = options.profiled, wrote = 0 }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
@@ -111,6 +132,25 @@ local at_work -- of the task that runs: its flow and itself
 ---@return string? folder
 function flow.only(what)
   return at_work and at_work.flow.only == what and at_work.flow.folder or nil
+end
+
+--- Note that the task that runs trains: --profile and --find-learning-rate need it to run.
+function flow.trains()
+  if at_work then at_work.task.trains = true end
+end
+
+--- Note a row that the n-th training of the task that runs has logged, for runs that are given its result.
+---@param n integer
+---@param row table
+function flow.note_row(n, row)
+  if not at_work or at_work.task.state == "cached" then return end
+  at_work.task.rows = at_work.task.rows or {}
+  table.insert(at_work.task.rows, { n, row })
+end
+
+--- Note that the task that runs logs the data set that it gives.
+function flow.logs_data()
+  if at_work then at_work.task.data = true end
 end
 
 --- The name of the task that runs; nil outside of tasks.
@@ -146,6 +186,11 @@ local function describe_failure(task, problem)
   return failure
 end
 
+--- The folder for a task's result.
+function Flow:place(task)
+  return ("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name)
+end
+
 --- Call fn(...), and save the value that it gives when the task says so.
 local function work(self, task, fn, ...)
   local value, message, code = fn(...)
@@ -153,7 +198,7 @@ local function work(self, task, fn, ...)
   if self.folder and task.save then
     local track = package.loaded["recsys.track"]
     if track then track.flush() end -- a resumed run takes the value and logs nothing again
-    store.save(("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name), value, true)
+    store.save(self:place(task), value, "checked", self.folder)
   end
   return value
 end
@@ -167,37 +212,72 @@ local function keep_result(self, value)
   self.results[field] = table.move(said, 1, #said, #all + 1, all)
 end
 
+local FEW <const> = 100 -- tasks, up to which tasks.json is written at each turn
+local OFTEN <const> = 1e8 -- nanoseconds between two writes for more
+
 --- Let people see how far the run is: in tasks.json, which the disk may have later.
 local function tell(self)
-  if not self.folder then return end
+  local at = uv.hrtime()
+  if not self.folder or #self.tasks > FEW and at - self.wrote < OFTEN then return end
+  self.wrote = at
   self:write_summary(true)
   if self.told then self.told() end
 end
 
-function Flow:run(task, fn, arguments)
-  local began, name = uv.hrtime(), task.name
-  log.note("task %s begins", name)
-  task.started, task.state = now(), "running"
+--- A task goes into another state.
+---@param task table
+---@param state string    running, cached, done, failed
+---@param reason? string
+function Flow:move(task, state, reason)
+  task.state, task.reason = state, reason and log.veiled(reason)
+  if state == "running" then
+    task.started, task.began = now(), uv.hrtime()
+  else
+    task.seconds = (uv.hrtime() - task.began) / 1e9
+  end
   tell(self)
+end
+
+--- Call fn as the task that is at work.
+local function at(self, task, fn, ...)
   local outer = at_work
   at_work = { flow = self, task = task }
-  local ok, value = xpcall(work, exit.traced, self, task, fn, table.unpack(arguments, 1, arguments.n))
+  local ok, value = xpcall(fn, exit.traced, ...)
   at_work = outer
-  task.seconds = (uv.hrtime() - began) / 1e9
-  local ended = not ok and type(value) == "table" and value.code == "end"
-  task.state = (ok or ended) and "done" or "failed"
+  return ok, value
+end
+
+--- Do a task's work once. Whatever runs it elsewhere or again stands here.
+---@return boolean ok
+---@return any value  the problem when not ok
+function Flow:attempt(task, fn, arguments)
+  return at(self, task, work, self, task, fn, table.unpack(arguments, 1, arguments.n))
+end
+
+--- What memory a task leaves behind.
+local function measure(task)
   base.release(WORTH_RELEASING)
   local peak, resident = base.memory()
   task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20
-  tell(self)
+  log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", task.name, task.memory_mib, task.peak_mib)
+end
+
+function Flow:run(task, fn, arguments)
+  local name = task.name
+  log.note("task %s begins%s", name, task.why and ": " .. task.why or "")
+  self:move(task, "running")
+  local ok, value = self:attempt(task, fn, arguments)
+  local ended = not ok and type(value) == "table" and value.code == "end"
+  measure(task)
+  if ok and self.caches and self.folder and task.save then reuse.keep(self, task, value) end
+  local failure = not ok and not ended and describe_failure(task, value)
+  self:move(task, (ok or ended) and "done" or "failed", failure and failure.message)
   if ended then error(value, 0) end
-  if not ok then
-    local failure = describe_failure(task, value)
+  if failure then
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))
-  log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", name, task.memory_mib, task.peak_mib)
   keep_result(self, value)
   return value
 end
@@ -208,9 +288,27 @@ local function line_of(level)
   return info and info.currentline > 0 and ("%s:%d"):format(info.short_src, info.currentline) or nil
 end
 
+local options_known = { save = "boolean", cache = "any" }
+
+local function check_options(name, options, level)
+  for option, value in pairs(options) do
+    local kind = options_known[option]
+    if not kind then exit.usage_error("%s: task '%s' has no option '%s'", line_of(level) or "?", name, option) end
+    if kind ~= "any" and type(value) ~= kind then
+      exit.usage_error("%s: option '%s' of task '%s' must be a %s", line_of(level) or "?", option, name, kind)
+    end
+  end
+  local lasts = options.cache
+  if lasts ~= nil and type(lasts) ~= "boolean" and not text.span(lasts) then
+    exit.usage_error("%s: option 'cache' of task '%s' must be true, false, or a span of time such as \"7d\"",
+      line_of(level) or "?", name)
+  end
+end
+
 --- Run fn(...) as a task, handles among the arguments replaced by their values.
 ---@param name string      unique in the flow; letters, digits, _ and -
----@param options? { save?: boolean }  save = false: the result need not be saved
+---@param options? { save?: boolean, cache?: boolean|string }  save = false: the result need not be saved; cache =
+---   false: run it each time; "7d": take an earlier result that is at most so old
 ---@param fn function      returns one value, or nil, message, code to fail
 ---@return any handle
 function Flow:task(name, options, fn, ...)
@@ -220,27 +318,89 @@ function Flow:task(name, options, fn, ...)
       tostring(name))
   end
   check_name(self, name)
+  check_options(name, options, 3)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",
-    where = line_of(2), after = feeders({ ... }, {}) }
+    cache = options.cache, where = line_of(2), after = feeders({ ... }, {}), outputs = {} }
   self.tasks[task.number] = task
-  local state = { task = name }
+  local state = { task = name, of = task }
   local handle = new_handle(state)
-  if self.plan_only then
-    if checks[fn] then checks[fn](...) end
-    return handle
+  if self.plan_only and checks[fn] then checks[fn](...) end
+  local entry = self.caches and reuse.find(self, task, fn, arguments)
+  if entry then
+    self:take(task, entry, state)
+  elseif not self.plan_only then
+    local values = { n = arguments.n }
+    for i = 1, arguments.n do values[i] = resolved(arguments[i]) end
+    state.value = self:run(task, fn, values)
+    state.done = true
   end
-  for i = 1, arguments.n do arguments[i] = resolved(arguments[i]) end
-  state.value = self:run(task, fn, arguments)
-  state.done = true
   return handle
 end
 
---- A path in the run's folder.
+-- Results of earlier runs ---------------------------------------------------------------------------------------------
+
+--- The name of a path below the run's folder; nil for other strings.
+---@param path string
+---@return string?
+function Flow:inside(path)
+  local folder = self.folder or "RUN"
+  return path:sub(1, #folder + 1) == folder .. "/" and path:sub(#folder + 2) or path == folder and "" or nil
+end
+
+--- What a handle, or this flow, counts as in a key.
+---@param value any
+---@return string? identity  nil: it is neither
+---@return string? unknown   why that cannot be said yet
+function Flow:identity_of(value)
+  if value == self then return "flow" end
+  local state = states[value]
+  if not state then return nil end
+  local fields = ""
+  while state.parent do
+    fields = ("%s[%q]"):format(fields, state.key)
+    state = states[state.parent]
+  end
+  if state.of.content then return state.of.content .. fields end
+  return nil, "after " .. state.task
+end
+
+--- Let an entry stand for a task: its files are the run's, and its value is loaded when it is asked for.
+function Flow:take(task, entry, state)
+  task.content, task.trains = entry.content, entry.trains
+  state.from, state.run = entry.place, self.folder or "RUN"
+  if self.plan_only then
+    task.state = "cached"
+    return
+  end
+  task.started, task.began = now(), uv.hrtime()
+  state.from = self:place(task)
+  kept.give(entry, state.from, self.folder)
+  task.state = "cached"
+  local ok, problem = at(self, task, function()
+    local value = (entry.data or entry.result) and value_of(state) or nil
+    reuse.log_again(entry, value)
+    if entry.result then keep_result(self, value) end
+  end)
+  if not ok then error(describe_failure(task, problem), 0) end
+  self:move(task, "cached")
+  log.info("  %-10s cached, took %s on %s", task.name, text.duration(entry.seconds),
+    os.date("!%Y-%m-%d %H:%M:%S UTC", entry.made // 1000))
+end
+
+-- What is told -------------------------------------------------------------------------------------------------------
+
+--- A path in the run's folder. What a task is given by it, or asks for while it runs, is the task's own.
 ---@param name string
 ---@return string
 function Flow:path(name)
+  if at_work and at_work.flow == self then table.insert(at_work.task.outputs, name) end
   return (self.folder or "RUN") .. "/" .. name
+end
+
+--- The run is done: keep what is kept for later runs within its limit.
+function Flow:settle()
+  if self.keeps then kept.prune {} end
 end
 
 --- Seconds by task name.
@@ -251,7 +411,8 @@ function Flow:seconds()
   return seconds
 end
 
---- The planned tasks, a line each: number, name, what feeds it.
+--- The planned tasks, a line each: number, name, where results are kept whether one would be taken, what feeds it, and
+--- why it would run.
 ---@return string
 function Flow:plan()
   local lines = {}
@@ -259,7 +420,13 @@ function Flow:plan()
     local after = {}
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
-    lines[i] = ("%3d  %-12s %s"):format(i, task.name, #after > 0 and "after " .. table.concat(after, ", ") or "")
+    local fed = #after > 0 and "after " .. table.concat(after, ", ") or ""
+    local state = task.state == "cached" and "cached" or "would run"
+    local why = task.state ~= "cached" and task.why and not task.why:find "^after " and (" (%s)"):format(task.why) or ""
+    lines[i] = ("%3d  %-12s %s"):format(i, task.name, fed)
+    if self.caches then
+      lines[i] = ("%3d  %-12s %-9s  %s%s"):format(i, task.name, state, fed, why):gsub(" +$", "")
+    end
   end
   return table.concat(lines, "\n")
 end
@@ -273,8 +440,8 @@ function Flow:write_summary(later)
     local after = json.list {}
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
-    list[i] = { name = task.name, state = task.state, started = task.started, seconds = task.seconds, after = after,
-      memory_mib = task.memory_mib, peak_mib = task.peak_mib }
+    list[i] = { name = task.name, state = task.state, reason = task.reason, started = task.started,
+      seconds = task.seconds, after = after, memory_mib = task.memory_mib, peak_mib = task.peak_mib }
   end
   files.write(self.folder .. "/tasks.json", json.encode(list), later)
 end

@@ -9,11 +9,13 @@ local base = require "recsys.base"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
 local exit = require "recsys.exit"
+local expect = require "recsys.expect"
 local files = require "recsys.files"
 local feature = require "recsys.feature"
 local flow = require "recsys.flow"
 local host = require "recsys.host"
 local importance = require "recsys.evaluate.importance"
+local lfs = require "lfs"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local memory_limit = require "recsys.memory_limit"
@@ -27,6 +29,7 @@ local tails = require "recsys.report.recommender"
 local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 local train = require "recsys.train"
+local warm_start = require "recsys.train.warm_start"
 
 local job = {}
 
@@ -57,6 +60,7 @@ function job.load(p, quarantine)
   local track = package.loaded["recsys.track"]
   local run = track and track.current()
   if run then run:dataset(data) end
+  flow.logs_data()
   return data
 end
 
@@ -319,6 +323,7 @@ end
 
 --- The champion on the test rows of a report, where it was measured on others: what a promotion compares with.
 local function rival_of(p, publish, data, split, report)
+  if split.state ~= "final" then split:end_selection "the report was made before" end -- by a run that kept it
   local eval = settings.read("eval", p.eval)
   local queries = protocol_of(data, split, eval):queries "test"
   if queries.n == 0 or not report.test or queries:fingerprint() ~= report.test.fingerprint then return nil end
@@ -398,6 +403,64 @@ flow.check(job.load, function(p)
     exit.usage_error("data.dir: there is no folder '%s'%s", p.dir, data_sources.hint(p))
   end
 end)
+
+-- What the results depend on, and which files are read, so that a result that would be the same is not made again.
+
+--- The parameters as far as a step reads them: whole groups by name, or what a function picks.
+local function parts(pick)
+  return function(p, ...)
+    if flow.is_handle(p) or type(p) ~= "table" then return p, ... end
+    return pick(p), ...
+  end
+end
+
+local function without(group, name)
+  local copy = {}
+  for key, value in pairs(group or {}) do copy[key] = key ~= name and value or nil end
+  return copy
+end
+
+flow.identity(expect.all, function(data, expectations)
+  for _, e in ipairs(type(expectations) == "table" and not flow.is_handle(expectations) and expectations or {}) do
+    if e.expect == "fresh" then return nil, "it asks for the time of day" end
+  end
+  return data, expectations
+end)
+flow.identity(job.load, parts(function(p) return without(p, "memory") end))
+flow.identity(job.train, parts(function(p)
+  return { model = p.model, train = without(p.train, "checkpoint"), window = p.eval and p.eval.window or false,
+    seed = p.seed }
+end))
+flow.identity(job.evaluate, parts(function(p) return { eval = p.eval, seed = p.seed } end))
+flow.identity(job.recommend, parts(function(p)
+  return { recommend = p.recommend, window = p.eval and p.eval.window or false }
+end))
+flow.identity(job.publish, parts(function(p) return without(p, "runs") end))
+
+--- The files right in a folder, and those that the oracles of the news sample read.
+flow.reads(job.load, function(p)
+  if flow.is_handle(p) or type(p) ~= "table" or type(p.dir) ~= "string" then return nil end
+  local list = {}
+  for _, name in ipairs(files.names(p.dir)) do
+    local path = p.dir .. "/" .. name
+    if lfs.attributes(path, "mode") == "file" or name == "hidden" then list[#list + 1] = path end
+  end
+  return list, p.source == "news" -- the sample is made where it is not there
+end)
+
+local function model_files(p)
+  if flow.is_handle(p) or type(p) ~= "table" then return nil end
+  local list = warm_start.files(p.train and p.train.warm_start)
+  list[#list + 1] = p.model and lookup.model_file(p.model.kind) or nil
+  return list
+end
+
+flow.reads(job.train, model_files)
+flow.reads(feature.fit, function(_, _, _, options)
+  return warm_start.files(type(options) == "table" and not flow.is_handle(options) and options.grow or nil)
+end)
+flow.valid(job.publish, function(published) return files.exists(published.bundle) end)
+
 flow.check(job.split, function(_, p) check("split", p) end)
 flow.check(job.train, function(p)
   checks("model", "train", "eval")(p)

@@ -29,18 +29,18 @@ local function find(module)
   return (package.searchpath(module, table.concat(lookup.folders(), "/?.lua;") .. "/?.lua"))
 end
 
---- The file that a module was, or would be, loaded from; nil for those that are no file.
+--- The file that a module was, or would be, loaded from; nil for those that are no Lua file.
 ---@param module string
 ---@return string?
 function lookup.file(module)
-  if module:find "^models%." or module:find "^recipes%." then return find(module) end
-  return (package.searchpath(module, package.path))
+  local ours = module:find "^models%." or module:find "^recipes%."
+  return ours and find(module) or (package.searchpath(module, package.path))
 end
 
 --- For require. These names are ours: what is nowhere is told in a line, unless package.path leads to it.
 local function searcher(module)
   if not module:find "^models%." and not module:find "^recipes%." then return nil end
-  local file = find(module) or package.searchpath(module, package.path)
+  local file = lookup.file(module)
   if not file then
     exit.usage_error("there is no %s.lua; looked in %s", (module:gsub("%.", "/")), table.concat(lookup.folders(), ", "))
   end
@@ -75,6 +75,27 @@ local function refuse_unknown(kind)
     near and ("; did you mean '%s'?"):format(near) or "")
 end
 
+local of_models = {} -- module -> true for what was loaded as a model and not before by the recipe itself
+
+--- The module of the model that this process has loaded, as a set. Empty where there are several: one may use another.
+---@return table<string, true>
+function lookup.model_modules()
+  local first = next(of_models)
+  return first and next(of_models, first) == nil and of_models or {}
+end
+
+local function load_model(module)
+  local before = package.loaded[module]
+  local definition = require(module)
+  of_models[module] = of_models[module] or not before or nil
+  return definition
+end
+
+--- The file of models/KIND.lua; nil where there is none.
+---@param kind string
+---@return string?
+function lookup.model_file(kind) return find("models." .. kind) end
+
 --- The definition that models/KIND.lua returns. Raises { code = "usage" } when there is none.
 ---@param kind string
 ---@return fun(config, encoder, settings): table
@@ -83,7 +104,7 @@ function lookup.model(kind)
   local module = "models." .. kind
   local file = find(module)
   if not file then refuse_unknown(kind) end
-  local ok, definition = pcall(require, module)
+  local ok, definition = pcall(load_model, module)
   if not ok and type(definition) == "table" then error(definition, 0) end -- a signal's
   if not ok then exit.usage_error("%s cannot be loaded: %s", file, (tostring(definition):gsub("%s*\n%s*", " "))) end
   if type(definition) ~= "function" then

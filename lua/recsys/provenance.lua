@@ -24,6 +24,10 @@ function provenance.begin() inputs = {} end
 ---@param hash string
 function provenance.read(path, hash) inputs[path] = hash end
 
+--- What was read so far: path -> hash.
+---@return table<string, string>
+function provenance.inputs() return inputs end
+
 --- A path as it is told: below the program's folder from there on, so that another checkout compares.
 local function shown(path)
   local real = uv.fs_realpath(path) or path

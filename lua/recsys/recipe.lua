@@ -216,23 +216,25 @@ local function execute(self, params, options, folder, resumed)
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
+    caches = true, recipe = self.path, refresh = options.refresh, profiled = options.profile,
     told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
   provenance.write(folder, self.path)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   resume.finish(folder)
+  steps:settle()
   return result, text_of, next_steps
 end
 
 --- Walk through the steps without running them. Gives the flow and, where that ended early, the problem.
-local function plan(self, params)
-  local steps = flow.new { plan = true }
+local function plan(self, params, options)
+  local steps = flow.new { plan = true, caches = options ~= nil, refresh = options and options.refresh }
   local ok, problem = xpcall(self.run, exit.traced, steps, own(params))
   return steps, not ok and problem or nil
 end
 
-local function show_plan(self, params)
-  local steps, problem = plan(self, params)
+local function show_plan(self, params, options)
+  local steps, problem = plan(self, params, options)
   if problem and problem.code == "usage" then error(problem, 0) end
   io.stdout:write(steps:plan(), "\n")
   if not problem then return end
@@ -242,9 +244,17 @@ end
 
 --- Refuse parameters that a step would refuse, before anything is made. Other mistakes of the recipe wait for the run,
 --- which has a log to tell them in.
-local function check_steps(self, params)
-  local _, problem = plan(self, params)
+local function check_steps(self, params, options)
+  local steps, problem = plan(self, params)
   if problem and problem.code == "usage" then error(problem, 0) end
+  for _, name in ipairs(not problem and options.refresh or {}) do
+    if name ~= "all" and not steps.names[name] then
+      local names = {}
+      for i, task in ipairs(steps.tasks) do names[i] = task.name end
+      exit.usage_error("--refresh: the recipe '%s' has no task '%s'; there are: %s", self.name, name,
+        table.concat(names, ", "))
+    end
+  end
 end
 
 --- The parameters as the options have them.
@@ -285,8 +295,9 @@ end
 
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
----   plan?: boolean, no_cache?: boolean, profile?: boolean, resume?: string, find_learning_rate?: boolean,
----   help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean, told?: fun(result: table) }
+---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
+---   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean,
+---   told?: fun(result: table) }
 ---   resume: the run to resume, "" for the latest one; reproduce: of the environment nothing but secrets counts
 ---   told: is called with the result of a run that is done, in place of showing it
 ---@return integer
@@ -310,10 +321,11 @@ function recipe.main(path, options)
     if options.threads then require("recsys.core").base.threads(options.threads) end
     cache.allow(not options.no_cache)
     if options.plan then
-      show_plan(self, params)
+      check_steps(self, params, options)
+      show_plan(self, params, options)
       return
     end
-    check_steps(self, params)
+    check_steps(self, params, options)
     folder = begun or make_run_folder(params.runs, self.name)
     return execute(self, params, options, folder, begun ~= nil)
   end, exit.traced)

@@ -21,6 +21,16 @@ function store.class(name, metatable, save, load)
   names[metatable] = name
 end
 
+--- What would be saved of an object of a registered class.
+---@param object any
+---@return string? class  nil: it is of none
+---@return any value
+function store.saved(object)
+  local metatable = getmetatable(object)
+  local class = metatable and type(object) ~= "string" and names[metatable]
+  if class then return class, classes[class].save(object) end
+end
+
 local Writer = {}
 Writer.__index = Writer
 
@@ -74,6 +84,8 @@ function Writer:value(value, path)
   elseif kind == "table" then
     if metatable then refuse(path, "an object of an unregistered class") end
     self:table(value, path)
+  elseif kind == "string" and self.run and value:sub(1, #self.run + 1) == self.run .. "/" then
+    self:put(("R(%q)"):format(value:sub(#self.run + 2)))
   elseif kind == "nil" or kind == "boolean" or kind == "number" or kind == "string" then
     self:put(("%q"):format(value))
   else
@@ -94,10 +106,11 @@ end
 --- Save a value into a folder, which is made. Raises when part of it cannot be saved or the disk refuses.
 ---@param folder string
 ---@param value any
----@param later? boolean  as for files.write
-function store.save(folder, value, later)
-  local writer = setmetatable({ tensors = {}, count = 0, open = {} }, Writer)
-  writer:put "local T, C = ...\nreturn "
+---@param later? boolean|"checked"  as for files.write
+---@param run? string     a run's folder: paths in it are kept as such, and become those of the run that loads them
+function store.save(folder, value, later, run)
+  local writer = setmetatable({ tensors = {}, count = 0, open = {}, run = run }, Writer)
+  writer:put "local T, C, R = ...\nreturn "
   writer:value(value, "the result")
   files.make_folder(folder)
   if writer.count > 0 then
@@ -112,8 +125,10 @@ end
 
 --- Load what store.save put into a folder. Raises when it is not there or damaged.
 ---@param folder string
+---@param run? string  the run's folder; default the one that 'folder' lies in, as RUN/tasks/NAME
 ---@return any
-function store.load(folder)
+function store.load(folder, run)
+  run = run or folder:match "^(.*)/tasks/[^/]+/*$" or "RUN"
   local path = folder .. "/value.lua"
   local chunk = assert(load(assert(files.read(path)), "@" .. path, "t", {}))
   local tensors
@@ -125,7 +140,7 @@ function store.load(folder)
     local known = classes[class] or (pcall(require, class) and classes[class])
     if not known then error(("%s: there is no class '%s' to load"):format(path, class), 0) end
     return known.load(value)
-  end)
+  end, function(name) return run .. "/" .. name end)
 end
 
 return store

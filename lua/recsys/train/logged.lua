@@ -6,6 +6,8 @@ local logged = {}
 
 local seen = setmetatable({}, { __mode = "k" }) -- run -> { task = how often it has trained ... }, none before the first
 
+local trainings = 0 -- that were begun, in this process
+
 --- What stands before the names of a training's metrics. A run's first training has those of the curves, "train/loss";
 --- others have the task's name, and which of its trainings they are: "second/train/loss", "second-2/train/loss".
 local function prefix_of(run, task)
@@ -21,11 +23,15 @@ end
 --- What a training logs its rows with.
 ---@return fun(row: table)
 function logged.begin()
+  flow.trains()
   local track = package.loaded["recsys.track"] -- whoever begins a run has loaded it
   local run = track and track.current()
-  if not run then return function() end end
+  trainings = trainings + 1
+  local number = trainings
+  if not run then return function(row) flow.note_row(number, row) end end
   local prefix = prefix_of(run, flow.task_name() or "training")
   return function(row)
+    flow.note_row(number, row)
     local values = {}
     for name, value in pairs(row) do
       if name ~= "epoch" then values[prefix .. (name:find "/" and name or "epoch/" .. name)] = value end

@@ -7,6 +7,7 @@
 
 local bundle = require "recsys.bundle"
 local feature = require "recsys.feature"
+local lfs = require "lfs"
 local log = require "recsys.log"
 local registry = require "recsys.registry"
 local store = require "recsys.store"
@@ -31,6 +32,17 @@ local function from_bundle(word)
   encoder, message = feature.load(program, vocabularies)
   if not encoder then refuse("%s: %s", path, message) end
   return { encoder = encoder, weights = weights, path = path }
+end
+
+--- The files that warm_start.open reads; none for what is no name.
+---@param from any
+---@return string[]
+function warm_start.files(from)
+  if type(from) ~= "string" then return {} end
+  if lfs.attributes(from .. "/value.lua", "mode") == "file" then
+    return { from .. "/value.lua", from .. "/value.safetensors" }
+  end
+  return { (registry.resolve(from)) }
 end
 
 --- The encoder and the weights of an earlier model.

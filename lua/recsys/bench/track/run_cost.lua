@@ -34,8 +34,8 @@ return recsys.recipe {
 local function train(folder, epochs, tracked)
   local out = os.tmpname()
   local began = uv.hrtime()
-  local ok = os.execute(("cd '%s' && { '%s' run_cost.lua --set train.epochs=%d --set track.enabled=%s >'%s' 2>&1 && "
-    .. "times >'%s'; }"):format(folder, host.executable, epochs, tracked, out, out))
+  local ok = os.execute(("cd '%s' && { '%s' run_cost.lua --refresh all --set train.epochs=%d --set track.enabled=%s "
+    .. ">'%s' 2>&1 && times >'%s'; }"):format(folder, host.executable, epochs, tracked, out, out))
   local seconds, said = (uv.hrtime() - began) / 1e9, files.read(out) or ""
   os.remove(out)
   if not ok then error("the training failed: " .. said:sub(-600)) end

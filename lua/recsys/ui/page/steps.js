@@ -7,7 +7,7 @@ import { h, moment, span } from "./dom.js";
 
 const FILE = "tasks.json";
 const MOST = 200;
-const STATES = ["planned", "running", "done", "failed"];
+const STATES = ["planned", "running", "done", "failed", "cached"];
 
 const finite = (value) => (Number.isFinite(value) && value >= 0 ? value : 0);
 const texts = (list) => (Array.isArray(list) ? list.map(String) : []);

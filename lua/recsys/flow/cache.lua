@@ -1,0 +1,222 @@
+--- Results of tasks, kept by what they depend on: artifacts/cache/tasks/KEY holds a result as recsys.store saves it,
+--- the files that the task left in its run's folder, and entry.lua, which says what they are.
+---
+--- A run links to them (a hard link, or a copy where the disk has none), so a result lies on the disk once however many
+--- runs have it, and a run keeps its own when the entry goes. An entry appears whole, by a rename. Whoever uses one
+--- looks whether its files are those that were put there, by size and time, and when these differ by their hash: what
+--- somebody changed in place, or a power cut left empty, is made anew.
+
+local bundle_limit = require("recsys.parsed").limit
+local cache = require "recsys.cache"
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local frame = require "recsys.frame"
+local lfs = require "lfs"
+local log = require "recsys.log"
+local now = require("recsys.clock").now
+local resume = require "recsys.resume"
+local store = require "recsys.store"
+local uv = require "luv"
+
+local kept = {}
+
+--- The folder of all entries.
+---@return string
+function kept.folder() return cache.folder() .. "/tasks" end
+
+local function place_of(key) return kept.folder() .. "/" .. key end
+
+--- Give a file a second name; a copy where the disk has no links. An older file of that name goes.
+local function link(from, to)
+  uv.fs_unlink(to)
+  if uv.fs_link(from, to) then return end
+  local ok, message = uv.fs_copyfile(from, to)
+  if not ok then error({ code = "io", message = ("cannot write %s: %s"):format(to, message) }, 0) end
+end
+
+--- The files below 'path', which may be one itself, by their names behind 'root'.
+local function add_files(root, name, found)
+  local path = root .. "/" .. name
+  local mode = lfs.symlinkattributes(path, "mode")
+  if mode == "file" and not files.is_unfinished(name) then
+    found[#found + 1] = name
+  elseif mode == "directory" then
+    for _, part in ipairs(files.names(path)) do add_files(root, name .. "/" .. part, found) end
+  end
+end
+
+-- Writing -----------------------------------------------------------------------------------------------------------
+
+local function stamp(path)
+  local about = uv.fs_stat(path)
+  return about and ("%d %d.%09d"):format(about.size, about.mtime.sec, about.mtime.nsec), about and about.size
+end
+
+--- What an entry says of a file.
+local function describe(path, name)
+  local hash, message, code = frame.hash_file(path)
+  if not hash then error({ code = code, message = message }, 0) end
+  local sign, size = stamp(path)
+  return { name = name, stamp = sign, bytes = size, hash = hash }
+end
+
+--- The hash of a stored result: of its text and of its tensors.
+---@param folder string  that store.save wrote into
+---@return string
+function kept.content(folder)
+  local tensors = folder .. "/value.safetensors"
+  local hash = assert(frame.hash_file(folder .. "/value.lua"))
+  return frame.hash(hash .. (files.exists(tensors) and assert(frame.hash_file(tensors)) or ""))
+end
+
+local function fill(part, folder, run, outputs, entry)
+  entry.files = {}
+  for _, name in ipairs { "value.lua", "value.safetensors" } do
+    if files.exists(folder .. "/" .. name) then
+      link(folder .. "/" .. name, part .. "/" .. name)
+      entry.files[#entry.files + 1] = describe(part .. "/" .. name, name)
+    end
+  end
+  local left = {}
+  for _, name in ipairs(outputs) do add_files(run, name, left) end
+  for _, name in ipairs(left) do
+    local at = "out/" .. name
+    files.make_folder(part .. "/" .. at:match "^(.*)/")
+    link(run .. "/" .. name, part .. "/" .. at)
+    entry.files[#entry.files + 1] = describe(part .. "/" .. at, at)
+  end
+end
+
+--- Show a filled folder under its name, in place of an older one.
+local function show(part, place)
+  if uv.fs_rename(part, place) then return end
+  local gone = ("%s.%d.gone"):format(place, uv.os_getpid())
+  uv.fs_rename(place, gone)
+  resume.remove(gone)
+  if not uv.fs_rename(part, place) then resume.remove(part) end -- another process was faster
+end
+
+local made = {} -- folders that were seen to be there
+
+--- Keep a result that was saved into 'folder'. Where the disk refuses, the log says so and the run goes on without.
+---@param key string
+---@param folder string     RUN/tasks/NN-name
+---@param run string        the run's folder
+---@param outputs string[]  names of files and folders below it that are the task's
+---@param entry table       what else is to be known: task, content, seconds, lua, ...
+function kept.put(key, folder, run, outputs, entry)
+  local place = place_of(key)
+  local part = ("%s.%d.part"):format(place, uv.os_getpid())
+  local ok, problem = pcall(function()
+    if not made[kept.folder()] then made[files.make_folder(kept.folder())] = true end
+    assert(uv.fs_mkdir(part, tonumber("755", 8)))
+    fill(part, folder, run, outputs, entry)
+    entry.made = now()
+    local file = assert(io.open(part .. "/entry.lua", "w"))
+    assert(file:write("return ", store.text(entry)))
+    assert(file:close())
+    show(part, place)
+  end)
+  if ok then return end
+  if type(problem) == "table" and problem.signal then error(problem, 0) end
+  made[kept.folder()] = nil
+  log.note("the result of task %s is not kept for later runs: %s", entry.task, exit.message_of(problem))
+  resume.remove(part)
+end
+
+-- Reading -----------------------------------------------------------------------------------------------------------
+
+local function read_entry(place)
+  local bytes = files.read(place .. "/entry.lua")
+  local chunk = bytes and load(bytes, "=entry", "t", {})
+  local ok, entry = pcall(chunk or error)
+  return ok and type(entry) == "table" and type(entry.files) == "table" and entry or nil
+end
+
+--- The first file of an entry that is not what it was.
+local function damaged(place, entry)
+  for _, file in ipairs(entry.files) do
+    local path = place .. "/" .. file.name
+    if stamp(path) ~= file.stamp and frame.hash_file(path) ~= file.hash then return file.name end
+  end
+end
+
+--- The entry of a key; nil when there is none, or it was damaged, which the log tells.
+---@param key string
+---@return table? entry  with its `place`
+function kept.get(key)
+  local place = place_of(key)
+  local entry = read_entry(place)
+  if not entry then return nil end
+  local file = damaged(place, entry)
+  if file then
+    log.note("the kept result of task %s is damaged (%s/%s) and made anew", entry.task, place, file)
+    return nil
+  end
+  entry.place = place
+  return entry
+end
+
+--- Give a run what an entry holds: its result in 'folder', the task's files below the run's.
+---@param entry table
+---@param folder string
+---@param run string
+function kept.give(entry, folder, run)
+  files.make_folder(folder)
+  for _, file in ipairs(entry.files) do
+    local inside = file.name:match "^out/(.*)$"
+    local to = inside and run .. "/" .. inside or folder .. "/" .. file.name
+    if inside then files.make_folder(to:match "^(.*)/") end
+    link(entry.place .. "/" .. file.name, to)
+  end
+  local seconds, micros = uv.gettimeofday()
+  uv.fs_utime(entry.place .. "/entry.lua", seconds + micros / 1e6, seconds + micros / 1e6) -- used last now
+end
+
+-- Pruning -----------------------------------------------------------------------------------------------------------
+
+local ABANDONED <const> = 3600 -- seconds after which what a killed process left goes
+
+local function size_of(entry)
+  local bytes = 0
+  for _, file in ipairs(entry.files) do bytes = bytes + file.bytes end
+  return bytes
+end
+
+--- All entries, the one used last first: { key, task, bytes, used, made }; used in seconds, made in ms.
+---@return table[]
+function kept.list()
+  local list = {}
+  for _, name in ipairs(files.names(kept.folder())) do
+    local place = place_of(name)
+    local used = lfs.attributes(place .. "/entry.lua", "modification")
+    local entry = name:find "^%x+$" and read_entry(place)
+    if entry then
+      list[#list + 1] = { key = name, task = entry.task, bytes = size_of(entry), used = used, made = entry.made }
+    elseif os.time() - (lfs.attributes(place, "modification") or os.time()) > ABANDONED then
+      resume.remove(place)
+    end
+  end
+  table.sort(list, function(a, b) return a.used > b.used end)
+  return list
+end
+
+--- Remove entries: those not used since `age` seconds, and beyond `bytes` those that were not used for longest. Runs
+--- keep what they link to.
+---@param limits { age?: number, bytes?: integer }  bytes: default that of RECSYS_CACHE_LIMIT, 10G
+---@return integer removed, integer bytes
+function kept.prune(limits)
+  local total, removed, freed = 0, 0, 0
+  local most = limits.bytes or bundle_limit()
+  for _, entry in ipairs(kept.list()) do
+    total = total + entry.bytes
+    if total > most or limits.age and os.time() - entry.used > limits.age then
+      total = total - entry.bytes
+      resume.remove(place_of(entry.key))
+      removed, freed = removed + 1, freed + entry.bytes
+    end
+  end
+  return removed, freed
+end
+
+return kept

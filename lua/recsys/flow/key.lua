@@ -1,0 +1,261 @@
+--- What a task's result depends on, as one hash: its name, its function and what that captured, its arguments by
+--- content, the files that it reads, and the program.
+---
+--- A handle counts by the content of what its task gave, a tensor by its numbers, an object by what recsys.store would
+--- save of it; the run's own name and folder count as the same in every run. Functions of the library count by their
+--- place, since the hash of the whole library is in every key; others by their code, their file and what they captured.
+--- What has no content to go by (a coroutine, an open file) makes the task one that is not cached, and is told.
+
+local files = require "recsys.files"
+local frame = require "recsys.frame"
+local host = require "recsys.host"
+local lookup = require "recsys.lookup"
+local parsed = require "recsys.parsed"
+local recsys_cache = require "recsys.cache"
+local store = require "recsys.store"
+local tensor = require "recsys.tensor"
+local lfs = require "lfs"
+
+local key = {}
+
+-- The program -------------------------------------------------------------------------------------------------------
+
+local LIBRARY <const> = host.root .. "/lua/recsys/"
+local beside = { cli = true, ui = true, bench = true } -- folders of the library that no task reaches
+
+local function add_library(folder, parts, top)
+  for _, name in ipairs(files.names(folder)) do
+    local path = folder .. name
+    if name:find "%.lua$" then
+      parts[#parts + 1] = path:sub(#LIBRARY + 1)
+      parts[#parts + 1] = files.read(path) or ""
+    elseif not (top and beside[name]) and lfs.attributes(path, "mode") == "directory" then
+      add_library(path .. "/", parts, false)
+    end
+  end
+end
+
+--- The same folder as functions name it, which may be another way there.
+local CALLED <const> = debug.getinfo(1, "S").source:match "^@(.*/)flow/key%.lua$"
+
+local program
+
+--- The hash of the runtime's build and of the library, read once a process.
+---@return string
+function key.program()
+  if not program then
+    local core = host.executable or package.searchpath("recsys.core", package.cpath)
+    local parts = { core and frame.hash_file(core) or "" }
+    add_library(LIBRARY, parts, true)
+    program = frame.hash(table.concat(parts, "\0"))
+  end
+  return program
+end
+
+-- Files -------------------------------------------------------------------------------------------------------------
+
+local known = {} -- path -> hash of a Lua file as it was when it was first asked for
+
+local function hash_of_lua(path)
+  known[path] = known[path] or frame.hash_file(path) or "absent"
+  return known[path]
+end
+
+--- Forget what Lua files held: a run begins.
+function key.begin() known = {} end
+
+--- The Lua files that are loaded now and are not the library's, with their hashes; those of models are left out, which
+--- the tasks that use them name as what they read.
+---@return { module: string, path: string, hash: string }[]
+---@param recipe? string  the recipe's own file
+function key.lua_files(recipe)
+  local list = { recipe and { module = "", path = recipe, hash = hash_of_lua(recipe) } }
+  local of_models = lookup.model_modules()
+  for module in pairs(package.loaded) do
+    if type(module) == "string" and not module:find "^recsys%f[.\0]" and not of_models[module] then
+      local path = lookup.file(module)
+      if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
+    end
+  end
+  table.sort(list, function(a, b) return a.module < b.module end)
+  return list
+end
+
+--- Whether the Lua files that a result was made with are still what `require` would load.
+---@param list { module: string, path: string, hash: string }[]
+---@return string? changed  the first that is not
+function key.changed(list)
+  for _, file in ipairs(list) do
+    local moved = file.module ~= "" and lookup.file(file.module) ~= file.path
+    if moved or hash_of_lua(file.path) ~= file.hash then return file.path end
+  end
+end
+
+local function add_file(path, parts)
+  if lfs.attributes(path, "mode") == "directory" then
+    for _, name in ipairs(files.names(path)) do
+      if not files.is_unfinished(name) then add_file(path .. "/" .. name, parts) end
+    end
+    return
+  end
+  local folder = recsys_cache.folder() .. "/parsed" -- where reading a table remembers the same
+  local kept = (lfs.attributes(path, "size") or 0) > 1 << 20 and pcall(files.make_folder, folder) and folder or nil
+  parts[#parts + 1] = ("%s %s"):format(path, parsed.hash_of(path, kept) or "absent")
+end
+
+--- The content of files and of all that folders hold, as one hash. The hash of a file that did not change since is
+--- remembered.
+---@param paths string[]
+---@return string  "" for none
+function key.of_files(paths)
+  local parts = {}
+  for _, path in ipairs(paths) do add_file(path, parts) end
+  return #parts > 0 and frame.hash(table.concat(parts, "\n")) or ""
+end
+
+-- Values ------------------------------------------------------------------------------------------------------------
+
+local Digest = {}
+Digest.__index = Digest
+
+function Digest:put(...)
+  for i = 1, select("#", ...) do self[#self + 1] = (select(i, ...)) end
+end
+
+--- Give up: the value has nothing to go by.
+local function refuse(format, ...)
+  error({ code = "no key", message = format:format(...) }, 0)
+end
+
+local modules = setmetatable({}, { __mode = "k" }) -- a loaded module's table -> its name
+
+local function module_name(value)
+  if modules[value] == nil then
+    for name, module in pairs(package.loaded) do
+      if type(module) == "table" then modules[module] = name end
+    end
+    modules[value] = modules[value] or false
+  end
+  return modules[value]
+end
+
+--- The name of a C function by the module that has it.
+local function c_function_name(fn)
+  for name, module in pairs(package.loaded) do
+    for field, value in pairs(type(module) == "table" and module or {}) do
+      if rawequal(value, fn) then return ("%s.%s"):format(name, tostring(field)) end
+    end
+  end
+  refuse "a function in C that no module has"
+end
+
+function Digest:code(fn)
+  local info = debug.getinfo(fn, "S")
+  if info.what == "C" then return self:put("c ", c_function_name(fn)) end
+  local file = info.source:match "^@(.*)$"
+  for _, folder in ipairs { CALLED, LIBRARY } do
+    if file and file:sub(1, #folder) == folder then
+      return self:put(("library %s:%d"):format(file:sub(#folder + 1), info.linedefined))
+    end
+  end
+  self:put("code ", frame.hash(string.dump(fn, true)), " ", file and hash_of_lua(file) or "")
+  for i = 1, math.huge do
+    local name, value = debug.getupvalue(fn, i)
+    if not name then break end
+    if name ~= "_ENV" then
+      self:put("\n", name, "=")
+      self:value(value)
+    end
+  end
+end
+
+local function key_before(a, b)
+  local x, y = type(a), type(b)
+  if x ~= y then return x < y end
+  if x == "boolean" then return b and not a end
+  return a < b
+end
+
+function Digest:table(value)
+  local name = module_name(value)
+  if name then return self:put("module ", name) end
+  local keys = {}
+  for k in next, value do
+    if type(k) ~= "string" and type(k) ~= "number" and type(k) ~= "boolean" then
+      refuse("a table with a %s as a key", type(k))
+    end
+    keys[#keys + 1] = k
+  end
+  table.sort(keys, key_before)
+  self:put "{"
+  for _, k in ipairs(keys) do
+    self:put(("[%q]="):format(k))
+    self:value(rawget(value, k))
+    self:put ","
+  end
+  self:put "}"
+  if getmetatable(value) then self:value(getmetatable(value)) end
+end
+
+--- The run's folder and what lies in it count by the names there.
+function Digest:string(value)
+  if value == self.flow.name then return self:put "run" end
+  local inside = self.flow:inside(value)
+  if inside then self.paths[#self.paths + 1] = inside end
+  self:put(inside and "run " or "", ("%q"):format(inside or value))
+end
+
+function Digest:object(value, metatable)
+  local class, saved = store.saved(value)
+  if class then
+    self:put("object ", class, " ")
+    return self:value(saved)
+  end
+  if type(value) == "table" then return self:table(value) end
+  refuse("a %s", type(metatable) == "table" and metatable.__name or type(value))
+end
+
+function Digest:value(value)
+  local kind = type(value)
+  if kind == "string" then return self:string(value) end
+  if kind == "nil" or kind == "boolean" or kind == "number" then return self:put(("%q"):format(value)) end
+  if self.seen[value] then return self:put("again ", tostring(self.seen[value])) end
+  self.count = self.count + 1
+  self.seen[value] = self.count
+  local identity, unknown = self.flow:identity_of(value)
+  if identity then return self:put("task ", identity) end
+  if unknown then error({ code = "not yet", message = unknown }, 0) end
+  if kind == "function" then return self:code(value) end
+  if tensor.is(value) then
+    return self:put("tensor ", tostring(value), " ", frame.hash(value))
+  end
+  if kind == "table" and not getmetatable(value) then return self:table(value) end
+  self:object(value, getmetatable(value))
+end
+
+--- The hash of what a task is made of, without the files that it reads.
+---@param flow Flow       answers inside(string) -> name in the run's folder, and identity_of(value)
+---@param name string
+---@param fn function
+---@param arguments table  packed; what stands for them where the function says so (flow.identity)
+---@return string? base    nil: there is none
+---@return string|string[] paths_or_why  names in the run's folder among the arguments; or why there is none
+---@return string? code    "not yet": a task that comes before has not run; "no key"
+function key.of(flow, name, fn, arguments)
+  local digest = setmetatable({ flow = flow, seen = {}, count = 0, paths = {} }, Digest)
+  local ok, problem = pcall(function()
+    digest:put(key.program(), "\n", name, "\n")
+    digest:code(fn)
+    for i = 1, arguments.n do
+      digest:put "\n"
+      digest:value(arguments[i])
+    end
+  end)
+  if ok then return frame.hash(table.concat(digest)), digest.paths end
+  if type(problem) == "table" and (problem.code == "not yet" or problem.code == "no key") then
+    return nil, problem.message, problem.code
+  end
+  error(problem, 0)
+end
+
+return key

@@ -1,0 +1,141 @@
+--- When a task need not run: what its result depends on is what it was in an earlier run that kept it.
+---
+--- What a function depends on among its arguments, which files it reads, and whether what it once made still stands are
+--- said beside the function, by flow.identity, flow.reads and flow.valid; without a word all arguments count, and no
+--- file. The hash of all that names an entry of recsys.flow.cache. The Lua files that were loaded when it was made
+--- stand in the entry, as which they are is known only then, and are compared when it is found.
+
+local cache = require "recsys.cache"
+local frame = require "recsys.frame"
+local kept = require "recsys.flow.cache"
+local keys = require "recsys.flow.key"
+local log = require "recsys.log"
+local provenance = require "recsys.provenance"
+local now = require("recsys.clock").now
+local store = require "recsys.store"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local reuse = {}
+
+local identities, readers, validities = {}, {}, {}
+for _, map in ipairs { identities, readers, validities } do setmetatable(map, { __mode = "k" }) end
+
+--- Let identity(...) say what a result of 'fn' depends on among its arguments, handles as they are: what it gives
+--- stands for them in the key of a task that calls fn. nil, why: on something that arguments do not tell, so that no
+--- result is taken from an earlier run.
+---@param fn function
+---@param identity fun(...): ...
+function reuse.identity(fn, identity) identities[fn] = identity end
+
+--- Let reads(...) name the files and folders that a task which calls 'fn' reads, from its arguments, handles as they
+--- are: their content is part of the key.
+---@param fn function
+---@param reads fun(...): string[]?, boolean?  second: the task may make or change them itself
+function reuse.reads(fn, reads) readers[fn] = reads end
+
+--- Let holds(value) say whether a kept result of 'fn' still stands: what it points to outside of the run is there.
+---@param fn function
+---@param holds fun(value: any): boolean
+function reuse.valid(fn, holds) validities[fn] = holds end
+
+--- What there is to a task's key: its `base`, the content of the files that it reads (`read`, and look(), which looks
+--- anew), `key`, the names in the run's folder that it is given (`outputs`); or `why` it has none.
+local function identify(flow, task, fn, arguments)
+  local given = arguments
+  if identities[fn] then
+    given = table.pack(identities[fn](table.unpack(arguments, 1, arguments.n)))
+    if given[1] == nil and given.n == 2 and type(given[2]) == "string" then
+      task.why = given[2]
+      return
+    end
+  end
+  local base, more, code = keys.of(flow, task.name, fn, given)
+  if not base then
+    task.why = code == "not yet" and more or "it is given " .. more
+    return
+  end
+  function task.look()
+    if not readers[fn] then return "" end
+    local paths, makes = readers[fn](table.unpack(arguments, 1, arguments.n))
+    return keys.of_files(paths or {}), makes
+  end
+  task.base, task.outputs, task.read = base, more, task.look()
+  task.key = frame.hash(base .. task.read)
+end
+
+--- Why an entry may not stand for the task; nil when it may.
+local function objection(flow, task, fn, entry)
+  local lasts = type(task.cache) ~= "boolean" and task.cache and text.milliseconds(task.cache)
+  if lasts and now() - entry.made > lasts then return ("the result is older than %s"):format(task.cache) end
+  if entry.trains and (flow.profiled or flow.only) then return "training is looked at" end
+  local changed = keys.changed(entry.lua)
+  if changed then return changed .. " has changed" end
+  local holds = validities[fn]
+  if holds and not holds(store.load(entry.place, flow.folder or "RUN")) then return "what it made is gone" end
+end
+
+--- Why no result is to be taken whatever is kept.
+local function refusal(flow, task)
+  if not task.save then return "save = false" end
+  if task.cache == false then return "cache = false" end
+  if flow.refresh[task.name] or flow.refresh.all then return "--refresh" end
+  if not cache.allowed() then return "--no-cache" end
+end
+
+--- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.
+---@param flow Flow
+---@param task table
+---@param fn function
+---@param arguments table  packed, handles as they are
+---@return table? entry
+function reuse.find(flow, task, fn, arguments)
+  identify(flow, task, fn, arguments)
+  if not task.key then return nil end
+  if not task.save then task.content = "key " .. task.key end -- what follows goes by what it is made of
+  task.why = refusal(flow, task)
+  if task.why then return nil end
+  local entry = kept.get(task.key)
+  task.why = not entry and "no result is kept" or entry and objection(flow, task, fn, entry)
+  return not task.why and entry or nil
+end
+
+--- Keep what a task gave for later runs, where it has a key.
+---@param flow Flow
+---@param task table
+---@param value any
+function reuse.keep(flow, task, value)
+  local place = flow:place(task)
+  local read, makes = "", nil
+  if task.look then read, makes = task.look() end
+  task.content = frame.hash(kept.content(place) .. read)
+  if not task.base or task.cache == false then return end
+  if read ~= task.read and not makes then
+    log.note("the result of task %s is not kept for later runs: a file that it reads has changed meanwhile", task.name)
+    return
+  end
+  local class = type(value) == "table" and getmetatable(value)
+  kept.put(frame.hash(task.base .. read), place, flow.folder, task.outputs, { task = task.name, run = flow.name,
+    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = keys.lua_files(flow.recipe),
+    inputs = provenance.inputs(), trains = task.trains, rows = task.rows, data = task.data,
+    result = type(class) == "table" and class.__result and true or nil })
+  flow.keeps = true
+end
+
+--- Log again what a task has logged: the files that it has read, the rows of its trainings, and its data set.
+---@param entry table
+---@param value any  needed where the entry says `data`
+function reuse.log_again(entry, value)
+  for path, hash in pairs(entry.inputs) do provenance.read(path, hash) end
+  local logged = require "recsys.train.logged"
+  local of, write
+  for _, row in ipairs(entry.rows or {}) do
+    if row[1] ~= of then of, write = row[1], logged.begin() end
+    write(row[2])
+  end
+  local track = package.loaded["recsys.track"]
+  local run = entry.data and track and track.current()
+  if run then run:dataset(value) end
+end
+
+return reuse
