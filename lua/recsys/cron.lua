@@ -5,6 +5,9 @@
 --- in Vixie's cron. `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly` and `@yearly` are short for the usual five.
 --- Jenkins' `H` ("some minute of my own") is understood where `hash` is allowed, as the first value of its range.
 
+local lfs = require "lfs"
+local uv = require "luv"
+
 local cron = {}
 
 local days = { sun = 0, mon = 1, tue = 2, wed = 3, thu = 4, fri = 5, sat = 6 }
@@ -95,15 +98,105 @@ function cron.parse(source, options)
   return spec
 end
 
+local DAY <const>, YEARS <const> = 86400, 8 -- 29 February comes within eight years
+
+local function is_full(values, field)
+  for value = field.least, field.most do
+    if not values[value] then return false end
+  end
+  return true
+end
+
+local function day_matches(spec, time)
+  if not spec[4][time.month] then return false end
+  local day, weekday = spec[3][time.day] or false, spec[5][time.wday - 1] or false
+  if spec.either then return day or weekday end
+  return day and weekday
+end
+
 --- Whether a local time is meant.
 ---@param spec table   of cron.parse
 ---@param time table   as os.date "*t" gives it
 ---@return boolean
 function cron.matches(spec, time)
-  if not (spec[1][time.min] and spec[2][time.hour] and spec[4][time.month]) then return false end
-  local day, weekday = spec[3][time.day] or false, spec[5][time.wday - 1] or false
-  if spec.either then return day or weekday end
-  return day and weekday
+  return (spec[1][time.min] and spec[2][time.hour] and day_matches(spec, time)) or false
+end
+
+--- The moment of a local time: the first of two where clocks were put back, the first after the gap where they were put
+--- forward over it.
+local function moment_of(time, hour, minute)
+  local first
+  for _, summer in ipairs { true, false } do
+    local moment = os.time { year = time.year, month = time.month, day = time.day, hour = hour, min = minute, sec = 0,
+      isdst = summer }
+    local is = os.date("*t", moment)
+    if is.hour == hour and is.min == minute and is.day == time.day then first = math.min(first or moment, moment) end
+  end
+  if first then return first end
+  local after = os.time { year = time.year, month = time.month, day = time.day, hour = hour, min = minute, sec = 0,
+    isdst = false }
+  while true do
+    local is = os.date("*t", after - 60)
+    if is.day ~= time.day or is.hour * 60 + is.min < hour * 60 + minute then return after end
+    after = after - 60
+  end
+end
+
+--- Every hour counts: real minutes are gone through, so that none is left out or doubled when clocks change.
+local function next_of_hours(spec, after)
+  local moment, last = after - after % 60 + 60, after + YEARS * 366 * DAY
+  while moment < last do
+    local time = os.date("*t", moment)
+    if not day_matches(spec, time) then
+      moment = moment + (time.min > 0 and 60 - time.min or 60) * 60 -- to the next full hour
+    elseif spec[1][time.min] then
+      return moment
+    else
+      moment = moment + 60
+    end
+  end
+end
+
+--- Certain hours of certain days, by the wall's clock.
+local function next_of_days(spec, after)
+  local start = os.date("*t", after)
+  for day = 0, YEARS * 366 do
+    local noon = os.time { year = start.year, month = start.month, day = start.day + day, hour = 12 }
+    local time = os.date("*t", noon)
+    for hour = 0, day_matches(spec, time) and 23 or -1 do
+      for minute = 0, spec[2][hour] and 59 or -1 do
+        local moment = spec[1][minute] and moment_of(time, hour, minute)
+        if moment and moment > after then return moment end
+      end
+    end
+  end
+end
+
+--- The first moment after 'after' that is meant, in the time zone of the process. A time that a day leaves out, as
+--- clocks are put forward, is the first moment after the gap; one that comes twice counts once. Where every hour is
+--- meant, real time counts.
+---@param spec table      of cron.parse
+---@param after integer   seconds since 1970
+---@return integer? moment  nil: never, as of 30 February
+function cron.next(spec, after)
+  if is_full(spec[2], fields[2]) then return next_of_hours(spec, after) end
+  return next_of_days(spec, after)
+end
+
+--- The time zone of this process, for os.date and cron.next.
+---@param zone string  such as "Europe/Berlin"
+---@return boolean? done
+---@return string? message  there is no such zone
+function cron.zone(zone)
+  local known = zone == "UTC" or zone:find "^[%a][%w_+%-/]*$" and not zone:find("..", 1, true)
+    and lfs.attributes("/usr/share/zoneinfo/" .. zone, "mode") == "file"
+  if not known then
+    return nil, ("there is no time zone '%s'; they are named as in Europe/Berlin or UTC%s"):format(zone,
+      lfs.attributes "/usr/share/zoneinfo" and "" or " (none is installed: the Debian package tzdata has them)")
+  end
+  uv.os_setenv("TZ", zone)
+  os.time { year = 2000, month = 1, day = 1 } -- makes the C library read TZ
+  return true
 end
 
 return cron

@@ -40,8 +40,12 @@ function Check:known(statement, names, where)
   return false
 end
 
---- The statements of a block; an absent or empty one is a problem.
-function Check:block(statement, what)
+--- The statements of a block; an absent or empty one is a problem, and so are arguments before one that takes none.
+function Check:block(statement, what, takes_arguments)
+  if #statement.arguments > 0 and not takes_arguments then
+    self:problem(statement.line, "%s takes no arguments, only a block", what)
+  end
+  if statement.value then self:problem(statement.line, "%s cannot be assigned", what) end
   if not statement.block then
     self:problem(statement.line, "%s needs a block: %s { ... }", what, statement.name)
   elseif #statement.block == 0 then
@@ -139,7 +143,9 @@ local options = {
 
 local stage_options = set "skipDefaultCheckout timeout retry timestamps ansiColor lock"
 
-function Check:by_table(statement, rules)
+function Check:by_table(statement, rules, takes_block)
+  if statement.block and not takes_block then self:problem(statement.line, "'%s' takes no block", statement.name) end
+  if statement.value then self:problem(statement.line, "'%s' cannot be assigned", statement.name) end
   local rule = rules[statement.name]
   if type(rule) == "function" then return rule(self, statement) end
   self:arguments(statement, rule[1], rule[2] or {})
@@ -250,7 +256,9 @@ local function check_agent(self, section)
         self:arguments(one, takes[1], takes[2])
       else
         local inner = self:block(one, one.name)
-        self:once(inner, one.name)
+        local named = self:once(inner, one.name)
+        local needed = one.name == "docker" and "image" or one.name == "node" and "label"
+        if needed and not named[needed] then self:problem(one.line, "'%s' needs '%s'", one.name, needed) end
         for _, detail in ipairs(inner) do self:known(detail, inner_agent, one.name) end
       end
     end
@@ -341,12 +349,8 @@ local function check_steps(self, list)
       if step.name == "script" then
         if not (step.raw or ""):find "%S" then self:problem(step.line, "'script' is empty") end
       else
-        self:by_table(step, around[step.name] and around or steps)
-        if around[step.name] then
-          check_steps(self, self:block(step, "'" .. step.name .. "'"))
-        elseif step.block then
-          self:problem(step.line, "'%s' takes no block", step.name)
-        end
+        self:by_table(step, around[step.name] and around or steps, around[step.name] ~= nil)
+        if around[step.name] then check_steps(self, self:block(step, "'" .. step.name .. "'", true)) end
       end
     end
   end
@@ -398,9 +402,80 @@ local function check_tools(self, section)
   for _, tool in ipairs(self:block(section, "tools")) do self:arguments(tool, "name", { name = "string!" }) end
 end
 
+local check_stages
+
+local function check_input(self, section)
+  local known = { message = "string!", id = "string", ok = "string", submitter = "string",
+    submitterParameter = "string" }
+  local list = self:block(section, "input")
+  local seen = self:once(list, "input")
+  for _, field in ipairs(list) do
+    if field.name == "parameters" then
+      check_parameters(self, field)
+    elseif self:known(field, known, "input") then
+      self:arguments(field, "text", { text = "string!" })
+    end
+  end
+  if #list > 0 and not seen.message then self:problem(section.line, "input needs 'message'") end
+end
+
+--- An axis of a matrix, or of what it leaves out.
+local function check_axis(self, axis)
+  local list = self:block(axis, "axis")
+  local seen = self:once(list, "axis")
+  for _, field in ipairs(list) do
+    if self:known(field, set "name values notValues", "axis") then
+      local values = {}
+      if #field.arguments == 0 then self:problem(field.line, "'%s' of an axis is empty", field.name) end
+      for _, value in ipairs(field.arguments) do
+        if value.kind ~= "string" or value.value == "" then
+          self:problem(value.line, "'%s' of an axis must be a text, not %s", field.name, value.text)
+        elseif values[value.value] then
+          self:problem(value.line, "'%s' stands twice in an axis", value.value)
+        end
+        values[value.value] = true
+      end
+    end
+  end
+  if not seen.name then self:problem(axis.line, "axis needs 'name'") end
+  if not seen.values and not seen.notValues then self:problem(axis.line, "axis needs 'values'") end
+end
+
+local function check_axes(self, section)
+  local names = {}
+  for _, axis in ipairs(self:block(section, section.name)) do
+    if self:known(axis, set "axis", section.name) then
+      check_axis(self, axis)
+      for _, field in ipairs(axis.block or {}) do
+        local name = field.name == "name" and field.arguments[1] and field.arguments[1].value
+        if name and names[name] then self:problem(field.line, "there are two axes '%s'", name) end
+        if name then names[name] = true end
+      end
+    end
+  end
+end
+
+local function check_matrix(self, section)
+  local list = self:block(section, "matrix")
+  local seen = self:once(list, "matrix")
+  for _, name in ipairs { "axes", "stages" } do
+    if #list > 0 and not seen[name] then self:problem(section.line, "matrix needs '%s'", name) end
+  end
+  local parts = { axes = check_axes, stages = check_stages, agent = check_agent, environment = check_environment,
+    when = check_conditions, post = check_post, tools = check_tools, input = check_input,
+    options = function(_, one) check_options(self, one, stage_options) end,
+    excludes = function(_, one)
+      for _, exclude in ipairs(self:block(one, "excludes")) do
+        if self:known(exclude, set "exclude", "excludes") then check_axes(self, exclude) end
+      end
+    end }
+  for _, part in ipairs(list) do
+    if self:known(part, parts, "matrix") then parts[part.name](self, part) end
+  end
+end
+
 local stage_sections = set "agent environment tools input when options post steps stages parallel matrix failFast"
 local works = { "steps", "stages", "parallel", "matrix" }
-local check_stages
 
 local function check_work(self, stage, seen)
   local found = {}
@@ -416,7 +491,7 @@ local stage_checks = {
   options = function(self, section) check_options(self, section, stage_options) end, post = check_post,
   steps = function(self, section) check_steps(self, self:block(section, "steps")) end,
   stages = function(self, section) check_stages(self, section) end,
-  parallel = function(self, section) check_stages(self, section) end,
+  parallel = function(self, section) check_stages(self, section) end, matrix = check_matrix, input = check_input,
   failFast = function(self, section) self:arguments(section, "yes", { yes = "boolean!" }) end,
 }
 
@@ -428,7 +503,7 @@ local function check_stage(self, stage)
     end
     self.stages[name.value] = self.stages[name.value] or name.line
   end
-  local list = self:block(stage, "the stage")
+  local list = self:block(stage, "the stage", true)
   if #list == 0 then return end
   check_work(self, stage, self:once(list, "the stage"))
   for _, section in ipairs(list) do
@@ -446,7 +521,11 @@ end
 
 local sections = { agent = check_agent, stages = check_stages, environment = check_environment, tools = check_tools,
   options = check_options, parameters = check_parameters, triggers = check_triggers, post = check_post,
-  libraries = function() end }
+  libraries = function(self, section)
+    for _, one in ipairs(self:block(section, "libraries")) do
+      if self:known(one, set "lib", "libraries") then self:arguments(one, "name", { name = "literal!" }) end
+    end
+  end }
 
 local function check_pipeline(self, pipeline)
   local list = self:block(pipeline, "pipeline")

@@ -11,6 +11,7 @@ local state = {}
 
 local migrations = {
   (require "recsys.tune.tables"),
+  (require "recsys.flow.schedules"),
 }
 
 local function migrate(db)

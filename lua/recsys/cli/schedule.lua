@@ -1,0 +1,222 @@
+--- `recsys-run schedule RECIPE --cron '0 2 * * *'`: run a recipe at certain times, for those without Jenkins.
+---
+--- One process that stays: it waits, runs the recipe as a process of its own, and waits again, so two runs never
+--- overlap; a lock keeps a second schedule of the same name out. What was due while a run took longer, or while nobody
+--- was there, is missed: made up for by one run, or skipped. The last time that was dealt with stands in flow.db, so
+--- that a schedule that was killed knows what it missed, and waits for a run that outlived it.
+
+local cli = require "recsys.cli"
+local cron = require "recsys.cron"
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local host = require "recsys.host"
+local lfs = require "lfs"
+local log = require "recsys.log"
+local state = require "recsys.flow.state"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local schedule = { about = "Run a recipe at certain times" }
+
+local LOOK <const> = 250 -- milliseconds between looks at the clock, the run and the signals
+local SHOWN <const> = "%Y-%m-%d %H:%M %Z"
+
+function schedule.options(parser)
+  parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/")
+  parser:argument("OPTIONS", "What the recipe is run with, after --"):args "*"
+  parser:option("--cron", "When: minute, hour, day of the month, month, day of the week, or @daily and the like")
+    :argname "TIMES"
+  parser:option("--timezone", "Whose clock (default: this machine's)"):argname "ZONE"
+  parser:option("--missed", "What becomes of times that passed meanwhile"):choices { "run", "skip" }:default "skip"
+  parser:option("--name", "The schedule's name (default: the recipe's file)"):argname "NAME"
+  parser:option("--grace", "Seconds that a run gets to end when the schedule is stopped")
+    :argname "SECONDS":convert(require("recsys.argument").whole_number(0)):default "120"
+  parser:option("--store", "The folder of flow.db"):argname "FOLDER":default "artifacts"
+  parser:flag("--plan", "Show the next times and end")
+end
+
+local function shown(moment) return os.date(SHOWN, moment) end
+
+local function show_plan(spec, now)
+  local moment = now
+  for _ = 1, 5 do
+    moment = cron.next(spec, moment)
+    if not moment then break end
+    io.stdout:write(("%s   %s\n"):format(shown(moment), os.date("!%Y-%m-%dT%H:%MZ", moment)))
+  end
+  return exit.done
+end
+
+-- What is kept --------------------------------------------------------------------------------------------------------
+
+--- What is known of the schedule: last, the latest time that was dealt with; due, pid and born of a run at work.
+local function recall(self)
+  local known = self.db:row("SELECT * FROM schedules WHERE name = ?", { self.name }) or {}
+  self.last, self.pid, self.born = known.last, known.pid, known.born
+end
+
+local function keep(self)
+  self.db:run([[INSERT OR REPLACE INTO schedules (name, recipe, cron, zone, missed, holder, last, due, pid, born, code,
+    seconds) VALUES (:name, :recipe, :cron, :zone, :missed, :holder, :last, :due, :pid, :born, :code, :seconds)]], {
+    name = self.name, recipe = self.words[1], cron = self.spec.text, zone = self.zone, missed = self.missed,
+    holder = uv.os_getpid(), last = self.last, due = self.due, pid = self.pid, born = self.born, code = self.code,
+    seconds = self.seconds })
+end
+
+--- Keep others out as long as this process lives.
+local function take_lock(self, folder)
+  local path = ("%s/%s.lock"):format(files.make_folder(folder .. "/schedules"), self.name)
+  self.lock = assert(io.open(path, "a"))
+  if lfs.lock(self.lock, "w") then return end
+  local holder = self.db:row("SELECT holder FROM schedules WHERE name = ?", { self.name })
+  error({ code = "busy", message = ("the schedule '%s' runs already, as process %s: end that one, or give this one "
+    .. "another --name"):format(self.name, holder and holder.holder or "?") }, 0)
+end
+
+--- When a process began, by the kernel's clock: what tells it from a later one of the same number.
+local function birth_of(pid)
+  local line = files.read(("/proc/%d/stat"):format(pid))
+  return line and line:match "^.*%) (.*)$":match(("%S+ "):rep(19) .. "(%S+)") or nil
+end
+
+-- Waiting and running -------------------------------------------------------------------------------------------------
+
+--- Let other things happen for a moment.
+local function rest()
+  local timer = uv.new_timer()
+  timer:start(LOOK, 0, function() end)
+  uv.run "once"
+  timer:close()
+end
+
+--- Wait until 'ready()', which is what it gives, or until a signal asks to stop: false.
+local function wait(self, ready)
+  while not ready() do
+    if self.stopped then return false end
+    rest()
+  end
+  return true
+end
+
+--- Call fn(self) while SIGTERM and SIGINT ask to stop. None of them kills: one that is sent to a group may come twice.
+local function with_signals(self, fn)
+  local watches = {}
+  for name, number in pairs { sigterm = 15, sigint = 2 } do
+    local watch = uv.new_signal()
+    watch:start(name, function() self.stopped = self.stopped or number end)
+    watches[#watches + 1] = watch
+  end
+  local ok, result = xpcall(fn, exit.traced, self)
+  for _, watch in ipairs(watches) do watch:close() end
+  uv.run "nowait"
+  if not ok then error(result, 0) end
+  return result
+end
+
+--- A run that a schedule which was killed had begun.
+local function wait_for_orphan(self)
+  local pid, born = self.pid, self.born
+  if not pid or birth_of(pid) ~= born then return end
+  log.info("schedule %s: a run of before is still at work, as process %d; it is waited for", self.name, pid)
+  wait(self, function() return birth_of(pid) ~= born end)
+end
+
+--- Let a run end by itself when the schedule is stopped, and by force after its grace time.
+local function stop(self, child, ended)
+  child:kill "sigterm"
+  local last = uv.hrtime() + self.grace * 1e9
+  while not ended() do
+    rest()
+    if uv.hrtime() > last and not ended() then child:kill "sigkill" end
+  end
+end
+
+--- Run the recipe to its end.
+local function run_once(self, due)
+  local began, code = uv.hrtime(), nil
+  local child, refused = uv.spawn(host.executable, { args = self.words, stdio = { nil, 1, 2 }, detached = true },
+    function(ended, signal) code = signal > 0 and 128 + signal or ended end)
+  if not child then error({ code = "io", message = "cannot start the run: " .. tostring(refused) }, 0) end
+  local function ended() return code ~= nil end
+  self.pid, self.due = child:get_pid(), due
+  self.born = birth_of(self.pid)
+  log.info("schedule %s: the run of %s begins", self.name, shown(due))
+  keep(self)
+  if not wait(self, ended) then stop(self, child, ended) end
+  child:close()
+  self.pid, self.born, self.code, self.seconds = nil, nil, code, (uv.hrtime() - began) / 1e9
+  keep(self)
+  log.info("schedule %s: the run of %s ended with exit code %d after %s", self.name, shown(due), code,
+    text.duration(self.seconds))
+end
+
+--- Times after the last one that was dealt with and not after 'now': how many, and the latest.
+local function missed(self, now)
+  local count, latest, moment = 0, nil, cron.next(self.spec, self.last)
+  while moment and moment <= now do
+    count, latest, moment = count + 1, moment, cron.next(self.spec, moment)
+  end
+  return count, latest
+end
+
+--- Deal with what passed while nobody was there or a run was at work.
+local function catch_up(self)
+  local count, latest = missed(self, os.time())
+  if count == 0 then return end
+  self.last = latest
+  keep(self)
+  log.info("schedule %s: %d times passed, the latest %s; %s", self.name, count, shown(latest),
+    self.missed == "run" and "made up for by one run" or "skipped")
+  if self.missed == "run" then run_once(self, latest) end
+end
+
+local function loop(self)
+  wait_for_orphan(self)
+  self.last, self.pid = self.last or os.time(), nil
+  keep(self)
+  while not self.stopped do
+    catch_up(self)
+    local due = not self.stopped and cron.next(self.spec, self.last)
+    if due and due > os.time() then
+      log.info("schedule %s: next at %s", self.name, shown(due))
+      if wait(self, function() return os.time() >= due end) then
+        self.last = due
+        run_once(self, due)
+      end
+    end
+  end
+  log.info("schedule %s: stopped by signal %d", self.name, self.stopped)
+  return 128 + self.stopped
+end
+
+--- What the command line says, checked.
+local function read(args)
+  if not args.cron then exit.usage_error "when? --cron '0 2 * * *' is each night at two" end
+  local spec, message = cron.parse(args.cron)
+  if not spec then exit.usage_error("--cron: %s", message) end
+  if args.timezone then
+    local ok, unknown = cron.zone(args.timezone)
+    if not ok then exit.usage_error("--timezone: %s", unknown) end
+  end
+  if not cron.next(spec, os.time()) then exit.usage_error("--cron: '%s' never comes", args.cron) end
+  local recipe = cli.find_recipe(args.RECIPE)
+  local name = args.name or recipe:match "([^/]+)%.lua$" or recipe
+  if not name:find "^[%w_][%w_%-]*$" then
+    exit.usage_error("--name: '%s' must be of letters, digits, _ and -", name)
+  end
+  return { spec = spec, zone = args.timezone, name = name, missed = args.missed, grace = args.grace,
+    words = { recipe, table.unpack(args.OPTIONS) } }
+end
+
+function schedule.run(args)
+  local self = read(args)
+  if args.plan then return show_plan(self.spec, os.time()) end
+  if not host.executable then exit.usage_error "a schedule runs in the recsys-run program" end
+  local db <close> = state.open(args.store)
+  self.db = db
+  take_lock(self, args.store)
+  recall(self)
+  return with_signals(self, loop)
+end
+
+return schedule
