@@ -204,6 +204,9 @@ local function limit_memory()
   require "recsys.memory_limit"(bytes)
 end
 
+-- What the program starts itself with, in processes of their own.
+local inner = { ["--task"] = "recsys.flow.inside", ["--hook"] = "recsys.flow.hook" }
+
 local function dispatch(words)
   local first = words[1]
   if first == nil then
@@ -216,6 +219,7 @@ local function dispatch(words)
     return run_command("help", {})
   end
   limit_memory()
+  if inner[first] then return require(inner[first]).main(words[2]) end
   for _, name in ipairs(cli.commands()) do
     if name == first then return run_command(name, table.move(words, 2, #words, 1, {})) end
   end

@@ -357,6 +357,7 @@ end
 --- The files, the environment and the settings, in order: { name, value, origin, layer } or { table, origin }.
 local function layers_of(declaration, options)
   local layers = {}
+  if options.values then layers[1] = { table = options.values, origin = "given by the recipe" } end
   for _, path in ipairs(type(options.file) == "string" and { options.file } or options.file or {}) do
     layers[#layers + 1] = { table = read_file(path), origin = path }
   end

@@ -11,16 +11,20 @@
 
 local now = require("recsys.clock").now
 local uv = require "luv"
+local attempt = require "recsys.flow.attempt"
 local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local keys = require "recsys.flow.key"
 local kept = require "recsys.flow.cache"
 local log = require "recsys.log"
+local map = require "recsys.flow.map"
 local resume = require "recsys.resume"
 local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
+local sub = require "recsys.flow.sub"
 local text = require "recsys.text"
 
 local flow = {}
@@ -42,15 +46,24 @@ end
 
 --- The value of a task, loaded from where it lies when it is first asked for.
 local function value_of(state)
+  if not state.done and state.load then state.value, state.done = state.load(), true end
   if not state.done and state.from then state.value, state.done = store.load(state.from, state.run), true end
   if not state.done then error({ code = "plan", message = state.task }, 0) end
   return state.value
+end
+
+--- The state of the task that a handle is on, or on a field of.
+local function root_of(handle)
+  local state = states[handle]
+  while state.parent do state = states[state.parent] end
+  return state
 end
 
 local function force(handle)
   local state = states[handle]
   if state.parent then
     local value = force(state.parent)
+    if value == nil and root_of(handle).of.state == "skipped" then return nil end
     if type(value) ~= "table" and type(value) ~= "userdata" then
       error(("task '%s' gave %s, which has no field '%s'"):format(state.task, type(value), tostring(state.key)), 0)
     end
@@ -59,8 +72,14 @@ local function force(handle)
   return value_of(state)
 end
 
+--- What the recipe itself looks at: a task in a process of its own must have it there, too.
+local function ask(handle)
+  root_of(handle).asked = true
+  return force(handle)
+end
+
 function Handle.__index(handle, key)
-  if key == "value" then return force end
+  if key == "value" then return ask end
   local state = states[handle]
   return new_handle { parent = handle, key = key, task = state.task }
 end
@@ -108,12 +127,15 @@ end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
----   told?: function, caches?: boolean, recipe?: string, refresh?: string[], profiled?: boolean }
+---   told?: function, caches?: boolean, recipe?: string, refresh?: string[], profiled?: boolean, hooks?: table,
+---   origin?: table, child?: table }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
 ---   only: what the run is made for, if not for its end; see flow.only
 ---   told: is called when a task has begun or ended, and tasks.json says so
 ---   caches: results of earlier runs stand for tasks that would give the same; recipe: its file, on which all depend;
 ---   refresh: tasks that run all the same ("all"); profiled: so do tasks that train
+---   hooks: what hears of tasks' states, recsys.flow.hooks; origin: { name, path, params, threads, profile } of the
+---   recipe, for tasks in processes of their own; child: recsys.flow.inside's, in such a process
 function flow.new(options)
   local folder, refresh = options.folder, {}
   for _, name in ipairs(options.refresh or {}) do refresh[name] = true end
@@ -121,7 +143,8 @@ function flow.new(options)
   return setmetatable({ folder = folder, name = (folder or "RUN"):match "[^/]+$", plan_only = options.plan, tasks = {},
     names = {}, results = {}, resumed = options.resumed, named = options.named, only = options.only,
     told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
-    profiled = options.profiled, wrote = 0 }, Flow)
+    profiled = options.profiled, hooks = options.hooks, origin = options.origin, child = options.child, subs = {},
+    unsaved = setmetatable({}, { __mode = "v" }), wrote = 0 }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
@@ -163,13 +186,14 @@ function flow.task_name() return at_work and at_work.task.name or nil end
 function flow.kept()
   local here = at_work
   if not here or not here.flow.folder then return nil end
-  local step = ("%02d-%s"):format(here.task.number, here.task.name)
+  local child = here.flow.child
+  local step = attempt.step(here.task, child and child.order.element)
   return { folder = resume.place(here.flow.folder, step), run = here.flow.name, resumed = here.flow.resumed or false,
     named = here.flow.named or false }
 end
 
 local function check_name(self, name)
-  if type(name) ~= "string" or not name:match "^[%w_][%w_%-]*$" then
+  if type(name) ~= "string" or not name:match "^[%w_][%w_%-%.]*$" then
     error("bad argument #1 to 'task' (a name of letters, digits, _ and - is expected)", 3)
   end
   if self.names[name] then error(("bad argument #1 to 'task' (there is a task '%s' already)"):format(name), 3) end
@@ -181,24 +205,36 @@ end
 local function describe_failure(task, problem)
   local failure = type(problem) == "table" and problem.message and problem
     or { code = "failed", message = exit.message_of(problem) }
-  failure.message = tostring(failure.message):gsub("^[^:\n]*recsys/flow%.lua:%d+: ", "")
+  failure.message = tostring(failure.message):gsub("^[^:\n]*recsys/flow[%l/]*%.lua:%d+: ", "")
   failure.task, failure.where = failure.task or task.name, failure.where or task.where
   return failure
 end
 
 --- The folder for a task's result.
 function Flow:place(task)
-  return ("%s/tasks/%02d-%s"):format(self.folder, task.number, task.name)
+  return ("%s/tasks/%s"):format(self.folder, attempt.step(task))
 end
 
---- Call fn(...), and save the value that it gives when the task says so.
-local function work(self, task, fn, ...)
-  local value, message, code = fn(...)
-  if value == nil and message then error({ code = code or "failed", message = tostring(message) }, 0) end
+--- Move what a child has stored to where results are.
+local function move_result(self, task, stored)
+  local place = self:place(task)
+  resume.remove(place)
+  files.make_folder(self.folder .. "/tasks")
+  local ok, message = os.rename(stored, place)
+  if not ok then error({ code = "io", message = "cannot keep a result: " .. message }, 0) end
+end
+
+--- Call fn, and save the value that it gives when the task says so.
+local function work(self, task, fn, arguments)
+  local value, stored = attempt.call(self, task, fn, arguments)
   if self.folder and task.save then
     local track = package.loaded["recsys.track"]
     if track then track.flush() end -- a resumed run takes the value and logs nothing again
-    store.save(self:place(task), value, "checked", self.folder)
+    if stored then
+      move_result(self, task, stored)
+    else
+      store.save(self:place(task), value, "checked", self.folder)
+    end
   end
   return value
 end
@@ -224,18 +260,31 @@ local function tell(self)
   if self.told then self.told() end
 end
 
+--- Hooks of the task, and those of the recipe that hear of every state, hear of this one.
+local function tell_hooks(self, task, code)
+  if not self.hooks and not task.how.hooks then return end
+  for _, declared in ipairs { self.hooks and { on_state = self.hooks.on_state } or {}, task.how.hooks } do
+    hooks.tell(declared, { recipe = self.origin and self.origin.name, run = self.name, folder = self.folder,
+      task = task.name, state = task.state, code = code, message = task.reason, seconds = task.seconds })
+  end
+end
+
 --- A task goes into another state.
 ---@param task table
----@param state string    running, cached, done, failed
+---@param state string    running, retrying, cached, skipped, done, failed
 ---@param reason? string
-function Flow:move(task, state, reason)
+---@param code? string     of a failure
+function Flow:move(task, state, reason, code)
   task.state, task.reason = state, reason and log.veiled(reason)
-  if state == "running" then
+  if state == "running" and task.began then
+    task.seconds = nil -- another attempt
+  elseif state == "running" then
     task.started, task.began = now(), uv.hrtime()
   else
-    task.seconds = (uv.hrtime() - task.began) / 1e9
+    task.seconds = task.began and (uv.hrtime() - task.began) / 1e9 or nil
   end
   tell(self)
+  tell_hooks(self, task, code)
 end
 
 --- Call fn as the task that is at work.
@@ -251,7 +300,7 @@ end
 ---@return boolean ok
 ---@return any value  the problem when not ok
 function Flow:attempt(task, fn, arguments)
-  return at(self, task, work, self, task, fn, table.unpack(arguments, 1, arguments.n))
+  return at(self, task, work, self, task, fn, arguments)
 end
 
 --- What memory a task leaves behind.
@@ -271,7 +320,7 @@ function Flow:run(task, fn, arguments)
   measure(task)
   if ok and self.caches and self.folder and task.save then reuse.keep(self, task, value) end
   local failure = not ok and not ended and describe_failure(task, value)
-  self:move(task, (ok or ended) and "done" or "failed", failure and failure.message)
+  self:move(task, (ok or ended) and "done" or "failed", failure and failure.message, failure and failure.code)
   if ended then error(value, 0) end
   if failure then
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
@@ -288,7 +337,37 @@ local function line_of(level)
   return info and info.currentline > 0 and ("%s:%d"):format(info.short_src, info.currentline) or nil
 end
 
+--- A task of a recipe that is read again in a child: what came before it stands for what is stored.
+local function declare_in_child(self, task, state, fn, arguments)
+  local load, skipped = self.child:task(task, function(...)
+    local ok, value = at(self, task, attempt.called, fn, table.pack(...))
+    if not ok then error(value, 0) end
+    return value
+  end, function() return resolved(arguments) end)
+  state.load = load
+  if skipped then task.state = "skipped" end
+end
+
+--- Whether a task's `when` lets it run. A plan that does not know the value yet takes it that it does.
+local function is_wanted(self, when)
+  if not flow.is_handle(when) then return when == nil or when ~= false end
+  if self.plan_only and not root_of(when).done and not root_of(when).from then return true end
+  return force(when) and true or false
+end
+
+--- A task that is skipped stands for nil, as do all fields of it.
+function Flow:skip(task, state)
+  state.done, task.content = true, "skipped"
+  if self.plan_only then
+    task.state = "skipped"
+    return
+  end
+  log.info("  %-10s skipped", task.name)
+  self:move(task, "skipped")
+end
+
 local options_known = { save = "boolean", cache = "any" }
+for _, option in ipairs(attempt.options) do options_known[option] = "any" end
 
 local function check_options(name, options, level)
   for option, value in pairs(options) do
@@ -308,7 +387,8 @@ end
 --- Run fn(...) as a task, handles among the arguments replaced by their values.
 ---@param name string      unique in the flow; letters, digits, _ and -
 ---@param options? { save?: boolean, cache?: boolean|string }  save = false: the result need not be saved; cache =
----   false: run it each time; "7d": take an earlier result that is at most so old
+---   false: run it each time; "7d": take an earlier result that is at most so old. How it is called: when, retries,
+---   limits, process, timeout, memory, grace, threads, on_failure, on_success, on_state; recsys.flow.attempt
 ---@param fn function      returns one value, or nil, message, code to fail
 ---@return any handle
 function Flow:task(name, options, fn, ...)
@@ -321,11 +401,20 @@ function Flow:task(name, options, fn, ...)
   check_options(name, options, 3)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",
-    cache = options.cache, where = line_of(2), after = feeders({ ... }, {}), outputs = {} }
+    cache = options.cache, where = line_of(2), after = feeders({ options.when, ... }, {}), outputs = {},
+    how = attempt.read(options, name) }
   self.tasks[task.number] = task
   local state = { task = name, of = task }
   local handle = new_handle(state)
-  if self.plan_only and checks[fn] then checks[fn](...) end
+  if self.child then
+    declare_in_child(self, task, state, fn, arguments)
+    return handle
+  end
+  if not is_wanted(self, options.when) then
+    self:skip(task, state)
+    return handle
+  end
+  if self.plan_only and not task.how.map and checks[fn] then checks[fn](...) end
   local entry = self.caches and reuse.find(self, task, fn, arguments)
   if entry then
     self:take(task, entry, state)
@@ -334,9 +423,16 @@ function Flow:task(name, options, fn, ...)
     for i = 1, arguments.n do values[i] = resolved(arguments[i]) end
     state.value = self:run(task, fn, values)
     state.done = true
+    if not task.save then self.unsaved[name] = state end
   end
   return handle
 end
+
+--- Run fn(element, ...) for each element of a list, several at once; see recsys.flow.map.
+Flow.map = map.method
+
+--- The steps of another recipe, or of a function, as a part of this flow; see recsys.flow.sub.
+Flow.sub = sub.method
 
 -- Results of earlier runs ---------------------------------------------------------------------------------------------
 
@@ -421,8 +517,9 @@ function Flow:plan()
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
     local fed = #after > 0 and "after " .. table.concat(after, ", ") or ""
-    local state = task.state == "cached" and "cached" or "would run"
-    local why = task.state ~= "cached" and task.why and not task.why:find "^after " and (" (%s)"):format(task.why) or ""
+    local known = task.state == "cached" or task.state == "skipped"
+    local state = known and task.state or "would run"
+    local why = not known and task.why and not task.why:find "^after " and (" (%s)"):format(task.why) or ""
     lines[i] = ("%3d  %-12s %s"):format(i, task.name, fed)
     if self.caches then
       lines[i] = ("%3d  %-12s %-9s  %s%s"):format(i, task.name, state, fed, why):gsub(" +$", "")

@@ -8,6 +8,7 @@ local config = require "recsys.config"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
+local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
@@ -37,7 +38,9 @@ local function with_common(params)
 end
 
 --- Describe a recipe.
----@param spec { name: string, about: string, params?: table, profiles?: table, run: fun(flow, params): any }
+---@param spec { name: string, about: string, params?: table, profiles?: table, run: fun(flow, params): any,
+---   on_failure?: any, on_success?: any, on_state?: any }
+---   on_failure, on_success, on_state: recsys.flow.hooks
 ---   run's result is the recipe's: a table whose fields go into the result (see docs/recipes.md)
 function recipe.new(spec)
   if type(spec) ~= "table" then error("bad argument #1 to 'recipe' (a table is expected)", 2) end
@@ -49,12 +52,13 @@ function recipe.new(spec)
   if not spec.name:match "^[a-z][a-z0-9_%-]*$" then
     error(("bad argument #1 to 'recipe' (the name '%s' must be of a-z, 0-9, _ and -)"):format(spec.name), 2)
   end
-  local known = { name = true, about = true, params = true, profiles = true, run = true }
+  local known = { name = true, about = true, params = true, profiles = true, run = true, on_failure = true,
+    on_success = true, on_state = true }
   for field in pairs(spec) do
     if not known[field] then error(("bad argument #1 to 'recipe' (there is no field '%s')"):format(field), 2) end
   end
   return setmetatable({ name = spec.name, about = spec.about, params = with_common(spec.params),
-    profiles = spec.profiles, run = spec.run }, Recipe)
+    profiles = spec.profiles, run = spec.run, hooks = hooks.read(spec, "the recipe") }, Recipe)
 end
 
 --- Load the recipe that a file returns. Raises {code = "usage"} when there is none.
@@ -188,7 +192,9 @@ end
 --- is the same with tracking and without.
 local function own(params)
   local kept = {}
-  for name, value in pairs(params) do kept[name] = name ~= "track" and value or nil end
+  for name, value in pairs(params) do
+    if name ~= "track" then kept[name] = value end
+  end
   return kept
 end
 
@@ -199,6 +205,19 @@ local function outcome_of(self, steps, params, only)
   if ok then exit.usage_error("no step of the recipe '%s' trains: there is no learning rate to find", self.name) end
   if type(problem) == "table" and problem.code == "end" then return problem.result end
   error(problem, 0)
+end
+
+--- Tell the recipe's hooks what the run is at.
+local function tell_hooks(self, folder, state, problem)
+  hooks.tell(self.hooks, { recipe = self.name, run = folder:match "[^/]+$", folder = folder, state = state,
+    code = problem and (type(problem) == "table" and problem.code or "failed"),
+    message = problem and log.veiled(describe(problem)) or nil })
+end
+
+--- The state that a run ends in.
+local function end_of(ok, result)
+  if not ok then return type(result) == "table" and result.signal and "cancelled" or "failed" end
+  return result.refused and "failed" or "completed"
 end
 
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
@@ -213,10 +232,13 @@ local function execute(self, params, options, folder, resumed)
   if not resumed then resume.begin(folder, self.name, params) end
   tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
     environment = about }
+  tell_hooks(self, folder, "running")
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
     caches = true, recipe = self.path, refresh = options.refresh, profiled = options.profile,
+    hooks = self.hooks, origin = { name = self.name, path = self.path, params = own(params),
+      threads = options.threads, profile = options.profile and folder or nil },
     told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
   provenance.write(folder, self.path)
@@ -302,10 +324,10 @@ end
 ---   told: is called with the result of a run that is done, in place of showing it
 ---@return integer
 function recipe.main(path, options)
-  local folder
+  local folder, self
   local ok, result, text_of, next_steps = xpcall(function()
     lookup.begin(path)
-    local self = recipe.load(path)
+    self = recipe.load(path)
     self.path = path
     if options.help then
       io.stdout:write(recipe.help(self))
@@ -331,6 +353,11 @@ function recipe.main(path, options)
   end, exit.traced)
   local code = ok and exit.done or report_failure(result, folder)
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
+  if folder then
+    local refused = ok and result.refused and { code = "quality", message = tostring(result.refused) }
+    tell_hooks(self, folder, end_of(ok, result), not ok and result or refused or nil)
+    hooks.settle()
+  end
   if ok and result then
     if options.told then options.told(result) else show(result, text_of, next_steps, options) end
     code = result.refused and exit.quality or exit.done

@@ -42,15 +42,19 @@ function reuse.valid(fn, holds) validities[fn] = holds end
 --- What there is to a task's key: its `base`, the content of the files that it reads (`read`, and look(), which looks
 --- anew), `key`, the names in the run's folder that it is given (`outputs`); or `why` it has none.
 local function identify(flow, task, fn, arguments)
-  local given = arguments
-  if identities[fn] then
+  local given, is_map = arguments, task.how.map
+  if is_map and readers[fn] then
+    task.why = "it reads files for each element"
+    return
+  end
+  if identities[fn] and not is_map then
     given = table.pack(identities[fn](table.unpack(arguments, 1, arguments.n)))
     if given[1] == nil and given.n == 2 and type(given[2]) == "string" then
       task.why = given[2]
       return
     end
   end
-  local base, more, code = keys.of(flow, task.name, fn, given)
+  local base, more, code = keys.of(flow, is_map and task.name .. ", each" or task.name, fn, given)
   if not base then
     task.why = code == "not yet" and more or "it is given " .. more
     return
@@ -71,7 +75,7 @@ local function objection(flow, task, fn, entry)
   if entry.trains and (flow.profiled or flow.only) then return "training is looked at" end
   local changed = keys.changed(entry.lua)
   if changed then return changed .. " has changed" end
-  local holds = validities[fn]
+  local holds = not task.how.map and validities[fn]
   if holds and not holds(store.load(entry.place, flow.folder or "RUN")) then return "what it made is gone" end
 end
 

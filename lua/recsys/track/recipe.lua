@@ -43,7 +43,9 @@ end
 --- The parameters that say what is computed, and not where it is put.
 local function given(params)
   local kept = {}
-  for name, value in pairs(params) do kept[name] = name ~= "track" and name ~= "runs" and value or nil end
+  for name, value in pairs(params) do
+    if name ~= "track" and name ~= "runs" then kept[name] = value end
+  end
   return kept
 end
 

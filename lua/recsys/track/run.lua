@@ -66,6 +66,14 @@ function run.continue(of, id, lost)
   return self
 end
 
+--- Log into a run that another process has begun and will end: finish() only waits for what was logged.
+---@param info { run_id: string, run_name: string, experiment_id: string, artifact_uri: string }
+function run.join(of, info)
+  local self = new(of, info, {})
+  self.joined, self.given = true, of:known_params(info.run_id)
+  return self
+end
+
 local function check_open(self)
   if self.finished then error({ code = "usage", message = ("the run %s is finished"):format(self.name) }, 0) end
 end
@@ -305,6 +313,7 @@ function Run:finish(status)
   finish_those_below(self, status)
   local kept, message = self:flush()
   close(self)
+  if self.joined then return end
   local ok, problem = pcall(self.store.update_run, self.store, { run_id = self.id, status = status or "FINISHED",
     end_time = now() })
   if not ok or not kept then

@@ -20,6 +20,14 @@ local function prefix_of(run, task)
   return task .. (counts[task] > 1 and "-" .. counts[task] or "") .. "/"
 end
 
+--- How often each task has trained in a run, after setting it when it is given; nil before the first training.
+---@param counts? table<string, integer>
+---@return table<string, integer>?
+function logged.counts(run, counts)
+  if counts then seen[run] = counts end
+  return seen[run]
+end
+
 --- What a training logs its rows with.
 ---@return fun(row: table)
 function logged.begin()

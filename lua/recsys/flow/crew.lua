@@ -1,0 +1,151 @@
+--- Children at work beside each other: so many at once, each within its limits, tried again when it fails.
+---
+--- While children work a signal waits: it is handed on to them, each has its grace time to end, with a checkpoint where
+--- its task makes one, and only then it is raised.
+
+local base = require "recsys.base"
+local child = require "recsys.flow.child"
+local limit = require "recsys.flow.limit"
+local log = require "recsys.log"
+local retry = require "recsys.flow.retry"
+local signals = require "recsys.signals"
+local uv = require "luv"
+
+local crew = {}
+
+local TICK <const> = 20 -- ms between looks at clocks and signals; an end is seen at once
+
+local Crew = {}
+Crew.__index = Crew
+
+local function give_back(job)
+  if job.release then job.release() end
+  job.release = nil
+end
+
+--- Start a job's next attempt, unless a limit has no place for it.
+local function try_to_start(self, job)
+  local release, name, by = limit.try(job.limits, job.holder)
+  if not release then
+    local why = { message = ("for a place of '%s', held by %s"):format(name, by) }
+    if not job.waits then self.told("waiting", job, why) end
+    job.waits, job.not_before = true, uv.hrtime() + 1e8
+    return
+  end
+  job.release, job.waits, job.attempts = release, nil, job.attempts + 1
+  self.told("running", job)
+  local ok, started = pcall(child.start, job.order)
+  if not ok then
+    give_back(job)
+    error(started, 0)
+  end
+  job.child, self.working = started, self.working + 1
+end
+
+--- Start what may start now. Jobs are begun in their order.
+local function start(self)
+  local now = uv.hrtime()
+  for _, job in ipairs(self.jobs) do
+    if self.stopping or self.working >= self.concurrency then return end
+    if not job.child and not job.ended and now >= job.not_before then try_to_start(self, job) end
+  end
+end
+
+local function fail(self, job, failure)
+  job.ended, job.failure = true, failure
+  self.left = self.left - 1
+  if self.on_error == "stop" then
+    self:stop { code = "cancelled", message = "it was stopped, as another one has failed" }
+  end
+end
+
+--- Take up what a child that has ended leaves.
+local function settle(self, job)
+  local outcome = job.child:outcome()
+  job.child, self.working = nil, self.working - 1
+  give_back(job)
+  if outcome.done then
+    job.ended, job.outcome, self.left = true, outcome, self.left - 1
+    self.told("done", job)
+  elseif not self.stopping and retry.again(job.retries, job.attempts, outcome.failure) then
+    local delay = retry.delay(job.retries, job.attempts)
+    job.not_before = uv.hrtime() + delay * 1e9
+    self.told("retrying", job, outcome.failure, delay)
+  else
+    self.told("failed", job, outcome.failure)
+    fail(self, job, outcome.failure)
+  end
+end
+
+--- End those that work, and begin no more.
+---@param why table  the failure of those that are stopped by it
+function Crew:stop(why)
+  self.stopping = self.stopping or why
+  for _, job in ipairs(self.jobs) do
+    if job.child then job.child:stop(why) end
+  end
+end
+
+local function look(self)
+  local signal = signals.stopped()
+  if signal and not self.signal then
+    self.signal = signal
+    log.note("signal %d is handed on to %d processes", signal, self.working)
+    self:stop { code = "interrupted", signal = signal, message = ("stopped by signal %d"):format(signal) }
+  end
+  for _, job in ipairs(self.jobs) do
+    if job.child then
+      job.child:tick()
+      if job.child:ended() then settle(self, job) end
+    end
+  end
+end
+
+local function work(self)
+  local track = package.loaded["recsys.track"]
+  repeat
+    start(self)
+    if self.left > 0 and (self.working > 0 or not self.stopping) then uv.run "once" end
+    look(self)
+    if track then track.tick() end
+  until self.left == 0 or self.stopping and self.working == 0
+end
+
+--- Whatever ends the work, no child outlives it.
+local function clear(self)
+  for _, job in ipairs(self.jobs) do
+    if job.child then
+      uv.kill(-job.child.pid, "sigkill")
+      while not job.child:ended() do uv.run "once" end
+      job.child:outcome()
+      job.child = nil
+      give_back(job)
+    end
+  end
+end
+
+--- Let jobs work to their ends, each in a child: then each has `outcome` or `failure`, or neither when it was not
+--- begun.
+---@param jobs table[]  { order, holder = who takes its limits, limits?, retries? }
+---@param options { concurrency?: integer, on_error?: "stop"|"keep",
+---   told?: fun(what: string, job: table, failure?: table, delay?: number) }
+---   concurrency: default one for each thread; on_error: "stop" (default): the first failure ends all
+---   told: hears "waiting", "running", "retrying", "failed", "done"
+---@return integer? signal  that stopped them
+function crew.run(jobs, options)
+  local self = setmetatable({ jobs = jobs, working = 0, left = #jobs, told = options.told or function() end,
+    concurrency = options.concurrency or base.threads(), on_error = options.on_error or "stop" }, Crew)
+  for _, job in ipairs(jobs) do job.attempts, job.not_before = 0, 0 end
+  signals.hold()
+  local timer = uv.new_timer()
+  timer:start(TICK, TICK, function() end)
+  local ok, problem = pcall(work, self)
+  clear(self)
+  timer:close()
+  uv.run "nowait" -- closes what is to be closed: luv's own end must not meet it
+  signals.release()
+  if not ok then error(problem, 0) end
+  return self.signal
+end
+
+return crew

@@ -1,0 +1,119 @@
+--- The other side of recsys.flow.child: `recsys-run --task PLACE` runs one task of a recipe and ends.
+---
+--- PLACE/order says which (recsys.flow.attempt writes it). The recipe's function is gone through up to that task: what
+--- comes before is not run, its handles stand for stored results, each loaded when it is asked for. So what lies
+--- between the steps must depend on parameters and results alone. PLACE/outcome says how it ended.
+
+local base = require "recsys.base"
+local exit = require "recsys.exit"
+local log = require "recsys.log"
+local process = require "recsys.process"
+local signals = require "recsys.signals"
+local store = require "recsys.store"
+
+local inside = {}
+
+local LIFELINE <const> = 3 -- the number of the pipe that the parent holds
+
+local Inside = {}
+Inside.__index = Inside
+
+local function mistake(format, ...) error({ code = "failed", message = format:format(...) }, 0) end
+
+--- The value of a task that the parent has run.
+local function bound(self, name)
+  local known = self.order.bound[name]
+  if not known then
+    mistake("task '%s' in a process of its own takes what task '%s' gave, which keeps no result (save = false)",
+      self.order.task, name)
+  end
+  if known.skipped then return nil end
+  return store.load(known.folder, self.order.folder)
+end
+
+--- What becomes of a task that the recipe declares: those before ours give (a function for) their value.
+---@param task table  name, number
+---@param call fun(...): any  calls the task's function at work
+---@param arguments fun(): table  resolved
+---@return (fun(): any) load, boolean skipped
+function Inside:task(task, call, arguments)
+  local order = self.order
+  if self.outcome then error(self, 0) end -- somebody has caught the end of ours
+  if task.name ~= order.task then
+    if task.number >= order.number then
+      mistake("the recipe, read again, has task '%s' where '%s' was: its steps must depend on parameters and results "
+        .. "alone", task.name, order.task)
+    end
+    local known = order.bound[task.name]
+    return function() return bound(self, task.name) end, known and known.skipped or false
+  end
+  local given = arguments()
+  if order.element then given[1] = given[1][order.element] end
+  local value = call(table.unpack(given, 1, given.n))
+  if value == nil and order.element then value = true end -- a list has no holes
+  local track = package.loaded["recsys.track"]
+  if track then track.flush() end
+  store.save(order.into, value, "checked", order.folder)
+  self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs }
+  error(self, 0)
+end
+
+--- Prepare the process as its parent is.
+local function prepare(order)
+  if order.process.memory then assert(process.limit(order.process.memory)) end
+  signals.grace(math.ceil(order.process.grace))
+  log.to(order.log)
+  log.level = "quiet" -- what is told goes to that file alone; it is also what stdout and stderr are
+  require("recsys.cache").allow(order.cache)
+  if order.threads then base.threads(order.threads) end
+  if order.profile then require("recsys.train.profile").into(order.profile) end
+  require("recsys.lookup").begin(order.path)
+  if order.track then require("recsys.track.joined").begin(order.track) end
+end
+
+local function work(self)
+  local order = self.order
+  prepare(order)
+  local recipe = require("recsys.recipe").load(order.path)
+  local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
+    only = order.only, child = self }
+  require("recsys.config").resolve(recipe.params, { profiles = recipe.profiles, environment = "secrets",
+    partial = true }) -- secrets are in no file
+  recipe.run(steps, order.params)
+  mistake("the recipe, read again, has no task '%s': its steps must depend on parameters and results alone", order.task)
+end
+
+--- A failure as what can be stored. Memory that was refused is given back first, and more is allowed to tell it.
+local function failure_of(order, problem)
+  collectgarbage()
+  if order.process.memory then process.limit(1 << 60) end
+  if type(problem) ~= "table" then problem = { message = exit.message_of(problem) } end
+  local failure = { code = problem.code or "failed", message = exit.message_of(problem) }
+  for _, field in ipairs { "traceback", "where", "signal", "exit", "result" } do
+    if pcall(store.text, problem[field]) then failure[field] = problem[field] end
+  end
+  return failure
+end
+
+--- Run the task that PLACE/order describes.
+---@param place string
+---@return integer exit code
+function inside.main(place)
+  assert(process.follow(LIFELINE))
+  local order = store.load(place .. "/order")
+  local self = setmetatable({ order = order }, Inside)
+  local ok, problem = xpcall(work, exit.traced, self)
+  assert(not ok)
+  local failure = problem ~= self and failure_of(order, problem) or nil
+  if failure then
+    log.note("task %s failed: %s", order.task, failure.message)
+    if failure.traceback then log.note("%s", failure.traceback) end
+  end
+  local outcome = failure and { failure = failure } or self.outcome
+  local joined = package.loaded["recsys.track.joined"]
+  if joined then outcome.trained = joined.finish() end
+  store.save(place .. "/outcome", outcome, true)
+  return failure and exit.code_of(failure) or exit.done
+end
+
+return inside

@@ -1,0 +1,221 @@
+--- flow:map, its order and failures; limits between flows; parts of flows. With real processes.
+
+local command = require "spec.support.command"
+local recipe_run = require "spec.support.recipe_run"
+local uv = require "luv"
+
+local RECIPE = [[
+local recsys = require "recsys"
+local uv = require "luv"
+
+local function note(name, ...)
+  local file = assert(io.open(name, "a"))
+  file:write(table.concat({ ... }, " "), "\n")
+  file:close()
+end
+
+local function pid() return math.tointeger(uv.os_getpid()) end
+
+--- Later elements are ready first.
+local function slow_square(i, more)
+  note("began.txt", i)
+  uv.sleep(300 // i)
+  return { square = i * i + more, pid = pid() }
+end
+
+local function odd(i)
+  if i % 2 == 0 then return nil, i .. " is even", "busy" end
+  return i
+end
+
+local steps = {}
+
+function steps.order(flow, p)
+  local more = flow:task("more", function() return { by = 100 } end)
+  local squares = flow:map("squares", { concurrency = 3, process = p.process }, slow_square, { 1, 2, 3, 4, 5 }, more.by)
+  local sum = flow:task("sum", function(list)
+    local all = {}
+    for i, one in ipairs(list) do all[i] = one.square end
+    return all
+  end, squares)
+  return { squares = sum, pids = { squares[1].pid, squares[2].pid } }
+end
+
+function steps.stops(flow, p)
+  return { list = flow:map("odd", { concurrency = 1, process = p.process }, odd, { 1, 3, 4, 5, 6 }) }
+end
+
+function steps.keeps(flow, p)
+  return { list = flow:map("odd", { on_error = "keep", process = p.process }, odd, { 1, 2, 3 }) }
+end
+
+function steps.all_fail(flow, p)
+  flow:map("odd", { on_error = "keep", process = p.process }, odd, { 2, 4 })
+end
+
+function steps.others(flow)
+  flow:map("mixed", { concurrency = 3 }, function(i)
+    note("pids.txt", pid())
+    if i == 2 then
+      uv.sleep(400)
+      error "no luck"
+    end
+    for _ = 1, 300 do uv.sleep(100) end
+  end, { 1, 2, 3, 4 })
+end
+
+function steps.resumes(flow)
+  return { list = flow:map("counted", { concurrency = 1 }, function(i)
+    note("runs.txt", i)
+    if i == 3 and not io.open "go" then
+      note("waits.txt", pid())
+      for _ = 1, 300 do uv.sleep(100) end
+    end
+    return i * 10
+  end, { 1, 2, 3, 4 }) }
+end
+
+function steps.limited(flow, p)
+  flow:map("work", { concurrency = 2, limits = { one = 1 }, process = p.process }, function()
+    note("spans.txt", "in")
+    uv.sleep(60)
+    note("spans.txt", "out")
+  end, { 1, 2, 3 })
+end
+
+function steps.empty(flow)
+  return { list = recsys.json.list {}, n = flow:map("none", odd, {}) }
+end
+
+local other = recsys.recipe {
+  name = "other", about = "A part", params = { by = recsys.config.param(2, "factor", { min = 1 }), deep = { add = 0 } },
+  run = function(flow, p)
+    local product = flow:task("product", { process = true }, function(by, add) return { n = by * 10 + add } end, p.by,
+      p.deep.add)
+    return { product = product.n, seed = p.seed, path = flow:path "x" }
+  end,
+}
+
+function steps.parts(flow, p)
+  local first = flow:sub("first", other, { by = 3, deep = { add = 1 } })
+  local second = flow:sub("second", other)
+  local both = flow:sub("both", function(part, of)
+    return part:task("sum", function(a, b) return a + b end, of.a, of.b)
+  end, { a = first.product, b = second.product })
+  return { both = both, paths = { first.path, second.path } }
+end
+
+function steps.wrong_part(flow) flow:sub("first", other, { bye = 3 }) end
+
+return recsys.recipe {
+  name = "map", about = "Maps", params = { what = "", process = true },
+  run = function(flow, p) return steps[p.what](flow, p) or {} end,
+}]]
+
+local runs
+
+describe("a map", function()
+  before_each(function() runs = recipe_run(RECIPE) end)
+  after_each(function() runs:remove() end)
+
+  it("gives results in the order of its elements, several at once, each by a process of its own", function()
+    local code, err, result = runs:run "order"
+    assert.equal(0, code, err)
+    assert.same({ 101, 104, 109, 116, 125 }, result.squares)
+    assert.not_equal(result.pids[1], result.pids[2])
+    assert.is_nil(uv.fs_stat(runs:run_folder() .. "/unfinished"))
+  end)
+
+  it("runs one after another in the flow's process when it is told to", function()
+    local code, err, result = runs:run("order", { "--set", "process=false" })
+    assert.equal(0, code, err)
+    assert.same({ 101, 104, 109, 116, 125 }, result.squares)
+    assert.equal(result.pids[1], result.pids[2])
+    assert.equal("1\n2\n3\n4\n5\n", runs:read "began.txt")
+  end)
+
+  it("ends at the first failure, told with the element's index, with the exit code of its refusal", function()
+    for _, process in ipairs { "true", "false" } do
+      local code, err = runs:run("stops", { "--set", "process=" .. process })
+      assert.equal(75, code)
+      assert.matches("task 'odd': element 3: 4 is even", err)
+    end
+  end)
+
+  it("keeps what succeeds when it is told to, and fails when nothing does", function()
+    for _, process in ipairs { "true", "false" } do
+      local code, err, result = runs:run("keeps", { "--set", "process=" .. process })
+      assert.equal(0, code, err)
+      assert.same({ 1, { failed = { index = 2, message = "element 2: 2 is even", code = "busy" } }, 3 }, result.list)
+      assert.matches("warning: task odd: element 2: 2 is even", err)
+      code, err = runs:run("all_fail", { "--set", "process=" .. process })
+      assert.equal(75, code)
+      assert.matches("task 'odd': element 1: 2 is even", err)
+    end
+  end)
+
+  it("stops the others when one fails, and begins no more", function()
+    local code, err = runs:run "others"
+    assert.equal(1, code)
+    assert.matches("element 2: recipe.lua:%d+: no luck", err)
+    assert.equal(3, runs:lines "pids.txt")
+    assert.same({}, runs:alive "pids.txt")
+  end)
+
+  it("that was killed goes on with the elements that were not ready", function()
+    local going = runs:begin "resumes"
+    runs:wait(function() return runs:lines "waits.txt" == 1 end, "third element")
+    going.handle:kill "sigkill"
+    runs:finish(going)
+    runs:wait(function() return #runs:alive "waits.txt" == 0 end, "end of the third element")
+    command.write(runs:path "go", "")
+    local code, err, result = runs:run("resumes", { "--resume" })
+    assert.equal(0, code, err)
+    assert.same({ 10, 20, 30, 40 }, result.list)
+    assert.equal("1\n2\n3\n3\n4\n", runs:read "runs.txt")
+  end)
+
+  it("of nothing gives an empty list", function()
+    local code, err = runs:run "empty"
+    assert.equal(0, code, err)
+  end)
+end)
+
+describe("a limit", function()
+  before_each(function()
+    runs = recipe_run(RECIPE)
+    uv.os_setenv("RECSYS_LIMITS", runs:path "limits")
+  end)
+
+  after_each(function()
+    uv.os_unsetenv "RECSYS_LIMITS"
+    runs:remove()
+  end)
+
+  it("holds for all tasks of all flows at once", function()
+    local first, second = runs:begin "limited", runs:begin("limited", { "--set", "process=false" })
+    assert.equal(0, (runs:finish(first)))
+    assert.equal(0, (runs:finish(second)))
+    assert.equal(("in\nout\n"):rep(6), runs:read "spans.txt")
+  end)
+end)
+
+describe("a part of a flow", function()
+  before_each(function() runs = recipe_run(RECIPE) end)
+  after_each(function() runs:remove() end)
+
+  it("has tasks of its own name, with the recipe's parameters", function()
+    local code, err, result = runs:run "parts"
+    assert.equal(0, code, err)
+    assert.equal(31 + 20, result.both)
+    assert.matches("/first/x$", result.paths[1])
+    local tasks = runs:tasks()
+    assert.same({ "first.product", "second.product" }, tasks["both.sum"].after)
+  end)
+
+  it("refuses parameters that the recipe does not have", function()
+    local code, err = runs:run "wrong_part"
+    assert.equal(2, code)
+    assert.matches("there is no parameter 'bye' %(given by the recipe%); did you mean 'by'%?", err)
+  end)
+end)
