@@ -89,8 +89,8 @@ describe("hooks", function()
   it("post to an address, again when it answers 500, and say what is wrong with it", function()
     local server = assert(http.server {})
     local asked = {}
-    begin(([[{ url = "http://127.0.0.1:%d/hook?token=x", timeout = 8 }, { url = "http://127.0.0.1:1/", timeout = 2 }]])
-      :format(server:port()))
+    begin(([[{ url = "http://127.0.0.1:%d/hook?token=x", timeout = 8 },
+      { url = "http://127.0.0.1:1/", timeout = 2 }]]):format(server:port()))
     local going = runs:begin "fails"
     while not going.code do
       server:step(20, function(request)

@@ -403,9 +403,10 @@ end
 --- for a wrong name, type or value, or one that is missing.
 ---@param declaration table      the recipe's `params`
 ---@param options { file?: string|string[], set?: string[], profiles?: table, environment?: false|"secrets",
----   variables?: table<string, string>, partial?: boolean }
+---   variables?: table<string, string>, partial?: boolean, values?: table }
 ---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
 ---   environment: false: it does not count; "secrets": for nothing but secrets
+---   values: what another recipe gives to a part of itself, below the files
 ---   variables: in place of the process's own; partial: what must be given may be absent
 ---@return table                 nested values, shaped as the declaration
 ---@return table<string, string> origins  where each value comes from, by its whole name; absent: the recipe's default
