@@ -90,7 +90,8 @@ describe("hooks", function()
     local server = assert(http.server {})
     local asked = {}
     begin(([[{ url = "http://127.0.0.1:%d/hook?token=x", timeout = 8 },
-      { url = "http://127.0.0.1:1/", timeout = 2 }]]):format(server:port()))
+      { url = "http://127.0.0.1:1/", timeout = 2 }]])
+      :format(server:port()))
     local going = runs:begin "fails"
     while not going.code do
       server:step(20, function(request)
@@ -114,7 +115,8 @@ describe("hooks", function()
     local cases = { { 1, "on_failure must be a command, an address or a table of one" },
       { {}, "on_failure needs either a command or a url" },
       { { command = "x", url = "http://x" }, "needs either a command or a url" },
-      { { url = "ftp://x" }, "'ftp://x' is no address" }, { { command = "x", timeout = 0 }, "timeout must be a number" },
+      { { url = "ftp://x" }, "'ftp://x' is no address" },
+      { { command = "x", timeout = 0 }, "timeout must be a number" },
       { { command = "x", timeot = 1 }, "'timeot' is not known; there are command, url and timeout" },
       { { "true", 5 }, "on_failure must be a command" } }
     for _, case in ipairs(cases) do

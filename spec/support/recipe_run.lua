@@ -38,7 +38,7 @@ function Runs:begin(what, words)
 end
 
 --- Wait for a run's end: exit code, what it said on stderr, its result.
-function Runs:finish(run)
+function Runs.finish(_, run)
   while not run.code do uv.run "once" end
   run.handle:close()
   uv.run "nowait"

@@ -32,7 +32,7 @@ function Sub:path(name) return self.whole:path(self.prefix:gsub("%.", "/") .. na
 --- The parameters of a recipe: its defaults and profiles, with the given ones over them.
 local function resolved(recipe, given)
   return require("recsys.config").resolve(recipe.params, { values = given, profiles = recipe.profiles,
-    environment = "secrets" })
+    environment = false })
 end
 
 --- The method of flows.
