@@ -127,6 +127,7 @@ describe("recsys-run schedule", function()
           local file = io.open("ran", "a")
           file:write("began ", p.word, "\n")
           file:flush()
+          io.stderr:write "at work\n"
           local last = os.time() + p.wait
           while os.time() < last do end
           file:write("ended\n")
@@ -142,12 +143,18 @@ describe("recsys-run schedule", function()
     return command.run(("cd %s && %s %s schedule %s"):format(folder, prefix or "", command.program, words))
   end
 
-  local function stopped_after(seconds) return "timeout --preserve-status -s TERM " .. seconds end
+  --- Run a schedule until it has told this, then stop it: its exit code, and all that it told.
+  local function until_told(words, told, signal)
+    local ran = command.run(([[cd %s; %s schedule %s 2>told & one=$!
+      for i in $(seq 600); do grep -q "%s" told && break; sleep 0.05; done
+      kill -%s $one; wait $one; echo "code $?"; cat told]]):format(folder, command.program, words, told,
+      signal or "TERM"))
+    return tonumber(ran.out:match "code (%d+)"), ran.out
+  end
 
   --- Pretend that the schedule dealt with its times up to so many seconds ago.
   local function pretend(ago)
-    run("job.lua --cron '0 0 1 1 *' --name x", stopped_after(1))
-    local db = assert(sql.open(folder .. "/artifacts/flow.db"))
+    local db = require("recsys.flow.state").open(folder .. "/artifacts")
     db:run([[INSERT OR REPLACE INTO schedules (name, recipe, cron, missed, last)
       VALUES ('job', 'job.lua', '', 'run', ?)]], { os.time() - ago })
     db:close()
@@ -170,41 +177,61 @@ describe("recsys-run schedule", function()
 
   it("makes up by one run for what was missed, with the options behind --, and ends at SIGTERM with 143", function()
     pretend(3600)
-    local ran = run("job.lua --cron '*/10 * * * *' --missed run -- --set word=hello", stopped_after(3))
-    assert.equal(143, ran.code, ran.err)
-    assert.matches("schedule job: [67] times passed, the latest [%d-]+ [%d:]+ %S+; made up for by one run", ran.err)
-    assert.matches("ended with exit code 0 after", ran.err)
-    assert.matches("stopped by signal 15", ran.err)
+    local code, told = until_told("job.lua --cron '*/10 * * * *' --missed run -- --set word=hello", "next at")
+    assert.equal(143, code, told)
+    assert.matches("schedule job: [67] times passed, the latest [%d-]+ [%d:]+ %S+; made up for by one run", told)
+    assert.matches("ended with exit code 0 after", told)
+    assert.matches("stopped by signal 15", told)
     assert.equal("began hello\nended\n", command.read(folder .. "/ran"))
     assert.equal(0, row().code)
   end)
 
-  it("skips what was missed when it is told to", function()
+  it("skips what was missed when it is told to, and ends at SIGINT with 130", function()
     pretend(3600)
-    local ran = run("job.lua --cron '*/10 * * * *' --missed skip", stopped_after(1))
-    assert.matches("[67] times passed, .*; skipped", ran.err)
+    local code, told = until_told("job.lua --cron '*/10 * * * *' --missed skip", "next at", "INT")
+    assert.equal(130, code, told)
+    assert.matches("[67] times passed, .*; skipped", told)
     assert.is_nil(io.open(folder .. "/ran"))
   end)
 
-  it("lets a run end when it is stopped, and by force after its grace time", function()
+  it("lets a run end when it is stopped, whose exit code is told", function()
     pretend(3600)
-    local ran = run("job.lua --cron '*/10 * * * *' --missed run --grace 1 -- --set wait=30",
-      stopped_after(2))
-    assert.equal(143, ran.code, ran.err)
-    assert.matches("ended with exit code 1[34][37]", ran.err)
+    local code, told = until_told("job.lua --cron '*/10 * * * *' --missed run -- --set wait=60", "at work")
+    assert.equal(143, code, told)
+    assert.matches("ended with exit code 143", told)
     assert.is_nil(row().pid)
-    assert.equal("began \n", command.read(folder .. "/ran"))
+    assert.is_nil(command.read(folder .. "/ran"):find "ended")
+  end)
+
+  it("kills a run that does not end within its grace time", function()
+    pretend(3600)
+    command.write(folder .. "/stubborn.lua", [[
+      return require("recsys").recipe { name = "stubborn", about = "Holds on", run = function(flow)
+        flow:task("hold", function()
+          require("recsys.signals").hold()
+          io.stderr:write "at work\n"
+          while true do end
+        end)
+      end } ]])
+    local db = require("recsys.flow.state").open(folder .. "/artifacts")
+    db:run "UPDATE schedules SET name = 'stubborn'"
+    db:close()
+    local code, told = until_told("stubborn.lua --cron '*/10 * * * *' --missed run --grace 1",
+      "at work")
+    assert.equal(143, code, told)
+    assert.matches("ended with exit code 137", told)
   end)
 
   it("lets no second schedule of its name in, and waits for a run that outlived a killed one", function()
     pretend(3600)
     local ran = command.run(([[cd %s
-      %s schedule job.lua --cron '*/10 * * * *' --missed run -- --set wait=3 2>one & one=$!
+      PROGRAM schedule job.lua --cron '*/10 * * * *' --missed run -- --set wait=3 >one 2>&1 & one=$!
       while [ ! -e ran ]; do sleep 0.05; done
-      %s schedule job.lua --cron '*/10 * * * *' 2>two; echo "two: $?"
+      PROGRAM schedule job.lua --cron '*/10 * * * *' >two 2>&1; echo "two: $?"
       kill -9 $one
-      timeout --preserve-status -s TERM 5 %s schedule job.lua --cron '0 0 1 1 *' >three 2>&1
-      echo "three: $?"; cat two three ran]]):format(folder, command.program, command.program, command.program))
+      PROGRAM schedule job.lua --cron '0 0 1 1 *' >three 2>&1 & three=$!
+      for i in $(seq 600); do grep -q "next at" three && break; sleep 0.05; done
+      kill $three; wait $three; echo "three: $?"; cat two three ran]]):gsub("PROGRAM", command.program):format(folder))
     assert.matches("two: 75\n.*three: 143\n", ran.out)
     assert.matches("the schedule 'job' runs already, as process %d+", ran.out)
     assert.matches("a run of before is still at work, as process %d+; it is waited for\n.*next at", ran.out)
@@ -213,9 +240,8 @@ describe("recsys-run schedule", function()
 
   it("goes on after a run that failed", function()
     pretend(3600)
-    local ran = run("job.lua --cron '*/10 * * * *' --missed run -- --set wait=x", stopped_after(2))
-    assert.matches("ended with exit code 2", ran.err)
-    assert.matches("next at", ran.err)
+    local _, told = until_told("job.lua --cron '*/10 * * * *' --missed run -- --set wait=x", "next at")
+    assert.matches("ended with exit code 2", told)
     assert.equal(2, row().code)
   end)
 

@@ -90,6 +90,13 @@ describe("the check of a Jenkinsfile", function()
         "matrix { stages { stage('x') { steps { echo 'y' } } } }", "matrix needs 'axes'" },
       { "steps { sh './recsys-run test lint --junit artifacts/reports' }",
         "input { ok 'yes' }\n steps { echo 'y' }", "input needs 'message'" },
+      { "steps { sh './recsys-run test lint --junit artifacts/reports' }",
+        "parallel { stage('x') { parallel { stage('y') { steps { echo 'z' } } } } }",
+        "'parallel' may not stand within 'parallel'" },
+      { "stage('Lint') {", "stage('Lint') { agent any\n matrix { }\n ", "a stage with 'matrix' has no 'agent'" },
+      { "agent { label 'debian-12' }", "agent any\n environment { A = 'x' - 'y' }", "'A' must be a text" },
+      { "agent { label 'debian-12' }", "agent any\n environment { A = 'x'\n A = 'y' }", "'A' stands twice" },
+      { "agent { label 'debian-12' }", "agent { dockerfile { filename 'a/b' } }", "a name without a folder" },
       { "stage('Lint') {", "stage('Lint') { parallel { stage('x') { steps { echo 'y' } } }",
         "the stage has steps and parallel: one is allowed" },
     } do
@@ -152,6 +159,7 @@ local function make_workspace(folder)
     cp -r Jenkinsfile CMakeLists.txt CMakePresets.json recsys-run .busted .luacheckrc lua models recipes runtime W
     cp spec/support/report.lua W/spec/support
     cp spec/json_spec.lua W/spec
+    echo 'include_files = { "spec", "models", "recipes" }' >>W/.luacheckrc
     cp B/recsys-run W/build/release
     cp B/recsys/core.so W/build/release/recsys
     ln -s ../.. W/build/release/recsys-run.tree

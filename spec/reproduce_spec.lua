@@ -116,6 +116,21 @@ describe("recsys-run reproduce", function()
     assert.matches("RECSYS_MEMROY means nothing here; did you mean RECSYS_MEMORY?", ran.err, 1, true)
   end)
 
+  it("compares what the environment sets with a run that is resumed by its name", function()
+    command.write(folder .. "/recipes/stopped.lua", (RECIPE:gsub('name = "tiny"', 'name = "stopped"'):gsub("n == 13",
+      "n == 3")))
+    local failed = run("recipes/stopped.lua", "RECSYS_SET_SHOP__TOKEN=open-sesame")
+    local name = failed.err:match "artifacts/runs/(stopped%-[%d-]+)"
+    local other = run("recipes/stopped.lua --resume " .. name, "RECSYS_SET_SHOP__ROWS=5")
+    assert.equal(2, other.code)
+    assert.matches("was begun with other values of shop.rows", other.err)
+    local again = run("recipes/stopped.lua --resume " .. name, "RECSYS_SET_SHOP__TOKEN=close-sesame")
+    assert.matches("the shop refused %(secret%)", again.err)
+    local without = run("recipes/stopped.lua --resume " .. name)
+    assert.equal(2, without.code)
+    assert.matches("shop.token is a secret and was not given", without.err)
+  end)
+
   it("says what is wrong with a run that cannot be reproduced", function()
     assert.matches("there is no run 'nothing'", run("reproduce nothing").err, 1, true)
     assert.equal(2, run("reproduce nothing").code)

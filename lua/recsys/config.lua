@@ -354,6 +354,17 @@ local function from_environment(declaration, options)
   return list
 end
 
+--- Whether the environment sets a parameter that is no secret.
+---@param declaration table
+---@return boolean
+function config.in_environment(declaration)
+  local is_hidden = secrets_of(declaration)
+  for _, one in ipairs(environment.settings(is_hidden)) do
+    if not is_hidden[one.name] then return true end
+  end
+  return false
+end
+
 --- The files, the environment and the settings, in order: { name, value, origin, layer } or { table, origin }.
 local function layers_of(declaration, options)
   local layers = {}

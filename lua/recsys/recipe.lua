@@ -299,7 +299,7 @@ end
 
 --- The run that --resume means, locked: its folder and its parameters. Without a name it may be that there is none.
 local function resumed_run(self, options)
-  local set = options.set and #options.set > 0 or options.seed or options.config
+  local set = options.set and #options.set > 0 or options.seed or options.config or config.in_environment(self.params)
   if options.resume ~= "" then
     if not set then -- the run's own parameters are taken, but secrets were not kept
       config.resolve(self.params, { profiles = self.profiles, environment = "secrets", partial = true })

@@ -180,8 +180,8 @@ function resume.named(run, runs, recipe, params)
   end
   local other = params and differences(begun.params, params) or {}
   if #other > 0 then
-    exit.usage_error("--resume: %s was begun with other values of %s; without --set, --config and --seed its own are "
-      .. "taken", folder, table.concat(other, ", "))
+    exit.usage_error("--resume: %s was begun with other values of %s; without --set, --config, --seed and variables "
+      .. "its own are taken", folder, table.concat(other, ", "))
   end
   if not take(folder) then
     error({ code = "busy", message = ("--resume: a process is at work on %s"):format(folder) }, 0)

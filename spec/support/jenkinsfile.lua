@@ -73,7 +73,9 @@ end
 local function is_kind(value, kind)
   if value.kind == "expression" or value.kind == "call" and kind ~= "call" then return kind ~= "literal" end
   if kind == "string" or kind == "literal" then return value.kind == "string" end
-  if kind == "integer" then return value.kind == "number" and value.value:find "^%d+$" ~= nil end
+  if kind == "integer" then
+    return value.kind == "number" and value.value:find "^%d+$" ~= nil and math.tointeger(tonumber(value.value)) ~= nil
+  end
   if kind == "boolean" then return value.kind == "constant" and value.value ~= "null" end
   if kind == "choices" then return value.kind == "list" and #value.value > 0 or value.kind == "string" end
   return kind == "any" or kind == value.kind
@@ -213,6 +215,13 @@ local function check_parameters(self, section)
   end
 end
 
+--- Whether an expression may be a variable's value: texts, names and calls, put together by + alone.
+local function is_joined(value)
+  local first = value.text:sub(1, 1)
+  local bare = value.text:gsub("'[^'\n]*'", ""):gsub('"[^"\n]*"', "")
+  return not first:find "%d" and not bare:find "[%-*/%%<>?:{}]"
+end
+
 local function check_environment(self, section)
   local list = self:block(section, "environment")
   self:once(list, "environment")
@@ -223,7 +232,7 @@ local function check_environment(self, section)
       if self:known(one.value.value, set "credentials", "a value of environment") then
         self:arguments(one.value.value, "id", { id = "literal!" })
       end
-    elseif one.value.kind ~= "string" and one.value.kind ~= "expression" then
+    elseif one.value.kind ~= "string" and not (one.value.kind == "expression" and is_joined(one.value)) then
       self:problem(one.line, "'%s' must be a text or credentials(...), not %s", one.name, one.value.text)
     end
   end
@@ -259,7 +268,13 @@ local function check_agent(self, section)
         local named = self:once(inner, one.name)
         local needed = one.name == "docker" and "image" or one.name == "node" and "label"
         if needed and not named[needed] then self:problem(one.line, "'%s' needs '%s'", one.name, needed) end
-        for _, detail in ipairs(inner) do self:known(detail, inner_agent, one.name) end
+        for _, detail in ipairs(inner) do
+          self:known(detail, inner_agent, one.name)
+          local word = detail.arguments[1]
+          if detail.name == "filename" and word and tostring(word.value):find("/", 1, true) then
+            self:problem(detail.line, "'filename' is a name without a folder: 'dir' says the folder")
+          end
+        end
       end
     end
   end
@@ -474,6 +489,14 @@ local function check_matrix(self, section)
   end
 end
 
+--- Check what stands in parallel or matrix, which hold neither of them again.
+local function check_within(self, section, check)
+  local outer = self.within
+  self.within = outer or section.name
+  check(self, section)
+  self.within = outer
+end
+
 local stage_sections = set "agent environment tools input when options post steps stages parallel matrix failFast"
 local works = { "steps", "stages", "parallel", "matrix" }
 
@@ -484,6 +507,12 @@ local function check_work(self, stage, seen)
   end
   if #found == 0 then self:problem(stage.line, "the stage has nothing to do: it needs steps { ... }") end
   if #found > 1 then self:problem(stage.line, "the stage has %s: one is allowed", table.concat(found, " and ")) end
+  local several = seen.parallel and "parallel" or seen.matrix and "matrix"
+  if not several then return end
+  for _, name in ipairs { "agent", "tools" } do
+    if seen[name] then self:problem(seen[name], "a stage with '%s' has no '%s' of its own", several, name) end
+  end
+  if self.within then self:problem(stage.line, "'%s' may not stand within '%s'", several, self.within) end
 end
 
 local stage_checks = {
@@ -491,7 +520,8 @@ local stage_checks = {
   options = function(self, section) check_options(self, section, stage_options) end, post = check_post,
   steps = function(self, section) check_steps(self, self:block(section, "steps")) end,
   stages = function(self, section) check_stages(self, section) end,
-  parallel = function(self, section) check_stages(self, section) end, matrix = check_matrix, input = check_input,
+  parallel = function(self, section) check_within(self, section, check_stages) end,
+  matrix = function(self, section) check_within(self, section, check_matrix) end, input = check_input,
   failFast = function(self, section) self:arguments(section, "yes", { yes = "boolean!" }) end,
 }
 
