@@ -238,6 +238,20 @@ describe("recsys-run schedule", function()
     assert.matches("began \nended\n$", ran.out)
   end)
 
+  it("lists the schedules that there are", function()
+    assert.matches("^schedule +state", run("--list").out)
+    pretend(3600)
+    command.run(([[cd %s; %s schedule job.lua --cron '*/10 * * * *' --missed run --timezone UTC 2>told & one=$!
+      for i in $(seq 600); do grep -q "next at" told && break; sleep 0.05; done
+      %s schedule --list >list; %s schedule --list --json >list.json; kill $one; wait $one]]):format(folder,
+      command.program, command.program, command.program))
+    assert.matches("job +waits +%*/10 %* %* %* %* UTC +%d%d%d%d%-%d%d%-%d%dT%d%d:%d0Z +0 +job.lua\n",
+      command.read(folder .. "/list"))
+    local listed = require("recsys.json").decode(command.read(folder .. "/list.json"))
+    assert.equal("waits", listed.schedules[1].state)
+    assert.matches("job +stopped", run("--list").out)
+  end)
+
   it("goes on after a run that failed", function()
     pretend(3600)
     local _, told = until_told("job.lua --cron '*/10 * * * *' --missed run -- --set wait=x", "next at")
@@ -246,7 +260,7 @@ describe("recsys-run schedule", function()
   end)
 
   it("refuses what makes no sense", function()
-    for words, message in pairs { ["job.lua"] = "%-%-cron '0 2 %* %* %*' is each night",
+    for words, message in pairs { [""] = "which recipe%?", ["job.lua"] = "%-%-cron '0 2 %* %* %*' is each night",
       ["job.lua --cron x"] = "%-%-cron: 'x' has 1 fields",
       ["job.lua --cron '0 0 30 2 *'"] = "never comes", ["nojob.lua --cron @daily"] = "there is no recipe file",
       ["job.lua --cron @daily --timezone Mars/Base"] = "there is no time zone 'Mars/Base'",

@@ -143,9 +143,18 @@ end
 
 local conditions = {}
 
-function conditions.triggeredBy(self, one) return first_of(one, "type") == self.trigger end
+function conditions.triggeredBy(self, one)
+  return (named(one, "cause") or first_of(one, "type")) == self.trigger
+end
 
 conditions["not"] = function(self, one) return not self:holds(one.block[1]) end
+
+function conditions.anyOf(self, one)
+  for _, inner in ipairs(one.block) do
+    if self:holds(inner) then return true end
+  end
+  return false
+end
 
 --- `params.NAME`, or `params.NAME != ''`.
 function conditions.expression(self, one)

@@ -10,6 +10,7 @@ local cron = require "recsys.cron"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
+local json = require "recsys.json"
 local lfs = require "lfs"
 local log = require "recsys.log"
 local state = require "recsys.flow.state"
@@ -22,7 +23,7 @@ local LOOK <const> = 250 -- milliseconds between looks at the clock, the run and
 local SHOWN <const> = "%Y-%m-%d %H:%M %Z"
 
 function schedule.options(parser)
-  parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/")
+  parser:argument("RECIPE", "The recipe: a .lua file, or a name in recipes/"):args "?"
   parser:argument("OPTIONS", "What the recipe is run with, after --"):args "*"
   parser:option("--cron", "When: minute, hour, day of the month, month, day of the week, or @daily and the like")
     :argname "TIMES"
@@ -33,6 +34,8 @@ function schedule.options(parser)
     :argname "SECONDS":convert(require("recsys.argument").whole_number(0)):default "120"
   parser:option("--store", "The folder of flow.db"):argname "FOLDER":default "artifacts"
   parser:flag("--plan", "Show the next times and end")
+  parser:flag("--list", "Show the schedules that there are, what they are at and how they ended last, and end")
+  parser:flag("--json", "Put the list on stdout as one JSON object")
 end
 
 local function shown(moment) return os.date(SHOWN, moment) end
@@ -63,6 +66,34 @@ local function keep(self)
     seconds = self.seconds })
 end
 
+--- When a process began, by the kernel's clock: what tells it from a later one of the same number.
+local function birth_of(pid)
+  local line = files.read(("/proc/%d/stat"):format(pid))
+  return line and line:match "^.*%) (.*)$":match(("%S+ "):rep(19) .. "(%S+)") or nil
+end
+
+--- What a schedule is at, in a word.
+local function state_word(row)
+  if row.pid and birth_of(row.pid) == row.born then return "runs" end
+  local line = row.holder and files.read(("/proc/%d/cmdline"):format(row.holder))
+  return line and line:find("schedule", 1, true) and "waits" or "stopped"
+end
+
+local function list_all(args)
+  local rows, lines = json.list {}, { { "schedule", "state", "times", "last due", "exit code", "recipe" } }
+  if files.exists(args.store .. "/flow.db") then
+    local db <close> = state.open(args.store)
+    for _, row in ipairs(db:rows "SELECT * FROM schedules ORDER BY name") do
+      row.state = state_word(row)
+      rows[#rows + 1] = row
+      lines[#lines + 1] = { row.name, row.state, row.cron .. (row.zone and " " .. row.zone or ""),
+        row.due and os.date("!%Y-%m-%dT%H:%MZ", row.due) or "-", row.code and tostring(row.code) or "-", row.recipe }
+    end
+  end
+  io.stdout:write(args.json and json.encode { schedules = rows } or text.columns(lines), "\n")
+  return exit.done
+end
+
 --- Keep others out as long as this process lives.
 local function take_lock(self, folder)
   local path = ("%s/%s.lock"):format(files.make_folder(folder .. "/schedules"), self.name)
@@ -71,12 +102,6 @@ local function take_lock(self, folder)
   local holder = self.db:row("SELECT holder FROM schedules WHERE name = ?", { self.name })
   error({ code = "busy", message = ("the schedule '%s' runs already, as process %s: end that one, or give this one "
     .. "another --name"):format(self.name, holder and holder.holder or "?") }, 0)
-end
-
---- When a process began, by the kernel's clock: what tells it from a later one of the same number.
-local function birth_of(pid)
-  local line = files.read(("/proc/%d/stat"):format(pid))
-  return line and line:match "^.*%) (.*)$":match(("%S+ "):rep(19) .. "(%S+)") or nil
 end
 
 -- Waiting and running -------------------------------------------------------------------------------------------------
@@ -191,6 +216,7 @@ end
 
 --- What the command line says, checked.
 local function read(args)
+  if not args.RECIPE then exit.usage_error "which recipe? RECIPE, or --list for the schedules that there are" end
   if not args.cron then exit.usage_error "when? --cron '0 2 * * *' is each night at two" end
   local spec, message = cron.parse(args.cron)
   if not spec then exit.usage_error("--cron: %s", message) end
@@ -209,6 +235,7 @@ local function read(args)
 end
 
 function schedule.run(args)
+  if args.list then return list_all(args) end
   local self = read(args)
   if args.plan then return show_plan(self.spec, os.time()) end
   if not host.executable then exit.usage_error "a schedule runs in the recsys-run program" end
