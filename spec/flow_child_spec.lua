@@ -116,6 +116,28 @@ return recsys.recipe {
   run = function(flow, p) return steps[p.what](flow, p) or {} end,
 }]]
 
+local TRAINING = [[
+local recsys = require "recsys"
+local job = recsys.job
+return recsys.recipe {
+  name = "trains", about = "Train in a process",
+  params = { what = "",
+    data = { source = "news", dir = "news", scale = 0.001 },
+    split = { kind = "time", valid = 0.1, test = 0.1 },
+    model = { kind = "two_tower", dim = 48, hidden = { 24 }, dropout = 0.3, temperature = 0.2, log_q = true,
+      bias = true, id_dropout = 0.5 },
+    train = { epochs = 12, batch = 64, learning_rate = 0.01, patience = 12, checkpoint = 0.03, optimizer = "adam" },
+    eval = { window = "7d" },
+  },
+  run = function(flow, p)
+    local data = flow:task("load", job.load, p.data)
+    local split = flow:task("split", job.split, data, p.split, p.seed)
+    local encoder = flow:task("features", recsys.feature.fit, data, split.train, require "recipes.features.news")
+    local trained = flow:task("train", { process = true, grace = 20 }, job.train, p, encoder, data, split)
+    return { metrics = { loss = trained.curves[12]["train/loss"], epoch = trained.epoch } }
+  end,
+}]]
+
 local runs
 
 describe("a task in a process of its own", function()
@@ -217,6 +239,29 @@ describe("a task in a process of its own", function()
     going.handle:kill "sigterm"
     assert.equal(143, (runs:finish(going)))
     assert.is_true(uv.hrtime() - began < 10e9)
+  end)
+
+  it("that trains ends with a checkpoint within its grace time, and goes on from there", function()
+    command.write(runs:path "recipe.lua", TRAINING)
+    local code, err, whole = runs:run ""
+    assert.equal(0, code, err)
+    os.execute(("rm -rf '%s'"):format(runs:path "artifacts/runs"))
+    local going = runs:begin("", { "--no-cache" })
+    local place
+    runs:wait(function()
+      place = runs:run_folder() and runs:run_folder() .. "/unfinished/04-train"
+      return place and files.exists(place .. "/current.lua")
+    end, "checkpoint")
+    local began = uv.hrtime()
+    going.handle:kill "sigterm"
+    code, err = runs:finish(going)
+    assert.equal(143, code, err)
+    assert.is_true(uv.hrtime() - began < 15e9)
+    local result
+    code, err, result = runs:run("", { "--resume", "--no-cache" })
+    assert.equal(0, code, err)
+    assert.same(whole.metrics, result.metrics)
+    assert.matches("resumed behind step", command.read(runs:run_folder() .. "/logs/04-train.txt"))
   end)
 
   it("and others are skipped where `when` says so, and stand for nil", function()
