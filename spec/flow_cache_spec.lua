@@ -136,7 +136,7 @@ describe("a task's result", function()
     command.write(path, "-- other bytes, same code\nreturn function(x) return x end")
     local steps = new_flow()
     steps:task("filed", dofile(path), 1)
-    assert.equal("done", steps.tasks[1].state)
+    assert.equal("completed", steps.tasks[1].state)
   end)
 
   it("depends on the files that the function says it reads", function()
@@ -150,10 +150,10 @@ describe("a task's result", function()
       local steps = new_flow()
       return steps:task("read", read, path):value().bytes, steps.tasks[1].state
     end
-    assert.same({ "one", "done" }, { run() })
+    assert.same({ "one", "completed" }, { run() })
     assert.same({ "one", "cached" }, { run() })
     command.write(path, "two")
-    assert.same({ "two", "done" }, { run() })
+    assert.same({ "two", "completed" }, { run() })
     command.write(path, "one")
     assert.same({ "one", "cached" }, { run() })
     os.remove(path)
@@ -262,7 +262,7 @@ describe("a task's result", function()
       return steps
     end
     run()
-    assert.equal("done", run().tasks[1].state)
+    assert.equal("completed", run().tasks[1].state)
     assert.equal("  1  odd          would run   (it is given a thread)", run({ plan = true, caches = true }):plan())
   end)
 

@@ -278,7 +278,7 @@ describe("--resume", function()
     handle:kill "sigkill"
     while not code do uv.run "once" end
     assert.equal(75, ran.code, ran.err)
-    assert.matches("a process is at work on", ran.err)
+    assert.matches("process %d+ on .*, since .* UTC, is at work on", ran.err)
   end)
 
   it("refuses a checkpoint that does not fit where the run was named, and leaves it out else", function()

@@ -15,6 +15,7 @@ local attempt = require "recsys.flow.attempt"
 local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local gate = require "recsys.flow.gate"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local keys = require "recsys.flow.key"
@@ -128,7 +129,7 @@ end
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
 ---   told?: function, caches?: boolean, recipe?: string, refresh?: string[], profiled?: boolean, hooks?: table,
----   origin?: table, child?: table }
+---   origin?: table, child?: table, record?: Record }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
 ---   only: what the run is made for, if not for its end; see flow.only
 ---   told: is called when a task has begun or ended, and tasks.json says so
@@ -136,6 +137,7 @@ end
 ---   refresh: tasks that run all the same ("all"); profiled: so do tasks that train
 ---   hooks: what hears of tasks' states, recsys.flow.hooks; origin: { name, path, params, threads, profile } of the
 ---   recipe, for tasks in processes of their own; child: recsys.flow.inside's, in such a process
+---   record: where the states of tasks are written down
 function flow.new(options)
   local folder, refresh = options.folder, {}
   for _, name in ipairs(options.refresh or {}) do refresh[name] = true end
@@ -144,7 +146,7 @@ function flow.new(options)
     names = {}, results = {}, resumed = options.resumed, named = options.named, only = options.only,
     told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
     profiled = options.profiled, hooks = options.hooks, origin = options.origin, child = options.child, subs = {},
-    unsaved = setmetatable({}, { __mode = "v" }), wrote = 0 }, Flow)
+    unsaved = setmetatable({}, { __mode = "v" }), record = options.record, wrote = 0 }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
@@ -271,7 +273,7 @@ end
 
 --- A task goes into another state.
 ---@param task table
----@param state string    running, retrying, cached, skipped, done, failed
+---@param state string    running, retrying, cached, skipped, completed, failed, ... (recsys.flow.record)
 ---@param reason? string
 ---@param code? string     of a failure
 function Flow:move(task, state, reason, code)
@@ -283,6 +285,7 @@ function Flow:move(task, state, reason, code)
   else
     task.seconds = task.began and (uv.hrtime() - task.began) / 1e9 or nil
   end
+  if self.record then self.record:move(task, task.reason) end
   tell(self)
   tell_hooks(self, task, code)
 end
@@ -311,6 +314,11 @@ local function measure(task)
   log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", task.name, task.memory_mib, task.peak_mib)
 end
 
+--- The state that a failure leaves a task in.
+local function end_of(failure)
+  return failure.signal and "cancelled" or failure.code == "timed_out" and "timed_out" or "failed"
+end
+
 function Flow:run(task, fn, arguments)
   local name = task.name
   log.note("task %s begins%s", name, task.why and ": " .. task.why or "")
@@ -318,9 +326,10 @@ function Flow:run(task, fn, arguments)
   local ok, value = self:attempt(task, fn, arguments)
   local ended = not ok and type(value) == "table" and value.code == "end"
   measure(task)
-  if ok and self.caches and self.folder and task.save then reuse.keep(self, task, value) end
+  if ok and self.folder and task.save then reuse.keep(self, task, value) end
   local failure = not ok and not ended and describe_failure(task, value)
-  self:move(task, (ok or ended) and "done" or "failed", failure and failure.message, failure and failure.code)
+  self:move(task, (ok or ended) and "completed" or end_of(failure), failure and failure.message,
+    failure and failure.code)
   if ended then error(value, 0) end
   if failure then
     log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
@@ -415,7 +424,7 @@ function Flow:task(name, options, fn, ...)
     return handle
   end
   if self.plan_only and not task.how.map and checks[fn] then checks[fn](...) end
-  local entry = self.caches and reuse.find(self, task, fn, arguments)
+  local entry = (self.caches or self.resumed) and reuse.find(self, task, fn, arguments)
   if entry then
     self:take(task, entry, state)
   elseif not self.plan_only then
@@ -471,17 +480,37 @@ function Flow:take(task, entry, state)
   end
   task.started, task.began = now(), uv.hrtime()
   state.from = self:place(task)
-  kept.give(entry, state.from, self.folder)
   task.state = "cached"
+  task.inputs, task.gives_result = entry.inputs, entry.result
+  if not entry.own then kept.give(entry, state.from, self.folder) end
   local ok, problem = at(self, task, function()
     local value = (entry.data or entry.result) and value_of(state) or nil
     reuse.log_again(entry, value)
     if entry.result then keep_result(self, value) end
   end)
   if not ok then error(describe_failure(task, problem), 0) end
+  if entry.own then
+    self:move(task, "completed", "before the run was resumed")
+    log.info("  %-10s was completed before", task.name)
+    return
+  end
   self:move(task, "cached")
   log.info("  %-10s cached, took %s on %s", task.name, text.duration(entry.seconds),
     os.date("!%Y-%m-%d %H:%M:%S UTC", entry.made // 1000))
+end
+
+flow.check(gate.pass, function(name, condition)
+  if not flow.is_handle(condition) then gate.check(name, condition) end
+end)
+
+--- A task that ends the run, with exit code 3, unless a condition holds.
+---@param name string
+---@param condition any  true, a handle on a value that is neither false nor nil, or { metric = "ndcg_10", value =
+---  report.metrics.ndcg_10, at_least = 0.1 }, where at_most, above and below are bounds, too
+---@param message? string  for people; metric, value and bound are told anyway
+---@return any handle
+function Flow:gate(name, condition, message)
+  return self:task(name, { save = false }, gate.pass, name, condition, message)
 end
 
 -- What is told -------------------------------------------------------------------------------------------------------
@@ -528,6 +557,9 @@ function Flow:plan()
   return table.concat(lines, "\n")
 end
 
+--- How tasks.json calls states.
+local shown = { completed = "done", cancelled = "failed", timed_out = "failed", crashed = "failed" }
+
 --- Write what is known of the tasks into the run's folder: name, state, when each began (ms since 1970), seconds, what
 --- fed it, and MiB: what was resident after each and the most so far.
 ---@param later? boolean  the disk may have it later, see files.write
@@ -537,7 +569,7 @@ function Flow:write_summary(later)
     local after = json.list {}
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
-    list[i] = { name = task.name, state = task.state, reason = task.reason, started = task.started,
+    list[i] = { name = task.name, state = shown[task.state] or task.state, reason = task.reason, started = task.started,
       seconds = task.seconds, after = after, memory_mib = task.memory_mib, peak_mib = task.peak_mib }
   end
   files.write(self.folder .. "/tasks.json", json.encode(list), later)

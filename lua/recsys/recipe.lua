@@ -14,12 +14,15 @@ local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local profile = require "recsys.train.profile"
 local provenance = require "recsys.provenance"
+local record = require "recsys.flow.record"
 local resume = require "recsys.resume"
 local text = require "recsys.text"
 local tracked = require "recsys.track.recipe"
 local uv = require "luv"
 
 local recipe = {}
+
+local recorded -- the record of the run that is at work
 
 local Recipe = { __name = "recsys.Recipe" }
 
@@ -222,7 +225,7 @@ end
 
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
-local function execute(self, params, options, folder, resumed)
+local function execute(self, params, options, folder, resumed, planned)
   local began, about = uv.hrtime(), environment(options)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
@@ -235,8 +238,11 @@ local function execute(self, params, options, folder, resumed)
   tell_hooks(self, folder, "running")
   profile.into(options.profile and folder or nil)
   local only = options.find_learning_rate and "learning_rate" or nil
+  recorded = record.begin { folder = folder, runs = params.runs, recipe = self.name, path = self.path }
+  recorded:expect(planned)
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
     caches = true, recipe = self.path, refresh = options.refresh, profiled = options.profile,
+    record = recorded,
     hooks = self.hooks, origin = { name = self.name, path = self.path, params = own(params),
       threads = options.threads, profile = options.profile and folder or nil },
     told = function() tracked.keep(folder, "tasks.json") end }
@@ -277,6 +283,7 @@ local function check_steps(self, params, options)
         table.concat(names, ", "))
     end
   end
+  return steps.tasks
 end
 
 --- The parameters as the options have them.
@@ -315,6 +322,17 @@ local function resumed_run(self, options)
   return folder, params
 end
 
+--- Write down how the run has ended.
+local function finish_record(ok, result)
+  if not recorded then return end
+  local problem, refused = not ok and result or nil, ok and result and result.refused
+  local code = problem and exit.code_of(problem)
+  local state = not problem and not refused and "completed" or (refused or code == exit.quality) and "refused"
+    or type(problem) == "table" and problem.signal and "cancelled" or "failed"
+  recorded:finish(state, problem and describe(problem) or type(refused) == "string" and refused or nil)
+  recorded = nil
+end
+
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
@@ -347,9 +365,9 @@ function recipe.main(path, options)
       show_plan(self, params, options)
       return
     end
-    check_steps(self, params, options)
+    local planned = check_steps(self, params, options)
     folder = begun or make_run_folder(params.runs, self.name)
-    return execute(self, params, options, folder, begun ~= nil)
+    return execute(self, params, options, folder, begun ~= nil, planned)
   end, exit.traced)
   local code = ok and exit.done or report_failure(result, folder)
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
@@ -358,6 +376,7 @@ function recipe.main(path, options)
     tell_hooks(self, folder, end_of(ok, result), not ok and result or refused or nil)
     hooks.settle()
   end
+  finish_record(ok, result)
   if ok and result then
     if options.told then options.told(result) else show(result, text_of, next_steps, options) end
     code = result.refused and exit.quality or exit.done

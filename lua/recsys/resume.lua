@@ -3,13 +3,15 @@
 --- While a run is unfinished its folder holds `unfinished/`: `run/` with the recipe's name, the parameters and the
 --- program's commit; `lock`, locked by the process at work, a lock that the system takes back when it dies; and a
 --- folder for each step that keeps what it has done so far (recsys.train.checkpoint). It goes when the run is done.
---- A resumed run goes through all of its steps again, with equal parameters, and each takes up what it finds.
+--- A resumed run goes through its steps again, with equal parameters: of those that were completed it takes the results
+--- (recsys.flow.record), and the one that was cut short takes up what it finds.
 
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local lfs = require "lfs"
 local log = require "recsys.log"
 local store = require "recsys.store"
+local uv = require "luv"
 
 local resume = {}
 
@@ -56,6 +58,12 @@ end
 
 local locks = {} -- files that stay open, and locked, as long as the process lives
 
+--- Who is at work on a run, in words, as the lock says.
+local function holder(folder)
+  local said = (files.read(below(folder) .. "/lock") or ""):match "([^\n]+)\n$"
+  return said or "a process"
+end
+
 --- Whether nobody else is at work on the run; then it is ours until the process ends.
 local function take(folder)
   local file, message = io.open(below(folder) .. "/lock", "a")
@@ -64,6 +72,9 @@ local function take(folder)
     file:close()
     return false
   end
+  file:write(("process %d on %s, since %s,\n"):format(uv.os_getpid(), uv.os_gethostname(),
+    os.date "!%Y-%m-%d %H:%M:%S UTC"))
+  file:flush()
   locks[folder] = file
   return true
 end
@@ -102,8 +113,21 @@ local function read(folder)
   return ok and begun or nil
 end
 
+--- Files that a killed process was writing.
+local function sweep_unfinished(folder)
+  for _, name in ipairs(files.names(folder)) do
+    local path = folder .. "/" .. name
+    if files.is_unfinished(name) then
+      os.remove(path)
+    elseif lfs.symlinkattributes(path, "mode") == "directory" then
+      sweep_unfinished(path)
+    end
+  end
+end
+
 --- Files that a killed process was writing results into.
 local function sweep(folder)
+  sweep_unfinished(folder)
   local tasks = folder .. "/tasks"
   if not files.exists(tasks) then return end
   for task in lfs.dir(tasks) do
@@ -184,7 +208,7 @@ function resume.named(run, runs, recipe, params)
       .. "its own are taken", folder, table.concat(other, ", "))
   end
   if not take(folder) then
-    error({ code = "busy", message = ("--resume: a process is at work on %s"):format(folder) }, 0)
+    error({ code = "busy", message = ("--resume: %s is at work on %s"):format(holder(folder), folder) }, 0)
   end
   return taken_up(folder, begun), begun.params
 end

@@ -42,6 +42,7 @@ function reuse.valid(fn, holds) validities[fn] = holds end
 --- What there is to a task's key: its `base`, the content of the files that it reads (`read`, and look(), which looks
 --- anew), `key`, the names in the run's folder that it is given (`outputs`); or `why` it has none.
 local function identify(flow, task, fn, arguments)
+  if not flow.caches then return end
   local given, is_map = arguments, task.how.map
   if is_map and readers[fn] then
     task.why = "it reads files for each element"
@@ -87,6 +88,22 @@ local function refusal(flow, task)
   if not cache.allowed() then return "--no-cache" end
 end
 
+--- What this run itself has completed of a task before it was cut short; nil when it has not, or what the task depends
+--- on has changed since. What has no key is as it was unless something before it was run again.
+local function own(flow, task)
+  local row = flow.resumed and flow.record and task.save and flow.record:completed(task)
+  if not row or row.key ~= task.key or not task.key and flow.again then
+    flow.again = flow.again or row ~= nil
+    return nil
+  end
+  local place = flow:place(task)
+  local ok, content = pcall(kept.content, place)
+  local read = task.read or ""
+  if not ok or frame.hash(content .. read) ~= row.content then return nil end
+  return { own = true, place = place, content = row.content, inputs = row.about.inputs or {},
+    result = row.about.result }
+end
+
 --- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.
 ---@param flow Flow
 ---@param task table
@@ -95,7 +112,8 @@ end
 ---@return table? entry
 function reuse.find(flow, task, fn, arguments)
   identify(flow, task, fn, arguments)
-  if not task.key then return nil end
+  local before = own(flow, task)
+  if before or not task.key then return before end
   if not task.save then task.content = "key " .. task.key end -- what follows goes by what it is made of
   task.why = refusal(flow, task)
   if task.why then return nil end
@@ -104,7 +122,7 @@ function reuse.find(flow, task, fn, arguments)
   return not task.why and entry or nil
 end
 
---- Keep what a task gave for later runs, where it has a key.
+--- Note what a task gave, and keep it for later runs where it has a key.
 ---@param flow Flow
 ---@param task table
 ---@param value any
@@ -112,17 +130,19 @@ function reuse.keep(flow, task, value)
   local place = flow:place(task)
   local read, makes = "", nil
   if task.look then read, makes = task.look() end
+  local class = type(value) == "table" and getmetatable(value)
   task.content = frame.hash(kept.content(place) .. read)
+  task.inputs = provenance.inputs()
+  task.gives_result = type(class) == "table" and class.__result and true or nil
+  if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
   if read ~= task.read and not makes then
     log.note("the result of task %s is not kept for later runs: a file that it reads has changed meanwhile", task.name)
     return
   end
-  local class = type(value) == "table" and getmetatable(value)
-  kept.put(frame.hash(task.base .. read), place, flow.folder, task.outputs, { task = task.name, run = flow.name,
+  kept.put(task.key, place, flow.folder, task.outputs, { task = task.name, run = flow.name,
     content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = keys.lua_files(flow.recipe),
-    inputs = provenance.inputs(), trains = task.trains, rows = task.rows, data = task.data,
-    result = type(class) == "table" and class.__result and true or nil })
+    inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result })
   flow.keeps = true
 end
 

@@ -12,6 +12,7 @@ local state = {}
 local migrations = {
   (require "recsys.tune.tables"),
   (require "recsys.flow.schedules"),
+  (require "recsys.flow.tables"),
 }
 
 local function migrate(db)

@@ -1,0 +1,217 @@
+--- What flow.db knows of a run: who is at work on it, and the state of each of its tasks with every change, committed
+--- before it is acted on.
+---
+--- States of tasks: pending, running, retrying, cached, completed, failed, timed_out, cancelled, skipped, crashed; of
+--- runs: running, completed, failed, refused, cancelled, crashed. A run whose database cannot be written goes on
+--- without, and says so: it can then be resumed from what is kept by content alone.
+
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local log = require "recsys.log"
+local now = require("recsys.clock").now
+local state = require "recsys.flow.state"
+local store = require "recsys.store"
+local uv = require "luv"
+
+local record = {}
+
+local Record = {}
+Record.__index = Record
+
+--- The folder with flow.db for runs in a folder: the one above.
+---@param runs string
+---@return string
+function record.place(runs)
+  local above = runs:gsub("(.)/+$", "%1"):match "^(.*)/[^/]+$"
+  return above == "" and "/" or above or "."
+end
+
+--- Do something with the database; a refusal ends recording, not the run.
+local function attempt(self, fn, ...)
+  if not self.db then return nil end
+  local ok, problem = pcall(self.db.transaction, self.db, fn, ...)
+  if ok then return problem end
+  if type(problem) == "table" and problem.signal then error(problem, 0) end
+  log.warn("what becomes of the run's tasks is not recorded: %s", exit.message_of(problem))
+  self.db:close()
+  self.db = nil
+end
+
+local function add_transition(self, number, to, reason, at)
+  self.db:run("INSERT INTO transitions (run_id, number, state, reason, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    { self.id, number, to, reason, at })
+end
+
+local function begin(self, run)
+  local at = now()
+  local known = self.db:row("SELECT id FROM runs WHERE folder = ?", { run.folder })
+  if known then
+    self.db:run("UPDATE runs SET state = 'running', reason = 'resumed', ended = NULL, pid = ?2, host = ?3, since = ?4 "
+      .. "WHERE id = ?1", { known.id, uv.os_getpid(), uv.os_gethostname(), at })
+    self.id = known.id
+    for _, task in ipairs(self.db:rows("SELECT number, name FROM tasks WHERE run_id = ? AND state IN "
+      .. "('running', 'retrying')", { self.id })) do
+      local reason = "the process that ran it is gone"
+      self.db:run("UPDATE tasks SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2",
+        { self.id, task.number, reason, at })
+      add_transition(self, task.number, "crashed", reason, at)
+    end
+  else
+    self.db:run("INSERT INTO runs (name, folder, recipe, path, state, started, pid, host, since) "
+      .. "VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?5)", { run.name, run.folder, run.recipe, run.path, at,
+      uv.os_getpid(), uv.os_gethostname() })
+    self.id = self.db:last_id()
+  end
+  add_transition(self, nil, "running", known and "resumed" or nil, at)
+end
+
+--- Begin to record a run, or go on with one.
+---@param run { folder: string, runs: string, recipe: string, path: string }
+---@return Record
+function record.begin(run)
+  local self = setmetatable({ rows = {} }, Record)
+  local ok, db = pcall(state.open, record.place(run.runs))
+  if not ok then
+    if type(db) == "table" and db.signal then error(db, 0) end
+    log.warn("what becomes of the run's tasks is not recorded: %s", exit.message_of(db))
+    return self
+  end
+  self.db = db
+  attempt(self, begin, self, { folder = uv.fs_realpath(run.folder) or run.folder, recipe = run.recipe,
+    path = run.path, name = run.folder:match "[^/]+$" })
+  for _, row in ipairs(self.db and self.db:rows("SELECT * FROM tasks WHERE run_id = ?", { self.id }) or {}) do
+    self.rows[row.number] = row
+  end
+  return self
+end
+
+--- Note the tasks that the run is going to have, as far as they are known before it begins.
+---@param tasks { number: integer, name: string }[]
+function Record:expect(tasks)
+  attempt(self, function()
+    local at = now()
+    for _, task in ipairs(tasks) do
+      if self.db:run("INSERT OR IGNORE INTO tasks (run_id, number, name, state) VALUES (?1, ?2, ?3, 'pending')",
+        { self.id, task.number, task.name }) > 0 then
+        add_transition(self, task.number, "pending", nil, at)
+      end
+    end
+  end)
+end
+
+local ended = { cached = true, completed = true, failed = true, timed_out = true, cancelled = true, skipped = true,
+  crashed = true }
+
+local function move(self, task, reason)
+  local at = now()
+  local more = task.state == "completed" and store.text { inputs = task.inputs, result = task.gives_result } or nil
+  self.db:run("INSERT OR REPLACE INTO tasks (run_id, number, name, state, reason, started, ended, key, content, more) "
+    .. "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", { self.id, task.number, task.name, task.state, reason,
+    task.started, ended[task.state] and at or nil, task.key, task.content, more })
+  add_transition(self, task.number, task.state, reason, at)
+end
+
+--- A task is in another state now, its `state`.
+---@param task table
+---@param reason? string
+function Record:move(task, reason)
+  attempt(self, move, self, task, reason and log.veiled(reason))
+end
+
+--- What is known of a task whose result an earlier process of this run completed, or was given; nil: none has.
+---@param task table
+---@return table?
+function Record:completed(task)
+  local row = self.rows[task.number]
+  if not row or row.name ~= task.name or row.state ~= "completed" and row.state ~= "cached" then return nil end
+  local chunk = load("return " .. (row.more or "{}"), "=more", "t", {})
+  row.about = chunk and chunk() or {}
+  return row
+end
+
+--- The run has ended.
+---@param to string  completed, failed, refused or cancelled
+---@param reason? string
+function Record:finish(to, reason)
+  attempt(self, function()
+    local at = now()
+    reason = reason and log.veiled(reason)
+    self.db:run("UPDATE runs SET state = ?2, reason = ?3, ended = ?4 WHERE id = ?1", { self.id, to, reason, at })
+    add_transition(self, nil, to, reason, at)
+  end)
+  if self.db then self.db:close() end
+  self.db = nil
+end
+
+-- For who looks ------------------------------------------------------------------------------------------------------
+
+--- Whether the process at work on a run is there. Of another machine nothing is known.
+local function is_held(run)
+  return run.host ~= uv.os_gethostname() or uv.kill(run.pid, 0) == 0
+end
+
+--- Say of runs whose process is gone that they crashed, or that they are done when it went at the very end.
+---@param db Database
+function record.sweep(db)
+  for _, run in ipairs(db:rows "SELECT * FROM runs WHERE state = 'running'") do
+    if not is_held(run) then
+      db:transaction(function()
+        local reason, at = ("its process %d is gone"):format(run.pid), now()
+        local done = files.exists(run.folder .. "/result.json") and not files.exists(run.folder .. "/unfinished")
+        local to = done and "completed" or "crashed"
+        if db:run("UPDATE runs SET state = ?5, reason = ?2, ended = ?3 WHERE id = ?1 AND state = 'running' "
+          .. "AND pid = ?4", { run.id, reason, at, run.pid, to }) > 0 then
+          add_transition({ db = db, id = run.id }, nil, to, reason, at)
+        end
+      end)
+    end
+  end
+end
+
+--- The runs of a database, the youngest first, with how many of their tasks are in which state.
+---@param db Database
+---@param options? { recipe?: string, state?: string, most?: integer }
+---@return table[]
+function record.runs(db, options)
+  options = options or {}
+  local list = db:rows("SELECT * FROM runs WHERE (?1 IS NULL OR recipe = ?1) AND (?2 IS NULL OR state = ?2) "
+    .. "ORDER BY started DESC, id DESC LIMIT ?3", { options.recipe, options.state, options.most or 1000000 })
+  for _, run in ipairs(list) do
+    run.tasks = {}
+    for row in db:each("SELECT state, count(*) AS n FROM tasks WHERE run_id = ? GROUP BY state", { run.id }) do
+      run.tasks[row.state] = row.n
+    end
+  end
+  return list
+end
+
+--- A run by its name or folder, with its tasks and transitions; nil when there is none.
+---@param db Database
+---@param word string
+---@return table?
+function record.run(db, word)
+  local run = db:row("SELECT * FROM runs WHERE name = ?1 OR folder = ?2 ORDER BY started DESC",
+    { word, uv.fs_realpath(word) or word })
+  if not run then return nil end
+  run.tasks = db:rows("SELECT number, name, state, reason, started, ended, key FROM tasks WHERE run_id = ? "
+    .. "ORDER BY number", { run.id })
+  run.transitions = db:rows("SELECT number, state, reason, at FROM transitions WHERE run_id = ? ORDER BY id",
+    { run.id })
+  return run
+end
+
+--- Forget runs that ended before a moment, or whose folder is gone. Runs at work stay.
+---@param db Database
+---@param before? integer  ms since 1970; nil: those without a folder alone
+---@return integer removed
+function record.prune(db, before)
+  local removed = 0
+  for _, run in ipairs(db:rows "SELECT id, folder, started, ended FROM runs WHERE state <> 'running'") do
+    if before and (run.ended or run.started) < before or not files.exists(run.folder) then
+      removed = removed + db:run("DELETE FROM runs WHERE id = ?", { run.id })
+    end
+  end
+  return removed
+end
+
+return record
