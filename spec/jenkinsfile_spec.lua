@@ -167,7 +167,7 @@ local function make_workspace(folder)
     ln -s ../.. W/build/release/recsys-run.tree
     printf '%s\n' '#!/bin/sh' 'echo "[ RUN      ] a"; echo "[       OK ] a"' >W/build/release/one_test
     chmod +x W/build/release/one_test
-    echo 'add_test(one_test "W/build/release/one_test")' >W/build/release/CTestTestfile.cmake
+    echo 'add_test(base/one_test "W/build/release/one_test")' >W/build/release/CTestTestfile.cmake
     touch W/build/release/run.built W/build/release/test.built]]
   local ran = command.run((script:gsub("%f[%w]W/", folder .. "/"):gsub("%f[%w]W%f[%W]", folder)
     :gsub("%f[%w]B/", command.build .. "/")))

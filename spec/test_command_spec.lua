@@ -18,7 +18,7 @@ local function tree(specs, c_tests)
   for name, source in pairs(specs) do command.write(("%s/tree/spec/%s_spec.lua"):format(folder, name), source) end
   local lines = {}
   for name, source in pairs(c_tests) do
-    local path = command.write(("%s/%s"):format(folder, name), "#!/bin/sh\n" .. source .. "\n", "755")
+    local path = command.write(("%s/%s"):format(folder, (name:gsub("/", "_"))), "#!/bin/sh\n" .. source .. "\n", "755")
     lines[#lines + 1] = ('add_test(%s "%s")'):format(name, path)
   end
   table.sort(lines)
@@ -131,7 +131,7 @@ describe("recsys-run test", function()
         it("does not hold", function() error("bad \1\255 <bytes>", 0) end)
         it("waits", function() pending "for better days" end)
       end)]], dying = [[it("dies", function() os.exit(0) end)]], broken = "this is no Lua" }, {
-      good = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  SKIPPED ] b\n']],
+      ["base/good"] = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  SKIPPED ] b\n']],
       bad = [[printf '[ RUN      ] a\n[  ERROR   ] --- 1 != 2\n[  FAILED  ] a\n[  FAILED  ] 1 test(s), listed below:\n'
         printf '[  FAILED  ] a\n'; exit 1]],
       crash = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n'; kill -SEGV $$]] })
@@ -147,10 +147,11 @@ describe("recsys-run test", function()
       ["a &lt;b&gt; &amp; &quot;c&quot; does not hold"] = "error: spec/mixed_spec.lua:3: bad ?? &lt;bytes&gt;" }, cases)
     assert.matches("^error: ", select(2, junit "spec-dying_spec")["the whole file"])
     assert.matches('errors="1"', (junit "spec-broken_spec"))
-    assert.same({ a = "passed", b = "skipped: skipped" }, select(2, junit "c-good"))
+    assert.same({ a = "passed", b = "skipped: skipped" }, select(2, junit "c-base-good"))
     assert.same({ a = "failure: [  ERROR   ] --- 1 != 2" }, select(2, junit "c-bad"))
     assert.same({ a = "passed", b = "error: exit code 139" }, select(2, junit "c-crash"))
     assert.matches("^failure: ", select(2, junit "lint").luacheck)
+    assert.matches('<testsuite name="base/good" tests="2" [^>]*time="0%.%d*[1-9]', (junit "c-base-good"))
     assert.is_nil(io.open(folder .. "/reports/c-old.xml"))
     assert.truthy(io.open(folder .. "/reports/other.xml"))
   end)

@@ -33,18 +33,18 @@ local function lines_of(text)
 end
 
 --- Run shell commands, 'jobs' of them at once. As each ends: done(its index, lines of both streams, whether it ended
---- with 0, how it ended).
+--- with 0, how it ended, seconds).
 local function run_all(commands, jobs, done)
   local next_one = 1
   local start
   local function begin(i)
-    local out, said, ended = uv.new_pipe(), {}, nil
+    local out, said, ended, began = uv.new_pipe(), {}, nil, uv.hrtime()
     local open = 2
     local function settle()
       open = open - 1
       if open > 0 then return end
       done(i, lines_of(table.concat(said)), ended.code == 0 and ended.signal == 0,
-        ended.signal > 0 and "signal " .. ended.signal or "exit code " .. ended.code)
+        ended.signal > 0 and "signal " .. ended.signal or "exit code " .. ended.code, (uv.hrtime() - began) / 1e9)
       start()
     end
     local process
@@ -107,8 +107,9 @@ local function c_tests(build)
   return tests
 end
 
---- What cmocka printed, as cases of JUnit XML. A test that began and has no outcome is where the process died.
-local function cmocka_cases(name, lines, ok, ending)
+--- What cmocka printed, as cases of JUnit XML, which share the file's time. A test that began and has no outcome is
+--- where the process died.
+local function cmocka_cases(name, lines, ok, ending, seconds)
   local cases, said, running = {}, {}, nil
   local function close(kind, text)
     cases[#cases + 1] = { class = name, name = running, [kind] = text }
@@ -119,7 +120,7 @@ local function cmocka_cases(name, lines, ok, ending)
     if mark == "RUN" then
       running, said = test_name, {}
     elseif running == test_name and running then
-      if mark == "OK" then close("seconds", 0) end
+      if mark == "OK" then close("passed", true) end
       if mark == "SKIPPED" then close("skipped", "skipped") end
       if mark == "FAILED" then close("failure", table.concat(said, "\n")) end
     elseif running then
@@ -132,12 +133,13 @@ local function cmocka_cases(name, lines, ok, ending)
     cases[#cases + 1] = { class = name, name = "the whole", [ok and "skipped" or "error"] = ok and "no test was run"
       or ("%s\n%s"):format(ending, table.concat(lines, "\n")) }
   end
+  for _, case in ipairs(cases) do case.seconds = seconds / #cases end
   return cases
 end
 
 --- Where results of this kind go as JUnit XML, nil where they do not.
 local function junit_path(context, kind, name)
-  return context.junit and ("%s/%s%s.xml"):format(context.junit, kind, name and "-" .. name or "") or nil
+  return context.junit and ("%s/%s%s.xml"):format(context.junit, kind, name and "-" .. name:gsub("/", "-") or "") or nil
 end
 
 --- What a C test came to, told.
@@ -218,7 +220,7 @@ function suites.specs(context)
       context.gc_stress and " --helper=spec/support/gc_stress.lua" or "")
   local chosen, commands, reports = #context.files > 0 and context.files or spec_files(), {}, {}
   for i, file in ipairs(chosen) do
-    reports[i] = junit_path(context, "spec", (file:gsub("^spec/", ""):gsub("%.lua$", ""):gsub("/", "-")))
+    reports[i] = junit_path(context, "spec", (file:gsub("^spec/", ""):gsub("%.lua$", "")))
     commands[i] = (reports[i] and "export RECSYS_JUNIT=" .. quoted(reports[i]) .. "; " or "unset RECSYS_JUNIT; ")
       .. busted .. quoted(file)
   end
@@ -232,10 +234,11 @@ function suites.specs(context)
 end
 
 function suites.lint(context)
-  local lines, ok = run(("cd %s && luacheck --quiet --no-color lua recipes models spec"):format(quoted(host.root)))
+  local lint = "luacheck --quiet --no-color lua recipes models spec"
+  local lines, ok, _, seconds = run(("cd %s && %s"):format(quoted(host.root), lint))
   if not ok then write("%s", table.concat(lines, "\n")) end
   if context.junit then
-    junit.write(junit_path(context, "lint"), "luacheck", { { class = "lint", name = "luacheck",
+    junit.write(junit_path(context, "lint"), "luacheck", { { class = "lint", name = "luacheck", seconds = seconds,
       failure = not ok and table.concat(lines, "\n") or nil } })
   end
   write("%-36s %s", "luacheck", ok and "   1 passed" or "   0 passed, 1 failed")
