@@ -134,7 +134,9 @@ describe("recsys-run test", function()
       ["base/good"] = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  SKIPPED ] b\n']],
       bad = [[printf '[ RUN      ] a\n[  ERROR   ] --- 1 != 2\n[  FAILED  ] a\n[  FAILED  ] 1 test(s), listed below:\n'
         printf '[  FAILED  ] a\n'; exit 1]],
-      crash = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n'; kill -SEGV $$]] })
+      crash = [[printf '[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n'; kill -SEGV $$]],
+      outer = [[printf '[ RUN      ] o\n[ RUN      ] a\n[       OK ] a\n[       OK ] o\n'
+        printf '[ RUN      ] s\n[  SKIPPED ] s\n[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] s\n']] })
     command.write(folder .. "/tree/models/a.lua", "local unused = 1\n")
     os.execute(("mkdir -p %s/reports; touch %s/reports/c-old.xml %s/reports/other.xml"):format(folder, folder, folder))
     local ran = test("--junit " .. folder .. "/reports")
@@ -150,6 +152,8 @@ describe("recsys-run test", function()
     assert.same({ a = "passed", b = "skipped: skipped" }, select(2, junit "c-base-good"))
     assert.same({ a = "failure: [  ERROR   ] --- 1 != 2" }, select(2, junit "c-bad"))
     assert.same({ a = "passed", b = "error: exit code 139" }, select(2, junit "c-crash"))
+    assert.same({ o = "passed", a = "passed", s = "skipped: skipped" }, select(2, junit "c-outer"))
+    assert.matches("\n  skipped s\nouter +2 passed\n", ran.out)
     assert.matches("^failure: ", select(2, junit "lint").luacheck)
     assert.matches('<testsuite name="base/good" tests="2" [^>]*time="0%.%d*[1-9]', (junit "c-base-good"))
     assert.is_nil(io.open(folder .. "/reports/c-old.xml"))

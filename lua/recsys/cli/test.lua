@@ -83,10 +83,13 @@ end
 
 --- What cmocka printed, as counts: "[       OK ] name", "[  SKIPPED ] name", "[  FAILED  ] 2 test(s)...".
 local function count_cmocka(lines)
-  local count = counts()
+  local count, seen = counts(), {}
   for _, line in ipairs(lines) do
     if line:match "^%[       OK %]" then count.passed = count.passed + 1 end
-    if line:match "^%[  SKIPPED %] %D" and not line:match "test%(s%)" then count.skipped = count.skipped + 1 end
+    local skipped = line:match "^%[  SKIPPED %] (%D.*)$"
+    if skipped and not skipped:match "test%(s%)" and not seen[skipped] then -- a list at the end names it again
+      count.skipped, seen[skipped] = count.skipped + 1, true
+    end
     local failed = line:match "^%[  FAILED  %] (%d+) test%(s%)" or line:match "^%[  FAILED  %] .*: (%d+) test%(s%)"
     if failed then count.failed = math.max(count.failed, tonumber(failed)) end
   end
@@ -107,29 +110,33 @@ local function c_tests(build)
   return tests
 end
 
---- What cmocka printed, as cases of JUnit XML, which share the file's time. A test that began and has no outcome is
---- where the process died.
+--- Note in 'case' what a mark of cmocka's says of it; false for a mark that ends nothing.
+local function outcome(case, mark, said)
+  if mark == "SKIPPED" then case.skipped = "skipped" end
+  if mark == "FAILED" then case.failure = table.concat(said, "\n") end
+  return mark == "OK" or mark == "SKIPPED" or mark == "FAILED"
+end
+
+--- What cmocka printed, as cases of JUnit XML, which share the file's time. A test may run others in processes of its
+--- own, whose lines stand within its own. One that began and has no outcome is where the process died.
 local function cmocka_cases(name, lines, ok, ending, seconds)
-  local cases, said, running = {}, {}, nil
-  local function close(kind, text)
-    cases[#cases + 1] = { class = name, name = running, [kind] = text }
-    running = nil
-  end
+  local cases, open, said = {}, {}, {}
   for _, line in ipairs(lines) do
     local mark, test_name = line:match "^%[ *(%u+) *%] ([%w_]+)$"
+    local top = open[#open]
     if mark == "RUN" then
-      running, said = test_name, {}
-    elseif running == test_name and running then
-      if mark == "OK" then close("passed", true) end
-      if mark == "SKIPPED" then close("skipped", "skipped") end
-      if mark == "FAILED" then close("failure", table.concat(said, "\n")) end
-    elseif running then
+      open[#open + 1], said = { class = name, name = test_name }, {}
+    elseif top and top.name == test_name and outcome(top, mark, said) then
+      cases[#cases + 1] = table.remove(open)
+    else
       said[#said + 1] = line
     end
   end
-  if running then close("error", ("%s\n%s"):format(ending, table.concat(said, "\n"))) end
-  local count = count_cmocka(lines)
-  if not ok and count.failed == 0 and not (cases[#cases] or {}).error or #cases == 0 then
+  for _, case in ipairs(open) do
+    case.error = ("%s\n%s"):format(ending, table.concat(said, "\n"))
+    cases[#cases + 1] = case
+  end
+  if #cases == 0 or not ok and #open == 0 and count_cmocka(lines).failed == 0 then
     cases[#cases + 1] = { class = name, name = "the whole", [ok and "skipped" or "error"] = ok and "no test was run"
       or ("%s\n%s"):format(ending, table.concat(lines, "\n")) }
   end
@@ -147,8 +154,13 @@ local function tell_c_test(name, lines, ok, ending)
   local count = count_cmocka(lines)
   if not ok and count.failed == 0 then count.failed = 1 end
   if count.failed > 0 then write("  FAILED (%s):\n    %s", ending, table.concat(lines, "\n    ")) end
+  local told = {}
   for _, line in ipairs(lines) do
-    if line:match "^%[  SKIPPED %] %D" and not line:match "test%(s%)" then write("  skipped %s", line:sub(14)) end
+    local skipped = line:match "^%[  SKIPPED %] (%D.*)$"
+    if skipped and not skipped:match "test%(s%)" and not told[skipped] then
+      write("  skipped %s", skipped)
+      told[skipped] = true
+    end
   end
   write("%-36s %4d passed%s", name, count.passed, count.failed > 0 and (", %d failed"):format(count.failed) or "")
   return count
