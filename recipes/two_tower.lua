@@ -7,6 +7,7 @@
 local recsys = require "recsys"
 local job    = recsys.job
 local param  = recsys.config.param
+local tune   = recsys.tune
 
 return recsys.recipe {
   name   = "two_tower",
@@ -109,6 +110,13 @@ return recsys.recipe {
     model = { temperature = 0.1, id_dropout = 0.0, policy = false, mask_seen = false },
     eval  = { window = "", trailing = "30d" },
   } },
+  search = {
+    ["model.dim"]           = tune.choice { 32, 64, 96 },
+    ["model.temperature"]   = tune.log_uniform(0.05, 0.5),
+    ["model.id_dropout"]    = tune.quantised(0, 0.9, 0.1),
+    ["train.learning_rate"] = tune.log_uniform(1e-3, 5e-2),
+    ["train.batch"]         = tune.choice { 1024, 2048 },
+  },
   run = function(flow, p)
     local declarations = require("recipes.features." .. p.data.source)
     local data    = flow:task("load",     job.load, p.data, flow:path "quarantine")

@@ -67,6 +67,21 @@ describe("a search space", function()
     assert.is_nil(dimension:read "1.5")
   end)
 
+  it("is the same when it is read from its text", function()
+    local s = space.new { a = tune.choice { 8, 0.5, "x", { 64, 32 }, true }, b = tune.uniform(0, 1),
+      c = tune.integer(1, 9, { step = 2 }), d = tune.integer(1, 64, { log = true }), e = tune.log_uniform(1e-4, 1),
+      f = tune.when("a", { "x", 8 }, tune.quantised(0, 1, 0.25)) }
+    local again = space.read(s:text())
+    assert.equal(s:text(), again:text())
+    assert.equal(s:describe(), again:describe())
+    for seed = 1, 20 do
+      local one, other = random.new(seed, 0), random.new(seed, 0)
+      assert.same(s:fill(function(dimension) return dimension:at(one:uniform()) end),
+        again:fill(function(dimension) return dimension:at(other:uniform()) end))
+    end
+    assert.equal("integer", math.type(again.dimensions.a.values[1]))
+  end)
+
   it("refuses what is none, and says which", function()
     assert.matches("bad argument #1 to 'choice' %(a list of two or more values", refusal(tune.choice, { 1 }))
     assert.matches("bad argument #1 to 'choice' %(1 stands there twice%)", refusal(tune.choice, { 1, 1 }))

@@ -471,6 +471,18 @@ local function bounds(limits)
   return limits.unit and (" [%s]"):format(limits.unit) or ""
 end
 
+--- A value as the parameter of that name would take it; raises like config.resolve for what it would refuse.
+---@param declaration table  the recipe's `params`
+---@param name string        "model.dim"
+---@param value any
+---@param origin string      for messages: who offers it
+---@return any
+function config.read(declaration, name, value, origin)
+  local node = locate(declaration, defaults(declaration, ""), name, origin)
+  if not is_leaf(node) then refuse("'%s' is a group of parameters, not one (%s)", name, origin) end
+  return read_leaf(name, node, value, origin)
+end
+
 local function describe(node, prefix, values, lines)
   local keys = {}
   for key in pairs(node) do keys[#keys + 1] = key end

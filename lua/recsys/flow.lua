@@ -153,7 +153,7 @@ local at_work -- of the task that runs: its flow and itself
 
 --- The folder of the run when it was made only for `what`, else nil. The task that has found it ends the run, well:
 --- error { code = "end", result = table }.
----@param what string  "learning_rate"
+---@param what string  "learning_rate" or "objective"
 ---@return string? folder
 function flow.only(what)
   return at_work and at_work.flow.only == what and at_work.flow.folder or nil

@@ -6,6 +6,7 @@
 
 local audit = require "recsys.data.audit"
 local base = require "recsys.base"
+local current = require "recsys.tune.current"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
 local exit = require "recsys.exit"
@@ -199,6 +200,16 @@ local function find_rate(definition, request, folder)
     paths = { page = folder .. "/learning_rate.html", steps = folder .. "/learning_rate.csv" } } }, 0)
 end
 
+--- What a trial may be judged by: the row of the epoch that was kept, the seconds of all, and the model's size.
+local function objectives_of(trained)
+  local found = { parameters = trained:size(), seconds = 0 }
+  for name, value in pairs(trained.curves[trained.epoch]) do
+    if name ~= "seconds" then found[name] = value end
+  end
+  for _, row in ipairs(trained.curves) do found.seconds = found.seconds + row.seconds end
+  return found
+end
+
 --- Train the model models/<kind>.lua, choosing the epoch by a ranking metric on validation rows. It is given the split
 --- without its test rows.
 ---@param p { model: table, train?: table, eval?: table, seed: integer }
@@ -226,8 +237,10 @@ function job.train(p, encoder, data, split, curves)
   }
   local only = flow.only "learning_rate"
   if only then find_rate(definition, request, only) end
+  request.report = current.report
   local trained = train.fit(definition, request)
   if curves then write_curves(curves, trained.curves) end
+  current.finish(objectives_of(trained))
   return trained
 end
 
@@ -263,6 +276,7 @@ end
 ---@param p { eval?: table, seed: integer }
 ---@return table report  see docs/evaluation.md; with `text`, the table for people
 function job.evaluate(p, trained, data, split)
+  current.forbid "asks its test rows"
   p = settings.with(p, "eval")
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"

@@ -41,8 +41,9 @@ local function with_common(params)
 end
 
 --- Describe a recipe.
----@param spec { name: string, about: string, params?: table, profiles?: table, run: fun(flow, params): any,
----   on_failure?: any, on_success?: any, on_state?: any }
+---@param spec { name: string, about: string, params?: table, profiles?: table, search?: table<string, Dimension>,
+---   run: fun(flow, params): any, on_failure?: any, on_success?: any, on_state?: any }
+---   search: what `recsys-run tune` tries for which parameter (recsys.tune.space)
 ---   on_failure, on_success, on_state: recsys.flow.hooks
 ---   run's result is the recipe's: a table whose fields go into the result (see docs/recipes.md)
 function recipe.new(spec)
@@ -55,13 +56,13 @@ function recipe.new(spec)
   if not spec.name:match "^[a-z][a-z0-9_%-]*$" then
     error(("bad argument #1 to 'recipe' (the name '%s' must be of a-z, 0-9, _ and -)"):format(spec.name), 2)
   end
-  local known = { name = true, about = true, params = true, profiles = true, run = true, on_failure = true,
-    on_success = true, on_state = true }
+  local known = { name = true, about = true, params = true, profiles = true, search = true, run = true,
+    on_failure = true, on_success = true, on_state = true }
   for field in pairs(spec) do
     if not known[field] then error(("bad argument #1 to 'recipe' (there is no field '%s')"):format(field), 2) end
   end
   return setmetatable({ name = spec.name, about = spec.about, params = with_common(spec.params),
-    profiles = spec.profiles, run = spec.run, hooks = hooks.read(spec, "the recipe") }, Recipe)
+    profiles = spec.profiles, search = spec.search, run = spec.run, hooks = hooks.read(spec, "the recipe") }, Recipe)
 end
 
 --- Load the recipe that a file returns. Raises {code = "usage"} when there is none.
@@ -205,7 +206,9 @@ end
 local function outcome_of(self, steps, params, only)
   if not only then return self.run(steps, own(params)) end
   local ok, problem = xpcall(self.run, exit.traced, steps, own(params))
-  if ok then exit.usage_error("no step of the recipe '%s' trains: there is no learning rate to find", self.name) end
+  if ok then
+    exit.usage_error("no step of the recipe '%s' trains: there is no %s to find", self.name, (only:gsub("_", " ")))
+  end
   if type(problem) == "table" and problem.code == "end" then return problem.result end
   error(problem, 0)
 end
@@ -234,10 +237,10 @@ local function execute(self, params, options, folder, resumed, planned)
   provenance.begin()
   if not resumed then resume.begin(folder, self.name, params) end
   tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
-    environment = about }
+    environment = about, parent = options.parent or options.trial and options.trial.parent }
   tell_hooks(self, folder, "running")
   profile.into(options.profile and folder or nil)
-  local only = options.find_learning_rate and "learning_rate" or nil
+  local only = options.find_learning_rate and "learning_rate" or options.trial and "objective" or nil
   recorded = record.begin { folder = folder, runs = params.runs, recipe = self.name, path = self.path }
   recorded:expect(planned)
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
@@ -333,13 +336,24 @@ local function finish_record(ok, result)
   recorded = nil
 end
 
+--- The folder of a trial's run, taken up when it was begun with these parameters, else made anew.
+---@return string folder, boolean resumed
+local function folder_of_trial(self, trial, params)
+  local begun = files.exists(trial.folder .. "/unfinished/run/value.lua")
+  if begun and pcall(resume.named, trial.folder, params.runs, self.name, params) then return trial.folder, true end
+  resume.remove(trial.folder)
+  return files.make_folder(trial.folder), false
+end
+
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
 ---   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean,
----   told?: fun(result: table) }
+---   told?: fun(result: table), parent?: string, trial?: table }
 ---   resume: the run to resume, "" for the latest one; reproduce: of the environment nothing but secrets counts
 ---   told: is called with the result of a run that is done, in place of showing it
+---   parent: the tracked run that this one is below
+---   trial: of a study (recsys.tune.worker): { folder, parent, ended = function(problem) }
 ---@return integer
 function recipe.main(path, options)
   local folder, self
@@ -347,14 +361,19 @@ function recipe.main(path, options)
     lookup.begin(path)
     self = recipe.load(path)
     self.path = path
+    if options.trial then self.hooks = hooks.read({}, "a trial") end -- they are told of the recipe's own runs
     if options.help then
       io.stdout:write(recipe.help(self))
       return
     end
     if options.show_config then return show_config(self, options) end
-    local begun, params
-    if options.resume and not options.plan then
+    local begun, params, resumed
+    if options.trial then
+      params = resolve(self, options)
+      begun, resumed = folder_of_trial(self, options.trial, params)
+    elseif options.resume and not options.plan then
       begun, params = resumed_run(self, options)
+      resumed = begun ~= nil
     else
       params = resolve(self, options)
     end
@@ -367,8 +386,9 @@ function recipe.main(path, options)
     end
     local planned = check_steps(self, params, options)
     folder = begun or make_run_folder(params.runs, self.name)
-    return execute(self, params, options, folder, begun ~= nil, planned)
+    return execute(self, params, options, folder, resumed, planned)
   end, exit.traced)
+  if options.trial then options.trial.ended(not ok and result or nil) end
   local code = ok and exit.done or report_failure(result, folder)
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
   if folder then

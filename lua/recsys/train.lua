@@ -289,6 +289,7 @@ local function run_all(run)
     run.began = base.clock()
     if run.checkpoint and run.checkpoint:is_due(true) then run:save() end
     signals.release()
+    if run.report then run.report(row.epoch, row) end
   end
 end
 
@@ -330,6 +331,7 @@ local function new_run(definition, request)
   local split, data, encoder = request.split, request.data, request.encoder
   local source = prepare(encoder, data, split, split.train, settings, nil, settings.by)
   local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
+    report = request.report,
     network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
       training = training_of(source) }),
     source = source,
@@ -348,12 +350,13 @@ end
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
 ---   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features,
----   checkpoint?: table }
+---   checkpoint?: table, report?: fun(epoch: integer, row: table) }
 ---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
 ---   valid_events: encoded moments of split.valid, where they are at hand
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
+---   report: told of each epoch's row of the curves when all of it is done; what it raises ends the training
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local run = new_run(definition, request)

@@ -15,4 +15,7 @@ local tune = { choice = space.choice, integer = space.integer, uniform = space.u
 ---@return Study
 function tune.study(request) return study.open(request) end
 
+--- Run the trials of a recipe, and the best one as a whole: see recsys.tune.recipe.
+function tune.recipe(request) return require("recsys.tune.recipe").run(request) end
+
 return tune

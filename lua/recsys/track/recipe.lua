@@ -33,7 +33,7 @@ tracked.params = {
 }
 
 --- The folder that the store lies in: "artifacts" for runs in "artifacts/runs".
-local function folder_of(params)
+function tracked.folder(params)
   if params.track.dir then return params.track.dir end
   local runs = params.runs:gsub("(.)/+$", "%1")
   local above = runs:match "^(.*)/[^/]+$"
@@ -69,11 +69,11 @@ end
 
 --- A run of the store for a run folder: a new one, or for a run that is resumed its own.
 local function open_run(request)
-  local store, experiment = track.place(folder_of(request.params)), request.params.track.experiment or request.name
+  local store, experiment = track.place(tracked.folder(request.params)), request.params.track.experiment or request.name
   local again = continued(request, store, experiment)
   if again then return again end
   local run = track.start { store = store, experiment = experiment, name = request.folder:match "[^/]+$",
-    tags = tags_of(request), source = request.path,
+    tags = tags_of(request), source = request.path, parent = request.parent,
     commit = source.commit(request.path:match "^(.*)/[^/]+$" or ".") }
   files.write(request.folder .. "/track.json", json.pretty { run_id = run.id, experiment_id = run.experiment_id,
     folder = store.folder }, true)
@@ -81,7 +81,8 @@ local function open_run(request)
 end
 
 --- Begin to track a run; where that cannot be done, people are told.
----@param request { name: string, path: string, params: table, folder: string, resumed: boolean, environment: table }
+---@param request { name: string, path: string, params: table, folder: string, resumed: boolean, environment: table,
+---  parent?: string }  parent: the id of the run that it is below
 function tracked.begin(request)
   current = nil
   if not request.params.track.enabled then return end

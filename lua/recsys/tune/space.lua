@@ -150,6 +150,13 @@ function Dimension:at(share)
   return self:value(low + (high - low) * share)
 end
 
+--- Values that stand for all: every choice, or some of the range, its ends among them.
+---@return any[]
+function Dimension:examples()
+  if self.kind == "choice" then return self.values end
+  return { self.low, self:at(0.37), self:at(0.61), self.high }
+end
+
 --- Where a value lies in the range, in [0, 1].
 ---@return number
 function Dimension:share(value)
@@ -265,12 +272,41 @@ function Space:fill(draw)
   return values
 end
 
---- What tells spaces apart, as text.
+--- The space as JSON, the same for equal ones; space.read makes it again.
 ---@return string
 function Space:text()
   local list = {}
-  for i, name in ipairs(self.names) do list[i] = { name, tostring(self.dimensions[name]) } end
+  for i, name in ipairs(self.names) do
+    local d = self.dimensions[name]
+    list[i] = { name = name, kind = d.kind, low = d.low, high = d.high, step = d.step, log = d.log, values = d.values,
+      when = d.when }
+  end
   return json.encode(list)
+end
+
+--- What JSON has, its numbers whole where they are: it reads all as floats.
+local function whole(value)
+  if type(value) ~= "table" then return math.type(value) == "float" and math.tointeger(value) or value end
+  local list = {}
+  for i, part in ipairs(value) do list[i] = whole(part) end
+  return list
+end
+
+--- What Space:text() wrote.
+---@param written string
+---@return Space
+function space.read(written)
+  local search = {}
+  for _, d in ipairs(json.decode(written)) do
+    local kind = d.kind == "choice" and space.choice(whole(d.values))
+      or d.kind == "integer" and space.integer(math.tointeger(d.low), math.tointeger(d.high),
+        { step = math.tointeger(d.step), log = d.log })
+      or d.step and space.quantised(d.low, d.high, d.step)
+      or (d.log and space.log_uniform or space.uniform)(d.low, d.high)
+    kind.when = d.when
+    search[d.name] = kind
+  end
+  return space.new(search)
 end
 
 --- Names and ranges, a line each, for people.

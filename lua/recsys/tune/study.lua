@@ -26,6 +26,8 @@ Study.__index = Study
 
 local ATTEMPTS <const> = 3 -- of a trial whose workers die
 
+study.attempts = ATTEMPTS
+
 local function check_directions(directions)
   if #directions == 0 then exit.usage_error "a study needs an objective: directions = { \"minimize\" }" end
   for _, direction in ipairs(directions) do
@@ -50,7 +52,7 @@ end
 local function enter(self)
   local row = self.db:row("SELECT * FROM studies WHERE name = ?", { self.name })
   if row then
-    check_same(self, row)
+    if not self.attached then check_same(self, row) end
   else
     self.db:run("INSERT INTO studies (name, directions, space, seed, settings, created) VALUES (?, ?, ?, ?, ?, ?)",
       { self.name, json.encode(self.directions), self.space:text(), self.seed, json.encode(self.settings),
@@ -69,14 +71,14 @@ end
 ---   "hyperband" or "patience"; settings: plain data that all processes of the study share
 ---@return Study  raises { code = "usage" } when there is one of that name with another space, objectives or settings
 function study.open(request)
-  if type(request.name) ~= "string" or not request.name:match "^[%w_][%w_%.%-]*$" then
+  if type(request.name) ~= "string" or #request.name > 200 or not request.name:match "^[%w_][%w_%.%-]*$" then
     exit.usage_error("the name of a study is of letters, digits, _, - and ., not '%s'", tostring(request.name))
   end
   local self = setmetatable({ name = request.name, space = space_of.new(request.search),
     directions = request.directions or { "minimize" }, seed = request.seed or 1, settings = request.settings or {},
     sampler = samplers.new(request.sampler or "tpe", request.sampler_options),
-    pruner = pruners.new(request.pruner or "none", request.pruner_options), process = process.name(), ended = {} },
-    Study)
+    pruner = pruners.new(request.pruner or "none", request.pruner_options), attached = request.attached,
+    process = process.name(), ended = {} }, Study)
   check_directions(self.directions)
   if self.pruner and #self.directions > 1 then
     exit.usage_error "a pruner goes by one objective; this study has several"
@@ -84,6 +86,20 @@ function study.open(request)
   self.db = state.open(request.store or "artifacts")
   self.db:transaction(enter, self)
   return self
+end
+
+--- Open a study that there is, as it was begun.
+---@param request { name: string, store: string, pruner?: string, pruner_options?: table, sampler?: string,
+---  sampler_options?: table }
+---@return Study
+function study.attach(request)
+  local db <close> = state.open(request.store)
+  local row = db:row("SELECT * FROM studies WHERE name = ?", { request.name })
+  if not row then exit.usage_error("there is no study '%s' in %s/flow.db", request.name, request.store) end
+  return study.open { name = request.name, store = request.store, search = space_of.read(row.space).dimensions,
+    directions = json.decode(row.directions), seed = row.seed, settings = json.decode(row.settings),
+    sampler = request.sampler, sampler_options = request.sampler_options, pruner = request.pruner,
+    pruner_options = request.pruner_options, attached = true }
 end
 
 -- Reading -------------------------------------------------------------------------------------------------------------

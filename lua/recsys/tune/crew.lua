@@ -1,0 +1,148 @@
+--- Several trials of a recipe at once, each in a process of its own.
+---
+--- This process asks the study for trials and starts a worker for each (recsys.tune.worker), which commits the trial's
+--- end itself: killing any of them costs no completed trial. A worker that dies gives its trial back to whoever asks
+--- next. A signal is passed on; workers then write a checkpoint, and their trials wait for the next start.
+
+local clock = require "recsys.clock"
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local host = require "recsys.host"
+local log = require "recsys.log"
+local signals = require "recsys.signals"
+local study_of = require "recsys.tune.study"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local crew = {}
+
+local LOOK_MS <const> = 200
+
+--- Start the worker of a trial.
+local function start(self, trial)
+  local folder = ("%s/%s"):format(self.folder, trial.name)
+  local out = assert(uv.fs_open(folder .. ".out", "a", 420))
+  local args = { "tune", self.study.settings.recipe, "--trial", tostring(trial.id), "--study", self.study.name,
+    "--store", self.store, "--folder", folder, "--pruner", self.pruner, "--threads", tostring(self.threads) }
+  if self.parent then table.move({ "--parent", self.parent }, 1, 2, #args + 1, args) end
+  local one = { trial = trial }
+  local handle, why = uv.spawn(host.executable, { args = args, stdio = { nil, out, out } },
+    function(code, signal) one.code, one.signal = code, signal end)
+  uv.fs_close(out)
+  if not handle then
+    trial:release()
+    error({ code = "retry", message = ("cannot start a worker: %s"):format(why) }, 0)
+  end
+  one.handle = handle
+  self.workers[#self.workers + 1] = one
+end
+
+--- "valid/ndcg_10 0.0312, parameters 51200".
+local function said_of(self, values)
+  local said = {}
+  for i, name in ipairs(self.study.settings.metrics) do said[i] = ("%s %s"):format(name, ("%.5g"):format(values[i])) end
+  return table.concat(said, ", ")
+end
+
+local function tell(self, trial)
+  local best = self.study:best()
+  local outcome = trial.state == "complete" and said_of(self, trial.values) or trial.message or "is to be tried again"
+  local standing = #self.study.directions == 1 and best and ("; best %.5g (%s)"):format(best.values[1], best.name) or ""
+  log.info("  %-9s %-9s %s%s  %s", trial.name, trial.state, outcome, standing,
+    text.duration(((trial.ended or clock.now()) - (trial.started or clock.now())) / 1000))
+end
+
+--- A worker has ended: what became of its trial.
+local function settle(self, one)
+  one.handle:close()
+  local trial = self.study:trials()[one.trial.number + 1]
+  if trial.state ~= "running" then return tell(self, trial) end
+  local why = ("its worker died (%s); what it said is in %s/%s.out"):format(
+    one.signal ~= 0 and "signal " .. one.signal or "exit code " .. one.code, self.folder, trial.name)
+  log.warn("%s: %s", trial.name, why)
+  if trial.process ~= self.study.process then return end -- whoever asks next finds it
+  if trial.attempts < study_of.attempts then one.trial:release() else one.trial:fail(why) end
+end
+
+local function settle_ended(self)
+  for i = #self.workers, 1, -1 do
+    local one = self.workers[i]
+    if one.code then
+      table.remove(self.workers, i)
+      settle(self, one)
+    end
+  end
+  uv.run "nowait" -- what was closed is given up by the loop
+end
+
+--- Let the loop look at processes for a moment.
+local function wait()
+  local timer, woken = uv.new_timer(), false
+  timer:start(LOOK_MS, 0, function() woken = true end)
+  uv.run "once"
+  if not woken then timer:stop() end
+  timer:close()
+  uv.run "nowait"
+end
+
+--- End the workers, which write what they have done so far.
+local function stop(self, signal)
+  for _, one in ipairs(self.workers) do one.handle:kill "sigterm" end
+  while #self.workers > 0 do
+    wait()
+    settle_ended(self)
+  end
+  signals.release()
+  signals.raise(signal, ("no completed trial is lost, go on by --study %s"):format(self.study.name))
+end
+
+--- Whether others are at work on the study, whose trials may come back to us.
+local function is_shared(self)
+  for _, trial in ipairs(self.study:trials()) do
+    if trial.state == "running" or trial.state == "waiting" then return true end
+  end
+  return false
+end
+
+--- Give the free workers something to do; why there is nothing, when there is not.
+local function fill(self, budget, began)
+  while #self.workers < self.size do
+    if budget.seconds and clock.now() - began >= budget.seconds * 1000 then return "seconds" end
+    local trial, why = self.study:ask(budget)
+    if not trial then return why end
+    start(self, trial)
+  end
+end
+
+local function work(self, budget)
+  local began = clock.now()
+  while true do
+    local why = fill(self, budget, began)
+    if why and #self.workers == 0 and (why == "seconds" or not is_shared(self)) then return why end
+    wait()
+    settle_ended(self)
+    local signal = signals.stopped()
+    if signal then stop(self, signal) end
+  end
+end
+
+--- Run a study of a recipe to the end of its budget.
+---@param request { study: Study, store: string, folder: string, workers: integer, pruner: string, parent?: string,
+---  threads: integer, trials?: integer, seconds?: number, plateau?: integer }
+---   folder: where trials have theirs; pruner: as the command line has it; parent: the study's tracked run
+---@return string why  it ended: "trials", "seconds", "plateau" or "all is tried"
+function crew.run(request)
+  if not host.executable then exit.usage_error "trials start recsys-run itself: run them with it" end
+  local self = { study = request.study, store = request.store, folder = files.make_folder(request.folder),
+    size = request.workers, pruner = request.pruner, parent = request.parent, threads = request.threads, workers = {} }
+  signals.hold()
+  local ok, why = xpcall(work, exit.traced, self, request)
+  signals.release()
+  if not ok then
+    for _, one in ipairs(self.workers) do one.handle:kill "sigterm" end
+    error(why, 0)
+  end
+  return why
+end
+
+return crew

@@ -1,0 +1,94 @@
+--- The trial that this process was started for, if it was: what a training tells the study of itself.
+---
+--- A recipe that is run for a trial ends where its objective is known: `recsys.job.train` reports each epoch's row of
+--- the curves and, at its end, gives the objectives; what comes behind it in the recipe is not run, so that no trial
+--- ever sees test rows. A recipe that trains by other means does the same by `current.report` and `current.finish`.
+
+local exit = require "recsys.exit"
+local log = require "recsys.log"
+local text = require "recsys.text"
+local uv = require "luv"
+
+local current = {}
+
+local trial, metrics, parent -- the trial, the names of its objectives, and the process that has started this one
+
+--- Let the run that follows be for a trial.
+---@param of Trial
+---@param names string[]  its objectives, as the rows call them: "valid/ndcg_10"
+function current.begin(of, names)
+  trial, metrics, parent = of, names, uv.os_getppid()
+end
+
+--- Whether this process is at work on a trial.
+---@return boolean
+function current.is_trial() return trial ~= nil end
+
+--- Tag the trial's run of the tracking store.
+local function tag(state)
+  local track = package.loaded["recsys.track"]
+  local run = track and track.current()
+  if not run then return end
+  run:tag("recsys.trial.state", state)
+  run:tag("recsys.trial.number", trial.number)
+end
+
+local function pick(row, name)
+  if type(row[name]) == "number" then return row[name] end
+  local known = {}
+  for other, value in pairs(row) do
+    if type(value) == "number" then known[#known + 1] = other end
+  end
+  table.sort(known)
+  local near = text.nearest(name, known)
+  exit.usage_error("the training measures no '%s'; there are %s%s", name, table.concat(known, ", "),
+    near and ("; did you mean '%s'?"):format(near) or "")
+end
+
+--- Whoever runs the study may be gone without a word; then there is nobody to work for.
+local function check_parent()
+  if uv.os_getppid() == parent then return end
+  error({ code = "interrupted", signal = 15, message = "the process that ran the study is gone" }, 0)
+end
+
+--- Tell the study how the training is after a step; raises to end the run when the trial is pruned. Nothing where this
+--- process is at no trial.
+---@param step integer                 an epoch
+---@param row table<string, number>    what was measured, by name
+function current.report(step, row)
+  if not trial then return end
+  check_parent()
+  local ok, problem = pcall(trial.report, trial, step, pick(row, metrics[1]))
+  if ok then return end
+  if trial.state == "pruned" then
+    tag "pruned"
+    log.info("  %s", trial.message)
+  end
+  error(problem, 0)
+end
+
+--- Give the study the trial's objectives, and end the run. Nothing where this process is at no trial.
+---@param row table<string, number>
+function current.finish(row)
+  if not trial then return end
+  local values, named = {}, {}
+  for i, name in ipairs(metrics) do
+    values[i] = pick(row, name)
+    named["objective/" .. name] = values[i]
+  end
+  tag "complete"
+  trial:complete(values)
+  local said = {}
+  for i, name in ipairs(metrics) do said[i] = ("%s %.6g"):format(name, values[i]) end
+  error({ code = "end", result = { metrics = named, text = ("%s: %s"):format(trial.name, table.concat(said, ", ")) } },
+    0)
+end
+
+--- Refuse what a trial must not do.
+---@param what string
+function current.forbid(what)
+  if not trial then return end
+  exit.usage_error("a trial is over when its objective is known; this recipe %s before", what)
+end
+
+return current

@@ -1,0 +1,223 @@
+--- Tuning a recipe: a study whose objective is what the recipe's training measures on validation rows.
+---
+--- The search space is the recipe's own (`search = { ["model.dim"] = tune.choice { 32, 64 } }`) or given; each value
+--- must be one that the parameter takes. Each trial is a tracked run `trial_N` below the study's run.
+
+local config = require "recsys.config"
+local crew = require "recsys.tune.crew"
+local exit = require "recsys.exit"
+local host = require "recsys.host"
+local json = require "recsys.json"
+local log = require "recsys.log"
+local lookup = require "recsys.lookup"
+local process = require "recsys.track.process"
+local space = require "recsys.tune.space"
+local study_of = require "recsys.tune.study"
+local summary = require "recsys.tune.summary"
+local worker = require "recsys.tune.worker"
+
+local tuned = {}
+
+--- Refuse a search space that has values which the parameters do not take.
+local function check_search(loaded, search)
+  local of = space.new(search)
+  for _, name in ipairs(of.names) do
+    for _, value in ipairs(of.dimensions[name]:examples()) do
+      config.read(loaded.params, name, value, ("the search space: %s"):format(tostring(of.dimensions[name])))
+    end
+  end
+end
+
+--- "asha,eta=3" -> "asha", { eta = 3 }.
+---@param written string
+---@param what string  for messages
+---@return string name, table options
+function tuned.option(written, what)
+  local name, options = written:match "^([^,]*)", {}
+  for pair in written:sub(#name + 1):gmatch ",([^,]*)" do
+    local key, value = pair:match "^%s*([%w_]+)%s*=%s*(.-)%s*$"
+    if not key then exit.usage_error("%s takes NAME,OPTION=VALUE,...; '%s' is no OPTION=VALUE", what, pair) end
+    options[key] = tonumber(value)
+    if value == "true" or value == "false" then options[key] = value == "true" end
+    if options[key] == nil then exit.usage_error("%s: %s must be a number, not '%s'", what, key, value) end
+  end
+  return name, options
+end
+
+--- A search space as text has it: { ["model.dim"] = "choice { 32, 64 }" }.
+---@param settings string[]  "NAME=DIMENSION"
+---@return table<string, Dimension>?  nil for an empty list
+function tuned.search(settings)
+  local search = {}
+  for _, setting in ipairs(settings) do
+    local name, written = setting:match "^%s*([%w_.]+)%s*=(.+)$"
+    if not name then
+      exit.usage_error("--search takes NAME=DIMENSION, as in 'model.dim=choice { 32, 64 }'; got '%s'", setting)
+    end
+    local chunk, problem = load("return " .. written, "=--search " .. name, "t", { choice = space.choice,
+      integer = space.integer, uniform = space.uniform, log_uniform = space.log_uniform,
+      quantised = space.quantised, when = space.when })
+    local ok, dimension = pcall(chunk or error, problem)
+    if not ok then exit.usage_error("--search %s: %s", name, exit.message_of(dimension)) end
+    search[name] = dimension
+  end
+  return next(search) and search or nil
+end
+
+--- The metrics and directions that are asked for. What is measured grows better with more unless its name says
+--- otherwise.
+local function objectives(request, params)
+  local metrics = request.metrics or {}
+  if #metrics == 0 then metrics = { "valid/" .. (params.train and params.train.metric or "ndcg_10") } end
+  local directions = {}
+  for i, metric in ipairs(metrics) do
+    local less = metric:find "loss" or metric:find "error" or metric == "seconds" or metric == "parameters"
+    directions[i] = request.directions and request.directions[i] or less and "minimize" or "maximize"
+  end
+  if request.directions and #request.directions > #metrics then
+    exit.usage_error("there are %d directions, but %d metrics", #request.directions, #metrics)
+  end
+  return metrics, directions
+end
+
+--- How many threads a worker computes with: its share of what this process has.
+local function threads_of(request)
+  local all = require("recsys.core").base.threads()
+  return request.threads or math.max(1, all // (request.workers or 1))
+end
+
+--- Open the study of a request, for which the recipe is loaded.
+local function open(request, loaded, params, store)
+  local search = request.search or loaded.search
+  if not search then
+    exit.usage_error("%s declares no search space: give it `search = { ... }` beside its params, or --search "
+      .. "'model.dim=choice { 32, 64 }' here (docs/tuning.md)", request.recipe)
+  end
+  check_search(loaded, search)
+  local metrics, directions = objectives(request, params)
+  local sampler, sampler_options = tuned.option(request.sampler or "tpe", "--sampler")
+  local pruner, pruner_options = tuned.option(request.pruner or "none", "--pruner")
+  return study_of.open { name = request.study or ("%s-%s"):format(loaded.name, os.date "!%Y%m%d-%H%M%S"),
+    store = store, search = search, directions = directions, seed = params.seed, sampler = sampler,
+    sampler_options = sampler_options, pruner = pruner, pruner_options = pruner_options,
+    settings = { recipe = request.recipe, set = json.list(request.set or {}), config = request.config,
+      metrics = metrics } }
+end
+
+-- The study's run of the tracking store ------------------------------------------------------------------------------
+
+local function tags_of(study)
+  return { ["recsys.study"] = study.name, ["recsys.study.metric"] = "objective/" .. study.settings.metrics[1],
+    ["recsys.study.direction"] = study.directions[1], ["recsys.recipe"] = study.settings.recipe }
+end
+
+--- The run that a study's trials are below: that which is at work here, the study's own, or a new one. Second, whether
+--- it is ours to end.
+local function parent_of(study, loaded, params, store)
+  if not params.track.enabled then return nil, false end
+  local track = require "recsys.track"
+  local here = track.current()
+  if here then
+    for name, value in pairs(tags_of(study)) do here:tag(name, value) end
+    return here, false
+  end
+  local row = study.db:row("SELECT run_id, process FROM studies WHERE study_id = ?", { study.id })
+  if row.run_id and row.process and not process.is_gone(row.process) then return { id = row.run_id }, false end
+  local place = track.place(params.track.dir or store)
+  if row.run_id then
+    local ok, again = pcall(require("recsys.track.run").continue, place, row.run_id)
+    if ok then return again, true end
+    if type(again) == "table" and again.signal then error(again, 0) end
+  end
+  return track.start { store = place, experiment = params.track.experiment or loaded.name, name = study.name,
+    tags = tags_of(study), source = study.settings.recipe }, true
+end
+
+--- The parent, noted in the study. A store that cannot be written ends no study.
+local function begin_tracking(study, loaded, params, store)
+  local ok, run, ours = pcall(parent_of, study, loaded, params, store)
+  if not ok then
+    if type(run) == "table" and run.signal then error(run, 0) end
+    log.warn("the study is not tracked: %s", exit.message_of(run))
+    return nil, false
+  end
+  if run then
+    study.db:run("UPDATE studies SET run_id = ?, process = ? WHERE study_id = ?",
+      { run.id, ours and study.process or study.db:row("SELECT process FROM studies WHERE study_id = ?",
+        { study.id }).process, study.id })
+    if run.flush then run:flush() end
+  end
+  return run, ours
+end
+
+local function end_tracking(study, run)
+  local best = study:best()
+  if best then
+    for i, metric in ipairs(study.settings.metrics) do run:metric("objective/" .. metric, best.values[i]) end
+    run:tag("recsys.study.best", best.name)
+  end
+  run:metric("trials", #study:trials())
+end
+
+--- What a study found, as plain values.
+local function found_by(study, why)
+  local best, front, shares = study:best(), json.list {}, study:importance()
+  for i, trial in ipairs(study:front()) do
+    front[i] = { trial = trial.name, values = json.list(trial.values), params = trial.params }
+  end
+  local counts = {}
+  for _, trial in ipairs(study:trials()) do counts[trial.state] = (counts[trial.state] or 0) + 1 end
+  return { study = study.name, ended_by = why, trials = #study:trials(), states = counts,
+    metrics = json.list(study.settings.metrics), directions = json.list(study.directions), front = front,
+    best = best and { trial = best.name, number = best.number, values = json.list(best.values), params = best.params,
+      set = json.list(worker.settings(study, best.params)) },
+    importance = shares and json.list(shares), recipe = study.settings.recipe, config = study.settings.config,
+    text = summary(study, study.settings.metrics) }
+end
+
+--- Run the trials of a recipe.
+---@param request { recipe: string, search?: table, trials?: integer, seconds?: number, plateau?: integer,
+---  study?: string, workers?: integer, sampler?: string, pruner?: string, metrics?: string[], directions?: string[],
+---  set?: string[], config?: string, seed?: integer, threads?: integer }
+---   study: gone on with when there is one of that name; metrics: names in the rows of the training's curves, at the
+---   epoch that is kept, or "parameters", "seconds"; default "valid/" .. train.metric
+---@return table found  study, best { trial, values, params, set }, front, importance, text, ...
+function tuned.run(request)
+  local recipe = require "recsys.recipe"
+  lookup.begin(request.recipe)
+  local loaded, set = recipe.load(request.recipe), { table.unpack(request.set or {}) }
+  if request.seed then set[#set + 1] = ("seed=%d"):format(request.seed) end
+  request = setmetatable({ set = set }, { __index = request })
+  local params = config.resolve(loaded.params, { set = set, file = request.config, profiles = loaded.profiles })
+  local store = require("recsys.track.recipe").folder(params)
+  local study <close> = open(request, loaded, params, store)
+  log.info("study %s: %s\n%s", study.name, table.concat(study.settings.metrics, ", "), study.space:describe())
+  local run, ours = begin_tracking(study, loaded, params, store)
+  local ok, why = xpcall(crew.run, exit.traced, { study = study, store = store,
+    folder = ("%s/%s"):format(params.runs, study.name), workers = request.workers or 1,
+    pruner = request.pruner or "none", parent = run and run.id, trials = request.trials, seconds = request.seconds,
+    plateau = request.plateau, threads = threads_of(request) })
+  if ok and run and run.metric then end_tracking(study, run) end
+  if ours then run:finish(require("recsys.track.run").status_of(not ok and why or nil)) end
+  if not ok then error(why, 0) end
+  local found = found_by(study, why)
+  found.run_id = run and run.id
+  return found
+end
+
+--- Run the recipe as a whole with the values of the best trial, its test rows asked once: what is published then.
+---@param found table  of tuned.run
+---@param options? { threads?: integer, json?: boolean }
+---@return integer exit code
+function tuned.retrain(found, options)
+  if not found.best then
+    error({ code = "failed", message = "no trial is complete: there is nothing to retrain" }, 0)
+  end
+  log.info("%s is trained again and published", found.best.trial)
+  options = options or {}
+  return require("recsys.recipe").main(found.recipe, { set = found.best.set, config = found.config,
+    threads = options.threads, json = options.json, parent = found.run_id,
+    command = ("%s %s --set %s"):format(host.called, found.recipe, table.concat(found.best.set, " --set ")) })
+end
+
+return tuned

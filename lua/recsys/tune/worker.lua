@@ -1,0 +1,47 @@
+--- A process that runs one trial of a recipe, started by recsys.tune.crew.
+
+local current = require "recsys.tune.current"
+local exit = require "recsys.exit"
+local json = require "recsys.json"
+local study_of = require "recsys.tune.study"
+
+local worker = {}
+
+--- The trial's values and what the whole study has set, as for --set.
+---@return string[]
+function worker.settings(study, params)
+  local set, names = table.move(study.settings.set, 1, #study.settings.set, 1, {}), {}
+  for name in pairs(params) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local value = params[name]
+    set[#set + 1] = name .. "=" .. (type(value) == "string" and value or json.encode(value))
+  end
+  return set
+end
+
+--- How the recipe ended, for a trial that has not ended by its objective.
+local function settle(trial, problem)
+  if trial:is_over() then return end
+  if type(problem) == "table" and problem.signal then return trial:release() end
+  trial:fail(problem and exit.message_of(problem) or "no step of the recipe tells the objective: none trains")
+end
+
+--- Run a trial.
+---@param request { study: string, store: string, trial: integer, folder: string, pruner: string, pruner_options: table,
+---  parent?: string, threads: integer }
+---   folder: for its run; parent: the study's run of the tracking store
+---@return integer exit code
+function worker.run(request)
+  local study <close> = study_of.attach { name = request.study, store = request.store, pruner = request.pruner,
+    pruner_options = request.pruner_options }
+  local trial = study:trial(request.trial)
+  trial:adopt()
+  current.begin(trial, study.settings.metrics)
+  return require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
+    config = study.settings.config, threads = request.threads, command = "recsys-run tune",
+    trial = { folder = request.folder, parent = request.parent,
+      ended = function(problem) settle(trial, problem) end } })
+end
+
+return worker
