@@ -10,6 +10,7 @@ local lfs = require "lfs"
 local random = require "recsys.sample.random"
 local simulate = require "recsys.sample.simulate"
 local text = require "recsys.sample.text"
+local uv = require "luv"
 local words = require "recsys.sample.words"
 local world = require "recsys.sample.world"
 local writer = require "recsys.writer"
@@ -222,6 +223,14 @@ local function write_all(dir, seed, scale)
   return stamp:commit()
 end
 
+--- Wait until no other process makes the sample of this folder; none will until what this gives is closed.
+local function alone(dir)
+  local file, message = io.open(dir .. "/.lock", "a")
+  if not file then return nil, message end
+  while not lfs.lock(file, "w") do uv.sleep(50) end
+  return file
+end
+
 --- Make the sample, unless the folder already holds the one of these parameters and it may be reused (recsys.cache).
 ---@param p { dir: string?, scale: number?, seed: integer? }  defaults in news.defaults; scale 1 is 10,400 devices,
 ---  9,100 articles and 3,500,000 events, and takes a minute or two
@@ -236,6 +245,11 @@ function news.generate(p)
   end
   local made, refused = pcall(files.make_folder, dir .. "/hidden")
   if not made then return nil, refused.message, refused.code end
+  local lock <close>, problem = alone(dir)
+  if not lock then return nil, problem, "io" end
+  if cache.allowed() and is_there(dir, seed, scale) then -- made by whom we have waited for
+    return { dir = dir, reused = true, seconds = os.clock() - started }
+  end
   local ok, message, code = write_all(dir, seed, scale)
   if not ok then return nil, message, code end
   return { dir = dir, reused = false, seconds = os.clock() - started }

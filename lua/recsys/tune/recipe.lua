@@ -161,18 +161,16 @@ end
 
 --- What a study found, as plain values.
 local function found_by(study, why)
-  local best, front, shares = study:best(), json.list {}, study:importance()
+  local best, front, counts, trials = study:best(), {}, {}, study:trials()
   for i, trial in ipairs(study:front()) do
-    front[i] = { trial = trial.name, values = json.list(trial.values), params = trial.params }
+    front[i] = { trial = trial.name, values = trial.values, params = trial.params }
   end
-  local counts = {}
-  for _, trial in ipairs(study:trials()) do counts[trial.state] = (counts[trial.state] or 0) + 1 end
-  return { study = study.name, ended_by = why, trials = #study:trials(), states = counts,
-    metrics = json.list(study.settings.metrics), directions = json.list(study.directions), front = front,
-    best = best and { trial = best.name, number = best.number, values = json.list(best.values), params = best.params,
-      set = json.list(worker.settings(study, best.params)) },
-    importance = shares and json.list(shares), recipe = study.settings.recipe, config = study.settings.config,
-    text = summary(study, study.settings.metrics) }
+  for _, trial in ipairs(trials) do counts[trial.state] = (counts[trial.state] or 0) + 1 end
+  return { study = study.name, ended_by = why, trials = #trials, states = counts, metrics = study.settings.metrics,
+    directions = study.directions, front = front, importance = (study:importance()),
+    best = best and { trial = best.name, values = best.values, params = best.params,
+      set = worker.settings(study, best.params) },
+    recipe = study.settings.recipe, config = study.settings.config, text = summary(study, study.settings.metrics) }
 end
 
 --- Run the trials of a recipe.

@@ -9,11 +9,18 @@
 
 local exit = require "recsys.exit"
 local json = require "recsys.json"
+local store = require "recsys.store"
 
 local space = {}
 
 local Dimension = { __name = "recsys.Dimension" }
 Dimension.__index = Dimension
+
+store.class("recsys.Dimension", Dimension, function(dimension)
+  local plain = {}
+  for key, value in pairs(dimension) do plain[key] = value end
+  return plain
+end, function(plain) return setmetatable(plain, Dimension) end)
 
 local Space = {}
 Space.__index = Space
