@@ -101,7 +101,10 @@ describe("a study of a recipe", function()
   setup(function()
     folder = command.temporary()
     command.write(folder .. "/recipe.lua", RECIPE)
-    local code, _, said = tune { "--study", "first", "--trials", "1", "--no-retrain" } -- makes the sample
+    local code, _, said = tune { "--study", "together", "--trials", "3", "--workers", "3", "--no-retrain" }
+    assert.equal(0, code, said)
+    assert.matches("3 trials, 3 complete", said) -- which have all waited for the one that made the sample
+    code, _, said = tune { "--study", "first", "--trials", "1", "--no-retrain" }
     assert.equal(0, code, said)
   end)
 

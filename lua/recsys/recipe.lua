@@ -361,7 +361,7 @@ function recipe.main(path, options)
     lookup.begin(path)
     self = recipe.load(path)
     self.path = path
-    if options.trial then self.hooks = hooks.read({}, "a trial") end -- they are told of the recipe's own runs
+    if options.trial then self.hooks = nil end -- they are told of the recipe's own runs
     if options.help then
       io.stdout:write(recipe.help(self))
       return

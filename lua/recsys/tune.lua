@@ -18,4 +18,9 @@ function tune.study(request) return study.open(request) end
 --- Run the trials of a recipe, and the best one as a whole: see recsys.tune.recipe.
 function tune.recipe(request) return require("recsys.tune.recipe").run(request) end
 
-return tune
+local inside = { task = true, parameters = true, settings = true, with = true, told = true }
+
+--- What recipes that tune others call is loaded when it is asked for: recsys.tune.inside.
+return setmetatable(tune, { __index = function(_, name)
+  return inside[name] and require("recsys.tune.inside")[name] or nil
+end })

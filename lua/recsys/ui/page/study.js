@@ -41,6 +41,8 @@ function objectiveOf(parent, trials) {
   return key && `${/loss|ndcg|recall|map|auc|mrr/.test(key) ? "best" : "metrics"}.${key}`;
 }
 
+const isPruned = (trial) => trial.tags["recsys.trial.state"] === "pruned";
+
 export function open(main) {
   let parent = null,
     trials = [], // in the order of their start
@@ -60,8 +62,14 @@ export function open(main) {
 
   const plain = (id) => id.slice(id.indexOf(".") + 1);
   const objective = () => here().fields.get("y") || standard;
-  const least = () =>
-    (here().fields.get("order") || (lowerIsBetter(plain(objective() || "")) ? "least" : "greatest")) === "least";
+  const least = () => (here().fields.get("order") || direction()) === "least";
+  /** What is best where the address says nothing: as the study has it for its own objective, else by the name. */
+  function direction() {
+    const y = plain(objective() || ""),
+      told = parent?.tags["recsys.study.direction"];
+    if (told && y === parent.tags["recsys.study.metric"]) return told === "minimize" ? "least" : "greatest";
+    return lowerIsBetter(y) ? "least" : "greatest";
+  }
   const better = (a, b) => (least() ? a < b : a > b);
 
   /** The order of the objective, the best first; "" where nothing was measured. */
@@ -172,7 +180,7 @@ export function open(main) {
       ...trials.map((trial) => [
         trial.name,
         trial.id,
-        trial.info.status,
+        isPruned(trial) ? "PRUNED" : trial.info.status,
         valueOf(trial, y),
         ...names.map((name) => trial.params[name]),
       ]),
@@ -217,7 +225,7 @@ export function open(main) {
       name: trial.name,
       about: trial.about,
       params: trial.params,
-      colour: COLOURS[trial.info.status] || "#94a3b8",
+      colour: (!isPruned(trial) && COLOURS[trial.info.status]) || "#94a3b8",
       y: Number(valueOf(trial, y) ?? NaN),
     }));
   }
@@ -295,7 +303,7 @@ export function open(main) {
         {},
         h("td", { class: "number" }, i + 1),
         h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
-        h("td", {}, status(trial.info.status)),
+        h("td", {}, status(trial.info.status), isPruned(trial) && h("span", { class: "quiet" }, " pruned")),
         h("td", { class: "number" }, number(value)),
         shown.map((name) => h("td", { title: trial.params[name] }, given(trial.params[name]) ?? "")),
         h("td", { class: "number" }, span(duration(trial))),
