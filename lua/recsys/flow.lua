@@ -146,7 +146,8 @@ function flow.new(options)
     names = {}, results = {}, resumed = options.resumed, named = options.named, only = options.only,
     told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
     profiled = options.profiled, hooks = options.hooks, origin = options.origin, child = options.child, subs = {},
-    unsaved = setmetatable({}, { __mode = "v" }), record = options.record, wrote = 0 }, Flow)
+    unsaved = setmetatable({}, { __mode = "v" }), record = options.record,
+    next_summary = 0 }, Flow)
 end
 
 local at_work -- of the task that runs: its flow and itself
@@ -250,16 +251,17 @@ local function keep_result(self, value)
   self.results[field] = table.move(said, 1, #said, #all + 1, all)
 end
 
-local FEW <const> = 100 -- tasks, up to which tasks.json is written at each turn
-local OFTEN <const> = 1e8 -- nanoseconds between two writes for more
+local FEW <const> = 30 -- tasks, up to which tasks.json is written at each turn
+local SHARE <const> = 50 -- of the time that writing it may take at the most when there are more: a fiftieth
 
 --- Let people see how far the run is: in tasks.json, which the disk may have later.
 local function tell(self)
   local at = uv.hrtime()
-  if not self.folder or #self.tasks > FEW and at - self.wrote < OFTEN then return end
-  self.wrote = at
+  if not self.folder or #self.tasks > FEW and at < self.next_summary then return end
   self:write_summary(true)
   if self.told then self.told() end
+  local done = uv.hrtime()
+  self.next_summary = done + SHARE * (done - at)
 end
 
 --- Hooks of the task, and those of the recipe that hear of every state, hear of this one.
@@ -306,8 +308,11 @@ function Flow:attempt(task, fn, arguments)
   return at(self, task, work, self, task, fn, arguments)
 end
 
+local SHORT <const> = 2e6 -- nanoseconds, below which a task is too short to ask what memory it leaves
+
 --- What memory a task leaves behind.
 local function measure(task)
+  if task.number > FEW and uv.hrtime() - task.began < SHORT then return end
   base.release(WORTH_RELEASING)
   local peak, resident = base.memory()
   task.peak_mib, task.memory_mib = peak / 2^20, resident / 2^20

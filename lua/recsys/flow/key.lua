@@ -61,8 +61,15 @@ local function hash_of_lua(path)
   return known[path]
 end
 
---- Forget what Lua files held: a run begins.
-function key.begin() known = {} end
+local places = {} -- module -> its file, or false, as it was when it was first asked for
+
+local function file_of(module)
+  if places[module] == nil then places[module] = lookup.file(module) or false end
+  return places[module]
+end
+
+--- Forget where Lua files were and what they held: a run begins.
+function key.begin() known, places = {}, {} end
 
 --- The Lua files that are loaded now and are not the library's, with their hashes; those of models are left out, which
 --- the tasks that use them name as what they read.
@@ -73,7 +80,7 @@ function key.lua_files(recipe)
   local of_models = lookup.model_modules()
   for module in pairs(package.loaded) do
     if type(module) == "string" and not module:find "^recsys%f[.\0]" and not of_models[module] then
-      local path = lookup.file(module)
+      local path = file_of(module)
       if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
     end
   end
@@ -86,7 +93,7 @@ end
 ---@return string? changed  the first that is not
 function key.changed(list)
   for _, file in ipairs(list) do
-    local moved = file.module ~= "" and lookup.file(file.module) ~= file.path
+    local moved = file.module ~= "" and file_of(file.module) ~= file.path
     if moved or hash_of_lua(file.path) ~= file.hash then return file.path end
   end
 end

@@ -1,0 +1,182 @@
+--- `recsys-run flows ...`: runs and their tasks as flow.db has them, and what is kept of their results.
+
+local argument = require "recsys.argument"
+local cli = require "recsys.cli"
+local exit = require "recsys.exit"
+local files = require "recsys.files"
+local json = require "recsys.json"
+local kept = require "recsys.flow.cache"
+local record = require "recsys.flow.record"
+local state = require "recsys.flow.state"
+local text = require "recsys.text"
+
+local command = { about = "List and show the runs of flows, and clear away what they kept", raw = true }
+
+local function with_place(parser)
+  parser:option("--place", "The folder with flow.db"):argname "FOLDER":default "artifacts"
+  parser:flag("--json", "Put the answer on stdout as JSON")
+  return parser
+end
+
+--- The database, with runs whose process is gone marked so; nil where there is none.
+local function open(place)
+  if not files.exists(place .. "/flow.db") then return nil end
+  local db = state.open(place)
+  record.sweep(db)
+  return db
+end
+
+local function when(ms) return ms and os.date("!%Y-%m-%d %H:%M:%S", ms // 1000) or "" end
+
+local function lasting(row, now)
+  local ended = row.ended or row.state == "running" and now
+  return row.started and ended and text.duration(math.max(0, ended - row.started) / 1000) or ""
+end
+
+--- Reasons hold what recipes said: a terminal must not act on it.
+local function printable(said, most)
+  local plain = (said or ""):gsub("[%c\127]", " ")
+  if #plain > most then plain = plain:sub(1, (utf8.offset(plain, 0, most) or most) - 1) .. "…" end
+  return plain
+end
+
+local function one_line(row, most) return printable(row.reason and row.reason:match "^[^\n]*", most) end
+
+-- list --------------------------------------------------------------------------------------------------------------
+
+local order = { "completed", "cached", "running", "retrying", "pending", "failed", "timed_out", "cancelled", "skipped",
+  "crashed" }
+
+--- "3 completed, 5 cached".
+local function counts(tasks)
+  local parts = {}
+  for _, name in ipairs(order) do
+    if tasks[name] then parts[#parts + 1] = ("%d %s"):format(tasks[name], name) end
+  end
+  return table.concat(parts, ", ")
+end
+
+local function list_options(parser)
+  with_place(parser)
+  parser:option("--recipe", "Runs of this recipe"):argname "NAME"
+  parser:option("--state", "Runs in this state: running, completed, failed, refused, cancelled, crashed")
+    :argname "STATE"
+  parser:option("--max", "Show so many, the youngest first"):argname "N":convert(argument.whole_number(1)):default "20"
+end
+
+local function list(args)
+  local db <close> = open(args.place)
+  local runs = db and record.runs(db, { recipe = args.recipe, state = args.state, most = args.max }) or {}
+  if args.json then
+    io.stdout:write(json.encode(json.list(runs)), "\n")
+    return exit.done
+  end
+  if #runs == 0 then
+    local kind = (args.recipe or args.state) and " of that kind" or ""
+    io.stdout:write(("no run%s in %s/flow.db\n"):format(kind, args.place))
+    return exit.done
+  end
+  local now, rows = require("recsys.clock").now(), { { "run", "state", "started (UTC)", "took", "tasks" } }
+  for _, run in ipairs(runs) do
+    rows[#rows + 1] = { run.name, run.state, when(run.started), lasting(run, now), counts(run.tasks) }
+  end
+  io.stdout:write(text.columns(rows), "\n")
+  return exit.done
+end
+
+-- show --------------------------------------------------------------------------------------------------------------
+
+local function show_options(parser)
+  with_place(parser)
+  parser:argument("RUN", "The name of a run, or its folder")
+  parser:flag("--transitions", "Each change of a state, too")
+end
+
+local function show_transitions(run)
+  local names = {}
+  for _, task in ipairs(run.tasks) do names[task.number] = task.name end
+  local rows = { { "at (UTC)", "what", "state", "reason" } }
+  for _, change in ipairs(run.transitions) do
+    rows[#rows + 1] = { ("%s.%03d"):format(when(change.at), change.at % 1000),
+      change.number and names[change.number] or "the run", change.state, one_line(change, 60) }
+  end
+  io.stdout:write("\n", text.columns(rows), "\n")
+end
+
+local function show(args)
+  local db <close> = open(args.place)
+  local run = db and record.run(db, args.RUN)
+  if not run then
+    local names = {}
+    for i, known in ipairs(db and record.runs(db) or {}) do names[i] = known.name end
+    local near = text.nearest(args.RUN, names)
+    exit.usage_error("there is no run '%s' in %s/flow.db%s", args.RUN, args.place,
+      near and ("; did you mean '%s'?"):format(near) or "")
+  end
+  if args.json then
+    run.tasks, run.transitions = json.list(run.tasks), json.list(run.transitions)
+    io.stdout:write(json.encode(run), "\n")
+    return exit.done
+  end
+  local now = require("recsys.clock").now()
+  io.stdout:write(("%s: %s%s\n"):format(run.name, run.state, run.reason and ", " .. one_line(run, 200) or ""),
+    ("folder  %s\nrecipe  %s (%s)\nholder  process %d on %s, since %s UTC\n\n"):format(run.folder, run.recipe,
+    run.path or "?", run.pid, run.host, when(run.since)))
+  local rows = { { "", "task", "state", "started (UTC)", "took", "reason" } }
+  for i, task in ipairs(run.tasks) do
+    rows[i + 1] = { tostring(task.number), task.name, task.state, when(task.started), lasting(task, now),
+      one_line(task, 60) }
+  end
+  io.stdout:write(text.columns(rows), "\n")
+  if args.transitions then show_transitions(run) end
+  return exit.done
+end
+
+-- prune -------------------------------------------------------------------------------------------------------------
+
+local function span(word)
+  local ms = text.span(word)
+  if not ms or ms < 0 then return nil, ("'%s' is no span of time such as 30d or 12h"):format(word) end
+  return ms
+end
+
+local function size(word)
+  local bytes = text.bytes(word)
+  if not bytes then return nil, ("'%s' is no size such as 2G or 500M"):format(word) end
+  return bytes
+end
+
+local function prune_options(parser)
+  with_place(parser)
+  parser:option("--older", "Forget runs that ended so long ago, and remove results that were not used since")
+    :argname "SPAN":convert(span)
+  parser:option("--size", "Remove the results used least recently, beyond this size"):argname "SIZE":convert(size)
+end
+
+--- Runs' folders stay: they are people's. What goes is the memory of runs that ended, and results kept for later runs.
+local function prune(args)
+  local before = args.older and require("recsys.clock").now() - args.older
+  local db <close> = open(args.place)
+  local runs = db and record.prune(db, before) or 0
+  local results, bytes = kept.prune { age = args.older and args.older / 1000, bytes = args.size }
+  if args.json then
+    io.stdout:write(json.encode { runs = runs, results = results, bytes = bytes }, "\n")
+  else
+    io.stdout:write(("%s runs forgotten, %s results removed, %.1f MiB\n"):format(text.count(runs), text.count(results),
+      bytes / 2 ^ 20))
+  end
+  return exit.done
+end
+
+local actions = {
+  { name = "list", about = "Show runs, the youngest first", options = list_options, run = list },
+  { name = "show", about = "Show a run's tasks, their states and reasons", options = show_options, run = show },
+  { name = "prune", about = "Forget runs whose folder is gone or that are old, and remove results kept for later runs",
+    options = prune_options, run = prune },
+}
+
+function command.run(words)
+  return cli.act("flows", command.about, actions, words)
+end
+
+return command
