@@ -171,6 +171,22 @@ describe("config", function()
       variables = { RECSYS_SET_TRAIN__EPOCHS = "3" } }).train.epochs)
   end)
 
+  it("warns of no variable that the program or its tests read", function()
+    local environment = require "recsys.config.environment"
+    local log = require "recsys.log"
+    local read = command.run([[grep -rhoE 'getenv *\(? *"RECSYS_[A-Z0-9_]+' lua runtime spec]]).out
+    local variables, warn, warned = { RECSYS_PACKAGES = "x", RECSYS_PEER_PYTHON = "x" }, log.warn, {}
+    for name in read:gmatch 'RECSYS_[A-Z0-9_]+' do variables[name] = "x" end
+    assert.truthy(variables.RECSYS_MEMORY and variables.RECSYS_CACHE and variables.RECSYS_TEST_DATA)
+    log.warn = function(...) warned[#warned + 1] = string.format(...) end
+    finally(function() log.warn = warn end)
+    assert.same({}, environment.settings({}, variables))
+    assert.same({}, warned)
+    environment.settings({}, { RECSYS_TRAIN__EPOCHS = "3", RECSYS_CASHE = "x" })
+    assert.same({ "the variable RECSYS_CASHE means nothing here; did you mean RECSYS_CACHE?",
+      "the variable RECSYS_TRAIN__EPOCHS means nothing here; did you mean RECSYS_SET_TRAIN__EPOCHS?" }, warned)
+  end)
+
   it("exports values that a file gives again, to the bit and to what is absent", function()
     local given = { epochs = config.param(2, ""), rate = 0.1, none = config.param("7d", "", { optional = true }),
       list = config.param({}, "", { of = "integer" }), words = { "a" }, key = config.secret("k", { optional = true }) }
