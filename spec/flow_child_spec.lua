@@ -155,6 +155,9 @@ describe("a task in a process of its own", function()
     assert.same({ "03-own.txt" }, files.names(runs:run_folder() .. "/logs"))
     local log = command.read(runs:run_folder() .. "/logs/03-own.txt")
     for _, word in ipairs { "printed", "complained", "told" } do assert.is_truthy(log:find(word, 1, true), log) end
+    assert.equal(0, (runs:run "values")) -- and what it gave is kept for later runs
+    local tasks = runs:tasks(2)
+    assert.same({ "cached", "cached" }, { tasks.own.state, tasks.later.state })
   end)
 
   it("fails with its message, its line and the exit code of what it refused", function()

@@ -7,6 +7,7 @@ local attempt = require "recsys.flow.attempt"
 local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local frame = require "recsys.frame"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
 local resume = require "recsys.resume"
@@ -49,10 +50,10 @@ local function of_element(index, failure)
   return copy
 end
 
---- What an element is given, as text, to tell on resuming whether its result is still of it; "" where it has no text.
-local function identity(list, i, arguments)
-  local ok, said = pcall(store.text, { list[i], table.unpack(arguments, 2, arguments.n) })
-  return ok and said or ""
+--- A hash of plain values, to tell on resuming whether a result is still of them; "" where they are no plain ones.
+local function identity(...)
+  local ok, said = pcall(store.text, { ... })
+  return ok and frame.hash(said) or ""
 end
 
 --- The element's result that a run which was cut short has left; its folder.
@@ -98,11 +99,12 @@ local function jobs_of(self, task, list, arguments)
   local jobs, orders = {}, {}
   local shared = #list > 0 and attempt.order(self, task) or nil
   local concurrency = task.how.map.concurrency or base.threads()
+  local others = identity(table.unpack(arguments, 2, arguments.n))
   for i = 1, #list do
     local order = attempt.order(self, task, i, shared)
     order.threads = threads_each(self, task, math.min(concurrency, #list))
     orders[i] = order
-    local said = identity(list, i, arguments)
+    local said = identity(list[i]) .. " " .. others
     if not kept(order, said) then
       resume.remove(order.into)
       jobs[#jobs + 1] = { order = order, index = i, said = said, limits = task.how.limits, retries = task.how.retries,
