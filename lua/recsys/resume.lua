@@ -79,6 +79,18 @@ local function take(folder)
   return true
 end
 
+--- Whether a process is at work on the run in 'folder'.
+---@param folder string
+---@return boolean
+function resume.is_at_work(folder)
+  if locks[folder] then return true end -- to open and close its file would free it
+  local file = io.open(below(folder) .. "/lock", "r+")
+  if not file then return false end
+  local free = lfs.lock(file, "w")
+  file:close()
+  return not free
+end
+
 --- Note that the run in 'folder' begins.
 ---@param folder string
 ---@param recipe string  its name
