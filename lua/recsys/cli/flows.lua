@@ -10,7 +10,7 @@ local record = require "recsys.flow.record"
 local state = require "recsys.flow.state"
 local text = require "recsys.text"
 
-local command = { about = "List and show the runs of flows, and clear away what they kept", raw = true }
+local command = { about = "List, show, cancel and retry the runs of flows, and clear away what they kept", raw = true }
 
 local function with_place(parser)
   parser:option("--place", "The folder with flow.db"):argname "FOLDER":default "artifacts"
@@ -174,6 +174,8 @@ local actions = {
   { name = "prune", about = "Forget runs whose folder is gone or that are old, and remove results kept for later runs",
     options = prune_options, run = prune },
 }
+
+table.move(require("recsys.flow.control").actions, 1, 2, #actions + 1, actions)
 
 function command.run(words)
   return cli.act("flows", command.about, actions, words)
