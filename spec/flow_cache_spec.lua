@@ -336,6 +336,29 @@ return recsys.recipe {
   end,
 }]]
 
+describe("a task in a process of its own", function()
+  it("depends on the modules that it loads there alone", function()
+    local folder = command.scratch(finally)
+    command.write(folder .. "/late.lua", "return 1")
+    command.write(folder .. "/r.lua", [[return require("recsys").recipe { name = "r", about = "One task",
+      run = function(flow)
+        local t = flow:task("t", { process = true }, function() return { n = require "late" } end)
+        return { n = t.n }
+      end }]])
+    local function run()
+      local ran = command.run(("cd '%s' && LUA_PATH='./?.lua;;' '%s' r.lua --json --set track.enabled=false"):format(
+        folder, command.program))
+      assert.equal(0, ran.code, ran.err)
+      return json.decode(ran.out).n, ran.err:find("t +cached") ~= nil
+    end
+    assert.same({ 1, false }, { run() })
+    assert.same({ 1, true }, { run() })
+    command.write(folder .. "/late.lua", "return 2")
+    assert.same({ 2, false }, { run() })
+    assert.same({ 2, true }, { run() })
+  end)
+end)
+
 describe("an unchanged recipe", function()
   local folder
   setup(function()

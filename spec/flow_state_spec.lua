@@ -31,13 +31,14 @@ local function next_of(name, given, path)
 end
 
 return recsys.recipe {
-  name = "steps", about = "Some steps", params = { n = 1000, least = 0.0, fails = false, bad = false },
+  name = "steps", about = "Some steps", params = { n = 1000, least = 0.0, fails = false, bad = false, pause = 0 },
   run = function(flow, p)
     local at = flow:task("first", first, p.n)
     for i = 2, 6 do
       local name = "step" .. i
       at = flow:task(name, next_of, name, at, flow:path(name .. ".txt"))
     end
+    if p.pause > 0 then flow:task("pause", function() require "luv".sleep(p.pause) end) end
     if p.fails then flow:task("fails", function() error "no luck" end) end
     local sum = flow:task("sum", { cache = false }, function(t) called "sum" return t:sum() end, at.t)
     flow:gate("large", { metric = "sum", value = sum, at_least = p.least }, "too small to go on")
@@ -118,9 +119,12 @@ describe("flow.db", function()
   it("says of a run whose process is gone that it crashed", function()
     local handle
     handle = uv.spawn(command.program, { cwd = folder, args = { "steps.lua", "--no-cache", "--set", "runs=art/runs",
-      "--set", "track.enabled=false", "--set", "n=77" } }, function() handle:close() end)
-    uv.sleep(220)
-    local at_work = last_run()
+      "--set", "track.enabled=false", "--set", "n=77", "--set", "pause=5000" } }, function() handle:close() end)
+    local at_work
+    repeat
+      uv.sleep(5)
+      at_work = last_run()
+    until at_work.state == "running" or not handle:is_active()
     handle:kill "sigkill"
     uv.run()
     assert.equal("running", at_work.state)

@@ -7,6 +7,7 @@ local exit = require "recsys.exit"
 local hooks = require "recsys.flow.hooks"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local provenance = require "recsys.provenance"
 local resume = require "recsys.resume"
 local retry = require "recsys.flow.retry"
 local signals = require "recsys.signals"
@@ -104,6 +105,9 @@ function attempt.took(task, outcome)
   local joined = package.loaded["recsys.track.joined"]
   if joined and outcome.trained then joined.took(outcome.trained) end
   task.trains, task.data = task.trains or outcome.trains, task.data or outcome.data
+  task.lua = task.lua or {}
+  table.move(outcome.lua or {}, 1, #(outcome.lua or {}), #task.lua + 1, task.lua)
+  for path, hash in pairs(outcome.inputs or {}) do provenance.read(path, hash) end
   for _, name in ipairs(outcome.outputs or {}) do table.insert(task.outputs, name) end
   local last = task.rows and task.rows[#task.rows][1] or 0
   for _, row in ipairs(outcome.rows or {}) do

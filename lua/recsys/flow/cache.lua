@@ -53,8 +53,9 @@ local function stamp(path)
 end
 
 --- What an entry says of a file.
-local function describe(path, name)
-  local hash, message, code = frame.hash_file(path)
+local function describe(path, name, hash)
+  local message, code
+  if not hash then hash, message, code = frame.hash_file(path) end
   if not hash then error({ code = code, message = message }, 0) end
   local sign, size = stamp(path)
   return { name = name, stamp = sign, bytes = size, hash = hash }
@@ -63,19 +64,19 @@ end
 --- The hash of a stored result: of its text and of its tensors.
 ---@param folder string  that store.save wrote into
 ---@return string
+---@return table<string, string> hashes  of its files, by name
 function kept.content(folder)
-  local tensors = folder .. "/value.safetensors"
-  local hash = assert(frame.hash_file(folder .. "/value.lua"))
-  return frame.hash(hash .. (files.exists(tensors) and assert(frame.hash_file(tensors)) or ""))
+  local hashes, tensors = {}, folder .. "/value.safetensors"
+  hashes["value.lua"] = assert(frame.hash_file(folder .. "/value.lua"))
+  hashes["value.safetensors"] = files.exists(tensors) and assert(frame.hash_file(tensors)) or nil
+  return frame.hash(hashes["value.lua"] .. (hashes["value.safetensors"] or "")), hashes
 end
 
-local function fill(part, folder, run, outputs, entry)
+local function fill(part, folder, run, outputs, hashes, entry)
   entry.files = {}
-  for _, name in ipairs { "value.lua", "value.safetensors" } do
-    if files.exists(folder .. "/" .. name) then
-      link(folder .. "/" .. name, part .. "/" .. name)
-      entry.files[#entry.files + 1] = describe(part .. "/" .. name, name)
-    end
+  for name, hash in pairs(hashes) do
+    link(folder .. "/" .. name, part .. "/" .. name)
+    entry.files[#entry.files + 1] = describe(part .. "/" .. name, name, hash)
   end
   local left = {}
   for _, name in ipairs(outputs) do add_files(run, name, left) end
@@ -103,14 +104,15 @@ local made = {} -- folders that were seen to be there
 ---@param folder string     RUN/tasks/NN-name
 ---@param run string        the run's folder
 ---@param outputs string[]  names of files and folders below it that are the task's
+---@param hashes table     what kept.content gave, second
 ---@param entry table       what else is to be known: task, content, seconds, lua, ...
-function kept.put(key, folder, run, outputs, entry)
+function kept.put(key, folder, run, outputs, hashes, entry)
   local place = place_of(key)
   local part = ("%s.%d.part"):format(place, uv.os_getpid())
   local ok, problem = pcall(function()
     if not made[kept.folder()] then made[files.make_folder(kept.folder())] = true end
     assert(uv.fs_mkdir(part, tonumber("755", 8)))
-    fill(part, folder, run, outputs, entry)
+    fill(part, folder, run, outputs, hashes, entry)
     entry.made = now()
     local file = assert(io.open(part .. "/entry.lua", "w"))
     assert(file:write("return ", store.text(entry)))

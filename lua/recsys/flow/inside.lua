@@ -54,7 +54,8 @@ function Inside:task(task, call, arguments)
   local track = package.loaded["recsys.track"]
   if track then track.flush() end
   store.save(order.into, value, "checked", order.folder)
-  self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs }
+  self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
+    lua = require("recsys.flow.key").lua_files(), inputs = require("recsys.provenance").inputs() }
   error(self, 0)
 end
 

@@ -134,16 +134,13 @@ local function refuse(format, ...)
   error({ code = "no key", message = format:format(...) }, 0)
 end
 
-local modules = setmetatable({}, { __mode = "k" }) -- a loaded module's table -> its name
-
-local function module_name(value)
-  if modules[value] == nil then
-    for name, module in pairs(package.loaded) do
-      if type(module) == "table" then modules[module] = name end
-    end
-    modules[value] = modules[value] or false
+--- The tables of loaded modules by what they are: table -> the first of its names.
+local function loaded_modules()
+  local names = {}
+  for name, module in pairs(package.loaded) do
+    if type(module) == "table" and not (names[module] and names[module] < name) then names[module] = name end
   end
-  return modules[value]
+  return names
 end
 
 --- The name of a C function by the module that has it.
@@ -184,7 +181,8 @@ local function key_before(a, b)
 end
 
 function Digest:table(value)
-  local name = module_name(value)
+  self.modules = self.modules or loaded_modules()
+  local name = self.modules[value]
   if name then return self:put("module ", name) end
   local keys = {}
   for k in next, value do

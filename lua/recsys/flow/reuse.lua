@@ -122,6 +122,17 @@ function reuse.find(flow, task, fn, arguments)
   return not task.why and entry or nil
 end
 
+--- The Lua files that are loaded here, and those that the task's own processes have loaded beside.
+local function lua_files(flow, task)
+  local list, seen = keys.lua_files(flow.recipe), {}
+  for _, file in ipairs(list) do seen[file.path] = true end
+  for _, file in ipairs(task.lua or {}) do
+    if not seen[file.path] then list[#list + 1] = file end
+    seen[file.path] = true
+  end
+  return list
+end
+
 --- Note what a task gave, and keep it for later runs where it has a key.
 ---@param flow Flow
 ---@param task table
@@ -131,7 +142,8 @@ function reuse.keep(flow, task, value)
   local read, makes = "", nil
   if task.look then read, makes = task.look() end
   local class = type(value) == "table" and getmetatable(value)
-  task.content = frame.hash(kept.content(place) .. read)
+  local content, hashes = kept.content(place)
+  task.content = frame.hash(content .. read)
   task.inputs = provenance.inputs()
   task.gives_result = type(class) == "table" and class.__result and true or nil
   if task.base then task.key = frame.hash(task.base .. read) end
@@ -140,8 +152,8 @@ function reuse.keep(flow, task, value)
     log.note("the result of task %s is not kept for later runs: a file that it reads has changed meanwhile", task.name)
     return
   end
-  kept.put(task.key, place, flow.folder, task.outputs, { task = task.name, run = flow.name,
-    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = keys.lua_files(flow.recipe),
+  kept.put(task.key, place, flow.folder, task.outputs, hashes, { task = task.name, run = flow.name,
+    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = lua_files(flow, task),
     inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result })
   flow.keeps = true
 end
