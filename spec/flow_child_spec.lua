@@ -56,6 +56,13 @@ function steps.eats(flow)
   flow:task("own", { memory = "600M" }, function() return { t = tensor.zeros(1 << 30) } end)
 end
 
+function steps.fits(flow)
+  flow:task("own", { memory = "100M" }, function()
+    local t = tensor.zeros(12 << 20)
+    return { sum = t:sum() }
+  end)
+end
+
 function steps.eats_lua(flow)
   flow:task("own", { memory = "300M" }, function()
     local all = {}
@@ -186,6 +193,7 @@ describe("a task in a process of its own", function()
 
   if not command.sanitized then -- whose memory is not what a limit can count
     it("fails alone when it needs more memory than its limit", function()
+      assert.equal(0, (runs:run "fits"))
       for _, what in ipairs { "eats", "eats_lua" } do
         local code, err = runs:run(what)
         assert.equal(1, code)

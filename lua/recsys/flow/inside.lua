@@ -61,7 +61,8 @@ end
 
 --- Prepare the process as its parent is.
 local function prepare(order)
-  if order.process.memory then assert(process.limit(order.process.memory)) end
+  local memory = order.process.memory -- beside what the program has reserved for itself, hardly any of it used
+  if memory then assert(process.limit(memory + process.reserved())) end
   signals.grace(math.ceil(order.process.grace))
   log.to(order.log)
   log.level = "quiet" -- what is told goes to that file alone; it is also what stdout and stderr are
