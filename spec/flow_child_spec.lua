@@ -45,7 +45,7 @@ function steps.refuses(flow)
 end
 
 function steps.dies(flow)
-  flow:task("own", { process = true }, function() require("luv").kill(pid(), "sigsegv") require("luv").sleep(5000) end)
+  flow:task("own", { process = true }, function() require("luv").kill(pid(), "sigkill") require("luv").sleep(5000) end)
 end
 
 function steps.hangs(flow, p)
@@ -180,7 +180,7 @@ describe("a task in a process of its own", function()
   it("that dies by a signal is told as such", function()
     local code, err = runs:run "dies"
     assert.equal(1, code)
-    assert.matches("task 'own': its process was ended by signal 11; see .*/logs/01%-own.txt", err)
+    assert.matches("task 'own': its process was ended by signal 9; see .*/logs/01%-own.txt", err)
   end)
 
   it("is stopped by its timeout also in the middle of C", function()
