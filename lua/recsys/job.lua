@@ -47,7 +47,7 @@ function job.load(p, quarantine)
     if not files.exists(p.dir) then
       log.info("there is no folder %s yet: the sample of an invented news app is made there", p.dir)
     end
-    if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") or files.exists(p.dir .. "/.lock") then
+    if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") or files.exists(news.lock(p.dir)) then
       local made, message, code = news.generate { dir = p.dir, scale = p.scale, seed = p.sample_seed }
       if not made then return nil, message, code end
     end

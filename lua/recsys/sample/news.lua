@@ -223,9 +223,19 @@ local function write_all(dir, seed, scale)
   return stamp:commit()
 end
 
+--- The file that a process locks while it makes the sample of a folder. It is there before the folder is, beside it.
+---@param dir string
+---@return string
+function news.lock(dir)
+  local above, name = dir:gsub("(.)/+$", "%1"):match "^(.-)([^/]+)$"
+  return ("%s.%s.lock"):format(above or "", name or "news")
+end
+
 --- Wait until no other process makes the sample of this folder; none will until what this gives is closed.
 local function alone(dir)
-  local file, message = io.open(dir .. "/.lock", "a")
+  local above = news.lock(dir):match "^(.*)/[^/]+$"
+  if above and above ~= "" then files.make_folder(above) end
+  local file, message = io.open(news.lock(dir), "a")
   if not file then return nil, message end
   while not lfs.lock(file, "w") do uv.sleep(50) end
   return file
@@ -243,10 +253,12 @@ function news.generate(p)
   if cache.allowed() and is_there(dir, seed, scale) then
     return { dir = dir, reused = true, seconds = os.clock() - started }
   end
+  local called, lock, problem = pcall(alone, dir)
+  if not called then return nil, lock.message, lock.code end
+  if not lock then return nil, problem, "io" end
+  local _ <close> = lock -- until all is written
   local made, refused = pcall(files.make_folder, dir .. "/hidden")
   if not made then return nil, refused.message, refused.code end
-  local lock <close>, problem = alone(dir)
-  if not lock then return nil, problem, "io" end
   if cache.allowed() and is_there(dir, seed, scale) then -- made by whom we have waited for
     return { dir = dir, reused = true, seconds = os.clock() - started }
   end
