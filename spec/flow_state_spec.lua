@@ -172,8 +172,6 @@ describe("a gate", function()
 end)
 
 describe("--resume", function()
-  local whole
-
   local function call(words)
     return uv.spawn(command.program, { cwd = folder, args = { "steps.lua", table.unpack(words) } }, function() end)
   end
@@ -197,13 +195,15 @@ describe("--resume", function()
 
   for how, cache in pairs { ["from its own results"] = "--no-cache", ["also from kept ones"] = "--json" } do
     it("goes on at the first unfinished task, after a kill at any moment, " .. how, function()
-      whole = whole or json.decode(recsys_run("--set n=500 --no-cache").out).metrics
+      local began = uv.hrtime()
+      local whole = json.decode(recsys_run("--set n=500 --no-cache").out).metrics
+      local span = (uv.hrtime() - began) / 1e6 -- ms: how long a run takes that nobody kills
       local kills, ended = tonumber(os.getenv "RECSYS_KILLS" or 6), 0
       for kill = 1, kills do
         os.execute(("rm -rf '%s'/art '%s'/artifacts '%s'/called.txt"):format(folder, folder, folder))
         local words = { cache, "--set", "runs=art/runs", "--set", "track.enabled=false", "--set", "n=500" }
         local handle = assert(call(words))
-        uv.sleep(10 + (kill * 7919) % 330)
+        uv.sleep(math.floor(span * (0.1 + 0.8 * (kill * 0.618 % 1))))
         handle:kill "sigkill"
         uv.run()
         handle:close()
