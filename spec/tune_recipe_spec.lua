@@ -37,10 +37,10 @@ local folder
 
 --- Run `recsys-run tune recipe.lua WORDS` to its end, or kill it, its workers too when `all`, after so many ms.
 ---@return integer code, integer signal, string said
-local function tune(words, after, all)
+local function tune(words, after, all, recipe)
   local out = assert(uv.fs_open(folder .. "/out", "w", 420))
   local code, signal
-  local handle, pid = uv.spawn(command.program, { args = { "tune", "recipe.lua", "--threads", "1",
+  local handle, pid = uv.spawn(command.program, { args = { "tune", recipe or "recipe.lua", "--threads", "1",
     table.unpack(words) }, cwd = folder, detached = true, stdio = { nil, out, out } },
     function(c, s) code, signal = c, s end)
   assert(handle, pid)
@@ -162,6 +162,20 @@ describe("a study of a recipe", function()
     end
     table.sort(states)
     assert.same({ "complete", "complete", "failed", "failed" }, states)
+  end)
+
+  it("fails a trial whose workers die three times, and goes on", function()
+    command.write(folder .. "/deadly.lua", (RECIPE:gsub("return {}", ""):gsub("run = function%(flow, p%)",
+      "run = function(flow, p)\n    if flow.folder and p.model.dim == 8 then require('luv').kill(require('luv')"
+      .. ".os_getpid(), 'sigkill') end")))
+    local code, _, said = tune({ "--study", "deadly", "--trials", "2", "--no-retrain", "--sampler", "grid", "--search",
+      "model.dim=choice { 8, 16 }" }, nil, nil, "deadly.lua")
+    assert.equal(0, code, said)
+    local trials = trials_of "deadly"
+    assert.equal("failed", trials[1].state)
+    assert.matches("its worker died %(signal 9%)", trials[1].message)
+    assert.equal(3, trials[1].attempts)
+    assert.equal("complete", trials[2].state)
   end)
 
   it("refuses to let a trial ask test rows before it has trained", function()

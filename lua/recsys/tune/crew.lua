@@ -9,14 +9,15 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local log = require "recsys.log"
+local process = require "recsys.track.process"
 local signals = require "recsys.signals"
-local study_of = require "recsys.tune.study"
 local text = require "recsys.text"
 local uv = require "luv"
 
 local crew = {}
 
 local LOOK_MS <const> = 200
+local DEATHS <const> = 3 -- of its workers, while this process lives, until a trial has failed
 
 --- Start the worker of a trial.
 local function start(self, trial)
@@ -60,8 +61,15 @@ local function settle(self, one)
   local why = ("its worker died (%s); what it said is in %s/%s.out"):format(
     one.signal ~= 0 and "signal " .. one.signal or "exit code " .. one.code, self.folder, trial.name)
   log.warn("%s: %s", trial.name, why)
-  if trial.process ~= self.study.process then return end -- whoever asks next finds it
-  if trial.attempts < study_of.attempts then one.trial:release() else one.trial:fail(why) end
+  local ours, deaths = trial.process == self.study.process, (self.deaths[trial.number] or 0) + 1
+  self.deaths[trial.number] = deaths
+  if not ours and not process.is_gone(trial.process) then return end -- others are at work on it
+  if deaths == DEATHS then
+    one.trial:adopt()
+    one.trial:fail(why)
+  elseif ours then
+    one.trial:release()
+  end
 end
 
 local function settle_ended(self)
@@ -134,7 +142,8 @@ end
 function crew.run(request)
   if not host.executable then exit.usage_error "trials start recsys-run itself: run them with it" end
   local self = { study = request.study, store = request.store, folder = files.make_folder(request.folder),
-    size = request.workers, pruner = request.pruner, parent = request.parent, threads = request.threads, workers = {} }
+    size = request.workers, pruner = request.pruner, parent = request.parent, threads = request.threads, workers = {},
+    deaths = {} }
   signals.hold()
   local ok, why = xpcall(work, exit.traced, self, request)
   signals.release()

@@ -3,7 +3,7 @@
 --- Who wants work asks: under the database's lock a trial is taken, one whose worker died before all others, else the
 --- sampler makes one. A trial is `waiting`, `running`, and at its end `complete`, `pruned` or `failed`; an end is final
 --- and committed at once, so a kill costs no completed trial. A running trial names its process; when that is gone
---- (recsys.track.process) it waits to be tried again with the same values, three times at the most.
+--- (recsys.track.process) it waits to be tried again with the same values, 20 times at the most.
 
 local clock = require "recsys.clock"
 local exit = require "recsys.exit"
@@ -24,9 +24,7 @@ local study = {}
 local Study = { __name = "recsys.Study" }
 Study.__index = Study
 
-local ATTEMPTS <const> = 3 -- of a trial whose workers die
-
-study.attempts = ATTEMPTS
+local ATTEMPTS <const> = 20 -- of a trial whose workers die; they may be killed with all of the study
 
 local function check_directions(directions)
   if #directions == 0 then exit.usage_error "a study needs an objective: directions = { \"minimize\" }" end
