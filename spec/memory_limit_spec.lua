@@ -87,7 +87,7 @@ describe("the memory limit", function()
       return command.run(("cd %s && %s RECSYS_CACHE=%s/cache %s two_tower --threads 1 --set data.dir=news %s "
         .. "--set train.epochs=1 --set eval.samples=10 --set runs=runs --set publish.dir=models --json %s")
         :format(folder, before or "", folder, command.program, memory and "--set data.memory=" .. memory or "",
-          "--set data.scale=0.01 --set train.rows_per_epoch=1024"))
+          "--set data.scale=0.01 --set train.rows_per_epoch=1024 --refresh all"))
     end
 
     it("changes no number of a whole job", function()
@@ -124,7 +124,7 @@ describe("the memory limit", function()
 
     it("leaves nothing in the folder when it is killed", function()
       local ran = command.run(([[cd %s && RECSYS_CACHE=%s/cache %s two_tower --threads 1 --set data.dir=news \
-        --set data.scale=0.01 --set data.memory=1M --set train.epochs=100000 --set train.patience=100000 \
+        --refresh all --set data.scale=0.01 --set data.memory=1M --set train.epochs=100000 --set train.patience=100000 \
         --set runs=runs 2>log & until grep -q 'epoch  1' %s/log; do sleep 0.05; done
         grep -c '%s/cache.*deleted' /proc/$!/maps; kill -KILL $!; wait $!]]):format(folder, folder, command.program,
         folder, folder))
