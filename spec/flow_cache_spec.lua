@@ -370,7 +370,7 @@ describe("an unchanged recipe", function()
   end)
   teardown(function() command.remove(folder) end)
 
-  --- Run the recipe: its result, and the states of its tasks by name, "cached" or "done".
+  --- Run the recipe: its result, and the states of its tasks by name, "cached" or "completed".
   local function run(words)
     local ran = command.run(("cd '%s' && LUA_PATH='./?.lua;;' '%s' kept.lua --threads 1 --json --set runs=art/runs %s")
       :format(folder, command.program, words or ""))
@@ -399,7 +399,7 @@ describe("an unchanged recipe", function()
 
   it("is all cached, and leaves what a run leaves", function()
     local first, states = run()
-    for _, name in ipairs(names) do assert.equal("done", states[name], name) end
+    for _, name in ipairs(names) do assert.equal("completed", states[name], name) end
     local again
     again, states = run()
     for _, name in ipairs(names) do assert.equal("cached", states[name], name) end

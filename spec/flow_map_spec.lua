@@ -1,7 +1,10 @@
 --- flow:map, its order and failures; limits between flows; parts of flows. With real processes.
 
 local command = require "spec.support.command"
+local files = require "recsys.files"
 local recipe_run = require "spec.support.recipe_run"
+local record = require "recsys.flow.record"
+local state = require "recsys.flow.state"
 local uv = require "luv"
 
 local RECIPE = [[
@@ -83,6 +86,23 @@ function steps.limited(flow, p)
   end, { 1, 2, 3 })
 end
 
+--- Notes which elements are called; an odd one fails the first time.
+function steps.cached(flow, p)
+  local by = flow:task("by", function() return { n = 10 } end)
+  return { list = flow:map("counted", { process = p.process, concurrency = 1, retries = 1 }, function(i, n, folder)
+    local mark = ("tried-%d"):format(i)
+    if i % 2 == 1 and not io.open(mark) then
+      io.open(mark, "w"):close()
+      error "no luck yet"
+    end
+    note("runs.txt", i)
+    local path = ("%s/of-%d.txt"):format(folder, i)
+    require "recsys.files".make_folder(folder)
+    require "recsys.files".write(path, tostring(i), true)
+    return { i = i * n, t = recsys.tensor.new { i }, path = path }
+  end, p.list, by.n, flow:path "left"):value() and 1 }
+end
+
 function steps.empty(flow)
   return { list = recsys.json.list {}, n = flow:map("none", odd, {}) }
 end
@@ -108,7 +128,7 @@ end
 function steps.wrong_part(flow) flow:sub("first", other, { bye = 3 }) end
 
 return recsys.recipe {
-  name = "map", about = "Maps", params = { what = "", process = true },
+  name = "map", about = "Maps", params = { what = "", process = true, list = { 1, 2, 3, 4 } },
   run = function(flow, p) return steps[p.what](flow, p) or {} end,
 }]]
 
@@ -175,6 +195,42 @@ describe("a map", function()
     assert.equal("1\n2\n3\n3\n4\n", runs:read "runs.txt")
   end)
 
+  for how, process in pairs { ["of their own"] = "true", ["of the flow"] = "false" } do
+    it("runs the elements that have changed alone, and tells of each, in processes " .. how, function()
+      local words = { "--set", "process=" .. process, "--set" }
+      local function elements(n)
+        local db <close> = state.open(runs:path "artifacts")
+        local run, list = record.run(db, runs:run_folder(n)), {}
+        for i, one in ipairs(run.tasks[2].elements) do list[i] = ("%s %d"):format(one.state, one.attempts or 0) end
+        return list, run
+      end
+      local code, err = runs:run("cached", { "--set", "process=" .. process })
+      assert.equal(0, code, err)
+      assert.equal("1\n2\n3\n4\n", runs:read "runs.txt")
+      local list, run = elements(1)
+      assert.same({ "completed 2", "completed 1", "completed 2", "completed 1" }, list)
+      local of_first = {}
+      for _, change in ipairs(run.transitions) do
+        if change.element == 1 then of_first[#of_first + 1] = change.state .. " " .. (change.reason or "") end
+      end
+      assert.matches("^pending ,running ,retrying .*no luck yet,running ,completed $", table.concat(of_first, ","))
+      code, err = runs:run("cached", { "--set", "process=" .. process, "--set", "list=[2, 5, 4, 1]" })
+      assert.equal(0, code, err)
+      assert.equal("1\n2\n3\n4\n5\n", runs:read "runs.txt")
+      assert.same({ "cached 0", "completed 2", "cached 0", "cached 0" }, (elements(2)))
+      for _, i in ipairs { 1, 2, 4, 5 } do
+        assert.equal(tostring(i), files.read(("%s/left/of-%d.txt"):format(runs:run_folder(2), i)))
+      end
+      table.insert(words, "list=[2, 5, 4, 1]")
+      code, err = runs:run("cached", words) -- the whole list is kept, too
+      assert.equal(0, code, err)
+      assert.equal("cached", runs:tasks(3).counted.state)
+      table.move({ "list=[3, 2]", "--refresh", "counted" }, 1, 3, #words, words)
+      assert.equal(0, (runs:run("cached", words)))
+      assert.equal("1\n2\n3\n4\n5\n3\n2\n", runs:read "runs.txt")
+    end)
+  end
+
   it("of nothing gives an empty list", function()
     local code, err = runs:run "empty"
     assert.equal(0, code, err)
@@ -193,7 +249,8 @@ describe("a limit", function()
   end)
 
   it("holds for all tasks of all flows at once", function()
-    local first, second = runs:begin "limited", runs:begin("limited", { "--set", "process=false" })
+    local first, second = runs:begin("limited", { "--refresh", "all" }),
+      runs:begin("limited", { "--refresh", "all", "--set", "process=false" })
     assert.equal(0, (runs:finish(first)))
     assert.equal(0, (runs:finish(second)))
     assert.equal(("in\nout\n"):rep(6), runs:read "spans.txt")

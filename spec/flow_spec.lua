@@ -104,7 +104,7 @@ describe("flow", function()
     pcall(steps.task, steps, "third", function() error("no luck", 0) end)
     local states = {}
     for i, list in ipairs(seen) do states[i] = list[#list].state end
-    assert.same({ "running", "done", "running", "done", "running", "failed" }, states)
+    assert.same({ "running", "completed", "running", "completed", "running", "failed" }, states)
     local list = read()
     assert.same({}, list[1].after)
     assert.same({ "first" }, list[2].after)

@@ -190,7 +190,7 @@ function flow.kept()
   local here = at_work
   if not here or not here.flow.folder then return nil end
   local child = here.flow.child
-  local step = attempt.step(here.task, child and child.order.element)
+  local step = attempt.step(here.task, here.task.element or child and child.order.element)
   return { folder = resume.place(here.flow.folder, step), run = here.flow.name, resumed = here.flow.resumed or false,
     named = here.flow.named or false }
 end
@@ -213,8 +213,9 @@ local function describe_failure(task, problem)
   return failure
 end
 
---- The folder for a task's result.
+--- The folder for the result of a task, or of an element.
 function Flow:place(task)
+  if task.element then return attempt.stored(self.folder, attempt.step(task, task.element)) end
   return ("%s/tasks/%s"):format(self.folder, attempt.step(task))
 end
 
@@ -273,7 +274,7 @@ local function tell_hooks(self, task, code)
   end
 end
 
---- A task goes into another state.
+--- A task goes into another state, or an element of its list, of which the database alone hears.
 ---@param task table
 ---@param state string    running, retrying, cached, skipped, completed, failed, ... (recsys.flow.record)
 ---@param reason? string
@@ -288,12 +289,14 @@ function Flow:move(task, state, reason, code)
     task.seconds = task.began and (uv.hrtime() - task.began) / 1e9 or nil
   end
   if self.record then self.record:move(task, task.reason) end
+  if task.element then return end
   tell(self)
   tell_hooks(self, task, code)
 end
 
---- Call fn as the task that is at work.
-local function at(self, task, fn, ...)
+--- Call fn as the task, or element, that is at work.
+---@return boolean ok, any value  as pcall
+function Flow:at(task, fn, ...)
   local outer = at_work
   at_work = { flow = self, task = task }
   local ok, value = xpcall(fn, exit.traced, ...)
@@ -305,7 +308,7 @@ end
 ---@return boolean ok
 ---@return any value  the problem when not ok
 function Flow:attempt(task, fn, arguments)
-  return at(self, task, work, self, task, fn, arguments)
+  return self:at(task, work, self, task, fn, arguments)
 end
 
 local SHORT <const> = 2e6 -- nanoseconds, below which a task is too short to ask what memory it leaves
@@ -319,11 +322,6 @@ local function measure(task)
   log.note("task %s leaves %.0f MiB in memory, the most so far is %.0f", task.name, task.memory_mib, task.peak_mib)
 end
 
---- The state that a failure leaves a task in.
-local function end_of(failure)
-  return failure.signal and "cancelled" or failure.code == "timed_out" and "timed_out" or "failed"
-end
-
 function Flow:run(task, fn, arguments)
   local name = task.name
   log.note("task %s begins%s", name, task.why and ": " .. task.why or "")
@@ -333,7 +331,7 @@ function Flow:run(task, fn, arguments)
   measure(task)
   if ok and self.folder and task.save then reuse.keep(self, task, value) end
   local failure = not ok and not ended and describe_failure(task, value)
-  self:move(task, (ok or ended) and "completed" or end_of(failure), failure and failure.message,
+  self:move(task, (ok or ended) and "completed" or attempt.state_of(failure), failure and failure.message,
     failure and failure.code)
   if ended then error(value, 0) end
   if failure then
@@ -354,7 +352,7 @@ end
 --- A task of a recipe that is read again in a child: what came before it stands for what is stored.
 local function declare_in_child(self, task, state, fn, arguments)
   local load, skipped = self.child:task(task, function(...)
-    local ok, value = at(self, task, attempt.called, fn, table.pack(...))
+    local ok, value = self:at(task, attempt.called, fn, table.pack(...))
     if not ok then error(value, 0) end
     return value
   end, function() return resolved(arguments) end)
@@ -414,9 +412,9 @@ function Flow:task(name, options, fn, ...)
   check_name(self, name)
   check_options(name, options, 3)
   local arguments = table.pack(...)
-  local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "planned",
+  local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "pending",
     cache = options.cache, where = line_of(2), after = feeders({ options.when, ... }, {}), outputs = {},
-    how = attempt.read(options, name) }
+    how = attempt.read(options, name), given = options.map and arguments or nil }
   self.tasks[task.number] = task
   local state = { task = name, of = task }
   local handle = new_handle(state)
@@ -486,9 +484,9 @@ function Flow:take(task, entry, state)
   task.started, task.began = now(), uv.hrtime()
   state.from = self:place(task)
   task.state = "cached"
-  task.inputs, task.gives_result = entry.inputs, entry.result
+  task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
   if not entry.own then kept.give(entry, state.from, self.folder) end
-  local ok, problem = at(self, task, function()
+  local ok, problem = self:at(task, function()
     local value = (entry.data or entry.result) and value_of(state) or nil
     reuse.log_again(entry, value)
     if entry.result then keep_result(self, value) end
@@ -562,9 +560,6 @@ function Flow:plan()
   return table.concat(lines, "\n")
 end
 
---- How tasks.json calls states.
-local shown = { completed = "done", cancelled = "failed", timed_out = "failed", crashed = "failed" }
-
 --- Write what is known of the tasks into the run's folder: name, state, when each began (ms since 1970), seconds, what
 --- fed it, and MiB: what was resident after each and the most so far.
 ---@param later? boolean  the disk may have it later, see files.write
@@ -574,7 +569,7 @@ function Flow:write_summary(later)
     local after = json.list {}
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
-    list[i] = { name = task.name, state = shown[task.state] or task.state, reason = task.reason, started = task.started,
+    list[i] = { name = task.name, state = task.state, reason = task.reason, started = task.started,
       seconds = task.seconds, after = after, memory_mib = task.memory_mib, peak_mib = task.peak_mib }
   end
   files.write(self.folder .. "/tasks.json", json.encode(list), later)

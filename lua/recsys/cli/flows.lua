@@ -90,6 +90,7 @@ local function show_options(parser)
   with_place(parser)
   parser:argument("RUN", "The name of a run, or its folder")
   parser:flag("--transitions", "Each change of a state, too")
+  parser:flag("--elements", "Each element of a map, not only those that are neither completed nor cached")
 end
 
 local function show_transitions(run)
@@ -97,10 +98,29 @@ local function show_transitions(run)
   for _, task in ipairs(run.tasks) do names[task.number] = task.name end
   local rows = { { "at (UTC)", "what", "state", "reason" } }
   for _, change in ipairs(run.transitions) do
+    local name = change.number and names[change.number] or "the run"
     rows[#rows + 1] = { ("%s.%03d"):format(when(change.at), change.at % 1000),
-      change.number and names[change.number] or "the run", change.state, one_line(change, 60) }
+      change.element and ("%s, element %d"):format(name, change.element) or name, change.state, one_line(change, 60) }
   end
   io.stdout:write("\n", text.columns(rows), "\n")
+end
+
+local FEW <const> = 20 -- elements of a map that are shown when not all are asked for
+
+--- Rows of a map's elements, beneath its own: how many are in which state, and those worth a look.
+local function add_elements(rows, task, args, now)
+  local states, shown = {}, 0
+  for _, one in ipairs(task.elements) do states[one.state] = (states[one.state] or 0) + 1 end
+  rows[#rows + 1] = { "", "  elements", counts(states) }
+  for i, one in ipairs(task.elements) do
+    local ready = one.state == "completed" or one.state == "cached" or one.state == "pending"
+    if args.elements or not ready and shown < FEW then
+      shown = shown + 1
+      local tries = (one.attempts or 0) > 1 and ("%d attempts%s"):format(one.attempts, one.reason and ": " or "") or ""
+      rows[#rows + 1] = { "", ("  %d"):format(i), one.state, when(one.started), lasting(one, now),
+        tries .. one_line(one, 60) }
+    end
+  end
 end
 
 local function show(args)
@@ -115,6 +135,7 @@ local function show(args)
   end
   if args.json then
     run.tasks, run.transitions = json.list(run.tasks), json.list(run.transitions)
+    for _, task in ipairs(run.tasks) do task.elements = task.elements and json.list(task.elements) end
     io.stdout:write(json.encode(run), "\n")
     return exit.done
   end
@@ -123,9 +144,10 @@ local function show(args)
     ("folder  %s\nrecipe  %s (%s)\nholder  process %d on %s, since %s UTC\n\n"):format(run.folder, run.recipe,
     run.path or "?", run.pid, run.host, when(run.since)))
   local rows = { { "", "task", "state", "started (UTC)", "took", "reason" } }
-  for i, task in ipairs(run.tasks) do
-    rows[i + 1] = { tostring(task.number), task.name, task.state, when(task.started), lasting(task, now),
+  for _, task in ipairs(run.tasks) do
+    rows[#rows + 1] = { tostring(task.number), task.name, task.state, when(task.started), lasting(task, now),
       one_line(task, 60) }
+    if task.elements then add_elements(rows, task, args, now) end
   end
   io.stdout:write(text.columns(rows), "\n")
   if args.transitions then show_transitions(run) end

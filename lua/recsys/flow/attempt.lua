@@ -31,11 +31,21 @@ end
 --- Who takes a task's limits, for those who wait.
 function attempt.holder(self, task) return ("run %s, task %s"):format(self.name, task.name) end
 
+--- The state that a failure leaves a task in.
+---@param failure { code: string, signal?: integer }
+function attempt.state_of(failure)
+  local own = { timed_out = true, crashed = true, cancelled = true }
+  return failure.signal and "cancelled" or own[failure.code] and failure.code or "failed"
+end
+
 --- "05-train", and of an element "05-train.3": names of a task's files.
 function attempt.step(task, element)
   local step = ("%02d-%s"):format(task.number, task.name)
   return element and ("%s.%d"):format(step, element) or step
 end
+
+--- Where a process leaves its result, and an element's stays until the run is done.
+function attempt.stored(folder, step) return resume.place(folder, step .. ".result") end
 
 --- Where the results of finished tasks are, for children. One without a stored result is stored, when the task takes it
 --- or the recipe has asked for it.
@@ -79,14 +89,15 @@ function attempt.order(self, task, element, shared)
   local step = attempt.step(task, element)
   order.element = element
   order.place = resume.place(self.folder, step .. ".process")
-  order.into = resume.place(self.folder, step .. ".result")
+  order.into = attempt.stored(self.folder, step)
   order.log = ("%s/logs/%s.txt"):format(self.folder, step)
   local joined = package.loaded["recsys.track"] and require "recsys.track.joined"
   order.track = joined and joined.ticket(element ~= nil)
   return order
 end
 
---- People are told that a task waits, or is tried again.
+--- People are told that a task, or an element, waits or is tried again. An element's first attempt is a change of its
+--- state, too.
 ---@param label string  "task train"
 function attempt.tell(self, task, label, what, failure, delay, n)
   if what == "waiting" then
@@ -95,8 +106,9 @@ function attempt.tell(self, task, label, what, failure, delay, n)
     log.warn("%s failed (%s); attempt %d follows%s", label, failure.message, n + 1,
       delay > 0 and (" after %s"):format(text.duration(delay)) or "")
     self:move(task, "retrying", failure.message, failure.code)
-  elseif what == "running" and n and n > 1 then
-    self:move(task, "running")
+  elseif what == "running" and n then
+    task.attempts = n
+    if n > 1 or task.element then self:move(task, "running") end
   end
 end
 

@@ -96,7 +96,8 @@ function child.start(order)
     error({ code = "failed", message = ("task '%s' needs a process of its own: run the recipe by recsys-run"):format(
       order.task) }, 0)
   end
-  resume.remove(order.place .. "/outcome")
+  resume.remove(order.place .. "/outcome") -- what an earlier attempt has left, whole or half
+  resume.remove(order.into)
   files.make_folder(order.log:match "^(.*)/")
   store.save(order.place .. "/order", order, true)
   local self = setmetatable({ order = order, place = order.place, began = uv.hrtime() }, Child)

@@ -1,16 +1,14 @@
 --- flow:map(name, [options,] fn, list, ...): fn(element, ...) for each element of a list, several at once in processes
 --- of their own. The value is the list of what it gave, in the order of the elements.
 ---
---- What an element gave is kept until the run is done: a run that was cut short takes up the elements that were ready.
+--- Each element has states of its own, and a result that later runs take: recsys.flow.element.
 
 local attempt = require "recsys.flow.attempt"
 local base = require "recsys.base"
+local element = require "recsys.flow.element"
 local exit = require "recsys.exit"
-local files = require "recsys.files"
-local frame = require "recsys.frame"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
-local resume = require "recsys.resume"
 local retry = require "recsys.flow.retry"
 local store = require "recsys.store"
 
@@ -50,18 +48,6 @@ local function of_element(index, failure)
   return copy
 end
 
---- A hash of plain values, to tell on resuming whether a result is still of them; "" where they are no plain ones.
-local function identity(...)
-  local ok, said = pcall(store.text, { ... })
-  return ok and frame.hash(said) or ""
-end
-
---- The element's result that a run which was cut short has left; its folder.
-local function kept(order, said)
-  local known = files.read(order.into .. "/of.txt")
-  return known == said and files.exists(order.into .. "/value.lua") and pcall(store.load, order.into, order.folder)
-end
-
 --- One that failed, in the list of values.
 local function failed_value(failure)
   return { failed = { index = failure.index, message = failure.message, code = failure.code } }
@@ -81,11 +67,23 @@ local function gather(task, count, values, failures)
   return values
 end
 
-local function tell(self, task, what, job, failure, delay)
-  attempt.tell(self, task, ("task %s, element %d"):format(task.name, job.index), what, failure, delay, job.attempts)
+--- An element in words.
+local function label_of(one) return ("task %s, element %d"):format(one.name, one.element) end
+
+--- What the element's own processes and trainings have noted is the task's.
+local function gather_notes(task, ones)
+  for _, one in ipairs(ones) do attempt.took(task, one) end
+end
+
+--- The element of a job goes on.
+local function tell(self, what, job, failure, delay)
+  local one = job.one
+  attempt.tell(self, one, label_of(one), what, failure, delay, job.attempts)
+  if what == "failed" then element.fail(self, one, failure) end
   if what == "done" then
-    files.write(job.order.into .. "/of.txt", job.said, true)
-    log.note("task %s, element %d is done", task.name, job.index)
+    attempt.took(one, job.outcome)
+    element.keep(self, one)
+    log.note("%s is done", label_of(one))
   end
 end
 
@@ -95,78 +93,91 @@ local function threads_each(self, task, concurrency)
   return task.how.process.threads or math.max(1, all // concurrency)
 end
 
-local function jobs_of(self, task, list, arguments)
-  local jobs, orders = {}, {}
+--- The elements as those that stand for tasks, and a job for each that is to run.
+local function jobs_of(self, task, fn, list)
+  local jobs, ones = {}, {}
   local shared = #list > 0 and attempt.order(self, task) or nil
-  local concurrency = task.how.map.concurrency or base.threads()
-  local others = identity(table.unpack(arguments, 2, arguments.n))
+  local concurrency = math.min(task.how.map.concurrency or base.threads(), #list)
   for i = 1, #list do
-    local order = attempt.order(self, task, i, shared)
-    order.threads = threads_each(self, task, math.min(concurrency, #list))
-    orders[i] = order
-    local said = identity(list[i]) .. " " .. others
-    if not kept(order, said) then
-      resume.remove(order.into)
-      jobs[#jobs + 1] = { order = order, index = i, said = said, limits = task.how.limits, retries = task.how.retries,
+    local one = element.new(task, i)
+    ones[i] = one
+    if not element.take(self, one, task, fn, list) then
+      local order = attempt.order(self, task, i, shared)
+      order.threads = threads_each(self, task, concurrency)
+      jobs[#jobs + 1] = { order = order, one = one, limits = task.how.limits, retries = task.how.retries,
         holder = ("%s, element %d"):format(attempt.holder(self, task), i) }
     end
   end
-  return jobs, orders
+  return jobs, ones
 end
 
-local function in_processes(self, task, list, arguments)
+local function in_processes(self, task, fn, list)
   local how = task.how.map
-  local jobs, orders = jobs_of(self, task, list, arguments)
+  local jobs, ones = jobs_of(self, task, fn, list)
   if #jobs < #list then log.info("  %s: %d of %d elements are ready", task.name, #list - #jobs, #list) end
   local signal = require("recsys.flow.crew").run(jobs, { concurrency = how.concurrency, on_error = how.on_error,
-    told = function(...) tell(self, task, ...) end })
+    told = function(...) tell(self, ...) end })
   if signal then require("recsys.signals").raise(signal) end
   local values, failures = {}, {}
   for _, job in ipairs(jobs) do
-    if job.outcome then attempt.took(task, job.outcome) end
-    if job.failure then failures[job.index] = of_element(job.index, job.failure) end
+    if job.failure then failures[job.one.element] = of_element(job.one.element, job.failure) end
   end
   if how.on_error == "stop" then
     for _, job in ipairs(jobs) do -- the first that failed by itself
-      if job.failure and job.failure.code ~= "cancelled" then error(failures[job.index], 0) end
+      if job.failure and job.failure.code ~= "cancelled" then error(failures[job.one.element], 0) end
     end
   end
-  for i, order in ipairs(orders) do
-    if not failures[i] then values[i] = store.load(order.into, self.folder) end
+  for i, one in ipairs(ones) do
+    if not failures[i] then values[i] = store.load(self:place(one), self.folder) end
   end
+  gather_notes(task, ones)
   return gather(task, #list, values, failures)
 end
 
---- One element in this process.
-local function element(self, task, fn, i, given)
-  local told = function(what, failure, delay, n)
-    attempt.tell(self, task, ("task %s, element %d"):format(task.name, i), what, failure, delay, n)
+--- One element in this process, tried as often as it may be.
+local function call(self, task, one, fn, given)
+  local function tell_here(what, failure, delay, n)
+    attempt.tell(self, one, label_of(one), what, failure, delay, n)
   end
+  local tries = 0
   return retry.run(task.how.retries, function()
+    tries = tries + 1
+    tell_here("running", nil, nil, tries)
     local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
-      told("waiting", { message = ("for a place of '%s', held by %s"):format(name, by) })
+      tell_here("waiting", { message = ("for a place of '%s', held by %s"):format(name, by) })
     end)
-    local ok, value, message, code = xpcall(fn, exit.traced, table.unpack(given, 1, given.n))
+    local ok, value = xpcall(attempt.called, exit.traced, fn, given)
     release()
     if not ok then error(value, 0) end
-    if value == nil and message then error({ code = code or "failed", message = tostring(message) }, 0) end
     return value
-  end, function(problem) return problem end, function(n, failure, delay) told("retrying", failure, delay, n) end)
+  end, function(problem) return problem end, function(n, failure, delay) tell_here("retrying", failure, delay, n) end)
+end
+
+--- What one element gives, taken or made; nil and its failure.
+local function value_here(self, task, one, fn, list, arguments)
+  if element.take(self, one, task, fn, list) then return store.load(self:place(one), self.folder) end
+  local given = table.pack(list[one.element], table.unpack(arguments, 2, arguments.n))
+  local ok, value = self:at(one, call, self, task, one, fn, given)
+  if not ok then
+    if type(value) ~= "table" or value.code == "end" then error(value, 0) end
+    element.fail(self, one, value)
+    if value.signal then error(value, 0) end
+    return nil, of_element(one.element, value)
+  end
+  if value == nil then value = true end -- a list has no holes
+  if self.folder and one.save then store.save(self:place(one), value, "checked", self.folder) end
+  element.keep(self, one)
+  return value
 end
 
 local function one_by_one(self, task, fn, list, arguments)
-  local values, failures = {}, {}
+  local values, failures, ones = {}, {}, {}
   for i = 1, #list do
-    local given = table.pack(list[i], table.unpack(arguments, 2, arguments.n))
-    local ok, value = pcall(element, self, task, fn, i, given)
-    if ok then
-      values[i] = value == nil and true or value
-    else
-      if type(value) ~= "table" or value.signal or value.code == "end" then error(value, 0) end
-      failures[i] = of_element(i, value)
-      if task.how.map.on_error == "stop" then error(failures[i], 0) end
-    end
+    ones[i] = element.new(task, i)
+    values[i], failures[i] = value_here(self, task, ones[i], fn, list, arguments)
+    if failures[i] and task.how.map.on_error == "stop" then error(failures[i], 0) end
   end
+  gather_notes(task, ones)
   return gather(task, #list, values, failures)
 end
 
@@ -177,7 +188,8 @@ function map.call(self, task, fn, arguments)
   if type(list) ~= "table" or getmetatable(list) and not getmetatable(list).__len then
     error({ code = "usage", message = ("map needs a list, not a %s"):format(type(list)) }, 0)
   end
-  if task.how.process then return in_processes(self, task, list, arguments) end
+  if self.record then self.record:expect_elements(task, #list) end
+  if task.how.process then return in_processes(self, task, fn, list) end
   return one_by_one(self, task, fn, list, arguments)
 end
 

@@ -1,5 +1,5 @@
---- What flow.db knows of a run: who is at work on it, and the state of each of its tasks with every change, committed
---- before it is acted on.
+--- What flow.db knows of a run: who is at work on it, and the state of each of its tasks, and of each element of a map,
+--- with every change, committed before it is acted on.
 ---
 --- States of tasks: pending, running, retrying, cached, completed, failed, timed_out, cancelled, skipped, crashed; of
 --- runs: running, completed, failed, refused, cancelled, crashed. A run whose database cannot be written goes on
@@ -37,9 +37,20 @@ local function attempt(self, fn, ...)
   self.db = nil
 end
 
-local function add_transition(self, number, to, reason, at)
-  self.db:run("INSERT INTO transitions (run_id, number, state, reason, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    { self.id, number, to, reason, at })
+local function add_transition(self, number, to, reason, at, element)
+  self.db:run("INSERT INTO transitions (run_id, number, state, reason, at, element) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    { self.id, number, to, reason, at, element })
+end
+
+--- What was at work when the process before this one ended: it is told, and begins anew.
+local function mark_crashed(self, table_name, at)
+  local reason = "the process that ran it is gone"
+  for _, row in ipairs(self.db:rows(("SELECT * FROM %s WHERE run_id = ? AND state IN ('running', 'retrying')"):format(
+    table_name), { self.id })) do
+    self.db:run(("UPDATE %s SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2%s"):format(
+      table_name, row.element and " AND element = ?5" or ""), { self.id, row.number, reason, at, row.element })
+    add_transition(self, row.number, "crashed", reason, at, row.element)
+  end
 end
 
 local function begin(self, run)
@@ -49,13 +60,8 @@ local function begin(self, run)
     self.db:run("UPDATE runs SET state = 'running', reason = 'resumed', ended = NULL, pid = ?2, host = ?3, since = ?4 "
       .. "WHERE id = ?1", { known.id, uv.os_getpid(), uv.os_gethostname(), at })
     self.id = known.id
-    for _, task in ipairs(self.db:rows("SELECT number, name FROM tasks WHERE run_id = ? AND state IN "
-      .. "('running', 'retrying')", { self.id })) do
-      local reason = "the process that ran it is gone"
-      self.db:run("UPDATE tasks SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2",
-        { self.id, task.number, reason, at })
-      add_transition(self, task.number, "crashed", reason, at)
-    end
+    mark_crashed(self, "tasks", at)
+    mark_crashed(self, "elements", at)
   else
     self.db:run("INSERT INTO runs (name, folder, recipe, path, state, started, pid, host, since) "
       .. "VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?5)", { run.name, run.folder, run.recipe, run.path, at,
@@ -69,7 +75,7 @@ end
 ---@param run { folder: string, runs: string, recipe: string, path: string }
 ---@return Record
 function record.begin(run)
-  local self = setmetatable({ rows = {} }, Record)
+  local self = setmetatable({ rows = {}, elements = {} }, Record)
   local ok, db = pcall(state.open, record.place(run.runs))
   if not ok then
     if type(db) == "table" and db.signal then error(db, 0) end
@@ -81,6 +87,10 @@ function record.begin(run)
     path = run.path, name = run.folder:match "[^/]+$" })
   for _, row in ipairs(self.db and self.db:rows("SELECT * FROM tasks WHERE run_id = ?", { self.id }) or {}) do
     self.rows[row.number] = row
+  end
+  for _, row in ipairs(self.db and self.db:rows("SELECT * FROM elements WHERE run_id = ?", { self.id }) or {}) do
+    self.elements[row.number] = self.elements[row.number] or {}
+    self.elements[row.number][row.element] = row
   end
   return self
 end
@@ -102,28 +112,55 @@ end
 local ended = { cached = true, completed = true, failed = true, timed_out = true, cancelled = true, skipped = true,
   crashed = true }
 
-local function move(self, task, reason)
-  local at = now()
-  local more = task.state == "completed" and store.text { inputs = task.inputs, result = task.gives_result } or nil
-  self.db:run("INSERT OR REPLACE INTO tasks (run_id, number, name, state, reason, started, ended, key, content, more) "
-    .. "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)", { self.id, task.number, task.name, task.state, reason,
-    task.started, ended[task.state] and at or nil, task.key, task.content, more })
-  add_transition(self, task.number, task.state, reason, at)
+--- Note that a task goes through a list of so many elements.
+---@param task table
+---@param count integer
+function Record:expect_elements(task, count)
+  attempt(self, function()
+    local at = now()
+    self.db:run("DELETE FROM elements WHERE run_id = ?1 AND number = ?2 AND element > ?3",
+      { self.id, task.number, count })
+    for i = 1, count do
+      if self.db:run("INSERT OR IGNORE INTO elements (run_id, number, element, state) VALUES (?1, ?2, ?3, 'pending')",
+        { self.id, task.number, i }) > 0 then
+        add_transition(self, task.number, "pending", nil, at, i)
+      end
+    end
+  end)
 end
 
---- A task is in another state now, its `state`.
+local function move(self, task, reason)
+  local at = now()
+  local is_ready = task.state == "completed" or task.state == "cached"
+  local more = is_ready and store.text { inputs = task.inputs, result = task.gives_result, lua = task.lua_files,
+    noted = task.noted } or nil
+  local values = { self.id, task.number, task.element or task.name, task.state, reason, task.attempts, task.started,
+    ended[task.state] and at or nil, task.key, task.content, more }
+  self.db:run(("INSERT OR REPLACE INTO %s (run_id, number, %s, state, reason, attempts, started, ended, key, content, "
+    .. "more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"):format(
+    task.element and "elements" or "tasks", task.element and "element" or "name"), values)
+  add_transition(self, task.number, task.state, reason, at, task.element)
+end
+
+--- A task, or an element of its list, is in another state now, its `state`.
 ---@param task table
 ---@param reason? string
 function Record:move(task, reason)
   attempt(self, move, self, task, reason and log.veiled(reason))
 end
 
---- What is known of a task whose result an earlier process of this run completed, or was given; nil: none has.
+--- What is known of a task, or an element, whose result an earlier process of this run completed, or was given; nil:
+--- none has.
 ---@param task table
 ---@return table?
 function Record:completed(task)
   local row = self.rows[task.number]
-  if not row or row.name ~= task.name or row.state ~= "completed" and row.state ~= "cached" then return nil end
+  if task.element then
+    row = row and row.name == task.name and (self.elements[task.number] or {})[task.element]
+  elseif row and row.name ~= task.name then
+    row = nil
+  end
+  if not row or row.state ~= "completed" and row.state ~= "cached" then return nil end
   local chunk = load("return " .. (row.more or "{}"), "=more", "t", {})
   row.about = chunk and chunk() or {}
   return row
@@ -185,7 +222,8 @@ function record.runs(db, options)
   return list
 end
 
---- A run by its name or folder, with its tasks and transitions; nil when there is none.
+--- A run by its name or folder, with its tasks, their elements where they are maps, and transitions; nil when there is
+--- none.
 ---@param db Database
 ---@param word string
 ---@return table?
@@ -193,10 +231,18 @@ function record.run(db, word)
   local run = db:row("SELECT * FROM runs WHERE name = ?1 OR folder = ?2 ORDER BY started DESC",
     { word, uv.fs_realpath(word) or word })
   if not run then return nil end
-  run.tasks = db:rows("SELECT number, name, state, reason, started, ended, key FROM tasks WHERE run_id = ? "
+  run.tasks = db:rows("SELECT number, name, state, reason, attempts, started, ended, key FROM tasks WHERE run_id = ? "
     .. "ORDER BY number", { run.id })
-  run.transitions = db:rows("SELECT number, state, reason, at FROM transitions WHERE run_id = ? ORDER BY id",
+  run.transitions = db:rows("SELECT number, element, state, reason, at FROM transitions WHERE run_id = ? ORDER BY id",
     { run.id })
+  local by_number = {}
+  for _, task in ipairs(run.tasks) do by_number[task.number] = task end
+  for row in db:each("SELECT number, element, state, reason, attempts, started, ended, key FROM elements "
+    .. "WHERE run_id = ? ORDER BY number, element", { run.id }) do
+    local task = by_number[row.number]
+    task.elements = task.elements or {}
+    task.elements[row.element], row.number = row, nil
+  end
   return run
 end
 

@@ -100,8 +100,13 @@ local function own(flow, task)
   local ok, content = pcall(kept.content, place)
   local read = task.read or ""
   if not ok or frame.hash(content .. read) ~= row.content then return nil end
-  return { own = true, place = place, content = row.content, inputs = row.about.inputs or {},
-    result = row.about.result }
+  local about = row.about
+  if keys.changed(about.lua or {}) then
+    flow.again = true
+    return nil
+  end
+  return { own = true, place = place, content = row.content, inputs = about.inputs or {}, result = about.result,
+    lua = about.lua, noted = about.noted }
 end
 
 --- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.
@@ -146,6 +151,7 @@ function reuse.keep(flow, task, value)
   task.content = frame.hash(content .. read)
   task.inputs = provenance.inputs()
   task.gives_result = type(class) == "table" and class.__result and true or nil
+  task.lua_files = lua_files(flow, task)
   if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
   if read ~= task.read and not makes then
@@ -153,7 +159,7 @@ function reuse.keep(flow, task, value)
     return
   end
   kept.put(task.key, place, flow.folder, task.outputs, hashes, { task = task.name, run = flow.name,
-    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = lua_files(flow, task),
+    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files,
     inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result })
   flow.keeps = true
 end

@@ -13,6 +13,7 @@ local migrations = {
   (require "recsys.tune.tables"),
   (require "recsys.flow.schedules"),
   (require "recsys.flow.tables"),
+  (require "recsys.flow.element_tables"),
 }
 
 local function migrate(db)

@@ -8,6 +8,7 @@ import { h, moment, span } from "./dom.js";
 const FILE = "tasks.json";
 const MOST = 200;
 const STATES = ["planned", "running", "done", "failed", "cached"];
+const WORDS = { pending: "planned", completed: "done", timed_out: "failed", cancelled: "failed", crashed: "failed" };
 
 const finite = (value) => (Number.isFinite(value) && value >= 0 ? value : 0);
 const texts = (list) => (Array.isArray(list) ? list.map(String) : []);
@@ -23,7 +24,8 @@ export function timeline(list, { now = Date.now(), running = false } = {}) {
   return tasks.map((task) => {
     const known = Number.isFinite(task.started);
     const start = known ? (task.started - origin) / 1000 : clock;
-    const told = STATES.includes(task.state) ? task.state : "";
+    const word = Object.hasOwn(WORDS, task.state) ? WORDS[task.state] : task.state;
+    const told = STATES.includes(word) ? word : "";
     const state = told === "running" && !running ? "killed" : told;
     const seconds = told === "running" && known ? finite((now - task.started) / 1000) : finite(task.seconds);
     clock = Math.max(clock, start + seconds);
