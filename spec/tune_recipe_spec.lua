@@ -1,106 +1,22 @@
---- Studies of recipes: worker processes, what they leave, and that killing them at any moment costs nothing.
----
---- RECSYS_KILLS says how many random kills there are (3 without it); RECSYS_KILL_SEED repeats the moments of a run.
+--- Studies of recipes: worker processes, what they leave, and what becomes of the best trial.
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
-local study_of = require "recsys.tune.study"
-local track = require "recsys.track"
+local sql = require "recsys.sql"
+local studied = require "spec.support.studied"
 local uv = require "luv"
 
-local RECIPE = [[
-local recsys = require "recsys"
-local job, tune = recsys.job, recsys.tune
-return recsys.recipe {
-  name = "small", about = "Only train",
-  params = {
-    data = { source = "news", dir = "news", scale = 0.001 },
-    split = { kind = "time", valid = 0.1, test = 0.1 },
-    model = { kind = "two_tower", dim = 16, dropout = 0.1, temperature = 0.2, log_q = true, bias = true },
-    train = { epochs = 4, batch = 128, learning_rate = 0.01, patience = 10, checkpoint = 0.03 },
-    eval = { window = "7d" },
-    early = false,
-  },
-  search = { ["model.dim"] = tune.choice { 8, 16, 24 }, ["train.learning_rate"] = tune.log_uniform(1e-4, 1e-1) },
-  run = function(flow, p)
-    local data = flow:task("load", job.load, p.data)
-    local split = flow:task("split", job.split, data, p.split, p.seed)
-    local encoder = flow:task("features", recsys.feature.fit, data, split.train, require "recipes.features.news")
-    if p.early then flow:task("early", job.evaluate, p, {}, data, split) end
-    local model = flow:task("train", job.train, p, encoder, data, split)
-    flow:task("evaluate", job.evaluate, p, model, data, split)
-    return {}
-  end,
-}]]
+local place, folder
 
-local folder
-
---- Run `recsys-run tune recipe.lua WORDS` to its end, or kill it, its workers too when `all`, after so many ms.
----@return integer code, integer signal, string said
-local function tune(words, after, all, recipe)
-  local out = assert(uv.fs_open(folder .. "/out", "w", 420))
-  local code, signal
-  local handle, pid = uv.spawn(command.program, { args = { "tune", recipe or "recipe.lua", "--threads", "1",
-    table.unpack(words) }, cwd = folder, detached = true, stdio = { nil, out, out } },
-    function(c, s) code, signal = c, s end)
-  assert(handle, pid)
-  uv.fs_close(out)
-  local began = uv.hrtime()
-  while not code do
-    if (uv.hrtime() - began) / 1e9 > 180 then uv.kill(-pid, "sigkill") end
-    if after and (uv.hrtime() - began) / 1e6 >= after then
-      uv.kill(all and -pid or pid, "sigkill")
-      after = nil
-    end
-    uv.run "nowait"
-    uv.sleep(2)
-  end
-  handle:close()
-  uv.run "nowait"
-  return code, signal, command.read(folder .. "/out")
-end
-
-local function trials_of(name)
-  local study <close> = study_of.attach { name = name, store = folder .. "/artifacts" }
-  return study:trials()
-end
-
---- The trials of a study whose end is committed, as text by number; none before the study is there.
-local function ended(name)
-  local ok, trials = pcall(trials_of, name)
-  local list = {}
-  for _, trial in ipairs(ok and trials or {}) do
-    if trial.state ~= "running" and trial.state ~= "waiting" then
-      list[trial.number] = json.encode { trial.state, trial.params, json.list(trial.values), trial.ended }
-    end
-  end
-  return list
-end
-
---- The tracked runs below a study's, by name.
-local function runs_of(name)
-  local study <close> = study_of.attach { name = name, store = folder .. "/artifacts" }
-  local store <close> = track.open(folder .. "/artifacts")
-  local found, parent = {}, store:run(study.run_id)
-  for _, row in ipairs(store.db:rows([[SELECT t.run_uuid AS id FROM tags t WHERE t.key = 'mlflow.parentRunId'
-      AND t.value = ?]], { study.run_id })) do
-    local run = store:run(row.id)
-    found[run.info.run_name] = found[run.info.run_name] or {}
-    table.insert(found[run.info.run_name], run)
-  end
-  return found, parent
-end
-
-local function by_key(list)
-  local map = {}
-  for _, pair in ipairs(list or {}) do map[pair.key] = pair.value end
-  return map
-end
+local function tune(words, options) return place:tune(words, options) end
+local function trials_of(name) return place:trials_of(name) end
+local function runs_of(name) return place:runs_of(name) end
+local by_key = studied.by_key
 
 describe("a study of a recipe", function()
   setup(function()
-    folder = command.temporary()
-    command.write(folder .. "/recipe.lua", RECIPE)
+    place = studied.place()
+    folder = place.folder
     local code, _, said = tune { "--study", "together", "--trials", "3", "--workers", "3", "--no-retrain" }
     assert.equal(0, code, said)
     assert.matches("3 trials, 3 complete", said) -- which have all waited for the one that made the sample
@@ -108,7 +24,7 @@ describe("a study of a recipe", function()
     assert.equal(0, code, said)
   end)
 
-  teardown(function() command.remove(folder) end)
+  teardown(function() place:remove() end)
 
   it("runs each trial as a tracked run below its own, which ends before test rows are asked", function()
     local code, _, said = tune { "--study", "s", "--trials", "4", "--workers", "2", "--no-retrain" }
@@ -136,19 +52,92 @@ describe("a study of a recipe", function()
     end
   end)
 
-  it("trains the best one again, and only then asks test rows", function()
-    local code, _, said = tune { "--study", "first", "--trials", "1", "--json" }
-    assert.equal(0, code, said)
-    local objects = {}
-    for line in said:gmatch "[^\n]+" do
-      if line:find "^{" then objects[#objects + 1] = json.decode(line) end
+  it("trains the best one again, once, and only then asks test rows", function()
+    local function found_by(...)
+      local code, _, said = tune { "--study", "first", "--json", "--trials", ... }
+      assert.equal(0, code, said)
+      local objects, count, runs, parent = {}, 0, runs_of "first"
+      for line in said:gmatch "[^\n]+" do
+        if line:find "^{" then objects[#objects + 1] = json.decode(line) end
+      end
+      for name in pairs(runs) do count = count + (name:find "^small%-" and 1 or 0) end
+      return { best = objects[1].best.trial, result = objects[2], count = count, tags = by_key(parent.data.tags),
+        runs = runs, said = said }
     end
-    assert.equal("trial_0", objects[1].best.trial)
-    assert.equal("small", objects[2].recipe)
-    local runs = runs_of "first"
-    runs.trial_0 = nil
-    local _, best = next(runs)
-    assert.truthy(best[1].info.run_name:find "^small%-")
+    local first = found_by "1"
+    assert.same({ "trial_0", "small", 1 }, { first.best, first.result.recipe, first.count })
+    assert.equal("trial_0", first.tags["recsys.study.retrained"])
+    assert.equal(first.tags["recsys.study.retrained_run"], first.runs[first.result.run][1].info.run_id)
+    local same = found_by "1"
+    assert.same({ "trial_0", first.result.run, 1 }, { same.best, same.result.run, same.count })
+    assert.matches("trial_0 was trained again before, as artifacts/runs/" .. first.result.run, same.said, 1, true)
+    local anew = found_by("1", "--retrain")
+    assert.equal(2, anew.count)
+    assert.not_equal(first.result.run, anew.result.run)
+    local more = found_by "3"
+    assert.equal(more.best == "trial_0" and 2 or 3, more.count)
+    assert.equal(more.best, more.tags["recsys.study.retrained"])
+  end)
+
+  it("takes a pruned trial up again from its checkpoint, and comes to the same bits", function()
+    local words = { "--trials", "9", "--no-retrain", "--sampler", "random" }
+    local code, _, said = tune { "--study", "halved", "--pruner", "asha,eta=2", table.unpack(words) }
+    assert.equal(0, code, said)
+    code, _, said = tune { "--study", "unhalved", table.unpack(words) }
+    assert.equal(0, code, said)
+    local whole, runs, promoted, complete = trials_of "unhalved", runs_of "halved", 0, 0
+    for i, trial in ipairs(trials_of "halved") do
+      local log, epochs = command.read(("%s/artifacts/runs/halved/%s/log.txt"):format(folder, trial.name)), 0
+      for _ in log:gmatch "epoch +%d+  train/loss" do epochs = epochs + 1 end
+      assert.equal(trial.last_step, epochs) -- none was trained twice
+      for step, value in pairs(trial.intermediate) do assert.equal(whole[i].intermediate[step], value) end
+      assert.equal(1, #runs[trial.name])
+      assert.equal("FINISHED", runs[trial.name][1].info.status)
+      assert.equal(trial.state, by_key(runs[trial.name][1].data.tags)["recsys.trial.state"])
+      if trial.state == "complete" then
+        complete = complete + 1
+        assert.same(whole[i].values, trial.values)
+      end
+      if trial.promoted then promoted = promoted + 1 end
+    end
+    assert.is_true(promoted > 0 and complete < 9, said)
+  end)
+
+  it("leaves no worker when kill -9 ends it", function()
+    local seen = 0
+    local _, signal = tune({ "--study", "orphans", "--trials", "4", "--workers", "2", "--no-retrain", "--set",
+      "train.epochs=4000", "--set", "train.patience=4000" }, { after = 1500, kill = function(pid)
+        seen = #studied.workers "orphans"
+        uv.kill(pid, "sigkill")
+      end })
+    assert.equal(9, signal)
+    assert.equal(2, seen)
+    assert.is_true(studied.are_gone "orphans")
+  end)
+
+  it("sets right the run of a trial whose worker was killed between their ends", function()
+    local words = { "--study", "amended", "--trials", "2", "--no-retrain" }
+    local code, _, said = tune(words)
+    assert.equal(0, code, said)
+    local runs = runs_of "amended"
+    local id, store = runs.trial_1[1].info.run_id, assert(sql.open(folder .. "/artifacts/mlflow.db"))
+    store:run("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?", { id })
+    store:run("DELETE FROM tags WHERE run_uuid = ? AND key LIKE 'recsys.trial%'", { id })
+    store:run("DELETE FROM latest_metrics WHERE run_uuid = ? AND key LIKE 'objective%'", { id })
+    store:close()
+    local flows = assert(sql.open(folder .. "/artifacts/flow.db"))
+    flows:run "UPDATE runs SET state = 'crashed' WHERE name = 'trial_1' AND folder LIKE '%/amended/%'"
+    code, _, said = tune(words)
+    assert.equal(0, code, said)
+    local record = flows:row "SELECT state FROM runs WHERE name = 'trial_1' AND folder LIKE '%/amended/%'"
+    assert.equal("completed", record.state)
+    flows:close()
+    local after = runs_of "amended"
+    assert.equal(1, #after.trial_1)
+    assert.equal("FINISHED", after.trial_1[1].info.status)
+    local tags = by_key(after.trial_1[1].data.tags)
+    assert.same({ "complete", "1" }, { tags["recsys.trial.state"], tags["recsys.trial.number"] })
+    assert.equal(trials_of "amended"[2].values[1], by_key(after.trial_1[1].data.metrics)["objective/valid/ndcg_10"])
   end)
 
   it("records trials that fail, and goes on", function()
@@ -165,11 +154,11 @@ describe("a study of a recipe", function()
   end)
 
   it("fails a trial whose workers die three times, and goes on", function()
-    command.write(folder .. "/deadly.lua", (RECIPE:gsub("return {}", ""):gsub("run = function%(flow, p%)",
+    command.write(folder .. "/deadly.lua", (studied.RECIPE:gsub("return {}", ""):gsub("run = function%(flow, p%)",
       "run = function(flow, p)\n    if flow.folder and p.model.dim == 8 then require('luv').kill(require('luv')"
       .. ".os_getpid(), 'sigkill') end")))
     local code, _, said = tune({ "--study", "deadly", "--trials", "2", "--no-retrain", "--sampler", "grid", "--search",
-      "model.dim=choice { 8, 16 }" }, nil, nil, "deadly.lua")
+      "model.dim=choice { 8, 16 }" }, { recipe = "deadly.lua" })
     assert.equal(0, code, said)
     local trials = trials_of "deadly"
     assert.equal("failed", trials[1].state)
@@ -206,41 +195,6 @@ describe("a study of a recipe", function()
     assert.equal(0, code, said)
     assert.matches("the front, what no other trial beats", said)
     for _, trial in ipairs(trials_of "front") do assert.equal(2, #trial.values) end
-  end)
-
-  it("killed at random moments loses no completed trial and repeats none", function()
-    local kills, seed = tonumber(os.getenv "RECSYS_KILLS" or 3), tonumber(os.getenv "RECSYS_KILL_SEED") or os.time()
-    local words, killed, round, known = { "--workers", "2", "--no-retrain", "--trials", "6" }, 0, 0, {}
-    math.randomseed(seed)
-    while killed < kills do
-      local name = "killed" .. round
-      local code, signal, said = tune({ "--study", name, table.unpack(words) }, 100 + math.random() * 2500,
-        math.random() < 0.7)
-      assert.is_true(signal == 9 or code == 0, ("code %d, seed %d\n%s"):format(code, seed, said))
-      local now = ended(name)
-      for number, one in pairs(known) do assert.equal(one, now[number], ("seed %d"):format(seed)) end
-      known = now
-      if signal == 9 then
-        killed = killed + 1
-      else
-        round, known = round + 1, {}
-      end
-    end
-    for i = 0, round do
-      local name = "killed" .. i
-      local code, _, said = tune { "--study", name, table.unpack(words) }
-      assert.equal(0, code, said)
-      local now, runs = ended(name), runs_of(name)
-      for number, one in pairs(i == round and known or {}) do
-        assert.equal(one, now[number], ("seed %d"):format(seed))
-      end
-      for number = 0, 5 do
-        local trial = trials_of(name)[number + 1]
-        assert.equal("complete", trial.state, ("seed %d: %s"):format(seed, trial.message))
-        assert.is_true(#runs["trial_" .. number] >= 1)
-      end
-      assert.equal(6, #trials_of(name))
-    end
   end)
 
   it("refuses a search space that the parameters do not take", function()

@@ -238,12 +238,34 @@ describe("a pruner", function()
   end)
 
   it("by ASHA keeps the best 1/eta at each rung, and decides at rungs alone", function()
-    local prune = pruners.new("asha", { eta = 2 })
+    local prune = pruners.new("asha", { eta = 2, promote = false })
     assert.is_false(prune(trial(9, { 0 }, "running"), {}, -1))
     assert.is_true(prune(trial(9, { 2.5 }, "running"), others, -1))
     assert.is_false(prune(trial(9, { 3.5 }, "running"), others, -1))
     assert.is_true(prune(trial(9, { 9, 3.5 }, "running"), others, -1))
     assert.is_false(prune(trial(9, { 9, 9, 0 }, "running"), others, -1))
+  end)
+
+  it("by ASHA lets a trial wait, and takes it up again when others have made it one of the best", function()
+    local prune, promote = pruners.new("asha", { eta = 2 })
+    local first, second = trial(0, { 5 }, "running"), trial(1, { 4 }, "running")
+    assert.is_true(prune(first, { first }, -1)) -- half of one is none
+    first.state = "pruned"
+    assert.is_true(prune(second, { first, second }, -1))
+    second.state = "pruned"
+    assert.equal(0, promote({ first, second }, -1).number)
+    first.intermediate[2], first.last_step, first.state = 6, 2, "complete"
+    assert.is_nil(promote({ first, second }, -1))
+    local list = { first, second, trial(2, { 1 }, "pruned"), trial(3, { 3 }, "pruned") }
+    assert.equal(1, promote(list, -1).number)
+    assert.equal(2, promote(list, 1).number)
+    second.promoted = 1
+    assert.is_false(prune(second, { trial(2, { 8 }), trial(3, { 8 }), second }, -1)) -- behind step 1 it was promoted
+    second.intermediate[2], second.last_step = 3, 2
+    assert.is_true(prune(second, list, -1))
+    assert.equal(2, select("#", pruners.new("hyperband", { eta = 2, most = 4 })))
+    assert.is_nil((select(2, pruners.new("asha", { promote = false }))))
+    assert.matches("promote is true or false", refusal(pruners.new, "asha", { promote = 1 }))
   end)
 
   it("by Hyperband prunes as its bracket does", function()
@@ -271,7 +293,7 @@ describe("a pruner", function()
   end)
 
   it("refuses options that it has not", function()
-    assert.matches("has no option 'etaa'; it has eta, least", refusal(pruners.new, "asha", { etaa = 3 }))
+    assert.matches("has no option 'etaa'; it has eta, least, promote", refusal(pruners.new, "asha", { etaa = 3 }))
     assert.matches("eta = 1 is too small", refusal(pruners.new, "asha", { eta = 1 }))
     assert.matches("did you mean 'asha'", refusal(pruners.new, "asah"))
   end)
@@ -338,6 +360,48 @@ describe("a study", function()
     end
     assert.is_true(pruned > 10 and steps < 30 * 8 * 0.7, ("%d %d"):format(pruned, steps))
     assert.is_true(s:best().values[1] > 7)
+  end)
+
+  it("takes pruned trials up again before it makes new ones, and the best come to their ends", function()
+    local function whole(x, step) return 10 * x - 3 * math.abs(math.sin(50 * x)) / step end -- rankings change late
+    local steps, s = 0, new { search = SEARCH, pruner = "asha", sampler = "random", directions = { "maximize" } }
+    local function objective(trial)
+      for step = (trial.promoted or 0) + 1, 20 do
+        steps = steps + 1
+        trial:report(step, whole(trial.params.x, step), step == 20)
+      end
+      return whole(trial.params.x, 20)
+    end
+    assert.equal("trials", s:optimize(objective, { trials = 3 }))
+    local states = {}
+    for _, trial in ipairs(s:trials()) do states[trial.state] = (states[trial.state] or 0) + 1 end
+    assert.same({ complete = 1, pruned = 2 }, states) -- three are none's quarter, but one is to be complete
+    assert.equal("trials", s:optimize(objective, { trials = 48 }))
+    assert.is_true(steps < 0.2 * 48 * 20, tostring(steps))
+    local order = s:trials()
+    table.sort(order, function(a, b) return a.intermediate[1] > b.intermediate[1] end)
+    for rank, trial in ipairs(order) do
+      if rank <= 12 then assert.is_true(trial.last_step >= 4) end
+      if trial.promoted then assert.is_true(trial.last_step > trial.promoted) end
+      assert.equal(trial.last_step == 20, trial.state == "complete")
+    end
+    assert.equal("trials", s:optimize(error, { trials = 48 })) -- nothing is left to take up
+  end)
+
+  it("whose time is over lets one trial come to its end, if none has", function()
+    local s = new { search = SEARCH, pruner = "asha", sampler = "random" }
+    for _ = 1, 3 do
+      local trial = s:ask()
+      pcall(trial.report, trial, 1, trial.params.x)
+    end
+    assert.equal("seconds", s:optimize(function(trial) return trial.params.x end, { seconds = 0 }))
+    local complete, best = {}, s:trials()
+    for _, trial in ipairs(s:trials()) do
+      if trial.state == "complete" then table.insert(complete, trial.params.x) end
+    end
+    table.sort(best, function(a, b) return a.params.x < b.params.x end)
+    assert.same({ best[1].params.x }, complete)
+    assert.same({ nil, "seconds" }, { s:ask { is_over = true } })
   end)
 
   it("ends by its budget: trials, seconds or a plateau", function()

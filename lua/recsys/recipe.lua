@@ -252,7 +252,7 @@ local function execute(self, params, options, folder, resumed, planned)
   local outcome = outcome_of(self, steps, params, only)
   provenance.write(folder, self.path)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
-  resume.finish(folder)
+  if not (options.trial and options.trial.is_paused()) then resume.finish(folder) end
   steps:settle()
   return result, text_of, next_steps
 end
@@ -349,9 +349,10 @@ end
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
 ---   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean,
----   told?: fun(result: table), parent?: string, trial?: table }
+---   told?: fun(result: table), done?: fun(result: table), parent?: string, trial?: table }
 ---   resume: the run to resume, "" for the latest one; reproduce: of the environment nothing but secrets counts
----   told: is called with the result of a run that is done, in place of showing it
+---   told: is called with the result of a run that is done, in place of showing it; done: before it is shown, where no
+---   gate has refused it
 ---   parent: the tracked run that this one is below
 ---   trial: of a study (recsys.tune.worker): { folder, parent, ended = function(problem) }
 ---@return integer
@@ -398,6 +399,7 @@ function recipe.main(path, options)
   end
   finish_record(ok, result)
   if ok and result then
+    if options.done and not result.refused then options.done(result) end
     if options.told then options.told(result) else show(result, text_of, next_steps, options) end
     code = result.refused and exit.quality or exit.done
   end

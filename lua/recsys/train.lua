@@ -281,15 +281,19 @@ local function is_patient(run)
   log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, place.best_epoch)
 end
 
+local function goes_on(run) return run.place.epoch <= run.settings.epochs and is_patient(run) end
+
 local function run_all(run)
-  while run.place.epoch <= run.settings.epochs and is_patient(run) do
+  local going = goes_on(run)
+  while going do
     local row = epoch_row(run)
     signals.hold()
     end_epoch(run, row)
     run.began = base.clock()
     if run.checkpoint and run.checkpoint:is_due(true) then run:save() end
     signals.release()
-    if run.report then run.report(row.epoch, row) end
+    going = goes_on(run)
+    if run.report then run.report(row.epoch, row, not going) end
   end
 end
 
@@ -301,8 +305,9 @@ local function run_epochs(run)
   signals.release()
   run.profile:finish()
   if not ok then
-    if type(problem) == "table" and problem.signal and run.checkpoint then
-      run:save()
+    local to_go_on = type(problem) == "table" and (problem.signal or problem.paused)
+    if to_go_on and run.checkpoint then run:save() end
+    if to_go_on and run.checkpoint and problem.signal then
       problem.message = ("%s behind step %d of epoch %d; a checkpoint is written, go on by --resume%s"):format(
         problem.message, run.place.step, run.place.epoch, run.checkpoint.run and " " .. run.checkpoint.run or "")
     end
@@ -350,13 +355,14 @@ end
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
 ---   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features,
----   checkpoint?: table, report?: fun(epoch: integer, row: table) }
+---   checkpoint?: table, report?: fun(epoch: integer, row: table, last: boolean) }
 ---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
 ---   valid_events: encoded moments of split.valid, where they are at hand
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
----   report: told of each epoch's row of the curves when all of it is done; what it raises ends the training
+---   report: told of each epoch's row of the curves when all of it is done; what it raises ends the training, behind a
+---   checkpoint where it says `paused`
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local run = new_run(definition, request)

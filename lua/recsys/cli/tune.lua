@@ -39,6 +39,7 @@ function command.options(parser)
   parser:option("--threads", "Threads of each trial; default: its share of all"):argname "N"
     :convert(argument.whole_number(1, 4096))
   parser:flag("--no-retrain", "Find the best trial, but train and publish no model"):target "no_retrain"
+  parser:flag("--retrain", "Train the best trial again as a whole even if it was before")
   parser:flag("--json", "Put what was found, and on a second line the result of the best, on stdout as JSON")
   parser:option("--trial", "Run this trial (the command does this itself)"):hidden(true):convert(math.tointeger)
   for _, name in ipairs { "store", "folder", "parent" } do
@@ -72,7 +73,7 @@ function command.run(args)
     return exit.failed
   end
   if args.no_retrain then return exit.done end
-  return tuned.retrain(found, { threads = args.threads, json = args.json })
+  return tuned.retrain(found, { threads = args.threads, json = args.json, again = args.retrain })
 end
 
 return command

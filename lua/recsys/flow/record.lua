@@ -205,6 +205,21 @@ function record.sweep(db)
   end
 end
 
+--- Say how a run ended whose process was killed before it could, and somebody else knows.
+---@param db Database
+---@param folder string  absolute
+---@param to string      completed or failed
+---@param reason? string
+function record.amend(db, folder, to, reason)
+  local run = db:row("SELECT * FROM runs WHERE folder = ? AND state IN ('running', 'crashed')", { folder })
+  if not run or run.state == "running" and is_held(run) then return end
+  db:transaction(function()
+    local at = now()
+    db:run("UPDATE runs SET state = ?2, reason = ?3, ended = ?4 WHERE id = ?1", { run.id, to, reason, at })
+    add_transition({ db = db, id = run.id }, nil, to, reason, at)
+  end)
+end
+
 --- The runs of a database, the youngest first, with how many of their tasks are in which state.
 ---@param db Database
 ---@param options? { recipe?: string, state?: string, most?: integer }

@@ -14,6 +14,7 @@ local migrations = {
   (require "recsys.flow.schedules"),
   (require "recsys.flow.tables"),
   (require "recsys.flow.element_tables"),
+  (require "recsys.tune.later_tables"),
 }
 
 local function migrate(db)

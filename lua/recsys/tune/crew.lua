@@ -3,6 +3,9 @@
 --- This process asks the study for trials and starts a worker for each (recsys.tune.worker), which commits the trial's
 --- end itself: killing any of them costs no completed trial. A worker that dies gives its trial back to whoever asks
 --- next. A signal is passed on; workers then write a checkpoint, and their trials wait for the next start.
+---
+--- A worker leads a process group and follows a pipe that this process holds (recsys.process): when this one dies, by
+--- kill -9 too, the system ends the worker and what it has started.
 
 local clock = require "recsys.clock"
 local exit = require "recsys.exit"
@@ -26,15 +29,17 @@ local function start(self, trial)
   local args = { "tune", self.study.settings.recipe, "--trial", tostring(trial.id), "--study", self.study.name,
     "--store", self.store, "--folder", folder, "--pruner", self.pruner, "--threads", tostring(self.threads) }
   if self.parent then table.move({ "--parent", self.parent }, 1, 2, #args + 1, args) end
-  local one = { trial = trial }
-  local handle, why = uv.spawn(host.executable, { args = args, stdio = { nil, out, out } },
+  local one, line = { trial = trial }, uv.new_pipe(false)
+  local handle, pid = uv.spawn(host.executable, { args = args, detached = true, stdio = { nil, out, out, line } },
     function(code, signal) one.code, one.signal = code, signal end)
   uv.fs_close(out)
   if not handle then
+    line:close()
+    uv.run "nowait"
     trial:release()
-    error({ code = "retry", message = ("cannot start a worker: %s"):format(why) }, 0)
+    error({ code = "retry", message = ("cannot start a worker: %s"):format(pid) }, 0)
   end
-  one.handle = handle
+  one.handle, one.pid, one.line = handle, pid, line
   self.workers[#self.workers + 1] = one
 end
 
@@ -55,6 +60,8 @@ end
 
 --- A worker has ended: what became of its trial.
 local function settle(self, one)
+  uv.kill(-one.pid, "sigkill") -- what it has left of its group
+  one.line:close()
   one.handle:close()
   local trial = self.study:trials()[one.trial.number + 1]
   if trial.state ~= "running" then return tell(self, trial) end
@@ -115,8 +122,8 @@ end
 --- Give the free workers something to do; why there is nothing, when there is not.
 local function fill(self, budget, began)
   while #self.workers < self.size do
-    if budget.seconds and clock.now() - began >= budget.seconds * 1000 then return "seconds" end
-    local trial, why = self.study:ask(budget)
+    local is_over = budget.seconds and clock.now() - began >= budget.seconds * 1000
+    local trial, why = self.study:ask(is_over and { is_over = true } or budget)
     if not trial then return why end
     start(self, trial)
   end
@@ -134,6 +141,17 @@ local function work(self, budget)
   end
 end
 
+--- Whatever ends the work, no worker outlives it.
+local function clear(self)
+  for _, one in ipairs(self.workers) do
+    uv.kill(-one.pid, "sigkill")
+    while not one.code do uv.run "once" end
+    one.line:close()
+    one.handle:close()
+  end
+  uv.run "nowait"
+end
+
 --- Run a study of a recipe to the end of its budget.
 ---@param request { study: Study, store: string, folder: string, workers: integer, pruner: string, parent?: string,
 ---  threads: integer, trials?: integer, seconds?: number, plateau?: integer }
@@ -147,10 +165,8 @@ function crew.run(request)
   signals.hold()
   local ok, why = xpcall(work, exit.traced, self, request)
   signals.release()
-  if not ok then
-    for _, one in ipairs(self.workers) do one.handle:kill "sigterm" end
-    error(why, 0)
-  end
+  clear(self)
+  if not ok then error(why, 0) end
   return why
 end
 

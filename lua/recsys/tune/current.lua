@@ -7,17 +7,16 @@
 local exit = require "recsys.exit"
 local log = require "recsys.log"
 local text = require "recsys.text"
-local uv = require "luv"
 
 local current = {}
 
-local trial, metrics, parent -- the trial, the names of its objectives, and the process that has started this one
+local trial, metrics -- the trial and the names of its objectives
 
 --- Let the run that follows be for a trial.
 ---@param of Trial
 ---@param names string[]  its objectives, as the rows call them: "valid/ndcg_10"
 function current.begin(of, names)
-  trial, metrics, parent = of, names, uv.os_getppid()
+  trial, metrics = of, names
 end
 
 --- Whether this process is at work on a trial.
@@ -28,9 +27,7 @@ function current.is_trial() return trial ~= nil end
 local function tag(state)
   local track = package.loaded["recsys.track"]
   local run = track and track.current()
-  if not run then return end
-  run:tag("recsys.trial.state", state)
-  run:tag("recsys.trial.number", trial.number)
+  if run then require("recsys.tune.runs").tag(run, trial, state) end
 end
 
 local function pick(row, name)
@@ -45,20 +42,14 @@ local function pick(row, name)
     near and ("; did you mean '%s'?"):format(near) or "")
 end
 
---- Whoever runs the study may be gone without a word; then there is nobody to work for.
-local function check_parent()
-  if uv.os_getppid() == parent then return end
-  error({ code = "interrupted", signal = 15, message = "the process that ran the study is gone" }, 0)
-end
-
 --- Tell the study how the training is after a step; raises to end the run when the trial is pruned. Nothing where this
 --- process is at no trial.
 ---@param step integer                 an epoch
 ---@param row table<string, number>    what was measured, by name
-function current.report(step, row)
+---@param last? boolean                no step follows
+function current.report(step, row, last)
   if not trial then return end
-  check_parent()
-  local ok, problem = pcall(trial.report, trial, step, pick(row, metrics[1]))
+  local ok, problem = pcall(trial.report, trial, step, pick(row, metrics[1]), last)
   if ok then return end
   if trial.state == "pruned" then
     tag "pruned"

@@ -3,6 +3,9 @@
 --- A pruner is a function (trial, others, sign, seed): the trial with `number`, `intermediate` (step -> value) and
 --- `last_step`, which it has just reported; all trials of the study; 1 where less is better, -1 where more is. It is a
 --- function of what is in the study alone, so any worker comes to the same answer.
+---
+--- Some can take a pruned trial up again, when others have made it one of the best: a second function, (others, sign,
+--- seed), gives that one. A trial that was taken up has `promoted`, the step behind which it was.
 
 local base = require("recsys.core").base
 local exit = require "recsys.exit"
@@ -38,18 +41,19 @@ function kinds.median(options)
   end
 end
 
---- Whether a trial that stands at a rung is among the best 1/eta of those that reached it, itself included.
-local function is_promoted(trial, others, sign, eta)
-  local step, better, count = trial.last_step, 0, 1
-  local own = sign * trial.intermediate[step]
-  for _, other in ipairs(others) do
-    local value = other.number ~= trial.number and other.intermediate[step]
-    if value then
-      count = count + 1
-      if sign * value < own then better = better + 1 end
-    end
+--- Which of the trials that reached a step are the best 1/eta of them, so many at the least: number -> true.
+local function best_at(step, trials, sign, eta, fewest)
+  local list, best = {}, {}
+  for _, trial in ipairs(trials) do
+    if trial.intermediate[step] then list[#list + 1] = trial end
   end
-  return better < math.max(1, count // eta)
+  table.sort(list, function(a, b)
+    local x, y = sign * a.intermediate[step], sign * b.intermediate[step]
+    if x ~= y then return x < y end
+    return a.number < b.number
+  end)
+  for i = 1, math.min(#list, math.max(fewest, #list // eta)) do best[list[i].number] = true end
+  return best
 end
 
 local function is_rung(step, least, eta)
@@ -58,18 +62,43 @@ local function is_rung(step, least, eta)
   return rung == step
 end
 
---- Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934): at the steps least, least * eta, least * eta^2,
---- ... a trial goes on when it is among the best 1/eta of those that came there before it.
-defaults.asha = { eta = 4, least = 1 }
-function kinds.asha(options)
-  return function(trial, others, sign)
-    return is_rung(trial.last_step, options.least, options.eta) and not is_promoted(trial, others, sign, options.eta)
+--- Whether a trial that stands at a rung is to wait there.
+local function waits(trial, others, sign, least, eta, fewest)
+  local step, list = trial.last_step, { trial }
+  if trial.promoted and step <= trial.promoted or not is_rung(step, least, eta) then return false end
+  for _, other in ipairs(others) do
+    if other.number ~= trial.number then list[#list + 1] = other end
   end
+  return not best_at(step, list, sign, eta, fewest)[trial.number]
+end
+
+--- The trial that waits at the highest rung at which it is one of the best now.
+local function promotable(trials, sign, least, eta)
+  local found
+  for _, trial in ipairs(trials) do
+    local step = trial.state == "pruned" and trial.last_step
+    if step and (not found or step > found.last_step) and is_rung(step, least, eta)
+      and best_at(step, trials, sign, eta, 0)[trial.number] then
+      found = trial
+    end
+  end
+  return found
+end
+
+--- Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934): at the steps least, least * eta, least * eta^2,
+--- ... a trial waits, and goes on when it is among the best 1/eta of those that came there, before it or after it.
+--- Without `promote` it is judged when it comes, by those before it, the best of which always goes on, and has ended
+--- else: who comes early is judged by few, so that the first run to their ends for nothing, and good ones are lost.
+defaults.asha = { eta = 4, least = 1, promote = true }
+function kinds.asha(options)
+  local eta, least, fewest = options.eta, options.least, options.promote and 0 or 1
+  return function(trial, others, sign) return waits(trial, others, sign, least, eta, fewest) end,
+    options.promote and function(trials, sign) return promotable(trials, sign, least, eta) end or nil
 end
 
 --- Hyperband (Li et al. 2018, arXiv:1603.06560): several ASHA side by side, the first of which prunes from the first
 --- rung on, the next from the second one, ...; a trial belongs to one of them by its number.
-defaults.hyperband = { eta = 3, least = 1, most = false }
+defaults.hyperband = { eta = 3, least = 1, most = false, promote = true }
 function kinds.hyperband(options)
   local eta, least = options.eta, options.least
   if not options.most then exit.usage_error "the pruner hyperband needs the last step: most=STEPS" end
@@ -89,14 +118,24 @@ function kinds.hyperband(options)
     end
     return brackets
   end
-  return function(trial, others, sign, seed)
-    local bracket, rivals = bracket_of(trial.number, seed), {}
-    if not is_rung(trial.last_step, least * eta ^ (bracket - 1) // 1, eta) then return false end
-    for _, other in ipairs(others) do
-      if bracket_of(other.number, seed) == bracket then rivals[#rivals + 1] = other end
+  local function rivals_in(bracket, trials, seed)
+    local rivals = {}
+    for _, trial in ipairs(trials) do
+      if bracket_of(trial.number, seed) == bracket then rivals[#rivals + 1] = trial end
     end
-    return not is_promoted(trial, rivals, sign, eta)
+    return rivals
   end
+  local function first_of(bracket) return least * eta ^ (bracket - 1) // 1 end
+  return function(trial, others, sign, seed)
+    local bracket = bracket_of(trial.number, seed)
+    if not is_rung(trial.last_step, first_of(bracket), eta) then return false end
+    return waits(trial, rivals_in(bracket, others, seed), sign, first_of(bracket), eta, options.promote and 0 or 1)
+  end, options.promote and function(trials, sign, seed)
+    for bracket = 1, brackets do
+      local found = promotable(rivals_in(bracket, trials, seed), sign, first_of(bracket), eta)
+      if found then return found end
+    end
+  end or nil
 end
 
 --- No better for so many steps: the early stopping of a training, over what it reports to the study.
@@ -113,8 +152,13 @@ function kinds.patience(options)
   end
 end
 
---- Names of the pruners.
-pruners.names = { "none", "median", "asha", "hyperband", "patience" }
+local function number_of(name, key, value)
+  if type(value) ~= "number" or value < (key == "eta" and 2 or key == "least" and 1 or 0) then
+    exit.usage_error("the pruner %s: %s = %s is too small, or no number", name, key, tostring(value))
+  end
+  return key == "min_delta" and value or math.tointeger(value)
+    or exit.usage_error("the pruner %s: %s must be a whole number, not %s", name, key, tostring(value))
+end
 
 local function checked(name, options)
   local all = {}
@@ -126,20 +170,43 @@ local function checked(name, options)
       table.sort(known)
       exit.usage_error("the pruner %s has no option '%s'; it has %s", name, tostring(key), table.concat(known, ", "))
     end
-    if type(value) ~= "number" or value < (key == "eta" and 2 or key == "least" and 1 or 0) then
-      exit.usage_error("the pruner %s: %s = %s is too small, or no number", name, key, tostring(value))
+    if key == "promote" then
+      if type(value) ~= "boolean" then exit.usage_error("the pruner %s: promote is true or false", name) end
+      all[key] = value
+    else
+      all[key] = number_of(name, key, value)
     end
-    all[key] = key == "min_delta" and value or math.tointeger(value)
-      or exit.usage_error("the pruner %s: %s must be a whole number, not %s", name, key, tostring(value))
   end
   return all
 end
 
---- A pruner by its name; nil for "none".
+--- Names of the pruners.
+pruners.names = { "none", "median", "asha", "hyperband", "patience" }
+
+--- The pruned trial that came furthest, of several the best: what goes on when else no trial would come to its end.
+---@param trials table[]
+---@param sign integer
+---@return table?  nil also while there are trials that are complete, or may be yet
+function pruners.furthest(trials, sign)
+  local found
+  for _, trial in ipairs(trials) do
+    if trial.state == "complete" or trial.state == "running" or trial.state == "waiting" then return nil end
+    if trial.state == "pruned" then
+      local step = trial.last_step
+      if not found or step > found.last_step
+        or step == found.last_step and sign * trial.intermediate[step] < sign * found.intermediate[step] then
+        found = trial
+      end
+    end
+  end
+  return found
+end
+
+--- A pruner by its name, and what takes trials up again where it has that; nil for "none".
 ---@param name string
 ---@param options? table<string, number>
----   median: startup (completed trials, 5), warmup (steps, 0); asha: eta (4), least (1); hyperband: eta (3), least (1),
----   most (the last step, needed); patience: steps (3), min_delta (0)
+---   median: startup (completed trials, 5), warmup (steps, 0); asha: eta (4), least (1), promote (true); hyperband:
+---   eta (3), least (1), promote (true), most (the last step, needed); patience: steps (3), min_delta (0)
 function pruners.new(name, options)
   if name == "none" then return nil end
   if kinds[name] then return kinds[name](checked(name, options or {})) end

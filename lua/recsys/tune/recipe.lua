@@ -6,12 +6,15 @@
 local config = require "recsys.config"
 local crew = require "recsys.tune.crew"
 local exit = require "recsys.exit"
+local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local process = require "recsys.track.process"
+local runs = require "recsys.tune.runs"
 local space = require "recsys.tune.space"
+local sql = require "recsys.sql"
 local study_of = require "recsys.tune.study"
 local summary = require "recsys.tune.summary"
 local worker = require "recsys.tune.worker"
@@ -150,6 +153,13 @@ local function begin_tracking(study, loaded, params, store)
   return run, ours
 end
 
+--- Set right what kills have left of the trials' runs.
+local function mend(study, params, store, parent)
+  if not parent then return end
+  local of <close> = require("recsys.track").place(params.track.dir or store)
+  runs.mend(study, ("%s/%s"):format(params.runs, study.name), of, parent.id)
+end
+
 local function end_tracking(study, run)
   local best = study:best()
   if best then
@@ -179,7 +189,7 @@ end
 ---  set?: string[], config?: string, seed?: integer, threads?: integer }
 ---   study: gone on with when there is one of that name; metrics: names in the rows of the training's curves, at the
 ---   epoch that is kept, or "parameters", "seconds"; default "valid/" .. train.metric
----@return table found  study, best { trial, values, params, set }, front, importance, text, ...
+---@return table found  study, best { trial, values, params, set }, front, importance, text, store, ...
 function tuned.run(request)
   local recipe = require "recsys.recipe"
   lookup.begin(request.recipe)
@@ -191,30 +201,71 @@ function tuned.run(request)
   local study <close> = open(request, loaded, params, store)
   log.info("study %s: %s\n%s", study.name, table.concat(study.settings.metrics, ", "), study.space:describe())
   local run, ours = begin_tracking(study, loaded, params, store)
+  mend(study, params, store, run)
   local ok, why = xpcall(crew.run, exit.traced, { study = study, store = store,
     folder = ("%s/%s"):format(params.runs, study.name), workers = request.workers or 1,
     pruner = request.pruner or "none", parent = run and run.id, trials = request.trials, seconds = request.seconds,
     plateau = request.plateau, threads = threads_of(request) })
+  if ok then mend(study, params, store, run) end
   if ok and run and run.metric then end_tracking(study, run) end
   if ours then run:finish(require("recsys.track.run").status_of(not ok and why or nil)) end
   if not ok then error(why, 0) end
   local found = found_by(study, why)
-  found.run_id = run and run.id
+  found.run_id, found.store, found.tracked_in = run and run.id, store, params.track.dir or store
   return found
 end
 
---- Run the recipe as a whole with the values of the best trial, its test rows asked once: what is published then.
+-- The best trial as a whole ------------------------------------------------------------------------------------------
+
+--- What is known of the best trial's run as a whole; nil where it was not trained again, or its folder is gone.
+---@param study Study
+---@param best string  its name
+local function retrained(study, best)
+  local row = study.db:row("SELECT retrained, retrained_run, retrained_folder FROM studies WHERE study_id = ?",
+    { study.id })
+  if not row.retrained or "trial_" .. row.retrained ~= best then return nil end
+  local result = files.read(row.retrained_folder .. "/result.json")
+  return result and { run = row.retrained_run, folder = row.retrained_folder, result = json.decode(result) } or nil
+end
+
+--- Remember it, in the study and in tags of its run.
+local function remember(study, found, result)
+  local known = json.decode(files.read(result.paths.run .. "/track.json") or "") or {}
+  study.db:run("UPDATE studies SET retrained = ?, retrained_run = ?, retrained_folder = ? WHERE study_id = ?",
+    { math.tointeger(tonumber(found.best.trial:match "%d+$")), known.run_id or sql.null, result.paths.run, study.id })
+  if not (found.run_id and known.run_id) then return end
+  local ok, problem = pcall(function()
+    local store <close> = require("recsys.track").place(found.tracked_in)
+    store:note_tag(found.run_id, "recsys.study.retrained", found.best.trial)
+    store:note_tag(found.run_id, "recsys.study.retrained_run", known.run_id)
+    store:flush()
+  end)
+  if ok then return end
+  if type(problem) == "table" and problem.signal then error(problem, 0) end
+  log.warn("that %s was trained again is not tracked: %s", found.best.trial, exit.message_of(problem))
+end
+
+--- Run the recipe as a whole with the values of the best trial, its test rows asked once: what is published then. One
+--- that was trained again before is not once more.
 ---@param found table  of tuned.run
----@param options? { threads?: integer, json?: boolean }
+---@param options? { threads?: integer, json?: boolean, again?: boolean }  again: even where it was
 ---@return integer exit code
 function tuned.retrain(found, options)
   if not found.best then
     error({ code = "failed", message = "no trial is complete: there is nothing to retrain" }, 0)
   end
-  log.info("%s is trained again and published", found.best.trial)
   options = options or {}
+  local study <close> = study_of.attach { name = found.study, store = found.store }
+  local before = not options.again and retrained(study, found.best.trial)
+  if before then
+    log.info("%s was trained again before, as %s; --retrain does it once more", found.best.trial, before.folder)
+    if options.json then io.stdout:write(json.encode(before.result), "\n") end
+    return exit.done
+  end
+  log.info("%s is trained again and published", found.best.trial)
   return require("recsys.recipe").main(found.recipe, { set = found.best.set, config = found.config,
     threads = options.threads, json = options.json, parent = found.run_id,
+    done = function(result) remember(study, found, result) end,
     command = ("%s %s --set %s"):format(host.called, found.recipe, table.concat(found.best.set, " --set ")) })
 end
 

@@ -1,8 +1,9 @@
 --- A study: trials of one search space in flow.db, by any number of processes at once.
 ---
 --- Who wants work asks: under the database's lock a trial is taken, one whose worker died before all others, else the
---- sampler makes one. A trial is `waiting`, `running`, and at its end `complete`, `pruned` or `failed`; an end is final
---- and committed at once, so a kill costs no completed trial. A running trial names its process; when that is gone
+--- sampler makes one. A trial is `waiting`, `running`, and at its end `complete`, `pruned` or `failed`; an end is
+--- committed at once, so a kill costs no completed trial, and final, but for pruned ones that the pruner takes up again
+--- (recsys.tune.pruners) before a new one is made. A running trial names its process; when that is gone
 --- (recsys.track.process) it waits to be tried again with the same values, 20 times at the most.
 
 local clock = require "recsys.clock"
@@ -74,9 +75,9 @@ function study.open(request)
   end
   local self = setmetatable({ name = request.name, space = space_of.new(request.search),
     directions = request.directions or { "minimize" }, seed = request.seed or 1, settings = request.settings or {},
-    sampler = samplers.new(request.sampler or "tpe", request.sampler_options),
-    pruner = pruners.new(request.pruner or "none", request.pruner_options), attached = request.attached,
+    sampler = samplers.new(request.sampler or "tpe", request.sampler_options), attached = request.attached,
     process = process.name(), ended = {} }, Study)
+  self.pruner, self.promoter = pruners.new(request.pruner or "none", request.pruner_options)
   check_directions(self.directions)
   if self.pruner and #self.directions > 1 then
     exit.usage_error "a pruner goes by one objective; this study has several"
@@ -113,7 +114,7 @@ end
 local function read_trial(self, row)
   local trial = { id = row.trial_id, number = row.number, name = "trial_" .. row.number, state = row.state,
     process = row.process, attempts = row.attempts, started = row.started, ended = row.ended, message = row.message,
-    params = read_params(self, row.trial_id), values = {}, intermediate = {} }
+    promoted = row.promoted, params = read_params(self, row.trial_id), values = {}, intermediate = {} }
   for value in self.db:each("SELECT objective, value FROM trial_values WHERE trial_id = ?", { trial.id }) do
     trial.values[value.objective] = value.value
   end
@@ -132,8 +133,9 @@ local over = { complete = true, pruned = true, failed = true }
 function Study:trials()
   local list = {}
   for i, row in ipairs(self.db:rows("SELECT * FROM trials WHERE study_id = ? ORDER BY number", { self.id })) do
-    local trial = self.ended[row.trial_id] or read_trial(self, row)
-    if over[trial.state] then self.ended[trial.id] = trial end
+    local trial = self.ended[row.trial_id]
+    if not trial or trial.state ~= row.state or trial.promoted ~= row.promoted then trial = read_trial(self, row) end
+    self.ended[trial.id] = over[trial.state] and trial or nil
     list[i] = trial
   end
   return list
@@ -196,6 +198,19 @@ local function take_waiting(self)
   return row.trial_id
 end
 
+--- Take up a pruned trial again, where it is among the best by now; at the end, where no trial would be complete, the
+--- one that came furthest.
+local function promote(self, trials, at_end)
+  if not self.promoter then return nil end
+  local sign = self.directions[1] == "maximize" and -1 or 1
+  local found = at_end ~= "seconds" and self.promoter(trials, sign, self.seed)
+    or at_end and pruners.furthest(trials, sign) or nil
+  if not found then return nil end
+  self.db:run([[UPDATE trials SET state = 'running', process = ?, promoted = ?, message = NULL, started = ?, heard = ?,
+    ended = NULL WHERE trial_id = ?]], { self.process, found.last_step, clock.now(), clock.now(), found.id })
+  return found.id
+end
+
 local function make(self, trials)
   local number = #trials
   local values = self.sampler { space = self.space, number = number, seed = self.seed, directions = self.directions,
@@ -210,15 +225,23 @@ local function make(self, trials)
   return id
 end
 
+--- Why no new trial is to be made; nil while there may be one.
+local function end_of(self, trials, budget)
+  return budget.is_over and "seconds" or budget.trials and #trials >= budget.trials and "trials"
+    or budget.plateau and is_flat(self, trials, budget.plateau) and "plateau" or nil
+end
+
 local function next_id(self, budget)
   reclaim(self)
-  local waiting = take_waiting(self)
+  local waiting = not budget.is_over and take_waiting(self)
   if waiting then return waiting end
   local trials = self:trials()
-  if budget.trials and #trials >= budget.trials then return nil, "trials" end
-  if budget.plateau and is_flat(self, trials, budget.plateau) then return nil, "plateau" end
-  local id = make(self, trials)
-  return id, not id and "all is tried" or nil
+  local why = end_of(self, trials, budget)
+  local id = why ~= "plateau" and promote(self, trials, why)
+  if id or why then return id or nil, why end
+  id = make(self, trials)
+  if id then return id end
+  return promote(self, trials, "all is tried"), "all is tried"
 end
 
 --- The trial of an id, as this process's.
@@ -229,11 +252,12 @@ function Study:trial(id)
   return trial_of.new(self, read_trial(self, row))
 end
 
---- Take a trial: one whose worker is gone, or a new one.
----@param budget? { trials?: integer, plateau?: integer }  trials: how many the study may have, of all states; plateau:
----  stop when so many completed trials in a row brought nothing better
+--- Take a trial: one whose worker is gone, one that was pruned and is taken up again, or a new one.
+---@param budget? { trials?: integer, plateau?: integer, is_over?: boolean }
+---   trials: how many the study may have, of all states; plateau: stop when so many completed trials in a row brought
+---   nothing better; is_over: no time is left, but for one of those that were pruned when none is complete
 ---@return Trial?
----@return string? why  "trials", "plateau" or "all is tried" when there is none
+---@return string? why  "trials", "plateau", "seconds" or "all is tried" when there is none
 function Study:ask(budget)
   local id, why = self.db:transaction(next_id, self, budget or {})
   if id then return self:trial(id) end
@@ -265,8 +289,8 @@ function Study:optimize(objective, budget)
   end
   local began = clock.now()
   while true do
-    if budget.seconds and clock.now() - began >= budget.seconds * 1000 then return "seconds" end
-    local trial, why = self:ask(budget)
+    local is_over = budget.seconds and clock.now() - began >= budget.seconds * 1000
+    local trial, why = self:ask(is_over and { is_over = true } or budget)
     if not trial then return why end
     attempt(trial, objective)
   end

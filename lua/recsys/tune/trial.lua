@@ -80,10 +80,12 @@ local function note(self, step, value)
 end
 
 --- Tell what the objective is after a step, such as an epoch. When the pruner says that the trial is not worth going
---- on with, it is pruned, and this raises { code = "end" }, which ends the objective.
+--- on with, it is pruned, and this raises { code = "end" }, which ends the objective; `paused` says that it may be
+--- called again for this trial, which has then `promoted` and may go on behind that step or report all anew.
 ---@param step integer
 ---@param value number
-function Trial:report(step, value)
+---@param last? boolean  no step follows: there is nothing to be saved, so it is not pruned
+function Trial:report(step, value, last)
   if math.type(step) ~= "integer" then error("bad argument #1 to 'report' (a whole number is expected)", 2) end
   if type(value) ~= "number" or value - value ~= 0 then
     error({ code = "numeric", message = ("step %d: the objective is %s"):format(step, tostring(value)) }, 0)
@@ -92,10 +94,11 @@ function Trial:report(step, value)
   study.db:transaction(note, self, step, value + 0.0)
   self.intermediate[step], self.last_step = value + 0.0, math.max(step, self.last_step or step)
   local sign = study.directions[1] == "maximize" and -1 or 1
-  if self.last_step ~= step or not study.pruner then return end
+  if last or self.last_step ~= step or not study.pruner then return end
   if not study.pruner(self, study:trials(), sign, study.seed) then return end
   move(self, "pruned", ("pruned behind step %d"):format(step))
-  error({ code = "end", message = self.message, result = { text = ("%s: %s"):format(self.name, self.message) } }, 0)
+  error({ code = "end", paused = study.promoter ~= nil, message = self.message,
+    result = { text = ("%s: %s"):format(self.name, self.message) } }, 0)
 end
 
 function Trial:__tostring() return ("%s of %s"):format(self.name, self.study.name) end

@@ -3,9 +3,12 @@
 local current = require "recsys.tune.current"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
+local process = require "recsys.process"
 local study_of = require "recsys.tune.study"
 
 local worker = {}
+
+local LIFELINE <const> = 3 -- the number of the pipe that recsys.tune.crew holds
 
 --- The trial's values and what the whole study has set, as for --set.
 ---@return string[]
@@ -33,6 +36,7 @@ end
 ---   folder: for its run; parent: the study's run of the tracking store
 ---@return integer exit code
 function worker.run(request)
+  assert(process.follow(LIFELINE))
   local study <close> = study_of.attach { name = request.study, store = request.store, pruner = request.pruner,
     pruner_options = request.pruner_options }
   local trial = study:trial(request.trial)
@@ -41,7 +45,8 @@ function worker.run(request)
   return require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
     config = study.settings.config, threads = request.threads, command = "recsys-run tune",
     trial = { folder = request.folder, parent = request.parent,
-      ended = function(problem) settle(trial, problem) end } })
+      ended = function(problem) settle(trial, problem) end,
+      is_paused = function() return trial.state == "pruned" and study.promoter ~= nil end } })
 end
 
 return worker
