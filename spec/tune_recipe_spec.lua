@@ -165,6 +165,9 @@ describe("a study of a recipe", function()
     assert.matches("its worker died %(signal 9%)", trials[1].message)
     assert.equal(3, trials[1].attempts)
     assert.equal("complete", trials[2].state)
+    local run = runs_of "deadly".trial_0[1]
+    assert.equal("FAILED", run.info.status)
+    assert.matches("its worker died", by_key(run.data.tags)["recsys.failure"])
   end)
 
   it("refuses to let a trial ask test rows before it has trained", function()

@@ -137,8 +137,9 @@ local function sweep_unfinished(folder)
   end
 end
 
---- Files that a killed process was writing results into.
-local function sweep(folder)
+--- Remove the files that a killed process was writing in a run's folder.
+---@param folder string
+function resume.sweep(folder)
   sweep_unfinished(folder)
   local tasks = folder .. "/tasks"
   if not files.exists(tasks) then return end
@@ -158,7 +159,7 @@ local function taken_up(folder, begun)
     log.warn("%s was begun by commit %s of the program, this is %s: it goes on, but where the program has changed, not "
       .. "to the same bits", folder, begun.commit, commit)
   end
-  sweep(folder)
+  resume.sweep(folder)
   return folder
 end
 

@@ -155,9 +155,8 @@ end
 
 --- Set right what kills have left of the trials' runs.
 local function mend(study, params, store, parent)
-  if not parent then return end
-  local of <close> = require("recsys.track").place(params.track.dir or store)
-  runs.mend(study, ("%s/%s"):format(params.runs, study.name), of, parent.id)
+  local of <close> = parent and require("recsys.track").place(params.track.dir or store) or nil
+  runs.mend(study, ("%s/%s"):format(params.runs, study.name), of, parent and parent.id)
 end
 
 local function end_tracking(study, run)

@@ -1,12 +1,13 @@
---- The tracked runs of a study's trials, where a worker was killed between the end of its trial and that of its run.
+--- The runs of a study's trials, where a worker was killed between the end of its trial and that of its run.
 ---
---- The study knows how such a trial ended; its run of the store, the record in flow.db and its folder are made to say
---- so, too. A server that runs are tracked on is not asked: there they stay as they are.
+--- The study knows how such a trial ended; its tracked run, the record in flow.db and its folder are made to say so,
+--- too. A server that runs are tracked on is not asked: there they stay as they are.
 
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local process = require "recsys.track.process"
 local record = require "recsys.flow.record"
 local resume = require "recsys.resume"
 local run_of = require "recsys.track.run"
@@ -24,6 +25,7 @@ end
 
 --- The runs below a study's that were killed: id -> true.
 local function killed_below(store, parent)
+  store:reap()
   local killed = {}
   for row in store.db:each([[SELECT r.run_uuid AS id FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
       WHERE t.key = 'mlflow.parentRunId' AND t.value = ? AND r.status = 'KILLED']], { parent }) do
@@ -48,30 +50,40 @@ local function end_run(store, id, study, trial)
   run:finish(trial.state == "failed" and "FAILED" or "FINISHED")
 end
 
+--- Set right what a kill has left of a trial that is over, in its folder and in flow.db.
+local function mend_folder(study, folder, trial)
+  if not files.exists(folder) then return end
+  resume.sweep(folder)
+  if not (trial.state == "pruned" and study.promoter) then resume.finish(folder) end
+  record.amend(study.db, uv.fs_realpath(folder) or folder, trial.state == "failed" and "failed" or "completed",
+    trial.message)
+end
+
+--- Whether the worker of a trial is gone; one that its workers' deaths have failed is this process's.
+local function is_left(study, trial)
+  return trial.process and (trial.process == study.process or process.is_gone(trial.process))
+end
+
 --- Set right what kills have left of trials that are over. What cannot be written is said, and waits for another time.
 ---@param study Study
----@param folder string        with the trials' folders
----@param store Store          of their runs
----@param parent string        the study's run
+---@param folder string   with the trials' folders
+---@param store? Store    of their runs
+---@param parent? string  the study's run
 function runs.mend(study, folder, store, parent)
-  if not store.db then return end
   local ok, problem = pcall(function()
-    store:reap()
-    local killed = killed_below(store, parent)
+    local killed = store and store.db and parent and killed_below(store, parent) or {}
     for _, trial in ipairs(study:trials()) do
       local place = ("%s/%s"):format(folder, trial.name)
-      local id = over[trial.state] and next(killed) and id_of(place)
-      if id and killed[id] and not resume.is_at_work(place) then
-        end_run(store, id, study, trial)
-        if not (trial.state == "pruned" and study.promoter) then resume.finish(place) end
-        record.amend(study.db, uv.fs_realpath(place) or place, trial.state == "failed" and "failed" or "completed",
-          trial.message)
+      if over[trial.state] and is_left(study, trial) and not resume.is_at_work(place) then
+        mend_folder(study, place, trial)
+        local id = next(killed) and id_of(place)
+        if id and killed[id] then end_run(store, id, study, trial) end
       end
     end
   end)
   if ok then return end
   if type(problem) == "table" and problem.signal then error(problem, 0) end
-  log.warn("runs of killed trials are not set right: %s", exit.message_of(problem))
+  log.warn("what kills have left of trials is not set right: %s", exit.message_of(problem))
 end
 
 return runs
