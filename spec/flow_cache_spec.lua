@@ -49,10 +49,22 @@ describe("a task's result", function()
     _G.recsys_flow_spec_calls = (_G.recsys_flow_spec_calls or 0) + 1
     return { sum = a + b }
   end
+  local function many(sum)
+    local value = add(sum, 0)
+    for i = 1, 2000 do value[i] = i end
+    return value
+  end
   local function added()
     local n = rawget(_G, "recsys_flow_spec_calls") or 0
     rawset(_G, "recsys_flow_spec_calls", nil)
     return n
+  end
+
+  --- Where the result of the task of this name is kept.
+  local function path_of(name)
+    for _, entry in ipairs(kept.list()) do
+      if entry.task == name then return entry.path end
+    end
   end
 
   it("is taken by a later run, through handles and fields, and not by one with other arguments", function()
@@ -219,14 +231,45 @@ describe("a task's result", function()
       function(path) os.remove(path) end,
     } do
       new_flow():task("first", add, 1, 2)
-      spoil(("%s/%s/value.lua"):format(kept.folder(), kept.list()[1].key))
+      spoil(path_of "first") -- one file, as it is small
       added()
       assert.equal(3, new_flow():task("first", add, 1, 2):value().sum)
       assert.equal(1, added())
-      command.write(("%s/%s/entry.lua"):format(kept.folder(), kept.list()[1].key), "return {")
-      assert.equal(3, new_flow():task("first", add, 1, 2):value().sum)
+      new_flow():task("large", many, 3)
+      spoil(path_of "large" .. "/value.lua")
+      added()
+      assert.equal(3, new_flow():task("large", many, 3):value().sum)
+      assert.equal(1, added())
+      command.write(path_of "large" .. "/entry.lua", "return {")
+      assert.equal(3, new_flow():task("large", many, 3):value().sum)
       assert.equal(1, added())
     end
+  end)
+
+  it("is one file when it is small, a folder when it is not or left files, and the last one counts", function()
+    local function kinds()
+      local list = {}
+      for i, entry in ipairs(kept.list()) do list[i] = entry.path:find "%.lua$" and "file" or "folder" end
+      table.sort(list)
+      return list
+    end
+    new_flow():task("first", add, 1, 2)
+    new_flow():task("large", many, 3)
+    local steps = new_flow()
+    steps:task("left", function(path) files.write(path, "x", true) end, steps:path "left.txt")
+    assert.same({ "file", "folder", "folder" }, kinds())
+    finally(function() rawset(_G, "recsys_flow_spec_size", nil) end)
+    local function sized() return { n = _G.recsys_flow_spec_size, ("x"):rep(_G.recsys_flow_spec_size) } end
+    for _, now in ipairs { 1, 9000, 2 } do
+      rawset(_G, "recsys_flow_spec_size", now)
+      new_flow({ refresh = { "all" } }):task("sized", sized)
+      assert.equal(now, new_flow():task("sized", sized):value().n)
+      assert.equal(4, #kept.list())
+      assert.equal(4, #files.names(kept.folder()))
+    end
+    assert.same({ "file", "file", "folder", "folder" }, kinds())
+    assert.equal(4, (kept.prune { bytes = 0 }))
+    assert.same({}, files.names(kept.folder()))
   end)
 
   it("is taken or not as options say", function()

@@ -3,8 +3,7 @@
 --- A command's module is { about = sentence, options = function(parser), run = function(args) -> exit code }, where the
 --- parser is lua-argparse's; `raw = true` instead of `options` hands the arguments over as they are.
 
-local argparse = require "argparse"
-local argument = require "recsys.argument"
+local argument = require("recsys.lazy") "recsys.argument"
 local exit = require "recsys.exit"
 local host = require "recsys.host"
 local lfs = require "lfs"
@@ -76,7 +75,7 @@ end
 
 --- A parser that knows -h; asked for it, `parse` is not called.
 local function new_parser(name, about)
-  local parser = argparse(name):description(about):add_help(false)
+  local parser = require "argparse"(name):description(about):add_help(false)
   parser:flag("-h --help", "Show this help")
   return parser
 end

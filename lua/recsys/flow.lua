@@ -18,14 +18,13 @@ local files = require "recsys.files"
 local gate = require "recsys.flow.gate"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
-local keys = require "recsys.flow.key"
-local kept = require "recsys.flow.cache"
+local lazy = require "recsys.lazy"
+local keys = lazy "recsys.flow.key"
+local kept = lazy "recsys.flow.cache"
 local log = require "recsys.log"
-local map = require "recsys.flow.map"
 local resume = require "recsys.resume"
 local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
-local sub = require "recsys.flow.sub"
 local text = require "recsys.text"
 
 local flow = {}
@@ -363,7 +362,7 @@ end
 --- Whether a task's `when` lets it run. A plan that does not know the value yet takes it that it does.
 local function is_wanted(self, when)
   if not flow.is_handle(when) then return when == nil or when ~= false end
-  if self.plan_only and not root_of(when).done and not root_of(when).from then return true end
+  if self.plan_only and not root_of(when).done and not root_of(when).load then return true end
   return force(when) and true or false
 end
 
@@ -441,10 +440,10 @@ function Flow:task(name, options, fn, ...)
 end
 
 --- Run fn(element, ...) for each element of a list, several at once; see recsys.flow.map.
-Flow.map = map.method
+function Flow:map(...) return require("recsys.flow.map").method(self, ...) end
 
 --- The steps of another recipe, or of a function, as a part of this flow; see recsys.flow.sub.
-Flow.sub = sub.method
+function Flow:sub(...) return require("recsys.flow.sub").method(self, ...) end
 
 -- Results of earlier runs ---------------------------------------------------------------------------------------------
 
@@ -476,13 +475,13 @@ end
 --- Let an entry stand for a task: its files are the run's, and its value is loaded when it is asked for.
 function Flow:take(task, entry, state)
   task.content, task.trains = entry.content, entry.trains
-  state.from, state.run = entry.place, self.folder or "RUN"
   if self.plan_only then
+    state.load = function() return kept.value(entry, "RUN") end
     task.state = "cached"
     return
   end
   task.started, task.began = now(), uv.hrtime()
-  state.from = self:place(task)
+  state.from, state.run = self:place(task), self.folder
   task.state = "cached"
   task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
   if not entry.own then kept.give(entry, state.from, self.folder) end

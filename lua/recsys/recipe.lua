@@ -10,14 +10,15 @@ local files = require "recsys.files"
 local flow = require "recsys.flow"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
+local lazy = require "recsys.lazy"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
-local profile = require "recsys.train.profile"
-local provenance = require "recsys.provenance"
-local record = require "recsys.flow.record"
-local resume = require "recsys.resume"
+local profile = lazy "recsys.train.profile"
+local provenance = lazy "recsys.provenance"
+local record = lazy "recsys.flow.record"
+local resume = lazy "recsys.resume"
 local text = require "recsys.text"
-local tracked = require "recsys.track.recipe"
+local tracked = lazy "recsys.track.recipe"
 local uv = require "luv"
 
 local recipe = {}
@@ -30,7 +31,7 @@ local Recipe = { __name = "recsys.Recipe" }
 local common = {
   seed = config.param(1, "start of all random streams", { min = 0 }),
   runs = config.param("artifacts/runs", "where the run's folder is made", { form = "folder" }),
-  track = tracked.params,
+  track = require "recsys.track.parameters",
 }
 
 local function with_common(params)

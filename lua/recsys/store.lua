@@ -123,17 +123,15 @@ function store.save(folder, value, later, run)
   files.write(folder .. "/value.lua", table.concat(writer), later)
 end
 
---- Load what store.save put into a folder. Raises when it is not there or damaged.
----@param folder string
----@param run? string  the run's folder; default the one that 'folder' lies in, as RUN/tasks/NAME
----@return any
-function store.load(folder, run)
-  run = run or folder:match "^(.*)/tasks/[^/]+/*$" or "RUN"
-  local path = folder .. "/value.lua"
-  local chunk = assert(load(assert(files.read(path)), "@" .. path, "t", {}))
+--- The value that a text of store.save stands for.
+---@param text string
+---@param path string  of its file, for messages and for the tensors beside it
+---@param run string
+local function evaluate(text, path, run)
+  local chunk = assert(load(text, "@" .. path, "t", {}))
   local tensors
   local function tensor(id)
-    tensors = tensors or assert(require("recsys.bundle").read_safetensors(folder .. "/value.safetensors"))
+    tensors = tensors or assert(require("recsys.bundle").read_safetensors((path:gsub("%.lua$", ".safetensors"))))
     return tensors[id]
   end
   return chunk(tensor, function(class, value)
@@ -142,5 +140,34 @@ function store.load(folder, run)
     return known.load(value)
   end, function(name) return run .. "/" .. name end)
 end
+
+--- Load what store.save put into a folder. Raises when it is not there or damaged.
+---@param folder string
+---@param run? string  the run's folder; default the one that 'folder' lies in, as RUN/tasks/NAME
+---@return any
+function store.load(folder, run)
+  local path = folder .. "/value.lua"
+  return evaluate(assert(files.read(path)), path, run or folder:match "^(.*)/tasks/[^/]+/*$" or "RUN")
+end
+
+--- The value of a text that stood in a value.lua without tensors beside it.
+---@param text string
+---@param name string  for messages
+---@param run string   the run's folder
+---@return any
+function store.value_of(text, name, run) return evaluate(text, name, run) end
+
+--- Put a value without tensors into one file: a file costs a disk more than what stands in it.
+---@param path string
+---@param value any
+---@param later? boolean|"checked"  as for files.write
+function store.write(path, value, later)
+  files.write(path, "local T, C, R = ...\nreturn " .. store.text(value), later)
+end
+
+--- What store.write put into a file. Raises when it is not there or damaged.
+---@param path string
+---@return any
+function store.read(path) return evaluate(assert(files.read(path)), path, "RUN") end
 
 return store

@@ -1,5 +1,6 @@
 --- Results of tasks, kept by what they depend on: artifacts/cache/tasks/KEY holds a result as recsys.store saves it,
---- the files that the task left in its run's folder, and entry.lua, which says what they are.
+--- the files that the task left in its run's folder, and entry.lua, which says what they are. A small result without
+--- tensors and files is one file, KEY.lua, an entry that has the result's text.
 ---
 --- A run links to them (a hard link, or a copy where the disk has none), so a result lies on the disk once however many
 --- runs have it, and a run keeps its own when the entry goes. An entry appears whole, by a rename. Whoever uses one
@@ -25,6 +26,8 @@ local kept = {}
 function kept.folder() return cache.folder() .. "/tasks" end
 
 local function place_of(key) return kept.folder() .. "/" .. key end
+
+local SMALL <const> = 4096 -- bytes of a result that its entry holds: to make a file costs more than to write so much
 
 --- Give a file a second name; a copy where the disk has no links. An older file of that name goes.
 local function link(from, to)
@@ -72,14 +75,26 @@ function kept.content(folder)
   return frame.hash(hashes["value.lua"] .. (hashes["value.safetensors"] or "")), hashes
 end
 
-local function fill(part, folder, run, outputs, hashes, entry)
+--- Names of the files that a task left in its run's folder.
+local function left_by(run, outputs)
+  local left = {}
+  for _, name in ipairs(outputs) do add_files(run, name, left) end
+  return left
+end
+
+--- The text of a result that its entry is to hold; nil for others.
+local function small_text(folder, hashes, left)
+  if #left > 0 or hashes["value.safetensors"] then return nil end
+  local path = folder .. "/value.lua"
+  return (lfs.attributes(path, "size") or SMALL + 1) <= SMALL and files.read(path) or nil
+end
+
+local function fill(part, folder, run, left, hashes, entry)
   entry.files = {}
   for name, hash in pairs(hashes) do
     link(folder .. "/" .. name, part .. "/" .. name)
     entry.files[#entry.files + 1] = describe(part .. "/" .. name, name, hash)
   end
-  local left = {}
-  for _, name in ipairs(outputs) do add_files(run, name, left) end
   for _, name in ipairs(left) do
     local at = "out/" .. name
     files.make_folder(part .. "/" .. at:match "^(.*)/")
@@ -111,9 +126,16 @@ function kept.put(key, folder, run, outputs, hashes, entry)
   local part = ("%s.%d.part"):format(place, uv.os_getpid())
   local ok, problem = pcall(function()
     if not made[kept.folder()] then made[files.make_folder(kept.folder())] = true end
+    local left = left_by(run, outputs)
+    entry.made, entry.text = now(), small_text(folder, hashes, left)
+    if entry.text then
+      entry.hash = hashes["value.lua"]
+      store.write(place .. ".lua", entry, "checked")
+      return resume.remove(place) -- of an earlier one, when there is any
+    end
+    uv.fs_unlink(place .. ".lua")
     assert(uv.fs_mkdir(part, tonumber("755", 8)))
-    fill(part, folder, run, outputs, hashes, entry)
-    entry.made = now()
+    fill(part, folder, run, left, hashes, entry)
     local file = assert(io.open(part .. "/entry.lua", "w"))
     assert(file:write("return ", store.text(entry)))
     assert(file:close())
@@ -127,6 +149,17 @@ function kept.put(key, folder, run, outputs, hashes, entry)
 end
 
 -- Reading -----------------------------------------------------------------------------------------------------------
+
+--- The entry that is one file; nil when there is none, or it is not whole.
+local function read_small(place)
+  local bytes = files.read(place .. ".lua")
+  if not bytes then return nil end
+  local ok, entry = pcall(store.value_of, bytes, place, "RUN")
+  if ok and type(entry) == "table" and type(entry.text) == "string" and frame.hash(entry.text) == entry.hash then
+    return entry
+  end
+  log.note("the kept result %s.lua is damaged and made anew", place)
+end
 
 local function read_entry(place)
   local bytes = files.read(place .. "/entry.lua")
@@ -148,7 +181,12 @@ end
 ---@return table? entry  with its `place`
 function kept.get(key)
   local place = place_of(key)
-  local entry = read_entry(place)
+  local entry = read_small(place)
+  if entry then
+    entry.place = place .. ".lua"
+    return entry
+  end
+  entry = read_entry(place)
   if not entry then return nil end
   local file = damaged(place, entry)
   if file then
@@ -159,20 +197,36 @@ function kept.get(key)
   return entry
 end
 
+--- The result of an entry.
+---@param entry table
+---@param run string  the folder of the run that takes it
+---@return any
+function kept.value(entry, run)
+  return entry.text and store.value_of(entry.text, entry.place, run) or store.load(entry.place, run)
+end
+
+local function note_use(path)
+  local seconds, micros = uv.gettimeofday()
+  uv.fs_utime(path, seconds + micros / 1e6, seconds + micros / 1e6)
+end
+
 --- Give a run what an entry holds: its result in 'folder', the task's files below the run's.
 ---@param entry table
 ---@param folder string
 ---@param run string
 function kept.give(entry, folder, run)
   files.make_folder(folder)
+  if entry.text then
+    files.write(folder .. "/value.lua", entry.text, "checked")
+    return note_use(entry.place)
+  end
   for _, file in ipairs(entry.files) do
     local inside = file.name:match "^out/(.*)$"
     local to = inside and run .. "/" .. inside or folder .. "/" .. file.name
     if inside then files.make_folder(to:match "^(.*)/") end
     link(entry.place .. "/" .. file.name, to)
   end
-  local seconds, micros = uv.gettimeofday()
-  uv.fs_utime(entry.place .. "/entry.lua", seconds + micros / 1e6, seconds + micros / 1e6) -- used last now
+  note_use(entry.place .. "/entry.lua")
 end
 
 -- Pruning -----------------------------------------------------------------------------------------------------------
@@ -190,11 +244,12 @@ end
 function kept.list()
   local list = {}
   for _, name in ipairs(files.names(kept.folder())) do
-    local place = place_of(name)
-    local used = lfs.attributes(place .. "/entry.lua", "modification")
-    local entry = name:find "^%x+$" and read_entry(place)
-    if entry then
-      list[#list + 1] = { key = name, task = entry.task, bytes = size_of(entry), used = used, made = entry.made }
+    local place, small = place_of(name), name:match "^(%x+)%.lua$"
+    local entry = small and read_small(place_of(small)) or name:find "^%x+$" and read_entry(place)
+    local about = entry and lfs.attributes(small and place or place .. "/entry.lua")
+    if about then
+      list[#list + 1] = { key = small or name, path = place, task = entry.task,
+        bytes = small and about.size or size_of(entry), used = about.modification, made = entry.made }
     elseif os.time() - (lfs.attributes(place, "modification") or os.time()) > ABANDONED then
       resume.remove(place)
     end
@@ -214,7 +269,7 @@ function kept.prune(limits)
     total = total + entry.bytes
     if total > most or limits.age and os.time() - entry.used > limits.age then
       total = total - entry.bytes
-      resume.remove(place_of(entry.key))
+      resume.remove(entry.path)
       removed, freed = removed + 1, freed + entry.bytes
     end
   end

@@ -88,18 +88,19 @@ end
 
 --- Start a child.
 ---@param order table  what recsys.flow.inside reads; beside it
----   place: the folder of the order and of what becomes of it, made; log: file that its output is added to;
----   into: folder of its result; process: what child.read gave
+---   place: begins the names of the files with the order and with what becomes of it; log: file that its output is
+---   added to; into: folder of its result; process: what child.read gave
 ---@return table child  raises { code = "io" } when the system refuses
 function child.start(order)
   if not host.executable then
     error({ code = "failed", message = ("task '%s' needs a process of its own: run the recipe by recsys-run"):format(
       order.task) }, 0)
   end
-  resume.remove(order.place .. "/outcome") -- what an earlier attempt has left, whole or half
+  uv.fs_unlink(order.place .. ".outcome") -- what an earlier attempt has left, whole or half
   resume.remove(order.into)
   files.make_folder(order.log:match "^(.*)/")
-  store.save(order.place .. "/order", order, true)
+  files.make_folder((order.place:match "^(.*)/"))
+  store.write(order.place .. ".order", order, "checked") -- whose child dies with us
   local self = setmetatable({ order = order, place = order.place, began = uv.hrtime() }, Child)
   spawn(self, order.log)
   return self
@@ -152,8 +153,7 @@ local function crashed(self)
 end
 
 local function read_outcome(self)
-  if not files.exists(self.place .. "/outcome/value.lua") then return nil end
-  local ok, outcome = pcall(store.load, self.place .. "/outcome")
+  local ok, outcome = pcall(store.read, self.place .. ".outcome")
   return ok and outcome or nil
 end
 
@@ -165,7 +165,8 @@ function Child:outcome()
   self.line:close()
   self.handle:close()
   local outcome = read_outcome(self)
-  resume.remove(self.place)
+  uv.fs_unlink(self.place .. ".order")
+  uv.fs_unlink(self.place .. ".outcome")
   if outcome and outcome.done then return outcome end
   local told = outcome and self.stopped and self.stopped.signal == outcome.failure.signal -- with what it has kept
   if self.stopped and not told then return { failure = self.stopped } end

@@ -1,8 +1,8 @@
 --- The other side of recsys.flow.child: `recsys-run --task PLACE` runs one task of a recipe and ends.
 ---
---- PLACE/order says which (recsys.flow.attempt writes it). The recipe's function is gone through up to that task: what
---- comes before is not run, its handles stand for stored results, each loaded when it is asked for. So what lies
---- between the steps must depend on parameters and results alone. PLACE/outcome says how it ended.
+--- The file PLACE.order says which (recsys.flow.attempt writes it). The recipe's function is gone through up to that
+--- task: what comes before is not run, its handles stand for stored results, each loaded when it is asked for. So what
+--- lies between the steps must depend on parameters and results alone. PLACE.outcome says how it ended.
 
 local base = require "recsys.base"
 local exit = require "recsys.exit"
@@ -54,8 +54,9 @@ function Inside:task(task, call, arguments)
   local track = package.loaded["recsys.track"]
   if track then track.flush() end
   store.save(order.into, value, "checked", order.folder)
+  local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
-    lua = require("recsys.flow.key").lua_files(), inputs = require("recsys.provenance").inputs() }
+    lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
   error(self, 0)
 end
 
@@ -97,12 +98,12 @@ local function failure_of(order, problem)
   return failure
 end
 
---- Run the task that PLACE/order describes.
+--- Run the task that PLACE.order describes.
 ---@param place string
 ---@return integer exit code
 function inside.main(place)
   assert(process.follow(LIFELINE))
-  local order = store.load(place .. "/order")
+  local order = store.read(place .. ".order")
   local self = setmetatable({ order = order }, Inside)
   local ok, problem = xpcall(work, exit.traced, self)
   assert(not ok)
@@ -114,7 +115,7 @@ function inside.main(place)
   local outcome = failure and { failure = failure } or self.outcome
   local joined = package.loaded["recsys.track.joined"]
   if joined then outcome.trained = joined.finish() end
-  store.save(place .. "/outcome", outcome, true)
+  store.write(place .. ".outcome", outcome, true)
   return failure and exit.code_of(failure) or exit.done
 end
 

@@ -7,10 +7,10 @@
 --- What has no content to go by (a coroutine, an open file) makes the task one that is not cached, and is told.
 
 local files = require "recsys.files"
-local frame = require "recsys.frame"
+local frame = require("recsys.core").frame
 local host = require "recsys.host"
 local lookup = require "recsys.lookup"
-local parsed = require "recsys.parsed"
+local parsed = require("recsys.lazy") "recsys.parsed"
 local recsys_cache = require "recsys.cache"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
@@ -71,6 +71,10 @@ end
 --- Forget where Lua files were and what they held: a run begins.
 function key.begin() known, places = {}, {} end
 
+--- Modules that are no Lua files, or the program's own: to look for them in all places takes a millisecond.
+local no_files = { _G = true, coroutine = true, debug = true, io = true, math = true, os = true, package = true,
+  string = true, table = true, utf8 = true, argparse = true, lfs = true, luv = true, ["cjson.safe"] = true }
+
 --- The Lua files that are loaded now and are not the library's, with their hashes; those of models are left out, which
 --- the tasks that use them name as what they read.
 ---@return { module: string, path: string, hash: string }[]
@@ -79,7 +83,8 @@ function key.lua_files(recipe)
   local list = { recipe and { module = "", path = recipe, hash = hash_of_lua(recipe) } }
   local of_models = lookup.model_modules()
   for module in pairs(package.loaded) do
-    if type(module) == "string" and not module:find "^recsys%f[.\0]" and not of_models[module] then
+    local is_ours = type(module) ~= "string" or no_files[module] or module:find "^recsys%f[.\0]"
+    if not is_ours and not of_models[module] then
       local path = file_of(module)
       if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
     end

@@ -6,13 +6,13 @@
 --- stand in the entry, as which they are is known only then, and are compared when it is found.
 
 local cache = require "recsys.cache"
-local frame = require "recsys.frame"
-local kept = require "recsys.flow.cache"
-local keys = require "recsys.flow.key"
+local frame = require("recsys.core").frame
+local lazy = require "recsys.lazy"
+local kept = lazy "recsys.flow.cache"
+local keys = lazy "recsys.flow.key"
 local log = require "recsys.log"
-local provenance = require "recsys.provenance"
+local provenance = lazy "recsys.provenance"
 local now = require("recsys.clock").now
-local store = require "recsys.store"
 local text = require "recsys.text"
 local uv = require "luv"
 
@@ -77,7 +77,7 @@ local function objection(flow, task, fn, entry)
   local changed = keys.changed(entry.lua)
   if changed then return changed .. " has changed" end
   local holds = not task.how.map and validities[fn]
-  if holds and not holds(store.load(entry.place, flow.folder or "RUN")) then return "what it made is gone" end
+  if holds and not holds(kept.value(entry, flow.folder or "RUN")) then return "what it made is gone" end
 end
 
 --- Why no result is to be taken whatever is kept.

@@ -6,7 +6,6 @@
 --- untracked.
 
 local artifacts = require "recsys.track.artifacts"
-local config = require "recsys.config"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
@@ -21,16 +20,6 @@ local tracked = {}
 local current -- what tracked.begin began
 
 local LARGEST <const> = 64 << 20 -- bytes of a file of the run's folder that is kept as an artifact
-
---- What every recipe can be told.
-tracked.params = {
-  enabled = config.param(true, "log the run for the page of runs and MLflow"),
-  experiment = config.param(nil, "the experiment to log it under; the recipe's name when absent",
-    { type = "string", optional = true }),
-  system = config.param(false, "log processors and memory, once a second"),
-  dir = config.param(nil, "folder of the tracking store; the one above `runs` when absent",
-    { type = "string", optional = true, form = "folder" }),
-}
 
 --- The folder that the store lies in: "artifacts" for runs in "artifacts/runs".
 function tracked.folder(params)
