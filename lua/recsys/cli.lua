@@ -233,8 +233,9 @@ function cli.main(words)
   local track = package.loaded["recsys.track"]
   if track then track.finish_all(not ok and result or nil) end
   if ok then return result or exit.done end
-  io.stderr:write("recsys-run: ", exit.message_of(result), "\n")
-  if type(result) == "table" and result.traceback then io.stderr:write(result.traceback, "\n") end
+  local veiled = require("recsys.log").veiled
+  io.stderr:write("recsys-run: ", veiled(exit.message_of(result)), "\n")
+  if type(result) == "table" and result.traceback then io.stderr:write(veiled(result.traceback), "\n") end
   return exit.code_of(result)
 end
 

@@ -12,22 +12,46 @@ local file          -- the run's log, while there is one
 local drawn = false -- a progress line stands on the terminal
 local terminal = uv.guess_handle(2) == "tty"
 
-local hidden = {}   -- texts that are told to nobody
+local hidden = {}   -- texts that are told to nobody, the longest first: one may be part of another
 
 local watch = function() end
 
 --- From here on this text is left out of all that is told: a secret.
 ---@param value string
 function log.hide(value)
-  if #value >= 4 then hidden[value] = true end -- of less too much else would be hidden
+  if #value < 4 then return end -- too much else would be hidden
+  for _, known in ipairs(hidden) do
+    if known == value then return end
+  end
+  hidden[#hidden + 1] = value
+  table.sort(hidden, function(a, b) return #a > #b or #a == #b and a < b end)
 end
+
+--- Whether there is something that is told to nobody.
+function log.hides() return hidden[1] ~= nil end
 
 --- What may be told of a text.
 ---@param said string
 ---@return string
 function log.veiled(said)
-  for value in pairs(hidden) do said = said:gsub(value:gsub("%p", "%%%0"), "(secret)") end
+  for _, value in ipairs(hidden) do said = said:gsub(value:gsub("%p", "%%%0"), "(secret)") end
   return said
+end
+
+--- How many bytes at the end of a text may be the begin of one that is told to nobody.
+---@param said string
+---@return integer
+function log.begun(said)
+  local most = 0
+  for _, value in ipairs(hidden) do
+    for n = math.min(#value - 1, #said), most + 1, -1 do
+      if said:sub(-n) == value:sub(1, n) then
+        most = n
+        break
+      end
+    end
+  end
+  return most
 end
 
 --- Call fn() whenever a line is told or a piece of work goes on: for what is to happen now and then while a program
@@ -98,7 +122,7 @@ function Progress:update(done, extra)
   local spent = (now - self.began) / 1e9
   local left = spent / math.max(done, 1) * (self.total - done)
   local line = ("%s [%s] %3d %%  %s  %.0f steps/s  %s left"):format(self.label, bar(done / self.total, 24),
-    100 * done // self.total, extra or "", done / spent, text.duration(left))
+    100 * done // self.total, log.veiled(extra or ""), done / spent, text.duration(left))
   if terminal then
     io.stderr:write("\r", line, "\27[K")
     drawn = true

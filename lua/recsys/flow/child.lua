@@ -10,6 +10,7 @@
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
+local output = require "recsys.flow.output"
 local resume = require "recsys.resume"
 local store = require "recsys.store"
 local text = require "recsys.text"
@@ -73,17 +74,18 @@ local function refuse(format, ...) error({ code = "io", message = format:format(
 
 --- Execute the program for an order that is written down.
 local function spawn(self, log)
-  local line, output = uv.new_pipe(false), uv.fs_open(log, "a", tonumber("644", 8))
-  if not output then refuse("cannot write the log of task '%s', %s", self.order.task, log) end
+  local line, out = uv.new_pipe(false), output.open(log)
+  if not out then refuse("cannot write the log of task '%s', %s", self.order.task, log) end
   local handle, pid = uv.spawn(host.executable, { args = { "--task", self.place }, detached = true,
-    stdio = { nil, output, output, line }, env = environment() },
+    stdio = { nil, out.fd, out.fd, line }, env = environment() },
     function(code, signal) self.code, self.signal = code, signal end)
-  uv.fs_close(output)
+  out:started()
   if not handle then
+    out:close()
     line:close()
     refuse("cannot start a process for task '%s': %s", self.order.task, pid)
   end
-  self.handle, self.pid, self.line = handle, pid, line
+  self.handle, self.pid, self.line, self.output = handle, pid, line, out
 end
 
 --- Start a child.
@@ -120,6 +122,7 @@ end
 
 --- Look at the clock: whether its time is over, or its grace.
 function Child:tick()
+  self.output:pump()
   if self.code then return end
   local now, timeout = uv.hrtime(), self.order.process.timeout
   if timeout and now - self.began > timeout * 1e9 then
@@ -162,6 +165,7 @@ end
 ---@return table
 function Child:outcome()
   kill(self, "sigkill")
+  self.output:close()
   self.line:close()
   self.handle:close()
   local outcome = read_outcome(self)

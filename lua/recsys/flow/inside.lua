@@ -86,14 +86,23 @@ local function work(self)
   mistake("the recipe, read again, has no task '%s': its steps must depend on parameters and results alone", order.task)
 end
 
+--- A value without the texts of secrets.
+local function veiled(value)
+  if type(value) == "string" then return log.veiled(value) end
+  if type(value) ~= "table" then return value end
+  local copy = {}
+  for key, part in pairs(value) do copy[veiled(key)] = veiled(part) end
+  return copy
+end
+
 --- A failure as what can be stored. Memory that was refused is given back first, and more is allowed to tell it.
 local function failure_of(order, problem)
   collectgarbage()
   if order.process.memory then process.limit(1 << 60) end
   if type(problem) ~= "table" then problem = { message = exit.message_of(problem) } end
-  local failure = { code = problem.code or "failed", message = exit.message_of(problem) }
+  local failure = { code = problem.code or "failed", message = log.veiled(exit.message_of(problem)) }
   for _, field in ipairs { "traceback", "where", "signal", "exit", "result" } do
-    if pcall(store.text, problem[field]) then failure[field] = problem[field] end
+    if pcall(store.text, problem[field]) then failure[field] = veiled(problem[field]) end
   end
   return failure
 end

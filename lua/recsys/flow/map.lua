@@ -50,7 +50,7 @@ end
 
 --- One that failed, in the list of values.
 local function failed_value(failure)
-  return { failed = { index = failure.index, message = failure.message, code = failure.code } }
+  return { failed = { index = failure.index, message = log.veiled(failure.message), code = failure.code } }
 end
 
 --- The list of values, once all elements are at their ends.

@@ -12,6 +12,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local log = require "recsys.log"
+local output = require "recsys.flow.output"
 local process = require "recsys.track.process"
 local signals = require "recsys.signals"
 local text = require "recsys.text"
@@ -25,21 +26,22 @@ local DEATHS <const> = 3 -- of its workers, while this process lives, until a tr
 --- Start the worker of a trial.
 local function start(self, trial)
   local folder = ("%s/%s"):format(self.folder, trial.name)
-  local out = assert(uv.fs_open(folder .. ".out", "a", 420))
+  local out = assert(output.open(folder .. ".out"))
   local args = { "tune", self.study.settings.recipe, "--trial", tostring(trial.id), "--study", self.study.name,
     "--store", self.store, "--folder", folder, "--pruner", self.pruner, "--threads", tostring(self.threads) }
   if self.parent then table.move({ "--parent", self.parent }, 1, 2, #args + 1, args) end
   local one, line = { trial = trial }, uv.new_pipe(false)
-  local handle, pid = uv.spawn(host.executable, { args = args, detached = true, stdio = { nil, out, out, line } },
+  local handle, pid = uv.spawn(host.executable, { args = args, detached = true, stdio = { nil, out.fd, out.fd, line } },
     function(code, signal) one.code, one.signal = code, signal end)
-  uv.fs_close(out)
+  out:started()
   if not handle then
+    out:close()
     line:close()
     uv.run "nowait"
     trial:release()
     error({ code = "retry", message = ("cannot start a worker: %s"):format(pid) }, 0)
   end
-  one.handle, one.pid, one.line = handle, pid, line
+  one.handle, one.pid, one.line, one.output = handle, pid, line, out
   self.workers[#self.workers + 1] = one
 end
 
@@ -61,6 +63,7 @@ end
 --- A worker has ended: what became of its trial.
 local function settle(self, one)
   uv.kill(-one.pid, "sigkill") -- what it has left of its group
+  one.output:close()
   one.line:close()
   one.handle:close()
   local trial = self.study:trials()[one.trial.number + 1]
@@ -82,6 +85,7 @@ end
 local function settle_ended(self)
   for i = #self.workers, 1, -1 do
     local one = self.workers[i]
+    one.output:pump()
     if one.code then
       table.remove(self.workers, i)
       settle(self, one)
@@ -146,6 +150,7 @@ local function clear(self)
   for _, one in ipairs(self.workers) do
     uv.kill(-one.pid, "sigkill")
     while not one.code do uv.run "once" end
+    one.output:close()
     one.line:close()
     one.handle:close()
   end

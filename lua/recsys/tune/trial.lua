@@ -1,6 +1,7 @@
 --- A trial that this process is at work on.
 
 local clock = require "recsys.clock"
+local log = require "recsys.log"
 
 local trial_of = {}
 
@@ -61,7 +62,7 @@ function Trial:complete(result)
 end
 
 --- End it: it failed, and why.
-function Trial:fail(message) move(self, "failed", message:sub(1, 2000)) end
+function Trial:fail(message) move(self, "failed", log.veiled(message):sub(1, 2000)) end
 
 --- Give it back, to be tried again.
 function Trial:release() move(self, "waiting") end

@@ -1,0 +1,127 @@
+--- Secrets in what goes wrong and in what processes print: in no file of a run, of its children, of a study.
+
+local command = require "spec.support.command"
+local log = require "recsys.log"
+local output = require "recsys.flow.output"
+
+local RECIPE = [[
+local recsys = require "recsys"
+local current = require "recsys.tune.current"
+local function refused(_, token) error("no such token " .. token:reveal()) end
+return recsys.recipe { name = "shop", about = "Asks", search = { x = recsys.tune.uniform(0, 1) }, params = { x = 0.5,
+    mode = "map", process = false, train = { metric = "m" }, token = recsys.config.secret "of the shop" },
+  run = function(flow, p)
+    if p.mode == "map" then
+      return { all = flow:map("ask", { on_error = "keep", process = p.process }, function(i, token)
+        return i == 2 and i or refused(i, token)
+      end, { 1, 2 }, p.token) }
+    end
+    flow:task("ask", { process = p.process or nil }, function(mode, token)
+      if mode == "print" then
+        local text = token:reveal()
+        io.stdout:write("printed ", text:sub(1, 5))
+        io.stdout:flush()
+        recsys.log.info "meanwhile"
+        io.stdout:write(text:sub(6), "\n", ("x"):rep(300000), "\n")
+        io.stdout:flush()
+        os.execute(("echo told by another: %s >&2"):format(text))
+        return 1
+      end
+      refused(1, token)
+    end, p.mode, p.token)
+    return {}
+  end } ]]
+
+local TEXT <const> = "open-sesame-%d+"
+
+describe("a secret", function()
+  local folder
+
+  local function run(words)
+    return command.run(("cd %s && RECSYS_SET_TOKEN='%s' %s %s"):format(folder, TEXT, command.program, words))
+  end
+
+  --- No file below the folder, and nothing that was told, has the text.
+  local function is_nowhere(ran)
+    assert.equal("", command.run(("grep -rlF -e '%s' %s"):format(TEXT, folder)).out)
+    assert.is_nil((ran.out .. ran.err):find(TEXT, 1, true))
+  end
+
+  before_each(function()
+    folder = command.temporary()
+    command.write(folder .. "/shop.lua", RECIPE)
+  end)
+
+  after_each(function() command.remove(folder) end)
+
+  for _, process in ipairs { "true", "false" } do
+    it("is not in the elements that failed, process = " .. process, function()
+      local ran = run("shop.lua --json --set process=" .. process)
+      assert.equal(0, ran.code, ran.err)
+      assert.matches("no such token (secret)", ran.out, 1, true)
+      is_nowhere(ran)
+    end)
+
+    it("is not in how a task failed, process = " .. process, function()
+      local ran = run("shop.lua --set mode=fail --set process=" .. process)
+      assert.equal(1, ran.code)
+      assert.matches("no such token (secret)", ran.err, 1, true)
+      is_nowhere(ran)
+    end)
+  end
+
+  it("is not in the log of a process that prints it, in pieces, much, or by another program", function()
+    local ran = run "shop.lua --set mode=print --set process=true"
+    assert.equal(0, ran.code, ran.err)
+    is_nowhere(ran)
+    local said = command.run(("cat %s/artifacts/runs/*/logs/01-ask.txt"):format(folder)).out
+    assert.matches("printed (secret)\n" .. ("x"):rep(1000), said, 1, true)
+    assert.matches("told by another: (secret)\n", said, 1, true)
+    assert.matches("Z meanwhile\n", said, 1, true)
+    assert.is_true(#said > 300000)
+  end)
+
+  it("is not in a study: neither in what its trials say nor in how they failed", function()
+    local ran = run "tune shop.lua --trials 2 --study one --set mode=fail"
+    assert.matches("no such token (secret)", ran.err, 1, true)
+    is_nowhere(ran)
+    is_nowhere(run "tune shop.lua --trials 1 --study two --set mode=print")
+    local said = command.run(("cat %s/artifacts/runs/two/*.out"):format(folder)).out
+    assert.matches("told by another: (secret)\n", said, 1, true)
+  end)
+end)
+
+describe("output on its way to a file", function()
+  it("holds back only what may be the begin of a hidden text", function()
+    log.hide "caramel"
+    log.hide "caramel-fudge"
+    assert.equal(0, log.begun "")
+    assert.equal(0, log.begun "sweet")
+    assert.equal(3, log.begun "sweet car")
+    assert.equal(8, log.begun "caramel-")
+    assert.equal("(secret), (secret)", log.veiled "caramel-fudge, caramel")
+  end)
+
+  it("is whole, whatever pieces it comes in", function()
+    log.hide "caramel"
+    local uv, path = require "luv", command.scratch(finally) .. "/told"
+    local said = ("a caramel, a car, "):rep(50) .. "car"
+    for size = 1, 12 do
+      local out = assert(output.open(path))
+      for at = 1, #said, size do
+        uv.fs_write(out.fd, said:sub(at, at + size - 1), -1)
+        out:pump()
+      end
+      out:started()
+      out:close()
+      assert.equal((said:gsub("caramel", "(secret)")), command.read(path))
+      os.remove(path)
+    end
+  end)
+
+  it("says why there is no file", function()
+    local out, message = output.open "/nowhere/at/all"
+    assert.is_nil(out)
+    assert.matches("ENOENT", message)
+  end)
+end)
