@@ -279,7 +279,7 @@ end
 ---@param reason? string
 ---@param code? string     of a failure
 function Flow:move(task, state, reason, code)
-  task.state, task.reason = state, reason and log.veiled(reason)
+  task.state, task.reason = state, reason and log.veiled(reason) or nil
   if state == "running" and task.began then
     task.seconds = nil -- another attempt
   elseif state == "running" then
@@ -482,6 +482,7 @@ function Flow:take(task, entry, state)
   end
   task.started, task.began = now(), uv.hrtime()
   state.from, state.run = self:place(task), self.folder
+  task.origin = entry.run or entry.origin
   task.state = "cached"
   task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
   if not entry.own then kept.give(entry, state.from, self.folder) end

@@ -13,6 +13,7 @@ local host = require "recsys.host"
 local json = require "recsys.json"
 local lfs = require "lfs"
 local log = require "recsys.log"
+local scheduled = require "recsys.flow.scheduled"
 local state = require "recsys.flow.state"
 local text = require "recsys.text"
 local uv = require "luv"
@@ -66,27 +67,14 @@ local function keep(self)
     seconds = self.seconds })
 end
 
---- When a process began, by the kernel's clock: what tells it from a later one of the same number.
-local function birth_of(pid)
-  local line = files.read(("/proc/%d/stat"):format(pid))
-  return line and line:match "^.*%) (.*)$":match(("%S+ "):rep(19) .. "(%S+)") or nil
-end
-
---- What a schedule is at, in a word.
-local function state_word(row)
-  if row.pid and birth_of(row.pid) == row.born then return "runs" end
-  local line = row.holder and files.read(("/proc/%d/cmdline"):format(row.holder))
-  return line and line:find("schedule", 1, true) and "waits" or "stopped"
-end
-
 local function list_all(args)
-  local rows, lines = json.list {}, { { "schedule", "state", "times", "last due", "exit code", "recipe" } }
+  local rows, lines = json.list {}, { { "schedule", "state", "times", "next", "last due", "exit code", "recipe" } }
   if files.exists(args.store .. "/flow.db") then
     local db <close> = state.open(args.store)
-    for _, row in ipairs(db:rows "SELECT * FROM schedules ORDER BY name") do
-      row.state = state_word(row)
+    for _, row in ipairs(scheduled.list(db)) do
       rows[#rows + 1] = row
       lines[#lines + 1] = { row.name, row.state, row.cron .. (row.zone and " " .. row.zone or ""),
+        row.next and os.date("!%Y-%m-%dT%H:%MZ", row.next) or "-",
         row.due and os.date("!%Y-%m-%dT%H:%MZ", row.due) or "-", row.code and tostring(row.code) or "-", row.recipe }
     end
   end
@@ -141,9 +129,9 @@ end
 --- A run that a schedule which was killed had begun.
 local function wait_for_orphan(self)
   local pid, born = self.pid, self.born
-  if not pid or birth_of(pid) ~= born then return end
+  if not pid or scheduled.birth_of(pid) ~= born then return end
   log.info("schedule %s: a run of before is still at work, as process %d; it is waited for", self.name, pid)
-  wait(self, function() return birth_of(pid) ~= born end)
+  wait(self, function() return scheduled.birth_of(pid) ~= born end)
 end
 
 --- Let a run end by itself when the schedule is stopped, and by force after its grace time.
@@ -164,7 +152,7 @@ local function run_once(self, due)
   if not child then error({ code = "io", message = "cannot start the run: " .. tostring(refused) }, 0) end
   local function ended() return code ~= nil end
   self.pid, self.due = child:get_pid(), due
-  self.born = birth_of(self.pid)
+  self.born = scheduled.birth_of(self.pid)
   log.info("schedule %s: the run of %s begins", self.name, shown(due))
   keep(self)
   if not wait(self, ended) then stop(self, child, ended) end

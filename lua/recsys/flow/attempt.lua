@@ -97,19 +97,31 @@ function attempt.order(self, task, element, shared)
   return order
 end
 
---- People are told that a task, or an element, waits or is tried again. An element's first attempt is a change of its
---- state, too.
+--- A task that waited for a place of a limit has it: its state is what it was.
+function attempt.goes_on(self, task)
+  if task.waits and self.record then self.record:move(task) end
+  task.waits = nil
+end
+
+--- People are told that a task, or an element, waits or is tried again; that it waits stands in the database, too. An
+--- element's first attempt is a change of its state.
 ---@param label string  "task train"
 function attempt.tell(self, task, label, what, failure, delay, n)
   if what == "waiting" then
     log.info("  %s waits %s", label, failure.message)
+    task.waits = true
+    if self.record then self.record:move(task, "waits " .. failure.message) end
   elseif what == "retrying" then
     log.warn("%s failed (%s); attempt %d follows%s", label, failure.message, n + 1,
       delay > 0 and (" after %s"):format(text.duration(delay)) or "")
     self:move(task, "retrying", failure.message, failure.code)
   elseif what == "running" and n then
     task.attempts = n
-    if n > 1 or task.element then self:move(task, "running") end
+    if n > 1 or task.element then
+      self:move(task, "running")
+      task.waits = nil
+    end
+    attempt.goes_on(self, task)
   end
 end
 
@@ -156,8 +168,10 @@ end
 --- fn(...) in this process, with a place of each limit.
 local function here(self, task, fn, arguments)
   local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
-    log.info("  task %s waits for a place of '%s', held by %s", task.name, name, by)
+    attempt.tell(self, task, "task " .. task.name, "waiting", { message = ("for a place of '%s', held by %s"):format(
+      name, by) })
   end)
+  attempt.goes_on(self, task)
   local function freed(ok, ...)
     release()
     if not ok then error(..., 0) end

@@ -47,6 +47,7 @@ function element.take(flow, one, task, fn, list)
   local place = flow:place(one)
   if not entry.own then kept.give(entry, place, flow.folder) end
   one.content, one.trains, one.data = entry.content, entry.trains, entry.data
+  one.origin = entry.run or entry.origin
   for field, value in pairs(entry.noted or {}) do one[field] = value end
   one.lua = entry.lua
   local ok, problem = flow:at(one, function()

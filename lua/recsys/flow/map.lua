@@ -146,6 +146,7 @@ local function call(self, task, one, fn, given)
     local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
       tell_here("waiting", { message = ("for a place of '%s', held by %s"):format(name, by) })
     end)
+    attempt.goes_on(self, one)
     local ok, value = xpcall(attempt.called, exit.traced, fn, given)
     release()
     if not ok then error(value, 0) end

@@ -95,14 +95,22 @@ function record.begin(run)
   return self
 end
 
+--- The names of the tasks that a task follows, separated by spaces.
+local function followed(task)
+  local names = {}
+  for name in pairs(task.after or {}) do names[#names + 1] = name end
+  table.sort(names)
+  return table.concat(names, " ")
+end
+
 --- Note the tasks that the run is going to have, as far as they are known before it begins.
----@param tasks { number: integer, name: string }[]
+---@param tasks { number: integer, name: string, after?: table<string, boolean> }[]
 function Record:expect(tasks)
   attempt(self, function()
     local at = now()
     for _, task in ipairs(tasks) do
-      if self.db:run("INSERT OR IGNORE INTO tasks (run_id, number, name, state) VALUES (?1, ?2, ?3, 'pending')",
-        { self.id, task.number, task.name }) > 0 then
+      if self.db:run("INSERT OR IGNORE INTO tasks (run_id, number, name, state, after) VALUES (?1, ?2, ?3, 'pending', "
+        .. "?4)", { self.id, task.number, task.name, followed(task) }) > 0 then
         add_transition(self, task.number, "pending", nil, at)
       end
     end
@@ -135,10 +143,12 @@ local function move(self, task, reason)
   local more = is_ready and store.text { inputs = task.inputs, result = task.gives_result, lua = task.lua_files,
     noted = task.noted } or nil
   local values = { self.id, task.number, task.element or task.name, task.state, reason, task.attempts, task.started,
-    ended[task.state] and at or nil, task.key, task.content, more }
+    ended[task.state] and at or nil, task.key, task.content, more, task.origin,
+    not task.element and followed(task) or nil }
   self.db:run(("INSERT OR REPLACE INTO %s (run_id, number, %s, state, reason, attempts, started, ended, key, content, "
-    .. "more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"):format(
-    task.element and "elements" or "tasks", task.element and "element" or "name"), values)
+    .. "more, origin%s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12%s)"):format(
+    task.element and "elements" or "tasks", task.element and "element" or "name", task.element and "" or ", after",
+    task.element and "" or ", ?13"), values)
   add_transition(self, task.number, task.state, reason, at, task.element)
 end
 
@@ -183,15 +193,19 @@ end
 -- For who looks ------------------------------------------------------------------------------------------------------
 
 --- Whether the process at work on a run is there. Of another machine nothing is known.
-local function is_held(run)
-  return run.host ~= uv.os_gethostname() or uv.kill(run.pid, 0) == 0
+---@param run { host: string, pid: integer }
+---@return boolean
+function record.is_held(run)
+  if run.host ~= uv.os_gethostname() then return true end
+  local there, _, name = uv.kill(run.pid, 0)
+  return there == 0 or name == "EPERM" -- somebody else's
 end
 
 --- Say of runs whose process is gone that they crashed, or that they are done when it went at the very end.
 ---@param db Database
 function record.sweep(db)
   for _, run in ipairs(db:rows "SELECT * FROM runs WHERE state = 'running'") do
-    if not is_held(run) then
+    if not record.is_held(run) then
       db:transaction(function()
         local reason, at = ("its process %d is gone"):format(run.pid), now()
         local done = files.exists(run.folder .. "/result.json") and not files.exists(run.folder .. "/unfinished")
@@ -212,7 +226,7 @@ end
 ---@param reason? string
 function record.amend(db, folder, to, reason)
   local run = db:row("SELECT * FROM runs WHERE folder = ? AND state IN ('running', 'crashed')", { folder })
-  if not run or run.state == "running" and is_held(run) then return end
+  if not run or run.state == "running" and record.is_held(run) then return end
   db:transaction(function()
     local at = now()
     db:run("UPDATE runs SET state = ?2, reason = ?3, ended = ?4 WHERE id = ?1", { run.id, to, reason, at })
@@ -246,13 +260,13 @@ function record.run(db, word)
   local run = db:row("SELECT * FROM runs WHERE name = ?1 OR folder = ?2 ORDER BY started DESC",
     { word, uv.fs_realpath(word) or word })
   if not run then return nil end
-  run.tasks = db:rows("SELECT number, name, state, reason, attempts, started, ended, key FROM tasks WHERE run_id = ? "
-    .. "ORDER BY number", { run.id })
+  run.tasks = db:rows("SELECT number, name, state, reason, attempts, started, ended, key, after, origin FROM tasks "
+    .. "WHERE run_id = ? ORDER BY number", { run.id })
   run.transitions = db:rows("SELECT number, element, state, reason, at FROM transitions WHERE run_id = ? ORDER BY id",
     { run.id })
   local by_number = {}
   for _, task in ipairs(run.tasks) do by_number[task.number] = task end
-  for row in db:each("SELECT number, element, state, reason, attempts, started, ended, key FROM elements "
+  for row in db:each("SELECT number, element, state, reason, attempts, started, ended, key, origin FROM elements "
     .. "WHERE run_id = ? ORDER BY number, element", { run.id }) do
     local task = by_number[row.number]
     task.elements = task.elements or {}

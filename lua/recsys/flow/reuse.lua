@@ -106,7 +106,7 @@ local function own(flow, task)
     return nil
   end
   return { own = true, place = place, content = row.content, inputs = about.inputs or {}, result = about.result,
-    lua = about.lua, noted = about.noted }
+    lua = about.lua, noted = about.noted, origin = row.origin }
 end
 
 --- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.

@@ -15,6 +15,7 @@ local migrations = {
   (require "recsys.flow.tables"),
   (require "recsys.flow.element_tables"),
   (require "recsys.tune.later_tables"),
+  (require "recsys.flow.notes"),
 }
 
 local function migrate(db)
@@ -26,6 +27,20 @@ local function migrate(db)
     db:execute(migrations[number])
     db:execute(("PRAGMA user_version = %d"):format(number))
   end
+end
+
+--- Open the database of a folder to read it; nil where there is none. One of an older version is brought up to date.
+---@param folder string
+---@return Database?  raises { code, message } when it cannot be opened
+function state.read(folder)
+  local path = folder .. "/flow.db"
+  if not files.exists(path) then return nil end
+  local db, message, code = sql.open(path, { read_only = true, wal = false })
+  if not db then error({ code = code, message = message }, 0) end
+  if db:row("PRAGMA user_version").user_version == #migrations then return db end
+  db:close()
+  state.open(folder):close()
+  return state.read(folder)
 end
 
 --- Open the database of a folder, made when it is not there.

@@ -135,7 +135,7 @@ end
 --- The routes of all of rest/, by "METHOD path"; those that end with "/*" take the rest of the path as fields.path.
 local routes = {}
 for _, name in ipairs { "experiments", "runs", "metrics", "models", "logged_models", "artifacts", "own",
-  "promotion" } do
+  "promotion", "flows" } do
   local file = "recsys.ui.rest." .. name
   routes[#routes + 1] = file
 end

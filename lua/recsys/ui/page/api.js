@@ -22,6 +22,13 @@
 //   POST promote { name, version, alias, gates, reason, no_gate } -> { event }; 409 with a message when it is refused
 //   GET  rollback?name=&alias= -> { alias, from, to }: what a rollback would do
 //   POST rollback { name, alias, reason } -> { event }
+//   GET  flows?recipe=&state=&offset=&limit= -> { total, runs: [{ id, name, recipe, state, reason, started, ended,
+//        tasks: { state: count } }], recipes: [name], now }; missing: there is no flow.db
+//   GET  flow?id= -> a run with tasks, transitions, notes, progress, 'tracked' (run id), 'here' (its folder is there)
+//   GET  flow?run_id= -> { id }: the flow of a tracked run, if it has one
+//   GET  flow/log?id=&task=&element=&offset= -> { text, offset, own, running }
+//   GET  flow/file?id=&note= -> the bytes of a note's file
+//   GET  schedules -> { schedules: [{ name, cron, zone, state, next, due, code, recipe }] }, moments in seconds
 //
 // Numbers that JSON lacks come as "NaN", "Infinity", "-Infinity" and leave this file as numbers. An error is
 // { error_code, message } with a status >= 400.
@@ -260,4 +267,13 @@ export const api = {
   promote: (request) => write("POST", `${OURS}promote`, request),
   before: (name, alias) => get(`${OURS}rollback`, { name, alias }),
   rollback: (request) => write("POST", `${OURS}rollback`, request),
+
+  flows: (what) => get(`${OURS}flows`, what),
+  flow: (id) => get(`${OURS}flow`, { id }),
+  flowOf: async (run_id) => (await get(`${OURS}flow`, { run_id })).id,
+  flowLog: (id, task, element, offset) => get(`${OURS}flow/log`, { id, task, element, offset: String(offset) }),
+  async flowFile(id, note) {
+    return (await send("GET", `${OURS}flow/file${query({ id, note })}`)).blob();
+  },
+  schedules: async () => (await get(`${OURS}schedules`)).schedules,
 };

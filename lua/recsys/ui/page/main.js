@@ -10,6 +10,8 @@ const VIEWS = {
   run: () => import("./run.js"),
   compare: () => import("./compare.js"),
   study: () => import("./study.js"),
+  flows: () => import("./flows.js"),
+  flow: () => import("./flow.js"),
   models: () => import("./models.js"),
 };
 
@@ -33,7 +35,13 @@ function drawBar() {
   show(
     document.getElementById("bar"),
     h("a", { class: "brand", href: to([]) }, "recsys-run"),
-    h("nav", { "aria-label": "views" }, link("experiments", "Experiments"), link("models", "Models")),
+    h(
+      "nav",
+      { "aria-label": "views" },
+      link("experiments", "Experiments"),
+      link("flows", "Flows"),
+      link("models", "Models"),
+    ),
     h("span", { class: "space" }),
     button("?", keysDialog, { "aria-label": "keys", title: "keys", class: "plain" }),
     button(
@@ -50,7 +58,7 @@ function drawBar() {
 
 /** Show in the bar which part of the page this is. */
 function mark() {
-  const part = current?.name === "models" ? "models" : "experiments";
+  const part = { models: "models", flows: "flows", flow: "flows" }[current?.name] || "experiments";
   for (const link of document.querySelectorAll("#bar nav a")) {
     if (link.dataset.view === part) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -101,7 +109,7 @@ const KEYS = [
   ["c", "compare the selected runs"],
   ["t, v", "table, charts"],
   ["←, → on a grip", "move the card"],
-  ["g e, g m", "experiments, models"],
+  ["g e, g f, g m", "experiments, flows, models"],
   ["Esc", "leave a field, close"],
   ["?", "this list"],
 ];
@@ -125,6 +133,7 @@ function onKey(event) {
   const word = prefix + event.key;
   prefix = event.key === "g" && !prefix ? "g" : "";
   if (word === "ge") go(to(["experiments"]));
+  else if (word === "gf") go(to(["flows"]));
   else if (word === "gm") go(to(["models"]));
   else if (word === "?") keysDialog();
   else if (word === "/") {

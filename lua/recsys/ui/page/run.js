@@ -42,6 +42,7 @@ export function open(main) {
     timer,
     versions = [],
     experiment = null,
+    flow, // the id of its flow run
     timeline = null, // the drawn steps of this run
     parent = null;
   const head = h("div", { class: "head" }),
@@ -119,6 +120,7 @@ export function open(main) {
         h(
           "span",
           { class: "together" },
+          flow && h("a", { class: "button", href: to(["flow", flow]) }, "Flow"),
           button("Rename", rename),
           button("Register model", register),
           button(gone ? "Restore" : "Delete", remove),
@@ -426,6 +428,7 @@ export function open(main) {
     experiment = experiments.find(({ experiment_id: one }) => one === run.info.experiment_id);
     parent = run.tags["mlflow.parentRunId"];
     versions = await api.versions(`run_id=${literal(id)}`).catch(() => []);
+    flow = run.tags["recsys.run"] && (await api.flowOf(id).catch(() => undefined));
   }
 
   async function reload() {
