@@ -13,13 +13,8 @@ local tensor = recsys.tensor
 -- C that no signal's hook interrupts: minutes of backtracking
 local function hang() return string.find(("a"):rep(34), ("a?"):rep(34) .. ("a"):rep(34)) end
 
-local function note(name, ...)
-  local file = assert(io.open(name, "a"))
-  file:write(table.concat({ ... }, " "), "\n")
-  file:close()
-end
-
-local function pid() return math.tointeger(require("luv").os_getpid()) end
+local notes = require "notes"
+local note, pid = notes.add, notes.pid
 
 local steps = {}
 

@@ -11,13 +11,8 @@ local RECIPE = [[
 local recsys = require "recsys"
 local uv = require "luv"
 
-local function note(name, ...)
-  local file = assert(io.open(name, "a"))
-  file:write(table.concat({ ... }, " "), "\n")
-  file:close()
-end
-
-local function pid() return math.tointeger(uv.os_getpid()) end
+local notes = require "notes"
+local note, pid = notes.add, notes.pid
 
 --- Later elements are ready first.
 local function slow_square(i, more)
@@ -90,11 +85,7 @@ end
 function steps.cached(flow, p)
   local by = flow:task("by", function() return { n = 10 } end)
   return { list = flow:map("counted", { process = p.process, concurrency = 1, retries = 1 }, function(i, n, folder)
-    local mark = ("tried-%d"):format(i)
-    if i % 2 == 1 and not io.open(mark) then
-      io.open(mark, "w"):close()
-      error "no luck yet"
-    end
+    if i % 2 == 1 and notes.first(i) then error "no luck yet" end
     note("runs.txt", i)
     local path = ("%s/of-%d.txt"):format(folder, i)
     require "recsys.files".make_folder(folder)

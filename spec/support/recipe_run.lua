@@ -1,18 +1,43 @@
---- Runs of a recipe by the program under test, in a folder of their own.
+--- Runs of a recipe by the program under test, in a folder of their own. Recipes have `require "notes"` there: what
+--- their tasks note down, which outlives a kill.
 
 local command = require "spec.support.command"
 local files = require "recsys.files"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local uv = require "luv"
 
 local Runs = {}
 Runs.__index = Runs
 
+local NOTES <const> = [[
+local notes = {}
+
+function notes.pid() return math.tointeger(require "luv".os_getpid()) end
+
+--- Add a line of words to a file of the folder.
+function notes.add(name, ...)
+  local file <close> = assert(io.open(name, "a"))
+  file:write(table.concat({ ... }, " "), "\n")
+end
+
+--- Whether this is asked for the first time of what has this name.
+function notes.first(name)
+  local path = "first-" .. name
+  if io.open(path) then return false end
+  assert(io.open(path, "w")):close()
+  return true
+end
+
+return notes]]
+
 --- A new folder with recipe.lua; :remove() takes it away.
 ---@param recipe string
 local function new(recipe)
   local self = setmetatable({ folder = command.temporary(), count = 0 }, Runs)
+  self.real = uv.fs_realpath(self.folder)
   command.write(self:path "recipe.lua", recipe)
+  command.write(self:path "notes.lua", NOTES)
   return self
 end
 
@@ -76,14 +101,35 @@ function Runs:wait(fn, what)
   end
 end
 
---- The processes that a file names and that are there, not only waiting for their parent to look.
+--- The processes that a file names and that are there, not only waiting for their parent to look. A number that another
+--- process has by now is none of ours.
 function Runs:alive(name)
   local list = {}
   for pid in self:read(name):gmatch "%d+" do
     local state = (files.read("/proc/" .. pid .. "/stat") or ""):match "%) (%a)"
-    if state and state ~= "Z" then list[#list + 1] = pid end
+    local is_ours = uv.fs_readlink("/proc/" .. pid .. "/cwd") == self.real
+    if state and state ~= "Z" and is_ours then list[#list + 1] = tonumber(pid) end
   end
   return list
+end
+
+--- What killed processes have left below a folder of ours: files and folders that were being made.
+function Runs:left_over(name)
+  local found = {}
+  local function look(folder)
+    for _, part in ipairs(files.names(folder)) do
+      local path = folder .. "/" .. part
+      local left = part:find "%.tmp$" or part:find "%.part$" or part:find "%.gone$"
+        or part:find "%.safetensors%.%w+$" or part == "finished"
+      if left then
+        found[#found + 1] = path
+      elseif lfs.symlinkattributes(path, "mode") == "directory" then
+        look(path)
+      end
+    end
+  end
+  look(self:path(name))
+  return found
 end
 
 return new

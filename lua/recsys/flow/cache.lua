@@ -233,6 +233,15 @@ end
 
 local ABANDONED <const> = 3600 -- seconds after which what a killed process left goes
 
+--- Remove what processes that are gone have left half-made. One of another machine that uses the folder, too, may lose
+--- what it is making: its result is then not kept.
+function kept.sweep()
+  for _, name in ipairs(files.names(kept.folder())) do
+    local pid = name:match "%.(%d+)%.part$" or name:match "%.(%d+)%.gone$" or name:match "%.(%d+)%.tmp$"
+    if pid and uv.kill(tonumber(pid), 0) ~= 0 then resume.remove(place_of(name)) end
+  end
+end
+
 local function size_of(entry)
   local bytes = 0
   for _, file in ipairs(entry.files) do bytes = bytes + file.bytes end
