@@ -56,7 +56,8 @@ return recsys.recipe {
   run = function(flow, p)
     local first = flow:task("first", work, "first", 0.02, { t = recsys.tensor.arange(1000), n = p.n })
     local own = flow:task("own", { process = true, retries = again }, with_grandchild, first.n, first.t)
-    local tried = flow:task("tried", { process = true, retries = again, limits = { one = 1 } }, flaky, "tried", { n = 7 })
+    local tried = flow:task("tried", { process = true, retries = again, limits = { one = 1 } }, flaky, "tried",
+      { n = 7 })
     local squares = flow:map("squares", { concurrency = 2, retries = again }, square, p.list, own.sum)
     local cubes = flow:map("cubes", { process = false, retries = again }, function(one, i)
       return flaky("cubes-" .. one[1], one[1] * i)
@@ -207,7 +208,8 @@ describe("a flow", function()
   --- One run, killed until it is done: how often something was killed.
   local function check(ways, most)
     local list, set = ways.other and { 1, 2, 9, 4, 5 } or { 1, 2, 3, 4, 5 }, ways.other and OTHER or "n=3"
-    local killed, done, result, was_killed = 0, nil, nil, nil
+    local killed = 0
+    local done, result, was_killed
     repeat
       local before, was = ready(list), counts()
       local after = killed < most and math.random() * seconds * 1200 or nil
@@ -255,7 +257,9 @@ describe("a flow", function()
     while killed < most do
       forget()
       local ways = ({ {}, { cached = true }, { cached = true, other = true } })[math.random(3)]
-      if ways.other then os.execute(("cd '%s' && mkdir artifacts && cp -a kept artifacts/cache"):format(runs.folder)) end
+      if ways.other then
+        os.execute(("cd '%s' && mkdir artifacts && cp -a kept artifacts/cache"):format(runs.folder))
+      end
       local ok, problem = pcall(function()
         killed = killed + check(ways, most - killed)
         check_once_more(ways)

@@ -116,10 +116,29 @@ function steps.parts(flow, p)
   return { both = both, paths = { first.path, second.path } }
 end
 
+local shop = recsys.recipe {
+  name = "shop", about = "A part with a secret", params = { api = { token = recsys.config.secret "of the shop" } },
+  run = function(flow, p)
+    local asked = flow:task("asked", { process = true }, function(token)
+      require "recsys.log".warn("%s was taken", token:reveal())
+      return { length = #token:reveal(), token = token }
+    end, p.api.token)
+    local again = flow:task("again", function(of) return #of.token:reveal() end, asked)
+    return { asked.length, again }
+  end,
+}
+
+function steps.secrets(flow, p)
+  local from_file = flow:sub("from_file", shop, { api = { token = "@token.txt" } })
+  local ours = flow:sub("ours", shop, { api = { token = p.token } })
+  return { lengths = { from_file, ours, flow:sub("the-shop", shop) } }
+end
+
 function steps.wrong_part(flow) flow:sub("first", other, { bye = 3 }) end
 
 return recsys.recipe {
-  name = "map", about = "Maps", params = { what = "", process = true, list = { 1, 2, 3, 4 } },
+  name = "map", about = "Maps", params = { what = "", process = true, list = { 1, 2, 3, 4 },
+    token = recsys.config.secret("ours", { optional = true }) },
   run = function(flow, p) return steps[p.what](flow, p) or {} end,
 }]]
 
@@ -259,6 +278,44 @@ describe("a part of a flow", function()
     assert.matches("/first/x$", result.paths[1])
     local tasks = runs:tasks()
     assert.same({ "first.product", "second.product" }, tasks["both.sum"].after)
+  end)
+
+  describe("with secrets", function()
+    local names = { "RECSYS_SET_THE_SHOP__API__TOKEN", "RECSYS_SET_TOKEN", "RECSYS_SET_THE_SHOP__API__TOKE" }
+    local words = { "--set", "process=true" }
+    after_each(function()
+      for _, name in ipairs(names) do uv.os_unsetenv(name) end
+    end)
+
+    it("takes them from the environment by the part's name, from files and from the recipe, and keeps none", function()
+      command.write(runs:path "token.txt", "from-the-file\n")
+      uv.os_setenv(names[1], "from-the-environment")
+      uv.os_setenv(names[2], "from-the-recipe-itself")
+      local code, err, result = runs:run("secrets", words)
+      assert.equal(0, code, err)
+      assert.same({ { 13, 13 }, { 22, 22 }, { 20, 20 } }, result.lengths)
+      local log = files.read(runs:run_folder() .. "/logs/01-from_file.asked.txt")
+      assert.matches("warning: %(secret%) was taken", log)
+      os.remove(runs:path "token.txt")
+      local found = command.run(("grep -rlE 'from-the-(file|env|rec)' %s/artifacts %s/err1"):format(
+        runs.folder, runs.folder))
+      assert.equal("", found.out)
+    end)
+
+    it("says which variable a missing one is given by, and refuses others that name nothing", function()
+      command.write(runs:path "token.txt", "from-the-file\n")
+      uv.os_setenv(names[2], "from-the-recipe-itself")
+      local code, err = runs:run("secrets", words)
+      assert.equal(2, code)
+      assert.matches("the-shop.api.token must be given (of the shop): by the variable RECSYS_SET_THE_SHOP__API__TOKEN, "
+        .. "by", err, 1, true)
+      uv.os_setenv(names[1], "from-the-environment")
+      uv.os_setenv(names[3], "misspelt")
+      code, err = runs:run("secrets", words)
+      assert.equal(2, code)
+      assert.matches("the variable RECSYS_SET_THE_SHOP__API__TOKE names no parameter", err, 1, true)
+      assert.is_nil(runs:run_folder())
+    end)
   end)
 
   it("refuses parameters that the recipe does not have", function()

@@ -182,7 +182,8 @@ describe("a run that is logged to a server", function()
       for i = 1, 8 do
         lines[#lines + 1] = ("'%s' lua '%s' %d '%s/notes' & p%d=$!"):format(command.program, script, i, folder, i)
       end
-      lines[#lines + 1] = ("sleep %.2f; kill -9 $p1"):format(0.5 + round * 0.37 % 1)
+      lines[#lines + 1] = ("until [ -s '%s/notes1' ]; do sleep 0.05; done; sleep %.2f; kill -9 $p1"):format(folder,
+        round * 0.37 % 1)
       for i = 2, 8 do lines[#lines + 1] = ("wait $p%d || fail=1"):format(i) end
       local handle = assert(uv.spawn("sh", { args = { "-c", table.concat(lines, "\n") .. "\nexit $fail" },
         stdio = { nil, nil, nil } }, function(code) ended = code end))
@@ -200,6 +201,7 @@ describe("a run that is logged to a server", function()
       assert.equal("", command.run(("grep -hv '\"op\":\"log\"' %s/here/spool/*.refused"):format(folder)).out)
       server:stop()
       local noted = tonumber(command.read(folder .. "/notes1"):match "(%d+)\n$")
+      os.remove(folder .. "/notes1")
       local db <close> = assert(sql.open(server.store .. "/mlflow.db"))
       assert.same({ { status = "FINISHED", n = 7, least = 2000, most = 2000 } }, db:rows [[
         SELECT status, count(*) AS n, min(n) AS least, max(n) AS most FROM (SELECT status, count(DISTINCT step) AS n
@@ -321,6 +323,71 @@ describe("a run that is logged to a server", function()
     local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
     assert.same({ name = "mf-1", status = "FINISHED", experiment = "mf" }, db:row("SELECT r.name, status, e.name "
       .. "AS experiment FROM runs r JOIN experiments e USING (experiment_id)"))
+  end)
+
+  describe("of a recipe with tasks in processes of their own", function()
+    local RECIPE <const> = [[
+      local recsys = require "recsys"
+      local function train(i, by)
+        local write = require "recsys.train.logged".begin()
+        for epoch = 1, 3 do write { epoch = epoch, ["train/loss"] = i * by / epoch } end
+        print("trained", i)
+        if i == 4 then for line = 1, 40000 do print("line", line) end end
+        return i
+      end
+      return recsys.recipe { name = "apart", about = "Tasks apart", run = function(flow)
+        local own = flow:task("own", { process = true }, train, 1, 1)
+        local all = flow:map("all", { concurrency = 2 }, train, { 2, 3 }, own)
+        flow:task("long", { process = true }, train, 4, 1)
+        flow:task("here", function(list) return #list end, all)
+      end }]]
+
+    local uri
+    before_each(function()
+      uri = os.getenv "MLFLOW_TRACKING_URI"
+      uv.os_setenv("MLFLOW_TRACKING_URI", server.url)
+      command.write(folder .. "/apart.lua", RECIPE)
+    end)
+    after_each(function()
+      if uri then uv.os_setenv("MLFLOW_TRACKING_URI", uri) else uv.os_unsetenv "MLFLOW_TRACKING_URI" end
+    end)
+
+    local function recsys_run(words)
+      return command.run(("cd '%s' && '%s' %s"):format(folder, command.program, words))
+    end
+
+    --- The losses that the server has, by name and step, and the end of the run.
+    local function check()
+      local db <close> = assert(sql.open(server.store .. "/mlflow.db", { read_only = true }))
+      assert.equal("FINISHED", db:row("SELECT status FROM runs").status)
+      local losses = {}
+      for _, row in ipairs(db:rows "SELECT * FROM metrics WHERE key LIKE '%train/loss' ORDER BY key, step") do
+        losses[row.key] = losses[row.key] or {}
+        losses[row.key][row.step] = row.value
+      end
+      assert.same({ ["train/loss"] = { 1, 1 / 2, 1 / 3 }, ["all.1/train/loss"] = { 2, 1, 2 / 3 },
+        ["all.2/train/loss"] = { 3, 3 / 2, 1 }, ["long/train/loss"] = { 4, 2, 4 / 3 } }, losses)
+    end
+
+    it("has their losses and their logs, the end of long ones", function()
+      server:start()
+      local ran = recsys_run "apart.lua"
+      assert.equal(0, ran.code, ran.err)
+      check()
+      local logs = command.run(("cd %s/there/mlartifacts/*/*/artifacts/logs && ls && cat 01-own.txt 02-all.2.txt && "
+        .. "head -2 03-long.txt && tail -1 03-long.txt"):format(folder)).out
+      assert.matches("^01%-own.txt\n02%-all.1.txt\n02%-all.2.txt\n03%-long.txt\ntrained\t1\n.*trained\t3\n.*"
+        .. "%(the end of %d+ bytes%)\nline\t%d+\n.*line\t40000\n$", logs)
+    end)
+
+    it("gets their losses later when it was away", function()
+      local ran = recsys_run "apart.lua"
+      assert.equal(0, ran.code, ran.err)
+      server:start()
+      local pushed = recsys_run(("runs push --to %s --store artifacts --json"):format(server.url))
+      assert.equal(0, pushed.code, pushed.err)
+      check()
+    end)
   end)
 
   it("waits at its end for files that are on their way", function()

@@ -348,7 +348,7 @@ end
 local function from_environment(declaration, options)
   if options.environment == false then return {} end
   local is_hidden, list = secrets_of(declaration), {}
-  for _, one in ipairs(environment.settings(is_hidden, options.variables)) do
+  for _, one in ipairs(environment.settings(is_hidden, options.variables, options.later)) do
     if options.environment ~= "secrets" or is_hidden[one.name] then list[#list + 1] = one end
   end
   return list
@@ -359,7 +359,7 @@ end
 ---@return boolean
 function config.in_environment(declaration)
   local is_hidden = secrets_of(declaration)
-  for _, one in ipairs(environment.settings(is_hidden)) do
+  for _, one in ipairs(environment.settings(is_hidden, nil, {})) do
     if not is_hidden[one.name] then return true end
   end
   return false
@@ -414,16 +414,43 @@ end
 --- for a wrong name, type or value, or one that is missing.
 ---@param declaration table      the recipe's `params`
 ---@param options { file?: string|string[], set?: string[], profiles?: table, environment?: false|"secrets",
----   variables?: table<string, string>, partial?: boolean, values?: table }
+---   variables?: table<string, string>, partial?: boolean, values?: table, later?: table }
 ---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
 ---   environment: false: it does not count; "secrets": for nothing but secrets
 ---   values: what another recipe gives to a part of itself, below the files
 ---   variables: in place of the process's own; partial: what must be given may be absent
+---   later: takes variables that name no parameter, which are then not refused (recsys.config.environment)
 ---@return table                 nested values, shaped as the declaration
 ---@return table<string, string> origins  where each value comes from, by its whole name; absent: the recipe's default
 function config.resolve(declaration, options)
   local values, origins = overridden(declaration, options)
   return options.partial and values or check_given(declaration, values, ""), origins
+end
+
+--- What another recipe gives to a part of itself, with the part's secrets: each the one that is given, from the file
+--- that is given as "@FILE", or from the environment, where its name begins with the part's.
+---@param declaration table
+---@param given? table
+---@param part string   "shop.", as its tasks' names begin
+---@return table        as `values` of config.resolve; raises { code = "usage" } for a secret that is missing
+function config.with_secrets(declaration, given, part)
+  local function fill(node, values, prefix)
+    local filled = {}
+    for key, value in pairs(values or {}) do filled[key] = value end
+    for key, child in pairs(node) do
+      local name, offered = prefix .. key, filled[key]
+      if not is_leaf(child) then
+        if has_secret(child) then filled[key] = fill(child, offered, name .. ".") end
+      elseif is_secret(declared(child)) then
+        filled[key] = offered ~= nil and offered ~= cjson.null and secret.take(name, offered) or secret.of_part(name)
+        if filled[key] == nil and is_required(declared(child)) then
+          refuse("%s must be given (%s): %s", name, declared(child).about, secret.how(name))
+        end
+      end
+    end
+    return filled
+  end
+  return fill(declaration, given, part)
 end
 
 --- The values as they can be given again by a file: what is absent is null, and secrets are left out.

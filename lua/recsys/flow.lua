@@ -178,9 +178,19 @@ function flow.logs_data()
   if at_work then at_work.task.data = true end
 end
 
---- The name of the task that runs; nil outside of tasks.
+--- The element of a map that runs; nil outside of one.
+local function element_at_work()
+  local child = at_work.flow.child
+  return at_work.task.element or child and child.order.element
+end
+
+--- The name of the task that runs, "weeks", and of an element of a map, "weeks.3"; nil outside of tasks.
 ---@return string?
-function flow.task_name() return at_work and at_work.task.name or nil end
+function flow.task_name()
+  if not at_work then return nil end
+  local i = element_at_work()
+  return i and ("%s.%d"):format(at_work.task.name, i) or at_work.task.name
+end
 
 --- Where the task that runs may keep what it has done so far, to take it up when the run is cut short and resumed.
 ---@return { folder: string, run: string, resumed: boolean, named: boolean }?
@@ -188,8 +198,7 @@ function flow.task_name() return at_work and at_work.task.name or nil end
 function flow.kept()
   local here = at_work
   if not here or not here.flow.folder then return nil end
-  local child = here.flow.child
-  local step = attempt.step(here.task, here.task.element or child and child.order.element)
+  local step = attempt.step(here.task, element_at_work())
   return { folder = resume.place(here.flow.folder, step), run = here.flow.name, resumed = here.flow.resumed or false,
     named = here.flow.named or false }
 end

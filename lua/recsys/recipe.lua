@@ -5,6 +5,7 @@
 
 local cache = require "recsys.cache"
 local config = require "recsys.config"
+local environment_of = require "recsys.config.environment"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
@@ -233,10 +234,10 @@ local function execute(self, params, options, folder, resumed, planned)
   local began, about = uv.hrtime(), environment(options)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
+  if not resumed then resume.begin(folder, self.name, params) end -- first: then a kill leaves what can be resumed
   files.write(folder .. "/params.json", json.pretty(config.exported(self.params, params)), true)
   files.write(folder .. "/environment.json", json.pretty(about), true)
   provenance.begin()
-  if not resumed then resume.begin(folder, self.name, params) end
   tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
     environment = about, parent = options.parent or options.trial and options.trial.parent }
   tell_hooks(self, folder, "running")
@@ -279,6 +280,7 @@ end
 local function check_steps(self, params, options)
   local steps, problem = plan(self, params)
   if problem and problem.code == "usage" then error(problem, 0) end
+  environment_of.refuse(self.unknown)
   for _, name in ipairs(not problem and options.refresh or {}) do
     if name ~= "all" and not steps.names[name] then
       local names = {}
@@ -295,12 +297,13 @@ local function resolve(self, options)
   local set = { table.unpack(options.set or {}) }
   if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
   return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles,
-    environment = options.reproduce and "secrets" or nil })
+    environment = options.reproduce and "secrets" or nil, later = self.unknown })
 end
 
 --- Print the parameters as they would be used, and where each comes from.
 local function show_config(self, options)
   local params, origins = resolve(self, options)
+  check_steps(self, params, {})
   if options.json then
     io.stdout:write(json.encode { parameters = config.exported(self.params, params), origins = origins }, "\n")
   else
@@ -313,7 +316,8 @@ local function resumed_run(self, options)
   local set = options.set and #options.set > 0 or options.seed or options.config or config.in_environment(self.params)
   if options.resume ~= "" then
     if not set then -- the run's own parameters are taken, but secrets were not kept
-      config.resolve(self.params, { profiles = self.profiles, environment = "secrets", partial = true })
+      config.resolve(self.params, { profiles = self.profiles, environment = "secrets", partial = true,
+        later = self.unknown })
     end
     local params = set and resolve(self, options)
     return resume.named(options.resume, params and params.runs or common.runs.default, self.name, params or nil)
@@ -362,7 +366,7 @@ function recipe.main(path, options)
   local ok, result, text_of, next_steps = xpcall(function()
     lookup.begin(path)
     self = recipe.load(path)
-    self.path = path
+    self.path, self.unknown = path, {}
     if options.trial then self.hooks = nil end -- they are told of the recipe's own runs
     if options.help then
       io.stdout:write(recipe.help(self))

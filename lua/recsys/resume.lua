@@ -126,13 +126,15 @@ local function read(folder)
 end
 
 --- Files that a killed process was writing.
-local function sweep_unfinished(folder)
+---@param of_gone? boolean  those alone whose process is gone: the folder may be another one's
+local function sweep_unfinished(folder, of_gone)
   for _, name in ipairs(files.names(folder)) do
     local path = folder .. "/" .. name
     if files.is_unfinished(name) then
-      os.remove(path)
+      local pid = tonumber(name:match "%.(%d+)%.tmp$")
+      if not of_gone or uv.kill(pid, 0) ~= 0 then os.remove(path) end
     elseif lfs.symlinkattributes(path, "mode") == "directory" then
-      sweep_unfinished(path)
+      sweep_unfinished(path, of_gone)
     end
   end
 end
@@ -182,6 +184,9 @@ function resume.latest(runs, recipe, params)
   for _, folder in ipairs(found) do
     local begun = read(folder)
     resume.remove(folder .. "/finished") -- left by one that was killed at its end
+    if not begun and not files.exists(folder .. "/result.json") then
+      sweep_unfinished(folder, true) -- or before it had begun
+    end
     if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take(folder) then
       return taken_up(folder, begun)
     end

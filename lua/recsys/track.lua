@@ -63,6 +63,13 @@ function track.tick()
   for _, one in ipairs(run.open) do one:tick() end
 end
 
+--- A process that has logged into a run that is open here is gone.
+function track.gather()
+  for _, one in ipairs(run.open) do
+    if one.store.gather then one.store:gather() end
+  end
+end
+
 --- Wait until the stores have what was logged: something stands on it, such as a checkpoint.
 function track.flush()
   for _, one in ipairs(run.open) do one:flush() end

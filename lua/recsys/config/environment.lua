@@ -2,7 +2,9 @@
 ---
 --- A variable's name is RECSYS_SET_ and the parameter's in capitals, two underscores for each dot. An empty one counts
 --- as not set, as Jenkins and Compose make empty ones freely; `null` takes an optional value away. A variable that
---- names no parameter is refused with the nearest; others that begin with RECSYS_ and mean nothing are warned of.
+--- names no parameter is refused with the nearest; others that begin with RECSYS_ and mean nothing are warned of. That
+--- of a part's secret (recsys.flow.sub) is known only when the recipe was gone through: who does that collects what is
+--- to be refused, and asks then.
 
 local exit = require "recsys.exit"
 local log = require "recsys.log"
@@ -36,8 +38,9 @@ end
 --- What the variables set, in the order of their names.
 ---@param is_secret table<string, boolean>  every parameter's name -> whether it is a secret
 ---@param variables? table<string, string>  default: the process's
+---@param later? table  takes what names no parameter, for environment.refuse
 ---@return { name: string, value: any, origin: string }[]
-function environment.settings(is_secret, variables)
+function environment.settings(is_secret, variables, later)
   local known, names, list = {}, {}, {}
   for name, hidden in pairs(is_secret) do
     known[secret.variable(name)] = { name = name }
@@ -56,9 +59,9 @@ function environment.settings(is_secret, variables)
       local all = {}
       for variable in pairs(known) do all[#all + 1] = variable end
       table.sort(all)
-      local near = text.nearest(name, all)
-      exit.usage_error("the variable %s names no parameter%s", name,
-        near and ("; did you mean %s?"):format(near) or "; --help lists them")
+      later = later or { at_once = true }
+      later[#later + 1] = { name = name, near = text.nearest(name, all) }
+      if later.at_once then environment.refuse(later) end
     elseif value ~= "" then
       local hidden = of.file and secret.from_file(of.name, value)
         or is_secret[of.name] and secret.take(of.name, value, true)
@@ -66,6 +69,17 @@ function environment.settings(is_secret, variables)
     end
   end
   return list
+end
+
+--- Refuse the first variable that names no parameter, nor a secret of a part of the recipe.
+---@param later { name: string, near?: string }[]
+function environment.refuse(later)
+  for _, one in ipairs(later) do
+    if not secret.is_of_part(one.name) then
+      exit.usage_error("the variable %s names no parameter%s", one.name,
+        one.near and ("; did you mean %s?"):format(one.near) or "; --help lists them")
+    end
+  end
 end
 
 return environment

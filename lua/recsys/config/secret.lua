@@ -50,7 +50,7 @@ end
 ---@param name string
 ---@return string
 function secret.variable(name)
-  return "RECSYS_SET_" .. name:gsub("%.", "__"):upper()
+  return "RECSYS_SET_" .. name:gsub("%.", "__"):gsub("%-", "_"):upper()
 end
 
 --- How a secret can be given, in words.
@@ -88,5 +88,20 @@ function secret.take(name, offered, hidden)
   if not path then exit.usage_error("%s is a secret, which is given %s", name, secret.how(name)) end
   return secret.from_file(name, path)
 end
+
+local of_parts = {} -- variables that may set secrets of parts
+
+--- Take a secret of a part of a recipe from the environment; nil when it is not there.
+---@param name string  with the part's: "shop.token"
+function secret.of_part(name)
+  local variable = secret.variable(name)
+  of_parts[variable], of_parts[variable .. "_FILE"] = true, true
+  local value, path = os.getenv(variable), os.getenv(variable .. "_FILE")
+  if path and path ~= "" then return secret.from_file(name, path) end
+  return value and value ~= "" and keep(name, value) or nil
+end
+
+--- Whether a variable may set a secret of a part that was asked for.
+function secret.is_of_part(variable) return of_parts[variable] or false end
 
 return secret

@@ -62,6 +62,8 @@ end
 --- Take up what a child that has ended leaves.
 local function settle(self, job)
   local outcome = job.child:outcome()
+  local track = package.loaded["recsys.track"]
+  if track then track.gather() end
   job.child, self.working = nil, self.working - 1
   give_back(job)
   if outcome.done then

@@ -81,7 +81,7 @@ local function work(self)
   local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
     only = order.only, child = self }
   require("recsys.config").resolve(recipe.params, { profiles = recipe.profiles, environment = "secrets",
-    partial = true }) -- secrets are in no file
+    partial = true, later = {} }) -- secrets are in no file
   recipe.run(steps, order.params)
   mistake("the recipe, read again, has no task '%s': its steps must depend on parameters and results alone", order.task)
 end

@@ -29,10 +29,12 @@ function Sub:sub(name, ...) return self.whole:sub(prefixed(self, name), ...) end
 --- A path in the run's folder, in a folder of the part.
 function Sub:path(name) return self.whole:path(self.prefix:gsub("%.", "/") .. name) end
 
---- The parameters of a recipe: its defaults and profiles, with the given ones over them.
-local function resolved(recipe, given)
-  return require("recsys.config").resolve(recipe.params, { values = given, profiles = recipe.profiles,
-    environment = false })
+--- The parameters of a recipe: its defaults and profiles, with the given ones over them. Its secrets come from where
+--- those of the whole recipe do.
+local function resolved(recipe, given, prefix)
+  local config = require "recsys.config"
+  return config.resolve(recipe.params, { values = config.with_secrets(recipe.params, given, prefix),
+    profiles = recipe.profiles, environment = false })
 end
 
 --- The method of flows.
@@ -51,7 +53,7 @@ function sub.method(whole, name, what, params)
   if type(what) ~= "table" or type(what.run) ~= "function" or not what.params then
     exit.usage_error("part '%s' is given neither a recipe nor a function; is its name right?", name)
   end
-  local values = resolved(what, params)
+  local values = resolved(what, params, part.prefix)
   values.track = nil
   return what.run(part, values)
 end

@@ -20,6 +20,7 @@ local tracked = {}
 local current -- what tracked.begin began
 
 local LARGEST <const> = 64 << 20 -- bytes of a file of the run's folder that is kept as an artifact
+local LOGS <const>, LONG_LOG <const> = 100, 256 << 10 -- logs of tasks that are kept; bytes of one, from its end
 
 --- The folder that the store lies in: "artifacts" for runs in "artifacts/runs".
 function tracked.folder(params)
@@ -136,6 +137,34 @@ local function keep_files(run, folder)
   end
 end
 
+--- The last bytes of a file, from the beginning of a line on.
+local function tail(path, bytes, size)
+  local file <close> = assert(io.open(path, "rb"))
+  file:seek("set", size - bytes)
+  return (file:read "a":gsub("^[^\n]*\n", "", 1))
+end
+
+--- Keep what the processes of tasks have logged: of long logs the end, of many the first.
+local function keep_logs(run, folder)
+  local kept = 0
+  for _, name in ipairs(files.names(folder .. "/logs")) do
+    local path = ("%s/logs/%s"):format(folder, name)
+    local about = uv.fs_stat(path)
+    if about and about.type == "file" and about.size > 0 then
+      kept = kept + 1
+      if kept > LOGS then
+        log.note("logs of tasks from %s on are not among the artifacts of the run", name)
+        return
+      end
+      if about.size <= LONG_LOG then
+        run:artifact(path, "logs/" .. name, "link")
+      else
+        run:text("logs/" .. name, ("(the end of %d bytes)\n%s"):format(about.size, tail(path, LONG_LOG, about.size)))
+      end
+    end
+  end
+end
+
 --- Whether the registry has made the bundle the run's model when it was published.
 local function is_kept(run, bundle)
   if run.models and run.models[bundle:match "[^/]+$"] then return true end
@@ -150,6 +179,7 @@ local function finish(run, folder, result, problem)
     local message = log.veiled(exit.message_of(problem)):sub(1, 1000)
     run:tag("recsys.failure", message:gsub("[\128-\255]", "?") .. "")
   end
+  keep_logs(run, folder)
   keep_files(run, folder)
   local bundle = result and type(result.paths) == "table" and result.paths.bundle
   if type(bundle) == "string" and files.exists(bundle) and not is_kept(run, bundle) then run:model(bundle) end

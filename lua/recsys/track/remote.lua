@@ -144,6 +144,25 @@ function sending.adopt(self, s, op)
   return true
 end
 
+--- Find what the server calls a run that another process of ours has begun, and will end.
+function sending.join(self, s, op)
+  local answer, message, code = self.wire:call("GET", "runs/get", { run_id = op.id })
+  local run = answer and answer.run
+  if code == "RESOURCE_DOES_NOT_EXIST" then
+    local experiments
+    experiments, message, code = all_experiments(self)
+    if experiments then run, message, code = made_before(self, experiments, op.id) end
+    if run == false and spool.is_elsewhere(self.folder, s, "create", op.id) then
+      self.behind = true
+      return nil, "the run that a task belongs to is not there yet", "behind"
+    end
+  end
+  if not run then return nil, message or "there is no such run", code or "RESOURCE_DOES_NOT_EXIST" end
+  note(s, op.id, run)
+  s.state.open[op.id] = nil -- whoever has begun it ends it
+  return true
+end
+
 --- A list, left out when it is empty: an empty table would be written as an object, which MLflow refuses.
 local function filled(list) return list and list[1] ~= nil and list or nil end
 
@@ -475,9 +494,19 @@ function remote.open(address, folder, options)
 end
 
 local function spool_of(self)
-  if not self.spool then self.spool = spool.create(self.folder, self.address) end
+  if not self.spool then
+    self.spool = spool.create(self.folder, self.address)
+    if self.joining then self.spool:write(json.encode { op = "join", id = self.joining }) end
+  end
   return self.spool
 end
+
+--- Log into a run that another process has begun and will end; what is not sent by the end of this one, that one sends.
+---@param id string
+function Remote:join(id) self.joining = id end
+
+--- Processes that have joined a run of ours are gone: what they have left is ours to send.
+function Remote:gather() self.behind, self.gathers = true, true end
 
 local function add(self, operation) spool_of(self):append(operation) end
 
@@ -584,6 +613,7 @@ function Remote:update_run(request)
       request = { run_name = lost.run_name, user_id = source.user(), start_time = store.now(), tags = tags } })
     self:push(remote.patience)
   end
+  if self.gathers and request.status ~= "RUNNING" and self:push(remote.patience) then self:replay() end
   add(self, { op = "update", id = request.run_id, status = request.status, end_time = request.end_time,
     run_name = request.run_name })
   if request.status and request.status ~= "RUNNING" then

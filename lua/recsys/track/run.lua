@@ -70,6 +70,7 @@ end
 ---@param info { run_id: string, run_name: string, experiment_id: string, artifact_uri: string }
 function run.join(of, info)
   local self = new(of, info, {})
+  if of.join then of:join(info.run_id) end
   self.joined, self.given = true, of:known_params(info.run_id)
   return self
 end

@@ -195,7 +195,8 @@ function tuned.run(request)
   local loaded, set = recipe.load(request.recipe), { table.unpack(request.set or {}) }
   if request.seed then set[#set + 1] = ("seed=%d"):format(request.seed) end
   request = setmetatable({ set = set }, { __index = request })
-  local params = config.resolve(loaded.params, { set = set, file = request.config, profiles = loaded.profiles })
+  local params = config.resolve(loaded.params, { set = set, file = request.config, profiles = loaded.profiles,
+    later = {} }) -- each trial refuses what names nothing
   local store = require("recsys.track.recipe").folder(params)
   local study <close> = open(request, loaded, params, store)
   log.info("study %s: %s\n%s", study.name, table.concat(study.settings.metrics, ", "), study.space:describe())
