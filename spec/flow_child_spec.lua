@@ -4,6 +4,8 @@
 local command = require "spec.support.command"
 local files = require "recsys.files"
 local recipe_run = require "spec.support.recipe_run"
+local record = require "recsys.flow.record"
+local state = require "recsys.flow.state"
 local uv = require "luv"
 
 local RECIPE = [[
@@ -45,6 +47,34 @@ end
 
 function steps.hangs(flow, p)
   flow:task("own", { timeout = p.timeout, grace = 0.2 }, hang)
+end
+
+function steps.late(flow, p)
+  local retries = { times = 1, when = function(failure) return failure.code == "timed_out" end }
+  flow:task("own", { timeout = p.timeout, retries = retries }, function()
+    pcall(function() while true do end end)
+    return 7
+  end)
+end
+
+function steps.catches(flow, p)
+  flow:task("own", { timeout = p.timeout }, function()
+    pcall(function() while true do end end)
+    error "cleaned up"
+  end)
+end
+
+--- The second one catches that it is stopped.
+function steps.stopped(flow)
+  flow:map("own", { concurrency = 2 }, function(i)
+    note("pids.txt", pid())
+    if i == 1 then
+      while select(2, io.open("pids.txt"):read("a"):gsub("\n", "")) < 2 do require("luv").sleep(20) end
+      error "no luck"
+    end
+    pcall(function() while true do end end)
+    error "cleaned up"
+  end, { 1, 2 })
 end
 
 function steps.eats(flow)
@@ -184,6 +214,29 @@ describe("a task in a process of its own", function()
     assert.equal(1, code)
     assert.matches("task 'own': it was stopped after 0.3 s, its timeout", err)
     assert.is_true(uv.hrtime() - began < 10e9)
+  end)
+
+  it("has timed out whatever it gives or raises when it is stopped, which is told behind", function()
+    local code, err = runs:run "late"
+    assert.equal(1, code)
+    assert.matches("task 'own': it was stopped after 0.3 s, its timeout\n", err)
+    assert.matches("attempt 2 follows", err)
+    assert.equal("timed_out", runs:tasks().own.state)
+    os.execute(("rm -rf '%s'"):format(runs:path "artifacts"))
+    code, err = runs:run "catches"
+    assert.equal(1, code)
+    assert.matches("task 'own': it was stopped after 0.3 s, its timeout; it said: recipe.lua:%d+: cleaned up\n", err)
+    assert.equal("timed_out", runs:tasks().own.state)
+  end)
+
+  it("is cancelled when it is stopped for another one, whatever it raises then", function()
+    local code, err = runs:run "stopped"
+    assert.equal(1, code)
+    assert.matches("element 1: recipe.lua:%d+: no luck", err)
+    local db <close> = state.open(runs:path "artifacts")
+    local second = record.run(db, runs:run_folder()).tasks[1].elements[2]
+    assert.equal("cancelled", second.state)
+    assert.matches("^it was stopped, as another one has failed; it said: recipe.lua:%d+: cleaned up$", second.reason)
   end)
 
   it("fails alone when it needs more memory than its limit", function()

@@ -3,8 +3,8 @@
 ---
 --- It is never a bare fork: threads of the arithmetic do not survive one. The child leads a process group, which ends
 --- with it, and follows a pipe that its parent holds: when that one dies, by kill -9 too, the system closes the pipe
---- and the group is killed (recsys.process). What it prints goes to the task's log; how it failed comes back as a
---- table.
+--- and the group is killed (recsys.process), but not who has left it by setsid. What it prints goes to the task's log;
+--- how it failed comes back as a table.
 --- recsys.flow.inside is the other side, recsys.flow.crew starts and watches children.
 
 local exit = require "recsys.exit"
@@ -160,8 +160,18 @@ local function read_outcome(self)
   return ok and outcome or nil
 end
 
---- What became of an ended child: its outcome, { done = true, ... } or { failure = { code, message, ... } }. Nothing of
---- its group is left.
+--- The failure of a child that was stopped. Who was asked to end by a signal, and has ended by it, says himself what he
+--- has kept; of others what they say stands behind why they were stopped, which they may have caught.
+local function stopped_failure(self, said)
+  local failure = {}
+  for field, value in pairs(self.stopped) do failure[field] = value end
+  if not said or said.signal then return said and failure.signal == said.signal and said or failure end
+  failure.message = ("%s; it said: %s"):format(failure.message, said.message)
+  return failure
+end
+
+--- What became of an ended child: its outcome, { done = true, ... } or { failure = { code, message, ... } }. Who was
+--- stopped for its time has failed, whatever it has given. Nothing of its group is left.
 ---@return table
 function Child:outcome()
   kill(self, "sigkill")
@@ -171,10 +181,11 @@ function Child:outcome()
   local outcome = read_outcome(self)
   uv.fs_unlink(self.place .. ".order")
   uv.fs_unlink(self.place .. ".outcome")
-  if outcome and outcome.done then return outcome end
-  local told = outcome and self.stopped and self.stopped.signal == outcome.failure.signal -- with what it has kept
-  if self.stopped and not told then return { failure = self.stopped } end
-  return { failure = outcome and explain_memory(self, outcome.failure) or crashed(self) }
+  local is_late = self.stopped and self.stopped.code == "timed_out"
+  if outcome and outcome.done and not is_late then return outcome end
+  local failure = outcome and outcome.failure
+  if self.stopped then return { failure = stopped_failure(self, failure) } end
+  return { failure = failure and explain_memory(self, failure) or crashed(self) }
 end
 
 return child
