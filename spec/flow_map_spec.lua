@@ -2,6 +2,7 @@
 
 local command = require "spec.support.command"
 local files = require "recsys.files"
+local limit = require "recsys.flow.limit"
 local recipe_run = require "spec.support.recipe_run"
 local record = require "recsys.flow.record"
 local state = require "recsys.flow.state"
@@ -92,6 +93,12 @@ function steps.cached(flow, p)
     require "recsys.files".write(path, tostring(i), true)
     return { i = i * n, t = recsys.tensor.new { i }, path = path }
   end, p.list, by.n, flow:path "left"):value() and 1 }
+end
+
+function steps.crowd(flow, p)
+  local list = {}
+  for i = 1, 12 do list[i] = i end
+  flow:map("crowd", { concurrency = 3, limits = { one = 1 }, process = p.process }, function() uv.sleep(5) end, list)
 end
 
 function steps.empty(flow)
@@ -264,6 +271,27 @@ describe("a limit", function()
     assert.equal(0, (runs:finish(first)))
     assert.equal(0, (runs:finish(second)))
     assert.equal(("in\nout\n"):rep(6), runs:read "spans.txt")
+  end)
+
+  it("is told once of a list whose elements wait for a place, and a place that is free is taken at once", function()
+    local began = uv.hrtime()
+    local code, err = runs:run "crowd"
+    assert.equal(0, code, err)
+    local waits = {}
+    for line in err:gmatch "[^\n]* waits [^\n]*" do waits[#waits + 1] = line end
+    assert.equal(1, #waits, err)
+    assert.matches("task crowd waits for a place of 'one', held by run .*, task crowd, element 1, process", waits[1])
+    assert.is_true(uv.hrtime() - began < 30e9)
+  end)
+
+  it("that others hold is told once of a list that goes on in the flow's process", function()
+    local place = limit.try({ one = 1 }, "the spec")
+    local going = runs:begin("crowd", { "--set", "process=false" })
+    runs:wait(function() return runs:read("err" .. runs.count):find "waits for a place" end, "wait")
+    place()
+    local code, err = runs:finish(going)
+    assert.equal(0, code, err)
+    assert.equal(1, select(2, err:gsub(" waits for a place of 'one', held by the spec", "")), err)
   end)
 end)
 

@@ -14,29 +14,40 @@ local uv = require "luv"
 local crew = {}
 
 local TICK <const> = 20 -- ms between looks at clocks and signals; an end is seen at once
+local EVERY <const> = 1e8 -- ns between looks at a limit that has no place
 
 local Crew = {}
 Crew.__index = Crew
 
-local function give_back(job)
-  if job.release then job.release() end
-  job.release = nil
+local function give_back(self, job)
+  if not job.release then return end
+  job.release()
+  job.release, self.full[job.limits or job] = nil, nil
+end
+
+--- A limit has no place for a job: those with the same limits are not asked either, until one of ours gives a place
+--- back or the time has come to look again. It is told once.
+local function wait_for_place(self, job, name, by)
+  if not self.waited[job.limits] then
+    self.told("waiting", job, { message = ("for a place of '%s', held by %s"):format(name, by) })
+  end
+  self.waited[job.limits], self.full[job.limits] = true, uv.hrtime() + EVERY
+end
+
+--- Whether there is no use in asking for a job's limits now.
+local function is_full(self, job, now)
+  return job.limits ~= nil and now < (self.full[job.limits] or 0)
 end
 
 --- Start a job's next attempt, unless a limit has no place for it.
 local function try_to_start(self, job)
   local release, name, by = limit.try(job.limits, job.holder)
-  if not release then
-    local why = { message = ("for a place of '%s', held by %s"):format(name, by) }
-    if not job.waits then self.told("waiting", job, why) end
-    job.waits, job.not_before = true, uv.hrtime() + 1e8
-    return
-  end
-  job.release, job.waits, job.attempts = release, nil, job.attempts + 1
+  if not release then return wait_for_place(self, job, name, by) end
+  job.release, job.attempts = release, job.attempts + 1
   self.told("running", job)
   local ok, started = pcall(child.start, job.order)
   if not ok then
-    give_back(job)
+    give_back(self, job)
     error(started, 0)
   end
   job.child, self.working = started, self.working + 1
@@ -47,7 +58,8 @@ local function start(self)
   local now = uv.hrtime()
   for _, job in ipairs(self.jobs) do
     if self.stopping or self.working >= self.concurrency then return end
-    if not job.child and not job.ended and now >= job.not_before then try_to_start(self, job) end
+    local may = not job.child and not job.ended and now >= job.not_before and not is_full(self, job, now)
+    if may then try_to_start(self, job) end
   end
 end
 
@@ -65,7 +77,7 @@ local function settle(self, job)
   local track = package.loaded["recsys.track"]
   if track then track.gather() end
   job.child, self.working = nil, self.working - 1
-  give_back(job)
+  give_back(self, job)
   if outcome.done then
     job.ended, job.outcome, self.left = true, outcome, self.left - 1
     self.told("done", job)
@@ -121,7 +133,7 @@ local function clear(self)
       while not job.child:ended() do uv.run "once" end
       job.child:outcome()
       job.child = nil
-      give_back(job)
+      give_back(self, job)
     end
   end
 end
@@ -132,11 +144,12 @@ end
 ---@param options { concurrency?: integer, on_error?: "stop"|"keep",
 ---   told?: fun(what: string, job: table, failure?: table, delay?: number) }
 ---   concurrency: default one for each thread; on_error: "stop" (default): the first failure ends all
----   told: hears "waiting", "running", "retrying", "failed", "done"
+---   told: hears "waiting" (once for jobs of the same limits), "running", "retrying", "failed", "done"
 ---@return integer? signal  that stopped them
 function crew.run(jobs, options)
   local self = setmetatable({ jobs = jobs, working = 0, left = #jobs, told = options.told or function() end,
-    concurrency = options.concurrency or base.threads(), on_error = options.on_error or "stop" }, Crew)
+    concurrency = options.concurrency or base.threads(), on_error = options.on_error or "stop",
+    waited = {}, full = {} }, Crew)
   for _, job in ipairs(jobs) do job.attempts, job.not_before = 0, 0 end
   signals.hold()
   local timer = uv.new_timer()

@@ -78,7 +78,8 @@ end
 --- The element of a job goes on.
 local function tell(self, what, job, failure, delay)
   local one = job.one
-  attempt.tell(self, one, label_of(one), what, failure, delay, job.attempts)
+  local label = what == "waiting" and "task " .. one.name or label_of(one)
+  attempt.tell(self, one, label, what, failure, delay, job.attempts)
   if what == "failed" then element.fail(self, one, failure) end
   if what == "done" then
     attempt.took(one, job.outcome)
@@ -144,6 +145,8 @@ local function call(self, task, one, fn, given)
     tries = tries + 1
     tell_here("running", nil, nil, tries)
     local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
+      if task.has_waited then return end -- told of the first element
+      task.has_waited = true
       tell_here("waiting", { message = ("for a place of '%s', held by %s"):format(name, by) })
     end)
     attempt.goes_on(self, one)
