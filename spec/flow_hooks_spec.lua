@@ -5,12 +5,16 @@ local hooks = require "recsys.flow.hooks"
 local http = require "recsys.http"
 local json = require "recsys.json"
 local recipe_run = require "spec.support.recipe_run"
+local record = require "recsys.flow.record"
+local state = require "recsys.flow.state"
 local uv = require "luv"
 
 local RECIPE = [[
 local recsys = require "recsys"
 local function work(p)
   if p.what == "fails" then error "no luck" end
+  if p.what == "babbles" then error(("ä"):rep(9000) .. "\xff\xfe") end
+  if p.what == "mumbles" then error "bad \xff\xfe bytes, \xe2\x82" end
   return { n = 1 }
 end
 return recsys.recipe {
@@ -21,6 +25,7 @@ return recsys.recipe {
   run = function(flow, p)
     flow:task("own", { on_state = "cat >> task.json", on_success = { command = "sleep 30", timeout = 0.3 },
       on_failure = "exit 7" }, work, p)
+    if p.what == "gate" then flow:gate("enough", { metric = "m", value = 0.1, at_least = 0.5 }, "no") end
     return p.what == "refused" and { refused = "too bad" } or {}
   end,
 }]]
@@ -83,7 +88,29 @@ describe("hooks", function()
     begin()
     assert.equal(3, (runs:run "refused"))
     local failed = events "failed.json"
-    assert.same({ "quality", "too bad" }, { failed[1].code, failed[1].message })
+    assert.same({ "quality", "too bad", "refused" }, { failed[1].code, failed[1].message, failed[1].state })
+    assert.equal(3, (runs:run "gate"))
+    failed = events "failed.json"
+    assert.same({ "quality", "refused" }, { failed[2].code, failed[2].state })
+    assert.matches("task 'enough': no %(m is 0.1, which must be at least 0.5%)", failed[2].message)
+    local db <close> = state.open(runs:path "artifacts")
+    for _, run in ipairs(record.runs(db)) do assert.equal("refused", run.state) end
+  end)
+
+  it("get messages in UTF-8 whatever was raised, cut between two characters", function()
+    begin()
+    assert.equal(1, (runs:run "mumbles"))
+    local said = runs:read "failed.json"
+    assert.is_truthy(utf8.len(said))
+    assert.is_truthy(said:find("bad \u{FFFD}\u{FFFD} bytes, \u{FFFD}\u{FFFD}", 1, true), said)
+    assert.is_truthy(utf8.len(command.read(runs:run_folder() .. "/tasks.json")))
+    os.remove(runs:path "failed.json")
+    assert.equal(1, (runs:run "babbles"))
+    said = events("failed.json")[1].message
+    assert.is_truthy(utf8.len(said))
+    assert.is_true(#said > 16380 and #said <= 16384)
+    local db <close> = state.open(runs:path "artifacts")
+    for _, run in ipairs(record.runs(db)) do assert.is_truthy(utf8.len(run.reason)) end
   end)
 
   it("post to an address, again when it answers 500, and say what is wrong with it", function()

@@ -40,6 +40,15 @@ describe("text", function()
     end
   end)
 
+  it("makes bytes that are no UTF-8 readable, and cuts between characters", function()
+    assert.equal("", text.readable "")
+    assert.equal("fine ä€", text.readable "fine ä€")
+    assert.equal("\u{FFFD}a\u{FFFD}\u{FFFD}ä\u{FFFD}", text.readable "\xffa\xe2\x82ä\xc3")
+    assert.equal("\u{FFFD}\u{FFFD}\u{FFFD}", text.readable "\xed\xa0\x80") -- half a pair of UTF-16
+    assert.same({ "", "", "ä", "ä", "äa", "äa€" }, { text.shortened("äa€", 0), text.shortened("äa€", 1),
+      text.shortened("äa€", 2), text.shortened("ä€", 4), text.shortened("äa€", 5), text.shortened("äa€", 6) })
+  end)
+
   it("aligns columns by characters, not bytes", function()
     assert.equal("é    1\nab  22", text.columns { { "é", "1" }, { "ab", "22" } })
   end)

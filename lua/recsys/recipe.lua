@@ -222,10 +222,16 @@ local function tell_hooks(self, folder, state, problem)
     message = problem and log.veiled(describe(problem)) or nil })
 end
 
---- The state that a run ends in.
+--- The state that a run ends in, and what there is to say of it.
+---@return string state, any problem
 local function end_of(ok, result)
-  if not ok then return type(result) == "table" and result.signal and "cancelled" or "failed" end
-  return result.refused and "failed" or "completed"
+  if ok then
+    local refused = result.refused
+    if not refused then return "completed" end
+    return "refused", { code = "quality", message = type(refused) == "string" and refused or "the result is refused" }
+  end
+  if type(result) == "table" and result.signal then return "cancelled", result end
+  return exit.code_of(result) == exit.quality and "refused" or "failed", result
 end
 
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
@@ -330,14 +336,12 @@ local function resumed_run(self, options)
   return folder, params
 end
 
---- Write down how the run has ended.
-local function finish_record(ok, result)
-  if not recorded then return end
-  local problem, refused = not ok and result or nil, ok and result and result.refused
-  local code = problem and exit.code_of(problem)
-  local state = not problem and not refused and "completed" or (refused or code == exit.quality) and "refused"
-    or type(problem) == "table" and problem.signal and "cancelled" or "failed"
-  recorded:finish(state, problem and describe(problem) or type(refused) == "string" and refused or nil)
+--- Tell hooks, and write down, how the run has ended.
+local function tell_end(self, folder, ok, result)
+  local state, problem = end_of(ok, result)
+  tell_hooks(self, folder, state, problem)
+  hooks.settle()
+  if recorded then recorded:finish(state, problem and describe(problem) or nil) end
   recorded = nil
 end
 
@@ -397,12 +401,7 @@ function recipe.main(path, options)
   if options.trial then options.trial.ended(not ok and result or nil) end
   local code = ok and exit.done or report_failure(result, folder)
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
-  if folder then
-    local refused = ok and result.refused and { code = "quality", message = tostring(result.refused) }
-    tell_hooks(self, folder, end_of(ok, result), not ok and result or refused or nil)
-    hooks.settle()
-  end
-  finish_record(ok, result)
+  if folder then tell_end(self, folder, ok, result) end
   if ok and result then
     if options.done and not result.refused then options.done(result) end
     if options.told then options.told(result) else show(result, text_of, next_steps, options) end

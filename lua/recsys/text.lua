@@ -96,6 +96,27 @@ function text.width(s)
   return utf8.len(s) or #s
 end
 
+--- 's' as UTF-8: each byte that is none becomes U+FFFD, the sign for what cannot be read.
+---@return string
+function text.readable(s)
+  local parts, from = {}, 1
+  while true do
+    local length, bad = utf8.len(s, from)
+    if length then break end
+    parts[#parts + 1] = s:sub(from, bad - 1)
+    from = bad + 1
+  end
+  parts[#parts + 1] = s:sub(from)
+  return table.concat(parts, "\u{FFFD}")
+end
+
+--- The beginning of a UTF-8 text, at most so many bytes of it, that ends with a whole character.
+---@return string
+function text.shortened(s, most)
+  if #s <= most then return s end
+  return s:sub(1, utf8.offset(s, 0, most + 1) - 1)
+end
+
 --- 's' padded with blanks to 'width' characters, on the left when 'right' is set.
 ---@return string
 function text.pad(s, width, right)

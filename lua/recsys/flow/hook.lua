@@ -1,9 +1,11 @@
 --- The other side of recsys.flow.hooks: `recsys-run --hook` runs one hook, which the variable RECSYS_HOOK describes.
 ---
 --- A command gets the event as JSON on its stdin, and as variables RECSYS_EVENT, RECSYS_RUN, ...; a webhook gets it as
---- the body of a POST. What goes wrong is a line on stderr, which is the run's hooks.txt.
+--- the body of a POST. That JSON is UTF-8 whatever a path holds. What goes wrong is a line on stderr, which is the
+--- run's hooks.txt.
 
 local json = require "recsys.json"
+local text = require "recsys.text"
 local uv = require "luv"
 
 local hook = {}
@@ -65,7 +67,7 @@ function hook.main()
   if type(said) ~= "table" then return 1 end
   uv.os_unsetenv "RECSYS_HOOK"
   local it, event = said.hook, said.event
-  local body = json.encode(event)
+  local body = text.readable(json.encode(event))
   local problem
   if it.command then
     problem = run_command(it.command, body, it.timeout)

@@ -11,6 +11,7 @@ local host = require "recsys.host"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local signals = require "recsys.signals"
+local text = require "recsys.text"
 local uv = require "luv"
 
 local hooks = {}
@@ -91,7 +92,7 @@ local function start(hook, event)
 end
 
 local ends = { completed = "on_success", done = "on_success", cached = "on_success", failed = "on_failure",
-  timed_out = "on_failure", crashed = "on_failure", cancelled = "on_failure" }
+  timed_out = "on_failure", crashed = "on_failure", cancelled = "on_failure", refused = "on_failure" }
 
 --- Tell a change of state to the hooks that are for it. Nothing is waited for, and nothing raised.
 ---@param declared table<string, table[]>?  what hooks.read gave
@@ -100,7 +101,7 @@ local ends = { completed = "on_success", done = "on_success", cached = "on_succe
 function hooks.tell(declared, event)
   if not declared then return end
   event.time = clock.now()
-  if event.message then event.message = event.message:sub(1, LONGEST):gsub("%z", " ") end
+  if event.message then event.message = text.shortened(text.readable(event.message), LONGEST):gsub("%z", " ") end
   for _, kind in ipairs { "on_state", ends[event.state] } do
     for _, hook in ipairs(declared[kind] or {}) do
       event.event = kind
