@@ -89,6 +89,10 @@ describe("flow.db", function()
     assert.equal(json.decode(ran.out).run, run.name)
     assert.equal("first completed, step2 completed, step3 completed, step4 completed, step5 completed, "
       .. "step6 completed, sum completed, large completed, last completed", states(run))
+    for i, task in ipairs(json.decode(files.read(run.folder .. "/tasks.json"))) do
+      assert.is_nil(task.reason)
+      assert.is_nil(run.tasks[i].reason)
+    end
     local of_second, at = {}, 0
     for _, change in ipairs(run.transitions) do
       assert.is_true(change.at >= at)
@@ -116,7 +120,7 @@ describe("flow.db", function()
     assert.matches("no luck", run.tasks[7].reason)
   end)
 
-  it("says of a run whose process is gone that it crashed", function()
+  it("says of a run whose process is gone that it crashed, with what was at work", function()
     local handle
     handle = uv.spawn(command.program, { cwd = folder, args = { "steps.lua", "--no-cache", "--set", "runs=art/runs",
       "--set", "track.enabled=false", "--set", "n=77", "--set", "pause=5000" } }, function() handle:close() end)
@@ -124,13 +128,46 @@ describe("flow.db", function()
     repeat
       uv.sleep(5)
       at_work = last_run()
-    until at_work.state == "running" or not handle:is_active()
+    until #at_work.tasks > 6 and at_work.tasks[7].state == "running" or not handle:is_active()
     handle:kill "sigkill"
     uv.run()
     assert.equal("running", at_work.state)
     local run = last_run()
     assert.same({ at_work.name, "crashed" }, { run.name, run.state })
     assert.equal(("its process %d is gone"):format(run.pid), run.reason)
+    assert.equal("first completed, step2 completed, step3 completed, step4 completed, step5 completed, "
+      .. "step6 completed, pause crashed, sum pending, large pending, last pending", states(run))
+    assert.equal("the process that ran it is gone", run.tasks[7].reason)
+    local changes = run.transitions
+    assert.same({ 7, "crashed" }, { changes[#changes - 1].number, changes[#changes - 1].state })
+    local ran = resume(run.name) -- which says it once
+    assert.equal(0, ran.code, ran.err)
+    local of_pause = {}
+    for _, change in ipairs(last_run().transitions) do
+      if change.number == 7 then of_pause[#of_pause + 1] = change.state end
+    end
+    assert.same({ "pending", "running", "crashed", "running", "completed" }, of_pause)
+  end)
+
+  it("says of elements that they have crashed with their run", function()
+    local place = command.scratch(finally)
+    local here = record.begin { folder = files.make_folder(place .. "/art/runs/one"), runs = place .. "/art/runs",
+      recipe = "one", path = "one.lua" }
+    local task = { number = 1, name = "all", state = "running" }
+    here:expect { task }
+    here:expect_elements(task, 3)
+    here:move(task)
+    here:move { number = 1, name = "all", element = 1, state = "completed" }
+    here:move({ number = 1, name = "all", element = 2, state = "retrying" }, "no luck")
+    local db <close> = state.open(place .. "/art")
+    record.sweep(db)
+    assert.equal("running", record.run(db, "one").tasks[1].state) -- we are at work on it
+    db:run("UPDATE runs SET pid = ?", { 1 << 30 })
+    record.sweep(db)
+    local run, list = record.run(db, "one"), {}
+    assert.equal("crashed", run.tasks[1].state)
+    for i, element in ipairs(run.tasks[1].elements) do list[i] = element.state end
+    assert.same({ "completed", "crashed", "pending" }, list)
   end)
 end)
 

@@ -11,6 +11,7 @@ local log = require "recsys.log"
 local now = require("recsys.clock").now
 local state = require "recsys.flow.state"
 local store = require "recsys.store"
+local text = require "recsys.text"
 local uv = require "luv"
 
 local record = {}
@@ -42,14 +43,18 @@ local function add_transition(self, number, to, reason, at, element)
     { self.id, number, to, reason, at, element })
 end
 
---- What was at work when the process before this one ended: it is told, and begins anew.
-local function mark_crashed(self, table_name, at)
+--- What was at work when the run's process ended, tasks and elements, has crashed; whoever resumes the run begins it
+--- anew.
+local function mark_crashed(self, at)
   local reason = "the process that ran it is gone"
-  for _, row in ipairs(self.db:rows(("SELECT * FROM %s WHERE run_id = ? AND state IN ('running', 'retrying')"):format(
-    table_name), { self.id })) do
-    self.db:run(("UPDATE %s SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2%s"):format(
-      table_name, row.element and " AND element = ?5" or ""), { self.id, row.number, reason, at, row.element })
-    add_transition(self, row.number, "crashed", reason, at, row.element)
+  for _, table_name in ipairs { "tasks", "elements" } do
+    for _, row in ipairs(self.db:rows(("SELECT * FROM %s WHERE run_id = ? AND state IN ('running', 'retrying')")
+      :format(table_name), { self.id })) do
+      self.db:run(("UPDATE %s SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2%s")
+        :format(table_name, row.element and " AND element = ?5" or ""),
+        { self.id, row.number, reason, at, row.element })
+      add_transition(self, row.number, "crashed", reason, at, row.element)
+    end
   end
 end
 
@@ -60,8 +65,7 @@ local function begin(self, run)
     self.db:run("UPDATE runs SET state = 'running', reason = 'resumed', ended = NULL, pid = ?2, host = ?3, since = ?4 "
       .. "WHERE id = ?1", { known.id, uv.os_getpid(), uv.os_gethostname(), at })
     self.id = known.id
-    mark_crashed(self, "tasks", at)
-    mark_crashed(self, "elements", at)
+    mark_crashed(self, at)
   else
     self.db:run("INSERT INTO runs (name, folder, recipe, path, state, started, pid, host, since) "
       .. "VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?5)", { run.name, run.folder, run.recipe, run.path, at,
@@ -182,7 +186,7 @@ end
 function Record:finish(to, reason)
   attempt(self, function()
     local at = now()
-    reason = reason and log.veiled(reason)
+    reason = reason and text.readable(log.veiled(reason))
     self.db:run("UPDATE runs SET state = ?2, reason = ?3, ended = ?4 WHERE id = ?1", { self.id, to, reason, at })
     add_transition(self, nil, to, reason, at)
   end)
@@ -201,7 +205,8 @@ function record.is_held(run)
   return there == 0 or name == "EPERM" -- somebody else's
 end
 
---- Say of runs whose process is gone that they crashed, or that they are done when it went at the very end.
+--- Say of runs whose process is gone that they crashed, with the tasks that were at work, or that they are done when it
+--- went at the very end.
 ---@param db Database
 function record.sweep(db)
   for _, run in ipairs(db:rows "SELECT * FROM runs WHERE state = 'running'") do
@@ -212,7 +217,9 @@ function record.sweep(db)
         local to = done and "completed" or "crashed"
         if db:run("UPDATE runs SET state = ?5, reason = ?2, ended = ?3 WHERE id = ?1 AND state = 'running' "
           .. "AND pid = ?4", { run.id, reason, at, run.pid, to }) > 0 then
-          add_transition({ db = db, id = run.id }, nil, to, reason, at)
+          local of_run = { db = db, id = run.id }
+          mark_crashed(of_run, at)
+          add_transition(of_run, nil, to, reason, at)
         end
       end)
     end
