@@ -246,6 +246,57 @@ describe("a task's result", function()
     end
   end)
 
+  it("is made anew when others remove it, or put another in its place, while it is taken", function()
+    local function big(path)
+      files.make_folder(path)
+      files.write(path .. "/left.txt", "left", true)
+      return { t = tensor.arange(0, 2000, "f64"), n = add(1, 2).sum }
+    end
+    local meanwhile
+    flow.valid(big, function() return not meanwhile or meanwhile() or true end)
+    local function run()
+      local steps = new_flow()
+      local value = steps:task("big", big, steps:path "out"):value()
+      assert.equal(1999 * 1000, value.t:sum())
+      assert.equal("left", command.read(steps.folder .. "/out/left.txt"))
+      return steps.tasks[1].state
+    end
+    assert.equal("completed", run())
+    assert.equal("cached", run())
+    meanwhile = function() kept.prune { bytes = 0 } end
+    assert.equal("completed", run())
+    meanwhile = function() -- what links there are is not of the entry that was looked at
+      local path = path_of "big" .. "/entry.lua"
+      command.write(path, (command.read(path):gsub("(made%W+)%d+", "%17")))
+    end
+    assert.equal("completed", run())
+    meanwhile = function() os.remove(path_of "big" .. "/out/out/left.txt") end
+    assert.equal("completed", run())
+    meanwhile = nil
+    assert.equal("cached", run())
+    assert.equal(4, added())
+  end)
+
+  it("of an element is made anew when others remove it while it is taken", function()
+    local function big(n)
+      add(n, 0)
+      return { t = tensor.arange(0, 1000 + n, "f64") }
+    end
+    local gone = false
+    flow.valid(big, function()
+      if gone then kept.prune { bytes = 0 } end
+      return true
+    end)
+    local function run(...)
+      local list = new_flow():map("list", { process = false }, big, { ... }):value()
+      return #list[1].t + #list[2].t
+    end
+    assert.equal(2003, run(1, 2))
+    gone = true
+    assert.equal(2004, run(1, 3))
+    assert.equal(4, added())
+  end)
+
   it("is one file when it is small, a folder when it is not or left files, and the last one counts", function()
     local function kinds()
       local list = {}

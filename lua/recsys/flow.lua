@@ -288,7 +288,7 @@ end
 ---@param reason? string
 ---@param code? string     of a failure
 function Flow:move(task, state, reason, code)
-  task.state, task.reason = state, reason and log.veiled(reason) or nil
+  task.state, task.reason = state, reason and text.readable(log.veiled(reason)) or nil
   if state == "running" and task.began then
     task.seconds = nil -- another attempt
   elseif state == "running" then
@@ -338,7 +338,7 @@ function Flow:run(task, fn, arguments)
   local ended = not ok and type(value) == "table" and value.code == "end"
   measure(task)
   if ok and self.folder and task.save then reuse.keep(self, task, value) end
-  local failure = not ok and not ended and describe_failure(task, value)
+  local failure = not ok and not ended and describe_failure(task, value) or nil
   self:move(task, (ok or ended) and "completed" or attempt.state_of(failure), failure and failure.message,
     failure and failure.code)
   if ended then error(value, 0) end
@@ -436,9 +436,8 @@ function Flow:task(name, options, fn, ...)
   end
   if self.plan_only and not task.how.map and checks[fn] then checks[fn](...) end
   local entry = (self.caches or self.resumed) and reuse.find(self, task, fn, arguments)
-  if entry then
-    self:take(task, entry, state)
-  elseif not self.plan_only then
+  if entry and self:take(task, entry, state) then return handle end
+  if not self.plan_only then
     local values = { n = arguments.n }
     for i = 1, arguments.n do values[i] = resolved(arguments[i]) end
     state.value = self:run(task, fn, values)
@@ -482,19 +481,22 @@ function Flow:identity_of(value)
 end
 
 --- Let an entry stand for a task: its files are the run's, and its value is loaded when it is asked for.
+---@return boolean  false: it went meanwhile
 function Flow:take(task, entry, state)
-  task.content, task.trains = entry.content, entry.trains
   if self.plan_only then
+    task.content, task.trains = entry.content, entry.trains
     state.load = function() return kept.value(entry, "RUN") end
     task.state = "cached"
-    return
+    return true
   end
-  task.started, task.began = now(), uv.hrtime()
+  local at, began = now(), uv.hrtime()
+  if not entry.own and not kept.give(entry, self:place(task), self.folder) then return false end
+  task.content, task.trains = entry.content, entry.trains
+  task.started, task.began = at, began
   state.from, state.run = self:place(task), self.folder
   task.origin = entry.run or entry.origin
   task.state = "cached"
   task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
-  if not entry.own then kept.give(entry, state.from, self.folder) end
   local ok, problem = self:at(task, function()
     local value = (entry.data or entry.result) and value_of(state) or nil
     reuse.log_again(entry, value)
@@ -504,11 +506,12 @@ function Flow:take(task, entry, state)
   if entry.own then
     self:move(task, "completed", "before the run was resumed")
     log.info("  %-10s was completed before", task.name)
-    return
+    return true
   end
   self:move(task, "cached")
   log.info("  %-10s cached, took %s on %s", task.name, text.duration(entry.seconds),
     os.date("!%Y-%m-%d %H:%M:%S UTC", entry.made // 1000))
+  return true
 end
 
 flow.check(gate.pass, function(name, condition)

@@ -30,11 +30,14 @@ local function place_of(key) return kept.folder() .. "/" .. key end
 local SMALL <const> = 4096 -- bytes of a result that its entry holds: to make a file costs more than to write so much
 
 --- Give a file a second name; a copy where the disk has no links. An older file of that name goes.
+---@return boolean  false: there is no such file
 local function link(from, to)
   uv.fs_unlink(to)
-  if uv.fs_link(from, to) then return end
+  if uv.fs_link(from, to) then return true end
   local ok, message = uv.fs_copyfile(from, to)
-  if not ok then error({ code = "io", message = ("cannot write %s: %s"):format(to, message) }, 0) end
+  if ok then return true end
+  if not uv.fs_stat(from) then return false end
+  error({ code = "io", message = ("cannot write %s: %s"):format(to, message) }, 0)
 end
 
 --- The files below 'path', which may be one itself, by their names behind 'root'.
@@ -92,13 +95,13 @@ end
 local function fill(part, folder, run, left, hashes, entry)
   entry.files = {}
   for name, hash in pairs(hashes) do
-    link(folder .. "/" .. name, part .. "/" .. name)
+    assert(link(folder .. "/" .. name, part .. "/" .. name))
     entry.files[#entry.files + 1] = describe(part .. "/" .. name, name, hash)
   end
   for _, name in ipairs(left) do
     local at = "out/" .. name
     files.make_folder(part .. "/" .. at:match "^(.*)/")
-    link(run .. "/" .. name, part .. "/" .. at)
+    assert(link(run .. "/" .. name, part .. "/" .. at))
     entry.files[#entry.files + 1] = describe(part .. "/" .. at, at)
   end
 end
@@ -210,23 +213,41 @@ local function note_use(path)
   uv.fs_utime(path, seconds + micros / 1e6, seconds + micros / 1e6)
 end
 
---- Give a run what an entry holds: its result in 'folder', the task's files below the run's.
----@param entry table
----@param folder string
----@param run string
-function kept.give(entry, folder, run)
-  files.make_folder(folder)
-  if entry.text then
-    files.write(folder .. "/value.lua", entry.text, "checked")
-    return note_use(entry.place)
-  end
+--- Link the files of an entry to where a run has them: whether all were there, and of that one entry. Others may
+--- remove it meanwhile, or put another in its place.
+local function give_files(entry, folder, run, given)
   for _, file in ipairs(entry.files) do
     local inside = file.name:match "^out/(.*)$"
     local to = inside and run .. "/" .. inside or folder .. "/" .. file.name
     if inside then files.make_folder(to:match "^(.*)/") end
-    link(entry.place .. "/" .. file.name, to)
+    if not link(entry.place .. "/" .. file.name, to) then return false end
+    given[#given + 1] = to
   end
-  note_use(entry.place .. "/entry.lua")
+  local there = read_entry(entry.place)
+  return not there or there.made == entry.made
+end
+
+--- Give a run what an entry holds: its result in 'folder', the task's files below the run's.
+---@param entry table
+---@param folder string
+---@param run string
+---@return boolean  false: the entry was removed meanwhile, and nothing is given
+function kept.give(entry, folder, run)
+  files.make_folder(folder)
+  if entry.text then
+    files.write(folder .. "/value.lua", entry.text, "checked")
+    note_use(entry.place)
+    return true
+  end
+  local given = {}
+  if give_files(entry, folder, run, given) then
+    note_use(entry.place .. "/entry.lua")
+    return true
+  end
+  for _, path in ipairs(given) do uv.fs_unlink(path) end
+  resume.remove(folder)
+  log.note("the kept result of task %s was removed while it was taken", entry.task)
+  return false
 end
 
 -- Pruning -----------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ function element.take(flow, one, task, fn, list)
   local entry = reuse.find(flow, one, fn, given(task, list, one.element))
   if not entry then return false end
   local place = flow:place(one)
-  if not entry.own then kept.give(entry, place, flow.folder) end
+  if not entry.own and not kept.give(entry, place, flow.folder) then return false end
   one.content, one.trains, one.data = entry.content, entry.trains, entry.data
   one.origin = entry.run or entry.origin
   for field, value in pairs(entry.noted or {}) do one[field] = value end

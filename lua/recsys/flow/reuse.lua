@@ -77,7 +77,10 @@ local function objection(flow, task, fn, entry)
   local changed = keys.changed(entry.lua)
   if changed then return changed .. " has changed" end
   local holds = not task.how.map and validities[fn]
-  if holds and not holds(kept.value(entry, flow.folder or "RUN")) then return "what it made is gone" end
+  if not holds then return nil end
+  local ok, value = pcall(kept.value, entry, flow.folder or "RUN")
+  if not ok and type(value) == "table" and value.signal then error(value, 0) end
+  return (not ok and "its result is gone") or (not holds(value) and "what it made is gone") or nil
 end
 
 --- Why no result is to be taken whatever is kept.
