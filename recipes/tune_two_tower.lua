@@ -20,12 +20,14 @@ return recsys.recipe {
       sampler = param("tpe", "how values are chosen: tpe, random, halton or grid"),
       pruner  = param("median", "which trials are cut short: none, median, asha, hyperband or patience"),
       time    = param(nil, "begin no trial after this", { type = "string", optional = true, form = "span" }),
+      study   = param(nil, "the study's name: one that there is is gone on with; the run's own when absent",
+        { type = "string", optional = true }),
     },
   }),
   profiles = two_tower.profiles,
   run = function(flow, p)
     local found = flow:task("tune", { cache = false }, tune.task, {
-      recipe = "recipes/two_tower.lua", study = flow.name, set = tune.settings(two_tower.params, p),
+      recipe = "recipes/two_tower.lua", study = p.tune.study or flow.name, set = tune.settings(two_tower.params, p),
       trials = p.tune.trials, workers = p.tune.workers, sampler = p.tune.sampler, pruner = p.tune.pruner,
       time = p.tune.time,
       search = {

@@ -223,10 +223,11 @@ end
 local function run_sides(suite, row, name, arguments, options)
   local sides, ratios, beside, problems, peaks = {}, {}, {}, json.list {}, {}
   local names = { "recsys", table.unpack(bench.peers(row, options)) }
-  for round = 1, options.rounds do
+  local rounds = row.rounds or options.rounds
+  for round = 1, rounds do
     if row.flops then peaks[round] = machine.sgemm(PEAK, PEAK, PEAK, false, PEAK_ROUNDS) end
     for _, side in ipairs(names) do
-      options.say(("round %d of %d, %s, threads: %d"):format(round, options.rounds, side, options.threads))
+      options.say(("round %d of %d, %s, threads: %d"):format(round, rounds, side, options.threads))
       local result, why
       if side == "recsys" then
         result, why = ours(suite, name, arguments, options)
