@@ -170,6 +170,49 @@ describe("a study of a recipe", function()
     assert.matches("its worker died", by_key(run.data.tags)["recsys.failure"])
   end)
 
+  it("trains in the trial's process where the recipe's own runs train in another", function()
+    command.write(folder .. "/child.lua", (studied.RECIPE:gsub('flow:task%("train", ',
+      'flow:task("train", { process = true, memory = "4G", retries = 2 }, ')))
+    local code, _, said = tune({ "--study", "child", "--trials", "1", "--no-retrain" }, { recipe = "child.lua" })
+    assert.equal(0, code, said)
+    assert.equal("complete", trials_of("child")[1].state)
+    assert.equal(trials_of("child")[1].values[1], trials_of("first")[1].values[1])
+  end)
+
+  it("records how a worker ended by itself", function()
+    command.write(folder .. "/exits.lua", (studied.RECIPE:gsub("run = function%(flow, p%)",
+      "run = function(flow, p)\n    if flow.folder and p.model.dim == 8 then os.exit(7) end")))
+    local code, _, said = tune({ "--study", "exits", "--trials", "2", "--workers", "2", "--no-retrain", "--sampler",
+      "grid", "--search", "model.dim=choice { 8, 16 }" }, { recipe = "exits.lua" })
+    assert.equal(0, code, said)
+    local trial = trials_of("exits")[1]
+    assert.equal("failed", trial.state)
+    assert.matches("its worker died %(exit code 7%); what it said is in .*/exits/trial_0.out", trial.message)
+    assert.matches("\n  trial_0   failed    its worker died", said)
+  end)
+
+  it("has several objectives by several workers, and ends by time or a plateau", function()
+    local code, _, said = tune { "--study", "both", "--trials", "13", "--workers", "3", "--no-retrain", "--metric",
+      "valid/ndcg_10", "--metric", "parameters" }
+    assert.equal(0, code, said)
+    local trials = trials_of "both"
+    assert.equal(13, #trials)
+    for i, trial in ipairs(trials) do
+      assert.same({ i - 1, "complete", 2 }, { trial.number, trial.state, #trial.values })
+    end
+    local function ended_by(...)
+      code, _, said = tune { "--no-retrain", "--json", "--workers", "2", ... }
+      assert.equal(0, code, said)
+      local found = json.decode(said:match "(%b{})\n$" or said:match "\n({.*})")
+      return found.ended_by, found.trials
+    end
+    assert.equal("seconds", (ended_by("--study", "timed", "--time", "1s")))
+    local why, count = ended_by("--study", "flat", "--plateau", "2", "--sampler", "grid", "--search",
+      "train.learning_rate=choice { 0.02, 0.01, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9 }")
+    assert.equal("plateau", why)
+    assert.is_true(count < 8)
+  end)
+
   it("refuses to let a trial ask test rows before it has trained", function()
     local code, _, said = tune { "--study", "early", "--trials", "1", "--no-retrain", "--set", "early=true" }
     assert.equal(1, code, said)

@@ -415,6 +415,66 @@ describe("a study", function()
     assert.matches("needs a budget", refusal(s.optimize, s, function() end, {}))
   end)
 
+  it("whose trials all fail or are pruned comes to an end by a plateau or by time, too", function()
+    local s = new { search = SEARCH }
+    assert.equal("plateau", s:optimize(error, { plateau = 5 }))
+    assert.equal(5, #s:trials())
+    assert.equal("failures", s:optimize(error, { seconds = 600 }))
+    assert.equal(20, #s:trials())
+    assert.equal("trials", s:optimize(error, { trials = 25 }))
+    local pruned = new { search = SEARCH, pruner = "patience", pruner_options = { steps = 1 } }
+    assert.equal("plateau", pruned:optimize(function(trial)
+      for step = 1, 9 do trial:report(step, step) end
+    end, { plateau = 4 }))
+    assert.equal(4, #pruned:trials())
+  end)
+
+  it("fails a trial that reports what is no number, or ends with it", function()
+    local s = new { search = SEARCH }
+    s:optimize(function(trial)
+      if trial.number == 0 then trial:report(3, 0 / 0) end
+      return trial.number == 1 and math.huge or -math.huge
+    end, { trials = 3 })
+    for i, said in ipairs { "^step 3: the objective is %-?nan$", "^the objective gave inf$",
+      "^the objective gave %-inf$" } do
+      assert.equal("failed", s:trials()[i].state)
+      assert.matches(said, s:trials()[i].message)
+    end
+    assert.is_nil(s:best())
+  end)
+
+  it("has values under conditions in those trials alone where they hold, by TPE too", function()
+    for _, multivariate in ipairs { true, false } do
+      local s = new { sampler_options = { multivariate = multivariate }, search = { q = tune.choice { "a", "b", "c" },
+        x = tune.when("q", { "a", "b" }, tune.uniform(0, 1)), k = tune.when("q", "c", tune.integer(1, 9)),
+        y = tune.when("k", { 1, 2, 3 }, tune.log_uniform(1e-3, 1)) } }
+      s:optimize(function(trial)
+        local p = trial.params
+        assert((p.x ~= nil) == (p.q ~= "c") and (p.k ~= nil) == (p.q == "c"))
+        assert((p.y ~= nil) == (p.k ~= nil and p.k <= 3))
+        return p.x and 0.3 + p.x or p.y and math.abs(math.log(p.y, 10) + 2) / 10 or 0.5 + p.k / 10
+      end, { trials = 60 })
+      for _, trial in ipairs(s:trials()) do assert.equal("complete", trial.state, trial.message) end
+      assert.is_true(s:best().values[1] < 0.1) -- where two conditions hold
+    end
+  end)
+
+  it("is shared by processes with different samplers", function()
+    local folder, list = command.scratch(finally), {}
+    for i, sampler in ipairs { "tpe", "grid", "halton" } do
+      list[i] = new { store = folder, search = SEARCH, sampler = sampler }
+    end
+    for _ = 1, 12 do
+      for _, s in ipairs(list) do
+        local trial = s:ask()
+        if trial then trial:complete(trial.params.x) end
+      end
+    end
+    assert.equal(12 + 5 + 12, #list[1]:trials()) -- a grid has five
+    for i, trial in ipairs(list[2]:trials()) do assert.equal(i - 1, trial.number) end
+    for _, s in ipairs(list) do s:close() end
+  end)
+
   it("is gone on with by its name, and refused under other conditions", function()
     local folder = command.scratch(finally)
     do
@@ -424,7 +484,9 @@ describe("a study", function()
     local again <close> = new { store = folder, search = SEARCH }
     again:optimize(function(trial) return trial.params.x end, { trials = 5 })
     assert.equal(5, #again:trials())
-    assert.matches("another search space", refusal(new, { store = folder, search = { x = tune.uniform(0, 2) } }))
+    assert.matches("another search space %(x was 0 to 1, not 0 to 2, y is new%)", refusal(new, { store = folder,
+      search = { x = tune.uniform(0, 2), y = tune.uniform(0, 1) } }))
+    assert.matches("x is missing, y is new", refusal(new, { store = folder, search = { y = tune.uniform(0, 1) } }))
     assert.matches("other objectives", refusal(new, { store = folder, search = SEARCH, directions = { "maximize" } }))
     assert.matches("another seed", refusal(new, { store = folder, search = SEARCH, seed = 2 }))
     assert.matches("other settings", refusal(new, { store = folder, search = SEARCH, settings = { a = 1 } }))

@@ -187,9 +187,10 @@ end
 ---@return string? folder   where its value is stored already
 function attempt.call(self, task, fn, arguments)
   local how = task.how
-  signals.grace(how.process and 0 or math.ceil(how.grace)) -- those of children are theirs
+  local is_child = how.process and self.only ~= "objective" -- a trial is a process, whose training tells the study
+  signals.grace(is_child and 0 or math.ceil(how.grace)) -- those of children are theirs
   if how.map then return require("recsys.flow.map").call(self, task, fn, arguments) end
-  if how.process then return in_process(self, task) end
+  if is_child then return in_process(self, task) end
   if not how.limits and not how.retries then return attempt.called(fn, arguments) end
   task.attempts = 0
   return retry.run(how.retries, function()

@@ -77,6 +77,7 @@ local function settle(self, one)
   if deaths == DEATHS then
     one.trial:adopt()
     one.trial:fail(why)
+    tell(self, self.study:trials()[trial.number + 1])
   elseif ours then
     one.trial:release()
   end

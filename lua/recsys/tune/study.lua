@@ -26,6 +26,7 @@ local Study = { __name = "recsys.Study" }
 Study.__index = Study
 
 local ATTEMPTS <const> = 20 -- of a trial whose workers die; they may be killed with all of the study
+local HOPELESS <const> = 20 -- trials, all of which failed, after which no more are made where nothing else counts them
 
 local function check_directions(directions)
   if #directions == 0 then exit.usage_error "a study needs an objective: directions = { \"minimize\" }" end
@@ -36,15 +37,31 @@ local function check_directions(directions)
   end
 end
 
+--- What differs between the space that a study was begun with and ours: "x: 0 to 1, not 0 to 2".
+local function differences(self, text)
+  local before, list = space_of.read(text), {}
+  for _, name in ipairs(before.names) do
+    local was, is = before.dimensions[name], self.space.dimensions[name]
+    if not is then
+      list[#list + 1] = ("%s is missing"):format(name)
+    elseif space_of.new({ [name] = was }):text() ~= space_of.new({ [name] = is }):text() then
+      list[#list + 1] = ("%s was %s, not %s"):format(name, tostring(was), tostring(is))
+    end
+  end
+  for _, name in ipairs(self.space.names) do
+    if not before.dimensions[name] then list[#list + 1] = ("%s is new"):format(name) end
+  end
+  return table.concat(list, ", ")
+end
+
 --- Refuse to go on with a study under other conditions.
 local function check_same(self, row)
-  local what = row.space ~= self.space:text() and "search space"
-    or row.directions ~= json.encode(self.directions) and "objectives"
-    or row.settings ~= json.encode(self.settings) and "settings" or row.seed ~= self.seed and "seed"
-  if what then
-    exit.usage_error("the study '%s' was begun with %s %s; take these, or another name", self.name,
-      (what == "seed" or what == "search space") and "another" or "other", what)
-  end
+  local what = row.space ~= self.space:text() and "another search space"
+    or row.directions ~= json.encode(self.directions) and "other objectives"
+    or row.settings ~= json.encode(self.settings) and "other settings" or row.seed ~= self.seed and "another seed"
+  if not what then return end
+  local more = what == "another search space" and (" (%s)"):format(differences(self, row.space)) or ""
+  exit.usage_error("the study '%s' was begun with %s%s; take these, or another name", self.name, what, more)
 end
 
 --- The study's row, made when there is none.
@@ -176,17 +193,31 @@ local function reclaim(self)
   end
 end
 
---- Whether the last so many completed trials brought nothing better.
+--- Whether the last so many trials that ended brought nothing better, in the order of their ends.
 local function is_flat(self, trials, plateau)
-  local best, since = math.huge, 0
+  local ended, best, since = {}, math.huge, 0
   for _, trial in ipairs(trials) do
-    if trial.state == "complete" then
-      local loss = front.losses(trial, self.directions)[1]
-      since = loss < best and 0 or since + 1
-      best = math.min(best, loss)
-    end
+    if over[trial.state] then ended[#ended + 1] = trial end
+  end
+  table.sort(ended, function(a, b)
+    if a.ended ~= b.ended then return a.ended < b.ended end
+    return a.number < b.number
+  end)
+  for _, trial in ipairs(ended) do
+    local loss = trial.state == "complete" and front.losses(trial, self.directions)[1] or math.huge
+    since = loss < best and 0 or since + 1
+    best = math.min(best, loss)
   end
   return since >= plateau
+end
+
+--- Whether many trials were tried and all have failed.
+local function is_hopeless(trials)
+  if #trials < HOPELESS then return false end
+  for _, trial in ipairs(trials) do
+    if trial.state ~= "failed" then return false end
+  end
+  return true
 end
 
 local function take_waiting(self)
@@ -228,7 +259,8 @@ end
 --- Why no new trial is to be made; nil while there may be one.
 local function end_of(self, trials, budget)
   return budget.is_over and "seconds" or budget.trials and #trials >= budget.trials and "trials"
-    or budget.plateau and is_flat(self, trials, budget.plateau) and "plateau" or nil
+    or budget.plateau and is_flat(self, trials, budget.plateau) and "plateau"
+    or not budget.trials and is_hopeless(trials) and "failures" or nil
 end
 
 local function next_id(self, budget)
@@ -254,10 +286,10 @@ end
 
 --- Take a trial: one whose worker is gone, one that was pruned and is taken up again, or a new one.
 ---@param budget? { trials?: integer, plateau?: integer, is_over?: boolean }
----   trials: how many the study may have, of all states; plateau: stop when so many completed trials in a row brought
+---   trials: how many the study may have, of all states; plateau: stop when so many trials that ended in a row brought
 ---   nothing better; is_over: no time is left, but for one of those that were pruned when none is complete
 ---@return Trial?
----@return string? why  "trials", "plateau", "seconds" or "all is tried" when there is none
+---@return string? why  "trials", "plateau", "seconds", "failures" or "all is tried" when there is none
 function Study:ask(budget)
   local id, why = self.db:transaction(next_id, self, budget or {})
   if id then return self:trial(id) end
@@ -282,7 +314,7 @@ end
 ---@param objective fun(trial: Trial): number|number[]  its value, or one for each objective; what it raises is
 ---  recorded, and the trial failed
 ---@param budget { trials?: integer, seconds?: number, plateau?: integer }
----@return string why  it ended: "trials", "seconds", "plateau", "all is tried"
+---@return string why  it ended: "trials", "seconds", "plateau", "all is tried", or "failures": all have failed
 function Study:optimize(objective, budget)
   if not (budget.trials or budget.seconds or budget.plateau) then
     exit.usage_error "a study needs a budget: trials, seconds or plateau"
