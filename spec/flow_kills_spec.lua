@@ -9,7 +9,6 @@ local json = require "recsys.json"
 local limit = require "recsys.flow.limit"
 local recipe_run = require "spec.support.recipe_run"
 local record = require "recsys.flow.record"
-local sql = require "recsys.sql"
 local state = require "recsys.flow.state"
 local uv = require "luv"
 
@@ -153,11 +152,11 @@ local function cube_of(i) return i * i + SUM end
 local function ready(list)
   local done = {}
   if not begun() or not files.exists(runs:path "artifacts/flow.db") then return done end
-  local db <close> = assert(sql.open(runs:path "artifacts/flow.db", { read_only = true }))
-  local ok, rows = pcall(db.rows, db, "SELECT number, name FROM tasks WHERE state IN ('completed', 'cached')")
-  for _, row in ipairs(ok and rows or {}) do done[row.name:gsub("^part%.", "")] = true end
-  ok, rows = pcall(db.rows, db, "SELECT number, element FROM elements WHERE state IN ('completed', 'cached')")
-  for _, row in ipairs(ok and rows or {}) do
+  local db <close> = state.open(runs:path "artifacts")
+  for _, row in ipairs(db:rows "SELECT number, name FROM tasks WHERE state IN ('completed', 'cached')") do
+    done[row.name:gsub("^part%.", "")] = true
+  end
+  for _, row in ipairs(db:rows "SELECT number, element FROM elements WHERE state IN ('completed', 'cached')") do
     local i = list[row.element]
     done[row.number == 4 and "squares-" .. i or "cubes-" .. cube_of(i)] = true
   end
