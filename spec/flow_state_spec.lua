@@ -5,6 +5,7 @@ local command = require "spec.support.command"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local record = require "recsys.flow.record"
+local sql = require "recsys.sql"
 local state = require "recsys.flow.state"
 local uv = require "luv"
 
@@ -107,6 +108,20 @@ describe("flow.db", function()
     run = last_run()
     assert.equal("first cached, step2 cached, step3 cached, step4 cached, step5 cached, step6 cached, sum completed, "
       .. "large completed, last cached", states(run))
+  end)
+
+  it("is read though the process that was making it was killed at that", function()
+    local half = command.scratch(finally)
+    local writer <close> = assert(sql.open(half .. "/whole.db", { wal = false }))
+    writer:execute "CREATE TABLE other (a); PRAGMA cache_size = 1; BEGIN"
+    for i = 1, 200 do writer:run("INSERT INTO other VALUES (?)", { ("x"):rep(1000) .. i }) end
+    for _, ending in ipairs { "", "-journal" } do
+      command.write(half .. "/flow.db" .. ending, command.read(half .. "/whole.db" .. ending))
+    end
+    writer:execute "ROLLBACK"
+    assert.is_nil((sql.open(half .. "/flow.db", { read_only = true, wal = false })))
+    local db <close> = state.read(half)
+    assert.same({ 0, 0 }, { db:row("SELECT count(*) AS n FROM other").n, db:row("SELECT count(*) AS n FROM runs").n })
   end)
 
   it("says why a task has failed, and what was still to come", function()

@@ -28,19 +28,20 @@ local function migrate(db)
     db:execute(("PRAGMA user_version = %d"):format(number))
   end
 end
-
---- Open the database of a folder to read it; nil where there is none. One of an older version is brought up to date.
+--- Open the database of a folder to read it; nil where there is none. One of an older version is brought up to date,
+--- and one that a killed process has left is put in order: who only reads can do neither.
 ---@param folder string
+---@param again? boolean  that was done
 ---@return Database?  raises { code, message } when it cannot be opened
-function state.read(folder)
+function state.read(folder, again)
   local path = folder .. "/flow.db"
   if not files.exists(path) then return nil end
   local db, message, code = sql.open(path, { read_only = true, wal = false })
-  if not db then error({ code = code, message = message }, 0) end
-  if db:row("PRAGMA user_version").user_version == #migrations then return db end
-  db:close()
+  if db and db:row("PRAGMA user_version").user_version == #migrations then return db end
+  if db then db:close() end
+  if again then error({ code = code, message = message }, 0) end
   state.open(folder):close()
-  return state.read(folder)
+  return state.read(folder, true)
 end
 
 --- Open the database of a folder, made when it is not there.
