@@ -14,7 +14,7 @@ local view
 local HOSTILE <const> = [[<img src=x onerror="document.title='pwned'"><script>alert(1)</script>]]
 
 local RECIPE <const> = [[
-local recsys, uv = require "recsys", require "luv"
+local recsys, uv, note = require "recsys", require "luv", require "recsys.flow.note"
 local tries = 0
 local function flaky(x)
   tries = tries + 1
@@ -26,6 +26,14 @@ local function same(x)
   print("the element", x)
   return x
 end
+local function show(x)
+  note.table("worst users", { { "user", "ndcg" }, { "<b>u7</b>", 0.25 } })
+  note.link("the page", "https://example.org/x")
+  note.picture("losses", recsys.report.line { title = "Loss", series = { { name = "train", y = { 3, 2, 1 } } } })
+  note.text("what to look at", "It is *short*.")
+  note.progress(7, 7, "days")
+  return x
+end
 return recsys.recipe { name = "demo", about = "Demo", params = { fails = false, least = 0.5 },
   run = function(flow, p)
     local data = flow:task("fetch", { retries = { times = 2, delay = 0.05 } }, flaky, { 1, 2, 3 })
@@ -33,7 +41,7 @@ return recsys.recipe { name = "demo", about = "Demo", params = { fails = false, 
     local weeks = flow:map("weeks", { concurrency = 2 }, same, { 1, 2, 3 }, data)
     local features = flow:task("features", { process = true }, same, clean)
     flow:task("drift", { when = false }, same, clean)
-    local model = flow:task("train", same, { features, weeks, data })
+    local model = flow:task("train", { process = true }, show, { features, weeks, data })
     if p.fails then flow:task("breaks", function() error("no luck", 0) end, model) end
     flow:gate("good_enough", { metric = "ndcg_10", value = model[3][1], at_least = p.least })
     flow:task("publish", same, model)
@@ -149,6 +157,21 @@ describe("the page's flows in a browser", function()
     open("#/flow/1/99", count ".empty" .. " == 1")
   end)
 
+  it("shows what a task shows: a table, a link, a picture, a text, how far it is", function()
+    for _, run_id in ipairs { 1, 2 } do -- its own, and taken from another run
+      open(("#/flow/%d/6"):format(run_id), count ".note-box" .. " == 4")
+      local shown = "[...document.querySelectorAll('.note-box h2')].map(e => e.innerText).join()"
+      assert.equal("worst users,the page,losses,what to look at", view:eval(shown))
+      assert.matches("user%s+ndcg%s+<b>u7</b>%s+0.25", text ".note-box table")
+      assert.equal("https://example.org/x noopener noreferrer",
+        view:eval "(a => a.href + ' ' + a.rel)(document.querySelector('.note-box a'))")
+      view:wait "document.querySelector('.note-box img')?.naturalWidth > 100"
+      assert.equal("short", text ".note-box .markdown em")
+    end
+    open("#/flow/1", count "tr[data-task='6']" .. " == 1")
+    assert.matches("4%s*$", text "tr[data-task='6']")
+  end)
+
   it("goes from a run to its tracked one and back", function()
     open("#/flow/1", count ".gantt" .. " == 1")
     view:click "text=Tracked run"
@@ -247,7 +270,7 @@ describe("the page's flows in a browser", function()
       .. "'0 2 * * *', 'Europe/Berlin', 'skip', 1, 1000, 0)")
     local views = { { "#/flows", count "tr[data-flow]" .. " > 2" }, { "#/flow/1", count ".gantt" .. " == 1" },
       { "#/flow/2", count ".gantt" .. " == 1" }, { "#/flow/1/3", count "pre.tail" .. " == 1" },
-      { "#/flow/1/3/2", count "pre.tail" .. " == 1" } }
+      { "#/flow/1/3/2", count "pre.tail" .. " == 1" }, { "#/flow/1/6", count ".note-box img" .. " == 1" } }
     for _, dark in ipairs { false, true } do
       view:dark(dark)
       for _, width in ipairs { 390, 1280, 1920 } do

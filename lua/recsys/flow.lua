@@ -22,6 +22,7 @@ local lazy = require "recsys.lazy"
 local keys = lazy "recsys.flow.key"
 local kept = lazy "recsys.flow.cache"
 local log = require "recsys.log"
+local note = lazy "recsys.flow.note"
 local resume = require "recsys.resume"
 local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
@@ -184,6 +185,16 @@ local function element_at_work()
   return at_work.task.element or child and child.order.element
 end
 
+--- The task that runs, for recsys.flow.note: itself, or the element of its list; nil outside of tasks.
+---@return { task: table, folder: string?, record: Record?, element: integer }?
+function flow.at_work()
+  local here = at_work
+  if not here or here.task.state == "cached" then return nil end
+  local child = here.flow.child
+  return { task = here.task, folder = here.flow.folder, record = here.flow.record or child and child:record(),
+    element = element_at_work() or 0 }
+end
+
 --- The name of the task that runs, "weeks", and of an element of a map, "weeks.3"; nil outside of tasks.
 ---@return string?
 function flow.task_name()
@@ -333,6 +344,7 @@ end
 function Flow:run(task, fn, arguments)
   local name = task.name
   log.note("task %s begins%s", name, task.why and ": " .. task.why or "")
+  if self.resumed then note.clear(self, task) end
   self:move(task, "running")
   local ok, value = self:attempt(task, fn, arguments)
   local ended = not ok and type(value) == "table" and value.code == "end"
@@ -508,6 +520,7 @@ function Flow:take(task, entry, state)
     log.info("  %-10s was completed before", task.name)
     return true
   end
+  note.give(self, task, entry.notes)
   self:move(task, "cached")
   log.info("  %-10s cached, took %s on %s", task.name, text.duration(entry.seconds),
     os.date("!%Y-%m-%d %H:%M:%S UTC", entry.made // 1000))
@@ -583,6 +596,7 @@ function Flow:write_summary(later)
     for feeder in pairs(task.after) do after[#after + 1] = feeder end
     table.sort(after)
     list[i] = { name = task.name, state = task.state, reason = task.reason, started = task.started,
+      notes = note.summary(task),
       seconds = task.seconds, after = after, memory_mib = task.memory_mib, peak_mib = task.peak_mib }
   end
   files.write(self.folder .. "/tasks.json", json.encode(list), later)

@@ -17,6 +17,7 @@ local logged = require "recsys.train.logged"
 local model = require "recsys.model"
 local monitors = require "recsys.train.monitors"
 local network = require "recsys.network"
+local note = require "recsys.flow.note"
 local numeric = require "recsys.train.numeric"
 local optim = require "recsys.optim"
 local profile = require "recsys.train.profile"
@@ -257,6 +258,7 @@ local function epoch_row(run)
   row.seconds = place.seconds + base.clock() - run.began
   row.memory_mib = select(2, base.memory()) / 2^20
   run.log_row(row)
+  note.progress(place.epoch, run.settings.epochs, "epochs")
   log.info("%s", describe_epoch(row, run.metric, place.curves))
   monitors.warn(row, place.curves[1] or row, dead, run.warned)
   return row

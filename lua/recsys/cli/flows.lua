@@ -123,6 +123,29 @@ local function add_elements(rows, task, args, now)
   end
 end
 
+--- "12 of 30 weeks", of a task that is at work; nil where nothing is known.
+local function far(run, task)
+  if task.state ~= "running" then return nil end
+  for _, one in ipairs(run.progress) do
+    if one.number == task.number and one.element == 0 then
+      return printable(("%.14g%s%s"):format(one.done, one.total and (" of %.14g"):format(one.total) or "",
+        one.word and " " .. one.word or ""), 60)
+    end
+  end
+end
+
+--- What tasks show of themselves: where each thing lies, or leads to.
+local function show_notes(run)
+  local names, rows = {}, { { "task", "shows", "" } }
+  for _, task in ipairs(run.tasks) do names[task.number] = task.name end
+  for _, one in ipairs(run.notes) do
+    local name = printable(names[one.number], 60)
+    rows[#rows + 1] = { one.element > 0 and ("%s, element %d"):format(name, one.element) or name,
+      printable(one.title, 60), one.file or one.kind == "link" and printable(one.body.url, 200) or one.kind }
+  end
+  if #rows > 1 then io.stdout:write("\n", text.columns(rows), "\n") end
+end
+
 local function show(args)
   local db <close> = open(args.place)
   local run = db and record.run(db, args.RUN)
@@ -134,7 +157,7 @@ local function show(args)
       near and ("; did you mean '%s'?"):format(near) or "")
   end
   if args.json then
-    run.tasks, run.transitions = json.list(run.tasks), json.list(run.transitions)
+    for _, field in ipairs { "tasks", "transitions", "notes", "progress" } do run[field] = json.list(run[field]) end
     for _, task in ipairs(run.tasks) do task.elements = task.elements and json.list(task.elements) end
     io.stdout:write(json.encode(run), "\n")
     return exit.done
@@ -146,10 +169,11 @@ local function show(args)
   local rows = { { "", "task", "state", "started (UTC)", "took", "reason" } }
   for _, task in ipairs(run.tasks) do
     rows[#rows + 1] = { tostring(task.number), task.name, task.state, when(task.started), lasting(task, now),
-      one_line(task, 60) }
+      far(run, task) or one_line(task, 60) }
     if task.elements then add_elements(rows, task, args, now) end
   end
   io.stdout:write(text.columns(rows), "\n")
+  show_notes(run)
   if args.transitions then show_transitions(run) end
   return exit.done
 end

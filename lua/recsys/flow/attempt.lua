@@ -8,6 +8,7 @@ local hooks = require "recsys.flow.hooks"
 local lazy = require "recsys.lazy"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local note = lazy "recsys.flow.note"
 local provenance = lazy "recsys.provenance"
 local resume = require "recsys.resume"
 local retry = require "recsys.flow.retry"
@@ -77,8 +78,8 @@ local function order_of(self, task)
   end
   return { task = task.name, number = task.number, path = origin.path, params = origin.params, folder = self.folder,
     resumed = self.resumed, named = self.named, only = self.only, profile = origin.profile,
-    cache = cache.allowed(), bound = bound(self, task), process = task.how.process,
-    threads = task.how.process.threads or origin.threads }
+    cache = cache.allowed(), record = self.record and self.record:ticket(), bound = bound(self, task),
+    process = task.how.process, threads = task.how.process.threads or origin.threads }
 end
 
 --- The order for a task, or for one element of its list.
@@ -117,6 +118,7 @@ function attempt.tell(self, task, label, what, failure, delay, n)
     self:move(task, "retrying", failure.message, failure.code)
   elseif what == "running" and n then
     task.attempts = n
+    if n > 1 then note.clear(self, task) end
     if n > 1 or task.element then
       self:move(task, "running")
       task.waits = nil
@@ -129,6 +131,7 @@ end
 function attempt.took(task, outcome)
   local joined = package.loaded["recsys.track.joined"]
   if joined and outcome.trained then joined.took(outcome.trained) end
+  note.took(task, outcome.notes)
   task.trains, task.data = task.trains or outcome.trains, task.data or outcome.data
   task.lua = task.lua or {}
   table.move(outcome.lua or {}, 1, #(outcome.lua or {}), #task.lua + 1, task.lua)

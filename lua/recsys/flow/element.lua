@@ -7,6 +7,7 @@
 local attempt = require "recsys.flow.attempt"
 local kept = require "recsys.flow.cache"
 local reuse = require "recsys.flow.reuse"
+local showing = require "recsys.flow.note"
 local store = require "recsys.store"
 
 local element = {}
@@ -31,7 +32,8 @@ end
 
 --- What its process, or an earlier run, has noted of it: for the task, and for whoever resumes the run.
 local function note(one)
-  one.noted = { rows = one.rows, trains = one.trains, data = one.data, outputs = one.outputs }
+  one.noted = { rows = one.rows, trains = one.trains, data = one.data, outputs = one.outputs,
+    notes = one.notes }
 end
 
 --- Take the result that this run, or an earlier one, has: whether there is one.
@@ -43,12 +45,16 @@ end
 function element.take(flow, one, task, fn, list)
   if not (flow.caches or flow.resumed) or not one.save or not flow.folder then return false end
   local entry = reuse.find(flow, one, fn, given(task, list, one.element))
-  if not entry then return false end
+  if not entry then
+    if flow.resumed then showing.clear(flow, one) end
+    return false
+  end
   local place = flow:place(one)
   if not entry.own and not kept.give(entry, place, flow.folder) then return false end
   one.content, one.trains, one.data = entry.content, entry.trains, entry.data
   one.origin = entry.run or entry.origin
   for field, value in pairs(entry.noted or {}) do one[field] = value end
+  if not entry.own then showing.give(flow, one, entry.notes) end
   one.lua = entry.lua
   local ok, problem = flow:at(one, function()
     reuse.log_again(entry, entry.data and store.load(place, flow.folder))

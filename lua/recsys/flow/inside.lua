@@ -31,6 +31,14 @@ local function bound(self, name)
   return store.load(known.folder, self.order.folder)
 end
 
+--- Where what the task shows is written down; nil: nowhere.
+---@return Record?
+function Inside:record()
+  local ticket = self.order.record
+  self.joined = self.joined or ticket and require("recsys.flow.record").join(ticket)
+  return self.joined
+end
+
 --- What becomes of a task that the recipe declares: those before ours give (a function for) their value.
 ---@param task table  name, number
 ---@param call fun(...): any  calls the task's function at work
@@ -56,7 +64,7 @@ function Inside:task(task, call, arguments)
   store.save(order.into, value, "checked", order.folder)
   local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
-    lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
+    notes = task.notes, lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
   error(self, 0)
 end
 

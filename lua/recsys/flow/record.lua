@@ -7,6 +7,7 @@
 
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local json = require "recsys.json"
 local log = require "recsys.log"
 local now = require("recsys.clock").now
 local state = require "recsys.flow.state"
@@ -27,8 +28,16 @@ function record.place(runs)
   return above == "" and "/" or above or "."
 end
 
+local function open_joined(self)
+  local place = self.place
+  self.place = nil
+  local ok, db = pcall(state.open, place)
+  if ok then self.db = db else log.warn("what the task shows is not recorded: %s", exit.message_of(db)) end
+end
+
 --- Do something with the database; a refusal ends recording, not the run.
 local function attempt(self, fn, ...)
+  if self.place then open_joined(self) end
   if not self.db then return nil end
   local ok, problem = pcall(self.db.transaction, self.db, fn, ...)
   if ok then return problem end
@@ -86,7 +95,7 @@ function record.begin(run)
     log.warn("what becomes of the run's tasks is not recorded: %s", exit.message_of(db))
     return self
   end
-  self.db = db
+  self.db, self.folder = db, record.place(run.runs)
   attempt(self, begin, self, { folder = uv.fs_realpath(run.folder) or run.folder, recipe = run.recipe,
     path = run.path, name = run.folder:match "[^/]+$" })
   for _, row in ipairs(self.db and self.db:rows("SELECT * FROM tasks WHERE run_id = ?", { self.id }) or {}) do
@@ -106,6 +115,16 @@ local function followed(task)
   table.sort(names)
   return table.concat(names, " ")
 end
+
+--- Go on with the record of a run whose owner is another process. The database is opened when there is something to
+--- say.
+---@param ticket { place: string, id: integer }  what Record:ticket gave there
+---@return Record
+function record.join(ticket) return setmetatable({ rows = {}, place = ticket.place, id = ticket.id }, Record) end
+
+--- What a process of a task needs to tell of it; nil where nothing is recorded.
+---@return { place: string, id: integer }?
+function Record:ticket() return self.db and { place = self.folder, id = self.id } or nil end
 
 --- Note the tasks that the run is going to have, as far as they are known before it begins.
 ---@param tasks { number: integer, name: string, after?: table<string, boolean> }[]
@@ -162,6 +181,44 @@ end
 function Record:move(task, reason)
   attempt(self, move, self, task, reason and log.veiled(reason))
 end
+
+-- What tasks show ----------------------------------------------------------------------------------------------------
+
+--- A task shows something of itself, recsys.flow.note.
+---@param task table
+---@param note { kind: string, title: string, element: integer, body?: table, file?: string }
+function Record:note(task, note)
+  attempt(self, function()
+    self.db:run("INSERT INTO notes (run_id, number, element, kind, title, body, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+      .. "?7)", { self.id, task.number, note.element, note.kind, log.veiled(note.title),
+      note.body and log.veiled(json.encode(note.body)), note.file })
+  end)
+end
+
+--- How far a task, or an element of its list, is.
+---@param task table
+---@param element integer
+---@param far { done: number, total?: number, word?: string }
+function Record:progress(task, element, far)
+  attempt(self, function()
+    self.db:run("INSERT OR REPLACE INTO progress (run_id, number, element, done, total, word, at) VALUES (?1, ?2, ?3, "
+      .. "?4, ?5, ?6, ?7)", { self.id, task.number, element, far.done, far.total, far.word, now() })
+  end)
+end
+
+--- What a task, or an element, showed before is gone.
+---@param task table
+---@param element integer
+function Record:forget_notes(task, element)
+  attempt(self, function()
+    for _, name in ipairs { "notes", "progress" } do
+      self.db:run(("DELETE FROM %s WHERE run_id = ?1 AND number = ?2 AND element = ?3"):format(name),
+        { self.id, task.number, element })
+    end
+  end)
+end
+
+-- The end ------------------------------------------------------------------------------------------------------------
 
 --- What is known of a task, or an element, whose result an earlier process of this run completed, or was given; nil:
 --- none has.
@@ -279,6 +336,10 @@ function record.run(db, word)
     task.elements = task.elements or {}
     task.elements[row.element], row.number = row, nil
   end
+  run.notes = db:rows("SELECT number, element, kind, title, body, file FROM notes WHERE run_id = ? ORDER BY number, "
+    .. "element, id", { run.id })
+  for _, one in ipairs(run.notes) do one.body = one.body and json.decode(one.body) end
+  run.progress = db:rows("SELECT number, element, done, total, word FROM progress WHERE run_id = ?", { run.id })
   return run
 end
 

@@ -163,7 +163,8 @@ function reuse.keep(flow, task, value)
   end
   kept.put(task.key, place, flow.folder, task.outputs, hashes, { task = task.name, run = flow.name,
     content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files,
-    inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result })
+    inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result,
+    notes = task.notes })
   flow.keeps = true
 end
 

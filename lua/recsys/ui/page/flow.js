@@ -306,7 +306,7 @@ export function open(main) {
           ["key", own.key],
         ]),
       ),
-      notes(),
+      h("div", { class: "boxes shown" }, notes()),
       elements(rows),
     );
   }
