@@ -28,6 +28,7 @@
 //   GET  flow?run_id= -> { id }: the flow of a tracked run, if it has one
 //   GET  flow/log?id=&task=&element=&offset= -> { text, offset, own, running }
 //   GET  flow/file?id=&note= -> the bytes of a note's file
+//   GET  study?run_id= -> { metrics, directions, space: [{ name, kind, low, high, log }] } of a study, {} of other runs
 //   GET  schedules -> { schedules: [{ name, cron, zone, state, next, due, code, recipe }] }, moments in seconds
 //
 // Numbers that JSON lacks come as "NaN", "Infinity", "-Infinity" and leave this file as numbers. An error is
@@ -275,5 +276,6 @@ export const api = {
   async flowFile(id, note) {
     return (await send("GET", `${OURS}flow/file${query({ id, note })}`)).blob();
   },
+  study: (run_id) => get(`${OURS}study`, { run_id }),
   schedules: async () => (await get(`${OURS}schedules`)).schedules,
 };

@@ -24,6 +24,12 @@ const token = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const axisText = { step: number, time: (x) => moment(x, true), relative: (x) => span(x * 1000) };
 const words = (axis) => axisText[axis] || number;
 
+/** Of a logarithmic axis powers of ten have their numbers, on a short one 2 and 5 times them, too. */
+function isLabelled(value, { min, max }) {
+  const lead = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
+  return lead === 1 || lead === 10 || (max / min < 50 && (lead === 2 || lead === 5));
+}
+
 function scale(text, log, format, range, whole) {
   return {
     type: log ? "logarithmic" : "linear",
@@ -36,7 +42,9 @@ function scale(text, log, format, range, whole) {
       autoSkipPadding: 14,
       maxTicksLimit: 7,
       precision: whole ? 0 : undefined,
-      callback: (value) => format(value),
+      callback(value) {
+        return log && !isLabelled(value, this) ? "" : format(value);
+      },
     },
     ...(range ? { min: range[0], max: range[1] } : {}),
   };
@@ -153,7 +161,7 @@ export function curves(label, lines, settings) {
             borderColor: line.colour,
             backgroundColor: line.colour,
             borderWidth: 1.8,
-            borderDash: dash(line.index),
+            borderDash: line.dashed ? [5, 4] : dash(line.index),
             pointRadius: lone ? 3 : 0,
             pointHoverRadius: 4,
             tension: 0,
@@ -273,8 +281,19 @@ export function bars(label, items, { logY } = {}) {
   };
 }
 
+/** Crosses for the items that have one instead of a dot. */
+function shapes(items) {
+  if (!items.some(({ cross }) => cross)) return {};
+  return {
+    pointStyle: items.map(({ cross }) => (cross ? "crossRot" : "circle")),
+    borderColor: items.map(({ colour }) => colour),
+    borderWidth: items.map(({ cross }) => (cross ? 2 : 0)),
+  };
+}
+
 /** A point for each of { name, x, y, colour }; words on an axis are set side by side. */
-export function scatter(label, items, { x, y, logX, logY, onopen }) {
+export function scatter(label, unsorted, { x, y, logX, logY, onopen }) {
+  const items = [...unsorted];
   const wordsOf = (key) =>
     items.every((item) => Number.isFinite(Number(item[key])))
       ? null
@@ -283,6 +302,7 @@ export function scatter(label, items, { x, y, logX, logY, onopen }) {
     yWords = wordsOf("y");
   const place = (words, value) => (words ? words.indexOf(String(value)) : Number(value));
   const text = (words) => (words ? (i) => words[i] ?? "" : number);
+  items.sort((a, b) => place(xWords, a.x) - place(xWords, b.x)); // Chart.js takes the ends of the axis from the ends
   return {
     label,
     build: () => ({
@@ -292,6 +312,7 @@ export function scatter(label, items, { x, y, logX, logY, onopen }) {
           {
             data: items.map((item) => ({ x: place(xWords, item.x), y: place(yWords, item.y) })),
             backgroundColor: items.map(({ colour }) => `${colour}cc`),
+            ...shapes(items),
             pointRadius: items.length > 300 ? 2.5 : 4.5,
             pointHoverRadius: 7,
           },
@@ -318,7 +339,7 @@ export function scatter(label, items, { x, y, logX, logY, onopen }) {
 export function progress(label, items, { y, logY, better, onopen }) {
   let top;
   const line = items.map((item, x) => {
-    if (Number.isFinite(item.y) && (top === undefined || better(item.y, top))) top = item.y;
+    if (!item.cross && Number.isFinite(item.y) && (top === undefined || better(item.y, top))) top = item.y;
     return { x: x + 1, y: top ?? NaN };
   });
   return {
@@ -331,6 +352,7 @@ export function progress(label, items, { y, logY, better, onopen }) {
             label: "trial",
             data: items.map((item, x) => ({ x: x + 1, y: item.y })),
             backgroundColor: items.map(({ colour }) => `${colour}dd`),
+            ...shapes(items),
             pointRadius: 4,
             pointHoverRadius: 7,
           },
@@ -355,6 +377,51 @@ export function progress(label, items, { y, logY, better, onopen }) {
           legend: { display: false },
           tooltip: tooltip({
             label: ({ dataIndex, parsed }) => `${items[dataIndex].name}: ${number(parsed.y)}`,
+            footer: ([item]) => (item && items[item.dataIndex].about) || "",
+          }),
+        },
+      },
+    }),
+  };
+}
+
+/** Trials { name, x, y, about, first } by two objectives, those of the front joined by a line. */
+export function frontier(label, unsorted, { x, y, onopen }) {
+  const items = [...unsorted].sort((a, b) => a.x - b.x);
+  const first = items.filter((item) => item.first);
+  return {
+    label,
+    build: () => ({
+      type: "scatter",
+      data: {
+        datasets: [
+          {
+            data: items.map((item) => ({ x: item.x, y: item.y })),
+            backgroundColor: items.map((item) => (item.first ? token("--accent") : `${item.colour}99`)),
+            pointRadius: items.map((item) => (item.first ? 6 : 4)),
+            pointStyle: items.map((item) => (item.first ? "rectRot" : "circle")),
+            pointHoverRadius: 8,
+          },
+          {
+            type: "line",
+            ghost: true,
+            data: first.map((item) => ({ x: item.x, y: item.y })),
+            borderColor: token("--accent"),
+            borderWidth: 1.4,
+            borderDash: [4, 3],
+            pointRadius: 0,
+            pointHoverRadius: 0,
+          },
+        ],
+      },
+      options: {
+        ...base(),
+        onClick: (event, found) => found[0] && onopen?.(items[found[0].index]),
+        scales: { x: scale(x, false, number), y: scale(y, false, number) },
+        plugins: {
+          legend: { display: false },
+          tooltip: tooltip({
+            label: ({ dataIndex }) => items[dataIndex].name,
             footer: ([item]) => (item && items[item.dataIndex].about) || "",
           }),
         },

@@ -1,5 +1,6 @@
 // study.js - the trials under one run: how the objective went, which parameters matter, where the good values lie.
-// In the address: y (the objective, metrics.x or best.x), order (least|greatest), a, b (parameters of the contour).
+// In the address: y (the objective, metrics.x or best.x), order (least|greatest), a, b (parameters of the contour), fx,
+// fy (objectives of the front).
 //
 // Of very many trials the best are looked at, as the server orders them, and how many are left out is said.
 
@@ -10,13 +11,16 @@ import { button, choose, colour, duration, given, h, lowerIsBetter, number, show
 import * as grammar from "./grammar.js";
 import { contour, parallel } from "./pictures.js";
 import { go, here, ids, set, to } from "./place.js";
-import { plot, progress, scatter } from "./plot.js";
+import { front } from "./front.js";
+import { frontier, plot, progress, scatter } from "./plot.js";
 import { importance, measures } from "./series.js";
 import { coloured, differing, valueOf } from "./sets.js";
 import { trialsOf } from "./rows.js";
 
 const MOST = 1000; // trials that are looked at
-const CURVES = 20; // trials whose curves are drawn
+const CURVES = 20; // trials whose curves are drawn, and as many that were cut short
+const SLICES = 24; // parameters that are drawn
+const GREY = "#94a3b8";
 const LIVE = 3000;
 
 /** The metric that a study is about: what its tags say, else one of the test, of validation, any. */
@@ -51,14 +55,16 @@ export function open(main) {
     asked = "", // the order of which they are the first, "" when they are all
     keys = [],
     names = [],
+    study = {}, // what flow.db knows of it
     timer,
     charts = [];
   const head = h("div"),
     boxes = h("div", { class: "boxes" }),
     tools = h("div", { class: "toolbar settings" }),
+    marks = h("div"),
     holder = h("div");
   const all = cards(holder);
-  show(main, head, boxes, h("h2", {}, "Curves"), tools, holder);
+  show(main, head, boxes, h("h2", {}, "Curves"), tools, marks, holder);
 
   const plain = (id) => id.slice(id.indexOf(".") + 1);
   const objective = () => here().fields.get("y") || standard;
@@ -164,11 +170,32 @@ export function open(main) {
     boxes.append(h("section", { class: `box ${kind}` }, h("h2", {}, title), nodes));
   }
 
+  /** What the marks of trials mean; nothing where all are of one kind. */
+  function legend(marks) {
+    const cut = trials.some(isPruned);
+    return (
+      cut &&
+      h(
+        "p",
+        { class: "legend" },
+        marks.map(([kind, text]) => h("span", {}, h("i", { class: kind, "aria-hidden": "true" }), text)),
+      )
+    );
+  }
+  const DOTS = [
+    ["dot done", "to its end"],
+    ["cross", "pruned, its last value"],
+  ];
+  const LINES = [
+    ["line", "to its end"],
+    ["line dashed", "pruned"],
+  ];
+
   /** A box with a chart, which can be shown over the whole screen and saved. */
-  function chart(title, kind, build, fields) {
+  function chart(title, kind, build, fields, place = boxes) {
     const { element, area } = card({ name: () => title, draw: build, rows: rowsOf, items: [], fields });
     element.classList.add("box", ...kind.split(" ").filter(Boolean));
-    boxes.append(element);
+    place.append(element);
     charts.push(build(area));
   }
 
@@ -225,9 +252,18 @@ export function open(main) {
       name: trial.name,
       about: trial.about,
       params: trial.params,
-      colour: (!isPruned(trial) && COLOURS[trial.info.status]) || "#94a3b8",
+      cross: isPruned(trial),
+      colour: (!isPruned(trial) && COLOURS[trial.info.status]) || GREY,
       y: Number(valueOf(trial, y) ?? NaN),
     }));
+  }
+
+  /** The same for charts in which those that were cut short are crosses, at the last value that they told. */
+  function withPruned(items, y) {
+    const told = `metrics.${plain(y).replace(/^objective\//, "")}`;
+    return items.map((item, i) =>
+      item.cross && !Number.isFinite(item.y) ? { ...item, y: Number(valueOf(trials[i], told) ?? NaN) } : item,
+    );
   }
 
   function drawBoxes(order) {
@@ -238,12 +274,16 @@ export function open(main) {
     if (!y) return;
     const items = itemsOf(y),
       weight = weights();
-    const progressed = progress(`${plain(y)} by trial`, items, { y: plain(y), better, onopen });
-    chart("History", "first", (area) => drawn(area, progressed));
+    const marked = withPruned(items, y);
+    const progressed = progress(`${plain(y)} by trial`, marked, { y: plain(y), better, onopen });
+    chart("History", "first", (area) => drawn(area, progressed), legend(DOTS));
+    if (study.metrics?.length > 1) fronts();
     if (weight.length) {
       importances(weight);
       allAtOnce(items, weight, y);
-      for (const [name] of weight.slice(0, 4)) slice(items, name, y);
+    }
+    slices(marked, weight, y);
+    if (weight.length) {
       const params = weight.map(([name]) => name);
       if (weight.length > 1) contours(items, params, y);
     }
@@ -273,12 +313,100 @@ export function open(main) {
     chart("All at once", "wide", (area) => parallel(area, strands, axes, onopen));
   }
 
-  function slice(items, name, y) {
+  /** The objective over each parameter, those that matter most first. */
+  function slices(items, weight, y) {
+    const weighed = weight.map(([name]) => name);
+    const all = [...weighed, ...names.filter((name) => !weighed.includes(name))];
+    if (!all.length) return;
+    const place = h("div", { class: "slices" });
+    box(
+      "Slices",
+      "wide",
+      h(
+        "p",
+        { class: "quiet" },
+        `${plain(y)} over each parameter`,
+        all.length > SLICES && `, the first ${SLICES} of ${all.length}`,
+      ),
+      place,
+      legend(DOTS),
+    );
+    for (const name of all.slice(0, SLICES)) slice(items, name, y, place);
+  }
+
+  function slice(items, name, y, place) {
     const placed = items
       .map((item) => ({ ...item, x: item.params[name] }))
       .filter((item) => item.x !== undefined && Number.isFinite(item.y));
-    const config = scatter(`${plain(y)} over ${name}`, placed, { x: name, y: plain(y), onopen });
-    chart(name, "", (area) => drawn(area, config));
+    const logX = study.space?.some((one) => one.name === name && one.log) && placed.every(({ x }) => Number(x) > 0);
+    const title = logX ? `${name} (logarithmic)` : name;
+    const config = scatter(`${plain(y)} over ${name}`, placed, { x: title, y: "", logX, onopen });
+    chart(name, "slice", (area) => drawn(area, config), null, place);
+  }
+
+  /** Several objectives: two of them against each other, and the trials that no other one beats. */
+  function fronts() {
+    const { fields } = here();
+    const objectives = study.metrics.map((name) => `objective/${name}`);
+    const less = study.metrics.map((_, i) => study.directions[i] === "minimize");
+    const items = itemsOf(`metrics.${objectives[0]}`)
+      .map((item, i) => ({ ...item, values: objectives.map((key) => Number(trials[i].metrics[key]?.last ?? NaN)) }))
+      .filter(({ cross, values }) => !cross && values.every(Number.isFinite));
+    const first = front(items, less);
+    const pick = (name, otherwise) => Math.max(0, study.metrics.indexOf(fields.get(name) || study.metrics[otherwise]));
+    const [a, b] = [pick("fx", 0), pick("fy", 1)];
+    const picks =
+      study.metrics.length > 2 &&
+      h(
+        "div",
+        { class: "picks" },
+        choose("x", study.metrics, study.metrics[a], (value) => set({ fx: value }, { quiet: true })),
+        choose("y", study.metrics, study.metrics[b], (value) => set({ fy: value }, { quiet: true })),
+      );
+    const title = (i) => `${study.metrics[i]} (${less[i] ? "less" : "more"} is better)`;
+    const placed = items.map((item) => ({
+      ...item,
+      x: item.values[a],
+      y: item.values[b],
+      first: first.some(({ id }) => id === item.id),
+    }));
+    const said = `Pareto front of ${study.metrics.join(", ")}`;
+    const config = frontier(said, placed, { x: title(a), y: title(b), onopen });
+    chart("Pareto front", "first", (area) => drawn(area, config), picks);
+    const sorted = [...first].sort((one, other) => (one.values[0] - other.values[0]) * (less[0] ? 1 : -1));
+    box("Trials that no other beats", "second", h("div", { class: "scroll" }, beaten(sorted)));
+  }
+
+  function beaten(list) {
+    const shown = names.slice(0, 4);
+    return h(
+      "table",
+      { class: "list ranking" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "Trial"),
+          study.metrics.map((name) => h("th", { scope: "col", class: "number" }, name)),
+          shown.map((name) => h("th", { scope: "col" }, name)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        list.slice(0, 100).map((item) =>
+          h(
+            "tr",
+            {},
+            h("td", { class: "line" }, h("a", { href: to(["run", item.id]) }, item.name)),
+            item.values.map((value) => h("td", { class: "number" }, number(value))),
+            shown.map((name) => h("td", { title: item.params[name] }, given(item.params[name]) ?? "")),
+          ),
+        ),
+      ),
+    );
   }
 
   function contours(items, params, y) {
@@ -343,7 +471,7 @@ export function open(main) {
 
   async function fetch(id) {
     if (parent?.id !== id) asked = "";
-    parent = await api.run(id);
+    [parent, study] = await Promise.all([api.run(id), api.study(id).catch(() => ({}))]);
     const page = await ask({ experiments: [parent.info.experiment_id], filter: trialsOf(id) });
     total = page.total;
     trials = coloured(page.runs.sort((a, b) => a.info.start_time - b.info.start_time || (a.id < b.id ? -1 : 1)));
@@ -365,12 +493,20 @@ export function open(main) {
       least(),
       fields.get("a"),
       fields.get("b"),
+      fields.get("fx"),
+      fields.get("fy"),
       trials.map(({ id, info, metrics }) => [id, info.status, metrics]),
     ]);
     if (text !== last) drawBoxes(order);
     last = text;
-    const top = order.slice(0, CURVES).map(({ trial }, i) => ({ ...trial, index: i, colour: colour(i) }));
+    const whole = order.filter(({ trial }) => !isPruned(trial)).slice(0, CURVES),
+      cut = order.filter(({ trial }) => isPruned(trial)).slice(0, CURVES);
+    const top = [
+      ...cut.map(({ trial }) => ({ ...trial, index: 0, colour: GREY, dashed: true, name: `${trial.name} (pruned)` })),
+      ...whole.map(({ trial }, i) => ({ ...trial, index: i, colour: colour(i) })),
+    ];
     settingsBar(tools, top, keys);
+    show(marks, legend(LINES) || "");
     const hidden = ids(fields, "hide");
     all.update({ runs: top.filter(({ id }) => !hidden.includes(id)), keys });
   }

@@ -1,4 +1,5 @@
---- Runs of flows, their tasks and logs, and schedules: what flow.db knows, for the page. Nothing is changed here.
+--- Runs of flows, their tasks and logs, studies and schedules: what flow.db knows, for the page. Nothing is changed
+--- here.
 
 local flows = require "recsys.ui.flows"
 local json = require "recsys.json"
@@ -64,6 +65,12 @@ route("GET flow/file", function(context, fields)
   local path = flows.with(context, flows.file, context.store.folder, id_of(fields),
     whole(fields, "note", nil, 1, math.maxinteger)) or none()
   return rest.raw({ file = path, headers = { ["Content-Type"] = media.type(path) } }, "artifact")
+end)
+
+--- What is known of the study that a tracked run is; {} where it is none's.
+route("GET study", function(context, fields)
+  rest.texts(fields, "run_id")
+  return flows.with(context, require("recsys.ui.studies").of, rest.need(fields, "run_id")) or {}
 end)
 
 route("GET schedules", function(context)
