@@ -336,7 +336,8 @@ describe("a part of a flow", function()
       local code, err = runs:run("secrets", words)
       assert.equal(2, code)
       assert.matches("the-shop.api.token must be given (of the shop): by the variable RECSYS_SET_THE_SHOP__API__TOKEN, "
-        .. "by", err, 1, true)
+        .. "by RECSYS_SET_THE_SHOP__API__TOKEN_FILE, which names a file with it, or by the recipe that it is a part of",
+        err, 1, true)
       uv.os_setenv(names[1], "from-the-environment")
       uv.os_setenv(names[3], "misspelt")
       code, err = runs:run("secrets", words)

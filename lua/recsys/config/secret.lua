@@ -53,10 +53,13 @@ function secret.variable(name)
   return "RECSYS_SET_" .. name:gsub("%.", "__"):gsub("%-", "_"):upper()
 end
 
+local of_parts = {} -- variables that may set secrets of parts
+
 --- How a secret can be given, in words.
 function secret.how(name)
-  return ("by the variable %s, by %s_FILE, which names a file with it, or by --set %s=@FILE"):format(
-    secret.variable(name), secret.variable(name), name)
+  local variable = secret.variable(name)
+  return ("by the variable %s, by %s_FILE, which names a file with it, or by %s"):format(variable, variable,
+    of_parts[variable] and "the recipe that it is a part of" or ("--set %s=@FILE"):format(name))
 end
 
 local function keep(name, value)
@@ -88,8 +91,6 @@ function secret.take(name, offered, hidden)
   if not path then exit.usage_error("%s is a secret, which is given %s", name, secret.how(name)) end
   return secret.from_file(name, path)
 end
-
-local of_parts = {} -- variables that may set secrets of parts
 
 --- Take a secret of a part of a recipe from the environment; nil when it is not there.
 ---@param name string  with the part's: "shop.token"

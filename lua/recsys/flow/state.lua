@@ -28,6 +28,7 @@ local function migrate(db)
     db:execute(("PRAGMA user_version = %d"):format(number))
   end
 end
+
 --- Open the database of a folder to read it; nil where there is none. One of an older version is brought up to date,
 --- and one that a killed process has left is put in order: who only reads can do neither.
 ---@param folder string
