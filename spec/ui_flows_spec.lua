@@ -98,6 +98,14 @@ describe("the API of flows", function()
     assert.equal(404, ask("GET", "/api/recsys/flow?id=3").status)
   end)
 
+  it("calls trials by their study, too", function()
+    run("two_tower-1/trial_3", "a", {}, "completed")
+    run("two_tower-2", "a", {}, "completed")
+    local all = call("GET", flows).runs
+    assert.same({ "trial_3", "two_tower-1/trial_3", "two_tower-2" }, { all[2].name, all[2].label, all[1].label })
+    assert.equal("two_tower-1/trial_3", call("GET", "/api/recsys/flow?id=1").label)
+  end)
+
   it("finds the flow of a tracked run, and none where there is none", function()
     local tracked = server.new_run("0", "first", { tags = { { key = "recsys.run", value = "artifacts/runs/first" } } })
     local other = server.new_run("0", "first", { tags = { { key = "recsys.run", value = "artifacts/runs/first" } } })

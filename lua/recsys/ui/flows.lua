@@ -41,6 +41,13 @@ end
 
 -- Lists --------------------------------------------------------------------------------------------------------------
 
+--- What a run is called: its name, behind that of the study where it is one of a study's trials.
+local function label_of(home, run)
+  local below = home and run.folder:sub(1, #home + 1) == home .. "/" and run.folder:sub(#home + 2)
+  local label = below and below:match "^[^/]+/(.+)$"
+  return label and label:match "[^/]+$" == run.name and label or run.name
+end
+
 --- Give each of these runs how many of its tasks are in which state.
 local function count_tasks(db, runs)
   local ids, by_id = {}, {}
@@ -58,13 +65,16 @@ end
 
 --- Runs, the youngest first: { total, runs, recipes = names of all recipes }.
 ---@param db Database
+---@param store string  the folder of flow.db
 ---@param asked { recipe?: string, state?: string, offset: integer, limit: integer }
-function flows.page(db, asked)
+function flows.page(db, store, asked)
   local where = ("SELECT * FROM (%s) WHERE (?2 IS NULL OR recipe = ?2) AND (?3 IS NULL OR state = ?3)"):format(shown)
   local values = { gone(db), asked.recipe, asked.state }
   local total = db:row(where:gsub("%*", "count(*) AS n", 1), values).n
   values[4], values[5] = asked.limit, asked.offset
   local runs = db:rows(where .. " ORDER BY started DESC, id DESC LIMIT ?4 OFFSET ?5", values)
+  local home = uv.fs_realpath(store)
+  for _, run in ipairs(runs) do run.label = label_of(home, run) end
   local recipes = json.list {}
   for row in db:each "SELECT DISTINCT recipe FROM runs ORDER BY recipe" do recipes[#recipes + 1] = row.recipe end
   return { total = total, runs = count_tasks(db, runs), recipes = recipes, now = now() }
@@ -161,6 +171,7 @@ function flows.run(db, store, id)
     .. "ORDER BY id", { id }))
   find_logs(folder, run.tasks)
   told(db, run)
+  run.label = label_of(uv.fs_realpath(store), run)
   run.tracked, run.here, run.now = tracked_of(folder), folder ~= nil, now()
   return run
 end

@@ -22,8 +22,8 @@
 //   POST promote { name, version, alias, gates, reason, no_gate } -> { event }; 409 with a message when it is refused
 //   GET  rollback?name=&alias= -> { alias, from, to }: what a rollback would do
 //   POST rollback { name, alias, reason } -> { event }
-//   GET  flows?recipe=&state=&offset=&limit= -> { total, runs: [{ id, name, recipe, state, reason, started, ended,
-//        tasks: { state: count } }], recipes: [name], now }; missing: there is no flow.db
+//   GET  flows?recipe=&state=&offset=&limit= -> { total, runs: [{ id, name, label, recipe, state, reason, started,
+//        ended, tasks: { state: count } }], recipes: [name], now }; missing: there is no flow.db
 //   GET  flow?id= -> a run with tasks, transitions, notes, progress, 'tracked' (run id), 'here' (its folder is there)
 //   GET  flow?run_id= -> { id }: the flow of a tracked run, if it has one
 //   GET  flow/log?id=&task=&element=&offset= -> { text, offset, own, running }

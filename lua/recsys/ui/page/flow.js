@@ -26,7 +26,8 @@ export function open(main) {
 
   const running = () => run?.state === "running";
   const task = () => run.tasks.find((one) => one.number === at.task);
-  const command = (words) => h("code", { class: "command" }, `recsys-run flows ${words} ${run.name}`);
+  const called = () => (run.label === run.name ? run.name : run.folder); // names of trials are those of many
+  const command = (words) => h("code", { class: "command" }, `recsys-run flows ${words} ${called()}`);
 
   /** What to type to do something about the run. */
   function advice() {
@@ -43,13 +44,13 @@ export function open(main) {
         "p",
         { class: "crumbs" },
         h("a", { href: to(["flows"]) }, "Flows"),
-        one && [" › ", h("a", { href: to(["flow", run.id]) }, run.name)],
+        one && [" › ", h("a", { href: to(["flow", run.id]) }, run.label)],
         at.element > 0 && [" › ", h("a", { href: to(["flow", run.id, at.task]) }, one.name)],
       ),
       h(
         "div",
         { class: "toolbar" },
-        h("h1", {}, one ? (at.element ? `${one.name}, element ${at.element}` : one.name) : run.name),
+        h("h1", {}, one ? (at.element ? `${one.name}, element ${at.element}` : one.name) : run.label),
         !one && stateOf(run.state),
         !one &&
           h("span", { class: "quiet", title: moment(run.started) }, `${ago(run.started)} · ${took(run, run.now)}`),
@@ -389,7 +390,7 @@ export function open(main) {
     at = { task: Number(path[2]) || 0, element: Number(path[3]) || 0 };
     log = null;
     show(tail);
-    document.title = `${(at.task && task()?.name) || run.name} · recsys-run`;
+    document.title = `${(at.task && task()?.name) || run.label} · recsys-run`;
     draw();
     if (at.task && task()) {
       log = logOf(at.task, at.element);

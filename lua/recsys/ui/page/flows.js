@@ -36,7 +36,7 @@ export function open(main) {
     return h(
       "tr",
       { dataset: { flow: run.id } },
-      h("td", { class: "name" }, h("a", { href: to(["flow", run.id]), title: run.name }, run.name)),
+      h("td", { class: "name" }, h("a", { href: to(["flow", run.id]), title: run.label }, run.label)),
       h("td", {}, stateOf(run.state)),
       h("td", { class: "roomy" }, run.recipe),
       h("td", { title: moment(run.started) }, ago(run.started)),

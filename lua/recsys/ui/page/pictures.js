@@ -57,11 +57,12 @@ export function axis(values, logs = true) {
 export function parallel(holder, items, names, onopen) {
   const width = Math.max(holder.clientWidth, 120 + names.length * 84),
     height = Math.max(holder.clientHeight || 0, 280);
-  const left = 46,
+  const axes = names.map((name) => axis(items.map(({ values }) => values[name])));
+  const longest = Math.max(0, ...(axes[0]?.ticks || []).map(([, word]) => word.length));
+  const left = Math.max(46, 14 + 6.4 * longest),
     right = 56,
     top = 34,
     bottom = 16;
-  const axes = names.map((name) => axis(items.map(({ values }) => values[name])));
   const x = (i) => (names.length > 1 ? left + (i * (width - left - right)) / (names.length - 1) : width / 2);
   const y = (share) => height - bottom - share * (height - top - bottom);
   const ranges = new Map();

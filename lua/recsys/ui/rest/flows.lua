@@ -35,8 +35,9 @@ local function none() rest.refuse("RESOURCE_DOES_NOT_EXIST", "There is no flow.d
 --- Runs, the youngest first: { total, runs, recipes, now }; where there is no flow.db, { total = 0, missing = true }.
 route("GET flows", function(context, fields)
   rest.texts(fields, "recipe", "state")
-  return flows.with(context, flows.page, { recipe = filled(fields.recipe), state = filled(fields.state),
-    offset = whole(fields, "offset", 0, 0, 1 << 40), limit = whole(fields, "limit", 50, 0, 1000) })
+  local asked = { recipe = filled(fields.recipe), state = filled(fields.state),
+    offset = whole(fields, "offset", 0, 0, 1 << 40), limit = whole(fields, "limit", 50, 0, 1000) }
+  return flows.with(context, flows.page, context.store.folder, asked)
     or { total = 0, runs = json.list {}, recipes = json.list {}, missing = true }
 end)
 
