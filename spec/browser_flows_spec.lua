@@ -216,6 +216,13 @@ describe("the page's flows in a browser", function()
       "[at.whole, at(0), at(5000), at(8000), at(9000), at(9999)].map(x => Math.round(x * 1e6) / 1e6)")))
   end)
 
+  it("draws few elements of very many, first those that are worth a look", function()
+    local many = "Array.from({ length: 900 }, (_, i) => ({ element: i + 1, state: i == 700 ? 'failed' : 'completed' }))"
+    assert.equal("[60,1,59,701]", page.of("gantt",
+      ("(few => [few.length, few[0].element, few[58].element, few[59].element])(m.fewOf(%s))"):format(many)))
+    assert.equal("3", page.of("gantt", ("m.fewOf(%s.slice(0, 3)).length"):format(many)))
+  end)
+
   it("draws the graph without what follows from other edges, in layers", function()
     local tasks = "[['a', []], ['b', ['a']], ['c', ['a', 'b']], ['d', ['a', 'c', 'gone']], ['e', []]]"
       .. ".map(([name, after], i) => ({ name, number: i + 1, after }))"

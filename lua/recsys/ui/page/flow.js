@@ -287,7 +287,7 @@ export function open(main) {
 
   function drawTask() {
     const one = task(),
-      { rows } = rowsOf(run);
+      { rows } = rowsOf(run, true);
     const row = rows.find((it) => it.task === one && it.element === at.element) || rows.find((it) => it.task === one),
       own = run.elements.find((it) => it.number === at.task && it.element === at.element) || one;
     show(

@@ -6,6 +6,7 @@ import { to } from "./place.js";
 import { kind, mark, word } from "./states.js";
 import { marks } from "./steps.js";
 
+const FEW = 60; // elements of a map that are drawn
 const GAP = 0.02; // share of the axis that stands for time in which nobody was at work
 
 /** When the run had a process at work: [{ from, to, open: it is at work }], ms since 1970. */
@@ -73,20 +74,31 @@ export function stretches(changes, list) {
 
 const groupKey = ({ number, element }) => `${number}/${element || 0}`;
 
-/** Rows of the timeline: [{ task, element, state, bars, seconds, attempts }], elements of a map below their task. */
-export function rowsOf(run) {
+/** The elements of a map that are drawn: all when they are few, else those first that are worth a look. */
+export function fewOf(elements) {
+  if (elements.length <= FEW) return elements;
+  const plain = ({ state }) => ["completed", "cached", "pending"].includes(state);
+  const worth = elements.filter((one) => !plain(one)).slice(0, FEW);
+  const others = elements.filter(plain).slice(0, FEW - worth.length);
+  return [...worth, ...others].sort((a, b) => a.element - b.element);
+}
+
+/** Rows of the timeline: [{ task, element, state, bars, seconds, attempts }], elements of a map below their task;
+ * 'left' counts those of a task that are not drawn. With 'all' all are there. */
+export function rowsOf(run, all = false) {
   const changes = new Map();
   for (const one of run.transitions) {
     if (one.number === undefined) continue;
     const key = groupKey(one);
-    changes.set(key, [...(changes.get(key) || []), one]);
+    if (!changes.has(key)) changes.set(key, []);
+    changes.get(key).push(one);
   }
   const list = episodes(run),
     place = axisOf(list);
   const row = (task, one) => {
     const mine = changes.get(groupKey({ number: task.number, element: one.element })) || [];
-    const all = stretches(mine, list);
-    const working = all.filter((bar) => !["waiting", "retrying", "cached"].includes(bar.kind) && bar.to > bar.from);
+    const bars = stretches(mine, list);
+    const working = bars.filter((bar) => !["waiting", "retrying", "cached"].includes(bar.kind) && bar.to > bar.from);
     return {
       task,
       element: one.element || 0,
@@ -94,13 +106,17 @@ export function rowsOf(run) {
       reason: one.reason,
       seconds: working.reduce((sum, bar) => sum + bar.to - bar.from, 0) / 1000,
       attempts: mine.filter(({ state }, i) => state === "running" && mine[i + 1]?.state !== "running").length,
-      bars: all.map((bar) => ({ ...bar, left: place(bar.from), right: place(bar.to) })),
+      bars: bars.map((bar) => ({ ...bar, left: place(bar.from), right: place(bar.to) })),
     };
   };
-  const rows = run.tasks.flatMap((task) => [
-    row(task, task),
-    ...(run.elements || []).filter(({ number }) => number === task.number).map((one) => row(task, one)),
-  ]);
+  const rows = run.tasks.flatMap((task) => {
+    const elements = (run.elements || []).filter(({ number }) => number === task.number),
+      drawn = all ? elements : fewOf(elements);
+    return [
+      { ...row(task, task), left: elements.length - drawn.length },
+      ...drawn.map((one) => row(task, one)),
+    ];
+  });
   return { rows, place };
 }
 
@@ -131,7 +147,12 @@ function rowFor(id, one) {
   return h(
     "li",
     { class: element ? "step element" : "step" },
-    h("a", { class: "cut", href: to(["flow", id, task.number, ...(element ? [element] : [])]), title: name }, name),
+    h(
+      "span",
+      { class: "cut" },
+      h("a", { href: to(["flow", id, task.number, ...(element ? [element] : [])]), title: name }, name),
+      one.left > 0 && h("small", {}, ` ${one.left} more elements`),
+    ),
     h("span", { class: "track", "aria-hidden": "true" }, one.bars.map(bar)),
     h(
       "span",
