@@ -1,7 +1,11 @@
 --- Limits by name: within a process, between processes, and after a holder's death.
 
 local command = require "spec.support.command"
+local files = require "recsys.files"
+local flow = require "recsys.flow"
 local limit = require "recsys.flow.limit"
+local record = require "recsys.flow.record"
+local state = require "recsys.flow.state"
 local uv = require "luv"
 
 local HOLD = [[
@@ -99,6 +103,26 @@ describe("limit", function()
     assert.is_true(uv.hrtime() - began >= 0.09e9)
     assert.same({ ("the first, process %d"):format(uv.os_getpid()) }, said)
     release()
+  end)
+
+  it("is said of a task that waits, and for whom, in the database", function()
+    local place = command.scratch(finally)
+    local at = files.make_folder(place .. "/runs/one")
+    local written = record.begin { folder = at, runs = place .. "/runs", recipe = "one", path = "one.lua" }
+    local held, move = assert(limit.try({ slow = 1 }, "the first")), written.move
+    function written:move(task, reason)
+      move(self, task, reason)
+      if reason then held() end
+    end
+    flow.new({ folder = at, record = written }):task("slow", { limits = { slow = 1 } }, function() return 1 end)
+    local db <close> = state.open(place)
+    local changes = {}
+    for i, change in ipairs(record.run(db, "one").transitions) do
+      changes[i] = change.state .. (change.reason and ": " .. change.reason or "")
+    end
+    assert.same({ "running", "running", ("running: waits for a place of 'slow', held by the first, process %d"):format(
+      uv.os_getpid()), "running", "completed" }, changes) -- the first is the run's
+    assert.is_nil(record.run(db, "one").tasks[1].reason)
   end)
 
   it("refuses what makes no sense, by its name", function()
