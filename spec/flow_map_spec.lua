@@ -212,6 +212,38 @@ describe("a map", function()
     assert.equal("1\n2\n3\n3\n4\n", runs:read "runs.txt")
   end)
 
+  for what, change in pairs {
+    ["its function"] = { "i %* 10", "i * 100" },
+    ["an object that it is given"] = { "tensor.new { 1 }", "tensor.new { 2 }" },
+    ["a function that it calls"] = { "return 1000", "return 2000" },
+  } do
+    it("that was cut short begins anew when it goes on after a change of " .. what, function()
+      local recipe = [[
+        local recsys = require "recsys"
+        local tensor = recsys.tensor
+        local function add() return 1000 end
+        return recsys.recipe { name = "map", about = "One map", params = { what = "" }, run = function(flow)
+          local more = flow:task("more", function() return tensor.new { 1 } end)
+          return { list = flow:map("each", { concurrency = 1 }, function(i, more)
+            if i == 3 and not io.open "go" then error "no luck" end
+            return i * 10 + more:sum() + add()
+          end, { 1, 2, 3 }, more):value() }
+        end }]]
+      runs:remove()
+      runs = recipe_run(recipe)
+      assert.equal(1, (runs:run ""))
+      files.write(runs:path "go", "")
+      local changed, n = recipe:gsub(change[1], change[2])
+      assert.equal(1, n)
+      files.write(runs:path "recipe.lua", changed)
+      local code, err, result = runs:run("", { "--resume" })
+      assert.equal(0, code, err)
+      assert.is_nil(runs:run_folder(2))
+      local _, _, anew = runs:run("", { "--no-cache" })
+      assert.same(anew.list, result.list)
+    end)
+  end
+
   for how, process in pairs { ["of their own"] = "true", ["of the flow"] = "false" } do
     it("runs the elements that have changed alone, and tells of each, in processes " .. how, function()
       local words = { "--set", "process=" .. process, "--set" }

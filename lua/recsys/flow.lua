@@ -23,6 +23,7 @@ local keys = lazy "recsys.flow.key"
 local kept = lazy "recsys.flow.cache"
 local log = require "recsys.log"
 local note = lazy "recsys.flow.note"
+local outputs = require "recsys.flow.outputs"
 local resume = require "recsys.resume"
 local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
@@ -147,6 +148,7 @@ function flow.new(options)
     told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
     profiled = options.profiled, hooks = options.hooks, origin = options.origin, child = options.child, subs = {},
     unsaved = setmetatable({}, { __mode = "v" }), record = options.record,
+    outputs = outputs.new(folder, options.resumed),
     next_summary = 0 }, Flow)
 end
 
@@ -349,7 +351,11 @@ function Flow:run(task, fn, arguments)
   local ok, value = self:attempt(task, fn, arguments)
   local ended = not ok and type(value) == "table" and value.code == "end"
   measure(task)
-  if ok and self.folder and task.save then reuse.keep(self, task, value) end
+  if ok and self.folder and task.save then
+    reuse.keep(self, task, value)
+  elseif ok and self.folder then
+    self.outputs:own(task.outputs)
+  end
   local failure = not ok and not ended and describe_failure(task, value) or nil
   self:move(task, (ok or ended) and "completed" or attempt.state_of(failure), failure and failure.message,
     failure and failure.code)
@@ -495,15 +501,18 @@ end
 --- Let an entry stand for a task: its files are the run's, and its value is loaded when it is asked for.
 ---@return boolean  false: it went meanwhile
 function Flow:take(task, entry, state)
+  local left = entry.left or kept.left(entry)
   if self.plan_only then
     task.content, task.trains = entry.content, entry.trains
+    self.outputs:add(left)
     state.load = function() return kept.value(entry, "RUN") end
     task.state = "cached"
     return true
   end
   local at, began = now(), uv.hrtime()
   if not entry.own and not kept.give(entry, self:place(task), self.folder) then return false end
-  task.content, task.trains = entry.content, entry.trains
+  task.content, task.trains, task.left = entry.content, entry.trains, left
+  self.outputs:add(left)
   task.started, task.began = at, began
   state.from, state.run = self:place(task), self.folder
   task.origin = entry.run or entry.origin

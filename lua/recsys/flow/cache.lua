@@ -2,10 +2,11 @@
 --- the files that the task left in its run's folder, and entry.lua, which says what they are. A small result without
 --- tensors and files is one file, KEY.lua, an entry that has the result's text.
 ---
---- A run links to them (a hard link, or a copy where the disk has none), so a result lies on the disk once however many
---- runs have it, and a run keeps its own when the entry goes. An entry appears whole, by a rename. Whoever uses one
---- looks whether its files are those that were put there, by size and time, and when these differ by their hash: what
---- somebody changed in place, or a power cut left empty, is made anew.
+--- A run links to values (a hard link, or a copy where the disk has none), so one lies on the disk once however many
+--- runs have it, and a run keeps its own when the entry goes. Files are copied: whoever has a run may write to them and
+--- must change those of no other. An entry appears whole, by a rename. Whoever uses one looks whether its files are
+--- those that were put there, by size and time, and when these differ by their hash: what somebody changed in place, or
+--- a power cut left empty, is made anew.
 
 local bundle_limit = require("recsys.parsed").limit
 local cache = require "recsys.cache"
@@ -27,28 +28,32 @@ function kept.folder() return cache.folder() .. "/tasks" end
 
 local function place_of(key) return kept.folder() .. "/" .. key end
 
+local BIG <const> = 64 << 20 -- bytes of a file that is not to lie on the disk twice for who runs a recipe once
 local SMALL <const> = 4096 -- bytes of a result that its entry holds: to make a file costs more than to write so much
+
+--- Make a second file with what one holds, which shares blocks with it where the disk can. An older one goes.
+---@return boolean  false: there is no such file
+local function copy(from, to)
+  uv.fs_unlink(to)
+  local ok, message = uv.fs_copyfile(from, to, { ficlone = true })
+  if ok then return true end
+  if not uv.fs_stat(from) then return false end
+  error({ code = "io", message = ("cannot write %s: %s"):format(to, message) }, 0)
+end
 
 --- Give a file a second name; a copy where the disk has no links. An older file of that name goes.
 ---@return boolean  false: there is no such file
 local function link(from, to)
   uv.fs_unlink(to)
   if uv.fs_link(from, to) then return true end
-  local ok, message = uv.fs_copyfile(from, to)
-  if ok then return true end
-  if not uv.fs_stat(from) then return false end
-  error({ code = "io", message = ("cannot write %s: %s"):format(to, message) }, 0)
+  return copy(from, to)
 end
 
---- The files below 'path', which may be one itself, by their names behind 'root'.
-local function add_files(root, name, found)
-  local path = root .. "/" .. name
-  local mode = lfs.symlinkattributes(path, "mode")
-  if mode == "file" and not files.is_unfinished(name) then
-    found[#found + 1] = name
-  elseif mode == "directory" then
-    for _, part in ipairs(files.names(path)) do add_files(root, name .. "/" .. part, found) end
-  end
+--- Keep a file that a task left: as a copy, so that the run may change its own, and a big one as a link. When the run
+--- changes that, it is found to be damaged.
+local function keep(from, to)
+  local about = uv.fs_stat(from)
+  return (about and about.size > BIG and link or copy)(from, to)
 end
 
 -- Writing -----------------------------------------------------------------------------------------------------------
@@ -60,9 +65,6 @@ end
 
 --- What an entry says of a file.
 local function describe(path, name, hash)
-  local message, code
-  if not hash then hash, message, code = frame.hash_file(path) end
-  if not hash then error({ code = code, message = message }, 0) end
   local sign, size = stamp(path)
   return { name = name, stamp = sign, bytes = size, hash = hash }
 end
@@ -78,16 +80,9 @@ function kept.content(folder)
   return frame.hash(hashes["value.lua"] .. (hashes["value.safetensors"] or "")), hashes
 end
 
---- Names of the files that a task left in its run's folder.
-local function left_by(run, outputs)
-  local left = {}
-  for _, name in ipairs(outputs) do add_files(run, name, left) end
-  return left
-end
-
 --- The text of a result that its entry is to hold; nil for others.
 local function small_text(folder, hashes, left)
-  if #left > 0 or hashes["value.safetensors"] then return nil end
+  if next(left) or hashes["value.safetensors"] then return nil end
   local path = folder .. "/value.lua"
   return (lfs.attributes(path, "size") or SMALL + 1) <= SMALL and files.read(path) or nil
 end
@@ -98,11 +93,11 @@ local function fill(part, folder, run, left, hashes, entry)
     assert(link(folder .. "/" .. name, part .. "/" .. name))
     entry.files[#entry.files + 1] = describe(part .. "/" .. name, name, hash)
   end
-  for _, name in ipairs(left) do
+  for name, hash in pairs(left) do
     local at = "out/" .. name
     files.make_folder(part .. "/" .. at:match "^(.*)/")
-    assert(link(run .. "/" .. name, part .. "/" .. at))
-    entry.files[#entry.files + 1] = describe(part .. "/" .. at, at)
+    assert(keep(run .. "/" .. name, part .. "/" .. at))
+    entry.files[#entry.files + 1] = describe(part .. "/" .. at, at, hash)
   end
 end
 
@@ -121,15 +116,14 @@ local made = {} -- folders that were seen to be there
 ---@param key string
 ---@param folder string     RUN/tasks/NN-name
 ---@param run string        the run's folder
----@param outputs string[]  names of files and folders below it that are the task's
+---@param left table        hashes of the files below it that are the task's, by name
 ---@param hashes table     what kept.content gave, second
 ---@param entry table       what else is to be known: task, content, seconds, lua, ...
-function kept.put(key, folder, run, outputs, hashes, entry)
+function kept.put(key, folder, run, left, hashes, entry)
   local place = place_of(key)
   local part = ("%s.%d.part"):format(place, uv.os_getpid())
   local ok, problem = pcall(function()
     if not made[kept.folder()] then made[files.make_folder(kept.folder())] = true end
-    local left = left_by(run, outputs)
     entry.made, entry.text = now(), small_text(folder, hashes, left)
     if entry.text then
       entry.hash = hashes["value.lua"]
@@ -208,20 +202,35 @@ function kept.value(entry, run)
   return entry.text and store.value_of(entry.text, entry.place, run) or store.load(entry.place, run)
 end
 
+--- Hashes of the files that a task left in its run's folder, by their names there.
+---@param entry table
+---@return table<string, string>
+function kept.left(entry)
+  local left = {}
+  for _, file in ipairs(entry.files or {}) do
+    local name = file.name:match "^out/(.*)$"
+    if name then left[name] = file.hash end
+  end
+  return left
+end
+
 local function note_use(path)
   local seconds, micros = uv.gettimeofday()
   uv.fs_utime(path, seconds + micros / 1e6, seconds + micros / 1e6)
 end
 
---- Link the files of an entry to where a run has them: whether all were there, and of that one entry. Others may
---- remove it meanwhile, or put another in its place.
+--- Put the files of an entry to where a run has them, those of the run's folder under names of their own: whether all
+--- were there, and of that one entry. Others may remove it meanwhile, or put another in its place.
+---@param given table<string, string>  file -> name that it is to have
 local function give_files(entry, folder, run, given)
   for _, file in ipairs(entry.files) do
     local inside = file.name:match "^out/(.*)$"
     local to = inside and run .. "/" .. inside or folder .. "/" .. file.name
     if inside then files.make_folder(to:match "^(.*)/") end
-    if not link(entry.place .. "/" .. file.name, to) then return false end
-    given[#given + 1] = to
+    local at = inside and ("%s.%d.tmp"):format(to, uv.os_getpid()) or to
+    local give = inside and copy or link -- the run may change its files, and nobody a value
+    if not give(entry.place .. "/" .. file.name, at) then return false end
+    given[at] = to
   end
   local there = read_entry(entry.place)
   return not there or there.made == entry.made
@@ -241,10 +250,13 @@ function kept.give(entry, folder, run)
   end
   local given = {}
   if give_files(entry, folder, run, given) then
+    for at, to in pairs(given) do
+      if at ~= to then assert(os.rename(at, to)) end
+    end
     note_use(entry.place .. "/entry.lua")
     return true
   end
-  for _, path in ipairs(given) do uv.fs_unlink(path) end
+  for path in pairs(given) do uv.fs_unlink(path) end
   resume.remove(folder)
   log.note("the kept result of task %s was removed while it was taken", entry.task)
   return false

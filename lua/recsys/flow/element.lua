@@ -18,8 +18,9 @@ local element = {}
 ---@return table
 function element.new(task, i)
   local stored = task.how.process ~= nil -- its process stores what it gives, whatever becomes of the list
+  local is_beside = stored and task.how.map.concurrency ~= 1 -- others may be at work at the same time
   return { name = task.name, number = task.number, element = i, how = {}, outputs = {}, state = "pending",
-    save = task.save or stored, cache = task.save and task.cache }
+    save = task.save or stored, cache = task.save and task.cache, is_beside = is_beside }
 end
 
 --- What an element's key is made of: the element and the other arguments, handles as they are where they were given.
@@ -53,8 +54,11 @@ function element.take(flow, one, task, fn, list)
   if not entry.own and not kept.give(entry, place, flow.folder) then return false end
   one.content, one.trains, one.data = entry.content, entry.trains, entry.data
   one.origin = entry.run or entry.origin
+  one.left = entry.left or kept.left(entry)
+  flow.outputs:add(one.left)
   for field, value in pairs(entry.noted or {}) do one[field] = value end
   if not entry.own then showing.give(flow, one, entry.notes) end
+  for name in pairs(one.left) do table.insert(one.outputs, name) end
   one.lua = entry.lua
   local ok, problem = flow:at(one, function()
     reuse.log_again(entry, entry.data and store.load(place, flow.folder))

@@ -207,12 +207,14 @@ function Digest:table(value)
   if getmetatable(value) then self:value(getmetatable(value)) end
 end
 
---- The run's folder and what lies in it count by the names there.
+--- The run's folder counts as such, and a path in it by its name and by what lies there already.
 function Digest:string(value)
   if value == self.flow.name then return self:put "run" end
   local inside = self.flow:inside(value)
-  if inside then self.paths[#self.paths + 1] = inside end
   self:put(inside and "run " or "", ("%q"):format(inside or value))
+  if not inside then return end
+  self.paths[#self.paths + 1] = inside
+  self:put(self.flow.outputs:before(inside))
 end
 
 function Digest:object(value, metatable)
@@ -244,7 +246,7 @@ function Digest:value(value)
 end
 
 --- The hash of what a task is made of, without the files that it reads.
----@param flow Flow       answers inside(string) -> name in the run's folder, and identity_of(value)
+---@param flow Flow       answers inside(string) -> name in the run's folder, identity_of(value), and has `outputs`
 ---@param name string
 ---@param fn function
 ---@param arguments table  packed; what stands for them where the function says so (flow.identity)

@@ -9,7 +9,9 @@ local element = require "recsys.flow.element"
 local exit = require "recsys.exit"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local outputs = require "recsys.flow.outputs"
 local retry = require "recsys.flow.retry"
+local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
 
 local map = {}
@@ -70,8 +72,10 @@ end
 --- An element in words.
 local function label_of(one) return ("task %s, element %d"):format(one.name, one.element) end
 
---- What the element's own processes and trainings have noted is the task's.
-local function gather_notes(task, ones)
+--- All elements are at their ends. What their own processes and trainings have noted is the task's.
+local function gather_notes(self, task, ones)
+  local shared = outputs.paths_in(self, { table.unpack(task.given, 2, task.given.n) }, {})
+  if self.folder then reuse.settle(self, ones, shared) end
   for _, one in ipairs(ones) do attempt.took(task, one) end
 end
 
@@ -131,7 +135,7 @@ local function in_processes(self, task, fn, list)
   for i, one in ipairs(ones) do
     if not failures[i] then values[i] = store.load(self:place(one), self.folder) end
   end
-  gather_notes(task, ones)
+  gather_notes(self, task, ones)
   return gather(task, #list, values, failures)
 end
 
@@ -181,7 +185,7 @@ local function one_by_one(self, task, fn, list, arguments)
     values[i], failures[i] = value_here(self, task, ones[i], fn, list, arguments)
     if failures[i] and task.how.map.on_error == "stop" then error(failures[i], 0) end
   end
-  gather_notes(task, ones)
+  gather_notes(self, task, ones)
   return gather(task, #list, values, failures)
 end
 
@@ -193,8 +197,12 @@ function map.call(self, task, fn, arguments)
     error({ code = "usage", message = ("map needs a list, not a %s"):format(type(list)) }, 0)
   end
   if self.record then self.record:expect_elements(task, #list) end
-  if task.how.process then return in_processes(self, task, fn, list) end
-  return one_by_one(self, task, fn, list, arguments)
+  self.outputs:freeze(true)
+  local ok, values = xpcall(task.how.process and in_processes or one_by_one, exit.traced, self, task, fn, list,
+    arguments)
+  self.outputs:freeze(false)
+  if not ok then error(values, 0) end
+  return values
 end
 
 return map

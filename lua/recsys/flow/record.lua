@@ -164,7 +164,7 @@ local function move(self, task, reason)
   local at = now()
   local is_ready = task.state == "completed" or task.state == "cached"
   local more = is_ready and store.text { inputs = task.inputs, result = task.gives_result, lua = task.lua_files,
-    noted = task.noted } or nil
+    noted = task.noted, left = task.left } or nil
   local values = { self.id, task.number, task.element or task.name, task.state, reason, task.attempts, task.started,
     ended[task.state] and at or nil, task.key, task.content, more, task.origin,
     not task.element and followed(task) or nil }

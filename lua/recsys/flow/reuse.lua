@@ -11,6 +11,7 @@ local lazy = require "recsys.lazy"
 local kept = lazy "recsys.flow.cache"
 local keys = lazy "recsys.flow.key"
 local log = require "recsys.log"
+local outputs = require "recsys.flow.outputs"
 local provenance = lazy "recsys.provenance"
 local now = require("recsys.clock").now
 local text = require "recsys.text"
@@ -58,6 +59,7 @@ local function identify(flow, task, fn, arguments)
   local base, more, code = keys.of(flow, is_map and task.name .. ", each" or task.name, fn, given)
   if not base then
     task.why = code == "not yet" and more or "it is given " .. more
+    task.outputs = outputs.paths_in(flow, arguments, {})
     return
   end
   function task.look()
@@ -74,7 +76,7 @@ local function objection(flow, task, fn, entry)
   local lasts = type(task.cache) ~= "boolean" and task.cache and text.milliseconds(task.cache)
   if lasts and now() - entry.made > lasts then return ("the result is older than %s"):format(task.cache) end
   if entry.trains and (flow.profiled or flow.only) then return "training is looked at" end
-  local changed = keys.changed(entry.lua)
+  local changed = keys.changed(entry.lua) or flow.outputs:clash(kept.left(entry), entry.found or {})
   if changed then return changed .. " has changed" end
   local holds = not task.how.map and validities[fn]
   if not holds then return nil end
@@ -91,6 +93,9 @@ local function refusal(flow, task)
   if not cache.allowed() then return "--no-cache" end
 end
 
+--- The hash of all that a task gave: its value, the files that it left, and what it read.
+local function content_of(value, read, left) return frame.hash(value .. (read or "") .. outputs.text(left)) end
+
 --- What this run itself has completed of a task before it was cut short; nil when it has not, or what the task depends
 --- on has changed since. What has no key is as it was unless something before it was run again.
 local function own(flow, task)
@@ -99,17 +104,17 @@ local function own(flow, task)
     flow.again = flow.again or row ~= nil
     return nil
   end
-  local place = flow:place(task)
+  local place, about = flow:place(task), row.about
   local ok, content = pcall(kept.content, place)
-  local read = task.read or ""
-  if not ok or frame.hash(content .. read) ~= row.content then return nil end
-  local about = row.about
-  if keys.changed(about.lua or {}) then
+  local left = about.left or {}
+  local is_whole = ok and content_of(content, task.read, left) == row.content and flow.outputs:holds(left)
+  if not is_whole or keys.changed(about.lua or {}) then
     flow.again = true
     return nil
   end
-  return { own = true, place = place, content = row.content, inputs = about.inputs or {}, result = about.result,
-    lua = about.lua, noted = about.noted, origin = row.origin }
+  flow.outputs:add(left)
+  return { own = true, left = left, place = place, content = row.content, inputs = about.inputs or {},
+    result = about.result, lua = about.lua, noted = about.noted, origin = row.origin }
 end
 
 --- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.
@@ -151,7 +156,9 @@ function reuse.keep(flow, task, value)
   if task.look then read, makes = task.look() end
   local class = type(value) == "table" and getmetatable(value)
   local content, hashes = kept.content(place)
-  task.content = frame.hash(content .. read)
+  local is_own = task.is_beside and flow.outputs:said_in(place, task.outputs) or nil
+  local left, found, doubtful = flow.outputs:own(task.outputs, is_own)
+  task.content, task.left = content_of(content, read, left), left
   task.inputs = provenance.inputs()
   task.gives_result = type(class) == "table" and class.__result and true or nil
   task.lua_files = lua_files(flow, task)
@@ -161,11 +168,32 @@ function reuse.keep(flow, task, value)
     log.note("the result of task %s is not kept for later runs: a file that it reads has changed meanwhile", task.name)
     return
   end
-  kept.put(task.key, place, flow.folder, task.outputs, hashes, { task = task.name, run = flow.name,
-    content = task.content, seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files,
-    inputs = task.inputs, trains = task.trains, rows = task.rows, data = task.data, result = task.gives_result,
-    notes = task.notes })
-  flow.keeps = true
+  local entry = { task = task.name, run = flow.name, found = found, content = task.content,
+    seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files, inputs = task.inputs, trains = task.trains,
+    rows = task.rows, data = task.data, result = task.gives_result, notes = task.notes }
+  local function put()
+    entry.content = content_of(content, read, left)
+    kept.put(task.key, place, flow.folder, left, hashes, entry)
+    flow.keeps = true
+  end
+  if #doubtful == 0 then return put() end
+  task.doubtful, task.put = doubtful, put
+end
+
+--- Keep the results of elements of which it is known only now, when all are at their ends, which files are theirs.
+---@param flow Flow
+---@param ones table[]
+---@param shared string[]  paths that all were given
+function reuse.settle(flow, ones, shared)
+  local unclear = flow.outputs:share_out(ones, shared)
+  for _, one in ipairs(ones) do
+    if unclear[one] then
+      log.note("the result of task %s, element %d, is not kept for later runs: %s may be another's; what it returned "
+        .. "has no path to it", one.name, one.element, unclear[one])
+    elseif one.put then
+      one.put()
+    end
+  end
 end
 
 --- Log again what a task has logged: the files that it has read, the rows of its trainings, and its data set.
