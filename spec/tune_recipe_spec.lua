@@ -1,7 +1,9 @@
 --- Studies of recipes: worker processes, what they leave, and what becomes of the best trial.
 
 local command = require "spec.support.command"
+local files = require "recsys.files"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local sql = require "recsys.sql"
 local studied = require "spec.support.studied"
 local uv = require "luv"
@@ -170,15 +172,6 @@ describe("a study of a recipe", function()
     assert.matches("its worker died", by_key(run.data.tags)["recsys.failure"])
   end)
 
-  it("trains in the trial's process where the recipe's own runs train in another", function()
-    command.write(folder .. "/child.lua", (studied.RECIPE:gsub('flow:task%("train", ',
-      'flow:task("train", { process = true, memory = "4G", retries = 2 }, ')))
-    local code, _, said = tune({ "--study", "child", "--trials", "1", "--no-retrain" }, { recipe = "child.lua" })
-    assert.equal(0, code, said)
-    assert.equal("complete", trials_of("child")[1].state)
-    assert.equal(trials_of("child")[1].values[1], trials_of("first")[1].values[1])
-  end)
-
   it("records how a worker ended by itself", function()
     command.write(folder .. "/exits.lua", (studied.RECIPE:gsub("run = function%(flow, p%)",
       "run = function(flow, p)\n    if flow.folder and p.model.dim == 8 then os.exit(7) end")))
@@ -217,6 +210,111 @@ describe("a study of a recipe", function()
     local code, _, said = tune { "--study", "early", "--trials", "1", "--no-retrain", "--set", "early=true" }
     assert.equal(1, code, said)
     assert.matches("this recipe asks its test rows before", trials_of("early")[1].message)
+  end)
+
+  it("runs tasks in processes of their own as parts of the trial", function()
+    local words = { "--trials", "8", "--no-retrain", "--sampler", "random", "--pruner", "asha,eta=2" }
+    local boxed = studied.RECIPE:gsub('"train", ', '"train", { timeout = 600 }, '):gsub('"evaluate", ',
+      '"evaluate", { process = true }, ')
+    command.write(folder .. "/boxed.lua", boxed)
+    local code, _, said = tune({ "--study", "boxed", table.unpack(words) }, { recipe = "boxed.lua" })
+    assert.equal(0, code, said)
+    code, _, said = tune { "--study", "unboxed", table.unpack(words) }
+    assert.equal(0, code, said)
+    local plain, runs, states = trials_of "unboxed", runs_of "boxed", {}
+    for i, trial in ipairs(trials_of "boxed") do
+      assert.same({ plain[i].state, plain[i].values, plain[i].intermediate },
+        { trial.state, trial.values, trial.intermediate })
+      states[trial.state] = true
+      local run, own = runs[trial.name][1], ("%s/artifacts/runs/boxed/%s"):format(folder, trial.name)
+      assert.equal("FINISHED", run.info.status)
+      assert.equal(trial.state, by_key(run.data.tags)["recsys.trial.state"])
+      assert.is_nil(command.read(own .. "/tasks.json"):find '"evaluate"')
+      assert.matches("epoch +1 ", command.read(own .. "/logs/04-train.txt"))
+    end
+    assert.is_true(states.complete and states.pruned, said)
+  end)
+
+  it("gives trials back whose tasks in processes are stopped, and goes on from their checkpoints", function()
+    local boxed = studied.RECIPE:gsub('"train", ', '"train", { timeout = 600 }, ')
+    command.write(folder .. "/boxed.lua", boxed)
+    local words = { "--study", "stopped", "--trials", "1", "--no-retrain", "--set", "train.epochs=200", "--set",
+      "train.patience=200" }
+    local log = folder .. "/artifacts/runs/stopped/trial_0/logs/04-train.txt"
+    local code, _, said = tune(words, { recipe = "boxed.lua", after = 0, kill = function(pid)
+      for _ = 1, 6000 do
+        if (files.read(log) or ""):find "epoch +3 " then break end
+        uv.sleep(10)
+      end
+      uv.kill(pid, "sigterm")
+    end })
+    assert.equal(143, code, said)
+    assert.equal("waiting", trials_of("stopped")[1].state)
+    code, _, said = tune(words, { recipe = "boxed.lua" })
+    assert.equal(0, code, said)
+    local trial, epochs = trials_of("stopped")[1], 0
+    assert.same({ "complete", 200 }, { trial.state, trial.last_step })
+    for _ in command.read(log):gmatch "epoch +%d+  train/loss" do epochs = epochs + 1 end
+    assert.equal(200, epochs)
+  end)
+
+  it("is ended by whichever element of a list ends it", function()
+    local mapped = studied.RECIPE:gsub("return {}\n", ""):gsub('local model = flow:task%("train".*$', [[
+    return flow:map("each", { concurrency = 2, on_error = "keep" }, function(n)
+      local current = require "recsys.tune.current"
+      if n == 1 then os.execute "sleep 60" end
+      current.report(1, { ["valid/ndcg_10"] = 0.5 }, true)
+      current.finish { ["valid/ndcg_10"] = 0.5 }
+    end, { 1, 2 })
+  end,
+}]])
+    command.write(folder .. "/mapped.lua", mapped)
+    local code, _, said = tune({ "--study", "mapped", "--trials", "1", "--no-retrain" }, { recipe = "mapped.lua" })
+    assert.equal(0, code, said)
+    local trial = trials_of("mapped")[1]
+    assert.same({ "complete", { 0.5 } }, { trial.state, trial.values })
+    assert.is_true(trial.ended - trial.started < 50000)
+    assert.matches('"name":"each"[^}]*"state":"completed"',
+      command.read(folder .. "/artifacts/runs/mapped/trial_0/tasks.json"))
+  end)
+
+  it("lets no trial publish, nor ask test rows, in whatever process and whatever an earlier run kept", function()
+    local own = studied.RECIPE:gsub("return recsys", [[
+local function train(p, encoder, data, split) -- of which no trial hears
+  p = require("recsys.settings").with(p, "train")
+  return recsys.train.fit(recsys.lookup.model(p.model.kind), { kind = p.model.kind, config = p.model, train = p.train,
+    encoder = encoder, data = data, split = split:selection(), metric = p.train.metric, seed = p.seed })
+end
+return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "models" }, way = ""')
+      :gsub('if p.early .-\n.*$', [[
+    local model = flow:task("train", train, p, encoder, data, split)
+    local boxed = { process = true }
+    if p.way == "kept" then
+      flow:task("early", job.evaluate, p, model, data, split)
+    elseif p.way == "evaluate" then
+      flow:task("early", boxed, job.evaluate, p, model, data, split)
+    elseif p.way == "publish" then
+      flow:task("early", boxed, job.publish, p, model, data, { metrics = {} }, flow.name)
+    else
+      flow:task("early", boxed, function() return recsys.registry.publish {} end)
+    end
+    return {}
+  end,
+}]])
+    command.write(folder .. "/own.lua", own)
+    local set = "--set train.epochs=1 --set model.dim=8 --set train.learning_rate=0.01 --threads 1"
+    local ran = command.run(("cd %s && %s own.lua --set way=kept %s"):format(folder, command.program, set))
+    assert.equal(0, ran.code, ran.err)
+    for way, said_is in pairs { kept = "asks its test rows", evaluate = "asks its test rows",
+      publish = "publishes a model", registry = "publishes a model" } do
+      local _, _, said = tune({ "--study", "own-" .. way, "--trials", "1", "--no-retrain", "--sampler",
+        "grid", "--search", "model.dim=choice { 8, 16 }", "--set", "train.epochs=1", "--set",
+        "train.learning_rate=0.01", "--set", "way=" .. way }, { recipe = "own.lua" })
+      local trial = trials_of("own-" .. way)[1]
+      assert.equal("failed", trial.state, said)
+      assert.matches("this recipe " .. said_is .. " before", trial.message)
+    end
+    assert.is_nil(lfs.attributes(folder .. "/models"))
   end)
 
   it("prunes by what is reported after each epoch", function()

@@ -360,6 +360,7 @@ end
 ---  a promotion compares like with like
 ---@return { bundle: string }?, string?, string?
 function job.publish(p, trained, data, report, run, split)
+  current.forbid "publishes a model"
   local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
   local path, message, code = registry.publish {
     rival = split and rival_of(p, publish, data, split, report), trained_until = split and trained_until(data, split),
@@ -473,7 +474,9 @@ flow.reads(job.train, model_files)
 flow.reads(feature.fit, function(_, _, _, options)
   return warm_start.files(type(options) == "table" and not flow.is_handle(options) and options.grow or nil)
 end)
-flow.valid(job.publish, function(published) return files.exists(published.bundle) end)
+-- A trial is given no report that another run kept, and no bundle: it is refused both.
+flow.valid(job.evaluate, function() return not current.is_trial() end)
+flow.valid(job.publish, function(published) return not current.is_trial() and files.exists(published.bundle) end)
 
 flow.check(job.split, function(_, p) check("split", p) end)
 flow.check(job.train, function(p)

@@ -9,6 +9,7 @@ local bundles = require "recsys.registry.bundles"
 local catalogue = require "recsys.registry.catalogue"
 local contents = require "recsys.registry.contents"
 local core = require "recsys.core"
+local current = require "recsys.tune.current"
 local lfs = require "lfs"
 local logged = require "recsys.registry.logged"
 local rows = require "recsys.registry.rows"
@@ -177,6 +178,7 @@ end
 ---@return string? message
 ---@return string? code      "io", "memory"; "format" for a model that would not answer, such as one with NaN weights
 function registry.publish(request)
+  current.forbid "publishes a model"
   check(request)
   local members, vectors = contents.members(request)
   return registry.add { name = request.name, dir = request.dir, manifest = contents.manifest(request, vectors),

@@ -5,6 +5,7 @@
 --- and is logged. Code that trains or selects should be given split:selection(), which does not hold them at all.
 
 local base = require "recsys.base"
+local current = require "recsys.tune.current"
 local log = require "recsys.log"
 local store = require "recsys.store"
 local tensor = require "recsys.tensor"
@@ -75,6 +76,7 @@ end
 ---@param reason string  what was settled: "two_tower trained, epoch 7 kept"
 function Split:end_selection(reason)
   if type(reason) ~= "string" then error("bad argument #1 to 'end_selection' (a reason is expected)", 2) end
+  current.forbid "asks its test rows"
   if not sealed[self] then error("this split was made for selection: it has no test rows to end with", 2) end
   self.state = "final"
   log.note("selection is over: %s", reason)

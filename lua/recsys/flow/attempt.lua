@@ -76,10 +76,11 @@ local function order_of(self, task)
   if not origin or not self.folder then
     exit.usage_error("task '%s': a process of its own is there for the tasks of a recipe's run alone", task.name)
   end
+  local current = package.loaded["recsys.tune.current"]
   return { task = task.name, number = task.number, path = origin.path, params = origin.params, folder = self.folder,
-    resumed = self.resumed, named = self.named, only = self.only, profile = origin.profile,
-    cache = cache.allowed(), record = self.record and self.record:ticket(), bound = bound(self, task),
-    process = task.how.process, threads = task.how.process.threads or origin.threads }
+    resumed = self.resumed, named = self.named, only = self.only, trial = current and current.ticket(),
+    profile = origin.profile, cache = cache.allowed(), record = self.record and self.record:ticket(),
+    bound = bound(self, task), process = task.how.process, threads = task.how.process.threads or origin.threads }
 end
 
 --- The order for a task, or for one element of its list.
@@ -190,10 +191,9 @@ end
 ---@return string? folder   where its value is stored already
 function attempt.call(self, task, fn, arguments)
   local how = task.how
-  local is_child = how.process and self.only ~= "objective" -- a trial is a process, whose training tells the study
-  signals.grace(is_child and 0 or math.ceil(how.grace)) -- those of children are theirs
+  signals.grace(how.process and 0 or math.ceil(how.grace)) -- those of children are theirs
   if how.map then return require("recsys.flow.map").call(self, task, fn, arguments) end
-  if is_child then return in_process(self, task) end
+  if how.process then return in_process(self, task) end
   if not how.limits and not how.retries then return attempt.called(fn, arguments) end
   task.attempts = 0
   return retry.run(how.retries, function()

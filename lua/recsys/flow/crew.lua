@@ -66,7 +66,9 @@ end
 local function fail(self, job, failure)
   job.ended, job.failure = true, failure
   self.left = self.left - 1
-  if self.on_error == "stop" then
+  if failure.code == "end" then
+    self:stop { code = "cancelled", message = "it was stopped, as another one has ended the run" }
+  elseif self.on_error == "stop" then
     self:stop { code = "cancelled", message = "it was stopped, as another one has failed" }
   end
 end

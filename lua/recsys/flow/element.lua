@@ -77,9 +77,10 @@ function element.keep(flow, one)
   flow:move(one, "completed")
 end
 
---- It has failed.
+--- It has failed, or ended the run.
 ---@param failure { code: string, message: string }
 function element.fail(flow, one, failure)
+  if failure.code == "end" then return flow:move(one, "completed") end
   flow:move(one, attempt.state_of(failure), failure.message, failure.code)
 end
 

@@ -80,6 +80,7 @@ local function prepare(order)
   if order.profile then require("recsys.train.profile").into(order.profile) end
   require("recsys.lookup").begin(order.path)
   if order.track then require("recsys.track.joined").begin(order.track) end
+  if order.trial then require("recsys.tune.current").begin(order.trial) end
 end
 
 local function work(self)
@@ -125,7 +126,7 @@ function inside.main(place)
   local ok, problem = xpcall(work, exit.traced, self)
   assert(not ok)
   local failure = problem ~= self and failure_of(order, problem) or nil
-  if failure then
+  if failure and failure.code ~= "end" then
     log.note("task %s failed: %s", order.task, failure.message)
     if failure.traceback then log.note("%s", failure.traceback) end
   end

@@ -125,6 +125,7 @@ local function in_processes(self, task, fn, list)
   if signal then require("recsys.signals").raise(signal) end
   local values, failures = {}, {}
   for _, job in ipairs(jobs) do
+    if job.failure and job.failure.code == "end" then error(job.failure, 0) end
     if job.failure then failures[job.one.element] = of_element(job.one.element, job.failure) end
   end
   if how.on_error == "stop" then
@@ -167,9 +168,9 @@ local function value_here(self, task, one, fn, list, arguments)
   local given = table.pack(list[one.element], table.unpack(arguments, 2, arguments.n))
   local ok, value = self:at(one, call, self, task, one, fn, given)
   if not ok then
-    if type(value) ~= "table" or value.code == "end" then error(value, 0) end
+    if type(value) ~= "table" then error(value, 0) end
     element.fail(self, one, value)
-    if value.signal then error(value, 0) end
+    if value.signal or value.code == "end" then error(value, 0) end
     return nil, of_element(one.element, value)
   end
   if value == nil then value = true end -- a list has no holes

@@ -3,6 +3,7 @@
 --- A recipe that is run for a trial ends where its objective is known: `recsys.job.train` reports each epoch's row of
 --- the curves and, at its end, gives the objectives; what comes behind it in the recipe is not run, so that no trial
 --- ever sees test rows. A recipe that trains by other means does the same by `current.report` and `current.finish`.
+--- A task in a process of its own is at work on the trial, too: its order has the trial's ticket.
 
 local exit = require "recsys.exit"
 local log = require "recsys.log"
@@ -10,14 +11,25 @@ local text = require "recsys.text"
 
 local current = {}
 
-local trial, metrics -- the trial and the names of its objectives
+local trial, metrics -- the trial and the names of its objectives, as the rows call them: "valid/ndcg_10"
+local ticket
 
---- Let the run that follows be for a trial.
----@param of Trial
----@param names string[]  its objectives, as the rows call them: "valid/ndcg_10"
-function current.begin(of, names)
-  trial, metrics = of, names
+--- Let what follows in this process be for a trial.
+---@param of { study: string, store: string, trial: integer, pruner?: string, pruner_options?: table, process?: string }
+---   what recsys.tune.study.attach takes, and the trial's id; process: the worker whose trial it is; default: this one
+---@return Trial
+function current.begin(of)
+  local study = require("recsys.tune.study").attach { name = of.study, store = of.store, pruner = of.pruner,
+    pruner_options = of.pruner_options, process = of.process }
+  trial, metrics = study:trial(of.trial), study.settings.metrics
+  ticket = { study = of.study, store = of.store, trial = of.trial, pruner = of.pruner,
+    pruner_options = of.pruner_options, process = study.process }
+  return trial
 end
+
+--- What current.begin takes in another process that works for this one's trial; nil where this process is at no trial.
+---@return table?
+function current.ticket() return ticket end
 
 --- Whether this process is at work on a trial.
 ---@return boolean

@@ -81,10 +81,11 @@ end
 --- Open a study, or begin it.
 ---@param request { name: string, search: table<string, Dimension>, directions?: string[], store?: string,
 ---  sampler?: string, sampler_options?: table, pruner?: string, pruner_options?: table, seed?: integer,
----  settings?: table }
+---  settings?: table, process?: string }
 ---   directions: one for each objective, default { "minimize" }; store: the folder of flow.db, default "artifacts", or
 ---   ":memory:"; sampler: "tpe" (default), "random", "halton" or "grid"; pruner: "none" (default), "median", "asha",
----   "hyperband" or "patience"; settings: plain data that all processes of the study share
+---   "hyperband" or "patience"; settings: plain data that all processes of the study share;
+---   process: whose trials are worked on here, default this process's
 ---@return Study  raises { code = "usage" } when there is one of that name with another space, objectives or settings
 function study.open(request)
   if type(request.name) ~= "string" or #request.name > 200 or not request.name:match "^[%w_][%w_%.%-]*$" then
@@ -93,7 +94,7 @@ function study.open(request)
   local self = setmetatable({ name = request.name, space = space_of.new(request.search),
     directions = request.directions or { "minimize" }, seed = request.seed or 1, settings = request.settings or {},
     sampler = samplers.new(request.sampler or "tpe", request.sampler_options), attached = request.attached,
-    process = process.name(), ended = {} }, Study)
+    process = request.process or process.name(), ended = {} }, Study)
   self.pruner, self.promoter = pruners.new(request.pruner or "none", request.pruner_options)
   check_directions(self.directions)
   if self.pruner and #self.directions > 1 then
@@ -106,7 +107,7 @@ end
 
 --- Open a study that there is, as it was begun.
 ---@param request { name: string, store: string, pruner?: string, pruner_options?: table, sampler?: string,
----  sampler_options?: table }
+---  sampler_options?: table, process?: string }
 ---@return Study
 function study.attach(request)
   local db <close> = state.open(request.store)
@@ -115,7 +116,7 @@ function study.attach(request)
   return study.open { name = request.name, store = request.store, search = space_of.read(row.space).dimensions,
     directions = json.decode(row.directions), seed = row.seed, settings = json.decode(row.settings),
     sampler = request.sampler, sampler_options = request.sampler_options, pruner = request.pruner,
-    pruner_options = request.pruner_options, attached = true }
+    pruner_options = request.pruner_options, process = request.process, attached = true }
 end
 
 -- Reading -------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,14 @@ end
 --- Whether its end is committed.
 function Trial:is_over() return self.state ~= "running" end
 
+--- Look at what has become of it: a task in a process of its own may have ended it.
+---@return Trial
+function Trial:look()
+  local row = self.study.db:row("SELECT state, message FROM trials WHERE trial_id = ?", { self.id })
+  self.state, self.message = row.state, row.message
+  return self
+end
+
 --- Move to another state; raises { code = "busy" } when the trial is not ours any more.
 local function move(self, to, message)
   local changed = self.study.db:run([[UPDATE trials SET state = ?, message = ?, ended = ?, heard = ?,

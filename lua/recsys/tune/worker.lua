@@ -4,7 +4,6 @@ local current = require "recsys.tune.current"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
 local process = require "recsys.process"
-local study_of = require "recsys.tune.study"
 
 local worker = {}
 
@@ -25,7 +24,7 @@ end
 
 --- How the recipe ended, for a trial that has not ended by its objective.
 local function settle(trial, problem)
-  if trial:is_over() then return end
+  if trial:look():is_over() then return end
   if type(problem) == "table" and problem.signal then return trial:release() end
   trial:fail(problem and exit.message_of(problem) or "no step of the recipe tells the objective: none trains")
 end
@@ -37,16 +36,14 @@ end
 ---@return integer exit code
 function worker.run(request)
   assert(process.follow(LIFELINE))
-  local study <close> = study_of.attach { name = request.study, store = request.store, pruner = request.pruner,
-    pruner_options = request.pruner_options }
-  local trial = study:trial(request.trial)
+  local trial = current.begin(request)
+  local study <close> = trial.study
   trial:adopt()
-  current.begin(trial, study.settings.metrics)
   return require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
     config = study.settings.config, threads = request.threads, command = "recsys-run tune",
     trial = { folder = request.folder, parent = request.parent,
       ended = function(problem) settle(trial, problem) end,
-      is_paused = function() return trial.state == "pruned" and study.promoter ~= nil end } })
+      is_paused = function() return trial:look().state == "pruned" and study.promoter ~= nil end } })
 end
 
 return worker
