@@ -46,7 +46,8 @@ describe("a task's result", function()
 
   -- A counter that a task has captured would be part of its key: this one is out of reach.
   local function add(a, b)
-    _G.recsys_flow_spec_calls = (_G.recsys_flow_spec_calls or 0) + 1
+    local registry = debug.getregistry()
+    registry.recsys_flow_spec_calls = (registry.recsys_flow_spec_calls or 0) + 1
     return { sum = a + b }
   end
   local function many(sum)
@@ -55,8 +56,9 @@ describe("a task's result", function()
     return value
   end
   local function added()
-    local n = rawget(_G, "recsys_flow_spec_calls") or 0
-    rawset(_G, "recsys_flow_spec_calls", nil)
+    local registry = debug.getregistry()
+    local n = registry.recsys_flow_spec_calls or 0
+    registry.recsys_flow_spec_calls = nil
     return n
   end
 
@@ -309,10 +311,13 @@ describe("a task's result", function()
     local steps = new_flow()
     steps:task("left", function(path) files.write(path, "x", true) end, steps:path "left.txt")
     assert.same({ "file", "folder", "folder" }, kinds())
-    finally(function() rawset(_G, "recsys_flow_spec_size", nil) end)
-    local function sized() return { n = _G.recsys_flow_spec_size, ("x"):rep(_G.recsys_flow_spec_size) } end
+    finally(function() debug.getregistry().recsys_flow_spec_size = nil end)
+    local function sized()
+      local n = debug.getregistry().recsys_flow_spec_size
+      return { n = n, ("x"):rep(n) }
+    end
     for _, now in ipairs { 1, 9000, 2 } do
-      rawset(_G, "recsys_flow_spec_size", now)
+      debug.getregistry().recsys_flow_spec_size = now
       new_flow({ refresh = { "all" } }):task("sized", sized)
       assert.equal(now, new_flow():task("sized", sized):value().n)
       assert.equal(4, #kept.list())

@@ -2,6 +2,7 @@
 --- the program's own; the first that has the file wins. `require "models.x"` and `require "recipes.x"` look there, too.
 
 local exit = require "recsys.exit"
+local frame = require("recsys.core").frame
 local host = require "recsys.host"
 local text = require "recsys.text"
 local lfs = require "lfs"
@@ -37,15 +38,57 @@ function lookup.file(module)
   return ours and find(module) or (package.searchpath(module, package.path))
 end
 
---- For require. These names are ours: what is nowhere is told in a line, unless package.path leads to it.
+local loaded = {} -- path -> hash of a Lua file as it was when it was loaded
+
+--- Load a Lua file, as loadfile does, and remember what it held.
+---@param file string
+---@param mode? string
+---@return function? chunk
+---@return string? message
+function lookup.chunk(file, mode)
+  local before = frame.hash_file(file)
+  local chunk, message = loadfile(file, mode)
+  loaded[file] = before and frame.hash_file(file) == before and before or "changed while it was loaded"
+  return chunk, message
+end
+
+--- The hash of a Lua file as it was loaded; nil for one that was not loaded by require or as the recipe.
+---@param file string
+---@return string?
+function lookup.loaded(file) return loaded[file] end
+
+--- All Lua files that were loaded outside of the library, with their hashes.
+---@return table<string, string>
+function lookup.all_loaded() return loaded end
+
+--- For require. The names models.* and recipes.* are ours: what is nowhere is told in a line, unless package.path leads
+--- to it. Other modules are found as ever; of all outside of the library we note what their files held.
 local function searcher(module)
-  if not module:find "^models%." and not module:find "^recipes%." then return nil end
-  local file = lookup.file(module)
+  if module:find "^recsys%f[.\0]" then return nil end
+  local ours, file = module:find "^models%." or module:find "^recipes%.", lookup.file(module)
+  if not file and not ours then return nil end
   if not file then
     exit.usage_error("there is no %s.lua; looked in %s", (module:gsub("%.", "/")), table.concat(lookup.folders(), ", "))
   end
-  local chunk, message = loadfile(file, "t")
+  local chunk, message = lookup.chunk(file, ours and "t" or nil)
+  if not chunk and not ours then
+    message = ("error loading module '%s' from file '%s':\n\t%s"):format(module, file, message)
+  end
   return chunk or error(message, 0), file
+end
+
+local fresh = {} -- globals as they were before any recipe was loaded
+for name, value in next, _G do fresh[name] = value end
+
+--- Names of the globals that are not what they were before the recipe was loaded, sorted.
+---@return string[]
+function lookup.own_globals()
+  local names = {}
+  for name, value in next, _G do
+    if type(name) == "string" and not rawequal(fresh[name], value) then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
 end
 
 --- From here on the recipe in this file is the one that runs. It belongs to the folder that it lies in, or, when that

@@ -41,10 +41,10 @@ end
 
 --- The Lua files of the modules that are loaded, and the recipe's: told path -> hash.
 local function lua_files(recipe)
-  local found = { [shown(recipe)] = frame.hash_file(recipe) }
+  local found = { [shown(recipe)] = lookup.loaded(recipe) or frame.hash_file(recipe) }
   for module in pairs(package.loaded) do
     local path = lookup.file(module)
-    if path then found[shown(path)] = frame.hash_file(path) end
+    if path then found[shown(path)] = lookup.loaded(path) or frame.hash_file(path) end
   end
   return found
 end

@@ -69,7 +69,7 @@ end
 
 --- Load the recipe that a file returns. Raises {code = "usage"} when there is none.
 function recipe.load(path)
-  local chunk, message = loadfile(path, "t")
+  local chunk, message = lookup.chunk(path, "t")
   if not chunk then error({ code = "usage", message = "cannot read the recipe: " .. message }, 0) end
   local ok, loaded = xpcall(chunk, exit.traced)
   if not ok then -- `return recsys.recipe {...}` is a tail call: Lua knows no line of the recipe any more

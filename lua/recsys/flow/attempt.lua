@@ -6,6 +6,7 @@ local child = require "recsys.flow.child"
 local exit = require "recsys.exit"
 local hooks = require "recsys.flow.hooks"
 local lazy = require "recsys.lazy"
+local keys = lazy "recsys.flow.key"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
 local note = lazy "recsys.flow.note"
@@ -134,6 +135,7 @@ function attempt.took(task, outcome)
   if joined and outcome.trained then joined.took(outcome.trained) end
   note.took(task, outcome.notes)
   task.trains, task.data = task.trains or outcome.trains, task.data or outcome.data
+  task.changed = task.changed or outcome.changed or outcome.loaded and keys.loaded_otherwise(outcome.loaded)
   task.lua = task.lua or {}
   table.move(outcome.lua or {}, 1, #(outcome.lua or {}), #task.lua + 1, task.lua)
   for path, hash in pairs(outcome.inputs or {}) do provenance.read(path, hash) end

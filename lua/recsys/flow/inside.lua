@@ -64,7 +64,8 @@ function Inside:task(task, call, arguments)
   store.save(order.into, value, "checked", order.folder)
   local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
-    notes = task.notes, lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
+    notes = task.notes, loaded = require("recsys.lookup").all_loaded(),
+    lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
   error(self, 0)
 end
 

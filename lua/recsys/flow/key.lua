@@ -54,9 +54,11 @@ end
 
 -- Files -------------------------------------------------------------------------------------------------------------
 
-local known = {} -- path -> hash of a Lua file as it was when it was first asked for
+local known = {} -- path -> hash of a Lua file that is not loaded as it was when it was first asked for
 
+--- The hash of a Lua file as it was loaded: who edits it while the run is on its way changes nothing of what runs.
 local function hash_of_lua(path)
+  if lookup.loaded(path) then return lookup.loaded(path) end
   known[path] = known[path] or frame.hash_file(path) or "absent"
   return known[path]
 end
@@ -103,11 +105,25 @@ function key.changed(list)
   end
 end
 
+--- The first file that another process has loaded in another form than this one did or took it to be.
+---@param loaded table<string, string>  hashes by path
+---@return string? path
+function key.loaded_otherwise(loaded)
+  for path, hash in pairs(loaded) do
+    local here = lookup.loaded(path) or known[path]
+    if here and here ~= hash then return path end
+  end
+end
+
 local function add_file(path, parts)
   if lfs.attributes(path, "mode") == "directory" then
     for _, name in ipairs(files.names(path)) do
       if not files.is_unfinished(name) then add_file(path .. "/" .. name, parts) end
     end
+    return
+  end
+  if path:find "%.lua$" then -- perhaps of a model, which is loaded once
+    parts[#parts + 1] = ("%s %s"):format(path, hash_of_lua(path))
     return
   end
   local folder = recsys_cache.folder() .. "/parsed" -- where reading a table remembers the same
@@ -134,9 +150,11 @@ function Digest:put(...)
   for i = 1, select("#", ...) do self[#self + 1] = (select(i, ...)) end
 end
 
---- Give up: the value has nothing to go by.
-local function refuse(format, ...)
-  error({ code = "no key", message = format:format(...) }, 0)
+--- The value has nothing to go by: give up. What a module holds of such goes by the module's file.
+function Digest:refuse(format, ...)
+  if self.in_module then return self:put "?" end
+  local of_global = self.global and (", the global %s"):format(self.global) or ""
+  error({ code = "no key", message = format:format(...) .. of_global }, 0)
 end
 
 --- The tables of loaded modules by what they are: table -> the first of its names.
@@ -148,26 +166,61 @@ local function loaded_modules()
   return names
 end
 
+local names_in_c = setmetatable({}, { __mode = "k" })
+
 --- The name of a C function by the module that has it.
 local function c_function_name(fn)
   for name, module in pairs(package.loaded) do
-    for field, value in pairs(type(module) == "table" and module or {}) do
+    for field, value in next, type(module) == "table" and module or {} do
       if rawequal(value, fn) then return ("%s.%s"):format(name, tostring(field)) end
     end
   end
-  refuse "a function in C that no module has"
+end
+
+function Digest:c_function(fn)
+  names_in_c[fn] = names_in_c[fn] or c_function_name(fn)
+  if not names_in_c[fn] then return self:refuse "a function in C that no module has" end
+  self:put("c ", names_in_c[fn])
+end
+
+local codes = setmetatable({}, { __mode = "k" }) -- function -> { bytes, hash }
+
+local function code_of(fn)
+  if not codes[fn] then
+    local bytes = string.dump(fn, true)
+    codes[fn] = { bytes = bytes, hash = frame.hash(bytes) }
+  end
+  return codes[fn]
+end
+
+--- A name as it stands among the constants of dumped code: its length and one, the end marked by the high bit.
+local function constant_of(name) return #name < 127 and string.char(#name + 1 | 0x80) .. name or name end
+
+--- The recipe's own globals that a function, or one within it, has the names of.
+function Digest:globals(bytes)
+  self.own_globals = self.own_globals or lookup.own_globals()
+  for _, name in ipairs(self.own_globals) do
+    if bytes:find(constant_of(name), 1, true) then
+      self:put("\nglobal ", name, "=")
+      self.global = name
+      self:value(_G[name])
+      self.global = nil
+    end
+  end
 end
 
 function Digest:code(fn)
   local info = debug.getinfo(fn, "S")
-  if info.what == "C" then return self:put("c ", c_function_name(fn)) end
+  if info.what == "C" then return self:c_function(fn) end
   local file = info.source:match "^@(.*)$"
   for _, folder in ipairs { CALLED, LIBRARY } do
     if file and file:sub(1, #folder) == folder then
       return self:put(("library %s:%d"):format(file:sub(#folder + 1), info.linedefined))
     end
   end
-  self:put("code ", frame.hash(string.dump(fn, true)), " ", file and hash_of_lua(file) or "")
+  local code = code_of(fn)
+  self:put("code ", code.hash, " ", file and hash_of_lua(file) or "")
+  self:globals(code.bytes)
   for i = 1, math.huge do
     local name, value = debug.getupvalue(fn, i)
     if not name then break end
@@ -188,13 +241,29 @@ end
 function Digest:table(value)
   self.modules = self.modules or loaded_modules()
   local name = self.modules[value]
-  if name then return self:put("module ", name) end
+  if name then return self:module(name, value) end
+  self:fields(value)
+end
+
+--- A module of the library, or one in C, counts by its name; another, whose fields and captured values the recipe may
+--- have set, by these too.
+function Digest:module(name, value)
+  self:put("module ", name)
+  if no_files[name] or name:find "^recsys%f[.\0]" or not file_of(name) then return end
+  local outer = self.in_module
+  self.in_module = true
+  self:fields(value)
+  self.in_module = outer
+end
+
+function Digest:fields(value)
   local keys = {}
   for k in next, value do
-    if type(k) ~= "string" and type(k) ~= "number" and type(k) ~= "boolean" then
-      refuse("a table with a %s as a key", type(k))
+    if type(k) == "string" or type(k) == "number" or type(k) == "boolean" then
+      keys[#keys + 1] = k
+    else
+      self:refuse("a table with a %s as a key", type(k))
     end
-    keys[#keys + 1] = k
   end
   table.sort(keys, key_before)
   self:put "{"
@@ -224,7 +293,7 @@ function Digest:object(value, metatable)
     return self:value(saved)
   end
   if type(value) == "table" then return self:table(value) end
-  refuse("a %s", type(metatable) == "table" and metatable.__name or type(value))
+  self:refuse("a %s", type(metatable) == "table" and metatable.__name or type(value))
 end
 
 function Digest:value(value)

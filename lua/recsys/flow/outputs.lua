@@ -21,9 +21,9 @@ Outputs.__index = Outputs
 local TICK <const> = 0.02 -- seconds: more than the steps in which a file system tells times
 
 --- What every run has, made by no task.
-local of_the_run = { tasks = true, logs = true, unfinished = true, ["log.txt"] = true, ["params.json"] = true,
-  ["environment.json"] = true, ["tasks.json"] = true, ["provenance.json"] = true, ["hooks.txt"] = true,
-  ["result.json"] = true, ["report.html"] = true }
+local of_the_run = { tasks = true, logs = true, notes = true, unfinished = true, ["log.txt"] = true,
+  ["params.json"] = true, ["environment.json"] = true, ["tasks.json"] = true, ["provenance.json"] = true,
+  ["hooks.txt"] = true, ["result.json"] = true, ["report.html"] = true }
 
 local function seconds_of(time) return time.sec + time.nsec / 1e9 end
 

@@ -164,8 +164,9 @@ function reuse.keep(flow, task, value)
   task.lua_files = lua_files(flow, task)
   if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
-  if read ~= task.read and not makes then
-    log.note("the result of task %s is not kept for later runs: a file that it reads has changed meanwhile", task.name)
+  local changed = task.changed or read ~= task.read and not makes and "a file that it reads"
+  if changed then
+    log.note("the result of task %s is not kept for later runs: %s has changed meanwhile", task.name, changed)
     return
   end
   local entry = { task = task.name, run = flow.name, found = found, content = task.content,
