@@ -159,6 +159,20 @@ describe("a run", function()
     assert.same({ "FINISHED", 2.0 }, { s:run(run.id).info.status, by_key(s:run(run.id).data.metrics).m })
   end)
 
+  it("whose process is gone leaves no artifact half-written, and no other process's is touched", function()
+    local run = track.start { store = folder }
+    run:text("deep/note.txt", "whole")
+    run:finish()
+    local s <close> = store.open(folder)
+    local place = ("%s/mlartifacts/%s/%s/artifacts/deep/"):format(folder, run.experiment_id, run.id)
+    for _, pid in ipairs { "999999999", "99" } do command.write(place .. "note.txt." .. pid .. ".tmp", "wh") end
+    local gone = require("recsys.track.process").name():gsub("^(%S+ %S+) %d+ %d+", "%1 999999999 1")
+    s:update_run { run_id = run.id, status = "RUNNING", process = gone }
+    local again <close> = store.open(folder)
+    assert.equal("KILLED", again:run(run.id).info.status)
+    assert.same({ "note.txt", "note.txt.99.tmp" }, require("recsys.files").names(place))
+  end)
+
   it("is in the store soon, whatever the program is at, and at once for who reads the same store", function()
     local run <close> = track.start { store = folder }
     local other <close> = store.open(folder)

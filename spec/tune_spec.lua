@@ -388,6 +388,19 @@ describe("a study", function()
     assert.equal("trials", s:optimize(error, { trials = 48 })) -- nothing is left to take up
   end)
 
+  it("leaves a pruned trial alone while its worker is still at its end", function()
+    local s = new { search = SEARCH, pruner = "asha", sampler = "random" }
+    local first = s:ask()
+    pcall(first.report, first, 1, 0.5)
+    local alive = s.process:gsub("^%S+", "elsewhere"):gsub("%S+$", "elsewhere")
+    s.db:run("UPDATE trials SET process = ?", { alive })
+    assert.same({ nil, "trials" }, { s:ask { trials = 1 } })
+    s.db:run("UPDATE trials SET process = ?", { (s.process:gsub("^(%S+ %S+) %d+ %d+", "%1 999999999 1")) })
+    s.ended = {} -- a study remembers trials that are over
+    local again = s:ask { trials = 1 }
+    assert.same({ 0, 1, "running" }, { again.number, again.promoted, again.state })
+  end)
+
   it("whose time is over lets one trial come to its end, if none has", function()
     local s = new { search = SEARCH, pruner = "asha", sampler = "random" }
     for _ = 1, 3 do

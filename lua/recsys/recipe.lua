@@ -345,11 +345,20 @@ local function tell_end(self, folder, ok, result)
   recorded = nil
 end
 
---- The folder of a trial's run, taken up when it was begun with these parameters, else made anew.
+--- The folder of a trial's run, taken up when it was begun with these parameters, else made anew. One whose last
+--- process is still at its end is waited for.
 ---@return string folder, boolean resumed
 local function folder_of_trial(self, trial, params)
   local begun = files.exists(trial.folder .. "/unfinished/run/value.lua")
-  if begun and pcall(resume.named, trial.folder, params.runs, self.name, params) then return trial.folder, true end
+  for _ = 1, begun and 300 or 0 do
+    local ok, problem = pcall(resume.named, trial.folder, params.runs, self.name, params)
+    if ok then return trial.folder, true end
+    if type(problem) ~= "table" or problem.code ~= "busy" then break end
+    uv.sleep(100)
+  end
+  if resume.is_at_work(trial.folder) then
+    error({ code = "busy", message = trial.folder .. " is another process's" }, 0)
+  end
   resume.remove(trial.folder)
   return files.make_folder(trial.folder), false
 end

@@ -130,6 +130,21 @@ local function remove(place)
   end
 end
 
+--- Remove what a process that is gone was writing below a path.
+---@param folder string
+---@param path string
+---@param pid string
+function artifacts.sweep(folder, path, pid)
+  local place = artifacts.path(folder, path)
+  for _, name in ipairs(files.names(place)) do
+    if name:sub(-#pid - 5) == "." .. pid .. ".tmp" then
+      os.remove(place .. "/" .. name)
+    elseif lfs.symlinkattributes(place .. "/" .. name, "mode") == "directory" then
+      artifacts.sweep(folder, path .. "/" .. name, pid)
+    end
+  end
+end
+
 --- Remove a file or a folder with all that is in it; one that is not there is fine.
 function artifacts.remove(folder, path)
   if artifacts.checked(path) == "" then refuse(path) end

@@ -385,6 +385,14 @@ local function mark_killed(self, id, name)
     .. "WHERE run_uuid = :id), start_time) WHERE run_uuid = :id AND status = 'RUNNING'", { id = id })
 end
 
+--- Remove the artifacts of a run that its process, which is gone, has left half-written.
+local function sweep_artifacts(self, id, name)
+  local pid = name:match "^%S+ %S+ (%d+) "
+  local row = pid and self.db:row("SELECT artifact_uri FROM runs WHERE run_uuid = ?", { id })
+  local place = row and artifacts.of(row.artifact_uri or "")
+  if place then pcall(artifacts.sweep, self.folder, place, pid) end
+end
+
 --- Mark runs KILLED whose process has ended without a word; asked for again within a second it does nothing. Their end
 --- is their last metric, which is all that is known of it.
 function Store:reap()
@@ -395,6 +403,7 @@ function Store:reap()
     if process.is_gone(row.value or "") then gone[#gone + 1] = row end
   end
   if #gone == 0 then return end
+  for _, row in ipairs(gone) do sweep_artifacts(self, row.run_uuid, row.value) end
   self.db:transaction(function()
     for _, row in ipairs(gone) do mark_killed(self, row.run_uuid, row.value) end
   end)

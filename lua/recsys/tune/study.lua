@@ -230,6 +230,11 @@ local function take_waiting(self)
   return row.trial_id
 end
 
+--- Whether the process that has pruned a trial is done with its run; a worker is at that for a moment yet.
+local function is_left(self, trial)
+  return trial.process == self.process or not trial.process or process.is_gone(trial.process)
+end
+
 --- Take up a pruned trial again, where it is among the best by now; at the end, where no trial would be complete, the
 --- one that came furthest.
 local function promote(self, trials, at_end)
@@ -237,7 +242,7 @@ local function promote(self, trials, at_end)
   local sign = self.directions[1] == "maximize" and -1 or 1
   local found = at_end ~= "seconds" and self.promoter(trials, sign, self.seed)
     or at_end and pruners.furthest(trials, sign) or nil
-  if not found then return nil end
+  if not found or not is_left(self, found) then return nil end
   self.db:run([[UPDATE trials SET state = 'running', process = ?, promoted = ?, message = NULL, started = ?, heard = ?,
     ended = NULL WHERE trial_id = ?]], { self.process, found.last_step, clock.now(), clock.now(), found.id })
   return found.id
