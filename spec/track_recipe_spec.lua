@@ -189,3 +189,26 @@ describe("a recipe of one's own", function()
     assert.truthy(done.err:find("did you mean 'track.enabled'?", 1, true))
   end)
 end)
+
+describe("a task in a process of its own", function()
+  it("joins the tracked run when it logs something, and not before", function()
+    command.write(folder .. "/joins.lua", [[
+      local recsys = require "recsys"
+      local function loaded() return package.loaded["recsys.track"] ~= nil end
+      return recsys.recipe { name = "joins", about = "Tasks apart", run = function(flow)
+        local quiet = flow:task("quiet", { process = true }, function() return { loaded = loaded() } end)
+        local logs = flow:task("logs", { process = true }, function()
+          require("recsys.track").current():metric("x", 7, 1)
+          require("recsys.train.logged").begin() { epoch = 1, ["train/loss"] = 3 }
+          return { loaded = loaded() }
+        end)
+        return { quiet = quiet.loaded, logs = logs.loaded }
+      end }]])
+    local done = recsys_run "joins.lua --json"
+    assert.equal(0, done.code, done.err)
+    local result = json.decode(done.out)
+    assert.same({ false, true }, { result.quiet, result.logs })
+    local metrics = by_key(runs_of(folder .. "/artifacts", "joins")[1].data.metrics)
+    assert.same({ 7, 3 }, { metrics.x, metrics["train/loss"] })
+  end)
+end)

@@ -58,8 +58,7 @@ function job.load(p, quarantine)
   if not data then return nil, message, code end
   data, message, code = data_sources.clean(data, p.clean or {})
   if not data then return nil, message, code end
-  local track = package.loaded["recsys.track"]
-  local run = track and track.current()
+  local run = require "recsys.track.current"()
   if run then run:dataset(data) end
   flow.logs_data()
   return data

@@ -69,6 +69,16 @@ function Inside:task(task, call, arguments)
   error(self, 0)
 end
 
+--- Join the tracked run when somebody asks for it: what that needs takes longer than a small task.
+local function join_later(ticket)
+  package.preload["recsys.track"] = function(name)
+    package.preload[name] = nil
+    local track = require(name)
+    require("recsys.track.joined").begin(ticket)
+    return track
+  end
+end
+
 --- Prepare the process as its parent is.
 local function prepare(order)
   local memory = order.process.memory -- beside what the program has reserved for itself, hardly any of it used
@@ -80,7 +90,7 @@ local function prepare(order)
   if order.threads then base.threads(order.threads) end
   if order.profile then require("recsys.train.profile").into(order.profile) end
   require("recsys.lookup").begin(order.path)
-  if order.track then require("recsys.track.joined").begin(order.track) end
+  if order.track then join_later(order.track) end
   if order.trial then require("recsys.tune.current").begin(order.trial) end
 end
 

@@ -56,8 +56,7 @@ end
 
 --- The tracked run has the file, too.
 local function attach(at, file)
-  local track = package.loaded["recsys.track"]
-  local run = track and track.current()
+  local run = require "recsys.track.current"()
   if run then run:artifact(at.folder .. "/" .. file, file, "link") end
 end
 

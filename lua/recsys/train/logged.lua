@@ -32,8 +32,7 @@ end
 ---@return fun(row: table)
 function logged.begin()
   flow.trains()
-  local track = package.loaded["recsys.track"] -- whoever begins a run has loaded it
-  local run = track and track.current()
+  local run = require "recsys.track.current"()
   trainings = trainings + 1
   local number = trainings
   if not run then return function(row) flow.note_row(number, row) end end

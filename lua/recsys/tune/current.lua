@@ -37,8 +37,7 @@ function current.is_trial() return trial ~= nil end
 
 --- Tag the trial's run of the tracking store.
 local function tag(state)
-  local track = package.loaded["recsys.track"]
-  local run = track and track.current()
+  local run = require "recsys.track.current"()
   if run then require("recsys.tune.runs").tag(run, trial, state) end
 end
 
