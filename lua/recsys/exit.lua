@@ -34,6 +34,16 @@ function exit.code_of(problem)
   return problem.exit or codes[problem.code] or exit.failed
 end
 
+--- Call fn(...), and take what it raises as an answer; but a signal goes on, for it is meant for the whole program.
+---@return boolean ok, any ...  as pcall
+function exit.try(fn, ...)
+  local function ended(ok, problem, ...)
+    if not ok and type(problem) == "table" and problem.signal then error(problem, 0) end
+    return ok, problem, ...
+  end
+  return ended(pcall(fn, ...))
+end
+
 --- What people read about something raised.
 ---@return string
 function exit.message_of(problem)

@@ -351,7 +351,7 @@ end
 local function folder_of_trial(self, trial, params)
   local begun = files.exists(trial.folder .. "/unfinished/run/value.lua")
   for _ = 1, begun and 300 or 0 do
-    local ok, problem = pcall(resume.named, trial.folder, params.runs, self.name, params)
+    local ok, problem = exit.try(resume.named, trial.folder, params.runs, self.name, params)
     if ok then return trial.folder, true end
     if type(problem) ~= "table" or problem.code ~= "busy" then break end
     uv.sleep(100)

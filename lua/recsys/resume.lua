@@ -56,7 +56,12 @@ local function differences(a, b)
   return names
 end
 
-local locks = {} -- files that stay open, and locked, as long as the process lives
+local GONE <const> = 2 -- ENOENT
+
+local locks = {} -- real path of a run's folder -> file that stays open, and locked, as long as the process lives
+
+--- A folder by its one name, whichever way leads there.
+local function name_of(folder) return uv.fs_realpath(folder) or folder end
 
 --- Who is at work on a run, in words, as the lock says.
 local function holder(folder)
@@ -64,9 +69,23 @@ local function holder(folder)
   return said or "a process"
 end
 
---- Whether nobody else is at work on the run; then it is ours until the process ends.
+--- Let others take up a run that is ours no more, if it was.
+local function release(folder)
+  local name = name_of(folder)
+  if locks[name] then locks[name]:close() end
+  locks[name] = nil
+end
+
+local function refuse_busy(folder)
+  error({ code = "busy", message = ("--resume: %s is at work on %s"):format(holder(folder), folder) }, 0)
+end
+
+--- Whether nobody else is at work on the run; then it is ours until the process ends. One that is done meanwhile has
+--- nothing to lock: who takes a run up reads what it says of itself afterwards.
 local function take(folder)
-  local file, message = io.open(below(folder) .. "/lock", "a")
+  if locks[name_of(folder)] then return true end -- to lock it anew and close the older file would free it
+  local file, message, errno = io.open(below(folder) .. "/lock", "a")
+  if not file and errno == GONE then return false end
   if not file then error({ code = "io", message = ("cannot resume %s: %s"):format(folder, message) }, 0) end
   if not lfs.lock(file, "w") then
     file:close()
@@ -75,7 +94,7 @@ local function take(folder)
   file:write(("process %d on %s, since %s,\n"):format(uv.os_getpid(), uv.os_gethostname(),
     os.date "!%Y-%m-%d %H:%M:%S UTC"))
   file:flush()
-  locks[folder] = file
+  locks[name_of(folder)] = file
   return true
 end
 
@@ -83,30 +102,30 @@ end
 ---@param folder string
 ---@return boolean
 function resume.is_at_work(folder)
-  if locks[folder] then return true end -- to open and close its file would free it
-  local file = io.open(below(folder) .. "/lock", "r+")
-  if not file then return false end
-  local free = lfs.lock(file, "w")
+  if locks[name_of(folder)] then return true end -- to open and close its file would free it
+  local file, _, errno = io.open(below(folder) .. "/lock", "r")
+  if not file then return errno ~= GONE end -- of what one may not look at nothing is known
+  local free = lfs.lock(file, "r") -- to read is all that another user may
   file:close()
   return not free
 end
 
---- Note that the run in 'folder' begins.
+--- Note that the run in 'folder' begins. It is locked before it can be seen to be one, so nobody takes it up in between.
 ---@param folder string
 ---@param recipe string  its name
----@param params table
+---@param params table   raises { code = "busy" } when a process is at work on it
 function resume.begin(folder, recipe, params)
+  files.make_folder(below(folder))
+  if not take(folder) then refuse_busy(folder) end
   store.save(below(folder) .. "/run", { recipe = recipe, params = params, commit = require("recsys.core").commit },
     true)
-  take(folder)
 end
 
 --- Forget what was kept: the run is done. From the rename on it is, whenever it is killed.
 function resume.finish(folder)
   local gone = folder .. "/finished"
   os.rename(below(folder), gone)
-  if locks[folder] then locks[folder]:close() end
-  locks[folder] = nil
+  release(folder)
   resume.remove(gone)
 end
 
@@ -121,8 +140,16 @@ end
 --- What the run said of itself when it began; nil when it is not unfinished.
 local function read(folder)
   if not files.exists(below(folder) .. "/run/value.lua") then return nil end
-  local ok, begun = pcall(store.load, below(folder) .. "/run")
+  local ok, begun = exit.try(store.load, below(folder) .. "/run")
   return ok and begun or nil
+end
+
+--- Lock a run that was read as an unfinished one: whether it is ours, and still one.
+local function take_up(folder)
+  if not take(folder) then return false end
+  if read(folder) then return true end
+  release(folder) -- who was at work on it has finished it meanwhile
+  return false
 end
 
 --- Files that a killed process was writing.
@@ -187,7 +214,7 @@ function resume.latest(runs, recipe, params)
     if not begun and not files.exists(folder .. "/result.json") then
       sweep_unfinished(folder, true) -- or before it had begun
     end
-    if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take(folder) then
+    if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take_up(folder) then
       return taken_up(folder, begun)
     end
   end
@@ -202,6 +229,11 @@ local function folder_of(run, runs)
   exit.usage_error("--resume: there is no run '%s', neither a folder of that name nor one in %s", run, runs)
 end
 
+local function refuse_finished(folder)
+  exit.usage_error("--resume: %s is %s", folder, files.exists(folder .. "/result.json")
+    and "done, there is nothing to resume" or "no unfinished run")
+end
+
 --- The run that somebody asks for by name. Raises { code = "usage" } when it cannot be resumed, and why;
 --- { code = "busy" } when a process is at work on it.
 ---@param run string      a path, or a name below 'runs'
@@ -213,10 +245,7 @@ end
 function resume.named(run, runs, recipe, params)
   local folder = folder_of(run, runs)
   local begun = read(folder)
-  if not begun then
-    exit.usage_error("--resume: %s is %s", folder, files.exists(folder .. "/result.json")
-      and "done, there is nothing to resume" or "no unfinished run")
-  end
+  if not begun then refuse_finished(folder) end
   if begun.recipe ~= recipe then
     exit.usage_error("--resume: %s is a run of the recipe '%s', not of '%s'", folder, begun.recipe, recipe)
   end
@@ -225,8 +254,9 @@ function resume.named(run, runs, recipe, params)
     exit.usage_error("--resume: %s was begun with other values of %s; without --set, --config, --seed and variables "
       .. "its own are taken", folder, table.concat(other, ", "))
   end
-  if not take(folder) then
-    error({ code = "busy", message = ("--resume: %s is at work on %s"):format(holder(folder), folder) }, 0)
+  if not take_up(folder) then
+    if not read(folder) then refuse_finished(folder) end
+    refuse_busy(folder)
   end
   return taken_up(folder, begun), begun.params
 end

@@ -156,7 +156,7 @@ local function crashed(self)
 end
 
 local function read_outcome(self)
-  local ok, outcome = pcall(store.read, self.place .. ".outcome")
+  local ok, outcome = exit.try(store.read, self.place .. ".outcome")
   return ok and outcome or nil
 end
 

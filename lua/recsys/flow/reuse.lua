@@ -6,6 +6,7 @@
 --- stand in the entry, as which they are is known only then, and are compared when it is found.
 
 local cache = require "recsys.cache"
+local exit = require "recsys.exit"
 local frame = require("recsys.core").frame
 local lazy = require "recsys.lazy"
 local kept = lazy "recsys.flow.cache"
@@ -105,7 +106,7 @@ local function own(flow, task)
     return nil
   end
   local place, about = flow:place(task), row.about
-  local ok, content = pcall(kept.content, place)
+  local ok, content = exit.try(kept.content, place)
   local left = about.left or {}
   local is_whole = ok and content_of(content, task.read, left) == row.content and flow.outputs:holds(left)
   if not is_whole or keys.changed(about.lua or {}) then

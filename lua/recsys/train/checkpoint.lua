@@ -112,9 +112,9 @@ function Checkpoint:read()
     return nil
   end
   if not fits(self, head) then return nil end
-  local ok, state = pcall(store.load, ("%s/%s"):format(self.folder, head.point))
+  local ok, state = exit.try(store.load, ("%s/%s"):format(self.folder, head.point))
   local best_ok, best = true, nil
-  if head.best then best_ok, best = pcall(store.load, ("%s/%s"):format(self.folder, head.best)) end
+  if head.best then best_ok, best = exit.try(store.load, ("%s/%s"):format(self.folder, head.best)) end
   if not (ok and best_ok) then
     return refuse(self, "it cannot be read: " .. exit.message_of(not ok and state or best))
   end

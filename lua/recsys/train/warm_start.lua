@@ -5,6 +5,7 @@
 --- trace, unless the vocabularies were grown (feature.fit's option `grow`). The optimiser starts afresh: its moments
 --- belong to a loss that is no more.
 
+local exit = require "recsys.exit"
 local bundle = require "recsys.bundle"
 local feature = require "recsys.feature"
 local lfs = require "lfs"
@@ -51,7 +52,7 @@ end
 ---@return { encoder: Encoder, weights: table<string, Tensor>, path: string }
 function warm_start.open(from)
   if type(from) == "table" then return { encoder = from.encoder, weights = from.weights, path = "a model" } end
-  local ok, model = pcall(store.load, from)
+  local ok, model = exit.try(store.load, from)
   if ok and type(model) == "table" and model.weights and model.encoder then
     return { encoder = model.encoder, weights = model.weights, path = from }
   end
