@@ -245,7 +245,8 @@ describe("recsys-run schedule", function()
       for i in $(seq 600); do grep -q "next at" told && break; sleep 0.05; done
       %s schedule --list >list; %s schedule --list --json >list.json; kill $one; wait $one]]):format(folder,
       command.program, command.program, command.program))
-    assert.matches("job +waits +%*/10 %* %* %* %* UTC +%d%d%d%d%-%d%d%-%d%dT%d%d:%d0Z +0 +job.lua\n",
+    local moment = " +%d%d%d%d%-%d%d%-%d%dT%d%d:%d0Z"
+    assert.matches("job +waits +%*/10 %* %* %* %* UTC" .. moment .. moment .. " +0 +job.lua\n",
       command.read(folder .. "/list"))
     local listed = require("recsys.json").decode(command.read(folder .. "/list.json"))
     assert.equal("waits", listed.schedules[1].state)

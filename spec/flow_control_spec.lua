@@ -91,6 +91,26 @@ describe("recsys-run flows", function()
     runs:wait(function() return #runs:alive "waits.txt" == 0 end, "end of the child")
   end)
 
+  it("goes on with a run from another folder in the one that it was begun in", function()
+    assert.equal(1, (runs:run "fails"))
+    local name, folder = runs:run_folder():match "[^/]+$", runs.folder
+    command.write(runs:path "go", "")
+    local elsewhere = command.scratch(finally)
+    local function retry()
+      return command.run(("cd '%s' && '%s' flows retry %s --place '%s/artifacts'"):format(elsewhere, command.program,
+        name, folder))
+    end
+    os.rename(runs:path "recipe.lua", runs:path "moved.lua")
+    local said = retry()
+    assert.equal(2, said.code)
+    assert.truthy(said.err:find("is not there any more: recipe.lua, looked for from " .. folder, 1, true), said.err)
+    os.rename(runs:path "moved.lua", runs:path "recipe.lua")
+    said = retry()
+    assert.equal(0, said.code, said.err)
+    assert.truthy(said.err:find(name .. " goes on in " .. folder, 1, true), said.err)
+    assert.equal("first\nslow\nslow\n", runs:read "ran.txt")
+  end)
+
   it("goes on with a run that failed, and tells what cannot be gone on with or cancelled", function()
     assert.equal(1, (runs:run "fails"))
     local name = runs:run_folder():match "[^/]+$"

@@ -41,6 +41,11 @@ describe("recsys-run flows", function()
     assert.equal(2, recsys_run "flows show any".code)
     assert.equal("0 runs forgotten, 0 results removed, 0.0 MiB\n", recsys_run "flows prune".out)
     assert.is_false(files.exists(folder .. "/artifacts/flow.db"))
+    for _, words in ipairs { "list", "show any", "prune --size 0" } do
+      local refused = recsys_run(("flows %s --place nowhere"):format(words))
+      assert.equal(2, refused.code)
+      assert.matches("%-%-place: there is no folder nowhere", refused.err)
+    end
   end)
 
   it("lists runs, the youngest first, by recipe and state", function()
@@ -59,6 +64,9 @@ describe("recsys-run flows", function()
     assert.equal(1, #decoded "flows list --state failed")
     assert.equal(2, #decoded "flows list --max 2")
     assert.equal(0, #decoded "flows list --recipe other")
+    local misspelt = recsys_run "flows list --state fialed"
+    assert.equal(2, misspelt.code)
+    assert.matches("'running', 'completed', 'failed', 'refused', 'cancelled', 'crashed'", misspelt.err)
     local out = recsys_run "flows list".out
     assert.matches("1 completed, 1 cached\n", out)
     assert.equal(5, select(2, out:gsub("\n", "")))
@@ -93,6 +101,10 @@ describe("recsys-run flows", function()
     assert.equal(3, #decoded "flows list")
     local kept = #files.names(folder .. "/artifacts/cache/tasks")
     assert.is_true(kept >= 2)
+    os.execute(("mkdir '%s/other'"):format(folder))
+    assert.equal(0, decoded("flows prune --size 0 --place other").results) -- those of another place stay
+    os.execute(("cp -r '%s/artifacts/cache' '%s/other'"):format(folder, folder))
+    assert.equal(kept, decoded("flows prune --size 0 --place other").results)
     assert.equal(kept, decoded("flows prune --size 0").results)
     assert.equal(0, #files.names(folder .. "/artifacts/cache/tasks"))
     require("luv").sleep(20)

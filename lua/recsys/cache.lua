@@ -20,10 +20,11 @@ end
 
 --- The folder for what can always be made again: parsed files, memory beyond the limit. The variable RECSYS_CACHE
 --- names another one than artifacts/cache.
+---@param place? string  another folder than artifacts
 ---@return string
-function cache.folder()
+function cache.folder(place)
   local named = os.getenv "RECSYS_CACHE"
-  return named and named ~= "" and named or "artifacts/cache"
+  return named and named ~= "" and named or (place or "artifacts") .. "/cache"
 end
 
 return cache

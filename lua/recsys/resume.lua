@@ -10,6 +10,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local lfs = require "lfs"
 local log = require "recsys.log"
+local process = require "recsys.track.process"
 local store = require "recsys.store"
 local uv = require "luv"
 
@@ -110,7 +111,7 @@ function resume.is_at_work(folder)
   return not free
 end
 
---- Note that the run in 'folder' begins. It is locked before it can be seen to be one, so nobody takes it up in between.
+--- Note that the run in 'folder' begins. It is locked before it can be seen to be one: nobody takes it up in between.
 ---@param folder string
 ---@param recipe string  its name
 ---@param params table   raises { code = "busy" } when a process is at work on it
@@ -158,8 +159,8 @@ local function sweep_unfinished(folder, of_gone)
   for _, name in ipairs(files.names(folder)) do
     local path = folder .. "/" .. name
     if files.is_unfinished(name) then
-      local pid = tonumber(name:match "%.(%d+)%.tmp$")
-      if not of_gone or uv.kill(pid, 0) ~= 0 then os.remove(path) end
+      local pid = math.tointeger(tonumber(name:match "%.(%d+)%.tmp$"))
+      if not of_gone or pid and not process.started(pid) then os.remove(path) end
     elseif lfs.symlinkattributes(path, "mode") == "directory" then
       sweep_unfinished(path, of_gone)
     end

@@ -1,6 +1,7 @@
 --- `recsys-run flows ...`: runs and their tasks as flow.db has them, and what is kept of their results.
 
 local argument = require "recsys.argument"
+local cache = require "recsys.cache"
 local cli = require "recsys.cli"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -12,14 +13,17 @@ local text = require "recsys.text"
 
 local command = { about = "List, show, cancel and retry the runs of flows, and clear away what they kept", raw = true }
 
+local PLACE <const> = "artifacts"
+
 local function with_place(parser)
-  parser:option("--place", "The folder with flow.db"):argname "FOLDER":default "artifacts"
+  parser:option("--place", "The folder with flow.db"):argname "FOLDER":default(PLACE)
   parser:flag("--json", "Put the answer on stdout as JSON")
   return parser
 end
 
 --- The database, with runs whose process is gone marked so; nil where there is none.
 local function open(place)
+  if place ~= PLACE and not files.exists(place) then exit.usage_error("--place: there is no folder %s", place) end
   if not files.exists(place .. "/flow.db") then return nil end
   local db = state.open(place)
   record.sweep(db)
@@ -59,8 +63,7 @@ end
 local function list_options(parser)
   with_place(parser)
   parser:option("--recipe", "Runs of this recipe"):argname "NAME"
-  parser:option("--state", "Runs in this state: running, completed, failed, refused, cancelled, crashed")
-    :argname "STATE"
+  parser:option("--state", "Runs in this state"):choices(record.states)
   parser:option("--max", "Show so many, the youngest first"):argname "N":convert(argument.whole_number(1)):default "20"
 end
 
@@ -204,7 +207,8 @@ local function prune(args)
   local before = args.older and require("recsys.clock").now() - args.older
   local db <close> = open(args.place)
   local runs = db and record.prune(db, before) or 0
-  local results, bytes = kept.prune { age = args.older and args.older / 1000, bytes = args.size }
+  local results, bytes = kept.prune { age = args.older and args.older / 1000, bytes = args.size,
+    folder = cache.folder(args.place) .. "/tasks" }
   if args.json then
     io.stdout:write(json.encode { runs = runs, results = results, bytes = bytes }, "\n")
   else

@@ -13,6 +13,7 @@ local host = require "recsys.host"
 local json = require "recsys.json"
 local lfs = require "lfs"
 local log = require "recsys.log"
+local process = require "recsys.track.process"
 local scheduled = require "recsys.flow.scheduled"
 local state = require "recsys.flow.state"
 local text = require "recsys.text"
@@ -63,7 +64,7 @@ local function keep(self)
   self.db:run([[INSERT OR REPLACE INTO schedules (name, recipe, cron, zone, missed, holder, last, due, pid, born, code,
     seconds) VALUES (:name, :recipe, :cron, :zone, :missed, :holder, :last, :due, :pid, :born, :code, :seconds)]], {
     name = self.name, recipe = self.words[1], cron = self.spec.text, zone = self.zone, missed = self.missed,
-    holder = uv.os_getpid(), last = self.last, due = self.due, pid = self.pid, born = self.born, code = self.code,
+    holder = process.name(), last = self.last, due = self.due, pid = self.pid, born = self.born, code = self.code,
     seconds = self.seconds })
 end
 
@@ -89,7 +90,8 @@ local function take_lock(self, folder)
   if lfs.lock(self.lock, "w") then return end
   local holder = self.db:row("SELECT holder FROM schedules WHERE name = ?", { self.name })
   error({ code = "busy", message = ("the schedule '%s' runs already, as process %s: end that one, or give this one "
-    .. "another --name"):format(self.name, holder and holder.holder or "?") }, 0)
+    .. "another --name"):format(self.name, tostring(holder and holder.holder or "?"):match "^%S+ %S+ (%d+) "
+    or "?") }, 0)
 end
 
 -- Waiting and running -------------------------------------------------------------------------------------------------
@@ -129,9 +131,9 @@ end
 --- A run that a schedule which was killed had begun.
 local function wait_for_orphan(self)
   local pid, born = self.pid, self.born
-  if not pid or scheduled.birth_of(pid) ~= born then return end
+  if not pid or not scheduled.is_at_work(born) or process.where(born) ~= "here" then return end
   log.info("schedule %s: a run of before is still at work, as process %d; it is waited for", self.name, pid)
-  wait(self, function() return scheduled.birth_of(pid) ~= born end)
+  wait(self, function() return not scheduled.is_at_work(born) end)
 end
 
 --- Let a run end by itself when the schedule is stopped, and by force after its grace time.
@@ -152,7 +154,7 @@ local function run_once(self, due)
   if not child then error({ code = "io", message = "cannot start the run: " .. tostring(refused) }, 0) end
   local function ended() return code ~= nil end
   self.pid, self.due = child:get_pid(), due
-  self.born = scheduled.birth_of(self.pid)
+  self.born = process.name(self.pid)
   log.info("schedule %s: the run of %s begins", self.name, shown(due))
   keep(self)
   if not wait(self, ended) then stop(self, child, ended) end

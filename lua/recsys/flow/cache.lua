@@ -16,6 +16,7 @@ local frame = require "recsys.frame"
 local lfs = require "lfs"
 local log = require "recsys.log"
 local now = require("recsys.clock").now
+local process = require "recsys.track.process"
 local resume = require "recsys.resume"
 local store = require "recsys.store"
 local uv = require "luv"
@@ -271,7 +272,7 @@ local ABANDONED <const> = 3600 -- seconds after which what a killed process left
 function kept.sweep()
   for _, name in ipairs(files.names(kept.folder())) do
     local pid = name:match "%.(%d+)%.part$" or name:match "%.(%d+)%.gone$" or name:match "%.(%d+)%.tmp$"
-    if pid and uv.kill(tonumber(pid), 0) ~= 0 then resume.remove(place_of(name)) end
+    if pid and not process.started(math.tointeger(tonumber(pid)) or 0) then resume.remove(place_of(name)) end
   end
 end
 
@@ -282,12 +283,14 @@ local function size_of(entry)
 end
 
 --- All entries, the one used last first: { key, task, bytes, used, made }; used in seconds, made in ms.
+---@param folder? string  of another place than the run's
 ---@return table[]
-function kept.list()
+function kept.list(folder)
+  folder = folder or kept.folder()
   local list = {}
-  for _, name in ipairs(files.names(kept.folder())) do
-    local place, small = place_of(name), name:match "^(%x+)%.lua$"
-    local entry = small and read_small(place_of(small)) or name:find "^%x+$" and read_entry(place)
+  for _, name in ipairs(files.names(folder)) do
+    local place, small = folder .. "/" .. name, name:match "^(%x+)%.lua$"
+    local entry = small and read_small(folder .. "/" .. small) or name:find "^%x+$" and read_entry(place)
     local about = entry and lfs.attributes(small and place or place .. "/entry.lua")
     if about then
       list[#list + 1] = { key = small or name, path = place, task = entry.task,
@@ -302,12 +305,12 @@ end
 
 --- Remove entries: those not used since `age` seconds, and beyond `bytes` those that were not used for longest. Runs
 --- keep what they link to.
----@param limits { age?: number, bytes?: integer }  bytes: default that of RECSYS_CACHE_LIMIT, 10G
+---@param limits { age?: number, bytes?: integer, folder?: string }  bytes: default that of RECSYS_CACHE_LIMIT, 10G
 ---@return integer removed, integer bytes
 function kept.prune(limits)
   local total, removed, freed = 0, 0, 0
   local most = limits.bytes or bundle_limit()
-  for _, entry in ipairs(kept.list()) do
+  for _, entry in ipairs(kept.list(limits.folder)) do
     total = total + entry.bytes
     if total > most or limits.age and os.time() - entry.used > limits.age then
       total = total - entry.bytes

@@ -5,6 +5,7 @@ local argument = require "recsys.argument"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local log = require "recsys.log"
+local process = require "recsys.track.process"
 local record = require "recsys.flow.record"
 local resume = require "recsys.resume"
 local state = require "recsys.flow.state"
@@ -55,8 +56,10 @@ function control.cancel(store, word, options)
     exit.usage_error("nobody is at work on %s: it is %s%s", run.name, run.state,
       files.exists(run.folder .. "/unfinished") and "; recsys-run flows retry goes on with it" or "")
   end
-  if run.host ~= uv.os_gethostname() then
-    exit.usage_error("%s is at work on another machine, %s: cancel it there", run.name, run.host)
+  local where = run.holder and process.where(run.holder) or run.host ~= uv.os_gethostname() and "machine" or "here"
+  if where ~= "here" then
+    exit.usage_error("%s is at work %s, %s: cancel it there", run.name, where == "machine" and "on another machine"
+      or "in another container", run.host)
   end
   local sent, message = uv.kill(run.pid, options.kill and "sigkill" or "sigterm")
   if not sent then
@@ -72,6 +75,14 @@ function control.cancel(store, word, options)
   return exit.done
 end
 
+--- Work in the folder that a run was begun in: paths of the recipe and its parameters lead on from there.
+local function go_home(run)
+  if not run.home or run.home == uv.cwd() then return end
+  local ok, message = uv.chdir(run.home)
+  if not ok then exit.usage_error("%s was begun in a folder that is not there any more: %s", run.name, message) end
+  log.info("%s goes on in %s", run.name, run.home)
+end
+
 --- Go on with a run: what was completed is taken, what failed or was cut short runs.
 ---@param store string
 ---@param word string
@@ -83,8 +94,10 @@ function control.retry(store, word, options)
     exit.usage_error("%s is %s, there is nothing to go on with%s", run.name, run.state,
       files.exists(run.folder) and "" or ": its folder is gone")
   end
+  go_home(run)
   if not run.path or not files.exists(run.path) then
-    exit.usage_error("the recipe of %s is not there any more: %s", run.name, tostring(run.path))
+    exit.usage_error("the recipe of %s is not there any more: %s, looked for from %s", run.name, tostring(run.path),
+      uv.cwd())
   end
   return require("recsys.recipe").main(run.path, { resume = run.folder, json = options.json,
     threads = options.threads, command = options.command })

@@ -10,12 +10,15 @@ local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
 local now = require("recsys.clock").now
+local process = require "recsys.track.process"
+local resume = require "recsys.resume"
 local state = require "recsys.flow.state"
 local store = require "recsys.store"
 local text = require "recsys.text"
 local uv = require "luv"
 
-local record = {}
+--- `states`: those of runs.
+local record = { states = { "running", "completed", "failed", "refused", "cancelled", "crashed" } }
 
 local Record = {}
 Record.__index = Record
@@ -52,16 +55,23 @@ local function add_transition(self, number, to, reason, at, element)
     { self.id, number, to, reason, at, element })
 end
 
+--- When a run was last heard of: nobody saw its process end.
+local function last_heard_of(db, id)
+  return db:row("SELECT max(at) AS at FROM transitions WHERE run_id = ?", { id }).at
+end
+
 --- What was at work when the run's process ended, tasks and elements, has crashed; whoever resumes the run begins it
 --- anew.
-local function mark_crashed(self, at)
+---@param at integer     now
+---@param last integer  when it was last heard of
+local function mark_crashed(self, at, last)
   local reason = "the process that ran it is gone"
   for _, table_name in ipairs { "tasks", "elements" } do
     for _, row in ipairs(self.db:rows(("SELECT * FROM %s WHERE run_id = ? AND state IN ('running', 'retrying')")
       :format(table_name), { self.id })) do
       self.db:run(("UPDATE %s SET state = 'crashed', reason = ?3, ended = ?4 WHERE run_id = ?1 AND number = ?2%s")
         :format(table_name, row.element and " AND element = ?5" or ""),
-        { self.id, row.number, reason, at, row.element })
+        { self.id, row.number, reason, last, row.element })
       add_transition(self, row.number, "crashed", reason, at, row.element)
     end
   end
@@ -71,14 +81,15 @@ local function begin(self, run)
   local at = now()
   local known = self.db:row("SELECT id FROM runs WHERE folder = ?", { run.folder })
   if known then
-    self.db:run("UPDATE runs SET state = 'running', reason = 'resumed', ended = NULL, pid = ?2, host = ?3, since = ?4 "
-      .. "WHERE id = ?1", { known.id, uv.os_getpid(), uv.os_gethostname(), at })
+    self.db:run("UPDATE runs SET state = 'running', reason = 'resumed', ended = NULL, pid = ?2, host = ?3, since = ?4, "
+      .. "holder = ?5, home = ?6 WHERE id = ?1",
+      { known.id, uv.os_getpid(), uv.os_gethostname(), at, process.name(), uv.cwd() })
     self.id = known.id
-    mark_crashed(self, at)
+    mark_crashed(self, at, last_heard_of(self.db, known.id))
   else
-    self.db:run("INSERT INTO runs (name, folder, recipe, path, state, started, pid, host, since) "
-      .. "VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?5)", { run.name, run.folder, run.recipe, run.path, at,
-      uv.os_getpid(), uv.os_gethostname() })
+    self.db:run("INSERT INTO runs (name, folder, recipe, path, state, started, pid, host, since, holder, home) "
+      .. "VALUES (?1, ?2, ?3, ?4, 'running', ?5, ?6, ?7, ?5, ?8, ?9)", { run.name, run.folder, run.recipe, run.path, at,
+      uv.os_getpid(), uv.os_gethostname(), process.name(), uv.cwd() })
     self.id = self.db:last_id()
   end
   add_transition(self, nil, "running", known and "resumed" or nil, at)
@@ -253,12 +264,17 @@ end
 
 -- For who looks ------------------------------------------------------------------------------------------------------
 
---- Whether the process at work on a run is there. Of another machine nothing is known.
----@param run { host: string, pid: integer }
+--- Whether the process at work on a run is there. That of another container shows by the lock of the run's folder; of
+--- another machine nothing is known.
+---@param run { folder: string, host: string, pid: integer, holder: string? }
 ---@return boolean
 function record.is_held(run)
+  if run.holder then
+    if process.is_gone(run.holder) then return false end
+    return process.where(run.holder) ~= "container" or resume.is_at_work(run.folder)
+  end
   if run.host ~= uv.os_gethostname() then return true end
-  local there, _, name = uv.kill(run.pid, 0)
+  local there, _, name = uv.kill(run.pid, 0) -- a run of before holders had names
   return there == 0 or name == "EPERM" -- somebody else's
 end
 
@@ -269,13 +285,13 @@ function record.sweep(db)
   for _, run in ipairs(db:rows "SELECT * FROM runs WHERE state = 'running'") do
     if not record.is_held(run) then
       db:transaction(function()
-        local reason, at = ("its process %d is gone"):format(run.pid), now()
+        local reason, at, last = ("its process %d is gone"):format(run.pid), now(), last_heard_of(db, run.id)
         local done = files.exists(run.folder .. "/result.json") and not files.exists(run.folder .. "/unfinished")
         local to = done and "completed" or "crashed"
         if db:run("UPDATE runs SET state = ?5, reason = ?2, ended = ?3 WHERE id = ?1 AND state = 'running' "
-          .. "AND pid = ?4", { run.id, reason, at, run.pid, to }) > 0 then
+          .. "AND pid = ?4", { run.id, reason, last, run.pid, to }) > 0 then
           local of_run = { db = db, id = run.id }
-          mark_crashed(of_run, at)
+          mark_crashed(of_run, at, last)
           add_transition(of_run, nil, to, reason, at)
         end
       end)

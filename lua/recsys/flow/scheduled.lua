@@ -1,24 +1,23 @@
 --- Schedules as flow.db knows them: `recsys-run schedule --list` and the page show them.
 
 local cron = require "recsys.cron"
-local files = require "recsys.files"
+local process = require "recsys.track.process"
 local uv = require "luv"
 
 local scheduled = {}
 
---- When a process began, by the kernel's clock: what tells it from a later one of the same number.
----@param pid integer
----@return string?
-function scheduled.birth_of(pid)
-  local line = files.read(("/proc/%d/stat"):format(pid))
-  return line and line:match "^.*%) (.*)$":match(("%S+ "):rep(19) .. "(%S+)") or nil
+--- Whether a process is at work, by its name (recsys.track.process) in the columns `holder` and `born`. Numbers are of
+--- before they had names, and of none that is at work.
+---@param name string|integer|nil
+---@return boolean
+function scheduled.is_at_work(name)
+  return type(name) == "string" and name:find " " ~= nil and not process.is_gone(name)
 end
 
 --- What a schedule is at, in a word.
 local function state_word(row)
-  if row.pid and scheduled.birth_of(row.pid) == row.born then return "runs" end
-  local line = row.holder and files.read(("/proc/%d/cmdline"):format(row.holder))
-  return line and line:find("schedule", 1, true) and "waits" or "stopped"
+  if row.pid and scheduled.is_at_work(row.born) then return "runs" end
+  return scheduled.is_at_work(row.holder) and "waits" or "stopped"
 end
 
 --- Call fn in a time zone; the process has its own again afterwards.

@@ -16,6 +16,7 @@ local migrations = {
   (require "recsys.flow.element_tables"),
   (require "recsys.tune.later_tables"),
   (require "recsys.flow.notes"),
+  (require "recsys.flow.holders"),
 }
 
 local function migrate(db)

@@ -1,8 +1,9 @@
---- Which process is at work on a run, so that one that was killed can be told from one that works.
+--- Which process is at work on something, so that one that was killed can be told from one that works.
 ---
---- While a run is open it has the tag `recsys.process`: the kernel's boot id, the process's namespace, its number and
---- the moment it was started at, which together no other process ever has. Whoever looks at runs asks
---- process.is_gone, and marks those KILLED whose process has ended without a word.
+--- A process is named by the kernel's boot id, its namespace, its number and the moment it was started at, which
+--- together no other process ever has. Tracked runs that are open have it as the tag `recsys.process`, and flow.db has
+--- it of who is at work on runs, studies and schedules. Whoever looks at them asks process.is_gone, and says of those
+--- whose process has ended without a word that they were killed.
 
 local files = require "recsys.files"
 local uv = require "luv"
@@ -10,7 +11,9 @@ local uv = require "luv"
 local process = { tag = "recsys.process" }
 
 --- When a process was started, in ticks since the kernel was; nil when there is none, or only its remains.
-local function started(pid)
+---@param pid integer
+---@return string?
+function process.started(pid)
   local stat = files.read(("/proc/%d/stat"):format(pid))
   local fields = stat and stat:match "^.*%) (.*)$" -- the name before may hold anything
   if not fields or fields:find "^[ZX]" then return nil end
@@ -26,12 +29,13 @@ local function place()
   return boot and boot:match "%S+" or "?", (uv.fs_readlink "/proc/self/ns/pid" or "?"):match "%d+" or "?"
 end
 
---- This process, as the tag has it: "BOOT NAMESPACE PID START HOST".
+--- A process of this namespace, as the tag has it: "BOOT NAMESPACE PID START HOST".
+---@param pid? integer  default: this process
 ---@return string
-function process.name()
+function process.name(pid)
   local boot, namespace = place()
-  local pid = uv.os_getpid()
-  return ("%s %s %d %s %s"):format(boot, namespace, pid, started(pid) or "?", uv.os_gethostname())
+  pid = pid or uv.os_getpid()
+  return ("%s %s %d %s %s"):format(boot, namespace, pid, process.started(pid) or "?", uv.os_gethostname())
 end
 
 --- Whether the process of that name has ended, as far as can be seen from here: processes of other machines and of
@@ -44,7 +48,16 @@ function process.is_gone(name)
   if not boot then return false end
   local here, space = place()
   if boot ~= here then return host == uv.os_gethostname() end
-  return namespace == space and started(math.tointeger(tonumber(pid)) or 0) ~= start
+  return namespace == space and process.started(math.tointeger(tonumber(pid)) or 0) ~= start
+end
+
+--- Where the process of that name is, or was: only here its number means something.
+---@param name string
+---@return "here"|"container"|"machine"  another container of this kernel; another machine, or before the last boot
+function process.where(name)
+  local here, space = place()
+  local boot, namespace = name:match "^(%S+) (%S+)"
+  return boot ~= here and "machine" or namespace ~= space and "container" or "here"
 end
 
 return process

@@ -5,8 +5,8 @@
 --- trace, unless the vocabularies were grown (feature.fit's option `grow`). The optimiser starts afresh: its moments
 --- belong to a loss that is no more.
 
-local exit = require "recsys.exit"
 local bundle = require "recsys.bundle"
+local exit = require "recsys.exit"
 local feature = require "recsys.feature"
 local lfs = require "lfs"
 local log = require "recsys.log"

@@ -25,7 +25,7 @@ end
 --- The ids of runs whose process is gone without a word, as a JSON list.
 local function gone(db)
   local ids = {}
-  for _, run in ipairs(db:rows "SELECT id, pid, host FROM runs WHERE state = 'running'") do
+  for _, run in ipairs(db:rows "SELECT id, folder, pid, host, holder FROM runs WHERE state = 'running'") do
     if not record.is_held(run) then ids[#ids + 1] = run.id end
   end
   return json.encode(json.list(ids))
