@@ -177,7 +177,7 @@ describe("flow.db", function()
     local db <close> = state.open(place .. "/art")
     record.sweep(db)
     assert.equal("running", record.run(db, "one").tasks[1].state) -- we are at work on it
-    db:run("UPDATE runs SET pid = ?", { 1 << 30 })
+    db:run("UPDATE runs SET pid = ?, holder = NULL", { 1 << 30 })
     record.sweep(db)
     local run, list = record.run(db, "one"), {}
     assert.equal("crashed", run.tasks[1].state)

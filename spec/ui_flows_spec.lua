@@ -43,7 +43,7 @@ end
 
 --- Give a run a process that is gone.
 local function kill(id)
-  database(function(db) db:run("UPDATE runs SET pid = ? WHERE id = ?", { 1 << 30, id }) end)
+  database(function(db) db:run("UPDATE runs SET pid = ?, holder = NULL WHERE id = ?", { 1 << 30, id }) end)
 end
 
 describe("the API of flows", function()
