@@ -106,6 +106,17 @@ describe("the API of flows", function()
     assert.equal("two_tower-1/trial_3", call("GET", "/api/recsys/flow?id=1").label)
   end)
 
+  it("tells runs of one name apart by their folders", function()
+    local first = run("two_tower-1/trial_0", "a", { { "load", "completed" } }, "completed")
+    run("two_tower-2/trial_0", "a", { { "load", "completed" } }, "completed")
+    run("third", "a", { { "load", "cached", origin = uv.fs_realpath(first) }, { "train", "cached", origin = "trial_0" },
+      { "test", "cached", origin = "/gone/third" } }, "completed")
+    local tasks = call("GET", "/api/recsys/flow?id=3").tasks
+    assert.same({ "two_tower-1/trial_0", 1 }, { tasks[1].origin, tasks[1].origin_id })
+    assert.same({ "trial_0", nil }, { tasks[2].origin, tasks[2].origin_id }) -- it may be either
+    assert.same({ "third", 3 }, { tasks[3].origin, tasks[3].origin_id }) -- of a store that was moved
+  end)
+
   it("finds the flow of a tracked run, and none where there is none", function()
     local tracked = server.new_run("0", "first", { tags = { { key = "recsys.run", value = "artifacts/runs/first" } } })
     local other = server.new_run("0", "first", { tags = { { key = "recsys.run", value = "artifacts/runs/first" } } })

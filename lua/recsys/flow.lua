@@ -515,7 +515,7 @@ function Flow:take(task, entry, state)
   self.outputs:add(left)
   task.started, task.began = at, began
   state.from, state.run = self:place(task), self.folder
-  task.origin = entry.run or entry.origin
+  task.origin = entry.folder or entry.run or entry.origin
   task.state = "cached"
   task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
   local ok, problem = self:at(task, function()

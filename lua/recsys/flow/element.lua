@@ -53,7 +53,7 @@ function element.take(flow, one, task, fn, list)
   local place = flow:place(one)
   if not entry.own and not kept.give(entry, place, flow.folder) then return false end
   one.content, one.trains, one.data = entry.content, entry.trains, entry.data
-  one.origin = entry.run or entry.origin
+  one.origin = entry.folder or entry.run or entry.origin
   one.left = entry.left or kept.left(entry)
   flow.outputs:add(one.left)
   for field, value in pairs(entry.noted or {}) do one[field] = value end

@@ -1,8 +1,9 @@
 --- What the page and `flows show` tell of tasks beside their states, in flow.db.
 ---
---- A task's `after` names the tasks that it follows, separated by spaces; `origin` is the run whose result a cached
---- one took. Notes are what a task shows of itself (recsys.flow.note): `body` is JSON, `file` a path below the run's
---- folder. An element is 0 where the task itself speaks. Reasons of tasks that went well were once written as 0.
+--- A task's `after` names the tasks that it follows, separated by spaces; `origin` is the folder of the run whose
+--- result a cached one took. Notes are what a task shows of itself (recsys.flow.note): `body` is JSON, `file` a path
+--- below the run's folder. An element is 0 where the task itself speaks. Reasons of tasks that went well were once
+--- written as 0.
 
 return [[
 ALTER TABLE tasks ADD COLUMN after TEXT;

@@ -170,7 +170,8 @@ function reuse.keep(flow, task, value)
     log.note("the result of task %s is not kept for later runs: %s has changed meanwhile", task.name, changed)
     return
   end
-  local entry = { task = task.name, run = flow.name, found = found, content = task.content,
+  flow.real = flow.real or uv.fs_realpath(flow.folder) or flow.folder
+  local entry = { task = task.name, run = flow.name, folder = flow.real, found = found, content = task.content,
     seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files, inputs = task.inputs, trains = task.trains,
     rows = task.rows, data = task.data, result = task.gives_result, notes = task.notes }
   local function put()

@@ -124,16 +124,24 @@ local function find_logs(folder, tasks)
   end
 end
 
---- Say of cached tasks, or elements, which run of this database their results are from.
-local function find_origins(db, tasks)
+--- The run that a result is from, by its folder, or by its name where there is one of that name alone.
+local function origin_of(db, said)
+  local row = db:row("SELECT id, name, folder FROM runs WHERE folder = ?", { said })
+  if row then return row end
+  local rows = db:rows("SELECT id, name, folder FROM runs WHERE name = ? LIMIT 2", { said:match "[^/]*$" })
+  return #rows == 1 and rows[1] or nil
+end
+
+--- Say of cached tasks, or elements, which run of this database their results are from, and what it is called.
+local function find_origins(db, home, tasks)
   local known = {}
   for _, task in ipairs(tasks) do
-    local name = task.origin
-    if name and known[name] == nil then
-      local row = db:row("SELECT id FROM runs WHERE name = ? ORDER BY started DESC", { name })
-      known[name] = row and row.id or false
+    local said = task.origin
+    if said then
+      if known[said] == nil then known[said] = origin_of(db, said) or false end
+      local run = known[said]
+      task.origin, task.origin_id = run and label_of(home, run) or said:match "[^/]*$", run and run.id or nil
     end
-    task.origin_id = name and known[name] or nil
   end
 end
 
@@ -165,7 +173,7 @@ function flows.run(db, store, id)
     .. "FROM elements WHERE run_id = ? ORDER BY number, element", { id }))
   for _, list in ipairs { run.tasks, run.elements } do
     for _, one in ipairs(list) do one.state = state_in(run, one.state) end
-    find_origins(db, list)
+    find_origins(db, uv.fs_realpath(store), list)
   end
   run.transitions = json.list(db:rows("SELECT number, element, state, reason, at FROM transitions WHERE run_id = ? "
     .. "ORDER BY id", { id }))
