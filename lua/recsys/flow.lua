@@ -562,7 +562,7 @@ end
 
 --- The run is done: keep what is kept for later runs within its limit.
 function Flow:settle()
-  if self.resumed then kept.sweep() end
+  kept.sweep() -- of a run before that was killed
   if self.keeps then kept.prune {} end
 end
 
