@@ -271,6 +271,45 @@ describe("the Jenkinsfile's commands", function()
     assert.matches("^unstable", ran.mails[1])
   end)
 
+  --- What a build's run named, what it judged, delivered and made the live version, and whether these are one file.
+  local function versions(ran)
+    local function read(name) return command.read(("%s/artifacts/delivered/%s"):format(workspace, name)) end
+    local sum = command.run(("cd %s && sha256sum artifacts/models/two_tower-%d.tar"):format(workspace, champion())).out
+    local judged
+    for _, shell in ipairs(ran.shells) do
+      judged = judged or shell.err:match "registry promote ([%w_%-]+) %-%-dry%-run"
+    end
+    local digest, delivered = read("bundle.sha256"):match "^(%x+)  ([%w_%-]+)%.tar\n$"
+    return { json.decode(read "result.json").paths.bundle:match "([%w_%-]+)%.tar$", judged, delivered,
+      ("two_tower-%d"):format(champion()), digest == sum:match "^%x+" }
+  end
+
+  it("promote what a night made whose model an earlier night has made, too", function()
+    local ran = build "TimerTrigger" -- the first night's once more, behind another's
+    assert.equal("SUCCESS", ran.result, table.concat(ran.said, "\n"))
+    assert.same({ "two_tower-3", "two_tower-3", "two_tower-3", "two_tower-3", true }, versions(ran))
+    local told = {}
+    for i, shell in ipairs(ran.shells) do told[i] = shell.err end
+    assert.matches("\n  train +cached", table.concat(told))
+    assert.matches("\n  publish +[%d.]+ m?s", table.concat(told))
+  end)
+
+  it("promote the bundle of their own run where somebody publishes meanwhile", function()
+    command.run(("mkdir %s/other"):format(parent))
+    command.write(parent .. "/other/basename", ([[#!/bin/sh
+[ -e P/published ] || { touch P/published; ./recsys-run recipes/two_tower.lua --seed 9 --set data.scale=0.002 --set \
+  train.epochs=1 --set eval.samples=50 --set model.dim=8 >P/published 2>&1; }
+exec /usr/bin/basename "$@"
+]]):gsub("P/", parent .. "/"), "755")
+    local path = os.getenv "PATH"
+    uv.os_setenv("PATH", parent .. "/other:" .. path)
+    finally(function() uv.os_setenv("PATH", path) end)
+    local ran = build("TimerTrigger", { GATES = "ndcg_10:-1000%", SEED = "4" })
+    assert.equal("SUCCESS", ran.result, table.concat(ran.said, "\n"))
+    assert.same({ "two_tower-4", "two_tower-4", "two_tower-4", "two_tower-4", true }, versions(ran))
+    assert.matches("two_tower%-5%.tar", command.run(("ls %s/artifacts/models"):format(workspace)).out)
+  end)
+
   it("give the live version back where the smoke test fails", function()
     command.run(("mkdir %s/bin"):format(parent))
     command.write(parent .. "/bin/gzip", "#!/bin/sh\n[ \"$1\" != -dc ] || exit 0\nexec /bin/gzip \"$@\"\n", "755")
@@ -280,7 +319,7 @@ describe("the Jenkinsfile's commands", function()
     local ran = build("UserIdCause", { GATES = "ndcg_10:-1000%", SEED = "3", RESUME = true })
     assert.equal("FAILURE", ran.result)
     assert.equal("Smoke test", ran.stages[#ran.stages - 1].name, table.concat(ran.said, "\n"))
-    assert.equal(1, champion())
+    assert.equal(4, champion())
     assert.equal(0, ran.shells[#ran.shells].code)
     assert.matches("^failed", ran.mails[1])
   end)

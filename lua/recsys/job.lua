@@ -473,9 +473,20 @@ flow.reads(job.train, model_files)
 flow.reads(feature.fit, function(_, _, _, options)
   return warm_start.files(type(options) == "table" and not flow.is_handle(options) and options.grow or nil)
 end)
+--- Whether a bundle is what its name stands for: there, and of no earlier version than another one.
+local function is_latest(path)
+  local dir, name = path:match "^(.*)/([^/]+)%-%d+%.tar$"
+  local list = name and files.exists(path) and registry.list(name, dir) or {}
+  if #list == 0 then return false end
+  return list[#list].path == path, "a later version was published"
+end
+
 -- A trial is given no report that another run kept, and no bundle: it is refused both.
-flow.valid(job.evaluate, function() return not current.is_trial() end)
-flow.valid(job.publish, function(published) return not current.is_trial() and files.exists(published.bundle) end)
+flow.valid(job.evaluate, function() return not current.is_trial(), "it is a trial" end)
+flow.valid(job.publish, function(published)
+  if current.is_trial() then return false, "it is a trial" end
+  return is_latest(published.bundle)
+end)
 
 flow.check(job.split, function(_, p) check("split", p) end)
 flow.check(job.train, function(p)

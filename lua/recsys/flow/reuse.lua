@@ -38,7 +38,7 @@ function reuse.reads(fn, reads) readers[fn] = reads end
 
 --- Let holds(value) say whether a kept result of 'fn' still stands: what it points to outside of the run is there.
 ---@param fn function
----@param holds fun(value: any): boolean
+---@param holds fun(value: any): boolean, string?  second: why it does not
 function reuse.valid(fn, holds) validities[fn] = holds end
 
 --- What there is to a task's key: its `base`, the content of the files that it reads (`read`, and look(), which looks
@@ -83,7 +83,9 @@ local function objection(flow, task, fn, entry)
   if not holds then return nil end
   local ok, value = pcall(kept.value, entry, flow.folder or "RUN")
   if not ok and type(value) == "table" and value.signal then error(value, 0) end
-  return (not ok and "its result is gone") or (not holds(value) and "what it made is gone") or nil
+  if not ok then return "its result is gone" end
+  local stands, why = holds(value)
+  return not stands and (why or "what it made is gone") or nil
 end
 
 --- Why no result is to be taken whatever is kept.
