@@ -130,6 +130,19 @@ function steps.here(flow)
   flow:task("own", { grace = 1 }, function() note("pids.txt", pid()) hang() end)
 end
 
+function steps.stray(flow, p)
+  local own = flow:task("own", { process = true, retries = p.n }, function()
+    note("tries.txt", pid())
+    local n = select(2, assert(io.open("tries.txt")):read("a"):gsub("\n", ""))
+    if n == 1 then
+      require("luv").kill(pid(), "sigterm")
+      for _ = 1, 100 do require("luv").sleep(50) end
+    end
+    return { n = n }
+  end)
+  return { metrics = { n = own.n } }
+end
+
 function steps.skips(flow)
   local no = flow:task("no", function() return { fine = false } end)
   local skipped = flow:task("skipped", { when = no.fine }, function() return { deep = 1 } end)
@@ -173,6 +186,19 @@ return recsys.recipe {
 local runs
 
 describe("a task in a process of its own", function()
+  it("that somebody else asks to end has failed, and is tried again; the run goes on", function()
+    local code, err = runs:run("stray", { "--set", "n=0" })
+    assert.equal(1, code, err)
+    assert.matches("its process was asked to end by signal 15, which the run has not sent; see .*/01%-own.txt", err)
+    assert.equal("crashed", runs:tasks().own.state)
+    os.remove(runs:path "tries.txt")
+    local result
+    code, err, result = runs:run("stray", { "--set", "n=1" })
+    assert.equal(0, code, err)
+    assert.equal(2, result.metrics.n)
+    assert.matches("attempt 2 follows", err)
+  end)
+
   before_each(function() runs = recipe_run(RECIPE) end)
 
   after_each(function() runs:remove() end)

@@ -9,6 +9,7 @@ local lazy = require "recsys.lazy"
 local keys = lazy "recsys.flow.key"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local lookup = require "recsys.lookup"
 local note = lazy "recsys.flow.note"
 local provenance = lazy "recsys.provenance"
 local resume = require "recsys.resume"
@@ -80,7 +81,8 @@ local function order_of(self, task)
   local current = package.loaded["recsys.tune.current"]
   return { task = task.name, number = task.number, path = origin.path, params = origin.params, folder = self.folder,
     resumed = self.resumed, named = self.named, only = self.only, trial = current and current.ticket(),
-    profile = origin.profile, cache = cache.allowed(), record = self.record and self.record:ticket(),
+    profile = origin.profile, cache = cache.allowed(), loaded = lookup.all_loaded(),
+    record = self.record and self.record:ticket(),
     bound = bound(self, task), process = task.how.process, threads = task.how.process.threads or origin.threads }
 end
 

@@ -14,6 +14,7 @@ local uv = require "luv"
 local crew = {}
 
 local TICK <const> = 20 -- ms between looks at clocks and signals; an end is seen at once
+local STRAY <const> = 200 -- ms that a run's own signal may come after that of its child
 local EVERY <const> = 1e8 -- ns between looks at a limit that has no place
 
 local Crew = {}
@@ -63,12 +64,22 @@ local function start(self)
   end
 end
 
+--- The failure of a child. A signal that ended it and that nobody here has sent is somebody else's doing, and a failure
+--- of its task alone, unless the run is being stopped by who signals all of its processes one after another.
+local function failure_of(self, job, failure)
+  if not failure.signal or self.stopping or job.child.stopped or signals.stopped() then return failure end
+  uv.sleep(STRAY)
+  if signals.stopped() then return failure end
+  return { code = "crashed", state = "crashed", message = ("its process was asked to end by signal %d, which the run "
+    .. "has not sent; see %s"):format(failure.signal, job.order.log) }
+end
+
 local function fail(self, job, failure)
   job.ended, job.failure = true, failure
   self.left = self.left - 1
   if failure.code == "end" then
     self:stop { code = "cancelled", message = "it was stopped, as another one has ended the run" }
-  elseif self.on_error == "stop" then
+  elseif self.on_error == "stop" or failure.code == "changed" then
     self:stop { code = "cancelled", message = "it was stopped, as another one has failed" }
   end
 end
@@ -76,6 +87,7 @@ end
 --- Take up what a child that has ended leaves.
 local function settle(self, job)
   local outcome = job.child:outcome()
+  local failure = outcome.failure and failure_of(self, job, outcome.failure)
   local track = package.loaded["recsys.track"]
   if track then track.gather() end
   job.child, self.working = nil, self.working - 1
@@ -83,13 +95,13 @@ local function settle(self, job)
   if outcome.done then
     job.ended, job.outcome, self.left = true, outcome, self.left - 1
     self.told("done", job)
-  elseif not self.stopping and retry.again(job.retries, job.attempts, outcome.failure) then
+  elseif not self.stopping and retry.again(job.retries, job.attempts, failure) then
     local delay = retry.delay(job.retries, job.attempts)
     job.not_before = uv.hrtime() + delay * 1e9
-    self.told("retrying", job, outcome.failure, delay)
+    self.told("retrying", job, failure, delay)
   else
-    self.told("failed", job, outcome.failure)
-    fail(self, job, outcome.failure)
+    self.told("failed", job, failure)
+    fail(self, job, failure)
   end
 end
 

@@ -6,7 +6,9 @@
 
 local base = require "recsys.base"
 local exit = require "recsys.exit"
+local frame = require("recsys.core").frame
 local log = require "recsys.log"
+local lookup = require "recsys.lookup"
 local process = require "recsys.process"
 local signals = require "recsys.signals"
 local store = require "recsys.store"
@@ -17,6 +19,17 @@ local LIFELINE <const> = 3 -- the number of the pipe that the parent holds
 
 local Inside = {}
 Inside.__index = Inside
+
+--- Refuse to work with other code than the run's: what comes of it would be filed as that of the older one.
+---@param loaded table<string, string>  hashes of what is loaded here, by path
+local function check_code(order, loaded)
+  for path, hash in pairs(loaded) do
+    if order.loaded[path] and order.loaded[path] ~= hash then
+      error({ code = "changed", message = ("%s has changed since the run began; recsys-run flows retry goes on with it "
+        .. "as it is now"):format(path) }, 0)
+    end
+  end
+end
 
 local function mistake(format, ...) error({ code = "failed", message = format:format(...) }, 0) end
 
@@ -57,14 +70,16 @@ function Inside:task(task, call, arguments)
   end
   local given = arguments()
   if order.element then given[1] = given[1][order.element] end
+  check_code(order, lookup.all_loaded())
   local value = call(table.unpack(given, 1, given.n))
+  check_code(order, lookup.all_loaded()) -- it may have loaded more
   if value == nil and order.element then value = true end -- a list has no holes
   local track = package.loaded["recsys.track"]
   if track then track.flush() end
   store.save(order.into, value, "checked", order.folder)
   local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
-    notes = task.notes, loaded = require("recsys.lookup").all_loaded(),
+    notes = task.notes, loaded = lookup.all_loaded(),
     lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
   error(self, 0)
 end
@@ -89,7 +104,7 @@ local function prepare(order)
   require("recsys.cache").allow(order.cache)
   if order.threads then base.threads(order.threads) end
   if order.profile then require("recsys.train.profile").into(order.profile) end
-  require("recsys.lookup").begin(order.path)
+  lookup.begin(order.path)
   if order.track then join_later(order.track) end
   if order.trial then require("recsys.tune.current").begin(order.trial) end
 end
@@ -97,9 +112,10 @@ end
 local function work(self)
   local order = self.order
   prepare(order)
+  check_code(order, { [order.path] = frame.hash_file(order.path) }) -- before what is half written is told as broken
   local recipe = require("recsys.recipe").load(order.path)
   local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
-    only = order.only, child = self }
+    only = order.only, child = self, seed = order.params.seed }
   require("recsys.config").resolve(recipe.params, { profiles = recipe.profiles, environment = "secrets",
     partial = true, later = {} }) -- secrets are in no file
   recipe.run(steps, order.params)

@@ -128,10 +128,9 @@ local function in_processes(self, task, fn, list)
     if job.failure and job.failure.code == "end" then error(job.failure, 0) end
     if job.failure then failures[job.one.element] = of_element(job.one.element, job.failure) end
   end
-  if how.on_error == "stop" then
-    for _, job in ipairs(jobs) do -- the first that failed by itself
-      if job.failure and job.failure.code ~= "cancelled" then error(failures[job.one.element], 0) end
-    end
+  for _, job in ipairs(jobs) do -- the first that failed by itself
+    local code = job.failure and job.failure.code or "cancelled"
+    if how.on_error == "stop" and code ~= "cancelled" or code == "changed" then error(failures[job.one.element], 0) end
   end
   for i, one in ipairs(ones) do
     if not failures[i] then values[i] = store.load(self:place(one), self.folder) end
@@ -196,6 +195,10 @@ function map.call(self, task, fn, arguments)
   local list = arguments[1]
   if type(list) ~= "table" or getmetatable(list) and not getmetatable(list).__len then
     error({ code = "usage", message = ("map needs a list, not a %s"):format(type(list)) }, 0)
+  end
+  if not getmetatable(list) and #list == 0 and next(list) ~= nil then
+    error({ code = "usage", message = ("map needs a list, not a table whose first key is '%s'"):format(
+      tostring(next(list))) }, 0)
   end
   if self.record then self.record:expect_elements(task, #list) end
   self.outputs:freeze(true)

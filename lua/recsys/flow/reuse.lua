@@ -139,14 +139,17 @@ function reuse.find(flow, task, fn, arguments)
 end
 
 --- The Lua files that are loaded here, and those that the task's own processes have loaded beside.
+---@return table[] list
+---@return string? changed  one of which two versions were loaded
 local function lua_files(flow, task)
-  local list, seen = keys.lua_files(flow.recipe), {}
-  for _, file in ipairs(list) do seen[file.path] = true end
+  local list, seen, changed = keys.lua_files(flow.recipe), {}, nil
+  for _, file in ipairs(list) do seen[file.path] = file.hash end
   for _, file in ipairs(task.lua or {}) do
     if not seen[file.path] then list[#list + 1] = file end
-    seen[file.path] = true
+    seen[file.path] = seen[file.path] or file.hash
+    if seen[file.path] ~= file.hash then changed = file.path end
   end
-  return list
+  return list, changed
 end
 
 --- Note what a task gave, and keep it for later runs where it has a key.
@@ -164,10 +167,11 @@ function reuse.keep(flow, task, value)
   task.content, task.left = content_of(content, read, left), left
   task.inputs = provenance.inputs()
   task.gives_result = type(class) == "table" and class.__result and true or nil
-  task.lua_files = lua_files(flow, task)
+  local changed
+  task.lua_files, changed = lua_files(flow, task)
   if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
-  local changed = task.changed or read ~= task.read and not makes and "a file that it reads"
+  changed = task.changed or changed or read ~= task.read and not makes and "a file that it reads"
   if changed then
     log.note("the result of task %s is not kept for later runs: %s has changed meanwhile", task.name, changed)
     return
