@@ -25,6 +25,15 @@ return recsys.recipe {
   run = function(flow, p)
     flow:task("own", { on_state = "cat >> task.json", on_success = { command = "sleep 30", timeout = 0.3 },
       on_failure = "exit 7" }, work, p)
+    if p.what == "waits" then flow:task("waits", function()
+      io.open("waits.txt", "w"):close()
+      for _ = 1, 600 do require("luv").sleep(50) end
+    end) end
+    if p.what:find "^part" then
+      flow:sub("part", recsys.recipe { name = "inner", about = "A part", on_failure = "cat >> part.json",
+        on_success = "cat >> part.json", on_state = 'echo "$RECSYS_TASK/$RECSYS_STATE" >> part.txt',
+        run = function(part) part:task("one", function() if p.what == "part fails" then error "inner" end end) end })
+    end
     if p.what == "gate" then flow:gate("enough", { metric = "m", value = 0.1, at_least = 0.5 }, "no") end
     return p.what == "refused" and { refused = "too bad" } or {}
   end,
@@ -95,6 +104,38 @@ describe("hooks", function()
     assert.matches("task 'enough': no %(m is 0.1, which must be at least 0.5%)", failed[2].message)
     local db <close> = state.open(runs:path "artifacts")
     for _, run in ipairs(record.runs(db)) do assert.equal("refused", run.state) end
+  end)
+
+  it("of a part hear of the part's tasks, and of its end", function()
+    begin()
+    assert.equal(0, (runs:run "part"))
+    assert.same({ "part.one/completed", "part.one/running", "part/completed" }, sorted_lines "part.txt")
+    local told = events "part.json"
+    assert.equal(1, #told)
+    assert.same({ "on_success", "inner", "part", "completed" },
+      { told[1].event, told[1].recipe, told[1].task, told[1].state })
+    os.remove(runs:path "part.txt")
+    os.remove(runs:path "part.json")
+    assert.equal(1, (runs:run "part fails"))
+    assert.same({ "part.one/failed", "part.one/running", "part/failed" }, sorted_lines "part.txt")
+    told = events "part.json"
+    assert.matches("task 'part.one': .*inner", told[1].message)
+  end)
+
+  it("hold up a run that a signal has stopped for some seconds, when its end stands in flow.db", function()
+    begin '{ command = "touch slow.txt; sleep 40", timeout = 60 }'
+    local going = runs:begin "waits"
+    runs:wait(function() return uv.fs_stat(runs:path "waits.txt") end, "task")
+    local began = uv.hrtime()
+    uv.kill(going.pid, "sigterm")
+    runs:wait(function() return uv.fs_stat(runs:path "slow.txt") end, "hook")
+    assert.is_nil(going.code)
+    do
+      local db <close> = state.open(runs:path "artifacts")
+      assert.equal("cancelled", record.runs(db)[1].state)
+    end
+    assert.equal(143, (runs:finish(going)))
+    assert.is_true(uv.hrtime() - began < 25e9)
   end)
 
   it("get messages in UTF-8 whatever was raised, cut between two characters", function()

@@ -141,6 +141,23 @@ function steps.secrets(flow, p)
   return { lengths = { from_file, ours, flow:sub("the-shop", shop) } }
 end
 
+local seeded = recsys.recipe {
+  name = "seeded", about = "A part of a part", params = {},
+  run = function(flow, p) return { seed = p.seed, all = flow:sub("inner", other).seed } end,
+}
+
+function steps.seeds(flow)
+  local given, taken = flow:sub("given", seeded, { seed = 3 }), flow:sub("taken", seeded)
+  local child = flow:task("child", { process = true }, function(n) return { n = n } end, taken.seed)
+  return { seeds = { given.seed, given.all, taken.seed, taken.all, child.n } }
+end
+
+function steps.looks(flow)
+  if flow:task("first", odd, 1):value() then flow:task("second", odd, 3) end
+end
+
+function steps.no_list(flow) flow:map("odd", odd, { a = 1 }) end
+
 function steps.wrong_part(flow) flow:sub("first", other, { bye = 3 }) end
 
 return recsys.recipe {
@@ -280,9 +297,26 @@ describe("a map", function()
     end)
   end
 
-  it("of nothing gives an empty list", function()
-    local code, err = runs:run "empty"
+  it("of nothing gives an empty list, and of what is no list nothing", function()
+    for number = 1, 2 do -- made, and kept
+      local code, err = runs:run "empty"
+      assert.equal(0, code, err)
+      assert.matches('"n":%[%]', command.read(runs:path("out" .. number)))
+    end
+    local code, err = runs:run "no_list"
+    assert.equal(2, code)
+    assert.matches("map needs a list, not a table whose first key is 'a'", err)
+  end)
+end)
+
+describe("--refresh", function()
+  it("of a task that the run did not have is told, where the plan ends too early to refuse it", function()
+    runs = recipe_run(RECIPE)
+    finally(function() runs:remove() end)
+    local code, err = runs:run("looks", { "--refresh", "second", "--refresh", "secnd" })
     assert.equal(0, code, err)
+    assert.matches("%-%-refresh secnd: the run had no task of that name", err)
+    assert.is_nil(err:find("--refresh second", 1, true))
   end)
 end)
 
@@ -377,6 +411,12 @@ describe("a part of a flow", function()
       assert.matches("the variable RECSYS_SET_THE_SHOP__API__TOKE names no parameter", err, 1, true)
       assert.is_nil(runs:run_folder())
     end)
+  end)
+
+  it("has the seed of the whole, unless it is given one", function()
+    local code, err, result = runs:run("seeds", { "--seed", "7" })
+    assert.equal(0, code, err)
+    assert.same({ 3, 3, 7, 7, 7 }, result.seeds)
   end)
 
   it("refuses parameters that the recipe does not have", function()

@@ -99,6 +99,11 @@ function flow.is_handle(value)
   return getmetatable(value) == Handle
 end
 
+--- Whether a handle is on the list that a map gives.
+function flow.is_list(handle)
+  return not states[handle].parent and states[handle].of.how.map ~= nil
+end
+
 --- 'value' with every handle in it, also inside plain tables, replaced by what it stands for.
 local function resolved(value)
   if flow.is_handle(value) then return force(value) end
@@ -130,7 +135,7 @@ end
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
 ---   told?: function, caches?: boolean, recipe?: string, refresh?: string[], profiled?: boolean, hooks?: table,
----   origin?: table, child?: table, record?: Record }
+---   origin?: table, child?: table, record?: Record, seed?: integer }
 ---   resumed: the run was cut short and goes on; named: it was asked for by name
 ---   only: what the run is made for, if not for its end; see flow.only
 ---   told: is called when a task has begun or ended, and tasks.json says so
@@ -138,7 +143,7 @@ end
 ---   refresh: tasks that run all the same ("all"); profiled: so do tasks that train
 ---   hooks: what hears of tasks' states, recsys.flow.hooks; origin: { name, path, params, threads, profile } of the
 ---   recipe, for tasks in processes of their own; child: recsys.flow.inside's, in such a process
----   record: where the states of tasks are written down
+---   record: where the states of tasks are written down; seed: the run's, which its parts have, too
 function flow.new(options)
   local folder, refresh = options.folder, {}
   for _, name in ipairs(options.refresh or {}) do refresh[name] = true end
@@ -147,6 +152,7 @@ function flow.new(options)
     names = {}, results = {}, resumed = options.resumed, named = options.named, only = options.only,
     told = options.told, caches = options.caches, refresh = refresh, recipe = options.recipe,
     profiled = options.profiled, hooks = options.hooks, origin = options.origin, child = options.child, subs = {},
+    parts = {}, seed = options.seed,
     unsaved = setmetatable({}, { __mode = "v" }), record = options.record,
     outputs = outputs.new(folder, options.resumed),
     next_summary = 0 }, Flow)
@@ -286,10 +292,14 @@ local function tell(self)
   self.next_summary = done + SHARE * (done - at)
 end
 
---- Hooks of the task, and those of the recipe that hear of every state, hear of this one.
+--- Hooks of the task, and those of the recipe, and of the part that it is in, that hear of every state, hear of this
+--- one.
 local function tell_hooks(self, task, code)
-  if not self.hooks and not task.how.hooks then return end
-  for _, declared in ipairs { self.hooks and { on_state = self.hooks.on_state } or {}, task.how.hooks } do
+  local all = { self.hooks and { on_state = self.hooks.on_state }, task.how.hooks or nil }
+  for _, part in ipairs(self.parts) do
+    if task.name:sub(1, #part.prefix) == part.prefix then all[#all + 1] = { on_state = part.hooks.on_state } end
+  end
+  for _, declared in pairs(all) do
     hooks.tell(declared, { recipe = self.origin and self.origin.name, run = self.name, folder = self.folder,
       task = task.name, state = task.state, code = code, message = task.reason, seconds = task.seconds })
   end

@@ -112,7 +112,10 @@ end
 
 --- What `flow:task` gave for the recipe's result, with every handle inside replaced.
 local function plain(value)
-  if flow.is_handle(value) then return plain(value:value()) end
+  if flow.is_handle(value) then
+    local copy = plain(value:value())
+    return type(copy) == "table" and flow.is_list(value) and json.list(copy) or copy
+  end
   if type(value) ~= "table" then return value end
   local copy = {}
   for key, part in pairs(value) do copy[key] = plain(part) end
@@ -234,6 +237,15 @@ local function end_of(ok, result)
   return exit.code_of(result) == exit.quality and "refused" or "failed", result
 end
 
+--- Tell of names that were to be run anew and that no task had. A plan that ends early cannot refuse them.
+local function warn_of_unknown(steps, refresh)
+  for _, name in ipairs(refresh or {}) do
+    if name ~= "all" and not steps.names[name] then
+      log.warn("--refresh %s: the run had no task of that name", name)
+    end
+  end
+end
+
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
 local function execute(self, params, options, folder, resumed, planned)
@@ -253,11 +265,12 @@ local function execute(self, params, options, folder, resumed, planned)
   recorded:expect(planned)
   local steps = flow.new { folder = folder, resumed = resumed, named = options.resume ~= "", only = only,
     caches = true, recipe = self.path, refresh = options.refresh, profiled = options.profile,
-    record = recorded,
+    record = recorded, seed = params.seed,
     hooks = self.hooks, origin = { name = self.name, path = self.path, params = own(params),
       threads = options.threads, profile = options.profile and folder or nil },
     told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
+  warn_of_unknown(steps, options.refresh)
   provenance.write(folder, self.path)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   if not (options.trial and options.trial.is_paused()) then resume.finish(folder) end
@@ -267,7 +280,8 @@ end
 
 --- Walk through the steps without running them. Gives the flow and, where that ended early, the problem.
 local function plan(self, params, options)
-  local steps = flow.new { plan = true, caches = options ~= nil, refresh = options and options.refresh }
+  local steps = flow.new { plan = true, caches = options ~= nil, refresh = options and options.refresh,
+    seed = params.seed }
   local ok, problem = xpcall(self.run, exit.traced, steps, own(params))
   return steps, not ok and problem or nil
 end
@@ -336,13 +350,18 @@ local function resumed_run(self, options)
   return folder, params
 end
 
---- Tell hooks, and write down, how the run has ended.
+--- Write down how the run has ended; what is told and sent afterwards may take long, and the process be killed then.
+local function record_end(ok, result)
+  local state, problem = end_of(ok, result)
+  if recorded then recorded:finish(state, problem and describe(problem) or nil) end
+  recorded = nil
+end
+
+--- Tell hooks how the run has ended.
 local function tell_end(self, folder, ok, result)
   local state, problem = end_of(ok, result)
   tell_hooks(self, folder, state, problem)
   hooks.settle()
-  if recorded then recorded:finish(state, problem and describe(problem) or nil) end
-  recorded = nil
 end
 
 --- The folder of a trial's run, taken up when it was begun with these parameters, else made anew. One whose last
@@ -409,6 +428,7 @@ function recipe.main(path, options)
   end, exit.traced)
   if options.trial then options.trial.ended(not ok and result or nil) end
   local code = ok and exit.done or report_failure(result, folder)
+  if folder then record_end(ok, result) end
   tracked.finish(folder, ok and result or nil, not ok and result or nil)
   if folder then tell_end(self, folder, ok, result) end
   if ok and result then

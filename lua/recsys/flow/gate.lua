@@ -11,14 +11,32 @@ local bounds = {
   { name = "below", words = "below", holds = function(x, limit) return x < limit end },
 }
 
+--- Two numbers in as many digits as tell them apart, six at the least.
+local function apart(x, y)
+  for digits = 6, 17 do
+    local format = ("%%.%dg"):format(digits)
+    local a, b = format:format(x), format:format(y)
+    if a ~= b or x == y then return a, b end
+  end
+  return tostring(x), tostring(y) -- NaN
+end
+
+local function check_bound(name, bound, limit)
+  if type(limit) == "number" then return end
+  exit.usage_error("gate '%s': %s must be a number, not %s", name, bound.name,
+    type(limit) == "string" and ("'%s'"):format(limit) or tostring(limit))
+end
+
 --- What keeps a value from meeting a condition's bounds; nil when it meets them. NaN meets none.
 local function shortcoming(name, condition)
   local metric, value = condition.metric or name, condition.value
   if type(value) ~= "number" then return ("%s is %s, no number"):format(metric, tostring(value)) end
   for _, bound in ipairs(bounds) do
     local limit = condition[bound.name]
-    if limit and not bound.holds(value, limit) then
-      return ("%s is %.6g, which must be %s %.6g"):format(metric, value, bound.words, limit)
+    if limit ~= nil then check_bound(name, bound, limit) end
+    if limit ~= nil and not bound.holds(value, limit) then
+      local is, must = apart(value, limit)
+      return ("%s is %s, which must be %s %s"):format(metric, is, bound.words, must)
     end
   end
 end
@@ -41,8 +59,10 @@ function gate.check(name, condition)
   if type(condition) ~= "table" then return end
   local known, bounded = { metric = true, value = true }, false
   for _, bound in ipairs(bounds) do
+    local limit = condition[bound.name]
     known[bound.name] = true
-    bounded = bounded or condition[bound.name] ~= nil
+    bounded = bounded or limit ~= nil
+    if limit ~= nil and type(limit) ~= "table" then check_bound(name, bound, limit) end -- a table: a handle
   end
   for field in pairs(condition) do
     if not known[field] then exit.usage_error("gate '%s' has no field '%s'", name, tostring(field)) end

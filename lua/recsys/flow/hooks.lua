@@ -17,6 +17,7 @@ local uv = require "luv"
 local hooks = {}
 
 local TIMEOUT <const> = 10 -- seconds
+local STOPPED <const> = 10 -- seconds that hooks hold up the end of a run that a signal has stopped
 local LONGEST <const> = 16384 -- bytes of a message that is told
 
 local kinds = { "on_failure", "on_success", "on_state" }
@@ -117,14 +118,16 @@ local function next_end()
   return latest
 end
 
---- Wait for hooks that are at work, each up to its timeout. A signal ends the wait.
+--- Wait for hooks that are at work, each up to its timeout; in a run that a signal has stopped for some seconds, and
+--- they go on without it. A signal ends the wait.
 function hooks.settle()
   if not next(at_work) then return end
   signals.hold()
   local timer = uv.new_timer()
   timer:start(20, 20, function() end)
   local stopped = signals.stopped()
-  while next(at_work) and uv.hrtime() < next_end() and signals.stopped() == stopped do uv.run "once" end
+  local over = stopped and uv.hrtime() + STOPPED * 1e9 or math.huge
+  while next(at_work) and uv.hrtime() < math.min(next_end(), over) and signals.stopped() == stopped do uv.run "once" end
   for handle in pairs(at_work) do handle:close() end
   at_work = {}
   timer:close()

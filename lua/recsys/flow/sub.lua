@@ -4,6 +4,8 @@
 --- own as all others. What it returns is given back as it is, handles and all.
 
 local exit = require "recsys.exit"
+local hooks = require "recsys.flow.hooks"
+local log = require "recsys.log"
 
 local sub = {}
 
@@ -24,17 +26,42 @@ function Sub:map(name, ...) return self.whole:map(prefixed(self, name), ...) end
 
 function Sub:gate(name, ...) return self.whole:gate(prefixed(self, name), ...) end
 
-function Sub:sub(name, ...) return self.whole:sub(prefixed(self, name), ...) end
+--- A part of a part: its seed is that of the part.
+function Sub:sub(name, what, params)
+  if type(what) == "table" and self.seed and not (params and params.seed) then
+    local given = { seed = self.seed }
+    for key, value in pairs(params or {}) do given[key] = value end
+    params = given
+  end
+  return self.whole:sub(prefixed(self, name), what, params)
+end
 
 --- A path in the run's folder, in a folder of the part.
 function Sub:path(name) return self.whole:path(self.prefix:gsub("%.", "/") .. name) end
 
 --- The parameters of a recipe: its defaults and profiles, with the given ones over them. Its secrets come from where
---- those of the whole recipe do.
-local function resolved(recipe, given, prefix)
+--- those of the whole recipe do, and so does its seed.
+local function resolved(whole, recipe, given, prefix)
   local config = require "recsys.config"
-  return config.resolve(recipe.params, { values = config.with_secrets(recipe.params, given, prefix),
+  local values = config.resolve(recipe.params, { values = config.with_secrets(recipe.params, given, prefix),
     profiles = recipe.profiles, environment = false })
+  if not (given and given.seed) then values.seed = whole.seed or values.seed end
+  values.track = nil
+  return values
+end
+
+--- Go through the steps of a recipe whose hooks hear of the part as they would hear of a run.
+local function heard(whole, name, recipe, part, values)
+  whole.parts[#whole.parts + 1] = { prefix = part.prefix, hooks = recipe.hooks }
+  local ok, result = xpcall(recipe.run, exit.traced, part, values)
+  local problem = not ok and result or nil
+  if not (problem and problem.code == "end") then
+    hooks.tell(recipe.hooks, { recipe = recipe.name, run = whole.name, folder = whole.folder, task = name,
+      state = ok and "completed" or problem.signal and "cancelled" or "failed", code = problem and problem.code,
+      message = problem and log.veiled(("task '%s': %s"):format(problem.task or name, exit.message_of(problem))) })
+  end
+  if not ok then error(result, 0) end
+  return result
 end
 
 --- The method of flows.
@@ -53,8 +80,10 @@ function sub.method(whole, name, what, params)
   if type(what) ~= "table" or type(what.run) ~= "function" or not what.params then
     exit.usage_error("part '%s' is given neither a recipe nor a function; is its name right?", name)
   end
-  local values = resolved(what, params, part.prefix)
-  values.track = nil
+  local values = resolved(whole, what, params, part.prefix)
+  part.seed = values.seed
+  local is_told = what.hooks and whole.folder and not whole.child and whole.only ~= "objective" -- as those of the whole
+  if is_told then return heard(whole, name, what, part, values) end
   return what.run(part, values)
 end
 
