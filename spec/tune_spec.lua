@@ -268,6 +268,27 @@ describe("a pruner", function()
     assert.matches("promote is true or false", refusal(pruners.new, "asha", { promote = 1 }))
   end)
 
+  it("by ASHA decides at the first report at or behind each rung", function()
+    local function reported(number, values, state)
+      local one = { number = number, state = state or "running", intermediate = values, last_step = 0 }
+      for step in pairs(values) do one.last_step = math.max(one.last_step, step) end
+      return one
+    end
+    local prune = pruners.new("asha", { eta = 4, promote = false })
+    local good = { reported(0, { [3] = 5, [6] = 5, [9] = 5 }, "complete") }
+    assert.is_true(prune(reported(1, { [3] = 1 }), good, -1)) -- rung 1
+    assert.is_true(prune(reported(1, { [3] = 9, [6] = 1 }), good, -1)) -- rung 4
+    assert.is_false(prune(reported(1, { [3] = 9, [6] = 9, [9] = 1 }), good, -1)) -- which it has passed
+    assert.is_true(prune(reported(1, { [3] = 9, [6] = 9, [9] = 9, [40] = 1 }), { reported(0, { [17] = 5 }) }, -1))
+    assert.is_false(prune(reported(1, { [4] = 6 }), good, -1)) -- with another stride, by the values at the rung
+    local by_bracket = pruners.new("hyperband", { eta = 4, most = 3, promote = false }) -- which has but one
+    assert.is_true(by_bracket(reported(1, { [3] = 1 }), good, -1, 1))
+    local _, promote = pruners.new("asha", { eta = 2 })
+    local list = { reported(0, { [3] = 1 }, "pruned"), reported(1, { [3] = 4 }, "pruned"),
+      reported(2, { [2] = 3, [3] = 0 }, "complete"), reported(3, { [1] = 2 }, "complete") }
+    assert.equal(1, promote(list, -1).number)
+  end)
+
   it("by Hyperband prunes as its bracket does", function()
     local prune, pruned = pruners.new("hyperband", { eta = 2, most = 4 }), { 0, 0, 0, 0 }
     for number = 100, 199 do
@@ -311,6 +332,14 @@ describe("several objectives", function()
     end
     for _, trial in ipairs(s:front()) do assert.is_true(trial.params.x > -0.3 and trial.params.x < 1.3) end
     assert.is_true(within > 30, tostring(within)) -- of 60 draws by chance 16
+  end)
+
+  it("are flat when the front has not grown for so long, whichever of them it grew by", function()
+    local s = new { search = { x = tune.uniform(0, 1) }, directions = { "minimize", "maximize" }, sampler = "random" }
+    assert.equal("trials", s:optimize(function(trial) return { 1, trial.number } end, { trials = 30, plateau = 4 }))
+    local function worse(trial) return { 1 + trial.number, 29 } end
+    assert.equal("plateau", s:optimize(worse, { trials = 60, plateau = 4 }))
+    assert.equal(34, #s:trials())
   end)
 
   it("are as many as directions, or the trial has failed", function()

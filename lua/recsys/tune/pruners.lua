@@ -41,52 +41,67 @@ function kinds.median(options)
   end
 end
 
---- Which of the trials that reached a step are the best 1/eta of them, so many at the least: number -> true.
-local function best_at(step, trials, sign, eta, fewest)
-  local list, best = {}, {}
+--- What a trial reported first at or behind a rung: not all report after each step. nil: it has not come there.
+local function value_at(trial, rung)
+  local first = math.huge
+  for step in pairs(trial.intermediate) do
+    if step >= rung and step < first then first = step end
+  end
+  return trial.intermediate[first]
+end
+
+--- Which of the trials that reached a rung are the best 1/eta of them, so many at the least: number -> true.
+local function best_at(rung, trials, sign, eta, fewest)
+  local list, values, best = {}, {}, {}
   for _, trial in ipairs(trials) do
-    if trial.intermediate[step] then list[#list + 1] = trial end
+    local value = value_at(trial, rung)
+    if value then list[#list + 1], values[trial] = trial, sign * value end
   end
   table.sort(list, function(a, b)
-    local x, y = sign * a.intermediate[step], sign * b.intermediate[step]
-    if x ~= y then return x < y end
+    if values[a] ~= values[b] then return values[a] < values[b] end
     return a.number < b.number
   end)
   for i = 1, math.min(#list, math.max(fewest, #list // eta)) do best[list[i].number] = true end
   return best
 end
 
-local function is_rung(step, least, eta)
-  local rung = least
-  while rung < step do rung = rung * eta end
-  return rung == step
+--- The rung at which a trial stands: the highest one that it has come to by its last report; nil where it was there
+--- before.
+local function rung_of(trial, least, eta)
+  local last, rung = trial.last_step, least
+  if last < least then return nil end
+  while rung * eta <= last do rung = rung * eta end
+  for step in pairs(trial.intermediate) do
+    if step >= rung and step < last then return nil end
+  end
+  return rung
 end
 
 --- Whether a trial that stands at a rung is to wait there.
 local function waits(trial, others, sign, least, eta, fewest)
-  local step, list = trial.last_step, { trial }
-  if trial.promoted and step <= trial.promoted or not is_rung(step, least, eta) then return false end
+  local rung, list = rung_of(trial, least, eta), { trial }
+  if not rung or trial.promoted and trial.last_step <= trial.promoted then return false end
   for _, other in ipairs(others) do
     if other.number ~= trial.number then list[#list + 1] = other end
   end
-  return not best_at(step, list, sign, eta, fewest)[trial.number]
+  return not best_at(rung, list, sign, eta, fewest)[trial.number]
 end
 
 --- The trial that waits at the highest rung at which it is one of the best now.
 local function promotable(trials, sign, least, eta)
-  local found
+  local found, highest = nil, 0
   for _, trial in ipairs(trials) do
-    local step = trial.state == "pruned" and trial.last_step
-    if step and (not found or step > found.last_step) and is_rung(step, least, eta)
-      and best_at(step, trials, sign, eta, 0)[trial.number] then
-      found = trial
+    local rung = trial.state == "pruned" and rung_of(trial, least, eta)
+    if rung and rung > highest and best_at(rung, trials, sign, eta, 0)[trial.number] then
+      found, highest = trial, rung
     end
   end
   return found
 end
 
 --- Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934): at the steps least, least * eta, least * eta^2,
---- ... a trial waits, and goes on when it is among the best 1/eta of those that came there, before it or after it.
+--- ..., or the first reported behind them, a trial waits, and goes on when it is among the best 1/eta of those that
+--- came there, before it or after it.
 --- Without `promote` it is judged when it comes, by those before it, the best of which always goes on, and has ended
 --- else: who comes early is judged by few, so that the first run to their ends for nothing, and good ones are lost.
 defaults.asha = { eta = 4, least = 1, promote = true }
@@ -128,7 +143,6 @@ function kinds.hyperband(options)
   local function first_of(bracket) return least * eta ^ (bracket - 1) // 1 end
   return function(trial, others, sign, seed)
     local bracket = bracket_of(trial.number, seed)
-    if not is_rung(trial.last_step, first_of(bracket), eta) then return false end
     return waits(trial, rivals_in(bracket, others, seed), sign, first_of(bracket), eta, options.promote and 0 or 1)
   end, options.promote and function(trials, sign, seed)
     for bracket = 1, brackets do

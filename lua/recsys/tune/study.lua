@@ -194,9 +194,20 @@ local function reclaim(self)
   end
 end
 
---- Whether the last so many trials that ended brought nothing better, in the order of their ends.
+--- Whether one of some losses is as good as others in all objectives.
+local function is_reached(losses, before)
+  for _, other in ipairs(before) do
+    local as_good = true
+    for i, loss in ipairs(losses) do as_good = as_good and other[i] <= loss end
+    if as_good then return true end
+  end
+  return false
+end
+
+--- Whether the last so many trials that ended brought nothing better, in the order of their ends: of several objectives
+--- nothing that belonged to the front.
 local function is_flat(self, trials, plateau)
-  local ended, best, since = {}, math.huge, 0
+  local ended, best, since = {}, {}, 0
   for _, trial in ipairs(trials) do
     if over[trial.state] then ended[#ended + 1] = trial end
   end
@@ -205,9 +216,9 @@ local function is_flat(self, trials, plateau)
     return a.number < b.number
   end)
   for _, trial in ipairs(ended) do
-    local loss = trial.state == "complete" and front.losses(trial, self.directions)[1] or math.huge
-    since = loss < best and 0 or since + 1
-    best = math.min(best, loss)
+    local losses = trial.state == "complete" and front.losses(trial, self.directions)
+    since = since + 1
+    if losses and not is_reached(losses, best) then best[#best + 1], since = losses, 0 end
   end
   return since >= plateau
 end
