@@ -145,6 +145,22 @@ describe("files that a task leaves in the run's folder", function()
     assert.equal("cached cached", states(steps))
   end)
 
+  it("do not come to where something else lies now", function()
+    local function run(body)
+      local steps = new_flow()
+      if body then body(steps.folder .. "/out/x") end
+      steps:task("a", function()
+        local path = steps:path "out" .. "/x"
+        return files.exists(path) or files.exists(write(path, "1"))
+      end)
+      return states(steps)
+    end
+    assert.equal("completed", run())
+    assert.equal("cached", run())
+    assert.equal("completed", run(files.make_folder))
+    assert.equal("completed", run(function(path) write(path, "2") end))
+  end)
+
   it("are not those of the run itself where it is given the whole folder", function()
     local function run()
       local steps = new_flow()

@@ -106,24 +106,25 @@ end
 --- Whether a file was written so lately that its time may not tell of the next change.
 local function is_fresh(about) return clock() - seconds_of(about.mtime) < TICK end
 
---- A file as it is now: its hash, its stamp, and whether that will tell of the next change.
+--- A file as it is now: its hash, its stamp, and whether that will tell of the next change; nil when it went meanwhile.
 local function look(path)
   local about = uv.fs_stat(path)
   local hash, message, code = frame.hash_file(path)
-  if not hash then error({ code = code, message = message }, 0) end
-  return { hash = hash, stamp = stamp_of(about), is_fresh = is_fresh(about) }
+  if about and not hash and files.exists(path) then error({ code = code, message = message }, 0) end
+  return about and hash and { hash = hash, stamp = stamp_of(about), is_fresh = is_fresh(about) }
 end
 
 --- A file as it is now, as it is known when it is that.
----@return { hash: string, stamp: string }? file  nil: it is not there
+---@param unread? boolean  it is not to be read, as somebody may be writing it
+---@return { hash: string, stamp: string }? file  nil: it is not there, or was not read
 ---@return boolean is_known
-function Outputs:see(name)
+function Outputs:see(name, unread)
   local path, known = self.folder .. "/" .. name, self.known[name]
   local about = uv.fs_stat(path)
-  if not about then return nil, false end
-  if known and known.stamp == stamp_of(about) and not known.is_fresh then return known, true end
-  local now = look(path)
-  return now, known ~= nil and known.stamp == now.stamp and known.hash == now.hash
+  if not about or about.type ~= "file" then return nil, false end
+  if known and known.stamp == stamp_of(about) and (unread or not known.is_fresh) then return known, true end
+  local now = not unread and look(path) or nil
+  return now, known ~= nil and now ~= nil and known.stamp == now.stamp and known.hash == now.hash
 end
 
 --- Whether a file that is not known lies there from an attempt that was cut short.
@@ -138,7 +139,7 @@ function Outputs:hash_of(name)
   if not self.known[name] and self:is_left_over(name) then return nil end
   local file = self:see(name)
   self.known[name] = file
-  return file and file.hash
+  return file and file.hash or files.exists(self.folder .. "/" .. name) and "no file" or nil
 end
 
 --- Hashes of files as one text; "" for none.
@@ -186,8 +187,9 @@ function Outputs:own(paths, is_own)
   local before = self.outer or self.known
   for _, name in ipairs(self:names(paths)) do
     found[name] = before[name] and before[name].hash
-    local file, is_known = self:see(name)
-    if is_known or not is_own or is_own(name) then
+    local is_mine = not is_own or is_own(name)
+    local file, is_known = self:see(name, not is_mine)
+    if is_known or is_mine then
       left[name] = not is_known and file and file.hash or nil
       self.known[name] = file
     else
@@ -287,8 +289,12 @@ end
 --- has made anew.
 ---@param left table<string, string>
 ---@param found table<string, string>
+---@param paths? string[]  at which it looked while it ran
 ---@return string? name
-function Outputs:clash(left, found)
+function Outputs:clash(left, found, paths)
+  for _, name in ipairs(self:names(paths or {})) do
+    if self:hash_of(name) ~= found[name] then return name end
+  end
   for name, hash in pairs(found) do
     if self:hash_of(name) ~= hash then return name end
   end

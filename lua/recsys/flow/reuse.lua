@@ -77,7 +77,8 @@ local function objection(flow, task, fn, entry)
   local lasts = type(task.cache) ~= "boolean" and task.cache and text.milliseconds(task.cache)
   if lasts and now() - entry.made > lasts then return ("the result is older than %s"):format(task.cache) end
   if entry.trains and (flow.profiled or flow.only) then return "training is looked at" end
-  local changed = keys.changed(entry.lua) or flow.outputs:clash(kept.left(entry), entry.found or {})
+  local changed = keys.changed(entry.lua)
+    or flow.outputs:clash(kept.left(entry), entry.found or {}, entry.paths)
   if changed then return changed .. " has changed" end
   local holds = not task.how.map and validities[fn]
   if not holds then return nil end
@@ -179,7 +180,8 @@ function reuse.keep(flow, task, value)
   flow.real = flow.real or uv.fs_realpath(flow.folder) or flow.folder
   local entry = { task = task.name, run = flow.name, folder = flow.real, found = found, content = task.content,
     seconds = (uv.hrtime() - task.began) / 1e9, lua = task.lua_files, inputs = task.inputs, trains = task.trains,
-    rows = task.rows, data = task.data, result = task.gives_result, notes = task.notes }
+    rows = task.rows, data = task.data, result = task.gives_result, notes = task.notes,
+    paths = not task.element and #task.outputs > 0 and task.outputs or nil }
   local function put()
     entry.content = content_of(content, read, left)
     kept.put(task.key, place, flow.folder, left, hashes, entry)
