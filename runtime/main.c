@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/process.h"
 #include "bind/bind.h"
 
 static lua_State *running;            /* the state that a signal stops */
@@ -50,9 +51,11 @@ static void on_signal(int signal_number) {
   if (!held) stop_soon();
 }
 
-/* The grace time is over, and no safe point was reached: end as the signal would have it by itself. */
+/* The grace time is over, and no safe point was reached: end as the signal would have it by itself, with the programs
+ * that a task has started and perhaps waits for. */
 static void on_alarm(int signal_number) {
   (void)signal_number;
+  rs_process_signal_children(stopped);
   signal(stopped, SIG_DFL);
   raise(stopped);
 }

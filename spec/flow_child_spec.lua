@@ -143,6 +143,13 @@ function steps.stray(flow, p)
   return { metrics = { n = own.n } }
 end
 
+function steps.waits_for_a_program(flow)
+  flow:task("own", { grace = 1 }, function()
+    note("pids.txt", pid())
+    os.execute "echo $$ >> pids.txt; sleep 300 & echo $! >> pids.txt; wait"
+  end)
+end
+
 function steps.skips(flow)
   local no = flow:task("no", function() return { fine = false } end)
   local skipped = flow:task("skipped", { when = no.fine }, function() return { deep = 1 } end)
@@ -323,6 +330,15 @@ describe("a task in a process of its own", function()
     going.handle:kill "sigterm"
     assert.equal(143, (runs:finish(going)))
     assert.is_true(uv.hrtime() - began < 10e9)
+  end)
+
+  it("is not needed for that either: programs that a task waits for end with the flow", function()
+    local going = runs:begin "waits_for_a_program"
+    runs:wait(function() return runs:lines "pids.txt" == 3 end, "program")
+    assert.equal(3, #runs:alive "pids.txt")
+    going.handle:kill "sigterm"
+    assert.equal(143, (runs:finish(going)))
+    runs:wait(function() return #runs:alive "pids.txt" == 0 end, "end of the programs")
   end)
 
   it("that trains ends with a checkpoint within its grace time, and goes on from there", function()

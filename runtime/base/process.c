@@ -1,6 +1,7 @@
 #include "base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -66,3 +67,42 @@ int64_t rs_process_reserved(void) {
   fclose(status);
   return (int64_t)kib << 10;
 }
+
+/* "/proc/PID/task/PID/children", without what a signal handler may not call. */
+static void name_of_children(pid_t pid, char *path) {
+  char digits[16];
+  int n = 0;
+  for (; pid > 0; pid /= 10) digits[n++] = (char)('0' + pid % 10);
+  const char *const parts[] = {"/proc/", "/task/", "/children"};
+  for (int part = 0; part < 3; part++) {
+    for (const char *c = parts[part]; *c; c++) *path++ = *c;
+    for (int i = n; part < 2 && i > 0; i--) *path++ = digits[i - 1];
+  }
+  *path = '\0';
+}
+
+enum { DEEPEST = 32, MOST = 2048 }; /* generations; bytes of the list of one's children */
+
+/* Children first: when their parent has gone nobody knows them. */
+static void signal_children_of(pid_t pid, int signal_number, int depth) {
+  char list[MOST], path[80];
+  name_of_children(pid, path);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  ssize_t n = read(fd, list, sizeof list);
+  close(fd);
+  pid_t child = 0;
+  for (ssize_t i = 0; i < n; i++) {
+    if (list[i] >= '0' && list[i] <= '9') {
+      child = child * 10 + (list[i] - '0');
+      continue;
+    }
+    if (child > 0 && getpgid(child) == getpgrp()) {
+      if (depth < DEEPEST) signal_children_of(child, signal_number, depth + 1);
+      kill(child, signal_number);
+    }
+    child = 0;
+  }
+}
+
+void rs_process_signal_children(int signal_number) { signal_children_of(getpid(), signal_number, 0); }

@@ -19,4 +19,8 @@ rs_status rs_process_limit(int64_t bytes);
 /* The bytes that rs_process_limit counts, now; 0 where the system does not tell. */
 int64_t rs_process_reserved(void);
 
+/* Send a signal to all that this process's main thread has started, and that those have, as far as they are of its
+ * group: who has left it looks after himself. May be called from a signal handler. */
+void rs_process_signal_children(int signal_number);
+
 #endif

@@ -87,10 +87,54 @@ static void memory_past_the_limit_is_refused(void **state) {
   assert_int_equal(rs_process_limit(-1), RS_ERANGE);
 }
 
+/* The ends of a pipe that this test, its child, and that one's hold: when all are closed all have ended. */
+static int left_of(pid_t child, int fd) {
+  int status = 0;
+  char byte;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(read(fd, &byte, 1), 0);
+  close(fd);
+  return status;
+}
+
+static void sleep_in_two_generations(int ready) {
+  if (fork() == 0) {
+    if (write(ready, "x", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  for (;;) pause();
+}
+
+static void children_and_theirs_are_signalled(void **state) {
+  (void)state;
+  int ends[2];
+  char byte;
+  assert_int_equal(pipe(ends), 0);
+  pid_t child = fork(), gone = child == 0 ? 0 : fork();
+  if (child == 0) sleep_in_two_generations(ends[1]);
+  if (gone == 0) {
+    close(ends[0]);
+    close(ends[1]);
+    setpgid(0, 0); /* of another group: not to be touched */
+    for (;;) pause();
+  }
+  setpgid(gone, gone);
+  close(ends[1]);
+  assert_int_equal(read(ends[0], &byte, 1), 1);
+  rs_process_signal_children(SIGTERM);
+  int status = left_of(child, ends[0]);
+  assert_true(WIFSIGNALED(status));
+  assert_int_equal(WTERMSIG(status), SIGTERM);
+  assert_int_equal(waitpid(gone, &status, WNOHANG), 0);
+  kill(gone, SIGKILL);
+  assert_int_equal(waitpid(gone, &status, 0), gone);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(child_ends_when_the_pipe_is_closed),
       cmocka_unit_test(what_is_no_pipe_is_not_followed),
+      cmocka_unit_test(children_and_theirs_are_signalled),
       cmocka_unit_test(memory_past_the_limit_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
