@@ -84,6 +84,23 @@ describe("files of Lua that are changed while a run is at work", function()
     assert.same({ "OLD 11", "OLD 12" }, result.said)
   end)
 
+  it("are refused when they are the program's", function()
+    local tree = command.scratch(finally)
+    assert(os.execute(("cp '%s' '%s/recsys-run' && mkdir '%s/recsys-run.tree' && cp -r lua '%s/recsys-run.tree'")
+      :format(command.program, tree, tree, tree)))
+    local program = command.program
+    finally(function() command.program = program end)
+    command.program = tree .. "/recsys-run"
+    local function touch() os.execute(("touch '%s/recsys-run.tree/lua/recsys/store.lua'"):format(tree)) end
+    local code, err, result = changed("working", touch) -- which has loaded it
+    assert.equal(0, code, err)
+    assert.same({ "OLD 1" }, result.said)
+    os.remove(runs:path "go")
+    code, err = changed("", touch)
+    assert.equal(1, code)
+    assert.matches("task 'own'.*: %S*/recsys/store.lua has changed since the run began", err)
+  end)
+
   it("do not matter to a process that has loaded them and is at work", function()
     local code, err, result = changed("working", function()
       change_recipe()

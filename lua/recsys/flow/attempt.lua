@@ -18,6 +18,8 @@ local signals = require "recsys.signals"
 local store = require "recsys.store"
 local text = require "recsys.text"
 
+local BEGAN <const> = require("recsys.clock").now() -- of the program: the code is that of this moment
+
 --- Names of the options of a task that say how it is called.
 local attempt = { options = { "when", "retries", "limits", "process", "timeout", "memory", "grace", "threads", "map",
   "on_failure", "on_success", "on_state", "concurrency", "on_error" } }
@@ -81,7 +83,7 @@ local function order_of(self, task)
   local current = package.loaded["recsys.tune.current"]
   return { task = task.name, number = task.number, path = origin.path, params = origin.params, folder = self.folder,
     resumed = self.resumed, named = self.named, only = self.only, trial = current and current.ticket(),
-    profile = origin.profile, cache = cache.allowed(), loaded = lookup.all_loaded(),
+    profile = origin.profile, cache = cache.allowed(), loaded = lookup.all_loaded(), began = BEGAN,
     record = self.record and self.record:ticket(),
     bound = bound(self, task), process = task.how.process, threads = task.how.process.threads or origin.threads }
 end

@@ -7,11 +7,13 @@
 local base = require "recsys.base"
 local exit = require "recsys.exit"
 local frame = require("recsys.core").frame
+local host = require "recsys.host"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local process = require "recsys.process"
 local signals = require "recsys.signals"
 local store = require "recsys.store"
+local uv = require "luv"
 
 local inside = {}
 
@@ -20,15 +22,34 @@ local LIFELINE <const> = 3 -- the number of the pipe that the parent holds
 local Inside = {}
 Inside.__index = Inside
 
---- Refuse to work with other code than the run's: what comes of it would be filed as that of the older one.
----@param loaded table<string, string>  hashes of what is loaded here, by path
-local function check_code(order, loaded)
-  for path, hash in pairs(loaded) do
-    if order.loaded[path] and order.loaded[path] ~= hash then
-      error({ code = "changed", message = ("%s has changed since the run began; recsys-run flows retry goes on with it "
-        .. "as it is now"):format(path) }, 0)
+local function refuse_changed(path)
+  error({ code = "changed", message = ("%s has changed since the run began; recsys-run flows retry goes on with it as "
+    .. "it is now"):format(path) }, 0)
+end
+
+--- The first file of the program and its library, as far as it was loaded here since the last look, that was written
+--- since the run began.
+local function changed_program(self)
+  for name in pairs(package.loaded) do
+    local is_ours = type(name) == "string" and (name == "_G" or name:find "^recsys%.")
+    if is_ours and not self.looked_at[name] then
+      local path = name == "_G" and host.executable or ("%s/lua/%s.lua"):format(host.root, (name:gsub("%.", "/")))
+      local about = uv.fs_stat(path)
+      if about and about.ctime.sec * 1000 + about.ctime.nsec // 1000000 > self.order.began then return path end
+      self.looked_at[name] = true
     end
   end
+end
+
+--- Refuse to work with other code than the run's: what comes of it would be filed as that of the older one.
+---@param loaded table<string, string>  hashes of what is loaded here, by path
+local function check_code(self, loaded)
+  for path, hash in pairs(loaded) do
+    local of_run = self.order.loaded[path]
+    if of_run and of_run ~= hash then refuse_changed(path) end
+  end
+  local changed = changed_program(self)
+  if changed then refuse_changed(changed) end
 end
 
 local function mistake(format, ...) error({ code = "failed", message = format:format(...) }, 0) end
@@ -70,9 +91,9 @@ function Inside:task(task, call, arguments)
   end
   local given = arguments()
   if order.element then given[1] = given[1][order.element] end
-  check_code(order, lookup.all_loaded())
+  check_code(self, lookup.all_loaded())
   local value = call(table.unpack(given, 1, given.n))
-  check_code(order, lookup.all_loaded()) -- it may have loaded more
+  check_code(self, lookup.all_loaded()) -- it may have loaded more
   if value == nil and order.element then value = true end -- a list has no holes
   local track = package.loaded["recsys.track"]
   if track then track.flush() end
@@ -112,7 +133,7 @@ end
 local function work(self)
   local order = self.order
   prepare(order)
-  check_code(order, { [order.path] = frame.hash_file(order.path) }) -- before what is half written is told as broken
+  check_code(self, { [order.path] = frame.hash_file(order.path) }) -- before what is half written is told as broken
   local recipe = require("recsys.recipe").load(order.path)
   local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
     only = order.only, child = self, seed = order.params.seed }
@@ -149,7 +170,7 @@ end
 function inside.main(place)
   assert(process.follow(LIFELINE))
   local order = store.read(place .. ".order")
-  local self = setmetatable({ order = order }, Inside)
+  local self = setmetatable({ order = order, looked_at = {} }, Inside)
   local ok, problem = xpcall(work, exit.traced, self)
   assert(not ok)
   local failure = problem ~= self and failure_of(order, problem) or nil
