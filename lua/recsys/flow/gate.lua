@@ -11,11 +11,18 @@ local bounds = {
   { name = "below", words = "below", holds = function(x, limit) return x < limit end },
 }
 
+--- A number in so many digits, in fewer where these are all of it.
+local function digits_of(x, most)
+  for digits = 6, most do
+    local text = ("%%.%dg"):format(digits):format(x)
+    if digits == most or tonumber(text) == x then return text end
+  end
+end
+
 --- Two numbers in as many digits as tell them apart, six at the least.
 local function apart(x, y)
   for digits = 6, 17 do
-    local format = ("%%.%dg"):format(digits)
-    local a, b = format:format(x), format:format(y)
+    local a, b = digits_of(x, digits), digits_of(y, digits)
     if a ~= b or x == y then return a, b end
   end
   return tostring(x), tostring(y) -- NaN
