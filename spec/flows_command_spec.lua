@@ -107,6 +107,12 @@ describe("recsys-run flows", function()
     assert.equal(kept, decoded("flows prune --size 0 --place other").results)
     assert.equal(kept, decoded("flows prune --size 0").results)
     assert.equal(0, #files.names(folder .. "/artifacts/cache/tasks"))
+    os.execute(("cd '%s/artifacts/cache' && mkdir -p reproduced/old reproduced/new"):format(folder))
+    os.execute(("touch -d '3 days ago' '%s/artifacts/cache/reproduced/old'"):format(folder))
+    decoded "flows prune"
+    assert.same({ "new", "old" }, files.names(folder .. "/artifacts/cache/reproduced"))
+    decoded "flows prune --older 2d"
+    assert.same({ "new" }, files.names(folder .. "/artifacts/cache/reproduced"))
     require("luv").sleep(20)
     assert.equal(3, decoded("flows prune --older 1ms").runs)
     assert.equal(0, #decoded "flows list")

@@ -7,7 +7,9 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local kept = require "recsys.flow.cache"
+local lfs = require "lfs"
 local record = require "recsys.flow.record"
+local resume = require "recsys.resume"
 local state = require "recsys.flow.state"
 local text = require "recsys.text"
 
@@ -202,6 +204,15 @@ local function prune_options(parser)
   parser:option("--size", "Remove the results used least recently, beyond this size"):argname "SIZE":convert(size)
 end
 
+--- Remove what runs that were reproduced before a moment have published.
+local function prune_reproduced(folder, before)
+  for _, name in ipairs(files.names(folder)) do
+    local path = folder .. "/" .. name
+    local at = lfs.attributes(path, "modification")
+    if at and at * 1000 < before then resume.remove(path) end
+  end
+end
+
 --- Runs' folders stay: they are people's. What goes is the memory of runs that ended, and results kept for later runs.
 local function prune(args)
   local before = args.older and require("recsys.clock").now() - args.older
@@ -209,6 +220,7 @@ local function prune(args)
   local runs = db and record.prune(db, before) or 0
   local results, bytes = kept.prune { age = args.older and args.older / 1000, bytes = args.size,
     folder = cache.folder(args.place) .. "/tasks" }
+  if before then prune_reproduced(cache.folder(args.place) .. "/reproduced", before) end
   if args.json then
     io.stdout:write(json.encode { runs = runs, results = results, bytes = bytes }, "\n")
   else
