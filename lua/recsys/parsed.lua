@@ -60,7 +60,7 @@ function parsed.hash_of(path, folder)
   if not hash then return nil, message, code end
   local settled = now - math.max(stat.ctime.sec, stat.mtime.sec) >= SETTLED
   if settled and signature(path) == sign then
-    pcall(files.write, memo, json.encode { path = path, signature = sign, hash = hash })
+    exit.try(files.write, memo, json.encode { path = path, signature = sign, hash = hash })
   end
   return hash
 end
@@ -102,7 +102,7 @@ local function describe(stem)
       return nil
     end
     entry.signature = sign
-    pcall(files.write, stem .. ".json", json.encode(entry))
+    exit.try(files.write, stem .. ".json", json.encode(entry))
   end
   return entry
 end
@@ -118,7 +118,7 @@ local function open_entry(stem, entry)
       tensors[column.name .. "." .. part] = stored[("%d.%s"):format(i, part)]
     end
   end
-  local ok, f = pcall(frame.from_tensors, tensors, schema)
+  local ok, f = exit.try(frame.from_tensors, tensors, schema)
   return ok and f or nil, stored.quarantine
 end
 
@@ -226,7 +226,7 @@ local function keep(stem, f, report, quarantine)
   local entry = { report = report, schema = schema, signature = signature(path) }
   entry.hash, message = frame.hash_file(path)
   if not entry.hash then return nil, message end
-  ok, message = pcall(files.write, stem .. ".json", json.encode(entry))
+  ok, message = exit.try(files.write, stem .. ".json", json.encode(entry))
   if ok then return entry end
   os.remove(path)
   return nil, type(message) == "table" and message.message or message
@@ -276,7 +276,7 @@ end
 ---@return string? code
 function parsed.open(path, options, read)
   local folder = options.cache
-  local made, refused = pcall(files.make_folder, folder)
+  local made, refused = exit.try(files.make_folder, folder)
   if not made then
     log.note("no parsed form is kept: %s", refused.message)
     return read(path, without_cache(options))

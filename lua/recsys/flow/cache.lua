@@ -152,7 +152,7 @@ end
 local function read_small(place)
   local bytes = files.read(place .. ".lua")
   if not bytes then return nil end
-  local ok, entry = pcall(store.value_of, bytes, place, "RUN")
+  local ok, entry = exit.try(store.value_of, bytes, place, "RUN")
   if ok and type(entry) == "table" and type(entry.text) == "string" and frame.hash(entry.text) == entry.hash then
     return entry
   end

@@ -95,7 +95,7 @@ end
 local ends = { completed = "on_success", done = "on_success", cached = "on_success", failed = "on_failure",
   timed_out = "on_failure", crashed = "on_failure", cancelled = "on_failure", refused = "on_failure" }
 
---- Tell a change of state to the hooks that are for it. Nothing is waited for, and nothing raised.
+--- Tell a change of state to the hooks that are for it. Nothing is waited for, and nothing but a signal raised.
 ---@param declared table<string, table[]>?  what hooks.read gave
 ---@param event { recipe?: string, run: string, folder?: string, task?: string, state: string, code?: string,
 ---   message?: string, seconds?: number }
@@ -106,7 +106,7 @@ function hooks.tell(declared, event)
   for _, kind in ipairs { "on_state", ends[event.state] } do
     for _, hook in ipairs(declared[kind] or {}) do
       event.event = kind
-      local ok, problem = pcall(start, hook, event)
+      local ok, problem = exit.try(start, hook, event)
       if not ok then log.note("a hook could not be started: %s", exit.message_of(problem)) end
     end
   end

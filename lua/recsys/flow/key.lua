@@ -6,6 +6,7 @@
 --- place, since the hash of the whole library is in every key; others by their code, their file and what they captured.
 --- What has no content to go by (a coroutine, an open file) makes the task one that is not cached, and is told.
 
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local frame = require("recsys.core").frame
 local host = require "recsys.host"
@@ -127,7 +128,7 @@ local function add_file(path, parts)
     return
   end
   local folder = recsys_cache.folder() .. "/parsed" -- where reading a table remembers the same
-  local kept = (lfs.attributes(path, "size") or 0) > 1 << 20 and pcall(files.make_folder, folder) and folder or nil
+  local kept = (lfs.attributes(path, "size") or 0) > 1 << 20 and exit.try(files.make_folder, folder) and folder or nil
   parts[#parts + 1] = ("%s %s"):format(path, parsed.hash_of(path, kept) or "absent")
 end
 

@@ -82,7 +82,7 @@ local function objection(flow, task, fn, entry)
   if changed then return changed .. " has changed" end
   local holds = not task.how.map and validities[fn]
   if not holds then return nil end
-  local ok, value = pcall(kept.value, entry, flow.folder or "RUN")
+  local ok, value = exit.try(kept.value, entry, flow.folder or "RUN")
   if not ok and type(value) == "table" and value.signal then error(value, 0) end
   if not ok then return "its result is gone" end
   local stands, why = holds(value)
