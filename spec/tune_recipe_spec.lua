@@ -208,7 +208,7 @@ describe("a study of a recipe", function()
 
   it("refuses to let a trial ask test rows before it has trained", function()
     local code, _, said = tune { "--study", "early", "--trials", "1", "--no-retrain", "--set", "early=true" }
-    assert.equal(1, code, said)
+    assert.equal(2, code, said)
     assert.matches("this recipe asks its test rows before", trials_of("early")[1].message)
   end)
 
@@ -315,6 +315,52 @@ return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "model
       assert.matches("this recipe " .. said_is .. " before", trial.message)
     end
     assert.is_nil(lfs.attributes(folder .. "/models"))
+  end)
+
+  it("ends at once where no trial can tell what is asked", function()
+    local code, _, said = tune { "--study", "misspelt", "--trials", "6", "--no-retrain", "--metric", "valid/ndcg_1O" }
+    assert.equal(2, code, said)
+    assert.equal(1, #trials_of "misspelt")
+    assert.matches("the study cannot go on: .*the training measures no 'valid/ndcg_1O'.*did you mean 'valid/ndcg_10'",
+      said)
+    local boxed = studied.RECIPE:gsub('"train", ', '"train", { process = true, retries = 3 }, ')
+    command.write(folder .. "/boxed.lua", boxed)
+    code, _, said = tune({ "--study", "misspelt-too", "--trials", "6", "--no-retrain", "--metric", "valid/ndcg_1O" },
+      { recipe = "boxed.lua" })
+    assert.equal(2, code, said)
+    assert.equal(1, #trials_of "misspelt-too")
+  end)
+
+  it("goes on with the same parameters alone, wherever they come from, and tells of another recipe", function()
+    local file = folder .. "/cf.json"
+    local function go_on(trials)
+      local code, _, said = tune({ "--study", "same", "--no-retrain", "--config", "cf.json", "--trials", trials },
+        { recipe = "same.lua" })
+      return code, said
+    end
+    command.write(folder .. "/same.lua", studied.RECIPE)
+    command.write(file, '{ "train": { "epochs": 2 } }')
+    local code, said = go_on "1"
+    assert.equal(0, code, said)
+    command.write(file, '{ "train.epochs": 2, "model.dim": 64 }') -- dim is searched
+    code, said = go_on "2"
+    assert.equal(0, code, said)
+    assert.is_nil(said:find "has changed")
+    command.write(file, '{ "train": { "epochs": 3 } }')
+    code, said = go_on "3"
+    assert.equal(2, code, said)
+    assert.matches("the study 'same' was begun with other settings %(train.epochs was 2, is 3%)", said)
+    command.write(file, '{ "train": { "epochs": 2 } }')
+    uv.os_setenv("RECSYS_SET_TRAIN__BATCH", "64")
+    code, said = go_on "3"
+    uv.os_unsetenv "RECSYS_SET_TRAIN__BATCH"
+    assert.equal(2, code, said)
+    assert.matches("%(train.batch was 128, is 64%)", said)
+    command.write(folder .. "/same.lua", studied.RECIPE .. "-- another line")
+    code, said = go_on "3"
+    assert.equal(0, code, said)
+    assert.matches("same.lua has changed since the study was begun", said)
+    assert.equal(3, #trials_of "same")
   end)
 
   it("prunes by what is reported after each epoch", function()

@@ -86,6 +86,10 @@ describe("a search space", function()
     assert.matches("bad argument #1 to 'choice' %(a list of two or more values", refusal(tune.choice, { 1 }))
     assert.matches("bad argument #1 to 'choice' %(1 stands there twice%)", refusal(tune.choice, { 1, 1 }))
     assert.matches("bad argument #2 to 'uniform' %(1 is not above 2%)", refusal(tune.uniform, 2, 1))
+    assert.matches("bad argument #2 to 'uniform' %(the range is wider than numbers go%)",
+      refusal(tune.uniform, -1e308, 1e308))
+    assert.matches("bad argument #2 to 'integer' %(the range is wider", refusal(tune.integer, math.mininteger, 5))
+    assert.matches("bad argument #2 to 'quantised' %(the range is wider", refusal(tune.quantised, -1e308, 1e308, 1))
     assert.matches("bad argument #1 to 'log_uniform' %(it must be above 0%)", refusal(tune.log_uniform, 0, 1))
     assert.matches("bad argument #1 to 'integer' %(a whole number", refusal(tune.integer, 0.5, 3))
     assert.matches("bad argument #3 to 'quantised'", refusal(tune.quantised, 0, 1, 2))
@@ -586,12 +590,56 @@ describe("a study", function()
     assert.is_true(shares[3].share < 0.02)
   end)
 
+  it("tells the shares of choices and whole numbers as they are", function()
+    local function shares_of(dimension, worth, n)
+      local s = new { search = { c = dimension, x = tune.uniform(0, 1), none = tune.choice { 1, 2, 3, 4, 5, 6 } },
+        sampler = "random" }
+      local values, mean, variance = dimension:grid(100), 0, 0
+      for _, value in ipairs(values) do mean = mean + worth(value) / #values end
+      for _, value in ipairs(values) do variance = variance + (worth(value) - mean) ^ 2 / #values end
+      s:optimize(function(trial) return worth(trial.params.c) + math.sqrt(12 * variance) * trial.params.x end,
+        { trials = n }) -- to which both do half
+      local found = {}
+      for _, share in ipairs(s:importance()) do found[share.name] = share.share end
+      return found
+    end
+    local function is_b(value) return value == "b" and 1 or 0 end
+    for _, case in ipairs { { tune.choice { "a", "b" }, is_b }, { tune.choice { "a", "b", "c" }, is_b },
+      { tune.choice { "a", "c", "d", "b", "e", "f" }, is_b },
+      { tune.choice { 1, 2, 3, 4, 5, 6 }, function(value) return value % 2 end },
+      { tune.integer(1, 2), tonumber }, { tune.integer(1, 4), tonumber },
+      { tune.quantised(0, 0.5, 0.25), tonumber } } do
+      local found = shares_of(case[1], case[2], 300)
+      for _, name in ipairs { "c", "x" } do
+        assert.is_true(math.abs(found[name] - 0.5) < 0.06, tostring(case[1]) .. ": " .. json.encode(found))
+      end
+      assert.is_true(found.none < 0.02, json.encode(found))
+    end
+  end)
+
   it("is not opened in a database of a later version", function()
     local folder = command.scratch(finally)
     local db = assert(sql.open(folder .. "/flow.db"))
     db:execute "PRAGMA user_version = 1000"
     db:close()
     assert.matches("made by a newer recsys%-run", refusal(new, { store = folder, search = SEARCH }))
+  end)
+end)
+
+describe("a recipe's parameters as a study's task sets them", function()
+  it("are all but the secrets, and the tracking that is not said", function()
+    local config = require "recsys.config"
+    local declared = { x = 1.5, list = { 1, 2 },
+      none = config.param(nil, "no default", { type = "string", optional = true }),
+      token = config.secret("of a shop", { optional = true }),
+      group = { word = "a b", flag = false }, track = require "recsys.track.parameters" }
+    local file = command.scratch(finally) .. "/token"
+    command.write(file, "hunter2")
+    local values = config.resolve(declared, { set = { "token=@" .. file } })
+    assert.equal("hunter2", values.token:reveal())
+    assert.same({ "group.flag=false", "group.word=a b", "list=[1,2]", "none=", "x=1.5" },
+      tune.settings(declared, { x = values.x, list = values.list, token = values.token,
+        group = values.group }))
   end)
 end)
 

@@ -5,8 +5,8 @@
 
 local exit = { done = 0, failed = 1, usage = 2, quality = 3, retry = 75 }
 
-local codes = { usage = exit.usage, config = exit.usage, quality = exit.quality, leak = exit.quality,
-  retry = exit.retry, busy = exit.retry }
+local codes = { usage = exit.usage, config = exit.usage, objective = exit.usage, quality = exit.quality,
+  leak = exit.quality, retry = exit.retry, busy = exit.retry }
 
 --- Stop with a usage error: exit code 2.
 function exit.usage_error(format, ...)

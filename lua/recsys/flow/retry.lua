@@ -9,8 +9,8 @@ local uv = require "luv"
 
 local retry = {}
 
-local final = { usage = true, config = true, quality = true, leak = true, interrupted = true, cancelled = true,
-  changed = true, ["end"] = true, plan = true }
+local final = { usage = true, config = true, objective = true, quality = true, leak = true, interrupted = true,
+  cancelled = true, changed = true, ["end"] = true, plan = true }
 
 -- field -> type and default
 local fields = { times = { "integer" }, delay = { "number", 0 }, backoff = { "number", 1 }, jitter = { "number", 0 },

@@ -67,7 +67,13 @@ local function settle(self, one)
   one.line:close()
   one.handle:close()
   local trial = self.study:trials()[one.trial.number + 1]
-  if trial.state ~= "running" then return tell(self, trial) end
+  if trial.state ~= "running" then
+    tell(self, trial)
+    if trial.state == "failed" and one.code == exit.usage then
+      exit.usage_error("the study cannot go on: %s", trial.message)
+    end
+    return
+  end
   local why = ("its worker died (%s); what it said is in %s/%s.out"):format(
     one.signal ~= 0 and "signal " .. one.signal or "exit code " .. one.code, self.folder, trial.name)
   log.warn("%s: %s", trial.name, why)
@@ -162,7 +168,8 @@ end
 ---@param request { study: Study, store: string, folder: string, workers: integer, pruner: string, parent?: string,
 ---  threads: integer, trials?: integer, seconds?: number, plateau?: integer }
 ---   folder: where trials have theirs; pruner: as the command line has it; parent: the study's tracked run
----@return string why  it ended: "trials", "seconds", "plateau" or "all is tried"
+---@return string why  it ended: "trials", "seconds", "plateau" or "all is tried"; raises { code = "usage" } when no
+---  trial will tell the objective
 function crew.run(request)
   if not host.executable then exit.usage_error "trials start recsys-run itself: run them with it" end
   local self = { study = request.study, store = request.store, folder = files.make_folder(request.folder),

@@ -5,7 +5,6 @@
 --- ever sees test rows. A recipe that trains by other means does the same by `current.report` and `current.finish`.
 --- A task in a process of its own is at work on the trial, too: its order has the trial's ticket.
 
-local exit = require "recsys.exit"
 local log = require "recsys.log"
 local text = require "recsys.text"
 
@@ -35,6 +34,9 @@ function current.ticket() return ticket end
 ---@return boolean
 function current.is_trial() return trial ~= nil end
 
+--- Refuse what no trial of the study will do, whatever its values: the study ends.
+local function refuse(format, ...) error({ code = "objective", message = format:format(...) }, 0) end
+
 --- Tag the trial's run of the tracking store.
 local function tag(state)
   local run = require "recsys.track.current"()
@@ -49,7 +51,7 @@ local function pick(row, name)
   end
   table.sort(known)
   local near = text.nearest(name, known)
-  exit.usage_error("the training measures no '%s'; there are %s%s", name, table.concat(known, ", "),
+  refuse("the training measures no '%s'; there are %s%s", name, table.concat(known, ", "),
     near and ("; did you mean '%s'?"):format(near) or "")
 end
 
@@ -90,7 +92,7 @@ end
 ---@param what string
 function current.forbid(what)
   if not trial then return end
-  exit.usage_error("a trial is over when its objective is known; this recipe %s before", what)
+  refuse("a trial is over when its objective is known; this recipe %s before", what)
 end
 
 return current

@@ -32,18 +32,17 @@ local function at(values, name)
   return values
 end
 
---- What is set of the tuned recipe's parameters, as --set has it.
+--- What is set of the tuned recipe's parameters, as --set has it. Secrets are not: workers have them as this process
+--- has.
 ---@param params table  its declared parameters
 ---@param values table  those of the recipe around it
 ---@return string[]
 function inside.settings(params, values)
-  local set = {}
+  local set, exported = {}, config.exported(params, values)
   for _, name in ipairs(config.names(params)) do
-    local value = at(values, name)
-    if value ~= nil or not name:find "^track%." then
-      set[#set + 1] = ("%s=%s"):format(name, value == nil and "" or type(value) == "string" and value
-        or type(value) == "table" and next(value) == nil and "[]" or json.encode(value))
-    end
+    local value = at(exported, name)
+    if value == json.null then value = not name:find "^track%." and "" or nil end
+    if value ~= nil then set[#set + 1] = name .. "=" .. (type(value) == "string" and value or json.encode(value)) end
   end
   return set
 end

@@ -7,6 +7,7 @@ local config = require "recsys.config"
 local crew = require "recsys.tune.crew"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local frame = require("recsys.core").frame
 local host = require "recsys.host"
 local json = require "recsys.json"
 local log = require "recsys.log"
@@ -89,6 +90,43 @@ local function threads_of(request)
   return request.threads or math.max(1, all // (request.workers or 1))
 end
 
+--- The parameters of all trials by name, as JSON has them, without what is searched and without secrets.
+---@param declared table  parameters
+---@param search table<string, Dimension>
+---@return table<string, any>
+local function shared(declared, params, search)
+  local all, exported = {}, config.exported(declared, params)
+  for _, name in ipairs(config.names(declared)) do
+    local value = exported
+    for part in name:gmatch "[^.]+" do value = value and value[part] end
+    if not search[name] and name ~= "seed" then all[name] = value end -- the seed is the study's own
+  end
+  return json.decode(json.encode(all))
+end
+
+--- How the settings of a study that is gone on with differ from ours: "train.epochs was 3, is 5"; nil: in nothing that
+--- counts. That the recipe's file is another one is told.
+local function unlike(before, now)
+  local list, names = {}, {}
+  for _, field in ipairs { "recipe", "metrics" } do
+    local was, is = json.encode(before[field]), json.encode(now[field])
+    if was ~= is then list[#list + 1] = ("%s was %s, is %s"):format(field, was, is) end
+  end
+  local old = before.parameters or now.parameters
+  for _, values in ipairs { old, now.parameters } do
+    for name in pairs(values) do names[name] = true end
+  end
+  for name in pairs(names) do
+    local was, is = json.encode(old[name]), json.encode(now.parameters[name])
+    if was ~= is then list[#list + 1] = ("%s was %s, is %s"):format(name, was, is) end
+  end
+  if #list == 0 and before.code and before.code ~= now.code then
+    log.warn("%s has changed since the study was begun: its trials may not be comparable", now.recipe)
+  end
+  table.sort(list)
+  return #list > 0 and table.concat(list, ", ") or nil
+end
+
 --- Open the study of a request, for which the recipe is loaded.
 local function open(request, loaded, params, store)
   local search = request.search or loaded.search
@@ -100,11 +138,13 @@ local function open(request, loaded, params, store)
   local metrics, directions = objectives(request, params)
   local sampler, sampler_options = tuned.option(request.sampler or "tpe", "--sampler")
   local pruner, pruner_options = tuned.option(request.pruner or "none", "--pruner")
+  local settings = { recipe = request.recipe, set = json.list(request.set or {}), config = request.config,
+    metrics = metrics, parameters = shared(loaded.params, params, search),
+    code = frame.hash(files.read(request.recipe) or "") }
   return study_of.open { name = request.study or ("%s-%s"):format(loaded.name, os.date "!%Y%m%d-%H%M%S"),
     store = store, search = search, directions = directions, seed = params.seed, sampler = sampler,
     sampler_options = sampler_options, pruner = pruner, pruner_options = pruner_options,
-    settings = { recipe = request.recipe, set = json.list(request.set or {}), config = request.config,
-      metrics = metrics } }
+    settings = settings, compare = function(before) return unlike(before, settings) end }
 end
 
 -- The study's run of the tracking store ------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ local store = require "recsys.store"
 
 local space = {}
 
+local MOST_BORDERS <const> = 1000 -- of a dimension's values: more are as good as a range
+
 local Dimension = { __name = "recsys.Dimension" }
 Dimension.__index = Dimension
 
@@ -35,6 +37,8 @@ local function check_range(name, low, high)
   check_number(name, 1, low)
   check_number(name, 2, high)
   if low >= high then refuse(3, 2, name, ("%s is not above %s"):format(high, low)) end
+  local width = high - low -- of whole numbers it may wrap round
+  if width < 0 or width == math.huge then refuse(3, 2, name, "the range is wider than numbers go") end
 end
 
 --- One of some values: numbers, texts, booleans or lists.
@@ -169,6 +173,22 @@ end
 function Dimension:share(value)
   local low, high = self:bounds()
   return (self:coordinate(value) - low) / (high - low)
+end
+
+--- The shares of the range between which values are the same one, from 0 to 1; nil where every share is a value of its
+--- own, or nearly.
+---@return number[]?
+function Dimension:borders()
+  local low, high = self:bounds()
+  local list, values = { 0 }, self.kind == "choice" and self.values or nil
+  local count = values and #values or self.step and math.floor((self.high - self.low) / self.step + 0.5) + 1
+  if not count or count > MOST_BORDERS then return nil end
+  for i = 1, count do
+    local _, above = nil, i + 0.5
+    if not values then _, above = self:cell(self.low + (i - 1) * self.step) end
+    list[i + 1] = (above - low) / (high - low)
+  end
+  return list
 end
 
 --- The values of a grid: all where these can be counted, else so many, evenly spread from end to end.

@@ -55,20 +55,25 @@ local function differences(self, text)
 end
 
 --- Refuse to go on with a study under other conditions.
-local function check_same(self, row)
+local function check_same(self, row, compare)
+  local unlike
+  if row.settings ~= json.encode(self.settings) then
+    unlike = compare and compare(json.decode(row.settings)) or not compare and "" or nil
+  end
   local what = row.space ~= self.space:text() and "another search space"
     or row.directions ~= json.encode(self.directions) and "other objectives"
-    or row.settings ~= json.encode(self.settings) and "other settings" or row.seed ~= self.seed and "another seed"
+    or unlike and "other settings" or row.seed ~= self.seed and "another seed"
   if not what then return end
-  local more = what == "another search space" and (" (%s)"):format(differences(self, row.space)) or ""
+  local how = what == "another search space" and differences(self, row.space) or what == "other settings" and unlike
+  local more = how and how ~= "" and (" (%s)"):format(how) or ""
   exit.usage_error("the study '%s' was begun with %s%s; take these, or another name", self.name, what, more)
 end
 
 --- The study's row, made when there is none.
-local function enter(self)
+local function enter(self, compare)
   local row = self.db:row("SELECT * FROM studies WHERE name = ?", { self.name })
   if row then
-    if not self.attached then check_same(self, row) end
+    if not self.attached then check_same(self, row, compare) end
   else
     self.db:run("INSERT INTO studies (name, directions, space, seed, settings, created) VALUES (?, ?, ?, ?, ?, ?)",
       { self.name, json.encode(self.directions), self.space:text(), self.seed, json.encode(self.settings),
@@ -81,10 +86,11 @@ end
 --- Open a study, or begin it.
 ---@param request { name: string, search: table<string, Dimension>, directions?: string[], store?: string,
 ---  sampler?: string, sampler_options?: table, pruner?: string, pruner_options?: table, seed?: integer,
----  settings?: table, process?: string }
+---  settings?: table, compare?: fun(before: table): string?, process?: string }
 ---   directions: one for each objective, default { "minimize" }; store: the folder of flow.db, default "artifacts", or
 ---   ":memory:"; sampler: "tpe" (default), "random", "halton" or "grid"; pruner: "none" (default), "median", "asha",
 ---   "hyperband" or "patience"; settings: plain data that all processes of the study share;
+---   compare: what differs in settings that the study was begun with, nil: nothing; default: they are to be the same;
 ---   process: whose trials are worked on here, default this process's
 ---@return Study  raises { code = "usage" } when there is one of that name with another space, objectives or settings
 function study.open(request)
@@ -101,7 +107,7 @@ function study.open(request)
     exit.usage_error "a pruner goes by one objective; this study has several"
   end
   self.db = state.open(request.store or "artifacts")
-  self.db:transaction(enter, self)
+  self.db:transaction(enter, self, request.compare)
   return self
 end
 

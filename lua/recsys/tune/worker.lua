@@ -23,27 +23,34 @@ function worker.settings(study, params)
 end
 
 --- How the recipe ended, for a trial that has not ended by its objective.
+---@return boolean hopeless  no trial of the study will end otherwise
 local function settle(trial, problem)
-  if trial:look():is_over() then return end
-  if type(problem) == "table" and problem.signal then return trial:release() end
+  if trial:look():is_over() then return false end
+  if type(problem) == "table" and problem.signal then
+    trial:release()
+    return false
+  end
   trial:fail(problem and exit.message_of(problem) or "no step of the recipe tells the objective: none trains")
+  return type(problem) == "table" and problem.code == "objective"
 end
 
 --- Run a trial.
 ---@param request { study: string, store: string, trial: integer, folder: string, pruner: string, pruner_options: table,
 ---  parent?: string, threads: integer }
 ---   folder: for its run; parent: the study's run of the tracking store
----@return integer exit code
+---@return integer exit code  2: no trial of the study will tell the objective; 1: this one failed
 function worker.run(request)
   assert(process.follow(LIFELINE))
   local trial = current.begin(request)
   local study <close> = trial.study
   trial:adopt()
-  return require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
+  local hopeless = false
+  local code = require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
     config = study.settings.config, threads = request.threads, command = "recsys-run tune",
     trial = { folder = request.folder, parent = request.parent,
-      ended = function(problem) settle(trial, problem) end,
+      ended = function(problem) hopeless = settle(trial, problem) end,
       is_paused = function() return trial:look().state == "pruned" and study.promoter ~= nil end } })
+  return hopeless and exit.usage or code == exit.usage and exit.failed or code
 end
 
 return worker
