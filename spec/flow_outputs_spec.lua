@@ -64,6 +64,34 @@ describe("files that a task leaves in the run's folder", function()
     assert.equal("new", run "new")
   end)
 
+  it("come with links and empty folders, and a link inside of the run leads into the run that has it", function()
+    local function make(path, target)
+      files.make_folder(path .. "/empty/deep")
+      write(path .. "/f", "held")
+      assert(uv.fs_symlink(target, path .. "/latest"))
+      assert(uv.fs_symlink(assert(uv.fs_realpath(path)) .. "/f", path .. "/whole"))
+      assert(uv.fs_symlink("nowhere", path .. "/dangling"))
+      return path
+    end
+    local function run(target, options)
+      local steps = new_flow()
+      local path = steps:task("make", options or {}, make, steps:path "out", target)
+      steps:task("look", function(at) return uv.fs_readlink(at .. "/latest") end, path)
+      return path:value(), states(steps)
+    end
+    assert.equal("completed completed", select(2, run "f"))
+    local path, said = run "f"
+    assert.equal("cached cached", said)
+    assert.same({ "dangling", "empty", "f", "latest", "whole" }, files.names(path))
+    assert.same({ "deep" }, files.names(path .. "/empty"))
+    assert.same({ "f", "nowhere", uv.fs_realpath(path) .. "/f" }, { uv.fs_readlink(path .. "/latest"),
+      uv.fs_readlink(path .. "/dangling"), uv.fs_readlink(path .. "/whole") })
+    assert.equal("held", command.read(path .. "/latest"))
+    assert.equal("completed completed", select(2, run "./f")) -- a link is part of what its task gave
+    assert.equal("cached cached", select(2, run "./f"))
+    assert.equal("completed cached", select(2, run("f", { cache = false })))
+  end)
+
   it("count for who is given the same path, whoever made them", function()
     local function run(bytes, options)
       local steps = new_flow()

@@ -17,6 +17,7 @@ local lfs = require "lfs"
 local log = require "recsys.log"
 local now = require("recsys.clock").now
 local process = require "recsys.track.process"
+local outputs = require "recsys.flow.outputs"
 local resume = require "recsys.resume"
 local store = require "recsys.store"
 local uv = require "luv"
@@ -96,9 +97,13 @@ local function fill(part, folder, run, left, hashes, entry)
   end
   for name, hash in pairs(left) do
     local at = "out/" .. name
-    files.make_folder(part .. "/" .. at:match "^(.*)/")
-    assert(keep(run .. "/" .. name, part .. "/" .. at))
-    entry.files[#entry.files + 1] = describe(part .. "/" .. at, at, hash)
+    if outputs.is_sign(hash) then
+      entry.files[#entry.files + 1] = { name = at, hash = hash, bytes = 0 }
+    else
+      files.make_folder(part .. "/" .. at:match "^(.*)/")
+      assert(keep(run .. "/" .. name, part .. "/" .. at))
+      entry.files[#entry.files + 1] = describe(part .. "/" .. at, at, hash)
+    end
   end
 end
 
@@ -170,7 +175,7 @@ end
 local function damaged(place, entry)
   for _, file in ipairs(entry.files) do
     local path = place .. "/" .. file.name
-    if stamp(path) ~= file.stamp and frame.hash_file(path) ~= file.hash then return file.name end
+    if file.stamp and stamp(path) ~= file.stamp and frame.hash_file(path) ~= file.hash then return file.name end
   end
 end
 
@@ -230,8 +235,13 @@ local function give_files(entry, folder, run, given)
     if inside then files.make_folder(to:match "^(.*)/") end
     local at = inside and ("%s.%d.tmp"):format(to, uv.os_getpid()) or to
     local give = inside and copy or link -- the run may change its files, and nobody a value
-    if not give(entry.place .. "/" .. file.name, at) then return false end
-    given[at] = to
+    if not file.stamp then
+      outputs.make(file.hash, to, run)
+    elseif give(entry.place .. "/" .. file.name, at) then
+      given[at] = to
+    else
+      return false
+    end
   end
   local there = read_entry(entry.place)
   return not there or there.made == entry.made

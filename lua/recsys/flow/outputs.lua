@@ -25,6 +25,40 @@ local of_the_run = { tasks = true, logs = true, notes = true, unfinished = true,
   ["params.json"] = true, ["environment.json"] = true, ["tasks.json"] = true, ["provenance.json"] = true,
   ["hooks.txt"] = true, ["result.json"] = true, ["report.html"] = true }
 
+local FOLDER <const> = "/" -- what stands for the hash of one in which there is nothing
+
+--- What stands for the hash of what is no file: of a link "->" and where it leads, "=>" and the name when that is an
+--- absolute path in the run's folder; of a folder "/". nil for files and for nothing.
+local function sign_of(path, run)
+  local about = uv.fs_lstat(path)
+  if about and about.type == "directory" then return FOLDER end
+  if not about or about.type ~= "link" then return nil end
+  local target, root = uv.fs_readlink(path) or "", uv.fs_realpath(run) or run
+  if target:sub(1, #root + 1) == root .. "/" then return "=>" .. target:sub(#root + 2) end
+  return "->" .. target
+end
+
+--- Whether a hash is what stands for that of a link or a folder.
+---@param hash string
+---@return boolean
+function outputs.is_sign(hash) return hash == FOLDER or hash:find "^[-=]>" ~= nil end
+
+--- Make the link or the folder that a sign stands for.
+---@param sign string
+---@param path string  whose folder is there
+---@param run string   the run's folder
+function outputs.make(sign, path, run)
+  if sign == FOLDER then
+    files.make_folder(path)
+    return
+  end
+  local target = sign:sub(3)
+  if sign:sub(1, 1) == "=" then target = (uv.fs_realpath(run) or run) .. "/" .. target end
+  uv.fs_unlink(path)
+  local ok, message = uv.fs_symlink(target, path)
+  if not ok then error({ code = "io", message = ("cannot make the link %s: %s"):format(path, message) }, 0) end
+end
+
 local function seconds_of(time) return time.sec + time.nsec / 1e9 end
 
 local function clock()
@@ -62,32 +96,36 @@ local function plain(name)
   return (("/" .. name .. "/"):gsub("/%./", "/"):gsub("/%./", "/"):gsub("//+", "/"):gsub("^/", ""):gsub("/$", ""))
 end
 
-local function add_files(root, name, found)
+local function add_files(root, name, found, folders)
   local path = name == "" and root or root .. "/" .. name
   local mode = lfs.symlinkattributes(path, "mode")
-  if mode == "file" and not files.is_unfinished(name) then
+  if (mode == "file" or mode == "link") and not files.is_unfinished(name) then
     found[#found + 1] = name
   elseif mode == "directory" then
-    for _, part in ipairs(files.names(path)) do
+    local parts = files.names(path)
+    if folders and #parts == 0 and name ~= "" then found[#found + 1] = name end
+    for _, part in ipairs(parts) do
       if name ~= "" then
-        add_files(root, name .. "/" .. part, found)
+        add_files(root, name .. "/" .. part, found, folders)
       elseif not of_the_run[part] then
-        add_files(root, part, found)
+        add_files(root, part, found, folders)
       end
     end
   end
 end
 
---- Names of the files at and below paths in the run's folder, sorted, each once.
-function Outputs:names(paths)
+--- Names of the files and links at and below paths in the run's folder, sorted, each once.
+---@param folders? boolean  also of folders in which there is nothing
+function Outputs:names(paths, folders)
   local found, seen, list = {}, {}, {}
   for _, path in ipairs(paths) do
     local name = plain(path)
     if name and self.folder then
-      add_files(self.folder, name, found)
+      add_files(self.folder, name, found, folders)
     elseif name then
-      for known in pairs(self.known) do
-        if name == "" or known == name or known:sub(1, #name + 1) == name .. "/" then found[#found + 1] = known end
+      for known, file in pairs(self.known) do
+        local below = name == "" or known == name or known:sub(1, #name + 1) == name .. "/"
+        if below and file.hash ~= FOLDER then found[#found + 1] = known end
       end
     end
   end
@@ -120,6 +158,8 @@ end
 ---@return boolean is_known
 function Outputs:see(name, unread)
   local path, known = self.folder .. "/" .. name, self.known[name]
+  local sign = sign_of(path, self.folder)
+  if sign then return { hash = sign, stamp = sign }, known ~= nil and known.hash == sign end
   local about = uv.fs_stat(path)
   if not about or about.type ~= "file" then return nil, false end
   if known and known.stamp == stamp_of(about) and (unread or not known.is_fresh) then return known, true end
@@ -129,7 +169,7 @@ end
 
 --- Whether a file that is not known lies there from an attempt that was cut short.
 function Outputs:is_left_over(name)
-  local about = self.since and uv.fs_stat(self.folder .. "/" .. name)
+  local about = self.since and uv.fs_lstat(self.folder .. "/" .. name)
   return about and seconds_of(about.ctime) < self.since or false
 end
 
@@ -185,7 +225,7 @@ end
 function Outputs:own(paths, is_own)
   local left, found, doubtful = {}, {}, {}
   local before = self.outer or self.known
-  for _, name in ipairs(self:names(paths)) do
+  for _, name in ipairs(self:names(paths, true)) do
     found[name] = before[name] and before[name].hash
     local is_mine = not is_own or is_own(name)
     local file, is_known = self:see(name, not is_mine)
@@ -270,7 +310,7 @@ end
 ---@param hashes table<string, string>
 function Outputs:add(hashes)
   for name, hash in pairs(hashes) do
-    local about = self.folder and uv.fs_stat(self.folder .. "/" .. name)
+    local about = self.folder and not outputs.is_sign(hash) and uv.fs_stat(self.folder .. "/" .. name)
     self.known[name] = { hash = hash, stamp = about and stamp_of(about), is_fresh = about and is_fresh(about) }
   end
 end
@@ -280,7 +320,7 @@ end
 function Outputs:holds(hashes)
   for name, hash in pairs(hashes) do
     local path = self.folder .. "/" .. name
-    if not files.exists(path) or frame.hash_file(path) ~= hash then return false end
+    if (sign_of(path, self.folder) or files.exists(path) and frame.hash_file(path)) ~= hash then return false end
   end
   return true
 end
@@ -296,10 +336,10 @@ function Outputs:clash(left, found, paths)
     if self:hash_of(name) ~= found[name] then return name end
   end
   for name, hash in pairs(found) do
-    if self:hash_of(name) ~= hash then return name end
+    if hash ~= FOLDER and self:hash_of(name) ~= hash then return name end
   end
-  for name in pairs(left) do
-    if not found[name] and self:hash_of(name) then return name end
+  for name, hash in pairs(left) do
+    if hash ~= FOLDER and not found[name] and self:hash_of(name) then return name end
   end
 end
 
