@@ -222,7 +222,7 @@ describe("a gate", function()
     assert.equal("gate 'g11': below must be a number, not false", refused { value = 0.5, below = false })
     local handle = steps:task("bound", function() return { low = 1, none = "1" } end)
     assert.is_nil(refused { value = 1, at_least = handle.low })
-    assert.equal("gate 'g13': at_least must be a number, not '1'", refused { value = 1, at_least = handle.none })
+    assert.equal("gate 'g14': at_least must be a number, not '1'", refused { value = 1, at_least = handle.none })
   end)
 
   it("with a bound that is none is a mistake, told before anything runs", function()
