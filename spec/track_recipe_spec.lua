@@ -158,6 +158,39 @@ describe("a recipe of one's own", function()
     assert.same({ "FINISHED", "it is too small" }, { run.info.status, by_key(run.data.tags)["recsys.refused"] })
   end)
 
+  it("has the curve of the attempt that succeeded, and so have runs that take its result", function()
+    command.write(folder .. "/tried.lua", [[
+local recsys = require "recsys"
+local function train(marker)
+  local write = require("recsys.train.logged").begin()
+  write { epoch = 1, ["valid/m"] = io.open(marker) and 0.9 or 0.1 }
+  if not io.open(marker) then
+    io.open(marker, "w"):close()
+    error "no luck"
+  end
+  write { epoch = 2, ["valid/m"] = 0.95 }
+  return 1
+end
+return recsys.recipe { name = "tried", about = "Train twice", params = { process = false, map = false },
+  run = function(flow, p)
+    local how = { retries = 1, process = p.process }
+    local marker = p.map and "map" or p.process and "process" or "here"
+    local n = p.map and flow:map("train", how, train, { marker }) or flow:task("train", how, train, marker)
+    return { n = n }
+  end }]])
+    for _, how in ipairs { "", "--set process=true", "--set map=true" } do
+      for points = 3, 2, -1 do -- in the first run those of the attempt that failed, too
+        assert.equal(0, recsys_run("tried.lua " .. how).code)
+        local run = runs_of(folder .. "/artifacts", "tried")[1]
+        local metrics = by_key(run.data.metrics)
+        assert.equal(0.95, metrics["valid/m"], how)
+        for name in pairs(metrics) do assert.is_nil(name:find "^train.*valid", name) end
+        local s <close> = store.open(folder .. "/artifacts")
+        assert.equal(points, #s:metric_history { run_id = run.info.run_id, metric_key = "valid/m" })
+      end
+    end
+  end)
+
   it("that is stopped or killed is KILLED", function()
     for _, signal in ipairs { "TERM", "KILL" } do
       recsys_run(("count.lua --set how=long 2>%s.err & p=$!; "

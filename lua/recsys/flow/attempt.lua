@@ -9,6 +9,7 @@ local lazy = require "recsys.lazy"
 local keys = lazy "recsys.flow.key"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local logged = lazy "recsys.train.logged"
 local lookup = require "recsys.lookup"
 local note = lazy "recsys.flow.note"
 local provenance = lazy "recsys.provenance"
@@ -175,6 +176,17 @@ function attempt.called(fn, arguments)
   return value
 end
 
+--- Mark where a task, or an element, begins that may be tried again here: what is given forgets the trainings of an
+--- attempt that failed, whose curves are not those of the result.
+---@return fun()
+function attempt.mark(task)
+  local back = logged.mark()
+  return function()
+    back()
+    task.rows = nil
+  end
+end
+
 --- fn(...) in this process, with a place of each limit.
 local function here(self, task, fn, arguments)
   local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
@@ -202,8 +214,10 @@ function attempt.call(self, task, fn, arguments)
   if how.process then return in_process(self, task) end
   if not how.limits and not how.retries then return attempt.called(fn, arguments) end
   task.attempts = 0
+  local again = how.retries and attempt.mark(task)
   return retry.run(how.retries, function()
     task.attempts = task.attempts + 1
+    if task.attempts > 1 then again() end
     attempt.tell(self, task, "task " .. task.name, "running", nil, nil, task.attempts)
     return here(self, task, fn, arguments)
   end, function(problem)

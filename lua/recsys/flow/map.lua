@@ -144,9 +144,10 @@ local function call(self, task, one, fn, given)
   local function tell_here(what, failure, delay, n)
     attempt.tell(self, one, label_of(one), what, failure, delay, n)
   end
-  local tries = 0
+  local tries, again = 0, task.how.retries and attempt.mark(one)
   return retry.run(task.how.retries, function()
     tries = tries + 1
+    if tries > 1 then again() end
     tell_here("running", nil, nil, tries)
     local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
       if task.has_waited then return end -- told of the first element

@@ -28,6 +28,23 @@ function logged.counts(run, counts)
   return seen[run]
 end
 
+--- Note how often each task has trained so far: what is given goes back there, so that another attempt's trainings have
+--- the names of those of the one that failed.
+---@return fun()
+function logged.mark()
+  local run = require "recsys.track.current"()
+  local before = run and seen[run]
+  local function copy()
+    local counts = before and {}
+    for task, count in pairs(before or {}) do counts[task] = count end
+    return counts
+  end
+  before = copy()
+  return function()
+    if run then seen[run] = copy() end
+  end
+end
+
 --- What a training logs its rows with.
 ---@return fun(row: table)
 function logged.begin()
