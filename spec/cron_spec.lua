@@ -238,6 +238,72 @@ describe("recsys-run schedule", function()
     assert.matches("began \nended\n$", ran.out)
   end)
 
+  --- Begin a run by a schedule that is killed, and wait for it by another one that is stopped: what that one told.
+  local function stop_orphan(words, last)
+    return command.run(([[cd %s
+      PROGRAM schedule job.lua --cron '*/10 * * * *' --missed run WORDS >one 2>&1 & one=$!
+      for i in $(seq 600); do grep -q "at work" one && break; sleep 0.05; done
+      kill -9 $one
+      PROGRAM schedule job.lua --cron '0 0 1 1 *' LAST >two 2>&1 & two=$!
+      for i in $(seq 600); do grep -q "waited for" two && break; sleep 0.05; done
+      kill $two; wait $two; echo "two: $?"; cat two one; pid=$(sed -n 's/.*as process \([0-9]*\);.*/\1/p' two)
+      grep -s State /proc/$pid/status | grep -v zombie; echo gone]]):gsub("%u+", { PROGRAM = command.program,
+      WORDS = words, LAST = last }):format(folder)).out
+  end
+
+  it("stops a run that outlived a killed one when it is stopped itself", function()
+    pretend(3600)
+    local said = stop_orphan("-- --set wait=60", "")
+    assert.matches("two: 143\n.*a run of before is still at work.*stopped by signal 15", said)
+    assert.matches("\ngone\n$", said)
+    assert.is_nil(said:find "State")
+    assert.is_nil(command.read(folder .. "/ran"):find "ended")
+  end)
+
+  it("has a run written down before it begins, which begins not where that cannot be", function()
+    pretend(3600)
+    local db = require("recsys.flow.state").open(folder .. "/artifacts")
+    db:run [[CREATE TRIGGER full BEFORE INSERT ON schedules WHEN NEW.pid IS NOT NULL
+      BEGIN SELECT RAISE(ABORT, 'no room'); END]]
+    db:close()
+    local ran = run "job.lua --cron '*/10 * * * *' --missed run"
+    assert.equal(1, ran.code, ran.err)
+    assert.matches("no room", ran.err)
+    uv.sleep(300)
+    assert.is_nil(io.open(folder .. "/ran"))
+  end)
+
+  it("goes on from now where the clock was ahead", function()
+    pretend(-400 * 86400)
+    local code, told = until_told("job.lua --cron '*/10 * * * *'", "next at")
+    assert.equal(143, code, told)
+    assert.matches("the clock was ahead, %S+ %S+ %S+ was dealt with already; it goes on from now", told)
+    assert.matches(os.date("next at %Y", os.time() + 600), told)
+    assert.is_true(row().last <= os.time())
+  end)
+
+  it("leaves the time zone of its runs as it is", function()
+    command.write(folder .. "/job.lua", [[
+      return require("recsys").recipe { name = "job", about = "Tells", run = function(flow)
+        flow:task("tell", function()
+          io.open("ran", "w"):write(tostring(os.getenv "TZ")):close()
+          return true
+        end)
+        return {}
+      end } ]])
+    for _, own in ipairs { "", "America/Lima" } do
+      pretend(3600)
+      local before = os.getenv "TZ"
+      if own == "" then uv.os_unsetenv "TZ" else uv.os_setenv("TZ", own) end
+      local _, told = until_told("job.lua --cron '*/10 * * * *' --missed run --timezone Asia/Tokyo", "next at")
+      if before then uv.os_setenv("TZ", before) else uv.os_unsetenv "TZ" end
+      assert.matches("ended with exit code 0", told)
+      assert.equal(own == "" and "nil" or own, command.read(folder .. "/ran"))
+      assert.matches("JST", told)
+      command.run(("rm -rf %s/artifacts/cache"):format(folder))
+    end
+  end)
+
   it("lists the schedules that there are", function()
     assert.matches("^schedule +state", run("--list").out)
     pretend(3600)

@@ -3,7 +3,8 @@
 --- One process that stays: it waits, runs the recipe as a process of its own, and waits again, so two runs never
 --- overlap; a lock keeps a second schedule of the same name out. What was due while a run took longer, or while nobody
 --- was there, is missed: made up for by one run, or skipped. The last time that was dealt with stands in flow.db, so
---- that a schedule that was killed knows what it missed, and waits for a run that outlived it.
+--- that a schedule that was killed knows what it missed, and waits for a run that outlived it: a run's process is
+--- written down before it begins.
 
 local cli = require "recsys.cli"
 local cron = require "recsys.cron"
@@ -22,6 +23,7 @@ local uv = require "luv"
 local schedule = { about = "Run a recipe at certain times" }
 
 local LOOK <const> = 250 -- milliseconds between looks at the clock, the run and the signals
+local AHEAD <const> = 3600 -- seconds that the last time may lie ahead: clocks are put right by less
 local SHOWN <const> = "%Y-%m-%d %H:%M %Z"
 
 function schedule.options(parser)
@@ -128,36 +130,62 @@ local function with_signals(self, fn)
   return result
 end
 
---- A run that a schedule which was killed had begun.
-local function wait_for_orphan(self)
-  local pid, born = self.pid, self.born
-  if not pid or not scheduled.is_at_work(born) or process.where(born) ~= "here" then return end
-  log.info("schedule %s: a run of before is still at work, as process %d; it is waited for", self.name, pid)
-  wait(self, function() return not scheduled.is_at_work(born) end)
-end
-
---- Let a run end by itself when the schedule is stopped, and by force after its grace time.
-local function stop(self, child, ended)
-  child:kill "sigterm"
+--- Wait for a run to end; when the schedule is stopped it gets its grace time to end by itself.
+---@param kill fun(signal: string)
+---@param ended fun(): boolean
+local function await(self, kill, ended)
+  if wait(self, ended) then return end
+  kill "sigterm"
   local last = uv.hrtime() + self.grace * 1e9
   while not ended() do
     rest()
-    if uv.hrtime() > last and not ended() then child:kill "sigkill" end
+    if uv.hrtime() > last and not ended() then kill "sigkill" end
   end
+end
+
+--- A run that a schedule which was killed had begun.
+local function wait_for_orphan(self)
+  local pid, born = self.pid, self.born
+  local function ended() return not scheduled.is_at_work(born) end
+  if not pid or ended() or process.where(born) ~= "here" then return end
+  log.info("schedule %s: a run of before is still at work, as process %d; it is waited for", self.name, pid)
+  await(self, function(signal)
+    if not ended() then uv.kill(pid, signal) end
+  end, ended)
+end
+
+--- The environment of runs: the time zone is the schedule's own affair.
+local function environment(self)
+  local list = { self.own_zone and "TZ=" .. self.own_zone or nil }
+  for name, value in pairs(uv.os_environ()) do
+    if name ~= "TZ" then list[#list + 1] = name .. "=" .. value end
+  end
+  return list
+end
+
+--- A process that becomes the recipe's run when a line comes through its stdin, and ends when none will.
+---@param told fun(code: integer, signal: integer)  when it has ended
+---@return userdata child, userdata line
+local function held(self, told)
+  local line = uv.new_pipe(false)
+  local child, refused = uv.spawn("/bin/sh", { args = { "-c", 'read -r go && exec "$0" "$@" </dev/null',
+    host.executable, table.unpack(self.words) }, stdio = { line, 1, 2 }, env = environment(self), detached = true },
+    told)
+  if child then return child, line end
+  line:close()
+  error({ code = "io", message = "cannot start the run: " .. tostring(refused) }, 0)
 end
 
 --- Run the recipe to its end.
 local function run_once(self, due)
   local began, code = uv.hrtime(), nil
-  local child, refused = uv.spawn(host.executable, { args = self.words, stdio = { nil, 1, 2 }, detached = true },
-    function(ended, signal) code = signal > 0 and 128 + signal or ended end)
-  if not child then error({ code = "io", message = "cannot start the run: " .. tostring(refused) }, 0) end
-  local function ended() return code ~= nil end
+  local child, line = held(self, function(ended, signal) code = signal > 0 and 128 + signal or ended end)
   self.pid, self.due = child:get_pid(), due
   self.born = process.name(self.pid)
   log.info("schedule %s: the run of %s begins", self.name, shown(due))
   keep(self)
-  if not wait(self, ended) then stop(self, child, ended) end
+  line:write("go\n", function() line:close() end)
+  await(self, function(signal) child:kill(signal) end, function() return code ~= nil end)
   child:close()
   self.pid, self.born, self.code, self.seconds = nil, nil, code, (uv.hrtime() - began) / 1e9
   keep(self)
@@ -185,16 +213,39 @@ local function catch_up(self)
   if self.missed == "run" then run_once(self, latest) end
 end
 
+--- A clock that was ahead would silence the schedule until it is as late again: what is dealt with ends now.
+local function set_right(self)
+  local now = os.time()
+  if self.last <= now + AHEAD then return end
+  log.warn("schedule %s: the clock was ahead, %s was dealt with already; it goes on from now", self.name,
+    shown(self.last))
+  self.last = now
+  keep(self)
+end
+
+--- Wait for a time: whether it has come, and not that the clock was put back.
+local function wait_until(self, due)
+  local latest = os.time()
+  local is_back = false
+  local function ready()
+    local now = os.time()
+    is_back, latest = now < latest - AHEAD, math.max(now, latest)
+    return is_back or now >= due
+  end
+  return wait(self, ready) and not is_back
+end
+
 local function loop(self)
   wait_for_orphan(self)
   self.last, self.pid = self.last or os.time(), nil
   keep(self)
   while not self.stopped do
+    set_right(self)
     catch_up(self)
     local due = not self.stopped and cron.next(self.spec, self.last)
     if due and due > os.time() then
       log.info("schedule %s: next at %s", self.name, shown(due))
-      if wait(self, function() return os.time() >= due end) then
+      if wait_until(self, due) then
         self.last = due
         run_once(self, due)
       end
@@ -226,7 +277,9 @@ end
 
 function schedule.run(args)
   if args.list then return list_all(args) end
+  local own_zone = os.getenv "TZ"
   local self = read(args)
+  self.own_zone = own_zone
   if args.plan then return show_plan(self.spec, os.time()) end
   if not host.executable then exit.usage_error "a schedule runs in the recsys-run program" end
   local db <close> = state.open(args.store)
