@@ -96,7 +96,88 @@ describe("recsys-run reproduce", function()
     local again = run("reproduce artifacts/runs/" .. ran.err:match "artifacts/runs/(tiny%-[%d-]+)",
       "RECSYS_SET_SHOP__TOKEN=open-sesame")
     assert.equal(0, again.code, again.err)
-    assert.matches("1 of 1 figures", again.out)
+    assert.matches("2 of 2 figures", again.out)
+  end)
+
+  --- Write a recipe, run it, and give the name of its run.
+  local function made(name, source, words)
+    command.write(("%s/recipes/%s.lua"):format(folder, name), ([[
+      local recsys = require "recsys"
+      package.path = "./?.lua;" .. package.path
+      local helper = dofile "helper.lua"
+      local function prices(path)
+        local file <close> = assert(io.open(path))
+        return file:read "n"
+      end
+      recsys.flow.reads(prices, function(path) return { path } end)
+      return recsys.recipe { name = %q, about = "Counts", params = { process = false }, run = function(flow, p)
+        local out = flow:path "out"
+        %s
+      end } ]]):format(name, source))
+    command.write(folder .. "/helper.lua", "return { k = 2 }")
+    command.write(folder .. "/lazy.lua", "return 4")
+    command.write(folder .. "/prices.txt", "5")
+    local ran = run(("recipes/%s.lua %s"):format(name, words or ""))
+    assert.equal(0, ran.code, ran.err)
+    return ran.err:match("artifacts/runs/(" .. name .. "%-[%d-]+)")
+  end
+
+  local LAZY = [[return { n = flow:task("lazy", { process = p.process or nil }, function() return require "lazy" end),
+    price = flow:task("price", prices, "prices.txt"), k = helper.k, out = out, note = "as ever" }]]
+
+  for label, words in pairs { here = "", ["in a process of its own"] = "--set process=true" } do
+    it("knows all Lua files and the files that flow.reads names, made " .. label .. " or taken", function()
+      local name = words == "" and "here" or "apart"
+      local fresh = made(name, LAZY, words)
+      local cached = made(name, LAZY, words)
+      for _, one in ipairs { fresh, cached } do
+        local kept = json.decode(command.read(("%s/artifacts/runs/%s/provenance.json"):format(folder, one)))
+        local lua = {}
+        for path in pairs(kept.lua) do lua[#lua + 1] = path end
+        table.sort(lua)
+        assert.same({ "helper.lua", "lazy.lua", ("recipes/%s.lua"):format(name) }, lua)
+        assert.is_string(kept.inputs["prices.txt"])
+        local same = run("reproduce --check " .. one)
+        assert.equal(0, same.code, same.out)
+        for path, bytes in pairs { ["helper.lua"] = "return { k = 3 }", ["lazy.lua"] = "return 5", ["prices.txt"] = "6" } do
+          local before = command.read(folder .. "/" .. path)
+          command.write(folder .. "/" .. path, bytes)
+          local checked = run("reproduce --check " .. one)
+          command.write(folder .. "/" .. path, before)
+          assert.equal(3, checked.code, path)
+          assert.equal(("differs: %s has changed\n"):format(path), checked.out)
+        end
+      end
+      local again = run("reproduce " .. cached)
+      assert.equal(0, again.code, again.out)
+      assert.matches("5 of 5 figures", again.out, 1, true)
+    end)
+  end
+
+  it("takes no result that was made with another file which dofile has loaded", function()
+    local first = made("filed", LAZY)
+    command.write(folder .. "/helper.lua", "return { k = 3 }")
+    local again = run "recipes/filed.lua"
+    assert.not_matches("cached", again.err)
+    assert.is_string(first)
+  end)
+
+  it("compares every number and text, at any depth, but times and memory", function()
+    local name = made("noise", [[
+      return { total = 1, deep = { list = { 1, 2, { noise = math.random(1 << 50) } } }, seconds_spent = 3,
+        seconds = 5, fit_seconds = os.clock(), peak_mib = math.random(), word = "w" .. math.random(1 << 50),
+        sure = math.random() >= 0, at = flow.folder .. "/x" }]])
+    local again = run("reproduce " .. name)
+    assert.equal(3, again.code, again.err)
+    assert.matches("differs: deep.list.3.noise: %d+, was %d+: ", again.out)
+    assert.matches('differs: word: "w%d+", was "w%d+"\n', again.out)
+    assert.matches("\n6 of 8 figures", again.out)
+  end)
+
+  it("does not say that a run is reproduced when there is nothing to compare", function()
+    local again = run("reproduce " .. made("silent", "return { seconds = 1 }"))
+    assert.equal(1, again.code)
+    assert.matches("nothing is proved: there is nothing to compare", again.out, 1, true)
   end)
 
   it("shows the configuration that would be used, and runs nothing", function()

@@ -102,9 +102,19 @@ function json.pretty(value)
   return table.concat(out) .. "\n"
 end
 
---- The value of JSON text, or nil, message. Numbers come back as floats or integers as cjson reads them.
+--- Whether a table is marked as an array.
+function json.is_list(value) return getmetatable(value) == List end
+
+--- The value of JSON text, or nil, message. Numbers are those that a double holds; of keys that an object has twice the
+--- last one counts. Where that is not good enough: json.exact.
 function json.decode(text)
   return cjson.decode(text)
 end
+
+--- The value of JSON text to the last digit, nothing twice; or nil, message (recsys.json.exact).
+---@param text string
+---@return any value
+---@return string? message
+function json.exact(text) return require("recsys.json.exact").read(text) end
 
 return json

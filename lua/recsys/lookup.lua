@@ -10,6 +10,8 @@ local uv = require "luv"
 
 local lookup = {}
 
+local loadfile = loadfile -- the system's own: recsys.loaded notes what recipes load
+
 local project -- the folder that the running recipe belongs to, nil without one
 
 --- The folders, best first, each once. The program's own is last, also for a recipe of its own.

@@ -1,5 +1,7 @@
 --- What a run was made of: the hashes of its Lua files, of the program and of the data files that it read.
 ---
+--- That is what this process has loaded and read, what the tasks' own processes have, and, for results of earlier runs,
+--- what those were made of.
 --- It is written into the run's folder (provenance.json) when the run is done, and compared with what is there now
 --- before the run is reproduced (`recsys-run reproduce`). Hashes are XXH3: they tell what changed, not who meddled.
 
@@ -8,21 +10,30 @@ local core = require "recsys.core"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
+local keys = require "recsys.flow.key"
 local lookup = require "recsys.lookup"
 local source = require "recsys.track.source"
 local uv = require "luv"
 
 local provenance = {}
 
-local inputs = {} -- path -> hash, of the run that is on its way
+local inputs, lua = {}, {} -- path -> hash, of the run that is on its way
 
 --- Forget what was read before a run begins.
-function provenance.begin() inputs = {} end
+function provenance.begin() inputs, lua = {}, {} end
 
 --- Note that a file was read.
 ---@param path string
 ---@param hash string
 function provenance.read(path, hash) inputs[path] = hash end
+
+--- Note that Lua files were loaded: by a task's own process, or when a result was made that the run takes.
+---@param list { path: string, hash: string }[]
+function provenance.loaded(list)
+  for _, file in ipairs(list) do
+    lua[file.path] = (lua[file.path] or file.hash) == file.hash and file.hash or "changed meanwhile"
+  end
+end
 
 --- What was read so far: path -> hash.
 ---@return table<string, string>
@@ -39,20 +50,25 @@ local function place_of(name)
   return name:sub(1, 2) == "@/" and host.root .. name:sub(2) or name
 end
 
---- The Lua files of the modules that are loaded, and the recipe's: told path -> hash.
+--- The recipe's file, those of modules that are not the library's, and what else was loaded: told path -> hash.
 local function lua_files(recipe)
-  local found = { [shown(recipe)] = lookup.loaded(recipe) or frame.hash_file(recipe) }
-  for module in pairs(package.loaded) do
+  provenance.loaded(keys.lua_files(recipe))
+  local found = {}
+  for path, hash in pairs(lua) do found[shown(path)] = hash end
+  for module in pairs(lookup.model_modules()) do
     local path = lookup.file(module)
     if path then found[shown(path)] = lookup.loaded(path) or frame.hash_file(path) end
   end
   return found
 end
 
---- The program that runs, or the library in a stock Lua.
-local function program_hash()
-  local path = host.executable or package.searchpath("recsys.core", package.cpath)
-  return path and frame.hash_file(path) or nil
+--- What was read and is not among the Lua files.
+local function data_files(of_lua)
+  local found = {}
+  for path, hash in pairs(inputs) do
+    if not of_lua[shown(path)] then found[shown(path)] = hash end
+  end
+  return found
 end
 
 local function cpu()
@@ -64,8 +80,9 @@ end
 ---@param recipe string  its file
 ---@return table
 function provenance.current(recipe)
+  local of_lua = lua_files(recipe)
   return { recipe = recipe, commit = source.commit(recipe:match "^(.*)/[^/]+$" or "."), version = core.version,
-    program_commit = core.commit, program = program_hash(), lua = lua_files(recipe), inputs = inputs, cpu = cpu() }
+    program_commit = core.commit, program = keys.program(), lua = of_lua, inputs = data_files(of_lua), cpu = cpu() }
 end
 
 --- Write it into a run's folder.
@@ -78,7 +95,7 @@ local function compare_files(kind, recorded, list)
   for name in pairs(recorded or {}) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    local now = frame.hash_file(place_of(name))
+    local now = keys.of_path(place_of(name))
     if not now then
       list[#list + 1] = { kind = kind, name = name, was = recorded[name] }
     elseif now ~= recorded[name] then
@@ -98,7 +115,7 @@ function provenance.differences(recorded)
   end
   compare("commit", "the recipe's commit", recorded.commit,
     source.commit(tostring(recorded.recipe):match "^(.*)/[^/]+$" or "."))
-  compare("program", "the program", recorded.program, program_hash())
+  compare("program", "the program", recorded.program, keys.program())
   compare("cpu", "the processor", recorded.cpu, cpu())
   compare_files("lua", recorded.lua, list)
   compare_files("input", recorded.inputs, list)

@@ -12,6 +12,7 @@ local flow = require "recsys.flow"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local lazy = require "recsys.lazy"
+local loaded_files = require "recsys.loaded"
 local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local profile = lazy "recsys.train.profile"
@@ -256,6 +257,7 @@ local function execute(self, params, options, folder, resumed, planned)
   files.write(folder .. "/params.json", json.pretty(config.exported(self.params, params)), true)
   files.write(folder .. "/environment.json", json.pretty(about), true)
   provenance.begin()
+  loaded_files.inside(folder)
   tracked.begin { name = self.name, path = self.path, params = params, folder = folder, resumed = resumed,
     environment = about, parent = options.parent or options.trial and options.trial.parent }
   tell_hooks(self, folder, "running")
@@ -397,6 +399,7 @@ function recipe.main(path, options)
   local folder, self
   local ok, result, text_of, next_steps = xpcall(function()
     lookup.begin(path)
+    loaded_files.begin()
     self = recipe.load(path)
     self.path, self.unknown = path, {}
     if options.trial then self.hooks = nil end -- they are told of the recipe's own runs

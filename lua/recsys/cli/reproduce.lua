@@ -7,7 +7,7 @@ local json = require "recsys.json"
 local lfs = require "lfs"
 local provenance = require "recsys.provenance"
 
-local reproduce = { about = "Run a run's recipe again with its configuration, and compare the metrics" }
+local reproduce = { about = "Run a run's recipe again with its configuration, and compare the results" }
 
 function reproduce.options(parser)
   parser:argument("RUN", "A run's folder, or its name in artifacts/runs")
@@ -27,7 +27,7 @@ end
 
 local function read(folder, name)
   local bytes = files.read(folder .. "/" .. name)
-  local value = bytes and json.decode(bytes)
+  local value = bytes and json.exact(bytes)
   if type(value) == "table" then return value end
   exit.usage_error("%s has no %s that can be read: %s", folder, name, files.exists(folder .. "/unfinished")
     and "the run is unfinished; --resume goes on with it" or "only a run that is done can be reproduced")
@@ -43,28 +43,46 @@ local function difference_text(one)
   return ("%s: %s, was %s"):format(kinds[one.kind], one.now or "unknown", one.was or "unknown")
 end
 
---- Numbers of a tree by their whole names, such as metrics.ndcg_10 or intervals.ndcg_10.1.
-local function numbers(value, prefix, into)
+-- What of a result differs from run to run though all is the same: what the run is called, where it lies, and, at any
+-- depth, times and memory. What the recipe is and its seed are what the run was given.
+local aside = { run = true, paths = true, recipe = true, seed = true, threads = true }
+
+local function is_aside(name)
+  return name == "seconds" or name:find "_seconds$" or name:find "_per_second$" or name:find "_mib$"
+end
+
+--- A text without what names this run: its folder, and the time at which it, or a study of it, was begun.
+local function without_run(said, places)
+  for _, place in ipairs(places) do
+    local at, last = said:find(place, 1, true)
+    if at == 1 and said:sub(last + 1, last + 1) == "/" then return "PLACE" end -- a version of its own there, too
+  end
+  return (said:gsub("%-%d%d%d%d%d%d%d%d%-%d%d%d%d%d%d", "-TIME"))
+end
+
+--- Numbers, texts and truth values of a tree by their whole names, such as metrics.ndcg_10 or intervals.ndcg_10.1.
+local function figures(value, prefix, places, into)
   for key, part in pairs(value) do
     local name = prefix .. tostring(key)
-    if type(part) == "table" then numbers(part, name .. ".", into)
-    elseif type(part) == "number" then into[name] = part + 0.0 end
+    if is_aside(tostring(key)) then -- is not compared
+    elseif type(part) == "table" then figures(part, name .. ".", places, into)
+    else into[name] = type(part) == "string" and without_run(part, places) or part end
   end
   return into
 end
 
-local COMPARED <const> = { "metrics", "intervals", "baselines", "segments" }
-
-local function measured(result)
-  local into = {}
-  for _, field in ipairs(COMPARED) do
-    if type(result[field]) == "table" then numbers(result[field], field .. ".", into) end
-  end
-  return into
+--- What a result says that is to be compared.
+---@param result table
+---@param params table  the run's
+local function measured(result, params)
+  local picked, places = {}, { result.paths and result.paths.run }
+  if type(params.publish) == "table" then places[#places + 1] = params.publish.dir end
+  for name, value in pairs(result) do picked[name] = not aside[name] and value or nil end
+  return figures(picked, "", places, {})
 end
 
 --- What two results measured differently, sorted by name.
----@return { name: string, was: number?, now: number? }[] differing
+---@return { name: string, was: any, now: any }[] differing
 ---@return integer compared
 local function compare(was, now)
   local differing, seen, compared = {}, {}, 0
@@ -78,12 +96,12 @@ local function compare(was, now)
   return differing, compared
 end
 
-local function metric_text(one)
-  if not (one.was and one.now) then
-    return ("%s: %s, was %s"):format(one.name, one.now or "absent", one.was or "absent")
-  end
-  return ("%s: %.17g, was %.17g: %.3g %s"):format(one.name, one.now, one.was, math.abs(one.now - one.was),
-    one.now > one.was and "higher" or "lower")
+local function shown(value) return value == nil and "absent" or json.encode(value) end
+
+local function figure_text(one)
+  local said = ("%s: %s, was %s"):format(one.name, shown(one.now), shown(one.was))
+  if type(one.was) ~= "number" or type(one.now) ~= "number" then return said end
+  return ("%s: %.3g %s"):format(said, math.abs(one.now - one.was), one.now > one.was and "higher" or "lower")
 end
 
 --- The settings under which the run is made again: what it publishes lies aside, as the registry has it already.
@@ -121,13 +139,16 @@ function reproduce.run(args)
     set = settings(params, folder), threads = args.threads, no_cache = true, reproduce = true,
     command = "recsys-run reproduce " .. folder, told = function(made) result = made end })
   if not result then return code end
-  local differing, compared = compare(measured(before), measured(result))
+  local again = json.exact(json.encode(result)) -- as it can be read again
+  local differing, compared = compare(measured(before, params), measured(again, read(result.paths.run, "params.json")))
   lines = {}
-  for i, one in ipairs(differing) do lines[i] = "differs: " .. metric_text(one) end
-  lines[#lines + 1] = ("%d of %d figures of %s are the same in %s"):format(compared - #differing, compared, folder,
-    result.paths.run)
+  for i, one in ipairs(differing) do lines[i] = "differs: " .. figure_text(one) end
+  lines[#lines + 1] = compared == 0 and ("nothing is proved: there is nothing to compare in %s/result.json beside "
+    .. "times and memory; let the recipe return what it has found"):format(folder)
+    or ("%d of %d figures of %s are the same in %s"):format(compared - #differing, compared, folder, result.paths.run)
   show(args, { run = folder, again = result.paths.run, differences = json.list(differences),
     compared = compared, differing = json.list(differing) }, lines)
+  if compared == 0 then return exit.failed end
   return #differing == 0 and exit.done or exit.quality
 end
 

@@ -143,6 +143,7 @@ function attempt.took(task, outcome)
   task.changed = task.changed or outcome.changed or outcome.loaded and keys.loaded_otherwise(outcome.loaded)
   task.lua = task.lua or {}
   table.move(outcome.lua or {}, 1, #(outcome.lua or {}), #task.lua + 1, task.lua)
+  provenance.loaded(outcome.lua or {})
   for path, hash in pairs(outcome.inputs or {}) do provenance.read(path, hash) end
   for _, name in ipairs(outcome.outputs or {}) do table.insert(task.outputs, name) end
   local last = task.rows and task.rows[#task.rows][1] or 0

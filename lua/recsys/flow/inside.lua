@@ -134,6 +134,9 @@ local function work(self)
   local order = self.order
   prepare(order)
   check_code(self, { [order.path] = frame.hash_file(order.path) }) -- before what is half written is told as broken
+  local loaded_files = require "recsys.loaded"
+  loaded_files.begin()
+  loaded_files.inside(order.folder)
   local recipe = require("recsys.recipe").load(order.path)
   local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
     only = order.only, child = self, seed = order.params.seed }

@@ -10,6 +10,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local frame = require("recsys.core").frame
 local host = require "recsys.host"
+local loaded_files = require "recsys.loaded"
 local lookup = require "recsys.lookup"
 local parsed = require("recsys.lazy") "recsys.parsed"
 local recsys_cache = require "recsys.cache"
@@ -80,7 +81,7 @@ local no_files = { _G = true, coroutine = true, debug = true, io = true, math = 
 
 --- The Lua files that are loaded now and are not the library's, with their hashes; those of models are left out, which
 --- the tasks that use them name as what they read.
----@return { module: string, path: string, hash: string }[]
+---@return { module: string, path: string, hash: string }[]  module: "" for the recipe and what dofile has loaded
 ---@param recipe? string  the recipe's own file
 function key.lua_files(recipe)
   local list = { recipe and { module = "", path = recipe, hash = hash_of_lua(recipe) } }
@@ -92,7 +93,10 @@ function key.lua_files(recipe)
       if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
     end
   end
-  table.sort(list, function(a, b) return a.module < b.module end)
+  for path, hash in pairs(loaded_files.files()) do
+    if path ~= recipe then list[#list + 1] = { module = "", path = path, hash = hash } end
+  end
+  table.sort(list, function(a, b) return a.module < b.module or a.module == b.module and a.path < b.path end)
   return list
 end
 
@@ -116,6 +120,18 @@ function key.loaded_otherwise(loaded)
   end
 end
 
+--- The hash of a file's bytes, nil where there is none: of a Lua file, perhaps of a model, as it was loaded; that of a
+--- large one which did not change since is remembered.
+local function hash_of_file(path)
+  if path:find "%.lua$" then
+    local hash = hash_of_lua(path)
+    return hash ~= "absent" and hash or nil
+  end
+  local folder = recsys_cache.folder() .. "/parsed" -- where reading a table remembers the same
+  local kept = (lfs.attributes(path, "size") or 0) > 1 << 20 and exit.try(files.make_folder, folder) and folder or nil
+  return (parsed.hash_of(path, kept))
+end
+
 local function add_file(path, parts)
   if lfs.attributes(path, "mode") == "directory" then
     for _, name in ipairs(files.names(path)) do
@@ -123,13 +139,7 @@ local function add_file(path, parts)
     end
     return
   end
-  if path:find "%.lua$" then -- perhaps of a model, which is loaded once
-    parts[#parts + 1] = ("%s %s"):format(path, hash_of_lua(path))
-    return
-  end
-  local folder = recsys_cache.folder() .. "/parsed" -- where reading a table remembers the same
-  local kept = (lfs.attributes(path, "size") or 0) > 1 << 20 and exit.try(files.make_folder, folder) and folder or nil
-  parts[#parts + 1] = ("%s %s"):format(path, parsed.hash_of(path, kept) or "absent")
+  parts[#parts + 1] = ("%s %s"):format(path, hash_of_file(path) or "absent")
 end
 
 --- The content of files and of all that folders hold, as one hash. The hash of a file that did not change since is
@@ -140,6 +150,15 @@ function key.of_files(paths)
   local parts = {}
   for _, path in ipairs(paths) do add_file(path, parts) end
   return #parts > 0 and frame.hash(table.concat(parts, "\n")) or ""
+end
+
+--- The content of a file, or of all that a folder holds, as one hash; nil where there is none.
+---@param path string
+---@return string?
+function key.of_path(path)
+  if lfs.attributes(path, "mode") ~= "directory" then return hash_of_file(path) end
+  local hash = key.of_files { path }
+  return hash ~= "" and hash or nil
 end
 
 -- Values ------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,15 @@ function reuse.reads(fn, reads) readers[fn] = reads end
 ---@param holds fun(value: any): boolean, string?  second: why it does not
 function reuse.valid(fn, holds) validities[fn] = holds end
 
+--- Note the files that a task says it reads, as they are now, for what the run was made of.
+local function note_reads(flow, task, fn, arguments)
+  if flow.plan_only or task.how.map or not readers[fn] then return end
+  for _, path in ipairs(readers[fn](table.unpack(arguments, 1, arguments.n)) or {}) do
+    local hash = not flow:inside(path) and keys.of_path(path)
+    if hash then provenance.read(path, hash) end
+  end
+end
+
 --- What there is to a task's key: its `base`, the content of the files that it reads (`read`, and look(), which looks
 --- anew), `key`, the names in the run's folder that it is given (`outputs`); or `why` it has none.
 local function identify(flow, task, fn, arguments)
@@ -129,6 +138,8 @@ end
 ---@return table? entry
 function reuse.find(flow, task, fn, arguments)
   identify(flow, task, fn, arguments)
+  function task.note_reads() note_reads(flow, task, fn, arguments) end
+  task.note_reads()
   local before = own(flow, task)
   if before or not task.key then return before end
   if not task.save then task.content = "key " .. task.key end -- what follows goes by what it is made of
@@ -166,6 +177,7 @@ function reuse.keep(flow, task, value)
   local is_own = task.is_beside and flow.outputs:said_in(place, task.outputs) or nil
   local left, found, doubtful = flow.outputs:own(task.outputs, is_own)
   task.content, task.left = content_of(content, read, left), left
+  if task.note_reads then task.note_reads() end -- it may have made some of them itself
   task.inputs = provenance.inputs()
   task.gives_result = type(class) == "table" and class.__result and true or nil
   local changed
@@ -212,6 +224,7 @@ end
 ---@param value any  needed where the entry says `data`
 function reuse.log_again(entry, value)
   for path, hash in pairs(entry.inputs) do provenance.read(path, hash) end
+  provenance.loaded(entry.lua or {})
   local logged = require "recsys.train.logged"
   local of, write
   for _, row in ipairs(entry.rows or {}) do
