@@ -187,6 +187,93 @@ describe("config", function()
       "the variable RECSYS_TRAIN__EPOCHS means nothing here; did you mean RECSYS_SET_TRAIN__EPOCHS?" }, warned)
   end)
 
+  it("takes whole numbers to the last digit, or not at all", function()
+    local counts = { seed = 1, list = config.param({ 1 }, "numbers") }
+    for name, bytes in pairs { [".json"] = [[{"seed": 9007199254740993, "list": [9007199254740993]}]],
+      [".lua"] = "return { seed = 9007199254740993, list = { 9007199254740993 } }" } do
+      local p, origins = config.resolve(counts, { file = temporary(name, bytes) })
+      assert.same({ seed = 9007199254740993, list = { 9007199254740993 } }, p)
+      assert.matches("seed +9007199254740993 ", config.show(counts, p, origins))
+    end
+    local p = config.resolve(counts, { set = { "seed=-9007199254740993", "list=[9007199254740993]" } })
+    assert.same({ seed = -9007199254740993, list = { 9007199254740993 } }, p)
+    for file, words in pairs { [temporary(".json", [[{"seed": 9223372036854775808}]])] = "that 64 bits do not hold",
+      [temporary(".json", [[{"seed": 9007199254740993.0}]])] = "seed must be a whole number",
+      [temporary(".lua", "return { seed = 9007199254740993.0 }")] = "seed must be a whole number" } do
+      assert.matches(words, select(2, pcall(config.resolve, counts, { file = file })).message, 1, true)
+    end
+    for _, word in ipairs { "seed=9223372036854775808", "seed=9007199254740993.0", "list=[1,9223372036854775808]" } do
+      assert.matches("must be a", select(2, pcall(config.resolve, counts, { set = { word } })).message, 1, true)
+    end
+    assert.is_nil(require("recsys.argument").whole_number(0) "9007199254740993.0")
+    assert.equal(9007199254740993, require("recsys.argument").whole_number(0) "9007199254740993")
+  end)
+
+  it("refuses a file that sets something twice, and one that holds a list", function()
+    for bytes, words in pairs {
+      [ [[{"train": {"epochs": 3}, "train": {"shuffle": false}}]] ] = "line 1, column 26: 'train' stands there twice",
+      [ [[{"train.epochs": 3, "train": {"epochs": 7}}]] ] = "'train.epochs' stands there twice",
+      ["[]"] = "is not a JSON object: it holds something else", ["[1]"] = "is not a JSON object",
+      ["7"] = "is not a JSON object" } do
+      local file = temporary(".json", bytes)
+      local said = refusal { file = file }
+      assert.matches(words, said, 1, true)
+      assert.matches(file, said, 1, true)
+    end
+    assert.matches("'train.epochs' stands there twice", refusal { file = temporary(".lua",
+      "return { ['train.epochs'] = 3, train = { epochs = 7 } }") }, 1, true)
+    local one = temporary(".json", [[{"train": {"epochs": 3}}]])
+    local other = temporary(".json", [[{"train.epochs": 7}]])
+    assert.equal(7, config.resolve(declaration, { file = { one, other } }).train.epochs)
+  end)
+
+  it("takes no list for what is none", function()
+    for _, word in ipairs { "1,,2", ",1", "1,2,", "1, ,2", "[1,2", "[1,null]", "{1}", [[{"1":2}]] } do
+      assert.matches("eval.k must be a list such as 10,50", refusal { set = { "eval.k=" .. word } }, 1, true)
+    end
+    for _, list in ipairs { "{ 4, 5, x = 6 }", "{ 4, nil, 5 }", "{ [1] = 4, [3] = 5 }" } do
+      assert.matches("eval.k must be a list", refusal { file = temporary(".lua",
+        ("return { eval = { k = %s } }"):format(list)) }, 1, true)
+    end
+    assert.same({ 1, 2 }, config.resolve(declaration, { set = { "eval.k=1, 2" } }).eval.k)
+    assert.same({ 1, 2 }, config.resolve(declaration, { set = { "eval.k= [1, 2]" } }).eval.k)
+    local words = { words = config.param({ "a" }, "words") }
+    assert.same({ "b", "c" }, config.resolve(words, { set = { "words=b,c" } }).words)
+    assert.is_false((pcall(config.resolve, words, { set = { "words=[b,c]" } })))
+  end)
+
+  it("repeats nothing of what may be a secret in the wrong place", function()
+    local shop = { shop = { token = config.secret("t", { optional = true }), rows = 3 } }
+    local said = {}
+    local function refused(options)
+      local ok, problem = pcall(config.resolve, shop, options)
+      assert.is_false(ok)
+      said[#said + 1] = problem.message
+    end
+    for _, setting in ipairs { "shop=open-sesame", "shop.token open-sesame", "shop.token=open-sesame",
+      "shop.tokn=open-sesame", "open-sesame" } do
+      refused { set = { setting } }
+    end
+    for suffix, bytes in pairs { [".json"] = [[{"shop": {"token": "open-sesame}}]],
+      [".lua"] = [[return { shop = { token = "open-sesame } }]] } do
+      refused { file = temporary(suffix, bytes) }
+    end
+    assert.equal("'shop' is a group of parameters, not one: set shop.rows, shop.token (--set shop=...)", said[1])
+    assert.equal("--set takes NAME=VALUE, such as --set train.epochs=5; got 'shop.token...'", said[2])
+    assert.is_nil(table.concat(said, "\n"):find("sesame", 1, true))
+    assert.matches("got 'train 5'", refusal { set = { "train 5" } }, 1, true)
+  end)
+
+  it("refuses parameters that one variable would set alike", function()
+    for _, names in ipairs { { token = config.secret "t", token_file = "x" }, { a = { b = 1 }, a__b = 2 },
+      { rows = 1, Rows = 2 } } do
+      local ok, problem = pcall(config.resolve, names, { environment = "secrets", variables = {} })
+      assert.is_false(ok)
+      assert.matches("^the variable RECSYS_SET_[A-Z_]+ would set [%w_.]+ as well as [%w_.]+: one of them needs another",
+        problem.message)
+    end
+  end)
+
   it("exports values that a file gives again, to the bit and to what is absent", function()
     local given = { epochs = config.param(2, ""), rate = 0.1, none = config.param("7d", "", { optional = true }),
       list = config.param({}, "", { of = "integer" }), words = { "a" }, key = config.secret("k", { optional = true }) }

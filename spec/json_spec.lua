@@ -53,9 +53,11 @@ describe("json", function()
       ['[1e999]'] = "a number beyond all that there are",
       ['[01]'] = "no value stands here", ['[1.]'] = "a number that is none", ['[+1]'] = "no value stands here",
       ['[0x10]'] = "a number that is none", ['[NaN]'] = "no value stands here", ['[1,]'] = "no value stands here",
-      ['{"a" 1}'] = "':' is expected", ['{a: 1}'] = 'a text in "..." is expected', ['[1 2]'] = "',' or ']' is expected",
+      ['{"a" 1}'] = "':' is expected", ['{a: 1}'] = 'a text in "..." is expected',
+      ['[1 2]'] = "',' or ']' is expected",
       ['"open-sesame'] = "line 1, column 13: a text has no end", ['"a\nb"'] = "a control character",
-      ['"\\x"'] = "before what needs none", ['"\\ud83d"'] = "half of a character", ['"\\u12"'] = "four hexadecimal digits",
+      ['"\\x"'] = "before what needs none", ['"\\ud83d"'] = "half of a character",
+      ['"\\u12"'] = "four hexadecimal digits",
       ['"\\ude00"'] = "half of a character", ['{} {}'] = "more behind the value", [''] = "no value stands here",
       ['"\255"'] = "not in UTF-8", [("["):rep(300)] = "more than 200 levels",
     } do
@@ -67,7 +69,8 @@ describe("json", function()
   end)
 
   it("reads exactly what others read, of any bytes", function()
-    local pieces, random = { "{", "}", "[", "]", '"a"', ":", ",", "1", "-2.5e3", "true", "null", " ", '"', "\\n", "x" }, 7
+    local random = 7
+    local pieces = { "{", "}", "[", "]", '"a"', ":", ",", "1", "-2.5e3", "true", "null", " ", '"', "\\n", "x" }
     local function draw(n)
       random = random * 1103515245 + 12345 & 0x7fffffff
       return (random >> 8) % n + 1

@@ -139,7 +139,8 @@ describe("recsys-run reproduce", function()
         assert.is_string(kept.inputs["prices.txt"])
         local same = run("reproduce --check " .. one)
         assert.equal(0, same.code, same.out)
-        for path, bytes in pairs { ["helper.lua"] = "return { k = 3 }", ["lazy.lua"] = "return 5", ["prices.txt"] = "6" } do
+        for path, bytes in pairs { ["helper.lua"] = "return { k = 3 }", ["lazy.lua"] = "return 5",
+          ["prices.txt"] = "6" } do
           local before = command.read(folder .. "/" .. path)
           command.write(folder .. "/" .. path, bytes)
           local checked = run("reproduce --check " .. one)

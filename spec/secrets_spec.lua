@@ -119,6 +119,12 @@ describe("output on its way to a file", function()
     end
   end)
 
+  it("hides the lines of a key that has several", function()
+    log.hide "-----BEGIN-----\nMIIEowIBAAKCAQEA\nx\n-----END-----\n"
+    assert.equal("x (secret)", log.veiled "x MIIEowIBAAKCAQEA")
+    assert.equal("(secret)", log.veiled "-----BEGIN-----\nMIIEowIBAAKCAQEA\nx\n-----END-----\n")
+  end)
+
   it("says why there is no file", function()
     local out, message = output.open "/nowhere/at/all"
     assert.is_nil(out)

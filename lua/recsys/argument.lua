@@ -8,7 +8,9 @@ local argument = {}
 ---@return fun(word: string): integer?, string?
 function argument.whole_number(least, most)
   return function(word)
-    local number = math.tointeger(tonumber(word))
+    local number = tonumber(word)
+    if math.type(number) == "float" and math.abs(number) >= 2 ^ 53 then number = nil end -- not to its last digit
+    number = math.tointeger(number)
     if number and number >= least and number <= (most or number) then return number end
     return nil, ("'%s' is not a whole number of %d %s"):format(word, least, most and "to " .. most or "or more")
   end

@@ -2,10 +2,10 @@
 ---
 --- A declaration is a tree of tables. A leaf is a plain default, whose type is then the parameter's type, or
 --- `config.param(default, about, limits)`, which adds a sentence and limits. A name that was not declared, or a
---- value of another type, is refused with the nearest name: a typing error must never train the wrong model.
+--- value of another type, is refused with the nearest name: a typing error must never train the wrong model. So is what
+--- a file sets twice, and a number that cannot be had to its last digit.
 --- A plain `{}` is a group without parameters; a list that may be empty is declared by config.param.
 
-local cjson = require "cjson.safe"
 local environment = require "recsys.config.environment"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
@@ -54,6 +54,13 @@ local function is_list(value)
   return type(value) == "table" and (value[1] ~= nil or next(value) == nil)
 end
 
+--- Whether a list holds nothing but its elements: no hole, no name.
+local function is_whole(list)
+  local count = 0
+  for _ in pairs(list) do count = count + 1 end
+  return count == #list
+end
+
 local function is_leaf(node)
   return type(node) ~= "table" or getmetatable(node) == Param or node[1] ~= nil
 end
@@ -85,14 +92,17 @@ local refuse = exit.usage_error
 local function shown(value)
   if type(value) == "string" then return ("'%s'"):format((value:gsub("%c", "?"))) end
   if type(value) == "table" and next(value) == nil then return "[]" end
-  return cjson.encode(value) or tostring(value)
+  local ok, written = pcall(json.encode, value)
+  return ok and written or tostring(value)
 end
 
 -- What a value of each type may be written as. Each takes the offered value and returns it, converted, or nil.
 local readers = {}
 
+--- A float of 2^53 or more may stand for another whole number than was written.
 function readers.integer(value)
   if type(value) == "string" then value = tonumber(value) end
+  if math.type(value) == "float" and math.abs(value) >= 2 ^ 53 then return nil end
   return type(value) == "number" and math.tointeger(value) or nil
 end
 
@@ -111,24 +121,27 @@ function readers.string(value)
   return type(value) == "string" and utf8.len(value) and not value:find("\0", 1, true) and value or nil
 end
 
+--- The list that a text stands for: JSON, or words between commas.
+local function split(written)
+  if written:find "^%s*[%[{]" then return (json.exact(written)) end
+  local words = {}
+  if written == "" then return words end
+  for word in (written .. ","):gmatch "([^,]*)," do
+    if not word:find "%S" then return nil end
+    words[#words + 1] = word
+  end
+  return words
+end
+
 --- A list: a table, JSON, or comma-separated words. Elements are of the type `of`, or of the default's first element.
 function readers.list(value, leaf)
-  if type(value) == "string" then
-    local decoded = cjson.decode(value)
-    if type(decoded) == "table" then
-      value = decoded
-    else
-      local words = {}
-      for word in value:gmatch "[^,]+" do words[#words + 1] = word end
-      value = words
-    end
-  end
-  if not is_list(value) then return nil end
+  if type(value) == "string" then value = split(value) end
+  if not is_list(value) or not is_whole(value) then return nil end
   local read = readers[leaf.limits.of or kind_of(leaf.default[1])] or function(element) return element end
   local list = {}
   for i, element in ipairs(value) do
     list[i] = read(element, leaf)
-    if list[i] == nil then return nil end
+    if list[i] == nil or list[i] == json.null then return nil end
   end
   return list
 end
@@ -176,8 +189,8 @@ end
 --- The value of leaf 'name' as offered by 'origin', converted and checked.
 local function read_leaf(name, node, offered, origin)
   local leaf = declared(node)
-  if is_secret(leaf) and offered ~= cjson.null then return secret.take(name, offered) end
-  if leaf.limits.optional and (offered == cjson.null or offered == "null" or offered == "") then return nil end
+  if is_secret(leaf) and offered ~= json.null then return secret.take(name, offered) end
+  if leaf.limits.optional and (offered == json.null or offered == "null" or offered == "") then return nil end
   local kind = type_of(leaf)
   local read = readers[kind] or refuse("%s is declared as a %s; a parameter is a number, a text, true or false, or a "
     .. "list of these (%s)", name, kind, origin)
@@ -215,9 +228,14 @@ local function has_secret(node)
   return false
 end
 
+--- Where a value comes from, without the value of --set where that may be a secret's, misspelled.
+local function told_origin(declaration, origin)
+  return has_secret(declaration) and origin:gsub("^(%-%-set [%s%w_.]*).*", "%1=...") or origin
+end
+
 local function unknown(declaration, name, origin)
   local near = text.nearest(name, config.names(declaration))
-  if has_secret(declaration) then origin = origin:gsub("^(%-%-set [^=]*=).*", "%1...") end -- a secret's, misspelled
+  origin = told_origin(declaration, origin)
   refuse("there is no parameter '%s' (%s)%s", name, origin,
     near and ("; did you mean '" .. near .. "'?") or "; --help lists them")
 end
@@ -240,6 +258,8 @@ end
 local function set(declaration, into, name, offered, origin, layer)
   local node, place, key = locate(declaration, into.values, name, origin)
   if is_leaf(node) then
+    if into.once and into.once[name] then refuse("'%s' stands there twice (%s)", name, origin) end
+    if into.once then into.once[name] = true end
     place[key] = read_leaf(name, node, offered, origin)
     into.origins[name] = layer or origin
   elseif type(offered) == "table" and not is_list(offered) then
@@ -247,7 +267,8 @@ local function set(declaration, into, name, offered, origin, layer)
   else
     local names = names_below(node, name .. ".", {})
     table.sort(names)
-    refuse("'%s' is a group of parameters, not one: set %s (%s)", name, table.concat(names, ", "), origin)
+    refuse("'%s' is a group of parameters, not one: set %s (%s)", name, table.concat(names, ", "),
+      told_origin(declaration, origin))
   end
 end
 
@@ -300,7 +321,8 @@ function config.complete(group, declaration, given)
   return values
 end
 
-local function read_file(path)
+--- What a configuration file holds. 'quoted': messages may repeat pieces of it.
+local function read_file(path, quoted)
   local file, message = io.open(path, "rb")
   if not file then refuse("cannot read the configuration file: %s", message) end
   local bytes = file:read "a"
@@ -310,11 +332,12 @@ local function read_file(path)
     local chunk, problem = load(bytes, "@" .. path, "t", {})
     local ok, value = pcall(chunk or error, problem)
     if not ok and type(value) == "table" then error(value, 0) end -- a signal's, say
+    if not ok and not quoted then value = tostring(value):gsub(" near .*", "") end
     if not ok or type(value) ~= "table" then refuse("%s: %s", path, ok and "returns no table" or value) end
     return value
   end
-  local value, problem = cjson.decode(bytes)
-  if type(value) ~= "table" or is_list(value) and #value > 0 then
+  local value, problem = json.exact(bytes)
+  if type(value) ~= "table" or json.is_list(value) then
     refuse("%s is not a JSON object: %s", path, problem or "it holds something else")
   end
   return value
@@ -324,13 +347,16 @@ local function apply(declaration, into, overrides, origin)
   local names = {}
   for name in pairs(overrides) do names[#names + 1] = tostring(name) end
   table.sort(names)
+  into.once = {}
   for _, name in ipairs(names) do set(declaration, into, name, overrides[name], origin) end
+  into.once = nil
 end
 
-local function parse_set(setting)
+local function parse_set(declaration, setting)
   local name, value = setting:match "^%s*([%w_.]+)%s*=(.*)$"
-  if not name then refuse("--set takes NAME=VALUE, such as --set train.epochs=5; got '%s'", setting) end
-  return name, value
+  if name then return name, value end
+  local told = has_secret(declaration) and setting:match "^%s*[%w_.]*" .. "..." or setting
+  refuse("--set takes NAME=VALUE, such as --set train.epochs=5; got '%s'", told)
 end
 
 --- Whether each parameter is a secret, by its name.
@@ -370,11 +396,11 @@ local function layers_of(declaration, options)
   local layers = {}
   if options.values then layers[1] = { table = options.values, origin = "given by the recipe" } end
   for _, path in ipairs(type(options.file) == "string" and { options.file } or options.file or {}) do
-    layers[#layers + 1] = { table = read_file(path), origin = path }
+    layers[#layers + 1] = { table = read_file(path, not has_secret(declaration)), origin = path }
   end
   table.move(from_environment(declaration, options), 1, 1e4, #layers + 1, layers)
   for _, setting in ipairs(options.set or {}) do
-    local name, value = parse_set(setting)
+    local name, value = parse_set(declaration, setting)
     layers[#layers + 1] = { name = name, value = value, origin = "--set " .. setting, layer = "--set" }
   end
   return layers
@@ -462,7 +488,7 @@ function config.exported(declaration, values)
       out[key] = config.exported(child, values[key] or {})
     elseif not is_secret(declared(child)) then
       out[key] = values[key]
-      if out[key] == nil then out[key] = cjson.null end
+      if out[key] == nil then out[key] = json.null end
       if type(out[key]) == "table" then out[key] = json.list { table.unpack(out[key]) } end
     end
   end

@@ -20,6 +20,9 @@ local watch = function() end
 ---@param value string
 function log.hide(value)
   if #value < 4 then return end -- too much else would be hidden
+  for line in value:gmatch "[^\r\n]+" do -- a key of several lines may be told line by line
+    if #line >= 8 and line ~= value then log.hide(line) end
+  end
   for _, known in ipairs(hidden) do
     if known == value then return end
   end

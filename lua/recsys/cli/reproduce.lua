@@ -64,9 +64,11 @@ end
 local function figures(value, prefix, places, into)
   for key, part in pairs(value) do
     local name = prefix .. tostring(key)
-    if is_aside(tostring(key)) then -- is not compared
-    elseif type(part) == "table" then figures(part, name .. ".", places, into)
-    else into[name] = type(part) == "string" and without_run(part, places) or part end
+    if type(part) == "table" and not is_aside(tostring(key)) then
+      figures(part, name .. ".", places, into)
+    elseif not is_aside(tostring(key)) then
+      into[name] = type(part) == "string" and without_run(part, places) or part
+    end
   end
   return into
 end

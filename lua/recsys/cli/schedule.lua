@@ -98,10 +98,10 @@ end
 
 -- Waiting and running -------------------------------------------------------------------------------------------------
 
---- Let other things happen for a moment.
+--- Let other things happen for a moment. The timer goes on: a single one may be over before the loop begins to wait.
 local function rest()
   local timer = uv.new_timer()
-  timer:start(LOOK, 0, function() end)
+  timer:start(LOOK, LOOK, function() end)
   uv.run "once"
   timer:close()
 end

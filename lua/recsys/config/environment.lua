@@ -35,17 +35,34 @@ local function warn(name)
   log.warn("the variable %s means nothing here%s", name, near and ("; did you mean %s?"):format(near) or "")
 end
 
+--- The variables that set something: name -> { name = parameter, file = whether it names a file }. Parameters that one
+--- variable would set alike are refused.
+local function variables_of(is_secret)
+  local known, names = {}, {}
+  for name in pairs(is_secret) do names[#names + 1] = name end
+  table.sort(names)
+  local function add(variable, of)
+    local other = known[variable]
+    if other then
+      exit.usage_error("the variable %s would set %s as well as %s: one of them needs another name", variable,
+        other.name, of.name)
+    end
+    known[variable] = of
+  end
+  for _, name in ipairs(names) do
+    add(secret.variable(name), { name = name })
+    if is_secret[name] then add(secret.variable(name) .. "_FILE", { name = name, file = true }) end
+  end
+  return known
+end
+
 --- What the variables set, in the order of their names.
 ---@param is_secret table<string, boolean>  every parameter's name -> whether it is a secret
 ---@param variables? table<string, string>  default: the process's
 ---@param later? table  takes what names no parameter, for environment.refuse
 ---@return { name: string, value: any, origin: string }[]
 function environment.settings(is_secret, variables, later)
-  local known, names, list = {}, {}, {}
-  for name, hidden in pairs(is_secret) do
-    known[secret.variable(name)] = { name = name }
-    if hidden then known[secret.variable(name) .. "_FILE"] = { name = name, file = true } end
-  end
+  local known, names, list = variables_of(is_secret), {}, {}
   variables = variables or uv.os_environ()
   for name in pairs(variables) do
     if name:find "^RECSYS_" then names[#names + 1] = name end

@@ -101,12 +101,12 @@ local function settle_ended(self)
   uv.run "nowait" -- what was closed is given up by the loop
 end
 
---- Let the loop look at processes for a moment.
+--- Let the loop look at processes for a moment. The timer goes on: a single one may be over before the loop begins to
+--- wait, which it would then do for ever.
 local function wait()
-  local timer, woken = uv.new_timer(), false
-  timer:start(LOOK_MS, 0, function() woken = true end)
+  local timer = uv.new_timer()
+  timer:start(LOOK_MS, LOOK_MS, function() end)
   uv.run "once"
-  if not woken then timer:stop() end
   timer:close()
   uv.run "nowait"
 end
