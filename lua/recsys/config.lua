@@ -468,7 +468,7 @@ function config.with_secrets(declaration, given, part)
       if not is_leaf(child) then
         if has_secret(child) then filled[key] = fill(child, offered, name .. ".") end
       elseif is_secret(declared(child)) then
-        filled[key] = offered ~= nil and offered ~= cjson.null and secret.take(name, offered) or secret.of_part(name)
+        filled[key] = offered ~= nil and offered ~= json.null and secret.take(name, offered) or secret.of_part(name)
         if filled[key] == nil and is_required(declared(child)) then
           refuse("%s must be given (%s): %s", name, declared(child).about, secret.how(name))
         end
