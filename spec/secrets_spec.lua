@@ -81,6 +81,75 @@ describe("a secret", function()
     assert.is_true(#said > 300000)
   end)
 
+  --- Run without the variable, or with another one.
+  local function run_with(variables, words)
+    return command.run(("cd %s && %s %s %s"):format(folder, variables, command.program, words))
+  end
+
+  local GIVEN = [[
+    local recsys = require "recsys"
+    return recsys.recipe { name = "given", about = "Takes", params = { process = false, pass = "go",
+        token = recsys.config.secret "of the shop" },
+      run = function(flow, p)
+        local function sized(token)
+          if not io.open(p.pass) then error "not yet" end
+          return #token:reveal()
+        end
+        local one = flow:task("one", { process = p.process or nil, cache = false }, sized, p.token)
+        return { n = one, all = flow:map("all", { process = p.process, cache = false }, function(i, token)
+          return i * #token:reveal()
+        end, { 1, 2 }, p.token) }
+      end } ]]
+
+  it("from a file reaches processes of tasks, and runs that are resumed, tried again and reproduced", function()
+    command.write(folder .. "/given.lua", GIVEN)
+    command.write(folder .. "/kept", TEXT .. "\n")
+    command.write(folder .. "/config.json", [[{"token": "@kept"}]])
+    local json = require "recsys.json"
+    for _, how in ipairs { "--set token=@kept", "--config config.json" } do
+      for _, process in ipairs { "true", "false" } do
+        local words = ("given.lua --json --refresh all %s --set process=%s --set pass=ready"):format(how, process)
+        local failed = run_with("", words)
+        assert.equal(1, failed.code)
+        assert.matches("not yet", failed.err, 1, true)
+        local name = failed.err:match "artifacts/runs/(given%-[%d-]+)"
+        command.write(folder .. "/ready", "")
+        local resumed = run_with("", process == "true" and "given.lua --json --resume " .. name
+          or "flows retry --json " .. name)
+        assert.equal(0, resumed.code, resumed.err)
+        assert.equal(#TEXT, json.decode(resumed.out).n)
+        assert.same({ #TEXT, 2 * #TEXT }, json.decode(resumed.out).all)
+        local again = run_with("", "reproduce " .. name)
+        assert.equal(0, again.code, again.err .. again.out)
+        local other = run_with("RECSYS_SET_TOKEN=another", "reproduce " .. name) -- goes before the file
+        assert.matches("differs: n: 7, was 15: 8 lower\n", other.out, 1, true)
+        os.remove(folder .. "/ready")
+      end
+    end
+    assert.equal("./kept\n", command.run(("cd %s && grep -rlF -e '%s' ."):format(folder, TEXT)).out)
+  end)
+
+  it("is that of the highest layer, here and in processes of tasks", function()
+    command.write(folder .. "/given.lua", GIVEN)
+    command.write(folder .. "/ready", "")
+    command.write(folder .. "/kept", "12345")
+    command.write(folder .. "/config.json", [[{"token": "@kept"}]])
+    for _, process in ipairs { "true", "false" } do
+      local words = "given.lua --json --refresh all --config config.json --set pass=ready --set process=" .. process
+      assert.matches('"n":7', run_with("RECSYS_SET_TOKEN=another", words).out, 1, true)
+      assert.matches('"n":5', run_with("RECSYS_SET_TOKEN=another", words .. " --set token=@kept").out, 1, true)
+    end
+  end)
+
+  it("that a tuned recipe has is given to its trials by its file, or left to the environment", function()
+    local config, tune = require "recsys.config", require "recsys.tune.inside"
+    local params, path = { token = config.secret "t", x = 1 }, command.write(folder .. "/kept", "12345")
+    assert.same({ "token=@" .. path, "x=1" }, tune.settings(params, config.resolve(params, { environment = false,
+      set = { "token=@" .. path } })))
+    assert.same({ "x=1" }, tune.settings(params, config.resolve(params, {
+      variables = { RECSYS_SET_TOKEN = "12345" } })))
+  end)
+
   it("is not in a study: neither in what its trials say nor in how they failed", function()
     local ran = run "tune shop.lua --trials 2 --study one --set mode=fail"
     assert.matches("no such token (secret)", ran.err, 1, true)

@@ -403,6 +403,7 @@ local function layers_of(declaration, options)
     local name, value = parse_set(declaration, setting)
     layers[#layers + 1] = { name = name, value = value, origin = "--set " .. setting, layer = "--set" }
   end
+  if options.above then layers[#layers + 1] = { table = options.above, origin = "given to the run" } end
   return layers
 end
 
@@ -440,10 +441,11 @@ end
 --- for a wrong name, type or value, or one that is missing.
 ---@param declaration table      the recipe's `params`
 ---@param options { file?: string|string[], set?: string[], profiles?: table, environment?: false|"secrets",
----   variables?: table<string, string>, partial?: boolean, values?: table, later?: table }
+---   variables?: table<string, string>, partial?: boolean, values?: table, above?: table,
+---   later?: table }
 ---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
 ---   environment: false: it does not count; "secrets": for nothing but secrets
----   values: what another recipe gives to a part of itself, below the files
+---   values: what another recipe gives to a part of itself, below the files; above: what goes before all else
 ---   variables: in place of the process's own; partial: what must be given may be absent
 ---   later: takes variables that name no parameter, which are then not refused (recsys.config.environment)
 ---@return table                 nested values, shaped as the declaration
@@ -477,6 +479,28 @@ function config.with_secrets(declaration, given, part)
     return filled
   end
   return fill(declaration, given, part)
+end
+
+--- The files that secrets were taken from: name -> path.
+---@param declaration table
+---@return table<string, string>
+function config.secret_files(declaration)
+  local paths = {}
+  for name, hidden in pairs(secrets_of(declaration)) do paths[name] = hidden and secret.path(name) or nil end
+  return paths
+end
+
+--- Secrets as they are given again, by such files, for `values` or `above` of config.resolve.
+---@param declaration table
+---@param paths? table<string, string>  of config.secret_files
+---@param all? boolean                  also those that the environment gives now
+---@return table<string, string>        name -> "@PATH"
+function config.secrets_again(declaration, paths, all)
+  local is_hidden, again = secrets_of(declaration), {}
+  for name, path in pairs(paths or {}) do again[name] = is_hidden[name] and "@" .. path or nil end
+  if all then return again end
+  for _, one in ipairs(environment.settings(is_hidden, nil, {})) do again[one.name] = nil end
+  return again
 end
 
 --- The values as they can be given again by a file: what is absent is null, and secrets are left out.

@@ -86,8 +86,11 @@ function provenance.current(recipe)
 end
 
 --- Write it into a run's folder.
-function provenance.write(folder, recipe)
-  files.write(folder .. "/provenance.json", json.pretty(provenance.current(recipe)), true)
+---@param secrets? table<string, string>  the files that secrets are from
+function provenance.write(folder, recipe, secrets)
+  local said = provenance.current(recipe)
+  said.secrets = secrets
+  files.write(folder .. "/provenance.json", json.pretty(said), true)
 end
 
 local function compare_files(kind, recorded, list)

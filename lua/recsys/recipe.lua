@@ -250,10 +250,10 @@ end
 --- Run a recipe with resolved parameters in a run folder, which is new or that of a run that was cut short.
 ---@return table result, string? text, string? next_steps
 local function execute(self, params, options, folder, resumed, planned)
-  local began, about = uv.hrtime(), environment(options)
+  local began, about, secrets = uv.hrtime(), environment(options), config.secret_files(self.params)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
-  if not resumed then resume.begin(folder, self.name, params) end -- first: then a kill leaves what can be resumed
+  if not resumed then resume.begin(folder, self.name, params, secrets) end -- first: a kill leaves what can be resumed
   files.write(folder .. "/params.json", json.pretty(config.exported(self.params, params)), true)
   files.write(folder .. "/environment.json", json.pretty(about), true)
   provenance.begin()
@@ -269,11 +269,11 @@ local function execute(self, params, options, folder, resumed, planned)
     caches = true, recipe = self.path, refresh = options.refresh, profiled = options.profile,
     record = recorded, seed = params.seed,
     hooks = self.hooks, origin = { name = self.name, path = self.path, params = own(params),
-      threads = options.threads, profile = options.profile and folder or nil },
+      secrets = secrets, threads = options.threads, profile = options.profile and folder or nil },
     told = function() tracked.keep(folder, "tasks.json") end }
   local outcome = outcome_of(self, steps, params, only)
   warn_of_unknown(steps, options.refresh)
-  provenance.write(folder, self.path)
+  provenance.write(folder, self.path, secrets)
   local result, text_of, next_steps = finish(self, outcome, steps, began, params)
   if not (options.trial and options.trial.is_paused()) then resume.finish(folder) end
   steps:settle()
@@ -319,7 +319,8 @@ local function resolve(self, options)
   local set = { table.unpack(options.set or {}) }
   if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
   return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles,
-    environment = options.reproduce and "secrets" or nil, later = self.unknown })
+    environment = options.reproduce and "secrets" or nil, later = self.unknown,
+    values = options.reproduce and config.secrets_again(self.params, options.reproduce) })
 end
 
 --- Print the parameters as they would be used, and where each comes from.
@@ -337,12 +338,14 @@ end
 local function resumed_run(self, options)
   local set = options.set and #options.set > 0 or options.seed or options.config or config.in_environment(self.params)
   if options.resume ~= "" then
+    local params = set and resolve(self, options)
+    local folder, own_params, secrets = resume.named(options.resume, params and params.runs or common.runs.default,
+      self.name, params or nil)
     if not set then -- the run's own parameters are taken, but secrets were not kept
       config.resolve(self.params, { profiles = self.profiles, environment = "secrets", partial = true,
-        later = self.unknown })
+        later = self.unknown, values = config.secrets_again(self.params, secrets) })
     end
-    local params = set and resolve(self, options)
-    return resume.named(options.resume, params and params.runs or common.runs.default, self.name, params or nil)
+    return folder, own_params
   end
   local params = resolve(self, options)
   local folder = resume.latest(params.runs, self.name, params)
@@ -387,9 +390,10 @@ end
 --- Load and run the recipe at 'path'; the exit code (docs/recipes.md).
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
----   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: boolean,
+---   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: table,
 ---   told?: fun(result: table), done?: fun(result: table), parent?: string, trial?: table }
----   resume: the run to resume, "" for the latest one; reproduce: of the environment nothing but secrets counts
+---   resume: the run to resume, "" for the latest one; reproduce: the files that secrets are from; of the environment
+---   nothing but secrets counts
 ---   told: is called with the result of a run that is done, in place of showing it; done: before it is shown, where no
 ---   gate has refused it
 ---   parent: the tracked run that this one is below

@@ -114,12 +114,14 @@ end
 --- Note that the run in 'folder' begins. It is locked before it can be seen to be one: nobody takes it up in between.
 ---@param folder string
 ---@param recipe string  its name
----@param params table   raises { code = "busy" } when a process is at work on it
-function resume.begin(folder, recipe, params)
+---@param params table
+---@param secrets? table<string, string>  the files that secrets are from
+---   raises { code = "busy" } when a process is at work on it
+function resume.begin(folder, recipe, params, secrets)
   files.make_folder(below(folder))
   if not take(folder) then refuse_busy(folder) end
-  store.save(below(folder) .. "/run", { recipe = recipe, params = params, commit = require("recsys.core").commit },
-    true)
+  store.save(below(folder) .. "/run", { recipe = recipe, params = params, secrets = secrets,
+    commit = require("recsys.core").commit }, true)
 end
 
 --- Forget what was kept: the run is done. From the rename on it is, whenever it is killed.
@@ -243,6 +245,7 @@ end
 ---@param params? table   what the user has set; nil: nothing, the run's own are taken
 ---@return string folder
 ---@return table params   the run's own
+---@return table<string, string>? secrets  the files that its secrets are from
 function resume.named(run, runs, recipe, params)
   local folder = folder_of(run, runs)
   local begun = read(folder)
@@ -259,7 +262,7 @@ function resume.named(run, runs, recipe, params)
     if not read(folder) then refuse_finished(folder) end
     refuse_busy(folder)
   end
-  return taken_up(folder, begun), begun.params
+  return taken_up(folder, begun), begun.params, begun.secrets
 end
 
 return resume

@@ -138,7 +138,7 @@ function reproduce.run(args)
   io.stderr:write(table.concat(lines, "\n"), "\n")
   local result
   local code = require("recsys.recipe").main(recorded.recipe, { config = { folder .. "/params.json" },
-    set = settings(params, folder), threads = args.threads, no_cache = true, reproduce = true,
+    set = settings(params, folder), threads = args.threads, no_cache = true, reproduce = recorded.secrets or {},
     command = "recsys-run reproduce " .. folder, told = function(made) result = made end })
   if not result then return code end
   local again = json.exact(json.encode(result)) -- as it can be read again

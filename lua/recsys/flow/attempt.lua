@@ -82,10 +82,10 @@ local function order_of(self, task)
     exit.usage_error("task '%s': a process of its own is there for the tasks of a recipe's run alone", task.name)
   end
   local current = package.loaded["recsys.tune.current"]
-  return { task = task.name, number = task.number, path = origin.path, params = origin.params, folder = self.folder,
-    resumed = self.resumed, named = self.named, only = self.only, trial = current and current.ticket(),
-    profile = origin.profile, cache = cache.allowed(), loaded = lookup.all_loaded(), began = BEGAN,
-    record = self.record and self.record:ticket(),
+  return { task = task.name, number = task.number, path = origin.path, params = origin.params,
+    secrets = origin.secrets, folder = self.folder, resumed = self.resumed, named = self.named, only = self.only,
+    trial = current and current.ticket(), profile = origin.profile, cache = cache.allowed(),
+    loaded = lookup.all_loaded(), began = BEGAN, record = self.record and self.record:ticket(),
     bound = bound(self, task), process = task.how.process, threads = task.how.process.threads or origin.threads }
 end
 

@@ -140,8 +140,9 @@ local function work(self)
   local recipe = require("recsys.recipe").load(order.path)
   local steps = require("recsys.flow").new { folder = order.folder, resumed = order.resumed, named = order.named,
     only = order.only, child = self, seed = order.params.seed }
-  require("recsys.config").resolve(recipe.params, { profiles = recipe.profiles, environment = "secrets",
-    partial = true, later = {} }) -- secrets are in no file
+  local config = require "recsys.config"
+  config.resolve(recipe.params, { profiles = recipe.profiles, environment = "secrets", partial = true, later = {},
+    above = config.secrets_again(recipe.params, order.secrets, true) }) -- secrets are in no file of the run
   recipe.run(steps, order.params)
   mistake("the recipe, read again, has no task '%s': its steps must depend on parameters and results alone", order.task)
 end

@@ -5,6 +5,7 @@
 
 local config = require "recsys.config"
 local json = require "recsys.json"
+local secret = require "recsys.config.secret"
 local text = require "recsys.text"
 local tuned = require "recsys.tune.recipe"
 
@@ -40,7 +41,8 @@ end
 function inside.settings(params, values)
   local set, exported = {}, config.exported(params, values)
   for _, name in ipairs(config.names(params)) do
-    local value = at(exported, name)
+    local value, path = at(exported, name), secret.is(at(values, name)) and secret.path(name)
+    if path then value = "@" .. path end -- other secrets come from the environment, which trials have, too
     if value == json.null then value = not name:find "^track%." and "" or nil end
     if value ~= nil then set[#set + 1] = name .. "=" .. (type(value) == "string" and value or json.encode(value)) end
   end
