@@ -264,6 +264,26 @@ describe("config", function()
     assert.matches("got 'train 5'", refusal { set = { "train 5" } }, 1, true)
   end)
 
+  it("lists choices of any type", function()
+    local sure = { fast = config.param(true, "or not", { choices = { true, false } }), n = config.param(1, "how many",
+      { choices = { 1, 2 } }), only = config.param(true, "one", { choices = { true } }) }
+    assert.matches("only +boolean +true +one %(true%)", config.describe(sure))
+    assert.matches("or not (true, false)", config.describe(sure), 1, true)
+    assert.matches("only: false is not one of true ", select(2, pcall(config.resolve, sure,
+      { set = { "only=false" } })).message, 1, true)
+    assert.matches("n: 3 is not one of 1, 2", select(2, pcall(config.resolve, sure, { set = { "n=3" } })).message, 1,
+      true)
+  end)
+
+  it("refuses to declare what nobody could set", function()
+    local recipe = require "recsys.recipe"
+    for name, params in pairs { ["my-rate"] = { ["my-rate"] = 1 }, ["a.my rate"] = { a = { ["my rate"] = 1 } } } do
+      local ok, message = pcall(recipe.new, { name = "x", about = "x", params = params, run = print })
+      assert.is_false(ok)
+      assert.matches(("'recipe' (a parameter cannot be called '%s': names are of letters"):format(name), message, 1, true)
+    end
+  end)
+
   it("refuses parameters that one variable would set alike", function()
     for _, names in ipairs { { token = config.secret "t", token_file = "x" }, { a = { b = 1 }, a__b = 2 },
       { rows = 1, Rows = 2 } } do

@@ -157,6 +157,13 @@ local forms = {
 local articles = { integer = "a whole number", number = "a number", boolean = "true or false",
   string = "a text in UTF-8", list = "a list such as 10,50" }
 
+--- Choices in words: "news, movielens".
+local function listed(choices)
+  local words = {}
+  for i, choice in ipairs(choices) do words[i] = type(choice) == "string" and choice or shown(choice) end
+  return table.concat(words, ", "), words
+end
+
 local function check_distinct(name, list, origin)
   local seen = {}
   for _, element in ipairs(list) do
@@ -175,8 +182,9 @@ local function check_limits(name, value, limits, origin)
     for _, choice in ipairs(limits.choices) do
       if choice == value then return end
     end
-    local near = text.nearest(tostring(value), limits.choices)
-    refuse("%s: %s is not one of %s%s (%s)", name, shown(value), table.concat(limits.choices, ", "),
+    local told, words = listed(limits.choices)
+    local near = text.nearest(tostring(value), words)
+    refuse("%s: %s is not one of %s%s (%s)", name, shown(value), told,
       near and (("; did you mean '%s'?"):format(near)) or "", origin)
   end
   for _, number in ipairs(type(value) == "table" and value or { value }) do
@@ -357,6 +365,16 @@ local function parse_set(declaration, setting)
   if name then return name, value end
   local told = has_secret(declaration) and setting:match "^%s*[%w_.]*" .. "..." or setting
   refuse("--set takes NAME=VALUE, such as --set train.epochs=5; got '%s'", told)
+end
+
+--- Refuse names that --set and variables cannot have: raises { code = "usage" }.
+---@param declaration table
+function config.check_names(declaration)
+  for _, name in ipairs(config.names(declaration)) do
+    if not name:find "^[%w_.]+$" or ("." .. name .. "."):find("..", 1, true) then
+      refuse("a parameter cannot be called '%s': names are of letters, digits and _", name)
+    end
+  end
 end
 
 --- Whether each parameter is a secret, by its name.
@@ -569,7 +587,7 @@ local function describe(node, prefix, values, lines)
     if is_leaf(child) then
       local leaf = declared(child)
       local value = is_required(leaf) and "required" or leaf.default == nil and "none" or shown(leaf.default)
-      local choices = leaf.limits.choices and (" (%s)"):format(table.concat(leaf.limits.choices, ", ")) or ""
+      local choices = leaf.limits.choices and (" (%s)"):format((listed(leaf.limits.choices))) or ""
       lines[#lines + 1] = ("  %-24s %-8s %-16s %s%s%s"):format(name, type_of(leaf), value, leaf.about, choices,
         bounds(leaf.limits))
     else

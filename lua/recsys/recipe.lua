@@ -64,6 +64,8 @@ function recipe.new(spec)
   for field in pairs(spec) do
     if not known[field] then error(("bad argument #1 to 'recipe' (there is no field '%s')"):format(field), 2) end
   end
+  local ok, problem = pcall(config.check_names, spec.params or {})
+  if not ok then error(("bad argument #1 to 'recipe' (%s)"):format(exit.message_of(problem)), 2) end
   return setmetatable({ name = spec.name, about = spec.about, params = with_common(spec.params),
     profiles = spec.profiles, search = spec.search, run = spec.run, hooks = hooks.read(spec, "the recipe") }, Recipe)
 end
