@@ -280,7 +280,7 @@ describe("config", function()
     for name, params in pairs { ["my-rate"] = { ["my-rate"] = 1 }, ["a.my rate"] = { a = { ["my rate"] = 1 } } } do
       local ok, message = pcall(recipe.new, { name = "x", about = "x", params = params, run = print })
       assert.is_false(ok)
-      assert.matches(("'recipe' (a parameter cannot be called '%s': names are of letters"):format(name), message, 1, true)
+      assert.matches(("(a parameter cannot be called '%s': names are of letters"):format(name), message, 1, true)
     end
   end)
 
