@@ -46,6 +46,16 @@ describe("the process at work on a run", function()
     assert.equal("running", seen(me:gsub("^(%S+ %S+) %d+ %S+", "%1 1 " .. process.started(1)))) -- another user's
   end)
 
+  it("is there where users do not see each other's processes, too", function()
+    local started, kill = process.started, uv.kill
+    finally(function() process.started, uv.kill = started, kill end)
+    process.started = function() end
+    uv.kill = function() return nil, "EPERM: operation not permitted", "EPERM" end
+    assert.equal("running", seen(me))
+    uv.kill = function() return nil, "ESRCH: no such process", "ESRCH" end
+    assert.equal("crashed", seen(me))
+  end)
+
   it("shows in another container by the lock", function()
     local contained = me:gsub(SPACE, "%1 42")
     assert.equal("container", process.where(contained))

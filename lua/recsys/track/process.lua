@@ -48,7 +48,11 @@ function process.is_gone(name)
   if not boot then return false end
   local here, space = place()
   if boot ~= here then return host == uv.os_gethostname() end
-  return namespace == space and process.started(math.tointeger(tonumber(pid)) or 0) ~= start
+  if namespace ~= space then return false end
+  local number = math.tointeger(tonumber(pid)) or 0
+  local now = process.started(number)
+  if now then return now ~= start end
+  return select(3, uv.kill(number, 0)) ~= "EPERM" -- hidden: another user's, where users do not see each other's
 end
 
 --- Where the process of that name is, or was: only here its number means something.
