@@ -627,7 +627,7 @@ describe("a study", function()
 end)
 
 describe("a recipe's parameters as a study's task sets them", function()
-  it("are all but the secrets, and the tracking that is not said", function()
+  it("are all but the text of secrets, and the tracking that is not said", function()
     local config = require "recsys.config"
     local declared = { x = 1.5, list = { 1, 2 },
       none = config.param(nil, "no default", { type = "string", optional = true }),
@@ -637,7 +637,7 @@ describe("a recipe's parameters as a study's task sets them", function()
     command.write(file, "hunter2")
     local values = config.resolve(declared, { set = { "token=@" .. file } })
     assert.equal("hunter2", values.token:reveal())
-    assert.same({ "group.flag=false", "group.word=a b", "list=[1,2]", "none=", "x=1.5" },
+    assert.same({ "group.flag=false", "group.word=a b", "list=[1,2]", "none=", "token=@" .. file, "x=1.5" },
       tune.settings(declared, { x = values.x, list = values.list, token = values.token,
         group = values.group }))
   end)
