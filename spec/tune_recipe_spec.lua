@@ -329,6 +329,11 @@ return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "model
       { recipe = "boxed.lua" })
     assert.equal(2, code, said)
     assert.equal(1, #trials_of "misspelt-too")
+    code, _, said = tune { "--study", "nowhere", "--trials", "9", "--no-retrain", "--set", "data.source=movielens",
+      "--set", "data.dir=nowhere" }
+    assert.equal(2, code, said)
+    assert.equal(3, #trials_of "nowhere")
+    assert.matches("the study cannot go on: data.dir: there is no folder 'nowhere'", said)
   end)
 
   it("goes on with the same parameters alone, wherever they come from, and tells of another recipe", function()

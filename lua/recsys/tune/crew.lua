@@ -17,10 +17,12 @@ local process = require "recsys.track.process"
 local signals = require "recsys.signals"
 local text = require "recsys.text"
 local uv = require "luv"
+local worker = require "recsys.tune.worker"
 
 local crew = {}
 
 local LOOK_MS <const> = 200
+local ALIKE <const> = 3 -- trials that were refused alike, and none otherwise: all would be
 local DEATHS <const> = 3 -- of its workers, while this process lives, until a trial has failed
 
 --- Start the worker of a trial.
@@ -60,6 +62,16 @@ local function tell(self, trial)
     text.duration(((trial.ended or clock.now()) - (trial.started or clock.now())) / 1000))
 end
 
+--- End the study where no trial would end well: none can tell the objective, or the first ones were all refused alike.
+local function check_hope(self, trial, code)
+  local is_refused = trial.state == "failed" and code == worker.REFUSED
+  local goes_on = is_refused and trial.message == (self.refusal or trial.message)
+  self.refusal, self.refusals = goes_on and trial.message or "", goes_on and self.refusals + 1 or 0
+  if self.refusals == ALIKE or trial.state == "failed" and code == exit.usage then
+    exit.usage_error("the study cannot go on: %s", trial.message)
+  end
+end
+
 --- A worker has ended: what became of its trial.
 local function settle(self, one)
   uv.kill(-one.pid, "sigkill") -- what it has left of its group
@@ -69,10 +81,7 @@ local function settle(self, one)
   local trial = self.study:trials()[one.trial.number + 1]
   if trial.state ~= "running" then
     tell(self, trial)
-    if trial.state == "failed" and one.code == exit.usage then
-      exit.usage_error("the study cannot go on: %s", trial.message)
-    end
-    return
+    return check_hope(self, trial, one.code)
   end
   local why = ("its worker died (%s); what it said is in %s/%s.out"):format(
     one.signal ~= 0 and "signal " .. one.signal or "exit code " .. one.code, self.folder, trial.name)
@@ -174,7 +183,7 @@ function crew.run(request)
   if not host.executable then exit.usage_error "trials start recsys-run itself: run them with it" end
   local self = { study = request.study, store = request.store, folder = files.make_folder(request.folder),
     size = request.workers, pruner = request.pruner, parent = request.parent, threads = request.threads, workers = {},
-    deaths = {} }
+    deaths = {}, refusals = 0 }
   signals.hold()
   local ok, why = xpcall(work, exit.traced, self, request)
   signals.release()

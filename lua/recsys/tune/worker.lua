@@ -7,6 +7,9 @@ local process = require "recsys.process"
 
 local worker = {}
 
+--- The exit code of one whose recipe refused its parameters, or a file that they name.
+worker.REFUSED = 64
+
 local LIFELINE <const> = 3 -- the number of the pipe that recsys.tune.crew holds
 
 --- The trial's values and what the whole study has set, as for --set.
@@ -38,7 +41,8 @@ end
 ---@param request { study: string, store: string, trial: integer, folder: string, pruner: string, pruner_options: table,
 ---  parent?: string, threads: integer }
 ---   folder: for its run; parent: the study's run of the tracking store
----@return integer exit code  2: no trial of the study will tell the objective; 1: this one failed
+---@return integer exit code  2: no trial of the study will tell the objective; worker.REFUSED: this one's parameters
+---  are wrong; 1: it failed
 function worker.run(request)
   assert(process.follow(LIFELINE))
   local trial = current.begin(request)
@@ -50,7 +54,7 @@ function worker.run(request)
     trial = { folder = request.folder, parent = request.parent,
       ended = function(problem) hopeless = settle(trial, problem) end,
       is_paused = function() return trial:look().state == "pruned" and study.promoter ~= nil end } })
-  return hopeless and exit.usage or code == exit.usage and exit.failed or code
+  return hopeless and exit.usage or code == exit.usage and worker.REFUSED or code
 end
 
 return worker
