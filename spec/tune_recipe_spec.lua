@@ -291,6 +291,12 @@ return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "model
     local boxed = { process = true }
     if p.way == "kept" then
       flow:task("early", job.evaluate, p, model, data, split)
+    elseif p.way == "opened" then
+      local final = flow:task("final", function(s)
+        s:end_selection "settled"
+        return s
+      end, split)
+      flow:task("early", { process = true, cache = false }, function(s) return #s:open_test() end, final)
     elseif p.way == "evaluate" then
       flow:task("early", boxed, job.evaluate, p, model, data, split)
     elseif p.way == "publish" then
@@ -303,10 +309,12 @@ return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "model
 }]])
     command.write(folder .. "/own.lua", own)
     local set = "--set train.epochs=1 --set model.dim=8 --set train.learning_rate=0.01 --threads 1"
-    local ran = command.run(("cd %s && %s own.lua --set way=kept %s"):format(folder, command.program, set))
-    assert.equal(0, ran.code, ran.err)
-    for way, said_is in pairs { kept = "asks its test rows", evaluate = "asks its test rows",
-      publish = "publishes a model", registry = "publishes a model" } do
+    for _, way in ipairs { "kept", "opened" } do
+      local ran = command.run(("cd %s && %s own.lua --set way=%s %s"):format(folder, command.program, way, set))
+      assert.equal(0, ran.code, ran.err)
+    end
+    for way, said_is in pairs { kept = "asks its test rows", opened = "asks its test rows",
+      evaluate = "asks its test rows", publish = "publishes a model", registry = "publishes a model" } do
       local _, _, said = tune({ "--study", "own-" .. way, "--trials", "1", "--no-retrain", "--sampler",
         "grid", "--search", "model.dim=choice { 8, 16 }", "--set", "train.epochs=1", "--set",
         "train.learning_rate=0.01", "--set", "way=" .. way }, { recipe = "own.lua" })

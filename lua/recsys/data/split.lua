@@ -87,6 +87,7 @@ end
 ---@return Tensor rows  i64, 0-based
 function Split:open_test(reason)
   reason = reason or "final evaluation"
+  current.forbid "asks its test rows" -- of a split that another run has ended selection on, too
   if self.state ~= "final" or not sealed[self] then
     log.note("refused to open the test split: %s", reason)
     error("Selection code cannot open the test split before the final evaluation (split:end_selection(reason) ends "
