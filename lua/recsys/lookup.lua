@@ -120,19 +120,21 @@ local function refuse_unknown(kind)
     near and ("; did you mean '%s'?"):format(near) or "")
 end
 
-local of_models = {} -- module -> true for what was loaded as a model and not before by the recipe itself
+local of_models = {} -- module -> when it was last asked for, of what was loaded as a model and not before by the recipe
 
---- The module of the model that this process has loaded, as a set. Empty where there are several: one may use another.
----@return table<string, true>
-function lookup.model_modules()
-  local first = next(of_models)
-  return first and next(of_models, first) == nil and of_models or {}
+--- The module of the model that this process has loaded, as a set, where nobody asked for it since. Empty where there
+--- are several: one may use another.
+---@param since integer  as of uv.hrtime
+---@return table<string, integer>
+function lookup.models_unused(since)
+  local first, asked = next(of_models)
+  return first and asked < since and next(of_models, first) == nil and of_models or {}
 end
 
 local function load_model(module)
   local before = package.loaded[module]
   local definition = require(module)
-  of_models[module] = of_models[module] or not before or nil
+  if of_models[module] or not before then of_models[module] = uv.hrtime() end
   return definition
 end
 

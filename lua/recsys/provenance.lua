@@ -5,13 +5,11 @@
 --- It is written into the run's folder (provenance.json) when the run is done, and compared with what is there now
 --- before the run is reproduced (`recsys-run reproduce`). Hashes are XXH3: they tell what changed, not who meddled.
 
-local frame = require("recsys.core").frame
 local core = require "recsys.core"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
 local keys = require "recsys.flow.key"
-local lookup = require "recsys.lookup"
 local source = require "recsys.track.source"
 local uv = require "luv"
 
@@ -52,13 +50,9 @@ end
 
 --- The recipe's file, those of modules that are not the library's, and what else was loaded: told path -> hash.
 local function lua_files(recipe)
-  provenance.loaded(keys.lua_files(recipe))
+  provenance.loaded(keys.lua_files(0, recipe))
   local found = {}
   for path, hash in pairs(lua) do found[shown(path)] = hash end
-  for module in pairs(lookup.model_modules()) do
-    local path = lookup.file(module)
-    if path then found[shown(path)] = lookup.loaded(path) or frame.hash_file(path) end
-  end
   return found
 end
 

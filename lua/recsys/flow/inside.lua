@@ -101,7 +101,7 @@ function Inside:task(task, call, arguments)
   local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
     notes = task.notes, loaded = lookup.all_loaded(),
-    lua = require("recsys.flow.key").lua_files(), inputs = provenance and provenance.inputs() }
+    lua = require("recsys.flow.key").lua_files(0), inputs = provenance and provenance.inputs() }
   error(self, 0)
 end
 

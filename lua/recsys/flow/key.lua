@@ -3,9 +3,11 @@
 ---
 --- A handle counts by the content of what its task gave, a tensor by its numbers, an object by what recsys.store would
 --- save of it; the run's own name and folder count as the same in every run. Functions of the library count by their
---- place, since the hash of the whole library is in every key; others by their code, their file and what they captured.
+--- place, since the hash of the whole library is in every key, and by what the call that made them has left in them;
+--- others by their code, their file and all that they captured.
 --- What has no content to go by (a coroutine, an open file) makes the task one that is not cached, and is told.
 
+local captured = require("recsys.lazy") "recsys.flow.captured"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local frame = require("recsys.core").frame
@@ -79,16 +81,17 @@ function key.begin() known, places = {}, {} end
 local no_files = { _G = true, coroutine = true, debug = true, io = true, math = true, os = true, package = true,
   string = true, table = true, utf8 = true, argparse = true, lfs = true, luv = true, ["cjson.safe"] = true }
 
---- The Lua files that are loaded now and are not the library's, with their hashes; those of models are left out, which
---- the tasks that use them name as what they read.
----@return { module: string, path: string, hash: string }[]  module: "" for the recipe and what dofile has loaded
+--- The Lua files that are loaded now and are not the library's, with their hashes. The steps of the library use models
+--- by recsys.lookup alone: what such a step has not asked for is left out.
+---@param since integer   when the step began, as of uv.hrtime; 0 for a function of somebody else's
 ---@param recipe? string  the recipe's own file
-function key.lua_files(recipe)
+---@return { module: string, path: string, hash: string }[]  module: "" for the recipe and what dofile has loaded
+function key.lua_files(since, recipe)
   local list = { recipe and { module = "", path = recipe, hash = hash_of_lua(recipe) } }
-  local of_models = lookup.model_modules()
+  local unused = lookup.models_unused(since)
   for module in pairs(package.loaded) do
     local is_ours = type(module) ~= "string" or no_files[module] or module:find "^recsys%f[.\0]"
-    if not is_ours and not of_models[module] then
+    if not is_ours and not unused[module] then
       local path = file_of(module)
       if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
     end
@@ -229,25 +232,46 @@ function Digest:globals(bytes)
   end
 end
 
+--- The name of a file in the library; nil for others.
+local function in_library(file)
+  for _, folder in ipairs { CALLED, LIBRARY } do
+    if file and file:sub(1, #folder) == folder then return file:sub(#folder + 1) end
+  end
+end
+
+local function is_field(fn, module)
+  for _, value in next, type(module) == "table" and module or {} do
+    if rawequal(value, fn) then return true end
+  end
+  return false
+end
+
+--- A function of the library: one that its module offers was made once; another perhaps by a call, whose arguments it
+--- may have captured.
+function Digest:library(fn, name, path)
+  self:put(("library %s:%d %s"):format(name, debug.getinfo(fn, "S").linedefined, code_of(fn).hash))
+  local module = "recsys." .. name:gsub("%.lua$", ""):gsub("/", ".")
+  if is_field(fn, package.loaded[module]) then return end
+  for _, i in ipairs(captured.of_call(fn, path)) do self:upvalue(fn, i) end
+end
+
+function Digest:upvalue(fn, i)
+  local name, value = debug.getupvalue(fn, i)
+  self:put("\n", name, "=")
+  self:value(value)
+end
+
 function Digest:code(fn)
   local info = debug.getinfo(fn, "S")
   if info.what == "C" then return self:c_function(fn) end
   local file = info.source:match "^@(.*)$"
-  for _, folder in ipairs { CALLED, LIBRARY } do
-    if file and file:sub(1, #folder) == folder then
-      return self:put(("library %s:%d"):format(file:sub(#folder + 1), info.linedefined))
-    end
-  end
+  local name = in_library(file)
+  if name then return self:library(fn, name, file) end
   local code = code_of(fn)
   self:put("code ", code.hash, " ", file and hash_of_lua(file) or "")
   self:globals(code.bytes)
-  for i = 1, math.huge do
-    local name, value = debug.getupvalue(fn, i)
-    if not name then break end
-    if name ~= "_ENV" then
-      self:put("\n", name, "=")
-      self:value(value)
-    end
+  for i = 1, debug.getinfo(fn, "u").nups do
+    if debug.getupvalue(fn, i) ~= "_ENV" then self:upvalue(fn, i) end
   end
 end
 
@@ -333,6 +357,11 @@ function Digest:value(value)
   if kind == "table" and not getmetatable(value) then return self:table(value) end
   self:object(value, getmetatable(value))
 end
+
+--- Whether a function is one of the library's.
+---@param fn function
+---@return boolean
+function key.is_ours(fn) return in_library(debug.getinfo(fn, "S").source:match "^@(.*)$") ~= nil end
 
 --- The hash of what a task is made of, without the files that it reads.
 ---@param flow Flow       answers inside(string) -> name in the run's folder, identity_of(value), and has `outputs`

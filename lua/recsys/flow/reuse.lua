@@ -54,6 +54,7 @@ end
 --- anew), `key`, the names in the run's folder that it is given (`outputs`); or `why` it has none.
 local function identify(flow, task, fn, arguments)
   if not flow.caches then return end
+  task.is_ours = keys.is_ours(fn)
   local given, is_map = arguments, task.how.map
   if is_map and readers[fn] then
     task.why = "it reads files for each element"
@@ -154,7 +155,7 @@ end
 ---@return table[] list
 ---@return string? changed  one of which two versions were loaded
 local function lua_files(flow, task)
-  local list, seen, changed = keys.lua_files(flow.recipe), {}, nil
+  local list, seen, changed = keys.lua_files(task.is_ours and task.began or 0, flow.recipe), {}, nil
   for _, file in ipairs(list) do seen[file.path] = file.hash end
   for _, file in ipairs(task.lua or {}) do
     if not seen[file.path] then list[#list + 1] = file end
