@@ -571,10 +571,7 @@ function Flow:path(name)
 end
 
 --- The run is done: keep what is kept for later runs within its limit.
-function Flow:settle()
-  kept.sweep() -- of a run before that was killed
-  if self.keeps then kept.prune {} end
-end
+function Flow.settle() kept.settle() end
 
 --- Seconds by task name.
 ---@return table<string, number>

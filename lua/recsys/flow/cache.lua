@@ -8,7 +8,6 @@
 --- those that were put there, by size and time, and when these differ by their hash: what somebody changed in place, or
 --- a power cut left empty, is made anew.
 
-local bundle_limit = require("recsys.parsed").limit
 local cache = require "recsys.cache"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
@@ -18,7 +17,9 @@ local log = require "recsys.log"
 local now = require("recsys.clock").now
 local process = require "recsys.track.process"
 local outputs = require "recsys.flow.outputs"
+local parsed = require "recsys.parsed"
 local resume = require "recsys.resume"
+local room = require "recsys.flow.room"
 local store = require "recsys.store"
 local uv = require "luv"
 
@@ -32,6 +33,7 @@ local function place_of(key) return kept.folder() .. "/" .. key end
 
 local BIG <const> = 64 << 20 -- bytes of a file that is not to lie on the disk twice for who runs a recipe once
 local SMALL <const> = 4096 -- bytes of a result that its entry holds: to make a file costs more than to write so much
+local ABOUT <const> = 2048 -- bytes of such an entry that say what it is
 
 --- Make a second file with what one holds, which shares blocks with it where the disk can. An older one goes.
 ---@return boolean  false: there is no such file
@@ -116,6 +118,12 @@ local function show(part, place)
   if not uv.fs_rename(part, place) then resume.remove(part) end -- another process was faster
 end
 
+local function size_of(entry)
+  local bytes = 0
+  for _, file in ipairs(entry.files) do bytes = bytes + file.bytes end
+  return bytes
+end
+
 local made = {} -- folders that were seen to be there
 
 --- Keep a result that was saved into 'folder'. Where the disk refuses, the log says so and the run goes on without.
@@ -133,6 +141,7 @@ function kept.put(key, folder, run, left, hashes, entry)
     entry.made, entry.text = now(), small_text(folder, hashes, left)
     if entry.text then
       entry.hash = hashes["value.lua"]
+      room.use(kept.folder(), #entry.text + ABOUT, parsed.limit())
       store.write(place .. ".lua", entry, "checked")
       return resume.remove(place) -- of an earlier one, when there is any
     end
@@ -142,6 +151,7 @@ function kept.put(key, folder, run, left, hashes, entry)
     local file = assert(io.open(part .. "/entry.lua", "w"))
     assert(file:write("return ", store.text(entry)))
     assert(file:close())
+    room.use(kept.folder(), size_of(entry), parsed.limit())
     show(part, place)
   end)
   if ok then return end
@@ -286,12 +296,6 @@ function kept.sweep()
   end
 end
 
-local function size_of(entry)
-  local bytes = 0
-  for _, file in ipairs(entry.files) do bytes = bytes + file.bytes end
-  return bytes
-end
-
 --- All entries, the one used last first: { key, task, bytes, used, made }; used in seconds, made in ms.
 ---@param folder? string  of another place than the run's
 ---@return table[]
@@ -319,8 +323,8 @@ end
 ---@return integer removed, integer bytes
 function kept.prune(limits)
   local total, removed, freed = 0, 0, 0
-  local most = limits.bytes or bundle_limit()
-  for _, entry in ipairs(kept.list(limits.folder)) do
+  local most, folder = limits.bytes or parsed.limit(), limits.folder or kept.folder()
+  for _, entry in ipairs(kept.list(folder)) do
     total = total + entry.bytes
     if total > most or limits.age and os.time() - entry.used > limits.age then
       total = total - entry.bytes
@@ -328,7 +332,25 @@ function kept.prune(limits)
       removed, freed = removed + 1, freed + entry.bytes
     end
   end
+  if files.exists(folder) then room.looked(folder, total) end
   return removed, freed
+end
+
+local function settle()
+  local bytes, is_torn = room.settle(kept.folder())
+  if is_torn or not bytes then kept.sweep() end
+  if not bytes then kept.prune {} end
+  local limit = parsed.limit()
+  if bytes and bytes > limit then kept.prune { bytes = limit - limit // 10 } end
+end
+
+--- A run is done: what is kept stays within its limit. All entries are looked at only when they seem to be over it,
+--- and then a tenth of the room is made free so that the next run need not look again; or when nobody has for a day.
+function kept.settle()
+  local ok, problem = exit.try(settle)
+  if ok then return end
+  if type(problem) == "table" and (problem.signal or problem.code == "usage") then error(problem, 0) end
+  log.note("what is kept for later runs is not looked after: %s", exit.message_of(problem))
 end
 
 return kept

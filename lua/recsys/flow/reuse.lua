@@ -198,7 +198,6 @@ function reuse.keep(flow, task, value)
   local function put()
     entry.content = content_of(content, read, left)
     kept.put(task.key, place, flow.folder, left, hashes, entry)
-    flow.keeps = true
   end
   if #doubtful == 0 then return put() end
   task.doubtful, task.put = doubtful, put
