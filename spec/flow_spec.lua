@@ -1,6 +1,7 @@
 --- Tasks, their saved results, and what becomes of errors.
 
 local command = require "spec.support.command"
+local files = require "recsys.files"
 local flow = require "recsys.flow"
 local json = require "recsys.json"
 local log = require "recsys.log"
@@ -20,6 +21,40 @@ describe("flow", function()
     local third = steps:task("third", function(t) return t.inside.deep end, { inside = { deep = second.sum } })
     assert.equal(13, second:value().sum)
     assert.equal(13, third:value())
+  end)
+
+  it("keeps what a task tells in a log of its own, too, and makes none for who tells nothing", function()
+    local folder = command.scratch(finally)
+    local steps = flow.new { folder = folder }
+    steps:task("silent", add, 1, 2)
+    steps:task("tells", function()
+      log.info("so far %d", 1)
+      log.warn "odd"
+      log.note "aside"
+      return 1
+    end)
+    local ok = pcall(steps.task, steps, "fails", function() error("no luck", 0) end)
+    assert.is_false(ok)
+    log.info "after all"
+    assert.same({ "02-tells.txt", "03-fails.txt" }, files.names(folder .. "/logs"))
+    local stamp = "%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ "
+    assert.matches(("^%sso far 1\n%swarning: odd\n%saside\n$"):format(stamp, stamp, stamp),
+      command.read(folder .. "/logs/02-tells.txt"))
+    assert.matches("^" .. stamp .. "task fails failed after [^\n]*: no luck\n$",
+      command.read(folder .. "/logs/03-fails.txt"))
+  end)
+
+  it("runs tasks whose log cannot be written", function()
+    local folder = command.scratch(finally)
+    command.write(folder .. "/logs", "no folder")
+    local steps = flow.new { folder = folder }
+    local value = steps:task("tells", function()
+      log.info "one"
+      log.info "two"
+      return 1
+    end):value()
+    assert.equal(1, value)
+    assert.equal("no folder", command.read(folder .. "/logs"))
   end)
 
   it("notes the time of each task", function()

@@ -335,11 +335,16 @@ function Flow:at(task, fn, ...)
   return ok, value
 end
 
+--- The log of a task that works in this process.
+local function log_of(self, task)
+  return self.folder and not task.how.process and ("%s/logs/%s.txt"):format(self.folder, attempt.step(task)) or nil
+end
+
 --- Do a task's work once. Whatever runs it elsewhere or again stands here.
 ---@return boolean ok
 ---@return any value  the problem when not ok
 function Flow:attempt(task, fn, arguments)
-  return self:at(task, work, self, task, fn, arguments)
+  return log.beside(log_of(self, task), self.at, self, task, work, self, task, fn, arguments)
 end
 
 local SHORT <const> = 2e6 -- nanoseconds, below which a task is too short to ask what memory it leaves
@@ -371,7 +376,8 @@ function Flow:run(task, fn, arguments)
     failure and failure.code)
   if ended then error(value, 0) end
   if failure then
-    log.note("task %s failed after %s: %s", name, text.duration(task.seconds), failure.message)
+    log.beside(log_of(self, task), log.note, "task %s failed after %s: %s", name, text.duration(task.seconds),
+      failure.message)
     error(failure, 0)
   end
   log.info("  %-10s %s", name, text.duration(task.seconds))

@@ -9,6 +9,7 @@ local text = require "recsys.text"
 local log = { level = "info" }
 
 local file          -- the run's log, while there is one
+local beside        -- the log of the task at work: { path, file = once something was told, false when it cannot be }
 local drawn = false -- a progress line stands on the terminal
 local terminal = uv.guess_handle(2) == "tty"
 
@@ -73,9 +74,39 @@ function log.to(path)
   if file then file:setvbuf "line" end
 end
 
+local function open_beside()
+  uv.fs_mkdir(beside.path:match "^(.*)/", tonumber("755", 8)) -- it may be there
+  beside.file = io.open(beside.path, "a") or false
+  if beside.file then beside.file:setvbuf "line" end
+end
+
+--- Call fn(...), which raises nothing. What is told meanwhile goes to this file, too, which is made when there is
+--- something.
+---@param path string?  nil: to no other
+---@return any ...  what fn gives
+function log.beside(path, fn, ...)
+  local outer = beside
+  local own = path and { path = path } or nil
+  beside = own
+  local function back(...)
+    if own and own.file then own.file:close() end
+    beside = outer
+    return ...
+  end
+  return back(fn(...))
+end
+
+--- Write a line to the logs.
+local function write(mark, line)
+  if beside and beside.file == nil then open_beside() end
+  local stamp = os.date "!%Y-%m-%dT%H:%M:%SZ "
+  if file then file:write(stamp, mark, line, "\n") end
+  if beside and beside.file then beside.file:write(stamp, mark, line, "\n") end
+end
+
 local function emit(mark, format, ...)
   local line = log.veiled(select("#", ...) > 0 and format:format(...) or format)
-  if file then file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", mark, line, "\n") end
+  if file or beside then write(mark, line) end
   if log.level == "quiet" then return end
   wipe()
   io.stderr:write(mark, line, "\n")
@@ -90,12 +121,9 @@ end
 --- Tell what looks wrong but does not stop the work.
 function log.warn(format, ...) emit("warning: ", format, ...) end
 
---- Only to the log file.
+--- Only to the log file, and to that of the task at work.
 function log.note(format, ...)
-  if file then
-    local line = log.veiled(select("#", ...) > 0 and format:format(...) or format)
-    file:write(os.date "!%Y-%m-%dT%H:%M:%SZ ", line, "\n")
-  end
+  if file or beside then write("", log.veiled(select("#", ...) > 0 and format:format(...) or format)) end
 end
 
 local Progress = {}

@@ -8,6 +8,7 @@ local files = require "recsys.files"
 local json = require "recsys.json"
 local kept = require "recsys.flow.cache"
 local lfs = require "lfs"
+local logs = require "recsys.flow.logs"
 local record = require "recsys.flow.record"
 local resume = require "recsys.resume"
 local state = require "recsys.flow.state"
@@ -139,10 +140,24 @@ local function far(run, task)
   end
 end
 
---- What tasks show of themselves: where each thing lies, or leads to.
+--- Rows of the logs that tasks have: of all elements of a map one.
+local function add_logs(rows, tasks)
+  for _, task in ipairs(tasks) do
+    local step, name = logs.step(task), printable(task.name, 60)
+    local own = task.logs[1] == 0 and 1 or 0
+    if own == 1 then rows[#rows + 1] = { name, "log", ("logs/%s.txt"):format(step) } end
+    if #task.logs > own then
+      rows[#rows + 1] = { name, ("logs of %s elements"):format(text.count(#task.logs - own)),
+        ("logs/%s.N.txt"):format(step) }
+    end
+  end
+end
+
+--- What tasks show of themselves, and what they told: where each thing lies, or leads to.
 local function show_notes(run)
   local names, rows = {}, { { "task", "shows", "" } }
   for _, task in ipairs(run.tasks) do names[task.number] = task.name end
+  add_logs(rows, run.tasks)
   for _, one in ipairs(run.notes) do
     local name = printable(names[one.number], 60)
     rows[#rows + 1] = { one.element > 0 and ("%s, element %d"):format(name, one.element) or name,
@@ -161,7 +176,9 @@ local function show(args)
     exit.usage_error("there is no run '%s' in %s/flow.db%s", args.RUN, args.place,
       near and ("; did you mean '%s'?"):format(near) or "")
   end
+  logs.find(run.folder, run.tasks)
   if args.json then
+    for _, task in ipairs(run.tasks) do json.list(task.logs) end
     for _, field in ipairs { "tasks", "transitions", "notes", "progress" } do run[field] = json.list(run[field]) end
     for _, task in ipairs(run.tasks) do task.elements = task.elements and json.list(task.elements) end
     io.stdout:write(json.encode(run), "\n")

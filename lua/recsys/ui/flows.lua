@@ -5,6 +5,7 @@
 
 local files = require "recsys.files"
 local json = require "recsys.json"
+local logs = require "recsys.flow.logs"
 local now = require("recsys.clock").now
 local record = require "recsys.flow.record"
 local rest = require "recsys.ui.rest"
@@ -104,26 +105,6 @@ local function tracked_of(folder)
   return type(known) == "table" and type(known.run_id) == "string" and known.run_id or nil
 end
 
---- The beginning of a task's files; nil for a name that no task has.
-local function step_of(task)
-  return task.name:find "^[%w_][%w_%-%.]*$" and ("%02d-%s"):format(task.number, task.name) or nil
-end
-
---- Say of each task which logs of its own it has: 0 is the task's, others are its elements'.
-local function find_logs(folder, tasks)
-  local names = folder and files.names(folder .. "/logs") or {}
-  for _, task in ipairs(tasks) do
-    local step = step_of(task)
-    task.logs = json.list {}
-    for _, name in ipairs(names) do
-      local rest_of = step and name:sub(1, #step) == step and name:sub(#step + 1)
-      local element = rest_of and (rest_of == ".txt" and 0 or math.tointeger(tonumber(rest_of:match "^%.(%d+)%.txt$")))
-      if element then table.insert(task.logs, element) end
-    end
-    table.sort(task.logs)
-  end
-end
-
 --- The run that a result is from, by its folder, or by its name where there is one of that name alone.
 local function origin_of(db, said)
   local row = db:row("SELECT id, name, folder FROM runs WHERE folder = ?", { said })
@@ -177,7 +158,8 @@ function flows.run(db, store, id)
   end
   run.transitions = json.list(db:rows("SELECT number, element, state, reason, at FROM transitions WHERE run_id = ? "
     .. "ORDER BY id", { id }))
-  find_logs(folder, run.tasks)
+  logs.find(folder, run.tasks)
+  for _, task in ipairs(run.tasks) do json.list(task.logs) end
   told(db, run)
   run.label = label_of(uv.fs_realpath(store), run)
   run.tracked, run.here, run.now = tracked_of(folder), folder ~= nil, now()
@@ -197,36 +179,16 @@ end
 
 -- Logs and files -----------------------------------------------------------------------------------------------------
 
-local LONG <const> = 8 << 20 -- bytes of a run's log that are looked through for a task's part
-
---- Where the part of a task begins and ends in the log of its run, which it has written itself; nil: it has none.
-local function part_of(path, name)
-  local bytes = files.read(path) or ""
-  local text = "\n" .. bytes:sub(1, LONG)
-  local from, at = nil, 1
-  while true do -- the last time that it began
-    local line, over = text:find("\n%S+Z task " .. name:gsub("%p", "%%%0") .. " begins", at)
-    if not line then break end
-    from, at = line, over
-  end
-  if not from then return nil end
-  local next_one = text:find("\n%S+Z task %S+ begins", at)
-  return from - 1, next_one and next_one - 1 or #bytes
-end
-
---- What a task, or one of its elements, has told since an offset: { text, offset, own = whether the log is its own }.
+--- What a task, or one of its elements, has told since an offset: { text, offset, running }.
 ---@param asked { task: integer, element: integer, offset: integer }
 function flows.log(db, store, id, asked)
   local run = run_of(db, id)
   local task = db:row("SELECT number, name, state FROM tasks WHERE run_id = ? AND number = ?", { id, asked.task })
   if not task then rest.refuse("RESOURCE_DOES_NOT_EXIST", "The run %s has no task %d.", run.name, asked.task) end
-  local folder, step = folder_of(store, run), step_of(task)
-  local own = step and inside(folder, ("logs/%s%s.txt"):format(step, asked.element > 0 and "." .. asked.element or ""))
-  local answer = { own = own ~= nil, running = run.state == "running" }
-  local whole = not own and asked.element == 0 and step and inside(folder, "log.txt")
-  local from, to
-  if whole then from, to = part_of(whole, task.name) end
-  answer.text, answer.offset = tail.read(own or from and whole or nil, asked.offset, from, to)
+  local step, element = logs.step(task), asked.element > 0 and "." .. asked.element or ""
+  local path = step and inside(folder_of(store, run), ("logs/%s%s.txt"):format(step, element))
+  local answer = { running = run.state == "running" }
+  answer.text, answer.offset = tail.read(path, asked.offset)
   return answer
 end
 

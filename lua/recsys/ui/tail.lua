@@ -25,17 +25,13 @@ end
 --- What a file holds from an offset on, 256 KiB at the most; whole lines, unless one is longer.
 ---@param path string?
 ---@param offset integer
----@param least? integer  where it begins, 0 by default
----@param most? integer   where it ends, by default at the file's end
 ---@return string text, integer offset  where to read on; "", 0 where there is no file
-function tail.read(path, offset, least, most)
+function tail.read(path, offset)
   local file = path and io.open(path, "rb")
   if not file then return "", 0 end
-  local size <const>, first = file:seek "end", least or 0
-  if offset > size then offset = 0 end -- it was written anew
-  offset = math.max(offset, first)
+  if offset > file:seek "end" then offset = 0 end -- it was written anew
   file:seek("set", offset)
-  local text = file:read(math.max(0, math.min(MOST, (most or size) - offset))) or ""
+  local text = file:read(MOST) or ""
   file:close()
   local whole = #text == MOST and text:match "^.*\n" or text
   return readable(whole), offset + #whole

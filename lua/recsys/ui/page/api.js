@@ -26,7 +26,7 @@
 //        ended, tasks: { state: count } }], recipes: [name], now }; missing: there is no flow.db
 //   GET  flow?id= -> a run with tasks, transitions, notes, progress, 'tracked' (run id), 'here' (its folder is there)
 //   GET  flow?run_id= -> { id }: the flow of a tracked run, if it has one
-//   GET  flow/log?id=&task=&element=&offset= -> { text, offset, own, running }
+//   GET  flow/log?id=&task=&element=&offset= -> { text, offset, running }
 //   GET  flow/file?id=&note= -> the bytes of a note's file
 //   GET  study?run_id= -> { metrics, directions, space: [{ name, kind, low, high, log }] } of a study, {} of other runs
 //   GET  schedules -> { schedules: [{ name, cron, zone, state, next, due, code, recipe }] }, moments in seconds

@@ -330,7 +330,7 @@ export function open(main) {
         for (let page; (page = await api.flowLog(run.id, number_, element, offset)); ) {
           if (!page.text) {
             text.hidden = offset === 0;
-            state.textContent = offset === 0 ? "Nothing was told." : page.own ? "" : "From the log of the run.";
+            state.textContent = offset === 0 ? "Nothing was told." : "";
             break;
           }
           text.append(page.text);
