@@ -219,16 +219,31 @@ end
 --- A name as it stands among the constants of dumped code: its length and one, the end marked by the high bit.
 local function constant_of(name) return #name < 127 and string.char(#name + 1 | 0x80) .. name or name end
 
+function Digest:put_global(name, value)
+  self:put("\nglobal ", name, "=")
+  self.global = name
+  self:value(value)
+  self.global = nil
+end
+
 --- The recipe's own globals that a function, or one within it, has the names of.
-function Digest:globals(bytes)
+function Digest:own_globals_of(bytes)
   self.own_globals = self.own_globals or lookup.own_globals()
   for _, name in ipairs(self.own_globals) do
-    if bytes:find(constant_of(name), 1, true) then
-      self:put("\nglobal ", name, "=")
-      self.global = name
-      self:value(_G[name])
-      self.global = nil
-    end
+    if bytes:find(constant_of(name), 1, true) then self:put_global(name, _G[name]) end
+  end
+end
+
+--- The globals of a function: of the usual ones the recipe's own; of others, which load or a local _ENV gives, what it
+--- finds there by names that it has.
+function Digest:globals(bytes, globals)
+  self:own_globals_of(bytes)
+  if rawequal(globals, _G) then return end
+  local seen = {}
+  for name in bytes:gmatch "[%a_][%w_]*" do
+    local ok, value = exit.try(function() return globals[name] end)
+    if not seen[name] and ok and not rawequal(value, _G[name]) then self:put_global(name, value) end
+    seen[name] = true
   end
 end
 
@@ -269,9 +284,9 @@ function Digest:code(fn)
   if name then return self:library(fn, name, file) end
   local code = code_of(fn)
   self:put("code ", code.hash, " ", file and hash_of_lua(file) or "")
-  self:globals(code.bytes)
   for i = 1, debug.getinfo(fn, "u").nups do
-    if debug.getupvalue(fn, i) ~= "_ENV" then self:upvalue(fn, i) end
+    local upvalue, value = debug.getupvalue(fn, i)
+    if upvalue == "_ENV" or rawequal(value, _G) then self:globals(code.bytes, value) else self:upvalue(fn, i) end
   end
 end
 
@@ -327,7 +342,7 @@ function Digest:string(value)
   self:put(inside and "run " or "", ("%q"):format(inside or value))
   if not inside then return end
   self.paths[#self.paths + 1] = inside
-  self:put(self.flow.outputs:before(inside))
+  if self.before then self.before[#self.before + 1] = self.flow.outputs:before(inside) end
 end
 
 function Digest:object(value, metatable)
@@ -363,6 +378,12 @@ end
 ---@return boolean
 function key.is_ours(fn) return in_library(debug.getinfo(fn, "S").source:match "^@(.*)$") ~= nil end
 
+local function new_digest(flow, name)
+  local digest = setmetatable({ flow = flow, seen = {}, count = 0, paths = {} }, Digest)
+  digest:put(key.program(), "\n", name, "\n")
+  return digest
+end
+
 --- The hash of what a task is made of, without the files that it reads.
 ---@param flow Flow       answers inside(string) -> name in the run's folder, identity_of(value), and has `outputs`
 ---@param name string
@@ -370,22 +391,41 @@ function key.is_ours(fn) return in_library(debug.getinfo(fn, "S").source:match "
 ---@param arguments table  packed; what stands for them where the function says so (flow.identity)
 ---@return string? base    nil: there is none
 ---@return string|string[] paths_or_why  names in the run's folder among the arguments; or why there is none
----@return string? code    "not yet": a task that comes before has not run; "no key"
+---@return string? held_or_code  of what the function alone holds (key.held); or "not yet": a task that comes before has
+---   not run; "no key"
 function key.of(flow, name, fn, arguments)
-  local digest = setmetatable({ flow = flow, seen = {}, count = 0, paths = {} }, Digest)
+  local digest = new_digest(flow, name)
+  digest.before = {}
+  local size
   local ok, problem = pcall(function()
-    digest:put(key.program(), "\n", name, "\n")
     digest:code(fn)
+    size = #digest
     for i = 1, arguments.n do
       digest:put "\n"
       digest:value(arguments[i])
     end
   end)
-  if ok then return frame.hash(table.concat(digest)), digest.paths end
+  if ok then
+    local before = table.concat(digest.before, "\n")
+    local held = frame.hash(table.concat(digest, "", 1, size))
+    return frame.hash(table.concat(digest) .. "\n" .. before), digest.paths, held
+  end
   if type(problem) == "table" and (problem.code == "not yet" or problem.code == "no key") then
     return nil, problem.message, problem.code
   end
   error(problem, 0)
+end
+
+--- The hash of a function and of what it has captured as that is now; nil when it has come to hold what has no content.
+---@param flow Flow
+---@param name string
+---@param fn function
+---@return string?
+function key.held(flow, name, fn)
+  local digest = new_digest(flow, name)
+  local ok, problem = exit.try(digest.code, digest, fn)
+  if not ok and not (type(problem) == "table" and problem.code) then error(problem, 0) end
+  return ok and frame.hash(table.concat(digest)) or nil
 end
 
 return key

@@ -67,7 +67,8 @@ local function identify(flow, task, fn, arguments)
       return
     end
   end
-  local base, more, code = keys.of(flow, is_map and task.name .. ", each" or task.name, fn, given)
+  local named = is_map and task.name .. ", each" or task.name
+  local base, more, code = keys.of(flow, named, fn, given)
   if not base then
     task.why = code == "not yet" and more or "it is given " .. more
     task.outputs = outputs.paths_in(flow, arguments, {})
@@ -78,6 +79,8 @@ local function identify(flow, task, fn, arguments)
     local paths, makes = readers[fn](table.unpack(arguments, 1, arguments.n))
     return keys.of_files(paths or {}), makes
   end
+  local held = code
+  function task.is_pure() return task.is_ours or keys.held(flow, named, fn) == held end
   task.base, task.outputs, task.read = base, more, task.look()
   task.key = frame.hash(base .. task.read)
 end
@@ -185,6 +188,11 @@ function reuse.keep(flow, task, value)
   task.lua_files, changed = lua_files(flow, task)
   if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
+  if not task.is_pure() then
+    log.note("the result of task %s is not kept for later runs: what its function has captured, or a global, was "
+      .. "changed while it ran, which those would not see", task.name)
+    return
+  end
   changed = task.changed or changed or read ~= task.read and not makes and "a file that it reads"
   if changed then
     log.note("the result of task %s is not kept for later runs: %s has changed meanwhile", task.name, changed)
