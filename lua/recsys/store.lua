@@ -34,15 +34,13 @@ end
 local Writer = {}
 Writer.__index = Writer
 
-function Writer:put(...)
-  for i = 1, select("#", ...) do self[#self + 1] = (select(i, ...)) end
-end
+function Writer:put(piece) self[#self + 1] = piece end
 
 function Writer:tensor(t)
   local id = ("t%05d"):format(self.count)
   self.count = self.count + 1
   self.tensors[id] = t
-  self:put("T", ("(%q)"):format(id))
+  self:put(("T(%q)"):format(id))
 end
 
 local function refuse(path, what)
@@ -64,7 +62,7 @@ function Writer:table(value, path)
   end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
   for _, key in ipairs(keys) do
-    self:put("[", ("%q"):format(key), "]=")
+    self:put(("[%q]="):format(key))
     self:value(value[key], ("%s.%s"):format(path, key))
     self:put ","
   end

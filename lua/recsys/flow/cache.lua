@@ -73,22 +73,25 @@ local function describe(path, name, hash)
   return { name = name, stamp = sign, bytes = size, hash = hash }
 end
 
+--- The text of a small file; nil for a larger one, and where there is none.
+local function small_text(path)
+  local file <close> = io.open(path, "rb")
+  local bytes = file and file:read(SMALL + 1)
+  return bytes and #bytes <= SMALL and bytes or nil
+end
+
 --- The hash of a stored result: of its text and of its tensors.
 ---@param folder string  that store.save wrote into
 ---@return string
 ---@return table<string, string> hashes  of its files, by name
+---@return string? text                  where it is small and has no tensors
 function kept.content(folder)
-  local hashes, tensors = {}, folder .. "/value.safetensors"
-  hashes["value.lua"] = assert(frame.hash_file(folder .. "/value.lua"))
+  local hashes, tensors, path = {}, folder .. "/value.safetensors", folder .. "/value.lua"
+  local bytes = small_text(path)
+  hashes["value.lua"] = bytes and frame.hash(bytes) or assert(frame.hash_file(path))
   hashes["value.safetensors"] = files.exists(tensors) and assert(frame.hash_file(tensors)) or nil
-  return frame.hash(hashes["value.lua"] .. (hashes["value.safetensors"] or "")), hashes
-end
-
---- The text of a result that its entry is to hold; nil for others.
-local function small_text(folder, hashes, left)
-  if next(left) or hashes["value.safetensors"] then return nil end
-  local path = folder .. "/value.lua"
-  return (lfs.attributes(path, "size") or SMALL + 1) <= SMALL and files.read(path) or nil
+  return frame.hash(hashes["value.lua"] .. (hashes["value.safetensors"] or "")), hashes,
+    not hashes["value.safetensors"] and bytes or nil
 end
 
 local function fill(part, folder, run, left, hashes, entry)
@@ -132,13 +135,14 @@ local made = {} -- folders that were seen to be there
 ---@param run string        the run's folder
 ---@param left table        hashes of the files below it that are the task's, by name
 ---@param hashes table     what kept.content gave, second
+---@param value_text string?  third
 ---@param entry table       what else is to be known: task, content, seconds, lua, ...
-function kept.put(key, folder, run, left, hashes, entry)
+function kept.put(key, folder, run, left, hashes, value_text, entry)
   local place = place_of(key)
   local part = ("%s.%d.part"):format(place, uv.os_getpid())
   local ok, problem = pcall(function()
     if not made[kept.folder()] then made[files.make_folder(kept.folder())] = true end
-    entry.made, entry.text = now(), small_text(folder, hashes, left)
+    entry.made, entry.text = now(), not next(left) and value_text or nil
     if entry.text then
       entry.hash = hashes["value.lua"]
       room.use(kept.folder(), #entry.text + ABOUT, parsed.limit())

@@ -81,6 +81,11 @@ function key.begin() known, places = {}, {} end
 local no_files = { _G = true, coroutine = true, debug = true, io = true, math = true, os = true, package = true,
   string = true, table = true, utf8 = true, argparse = true, lfs = true, luv = true, ["cjson.safe"] = true }
 
+local is_ours = setmetatable({}, { __index = function(all, module) -- by name: it is asked for each task
+  all[module] = type(module) ~= "string" or no_files[module] or module:find "^recsys%f[.\0]" ~= nil
+  return all[module]
+end })
+
 --- The Lua files that are loaded now and are not the library's, with their hashes. The steps of the library use models
 --- by recsys.lookup alone: what such a step has not asked for is left out.
 ---@param since integer   when the step began, as of uv.hrtime; 0 for a function of somebody else's
@@ -90,8 +95,7 @@ function key.lua_files(since, recipe)
   local list = { recipe and { module = "", path = recipe, hash = hash_of_lua(recipe) } }
   local unused = lookup.models_unused(since)
   for module in pairs(package.loaded) do
-    local is_ours = type(module) ~= "string" or no_files[module] or module:find "^recsys%f[.\0]"
-    if not is_ours and not unused[module] then
+    if not is_ours[module] and not unused[module] then
       local path = file_of(module)
       if path then list[#list + 1] = { module = module, path = path, hash = hash_of_lua(path) } end
     end

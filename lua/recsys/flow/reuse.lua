@@ -177,7 +177,7 @@ function reuse.keep(flow, task, value)
   local read, makes = "", nil
   if task.look then read, makes = task.look() end
   local class = type(value) == "table" and getmetatable(value)
-  local content, hashes = kept.content(place)
+  local content, hashes, value_text = kept.content(place)
   local is_own = task.is_beside and flow.outputs:said_in(place, task.outputs) or nil
   local left, found, doubtful = flow.outputs:own(task.outputs, is_own)
   task.content, task.left = content_of(content, read, left), left
@@ -205,7 +205,7 @@ function reuse.keep(flow, task, value)
     paths = not task.element and #task.outputs > 0 and task.outputs or nil }
   local function put()
     entry.content = content_of(content, read, left)
-    kept.put(task.key, place, flow.folder, left, hashes, entry)
+    kept.put(task.key, place, flow.folder, left, hashes, value_text, entry)
   end
   if #doubtful == 0 then return put() end
   task.doubtful, task.put = doubtful, put
