@@ -22,12 +22,14 @@ local function quoted(s)
   return '"' .. s:gsub('[%c"\\\127]', function(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
 end
 
---- The shortest of %.15g, %.16g, %.17g that reads back as 'x'; null for NaN and infinities, which JSON cannot say.
+local precise <const> = { "%.15g", "%.16g", "%.17g" }
+
+--- The shortest of these that reads back as 'x'; null for NaN and infinities, which JSON cannot say.
 local function number(x)
   if math.type(x) == "integer" then return ("%d"):format(x) end
   if x ~= x or x == math.huge or x == -math.huge then return "null" end
-  for digits = 15, 17 do
-    local s = ("%%.%dg"):format(digits):format(x)
+  for _, format in ipairs(precise) do
+    local s = format:format(x)
     if tonumber(s) == x then return s end
   end
 end
