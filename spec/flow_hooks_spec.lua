@@ -158,11 +158,14 @@ describe("hooks", function()
     local server = assert(http.server {})
     local asked = {}
     begin(([[{ url = "http://127.0.0.1:%d/hook?token=x", timeout = 8 },
-      { url = "http://127.0.0.1:1/", timeout = 2 }]])
-      :format(server:port()))
+      { url = "http://127.0.0.1:1/", timeout = 2 },
+      { url = "http://user:PASSWORD@127.0.0.1:1/services/PLACE?token=QUERY#PART", timeout = 2 },
+      { url = "http://user:PASSWORD@127.0.0.1:%d/services/REFUSED?token=QUERY", timeout = 2 }]])
+      :format(server:port(), server:port()))
     local going = runs:begin "fails"
     while not going.code do
       server:step(20, function(request)
+        if request.path:find "REFUSED" then return { status = 404 } end
         asked[#asked + 1] = request
         return { status = #asked == 1 and 500 or 200 }
       end)
@@ -176,7 +179,11 @@ describe("hooks", function()
     assert.equal("failed", json.decode(asked[2].body).state)
     local said = command.read(runs:run_folder() .. "/hooks.txt")
     assert.matches("on_failure of the run %(failed%), http://127.0.0.1:1/: ", said)
-    assert.is_nil(said:find("token", 1, true))
+    assert.matches("on_failure of the run %(failed%), http://127.0.0.1:1/...: %S", said)
+    assert.matches("http://127.0.0.1:%d+/...: answered 404", said)
+    for _, part in ipairs { "token", "QUERY", "PASSWORD", "user", "PLACE", "PART", "REFUSED" } do
+      assert.is_nil(said:find(part, 1, true), said)
+    end
   end)
 
   it("refuse what makes no sense, by its name", function()

@@ -17,6 +17,18 @@ return recsys.recipe { name = "tiny", about = "Counts", params = {
       if n == 13 then error("the shop refused " .. token:reveal()) end
       return { total = n * require("models.factor") }
     end, p.shop.rows, p.shop.token)
+    if p.shop.rows == 14 then
+      local options = { on_error = "keep", process = false }
+      flow:map("each", options, function(i, token)
+        if i == 2 then error("kept " .. token:reveal()) end
+        return i
+      end, { 1, 2 }, p.shop.token)
+      flow:task("own", { process = true }, function(token)
+        print("printed " .. token:reveal())
+        os.execute("echo told " .. token:reveal())
+        error("raised " .. token:reveal())
+      end, p.shop.token)
+    end
     return { metrics = { total = sum.total }, seen = p.shop.token }
   end } ]]
 
@@ -87,9 +99,16 @@ describe("recsys-run reproduce", function()
     assert.equal(1, failed.code)
     assert.matches("asked with %(secret%)", ran.err)
     assert.matches("the shop refused %(secret%)", failed.err)
+    local inner = run("recipes/tiny.lua --set shop.rows=14", "RECSYS_SET_SHOP__TOKEN=open-sesame")
+    assert.equal(1, inner.code)
+    assert.matches("raised %(secret%)", inner.err)
+    for _, words in ipairs { "kept", "printed", "told" } do
+      local kept = command.run(("grep -rh '%s (secret)' %s/artifacts"):format(words, folder))
+      assert.not_equal("", kept.out, words)
+    end
     local found = command.run(("grep -rl open-sesame %s"):format(folder))
     assert.equal("", found.out)
-    for _, one in ipairs { ran, failed, run "recipes/tiny.lua --help", run("recipes/tiny.lua --show-config",
+    for _, one in ipairs { ran, failed, inner, run "recipes/tiny.lua --help", run("recipes/tiny.lua --show-config",
       "RECSYS_SET_SHOP__TOKEN=open-sesame") } do
       assert.is_nil((one.out .. one.err):find("open-sesame", 1, true))
     end

@@ -60,6 +60,21 @@ local function call(url, body, timeout)
   end
 end
 
+--- An address as it is told: who may read a run's folder need not know what lets him post there, which is in the
+--- path, the query or before the host.
+---@param url string
+---@return string
+function hook.shown(url)
+  local scheme, host, rest = url:match "^(%a+://)([^/?#]*)(.*)$"
+  return scheme .. host:gsub("^.*@", "") .. ((rest == "" or rest == "/") and rest or "/...")
+end
+
+--- The same within a message, in which the address may stand.
+local function without(message, url)
+  local from, to = message:find(url, 1, true)
+  return from and message:sub(1, from - 1) .. hook.shown(url) .. message:sub(to + 1) or message
+end
+
 --- Run the hook that the environment describes.
 ---@return integer exit code
 function hook.main()
@@ -73,9 +88,10 @@ function hook.main()
     problem = run_command(it.command, body, it.timeout)
   else
     problem = call(it.url, body, it.timeout)
+    problem = problem and without(problem, it.url)
   end
   local what = ("%s of %s%s, %s"):format(event.event, event.task and "task " .. event.task or "the run",
-    event.state and " (" .. event.state .. ")" or "", it.command or it.url:gsub("[?#].*", "?..."))
+    event.state and " (" .. event.state .. ")" or "", it.command or hook.shown(it.url))
   if problem then say(what, "%s", problem) end
   return problem and 1 or 0
 end

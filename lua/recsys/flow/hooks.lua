@@ -87,7 +87,10 @@ local function start(hook, event)
     handle:close()
   end)
   if output then uv.fs_close(output) end
-  if not handle then return log.note("a hook could not be started: %s", hook.command or hook.url) end
+  if not handle then
+    local what = hook.command or require("recsys.flow.hook").shown(hook.url)
+    return log.note("a hook could not be started: %s", what)
+  end
   handle:unref()
   at_work[handle] = uv.hrtime() + (hook.timeout + 2) * 1e9
 end
