@@ -16,6 +16,7 @@ local base = require "recsys.base"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
 local gate = require "recsys.flow.gate"
+local handles = require "recsys.flow.handle"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local lazy = require "recsys.lazy"
@@ -36,82 +37,7 @@ local WORTH_RELEASING <const> = 128 << 20 -- bytes: a smaller process keeps what
 local Flow = {}
 Flow.__index = Flow
 
--- A handle keeps its state in a table of this map, so that every key of the value can be indexed.
-local states = setmetatable({}, { __mode = "k" })
-local Handle = { __name = "recsys.Handle" }
-
-local function new_handle(state)
-  local handle = setmetatable({}, Handle)
-  states[handle] = state
-  return handle
-end
-
---- The value of a task, loaded from where it lies when it is first asked for.
-local function value_of(state)
-  if not state.done and state.load then state.value, state.done = state.load(), true end
-  if not state.done and state.from then state.value, state.done = store.load(state.from, state.run), true end
-  if not state.done then error({ code = "plan", message = state.task }, 0) end
-  return state.value
-end
-
---- The state of the task that a handle is on, or on a field of.
-local function root_of(handle)
-  local state = states[handle]
-  while state.parent do state = states[state.parent] end
-  return state
-end
-
-local function force(handle)
-  local state = states[handle]
-  if state.parent then
-    local value = force(state.parent)
-    if value == nil and root_of(handle).of.state == "skipped" then return nil end
-    if type(value) ~= "table" and type(value) ~= "userdata" then
-      error(("task '%s' gave %s, which has no field '%s'"):format(state.task, type(value), tostring(state.key)), 0)
-    end
-    return value[state.key]
-  end
-  return value_of(state)
-end
-
---- What the recipe itself looks at: a task in a process of its own must have it there, too.
-local function ask(handle)
-  root_of(handle).asked = true
-  return force(handle)
-end
-
-function Handle.__index(handle, key)
-  if key == "value" then return ask end
-  local state = states[handle]
-  return new_handle { parent = handle, key = key, task = state.task }
-end
-
-function Handle.__newindex()
-  error("a task's result is not to be changed: make a new task for what comes next", 2)
-end
-
-function Handle.__tostring(handle)
-  return ("handle on task '%s'"):format(states[handle].task)
-end
-
---- Whether a value is a handle.
-function flow.is_handle(value)
-  return getmetatable(value) == Handle
-end
-
---- Whether a handle is on the list that a map gives.
-function flow.is_list(handle)
-  return not states[handle].parent and states[handle].of.how.map ~= nil
-end
-
---- 'value' with every handle in it, also inside plain tables, replaced by what it stands for.
-local function resolved(value)
-  if flow.is_handle(value) then return force(value) end
-  if type(value) ~= "table" or getmetatable(value) then return value end
-  local copy = {}
-  for key, part in pairs(value) do copy[key] = resolved(part) end
-  return copy
-end
+flow.is_handle, flow.is_list = handles.is, handles.is_list
 
 local checks = setmetatable({}, { __mode = "k" })
 
@@ -122,15 +48,6 @@ function flow.check(fn, check)
 end
 
 flow.identity, flow.reads, flow.valid = reuse.identity, reuse.reads, reuse.valid
-
-local function feeders(value, found)
-  if flow.is_handle(value) then
-    found[states[value].task] = true
-  elseif type(value) == "table" and not getmetatable(value) then
-    for _, part in pairs(value) do feeders(part, found) end
-  end
-  return found
-end
 
 --- A flow that keeps its tasks below 'folder' (nil: results are not saved, as in a spec).
 ---@param options { folder?: string, plan?: boolean, resumed?: boolean, named?: boolean, only?: string,
@@ -397,7 +314,7 @@ local function declare_in_child(self, task, state, fn, arguments)
     local ok, value = self:at(task, attempt.called, fn, table.pack(...))
     if not ok then error(value, 0) end
     return value
-  end, function() return resolved(arguments) end)
+  end, function() return handles.resolved(arguments) end)
   state.load = load
   if skipped then task.state = "skipped" end
 end
@@ -405,8 +322,9 @@ end
 --- Whether a task's `when` lets it run. A plan that does not know the value yet takes it that it does.
 local function is_wanted(self, when)
   if not flow.is_handle(when) then return when == nil or when ~= false end
-  if self.plan_only and not root_of(when).done and not root_of(when).load then return true end
-  return force(when) and true or false
+  local root = self.plan_only and handles.root(when)
+  if root and not root.done and not root.load then return true end
+  return handles.force(when) and true or false
 end
 
 --- A task that is skipped stands for nil, as do all fields of it.
@@ -455,11 +373,11 @@ function Flow:task(name, options, fn, ...)
   check_options(name, options, 3)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "pending",
-    cache = options.cache, where = line_of(2), after = feeders({ options.when, ... }, {}), outputs = {},
+    cache = options.cache, where = line_of(2), after = handles.feeders({ options.when, ... }, {}), outputs = {},
     how = attempt.read(options, name), given = options.map and arguments or nil }
   self.tasks[task.number] = task
   local state = { task = name, of = task }
-  local handle = new_handle(state)
+  local handle = handles.new(state)
   if self.child then
     declare_in_child(self, task, state, fn, arguments)
     return handle
@@ -473,7 +391,7 @@ function Flow:task(name, options, fn, ...)
   if entry and self:take(task, entry, state) then return handle end
   if not self.plan_only then
     local values = { n = arguments.n }
-    for i = 1, arguments.n do values[i] = resolved(arguments[i]) end
+    for i = 1, arguments.n do values[i] = handles.resolved(arguments[i]) end
     state.value = self:run(task, fn, values)
     state.done = true
     if not task.save then self.unsaved[name] = state end
@@ -503,12 +421,12 @@ end
 ---@return string? unknown   why that cannot be said yet
 function Flow:identity_of(value)
   if value == self then return "flow" end
-  local state = states[value]
+  local state = handles.state(value)
   if not state then return nil end
   local fields = ""
   while state.parent do
     fields = ("%s[%q]"):format(fields, state.key)
-    state = states[state.parent]
+    state = handles.state(state.parent)
   end
   if state.of.content then return state.of.content .. fields end
   return nil, "after " .. state.task
@@ -535,7 +453,7 @@ function Flow:take(task, entry, state)
   task.state = "cached"
   task.inputs, task.gives_result, task.lua_files = entry.inputs, entry.result, entry.lua
   local ok, problem = self:at(task, function()
-    local value = (entry.data or entry.result) and value_of(state) or nil
+    local value = (entry.data or entry.result) and handles.value_of(state) or nil
     reuse.log_again(entry, value)
     if entry.result then keep_result(self, value) end
   end)

@@ -112,7 +112,7 @@ end
 local function kill(self, name) uv.kill(-self.pid, name) end
 
 --- Ask the child to end: SIGTERM now, SIGKILL when its grace time is over.
----@param why { code: string, message: string, signal?: integer, state?: string }  what its failure is then
+---@param why { code: string, message: string, signal?: integer }  what its failure is then
 function Child:stop(why)
   if self.stopped or self.code then return end
   self.stopped = why
@@ -126,7 +126,7 @@ function Child:tick()
   if self.code then return end
   local now, timeout = uv.hrtime(), self.order.process.timeout
   if timeout and now - self.began > timeout * 1e9 then
-    self:stop { code = "timed_out", state = "timed_out",
+    self:stop { code = "timed_out",
       message = ("it was stopped after %s, its timeout"):format(text.duration(timeout)) }
   end
   if self.kill_at and now > self.kill_at then kill(self, "sigkill") end
@@ -151,7 +151,7 @@ local function crashed(self)
   local how = self.signal ~= 0 and ("was ended by signal %d"):format(self.signal)
     or ("ended with code %d and left no result"):format(self.code)
   local limit = self.order.process.memory
-  return { code = "crashed", state = "crashed", message = ("its process %s%s; see %s"):format(how,
+  return { code = "crashed", message = ("its process %s%s; see %s"):format(how,
     limit and (", perhaps for its memory limit of %d MiB"):format(limit >> 20) or "", self.order.log) }
 end
 

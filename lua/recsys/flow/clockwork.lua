@@ -11,6 +11,7 @@ local files = require "recsys.files"
 local host = require "recsys.host"
 local lfs = require "lfs"
 local log = require "recsys.log"
+local loop = require "recsys.loop"
 local process = require "recsys.track.process"
 local scheduled = require "recsys.flow.scheduled"
 local state = require "recsys.flow.state"
@@ -58,19 +59,11 @@ end
 
 -- Waiting and running -------------------------------------------------------------------------------------------------
 
---- Let other things happen for a moment. The timer goes on: a single one may be over before the loop begins to wait.
-local function rest()
-  local timer = uv.new_timer()
-  timer:start(LOOK, LOOK, function() end)
-  uv.run "once"
-  timer:close()
-end
-
 --- Wait until 'ready()', which is what it gives, or until a signal asks to stop: false.
 local function wait(self, ready)
   while not ready() do
     if self.stopped then return false end
-    rest()
+    loop.rest(LOOK)
   end
   return true
 end
@@ -98,7 +91,7 @@ local function await(self, kill, ended)
   kill "sigterm"
   local last = uv.hrtime() + self.grace * 1e9
   while not ended() do
-    rest()
+    loop.rest(LOOK)
     if uv.hrtime() > last and not ended() then kill "sigkill" end
   end
 end
@@ -195,7 +188,7 @@ local function wait_until(self, due)
   return wait(self, ready) and not is_back
 end
 
-local function loop(self)
+local function go_round(self)
   wait_for_orphan(self)
   self.last, self.pid = self.last or os.time(), nil
   keep(self)
@@ -228,7 +221,7 @@ function clockwork.run(self, store)
   self.db = db
   take_lock(self, store)
   recall(self)
-  return with_signals(self, loop)
+  return with_signals(self, go_round)
 end
 
 return clockwork

@@ -7,6 +7,7 @@ local base = require "recsys.base"
 local child = require "recsys.flow.child"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
+local loop = require "recsys.loop"
 local retry = require "recsys.flow.retry"
 local signals = require "recsys.signals"
 local uv = require "luv"
@@ -70,7 +71,7 @@ local function failure_of(self, job, failure)
   if not failure.signal or self.stopping or job.child.stopped or signals.stopped() then return failure end
   uv.sleep(STRAY)
   if signals.stopped() then return failure end
-  return { code = "crashed", state = "crashed", message = ("its process was asked to end by signal %d, which the run "
+  return { code = "crashed", message = ("its process was asked to end by signal %d, which the run "
     .. "has not sent; see %s"):format(failure.signal, job.order.log) }
 end
 
@@ -133,7 +134,7 @@ local function work(self)
   local track = package.loaded["recsys.track"]
   repeat
     start(self)
-    if self.left > 0 and (self.working > 0 or not self.stopping) then uv.run "once" end
+    if self.left > 0 and (self.working > 0 or not self.stopping) then loop.rest(TICK) end
     look(self)
     if track then track.tick() end
   until self.left == 0 or self.stopping and self.working == 0
@@ -166,11 +167,8 @@ function crew.run(jobs, options)
     waited = {}, full = {} }, Crew)
   for _, job in ipairs(jobs) do job.attempts, job.not_before = 0, 0 end
   signals.hold()
-  local timer = uv.new_timer()
-  timer:start(TICK, TICK, function() end)
   local ok, problem = pcall(work, self)
   clear(self)
-  timer:close()
   uv.run "nowait" -- closes what is to be closed: luv's own end must not meet it
   signals.release()
   if not ok then error(problem, 0) end

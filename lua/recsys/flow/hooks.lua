@@ -10,6 +10,7 @@ local exit = require "recsys.exit"
 local host = require "recsys.host"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local loop = require "recsys.loop"
 local signals = require "recsys.signals"
 local text = require "recsys.text"
 local uv = require "luv"
@@ -126,14 +127,11 @@ end
 function hooks.settle()
   if not next(at_work) then return end
   signals.hold()
-  local timer = uv.new_timer()
-  timer:start(20, 20, function() end)
   local stopped = signals.stopped()
   local over = stopped and uv.hrtime() + STOPPED * 1e9 or math.huge
-  while next(at_work) and uv.hrtime() < math.min(next_end(), over) and signals.stopped() == stopped do uv.run "once" end
+  while next(at_work) and uv.hrtime() < math.min(next_end(), over) and signals.stopped() == stopped do loop.rest(20) end
   for handle in pairs(at_work) do handle:close() end
   at_work = {}
-  timer:close()
   uv.run "nowait"
   signals.release()
 end

@@ -12,6 +12,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local log = require "recsys.log"
+local loop = require "recsys.loop"
 local output = require "recsys.flow.output"
 local process = require "recsys.track.process"
 local signals = require "recsys.signals"
@@ -110,21 +111,11 @@ local function settle_ended(self)
   uv.run "nowait" -- what was closed is given up by the loop
 end
 
---- Let the loop look at processes for a moment. The timer goes on: a single one may be over before the loop begins to
---- wait, which it would then do for ever.
-local function wait()
-  local timer = uv.new_timer()
-  timer:start(LOOK_MS, LOOK_MS, function() end)
-  uv.run "once"
-  timer:close()
-  uv.run "nowait"
-end
-
 --- End the workers, which write what they have done so far.
 local function stop(self, signal)
   for _, one in ipairs(self.workers) do one.handle:kill "sigterm" end
   while #self.workers > 0 do
-    wait()
+    loop.rest(LOOK_MS)
     settle_ended(self)
   end
   signals.release()
@@ -154,7 +145,7 @@ local function work(self, budget)
   while true do
     local why = fill(self, budget, began)
     if why and #self.workers == 0 and (why == "seconds" or not is_shared(self)) then return why end
-    wait()
+    loop.rest(LOOK_MS)
     settle_ended(self)
     local signal = signals.stopped()
     if signal then stop(self, signal) end
