@@ -16,6 +16,7 @@ import { frontier, plot, progress, scatter } from "./plot.js";
 import { importance, measures } from "./series.js";
 import { coloured, differing, valueOf } from "./sets.js";
 import { trialsOf } from "./rows.js";
+import { isPruned, ranking, shares, unbeaten } from "./study_tables.js";
 
 const MOST = 1000; // trials that are looked at
 const CURVES = 20; // trials whose curves are drawn, and as many that were cut short
@@ -44,8 +45,6 @@ function objectiveOf(parent, trials) {
   )[0];
   return key && `${/loss|ndcg|recall|map|auc|mrr/.test(key) ? "best" : "metrics"}.${key}`;
 }
-
-const isPruned = (trial) => trial.tags["recsys.trial.state"] === "pruned";
 
 export function open(main) {
   let parent = null,
@@ -287,23 +286,15 @@ export function open(main) {
       const params = weight.map(([name]) => name);
       if (weight.length > 1) contours(items, params, y);
     }
-    box("Trials", "wide", h("div", { class: "scroll" }, ranking(order, y)));
+    box("Trials", "wide", h("div", { class: "scroll" }, ranking(order, names, plain(y))));
   }
 
   function importances(weight) {
-    const row = ([name, share]) =>
-      h(
-        "div",
-        { class: "share" },
-        h("span", { class: "cut", title: name }, name),
-        h("span", { class: "track" }, h("i", { style: { width: `${Math.round(share * 100)}%` } })),
-        h("span", { class: "number" }, share.toFixed(2)),
-      );
     box(
       "Importance",
       "second",
       h("p", { class: "quiet" }, "Share of the objective's variance that a parameter alone accounts for."),
-      weight.slice(0, 10).map(row),
+      shares(weight),
     );
   }
 
@@ -374,39 +365,8 @@ export function open(main) {
     const config = frontier(said, placed, { x: title(a), y: title(b), onopen });
     chart("Pareto front", "first", (area) => drawn(area, config), picks);
     const sorted = [...first].sort((one, other) => (one.values[0] - other.values[0]) * (less[0] ? 1 : -1));
-    box("Trials that no other beats", "second", h("div", { class: "scroll" }, beaten(sorted)));
-  }
-
-  function beaten(list) {
-    const shown = names.slice(0, 4);
-    return h(
-      "table",
-      { class: "list ranking" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "Trial"),
-          study.metrics.map((name) => h("th", { scope: "col", class: "number" }, name)),
-          shown.map((name) => h("th", { scope: "col" }, name)),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        list.slice(0, 100).map((item) =>
-          h(
-            "tr",
-            {},
-            h("td", { class: "line" }, h("a", { href: to(["run", item.id]) }, item.name)),
-            item.values.map((value) => h("td", { class: "number" }, number(value))),
-            shown.map((name) => h("td", { title: item.params[name] }, given(item.params[name]) ?? "")),
-          ),
-        ),
-      ),
-    );
+    const rows = unbeaten(sorted, names, study.metrics);
+    box("Trials that no other beats", "second", h("div", { class: "scroll" }, rows));
   }
 
   function contours(items, params, y) {
@@ -421,38 +381,6 @@ export function open(main) {
     const placed = items.map((item) => ({ ...item, x: item.params[a], y: item.params[b], z: item.y }));
     const titles = { x: a, y: b, z: plain(y) };
     chart("Contour", "", (area) => contour(area, placed, titles, onopen), picks);
-  }
-
-  function ranking(order, y) {
-    const shown = names.slice(0, 8);
-    const row = ({ trial, y: value }, i) =>
-      h(
-        "tr",
-        {},
-        h("td", { class: "number" }, i + 1),
-        h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
-        h("td", {}, status(trial.info.status), isPruned(trial) && h("span", { class: "quiet" }, " pruned")),
-        h("td", { class: "number" }, number(value)),
-        shown.map((name) => h("td", { title: trial.params[name] }, given(trial.params[name]) ?? "")),
-        h("td", { class: "number" }, span(duration(trial))),
-      );
-    const numeric = ["#", plain(y), "Took"];
-    return h(
-      "table",
-      { class: "list ranking" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          ["#", "Trial", "Status", plain(y), ...shown, "Took"].map((word) =>
-            h("th", { scope: "col", class: numeric.includes(word) ? "number" : "" }, word),
-          ),
-        ),
-      ),
-      h("tbody", {}, order.slice(0, 100).map(row)),
-    );
   }
 
   /** The trials, or the best of them when there are more than MOST. */
