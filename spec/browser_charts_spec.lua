@@ -18,11 +18,7 @@ describe("the page's charts in a browser", function()
     open("", count "tbody tr" .. " > 0")
   end)
   teardown(page.stop)
-  after_each(function()
-    local problems = view.problems
-    view.problems = {}
-    assert.same({}, problems)
-  end)
+  after_each(page.check)
 
   it("draws a card for each metric, smoothed with the raw curve behind, and plots of many runs", function()
     local plots = '[{"kind":"scatter","x":"params.dim","y":"best.valid/ndcg_10"},'

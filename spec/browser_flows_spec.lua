@@ -85,11 +85,7 @@ describe("the page's flows in a browser", function()
     view = page.look()
   end)
   teardown(page.stop)
-  after_each(function()
-    local problems = view.problems
-    view.problems = {}
-    assert.same({}, problems)
-  end)
+  after_each(page.check)
 
   it("says how to make one where there is none", function()
     open("#/flows", count ".empty code" .. " == 1")

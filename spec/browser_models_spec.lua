@@ -25,11 +25,7 @@ describe("the page's models in a browser", function()
     open("", count "tbody tr" .. " > 0")
   end)
   teardown(page.stop)
-  after_each(function()
-    local problems = view.problems
-    view.problems = {}
-    assert.same({}, problems)
-  end)
+  after_each(page.check)
 
   it("shows both trials of the recipe with parameters, last and best values", function()
     open("", count "tbody tr" .. " > 1")

@@ -22,11 +22,7 @@ describe("the page in a browser", function()
     open("", count "tbody tr" .. " > 0")
   end)
   teardown(page.stop)
-  after_each(function()
-    local problems = view.problems
-    view.problems = {}
-    assert.same({}, problems)
-  end)
+  after_each(page.check)
 
   it("lists the experiments, and opens one", function()
     open("", count "tbody tr" .. " > 2")

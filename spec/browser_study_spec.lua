@@ -48,11 +48,7 @@ describe("the page's study in a browser", function()
     view = page.look()
   end)
   teardown(page.stop)
-  after_each(function()
-    local problems = view.problems
-    view.problems = {}
-    assert.same({}, problems)
-  end)
+  after_each(page.check)
 
   --- The chart of a card by its title, as an expression.
   local function chart(title)

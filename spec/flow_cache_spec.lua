@@ -6,32 +6,19 @@ local flow = require "recsys.flow"
 local frame = require "recsys.frame"
 local json = require "recsys.json"
 local kept = require "recsys.flow.cache"
-local log = require "recsys.log"
+local kept_flow = require "spec.support.kept_flow"
 local recsys_cache = require "recsys.cache"
 local tensor = require "recsys.tensor"
 local uv = require "luv"
 
 describe("a task's result", function()
-  local folder, level
-  setup(function() level, log.level = log.level, "quiet" end)
-  teardown(function() log.level = level end)
-  before_each(function()
-    folder = command.temporary()
-    uv.os_setenv("RECSYS_CACHE", folder .. "/cache")
-  end)
+  local folder
+  local new_flow = kept_flow.new
+  before_each(function() folder = kept_flow.begin() end)
   after_each(function()
-    uv.os_unsetenv "RECSYS_CACHE"
     recsys_cache.allow(true)
-    command.remove(folder)
+    kept_flow.finish()
   end)
-
-  local runs = 0
-  local function new_flow(options)
-    runs = runs + 1
-    options = options or {}
-    options.folder, options.caches = files.make_folder(("%s/runs/run-%d"):format(folder, runs)), true
-    return flow.new(options)
-  end
 
   --- Whether a task that is given some arguments takes the result of one that was given others.
   local function taken(first, second)

@@ -3,29 +3,14 @@
 
 local command = require "spec.support.command"
 local files = require "recsys.files"
-local flow = require "recsys.flow"
 local kept = require "recsys.flow.cache"
-local log = require "recsys.log"
+local kept_flow = require "spec.support.kept_flow"
 local uv = require "luv"
 
 describe("files that a task leaves in the run's folder", function()
-  local folder, level
-  setup(function() level, log.level = log.level, "quiet" end)
-  teardown(function() log.level = level end)
-  before_each(function()
-    folder = command.temporary()
-    uv.os_setenv("RECSYS_CACHE", folder .. "/cache")
-  end)
-  after_each(function()
-    uv.os_unsetenv "RECSYS_CACHE"
-    command.remove(folder)
-  end)
-
-  local runs = 0
-  local function new_flow()
-    runs = runs + 1
-    return flow.new { folder = files.make_folder(("%s/runs/run-%d"):format(folder, runs)), caches = true }
-  end
+  local new_flow = kept_flow.new
+  before_each(kept_flow.begin)
+  after_each(kept_flow.finish)
 
   local function states(steps)
     local list = {}
@@ -192,12 +177,12 @@ describe("files that a task leaves in the run's folder", function()
   it("are not those of the run itself where it is given the whole folder", function()
     local function run()
       local steps = new_flow()
-      command.write(steps.folder .. "/log.txt", tostring(runs))
+      command.write(steps.folder .. "/log.txt", steps.name)
       steps:task("all", function(at) return write(at .. "/x", "1") end, steps.folder)
-      return states(steps), command.read(steps.folder .. "/log.txt"), command.read(steps.folder .. "/x")
+      return states(steps), command.read(steps.folder .. "/log.txt") == steps.name, command.read(steps.folder .. "/x")
     end
     run()
-    assert.same({ "cached", tostring(runs + 1), "1" }, { run() })
+    assert.same({ "cached", true, "1" }, { run() })
   end)
 end)
 

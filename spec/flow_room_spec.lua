@@ -2,40 +2,34 @@
 
 local command = require "spec.support.command"
 local files = require "recsys.files"
-local flow = require "recsys.flow"
 local kept = require "recsys.flow.cache"
-local log = require "recsys.log"
+local kept_flow = require "spec.support.kept_flow"
 local process = require "recsys.track.process"
 local room = require "recsys.flow.room"
 local uv = require "luv"
 
 describe("the room of kept results", function()
-  local folder, level, list, looks
+  local folder, list, looks
   setup(function()
-    level, log.level = log.level, "quiet"
     list = kept.list
     kept.list = function(...)
       looks = looks + 1
       return list(...)
     end
   end)
-  teardown(function() log.level, kept.list = level, list end)
-  before_each(function()
-    folder, looks = command.temporary(), 0
-    uv.os_setenv("RECSYS_CACHE", folder .. "/cache")
-  end)
+  teardown(function() kept.list = list end)
+  before_each(function() folder, looks = kept_flow.begin(), 0 end)
   after_each(function()
-    uv.os_unsetenv "RECSYS_CACHE"
     uv.os_unsetenv "RECSYS_CACHE_LIMIT"
-    command.remove(folder)
+    kept_flow.finish()
   end)
 
-  local runs = 0
+  local salt = 0
   --- A run that keeps the results of tasks; each is a text of so many bytes.
   local function run(tasks, bytes)
-    runs = runs + 1
-    local steps = flow.new { folder = files.make_folder(("%s/runs/%d"):format(folder, runs)), caches = true }
-    for i = 1, tasks do steps:task("t" .. i, function(n) return ("x"):rep(bytes) .. n end, runs * 1000 + i) end
+    salt = salt + 1000
+    local steps = kept_flow.new()
+    for i = 1, tasks do steps:task("t" .. i, function(n) return ("x"):rep(bytes) .. n end, salt + i) end
     return steps
   end
 

@@ -2,7 +2,6 @@
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
-local log = require "recsys.log"
 local models = require "recsys.registry.models"
 local names = require "recsys.track.names"
 local promotion = require "recsys.registry.promotion"
@@ -15,19 +14,9 @@ local trail = require "recsys.registry.trail"
 local upkeep = require "recsys.registry.upkeep"
 local versions = require "recsys.registry.versions"
 
-local folder, server, level
-before_each(function()
-  folder, level = command.temporary(), log.level
-  log.level = "quiet"
-  server = tracking_server.new(folder .. "/there")
-  remote.patience = 0.2
-end)
-after_each(function()
-  track.finish_all()
-  server:stop()
-  command.remove(folder)
-  log.level, remote.patience = level, 10
-end)
+local folder, server
+before_each(function() folder, server = tracking_server.begin() end)
+after_each(function() tracking_server.finish(folder, server) end)
 
 --- Publish a version, of a tracked run where one is begun.
 local function publish(store, ndcg, name)

@@ -2,7 +2,6 @@
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
-local log = require "recsys.log"
 local odd_server = require "spec.support.odd_server"
 local remote = require "recsys.track.remote"
 local run = require "recsys.track.run"
@@ -11,19 +10,9 @@ local tracking_server = require "spec.support.tracking_server"
 local track = require "recsys.track"
 local uv = require "luv"
 
-local folder, server, level
-before_each(function()
-  folder, level = command.temporary(), log.level
-  log.level = "quiet"
-  server = tracking_server.new(folder .. "/there")
-  remote.patience = 0.2
-end)
-after_each(function()
-  track.finish_all()
-  server:stop()
-  command.remove(folder)
-  log.level, remote.patience, remote.attempts = level, 10, 3
-end)
+local folder, server
+before_each(function() folder, server = tracking_server.begin() end)
+after_each(function() tracking_server.finish(folder, server) end)
 
 local function open() return remote.open(server.url, folder .. "/here") end
 

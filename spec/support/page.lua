@@ -29,6 +29,13 @@ function page.look()
   return page.view
 end
 
+--- For after each test: the browser has met no problem.
+function page.check()
+  local problems = page.view.problems
+  page.view.problems = {}
+  require("luassert").same({}, problems)
+end
+
 --- End all, and remove the folder.
 function page.stop()
   if page.view then page.view:close() end

@@ -2,6 +2,9 @@
 
 local command = require "spec.support.command"
 local http = require "recsys.http"
+local log = require "recsys.log"
+local remote = require "recsys.track.remote"
+local track = require "recsys.track"
 local uv = require "luv"
 
 local server = {}
@@ -61,6 +64,25 @@ end
 function server.new(store, python)
   local port = free_port()
   return setmetatable({ store = store, port = port, url = "http://127.0.0.1:" .. port, python = python }, Server)
+end
+
+local level
+
+--- For before each test: a folder of its own, a server over FOLDER/there, nothing told, and not much patience.
+---@return string folder, Server
+function server.begin()
+  level, log.level = log.level, "quiet"
+  remote.patience = 0.2
+  local folder = command.temporary()
+  return folder, server.new(folder .. "/there")
+end
+
+--- For after each test.
+function server.finish(folder, one)
+  track.finish_all()
+  one:stop()
+  command.remove(folder)
+  log.level, remote.patience, remote.attempts = level, 10, 3
 end
 
 return server

@@ -129,16 +129,20 @@ local function make_adopted(self, s, op)
   return sending.create(self, s, op)
 end
 
+--- What the server has of a run that another process of ours has begun, whatever it calls it; false: nothing.
+local function begun_elsewhere(self, id)
+  local answer, message, code = self.wire:call("GET", "runs/get", { run_id = id })
+  if code ~= "RESOURCE_DOES_NOT_EXIST" then return answer and answer.run, message, code end
+  local experiments
+  experiments, message, code = all_experiments(self)
+  if not experiments then return nil, message, code end
+  return made_before(self, experiments, id)
+end
+
 --- Find what the server calls a run that an earlier process began.
 function sending.adopt(self, s, op)
-  local answer, message, code = self.wire:call("GET", "runs/get", { run_id = op.id })
-  local run = answer and answer.run
-  if code == "RESOURCE_DOES_NOT_EXIST" then
-    local experiments
-    experiments, message, code = all_experiments(self)
-    if experiments then run, message, code = made_before(self, experiments, op.id) end
-    if run == false then return make_adopted(self, s, op) end
-  end
+  local run, message, code = begun_elsewhere(self, op.id)
+  if run == false then return make_adopted(self, s, op) end
   if not run then return nil, message or "there is no such run", code or "RESOURCE_DOES_NOT_EXIST" end
   note(s, op.id, run)
   return true
@@ -146,16 +150,10 @@ end
 
 --- Find what the server calls a run that another process of ours has begun, and will end.
 function sending.join(self, s, op)
-  local answer, message, code = self.wire:call("GET", "runs/get", { run_id = op.id })
-  local run = answer and answer.run
-  if code == "RESOURCE_DOES_NOT_EXIST" then
-    local experiments
-    experiments, message, code = all_experiments(self)
-    if experiments then run, message, code = made_before(self, experiments, op.id) end
-    if run == false and spool.is_elsewhere(self.folder, s, "create", op.id) then
-      self.behind = true
-      return nil, "the run that a task belongs to is not there yet", "behind"
-    end
+  local run, message, code = begun_elsewhere(self, op.id)
+  if run == false and spool.is_elsewhere(self.folder, s, "create", op.id) then
+    self.behind = true
+    return nil, "the run that a task belongs to is not there yet", "behind"
   end
   if not run then return nil, message or "there is no such run", code or "RESOURCE_DOES_NOT_EXIST" end
   note(s, op.id, run)
