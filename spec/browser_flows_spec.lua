@@ -137,7 +137,7 @@ describe("the page's flows in a browser", function()
     assert.matches("cached", text ".gantt .legend")
     assert.matches("no luck", text ".complaint")
     assert.matches("recsys%-run flows retry demo%-", text "#main")
-    view:click "tr[data-task='1'] a[href='#/flow/1']"
+    view:click "tr[data-task='2'] a[href='#/flow/1']"
     view:wait "location.hash == '#/flow/1' && document.querySelector('.mark.completed')"
     open("#/flow/3", count "tr[data-task]" .. " > 5")
     assert.matches("ndcg_10 is 1, which must be at least 2", text ".complaint")
