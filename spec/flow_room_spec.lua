@@ -95,6 +95,17 @@ describe("the room of kept results", function()
     assert.is_false(select(2, room.settle(kept.folder())))
   end)
 
+  it("is told in few lines again when there are many, and claims stay", function()
+    run(1, 10):settle()
+    local claim = ("0 claims %s\n"):format((process.name():gsub("^(%S+ %S+ %d+) %S+", "%1 1")))
+    command.write(kept.folder() .. ".room", claim .. ("1 ends somebody\n"):rep(20000))
+    kept.prune {}
+    local told = files.read(kept.folder() .. ".room")
+    assert.matches("^%d+ looked %d+\n", told)
+    assert.equal(claim, told:match "\n(.*)")
+    assert.equal(bytes_kept(), (room.settle(kept.folder())))
+  end)
+
   it("is no reason to fail for a run on a disk that refuses", function()
     run(1, 10):settle()
     os.remove(kept.folder() .. ".room")

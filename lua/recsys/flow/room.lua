@@ -7,6 +7,7 @@
 --- what is right. A claim of a process that is gone tells that there may be something which it has left half-made.
 
 local files = require "recsys.files"
+local lfs = require "lfs"
 local process = require "recsys.track.process"
 local uv = require "luv"
 
@@ -14,6 +15,7 @@ local room = {}
 
 local CLAIM <const> = 16 << 20 -- bytes
 local LASTS <const> = 86400 -- seconds from one look at all results to the next
+local LONG <const> = 1 << 18 -- bytes of the file, from which on it is written anew
 local APPEND <const> = tonumber("644", 8)
 
 local claims = {} -- of this process, by folder: { claimed, used }
@@ -48,7 +50,7 @@ end
 local function read(folder)
   local sum, looked, open = 0, nil, {}
   for bytes, word, name in (files.read(folder .. ".room") or ""):gmatch "(%-?%d+) (%l+) ([^\n]*)\n" do
-    sum = sum + math.tointeger(bytes)
+    sum = (word == "looked" and 0 or sum) + math.tointeger(bytes)
     if word == "claims" then open[name] = true end
     if word == "ends" then open[name] = nil end
     if word == "looked" then looked = math.tointeger(name) end
@@ -76,10 +78,11 @@ function room.settle(folder)
   return is_known and math.max(sum, 0) or nil, is_torn
 end
 
---- All results were looked at: they have so many bytes.
+--- All results were looked at: they have so many bytes. What was said before counts no more, and goes when it is much.
 ---@param folder string
 ---@param bytes integer
 function room.looked(folder, bytes)
+  if (lfs.attributes(folder .. ".room", "size") or 0) < LONG then return add(folder, bytes, "looked", os.time()) end
   local _, _, open = read(folder)
   local lines = { ("%d looked %d\n"):format(bytes, os.time()) }
   for name in pairs(open) do lines[#lines + 1] = ("0 claims %s\n"):format(name) end
