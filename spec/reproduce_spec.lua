@@ -184,7 +184,8 @@ describe("recsys-run reproduce", function()
 
   it("compares every number and text, at any depth, but times and memory", function()
     local name = made("noise", [[
-      local now = math.tointeger(require("luv").hrtime()) -- math.random may begin alike in programs that begin in the same second
+      -- math.random may begin alike in programs that begin in the same second
+      local now = math.tointeger(require("luv").hrtime())
       return { total = 1, deep = { list = { 1, 2, { noise = now } } }, seconds_spent = 3, seconds = 5,
         fit_seconds = os.clock(), peak_mib = now, word = "w" .. now, sure = now > 0, at = flow.folder .. "/x" }]])
     local again = run("reproduce " .. name)
