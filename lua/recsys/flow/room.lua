@@ -7,7 +7,6 @@
 --- what is right. A claim of a process that is gone tells that there may be something which it has left half-made.
 
 local files = require "recsys.files"
-local lfs = require "lfs"
 local process = require "recsys.track.process"
 local uv = require "luv"
 
@@ -16,13 +15,13 @@ local room = {}
 local CLAIM <const> = 16 << 20 -- bytes
 local LASTS <const> = 86400 -- seconds from one look at all results to the next
 local LONG <const> = 1 << 18 -- bytes of the file, from which on it is written anew
-local APPEND <const> = tonumber("644", 8)
+local MODE <const> = tonumber("666", 8) -- less the umask: who may write to the folder may to this, too
 
 local claims = {} -- of this process, by folder: { claimed, used }
 
 --- Add a line, which goes into the file whole.
 local function add(folder, bytes, word, name)
-  local handle, message = uv.fs_open(folder .. ".room", "a", APPEND)
+  local handle, message = uv.fs_open(folder .. ".room", "a", MODE)
   local ok = handle
   if handle then
     ok, message = uv.fs_write(handle, ("%d %s %s\n"):format(bytes, word, name or process.name()), -1)
@@ -82,11 +81,13 @@ end
 ---@param folder string
 ---@param bytes integer
 function room.looked(folder, bytes)
-  if (lfs.attributes(folder .. ".room", "size") or 0) < LONG then return add(folder, bytes, "looked", os.time()) end
+  local about = uv.fs_stat(folder .. ".room")
+  if not about or about.size < LONG then return add(folder, bytes, "looked", os.time()) end
   local _, _, open = read(folder)
   local lines = { ("%d looked %d\n"):format(bytes, os.time()) }
   for name in pairs(open) do lines[#lines + 1] = ("0 claims %s\n"):format(name) end
   files.write(folder .. ".room", table.concat(lines), "checked")
+  uv.fs_chmod(folder .. ".room", about.mode & MODE)
 end
 
 return room
