@@ -67,6 +67,19 @@ describe("recsys-run reproduce", function()
     assert.equal(1, json.decode(models).models[1].latest or json.decode(models).models[1].version, models)
   end)
 
+  it("tells other kernels of BLAS, whose last digits are their own", function()
+    local path = ("%s/artifacts/runs/%s/provenance.json"):format(folder, run_name)
+    local bytes = command.read(path)
+    local kernels = json.decode(bytes).blas
+    assert.matches("^%l+ %w+$", kernels)
+    finally(function() command.write(path, bytes) end)
+    command.write(path, (bytes:gsub('"blas": "[^"]*"', '"blas": "openmp Prescott"')))
+    local checked = run("reproduce --check " .. run_name)
+    assert.equal(3, checked.code)
+    assert.equal(("differs: other kernels multiply matrices (OPENBLAS_CORETYPE, or another OpenBLAS): %s, was %s\n")
+      :format(kernels, "openmp Prescott"), checked.out)
+  end)
+
   it("says which files differ, and by how much the figures do", function()
     local model = folder .. "/models/mf.lua"
     local source = command.read(model)

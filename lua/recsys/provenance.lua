@@ -70,13 +70,20 @@ local function cpu()
   return known and known[1] and known[1].model or nil
 end
 
+--- The matrix kernels in use, whose last digits are their own: BLAS and its build, as OPENBLAS_CORETYPE may have it.
+local function blas()
+  local used = core.doctor.blas()
+  return used.parallel .. " " .. used.core
+end
+
 --- What the run in this process was made of.
 ---@param recipe string  its file
 ---@return table
 function provenance.current(recipe)
   local of_lua = lua_files(recipe)
   return { recipe = recipe, commit = source.commit(recipe:match "^(.*)/[^/]+$" or "."), version = core.version,
-    program_commit = core.commit, program = keys.program(), lua = of_lua, inputs = data_files(of_lua), cpu = cpu() }
+    program_commit = core.commit, program = keys.program(), lua = of_lua, inputs = data_files(of_lua), cpu = cpu(),
+    blas = blas() }
 end
 
 --- Write it into a run's folder.
@@ -104,7 +111,7 @@ end
 --- What differs now from what a run was made of.
 ---@param recorded table  of provenance.json
 ---@return { kind: string, name: string, was: string?, now: string? }[]
----   kind: "commit", "program", "cpu", "lua" or "input"; now: nil for a file that is gone
+---   kind: "commit", "program", "cpu", "blas", "lua" or "input"; now: nil for a file that is gone
 function provenance.differences(recorded)
   local list = {}
   local function compare(kind, name, was, now)
@@ -114,6 +121,7 @@ function provenance.differences(recorded)
     source.commit(tostring(recorded.recipe):match "^(.*)/[^/]+$" or "."))
   compare("program", "the program", recorded.program, keys.program())
   compare("cpu", "the processor", recorded.cpu, cpu())
+  if recorded.blas then compare("blas", "the kernels of BLAS", recorded.blas, blas()) end
   compare_files("lua", recorded.lua, list)
   compare_files("input", recorded.inputs, list)
   return list

@@ -34,7 +34,8 @@ local function read(folder, name)
 end
 
 local kinds = { commit = "the recipe's folder is at another commit", program = "the program is another build",
-  cpu = "the processor is another" }
+  cpu = "the processor is another",
+  blas = "other kernels multiply matrices (OPENBLAS_CORETYPE, or another OpenBLAS)" }
 
 local function difference_text(one)
   if one.kind == "lua" or one.kind == "input" then
