@@ -361,6 +361,24 @@ describe("train.fit", function()
     assert.same(whole.curves, again.curves)
   end)
 
+  it("tells of an epoch before a checkpoint lies behind it, and of none again that it has kept", function()
+    local place = command.scratch(finally)
+    local settings, told = { epochs = 3, batch = 16, learning_rate = 0.05, patience = 3 }, {}
+    local function fit(problem)
+      local asked = request(settings, { folder = place, resumed = true })
+      function asked.report(epoch)
+        told[#told + 1] = epoch
+        if epoch == 2 and problem then error(problem, 0) end
+      end
+      return train.fit(interrupted(0), asked)
+    end
+    assert.has_error(function() fit "killed before it is told" end)
+    assert.has_error(function() fit { code = "end", paused = true } end)
+    local resumed = fit()
+    assert.same({ 1, 2, 2, 3 }, told)
+    assert.same(hashes(train.fit(interrupted(0), request(settings))), hashes(resumed))
+  end)
+
   it("keeps none where none are wanted", function()
     local place = command.scratch(finally)
     train.fit(interrupted(0), request({ epochs = 1, batch = 16, checkpoint = 0 }, { folder = place .. "/none" }))

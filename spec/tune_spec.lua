@@ -421,6 +421,26 @@ describe("a study", function()
     assert.equal("trials", s:optimize(error, { trials = 48 })) -- nothing is left to take up
   end)
 
+  it("knows of no step that was not judged, and judges each once", function()
+    local s = new { search = SEARCH, pruner = "asha", pruner_options = { eta = 2 }, directions = { "maximize" } }
+    local first, prune, judged = s:ask(), s.pruner, {}
+    s.pruner = function() error "killed" end
+    assert.is_false(pcall(first.report, first, 1, 0.5))
+    assert.same({}, s:trials()[1].intermediate)
+    s.pruner = function(trial, ...)
+      judged[#judged + 1] = trial.last_step
+      return prune(trial, ...)
+    end
+    first = s:trial(first.id) -- by another worker
+    assert.is_false(pcall(first.report, first, 1, 0.5))
+    assert.same({ "pruned", 1 }, { s:trials()[1].state, s:trials()[1].last_step })
+    s.db:run "UPDATE trials SET state = 'running'"
+    first = s:trial(first.id)
+    first:report(1, 0.5)
+    assert.is_false(pcall(first.report, first, 2, 0.5))
+    assert.same({ 1, 2 }, judged)
+  end)
+
   it("leaves a pruned trial alone while its worker is still at its end", function()
     local s = new { search = SEARCH, pruner = "asha", sampler = "random" }
     local first = s:ask()

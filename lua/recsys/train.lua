@@ -285,6 +285,14 @@ end
 
 local function goes_on(run) return run.place.epoch <= run.settings.epochs and is_patient(run) end
 
+--- Tell of an epoch. Only then a checkpoint may lie behind it: who goes on from there does not tell it again.
+local function tell(run, row, last)
+  local ok, problem = xpcall(run.report, exit.traced, row.epoch, row, last)
+  if ok then return end
+  if type(problem) == "table" and problem.paused and run.checkpoint then run:save() end
+  error(problem, 0)
+end
+
 local function run_all(run)
   local going = goes_on(run)
   while going do
@@ -292,10 +300,10 @@ local function run_all(run)
     signals.hold()
     end_epoch(run, row)
     run.began = base.clock()
+    going = goes_on(run)
+    if run.report then tell(run, row, not going) end
     if run.checkpoint and run.checkpoint:is_due(true) then run:save() end
     signals.release()
-    going = goes_on(run)
-    if run.report then run.report(row.epoch, row, not going) end
   end
 end
 
@@ -307,9 +315,8 @@ local function run_epochs(run)
   signals.release()
   run.profile:finish()
   if not ok then
-    local to_go_on = type(problem) == "table" and (problem.signal or problem.paused)
-    if to_go_on and run.checkpoint then run:save() end
-    if to_go_on and run.checkpoint and problem.signal then
+    if type(problem) == "table" and problem.signal and run.checkpoint then
+      run:save()
       problem.message = ("%s behind step %d of epoch %d; a checkpoint is written, go on by --resume%s"):format(
         problem.message, run.place.step, run.place.epoch, run.checkpoint.run and " " .. run.checkpoint.run or "")
     end
@@ -363,8 +370,8 @@ end
 ---   epochs are trained and the last one's weights kept
 ---   valid_events: encoded moments of split.valid, where they are at hand
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
----   report: told of each epoch's row of the curves when all of it is done; what it raises ends the training, behind a
----   checkpoint where it says `paused`
+---   report: told of each epoch's row of the curves when all of it is done, before a checkpoint is behind it; one that
+---   goes on may tell an epoch again. What it raises ends the training, behind a checkpoint where it says `paused`
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
 function train.fit(definition, request)
   local run = new_run(definition, request)

@@ -36,6 +36,11 @@ local function move(self, to, message)
     error({ code = "busy",
       message = ("%s of %s is not this process's any more"):format(self.name, self.study.name) }, 0)
   end
+end
+
+--- Move to another state, by itself.
+local function end_as(self, to, message)
+  move(self, to, message)
   self.state, self.message = to, message
 end
 
@@ -66,14 +71,14 @@ function Trial:complete(result)
   local values, problem = checked(self, result)
   if not values then return self:fail(problem) end
   self.study.db:transaction(end_with, self, values)
-  self.values = values
+  self.state, self.message, self.values = "complete", nil, values
 end
 
 --- End it: it failed, and why.
-function Trial:fail(message) move(self, "failed", log.veiled(message):sub(1, 2000)) end
+function Trial:fail(message) end_as(self, "failed", log.veiled(message):sub(1, 2000)) end
 
 --- Give it back, to be tried again.
-function Trial:release() move(self, "waiting") end
+function Trial:release() end_as(self, "waiting") end
 
 --- Take it over from the process that has asked for it.
 function Trial:adopt()
@@ -88,9 +93,23 @@ local function note(self, step, value)
   db:run("UPDATE trials SET heard = ? WHERE trial_id = ?", { clock.now(), self.id })
 end
 
+--- Note a report and what the pruner says to it, both or none: a kill leaves no step that was not judged.
+---@return string? message  that it is pruned
+local function judge(self, step, value, is_judged)
+  local study = self.study
+  note(self, step, value)
+  self.intermediate[step], self.last_step = value, math.max(step, self.last_step or step)
+  local sign = study.directions[1] == "maximize" and -1 or 1
+  if not is_judged or not study.pruner(self, study:trials(), sign, study.seed) then return nil end
+  local message = ("pruned behind step %d"):format(step)
+  move(self, "pruned", message)
+  return message
+end
+
 --- Tell what the objective is after a step, such as an epoch. When the pruner says that the trial is not worth going
 --- on with, it is pruned, and this raises { code = "end" }, which ends the objective; `paused` says that it may be
---- called again for this trial, which has then `promoted` and may go on behind that step or report all anew.
+--- called again for this trial, which has then `promoted` and may go on behind that step or report all anew: a step is
+--- judged once.
 ---@param step integer
 ---@param value number
 ---@param last? boolean  no step follows: there is nothing to be saved, so it is not pruned
@@ -100,14 +119,12 @@ function Trial:report(step, value, last)
     error({ code = "numeric", message = ("step %d: the objective is %s"):format(step, tostring(value)) }, 0)
   end
   local study = self.study
-  study.db:transaction(note, self, step, value + 0.0)
-  self.intermediate[step], self.last_step = value + 0.0, math.max(step, self.last_step or step)
-  local sign = study.directions[1] == "maximize" and -1 or 1
-  if last or self.last_step ~= step or not study.pruner then return end
-  if not study.pruner(self, study:trials(), sign, study.seed) then return end
-  move(self, "pruned", ("pruned behind step %d"):format(step))
-  error({ code = "end", paused = study.promoter ~= nil, message = self.message,
-    result = { text = ("%s: %s"):format(self.name, self.message) } }, 0)
+  local is_judged = study.pruner and not last and step > (self.last_step or -math.huge)
+  local message = study.db:transaction(judge, self, step, value + 0.0, is_judged)
+  if not message then return end
+  self.state, self.message = "pruned", message
+  error({ code = "end", paused = study.promoter ~= nil, message = message,
+    result = { text = ("%s: %s"):format(self.name, message) } }, 0)
 end
 
 function Trial:__tostring() return ("%s of %s"):format(self.name, self.study.name) end
