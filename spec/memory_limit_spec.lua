@@ -10,9 +10,12 @@ local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 
 --- How many files lie in the folder itself; parsed files are kept in one below.
+--- How many files lie in a folder, but that which counts what results of tasks take.
 local function files_in(folder)
   local n = 0
-  for name in lfs.dir(folder) do n = n + (lfs.attributes(folder .. "/" .. name, "mode") == "file" and 1 or 0) end
+  for name in lfs.dir(folder) do
+    if name ~= "tasks.room" and lfs.attributes(folder .. "/" .. name, "mode") == "file" then n = n + 1 end
+  end
   return n
 end
 

@@ -16,7 +16,7 @@ import { frontier, plot, progress, scatter } from "./plot.js";
 import { importance, measures } from "./series.js";
 import { coloured, differing, valueOf } from "./sets.js";
 import { trialsOf } from "./rows.js";
-import { isPruned, ranking, shares, unbeaten } from "./study_tables.js";
+import { isPruned, ranking, shares, unbeaten } from "./trials.js";
 
 const MOST = 1000; // trials that are looked at
 const CURVES = 20; // trials whose curves are drawn, and as many that were cut short

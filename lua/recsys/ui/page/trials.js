@@ -1,4 +1,4 @@
-// study_tables.js - what the view of a study lists: its trials by rank, those that no other beats, parameters by weight.
+// trials.js - what the view of a study lists: its trials by rank, those that no other beats, parameters by weight.
 
 import { duration, given, h, number, span, status } from "./dom.js";
 import { to } from "./place.js";
