@@ -135,4 +135,122 @@ describe("a task runs again", function()
     assert.same({ called = "cached", chained = "cached", wrapped = "completed" }, states)
     assert.same({ 4, 2, 2 }, (run { "--set", "v=2" }))
   end)
+
+  --- Run all, then again, then with a task refreshed: what n is must be the same, and which task is not cached.
+  local function same_whatever_runs(expected, refreshed, made)
+    assert.same(expected, (run()))
+    for _, words in ipairs { {}, { "--refresh", refreshed }, { "--refresh", made }, { "--no-cache" } } do
+      local n, states = run(words)
+      assert.same(expected, n, table.concat(words, " "))
+      if words[2] == refreshed then assert.same({ "cached", "completed" }, { states[made], states[refreshed] }) end
+    end
+  end
+
+  it("and sees what another gave as that gave it, whatever a task between has made of its tables", function()
+    runs = recipe("k = 1", [[
+      local kept = { { id = 7 } }
+      local function given() return { rows = { 3, 1, 2 }, deep = kept, name = "x" } end
+      local function change(x) table.sort(x.rows) x.deep[1].id = 8 x.name = nil return #x.rows end
+      local function first(x) return { x.rows[1], x.deep[1].id, x.name or "gone" } end
+      local a = flow:task("a", given)
+      local b = flow:task("b", change, a)
+      flow:task("rows", function(rows) table.sort(rows) end, a.rows)
+      flow:task("inner", function(all) all.of[1].id = 9 end, { of = a.deep })
+      local c = flow:task("c", first, a)
+      a:value().rows[1] = 99
+      kept[1].id = 5
+      local skipped = flow:task("skipped", { when = false }, given)
+      local none = skipped:value()
+      local d = flow:task("d", function(x, y, rows) return y == none and rows == none and first(x) end, a, skipped,
+        skipped.rows)
+      return { n = { b:value(), c:value(), d:value() } }]])
+    same_whatever_runs({ 3, { 3, 7, "x" }, { 3, 7, "x" } }, "c", "b")
+    assert.same({ 3, { 3, 7, "x" }, { 3, 7, "x" } }, (run { "--refresh", "d" }))
+  end)
+
+  it("and sees tensors and frames as they were given: to write one fails, and says what to do", function()
+    runs = recipe("n = 1", [[
+      local tensor, frame = require "recsys.tensor", require "recsys.frame"
+      local function given() return { t = tensor.new { 1, 2, 3 }, rows = { 3, 1 },
+        f = frame.from { { "id", "number", { 4, 5 } } } } end
+      local function change(x)
+        table.sort(x.rows)
+        local ids = x.f:column "id"
+        return { (pcall(x.t.set, x.t, 1, 9)), (pcall(ids.set, ids, 1, 9)) }
+      end
+      local a = flow:task("a", given)
+      local b = flow:task("b", change, a)
+      local c = flow:task("c", function(x) return { x.t:get(1), x.rows[1], x.f:column "id":get(1) } end, a)
+      if p.what == "write" then flow:task("w", function(t) t:set(1, 9) end, a.t) end
+      return { n = { b:value(), c:value() } }]])
+    same_whatever_runs({ { false, false }, { 1, 3, 4 } }, "c", "b")
+    for _, words in ipairs { {}, { "--refresh", "all" } } do
+      local code, err = runs:run("write", words)
+      assert.equal(1, code)
+      assert.matches("task 'w' .*recipe%.lua:.*tensor is a read%-only mapping%); .* change its clone%(%)", err)
+    end
+  end)
+
+  it("where what is stored nowhere was changed, and what is made of it is not kept", function()
+    runs = recipe("n = 1", [[
+      local tensor = require "recsys.tensor"
+      local own = tensor.new { 5 }
+      local a = flow:task("a", { save = false }, function() return { t = tensor.new { 1 }, rows = { 3, 1 } } end)
+      local before = flow:task("before", function(x) return x.t:get(1) end, a)
+      local b = flow:task("b", function(x) x.t:set(1, 9) table.sort(x.rows) end, a)
+      local c = flow:task("c", function(x) return { x.t:get(1), x.rows[1] } end, a)
+      local d = flow:task("d", function(t) t:set(1, 6) end, own)
+      local e = flow:task("e", function(t) return t:get(1) end, own)
+      return { n = { before:value(), c:value(), e:value() } }]])
+    local expected = { 1, { 9, 3 }, 6 }
+    assert.same(expected, (run()))
+    local n, states = run()
+    assert.same(expected, n)
+    assert.same({ a = "completed", before = "cached", b = "completed", c = "completed", d = "completed", e = "cached" },
+      states)
+    assert.same(expected, (run { "--refresh", "c" }))
+    local text = files.read(runs:run_folder(1) .. "/log.txt")
+    assert.matches("result of task b is not kept for later runs: it has changed argument #1, which task 'a' gave, in",
+      text)
+    assert.matches("result of task d is not kept for later runs: it has changed argument #1 in place", text)
+  end)
+
+  it("and each element of a map, and each attempt, has what it is given for itself", function()
+    runs = recipe("n = 1", [[
+      local function given() return { list = { { 2, 1 }, { 4, 3 } }, rest = { 0 } } end
+      local tries = require "notes"
+      local a = flow:task("a", given)
+      local function change(one, rest)
+        table.sort(one)
+        rest[1] = rest[1] + 1
+        return { one[1], rest[1] }
+      end
+      local here = flow:map("here", { process = false }, change, a.list, a.rest)
+      local there = flow:map("there", { concurrency = 1 }, change, a.list, a.rest)
+      local plain = flow:map("plain", { process = false }, change, { { 2, 1 }, { 4, 3 } }, { 0 })
+      local function twice(x)
+        x.rest[1] = x.rest[1] + 1
+        if tries.first("twice" .. p.what) then error "once more" end
+        return x.rest[1]
+      end
+      local again = flow:task("again", { retries = 1 }, twice, a)
+      local each = flow:map("each", { process = false, retries = 1 }, function(one, rest)
+        one[1], rest[1] = one[1] + 1, rest[1] + 1
+        if tries.first("each" .. p.what .. one[2]) then error "once more" end
+        return { one[1], rest[1] }
+      end, a.list, a.rest)
+      local c = flow:task("c", function(x) return { x.list[1][1], x.rest[1] } end, a)
+      return { n = { here:value(), there:value(), plain:value(), again:value(), each:value(), c:value() } }]])
+    local changed = { { 1, 1 }, { 3, 1 } }
+    same_whatever_runs({ changed, changed, changed, 1, { { 3, 1 }, { 5, 1 } }, { 2, 0 } }, "c", "here")
+  end)
+
+  it("and what a process of its own changes stays there", function()
+    runs = recipe("n = 1", [[
+      local a = flow:task("a", function() return { 3, 1, 2 } end)
+      local b = flow:task("b", { process = true }, function(x) table.sort(x) return x[1] end, a)
+      local c = flow:task("c", function(x) return x[1] end, a)
+      return { n = { b:value(), c:value() } }]])
+    same_whatever_runs({ 1, 3 }, "c", "b")
+  end)
 end)

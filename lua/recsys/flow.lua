@@ -20,6 +20,7 @@ local handles = require "recsys.flow.handle"
 local hooks = require "recsys.flow.hooks"
 local json = require "recsys.json"
 local lazy = require "recsys.lazy"
+local lent = require "recsys.flow.lent"
 local keys = lazy "recsys.flow.key"
 local kept = lazy "recsys.flow.cache"
 local log = require "recsys.log"
@@ -153,6 +154,9 @@ local function describe_failure(task, problem)
   local failure = type(problem) == "table" and problem.message and problem
     or { code = "failed", message = exit.message_of(problem) }
   failure.message = tostring(failure.message):gsub("^[^:\n]*recsys/flow[%l/]*%.lua:%d+: ", "")
+  if task.lend and failure.message:find("read-only mapping", 1, true) then
+    failure.message = failure.message .. "; what other tasks gave is not to be written: change its clone()"
+  end
   failure.task, failure.where = failure.task or task.name, failure.where or task.where
   return failure
 end
@@ -175,6 +179,8 @@ end
 --- Call fn, and save the value that it gives when the task says so.
 local function work(self, task, fn, arguments)
   local value, stored = attempt.call(self, task, fn, arguments)
+  lent.look(self, task)
+  task.watched = nil
   if self.folder and task.save then
     local track = package.loaded["recsys.track"]
     if track then track.flush() end -- a resumed run takes the value and logs nothing again
@@ -390,9 +396,7 @@ function Flow:task(name, options, fn, ...)
   local entry = (self.caches or self.resumed) and reuse.find(self, task, fn, arguments)
   if entry and self:take(task, entry, state) then return handle end
   if not self.plan_only then
-    local values = { n = arguments.n }
-    for i = 1, arguments.n do values[i] = handles.resolved(arguments[i]) end
-    state.value = self:run(task, fn, values)
+    state.value = self:run(task, fn, lent.values(self, task, fn, arguments))
     state.done = true
     if not task.save then self.unsaved[name] = state end
   end

@@ -218,9 +218,10 @@ function attempt.call(self, task, fn, arguments)
   local again = how.retries and attempt.mark(task)
   return retry.run(how.retries, function()
     task.attempts = task.attempts + 1
-    if task.attempts > 1 then again() end
+    local is_first = task.attempts == 1
+    if not is_first then again() end
     attempt.tell(self, task, "task " .. task.name, "running", nil, nil, task.attempts)
-    return here(self, task, fn, arguments)
+    return here(self, task, fn, not is_first and task.lend and task.lend() or arguments)
   end, function(problem)
     return type(problem) == "table" and problem or { code = "failed", message = exit.message_of(problem) }
   end, function(n, failure, delay)

@@ -43,17 +43,20 @@ function handle.root(of)
 end
 
 --- What a handle stands for.
+---@param of any
+---@param root? any  what stands for the value of its task
 ---@return any
-function handle.force(of)
+function handle.force(of, root)
   local state = states[of]
   if state.parent then
-    local value = handle.force(state.parent)
+    local value = handle.force(state.parent, root)
     if value == nil and handle.root(of).of.state == "skipped" then return nil end
     if type(value) ~= "table" and type(value) ~= "userdata" then
       error(("task '%s' gave %s, which has no field '%s'"):format(state.task, type(value), tostring(state.key)), 0)
     end
     return value[state.key]
   end
+  if root ~= nil then return root end
   return handle.value_of(state)
 end
 

@@ -420,16 +420,28 @@ function key.of(flow, name, fn, arguments)
   error(problem, 0)
 end
 
+--- The hash of what a digest's method makes of a value; nil when that has no content.
+local function hash_by(flow, name, method, value)
+  local digest = new_digest(flow, name)
+  local ok, problem = exit.try(digest[method], digest, value)
+  if not ok and not (type(problem) == "table" and problem.code) then error(problem, 0) end
+  return ok and frame.hash(table.concat(digest)) or nil
+end
+
 --- The hash of a function and of what it has captured as that is now; nil when it has come to hold what has no content.
 ---@param flow Flow
 ---@param name string
 ---@param fn function
 ---@return string?
-function key.held(flow, name, fn)
-  local digest = new_digest(flow, name)
-  local ok, problem = exit.try(digest.code, digest, fn)
-  if not ok and not (type(problem) == "table" and problem.code) then error(problem, 0) end
-  return ok and frame.hash(table.concat(digest)) or nil
+function key.held(flow, name, fn) return hash_by(flow, name, "code", fn) end
+
+--- The hash of what a value holds now; nil when it has no content.
+---@param flow Flow
+---@param value any
+---@return string?
+function key.of_value(flow, value)
+  local ok, hash = exit.try(hash_by, flow, "", "value", value) -- what is closed has none, either
+  return ok and hash or nil
 end
 
 return key

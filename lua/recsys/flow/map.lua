@@ -7,6 +7,7 @@ local attempt = require "recsys.flow.attempt"
 local base = require "recsys.base"
 local element = require "recsys.flow.element"
 local exit = require "recsys.exit"
+local lent = require "recsys.flow.lent"
 local limit = require "recsys.flow.limit"
 local log = require "recsys.log"
 local outputs = require "recsys.flow.outputs"
@@ -139,15 +140,25 @@ local function in_processes(self, task, fn, list)
   return gather(task, #list, values, failures)
 end
 
+--- What fn is called with for an element: what is its alone, also of what all are given. Without a list all is anew.
+local function given_to(task, one, list, arguments)
+  local all = task.lend and task.lend(list and 2) or arguments
+  return table.pack((list or all[1])[one.element], table.unpack(all, 2, all.n))
+end
+
 --- One element in this process, tried as often as it may be.
-local function call(self, task, one, fn, given)
+local function call(self, task, one, fn, list, arguments)
   local function tell_here(what, failure, delay, n)
     attempt.tell(self, one, label_of(one), what, failure, delay, n)
   end
   local tries, again = 0, task.how.retries and attempt.mark(one)
+  local given = given_to(task, one, list, arguments)
   return retry.run(task.how.retries, function()
     tries = tries + 1
-    if tries > 1 then again() end
+    if tries > 1 then
+      again()
+      given = given_to(task, one, nil, arguments)
+    end
     tell_here("running", nil, nil, tries)
     local release = limit.take(task.how.limits, attempt.holder(self, task), function(name, by)
       if task.has_waited then return end -- told of the first element
@@ -165,14 +176,14 @@ end
 --- What one element gives, taken or made; nil and its failure.
 local function value_here(self, task, one, fn, list, arguments)
   if element.take(self, one, task, fn, list) then return store.load(self:place(one), self.folder) end
-  local given = table.pack(list[one.element], table.unpack(arguments, 2, arguments.n))
-  local ok, value = self:at(one, call, self, task, one, fn, given)
+  local ok, value = self:at(one, call, self, task, one, fn, list, arguments)
   if not ok then
     if type(value) ~= "table" then error(value, 0) end
     element.fail(self, one, value)
     if value.signal or value.code == "end" then error(value, 0) end
     return nil, of_element(one.element, value)
   end
+  lent.look(self, task, one)
   if value == nil then value = true end -- a list has no holes
   if self.folder and one.save then store.save(self:place(one), value, "checked", self.folder) end
   element.keep(self, one)

@@ -188,6 +188,11 @@ function reuse.keep(flow, task, value)
   task.lua_files, changed = lua_files(flow, task)
   if task.base then task.key = frame.hash(task.base .. read) end
   if not task.base or task.cache == false then return end
+  if task.altered then
+    log.note("the result of task %s is not kept for later runs: it has changed %s in place, which those would not see; "
+      .. "change a copy", task.name, task.altered)
+    return
+  end
   if not task.is_pure() then
     log.note("the result of task %s is not kept for later runs: what its function has captured, or a global, was "
       .. "changed while it ran, which those would not see", task.name)
