@@ -23,9 +23,9 @@ local function each(list) for _, pid in ipairs(list) do uv.kill(pid, "sigkill") 
 --- Who is killed: the coordinator, whose workers end with it; one worker; all of them at once.
 local kills = {
   function(_, pid) uv.kill(pid, "sigkill") end,
-  function(name) each { studied.workers(name)[1] } end,
+  function(name) each { place:workers(name)[1] } end,
   function(name, pid)
-    local workers = studied.workers(name)
+    local workers = place:workers(name)
     uv.kill(pid, "sigkill")
     each(workers)
   end,
@@ -99,7 +99,7 @@ local function check(pruner, count, whole)
         kill(name, pid)
       end })
     assert.is_true(signal == 9 or code == 0, ("code %d, seed %d\n%s"):format(code, seed, said))
-    assert.is_true(studied.are_gone(name), ("orphans, seed %d"):format(seed))
+    assert.is_true(place:are_gone(name), ("orphans, seed %d"):format(seed))
     local now = place:ended(name)
     for number, one in pairs(known or {}) do
       if one:find '"complete"' then assert.equal(one, now[number], ("seed %d"):format(seed)) end

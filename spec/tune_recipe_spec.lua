@@ -109,12 +109,12 @@ describe("a study of a recipe", function()
     local seen = 0
     local _, signal = tune({ "--study", "orphans", "--trials", "4", "--workers", "2", "--no-retrain", "--set",
       "train.epochs=4000", "--set", "train.patience=4000" }, { after = 1500, kill = function(pid)
-        seen = #studied.workers "orphans"
+        seen = #place:workers "orphans"
         uv.kill(pid, "sigkill")
       end })
     assert.equal(9, signal)
     assert.equal(2, seen)
-    assert.is_true(studied.are_gone "orphans")
+    assert.is_true(place:are_gone "orphans")
   end)
 
   it("sets right the run of a trial whose worker was killed between their ends", function()

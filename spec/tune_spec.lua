@@ -450,8 +450,17 @@ describe("a study", function()
     assert.same({ nil, "trials" }, { s:ask { trials = 1 } })
     s.db:run("UPDATE trials SET process = ?", { (s.process:gsub("^(%S+ %S+) %d+ %d+", "%1 999999999 1")) })
     s.ended = {} -- a study remembers trials that are over
+    assert.same({ nil, "trials" }, { s:ask { trials = 1, held = { [first.id] = true } } })
     local again = s:ask { trials = 1 }
     assert.same({ 0, 1, "running" }, { again.number, again.promoted, again.state })
+  end)
+
+  it("gives out no trial whose worker has died while who asks holds it", function()
+    local s = new { search = SEARCH }
+    local first = s:ask()
+    s.db:run("UPDATE trials SET process = ?", { (s.process:gsub("^(%S+ %S+) %d+ %d+", "%1 999999999 1")) })
+    assert.equal(1, s:ask { held = { [first.id] = true } }.number)
+    assert.equal(0, s:ask().number)
   end)
 
   it("whose time is over lets one trial come to its end, if none has", function()

@@ -74,14 +74,15 @@ function Place:tune(words, options)
   return code, signal, command.read(self.folder .. "/out")
 end
 
---- The numbers of the worker processes of a study.
-function studied.workers(name)
-  local list = {}
+--- The numbers of the worker processes of a study here; other places may have one of that name at the same time.
+function Place:workers(name)
+  local list, here = {}, uv.fs_realpath(self.folder)
   for entry in lfs.dir "/proc" do
     local file = entry:find "^%d+$" and io.open("/proc/" .. entry .. "/cmdline")
     local words = file and file:read "a" or ""
     if file then file:close() end
-    if words:find("\0--trial\0", 1, true) and words:find("\0--study\0" .. name .. "\0", 1, true) then
+    local is_worker = words:find("\0--trial\0", 1, true) and words:find("\0--study\0" .. name .. "\0", 1, true)
+    if is_worker and uv.fs_readlink("/proc/" .. entry .. "/cwd") == here then
       list[#list + 1] = math.tointeger(entry)
     end
   end
@@ -89,9 +90,9 @@ function studied.workers(name)
 end
 
 --- Whether no worker of a study is left, for which they have two seconds.
-function studied.are_gone(name)
+function Place:are_gone(name)
   for _ = 1, 200 do
-    if #studied.workers(name) == 0 then return true end
+    if #self:workers(name) == 0 then return true end
     uv.sleep(10)
   end
   return false

@@ -84,12 +84,13 @@ local function settle(self, one)
     tell(self, trial)
     return check_hope(self, trial, one.code)
   end
+  local ours = trial.process == self.study.process
+  if not ours and not process.is_gone(trial.process) then return end -- others have taken it up by now
   local why = ("its worker died (%s); what it said is in %s/%s.out"):format(
     one.signal ~= 0 and "signal " .. one.signal or "exit code " .. one.code, self.folder, trial.name)
   log.warn("%s: %s", trial.name, why)
-  local ours, deaths = trial.process == self.study.process, (self.deaths[trial.number] or 0) + 1
+  local deaths = (self.deaths[trial.number] or 0) + 1
   self.deaths[trial.number] = deaths
-  if not ours and not process.is_gone(trial.process) then return end -- others are at work on it
   if deaths == DEATHS then
     one.trial:adopt()
     one.trial:fail(why)
@@ -130,11 +131,19 @@ local function is_shared(self)
   return false
 end
 
+--- What the study is asked: it gives out no trial of a worker that has ended but is not settled.
+local function request_of(self, budget, began)
+  local held = {}
+  for _, one in ipairs(self.workers) do held[one.trial.id] = true end
+  local is_over = budget.seconds and clock.now() - began >= budget.seconds * 1000
+  return { held = held, is_over = is_over, trials = not is_over and budget.trials or nil,
+    plateau = not is_over and budget.plateau or nil }
+end
+
 --- Give the free workers something to do; why there is nothing, when there is not.
 local function fill(self, budget, began)
   while #self.workers < self.size do
-    local is_over = budget.seconds and clock.now() - began >= budget.seconds * 1000
-    local trial, why = self.study:ask(is_over and { is_over = true } or budget)
+    local trial, why = self.study:ask(request_of(self, budget, began))
     if not trial then return why end
     start(self, trial)
   end

@@ -186,12 +186,12 @@ end
 
 -- Asking --------------------------------------------------------------------------------------------------------------
 
---- Give the trials of processes that are gone back to those who ask.
-local function reclaim(self)
+--- Give the trials of processes that are gone back to those who ask, but for those that are held.
+local function reclaim(self, held)
   local running = self.db:rows([[SELECT trial_id, process, attempts FROM trials
     WHERE study_id = ? AND state = 'running']], { self.id })
   for _, row in ipairs(running) do
-    if row.process ~= self.process and process.is_gone(row.process) then
+    if not held[row.trial_id] and row.process ~= self.process and process.is_gone(row.process) then
       local again = row.attempts < ATTEMPTS
       self.db:run("UPDATE trials SET state = ?, process = NULL, ended = ?, message = ? WHERE trial_id = ?",
         { again and "waiting" or "failed", again and sql.null or clock.now(),
@@ -254,12 +254,12 @@ end
 
 --- Take up a pruned trial again, where it is among the best by now; at the end, where no trial would be complete, the
 --- one that came furthest.
-local function promote(self, trials, at_end)
+local function promote(self, trials, at_end, held)
   if not self.promoter then return nil end
   local sign = self.directions[1] == "maximize" and -1 or 1
   local found = at_end ~= "seconds" and self.promoter(trials, sign, self.seed)
     or at_end and pruners.furthest(trials, sign) or nil
-  if not found or not is_left(self, found) then return nil end
+  if not found or held[found.id] or not is_left(self, found) then return nil end
   self.db:run([[UPDATE trials SET state = 'running', process = ?, promoted = ?, message = NULL, started = ?, heard = ?,
     ended = NULL WHERE trial_id = ?]], { self.process, found.last_step, clock.now(), clock.now(), found.id })
   return found.id
@@ -287,12 +287,13 @@ local function end_of(self, trials, budget)
 end
 
 local function next_id(self, budget)
-  reclaim(self)
+  local held = budget.held or {}
+  reclaim(self, held)
   local waiting = not budget.is_over and take_waiting(self)
   if waiting then return waiting end
   local trials = self:trials()
   local why = end_of(self, trials, budget)
-  local id = why ~= "plateau" and promote(self, trials, why)
+  local id = why ~= "plateau" and promote(self, trials, why, held)
   if id or why then return id or nil, why end
   id = make(self, trials)
   if id then return id end
@@ -308,9 +309,10 @@ function Study:trial(id)
 end
 
 --- Take a trial: one whose worker is gone, one that was pruned and is taken up again, or a new one.
----@param budget? { trials?: integer, plateau?: integer, is_over?: boolean }
+---@param budget? { trials?: integer, plateau?: integer, is_over?: boolean, held?: table<integer, true> }
 ---   trials: how many the study may have, of all states; plateau: stop when so many trials that ended in a row brought
----   nothing better; is_over: no time is left, but for one of those that were pruned when none is complete
+---   nothing better; is_over: no time is left, but for one of those that were pruned when none is complete; held: ids
+---   of trials that whoever asks has yet to look at, since their processes may have ended
 ---@return Trial?
 ---@return string? why  "trials", "plateau", "seconds", "failures" or "all is tried" when there is none
 function Study:ask(budget)
