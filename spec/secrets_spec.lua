@@ -81,6 +81,56 @@ describe("a secret", function()
     assert.is_true(#said > 300000)
   end)
 
+  it("is in nothing that a task shows, however it is spelt there, nor in the names of its files", function()
+    local secret = [[sesame "&<>\ ]] .. ("5"):rep(60)
+    command.write(folder .. "/shows.lua", [[
+      local recsys, note = require "recsys", require "recsys.flow.note"
+      local function show(token)
+        local text, picture = token:reveal(), os.tmpname()
+        os.rename(picture, picture .. ".svg")
+        local svg <close> = assert(io.open(picture .. ".svg", "w"))
+        svg:write('<svg xmlns="http://www.w3.org/2000/svg"><text>',
+          text:gsub("&", "&amp;"):gsub("<", "&lt;"):gsub(">", "&gt;"):gsub('"', "&quot;"), "</text></svg>")
+        svg:close()
+        note.text("tok " .. text, "has " .. text)
+        note.table("of " .. text, { { "who", text }, { "x" .. text .. "y", 7 } })
+        note.link("at " .. text, "https://example.org/?token=" .. text:gsub("%W", function(byte)
+          return ("%%%02X"):format(byte:byte())
+        end))
+        note.picture("drawn " .. text, recsys.report.line { title = text, series = { { name = text, y = { 1, 2 } },
+          { name = "other", y = { 2, 1 } } } })
+        note.picture("kept " .. text, picture .. ".svg")
+        note.progress(1, 2, text)
+        os.remove(picture .. ".svg")
+        return 1
+      end
+      return recsys.recipe { name = "shows", about = "Shows", params = { process = false,
+          token = recsys.config.secret "of the shop" },
+        run = function(flow, p)
+          return { n = flow:task("show", { process = p.process }, show, p.token),
+            all = flow:map("each", { process = p.process }, function(_, token) return show(token) end, { 1 }, p.token) }
+        end } ]])
+    local json = require "recsys.json"
+    local told = ""
+    for _, process in ipairs { "true", "false", "false" } do -- the last takes what is kept
+      local ran = command.run(("cd %s && RECSYS_SET_TOKEN='%s' %s shows.lua --json --set process=%s"):format(folder,
+        secret, command.program, process))
+      assert.equal(0, ran.code, ran.err)
+      local run_name = json.decode(ran.out).run
+      local shown = command.run(("cd %s && %s flows show %s && %s flows show --json %s"):format(folder,
+        command.program, run_name, command.program, run_name))
+      assert.equal(0, shown.code, shown.err)
+      told = told .. ran.out .. ran.err .. shown.out
+    end
+    assert.matches("tok (secret)", told, 1, true)
+    assert.matches("https://example.org/?token=(secret)", told, 1, true)
+    assert.matches("notes/each/e1-1-tok-secret.md", told, 1, true)
+    assert.is_nil(told:lower():find("sesame", 1, true))
+    assert.equal("", command.run(("grep -rlaiF sesame %s; find %s -iname '*sesame*'"):format(folder, folder)).out)
+    local csv = command.run(("cat %s/artifacts/runs/*/notes/show/2-of-secret.csv"):format(folder)).out
+    assert.matches("^who,%(secret%)\nx%(secret%)y,7\n", csv)
+  end)
+
   --- Run without the variable, or with another one.
   local function run_with(variables, words)
     return command.run(("cd %s && %s %s %s"):format(folder, variables, command.program, words))

@@ -36,9 +36,13 @@ function log.hides() return hidden[1] ~= nil end
 
 --- What may be told of a text.
 ---@param said string
+---@param spelt? fun(value: string): string  how a text is spelt there, too, as in an address
 ---@return string
-function log.veiled(said)
-  for _, value in ipairs(hidden) do said = said:gsub(value:gsub("%p", "%%%0"), "(secret)") end
+function log.veiled(said, spelt)
+  for _, value in ipairs(hidden) do
+    if spelt then said = said:gsub(spelt(value):gsub("%p", "%%%0"), "(secret)") end
+    said = said:gsub(value:gsub("%p", "%%%0"), "(secret)")
+  end
   return said
 end
 

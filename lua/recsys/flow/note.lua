@@ -7,10 +7,13 @@
 ---     note.text("what to look at", "The *second* week is short.")
 ---     note.progress(12, 30, "weeks")
 ---
+--- Secrets are left out of all that they say, and of the names of their files: it is veiled before it is kept anywhere.
+---
 --- They are called in a task's function, in a process of its own, too, and are seen at once: on the page, and by
 --- `recsys-run flows show`. They lie in notes/TASK of the run's folder and in flow.db, are files of the tracked run,
 --- and come with the task's result when a later run takes it. Outside of tasks they do nothing.
 
+local draw = require("recsys.lazy") "recsys.report.draw"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local log = require "recsys.log"
@@ -62,19 +65,19 @@ end
 
 --- Note it with the task, in flow.db and with the tracked run.
 local function add(at, one)
-  one.element, one.title = at.element, log.veiled(one.title)
+  one.element = at.element
   table.insert(at.task.notes, one)
   if one.file then attach(at, one.file) end
   if at.record then at.record:note(at.task, one) end
 end
 
---- Where the next note goes; nil where it goes nowhere.
+--- Where the next note goes, and its title as it may be told; nil where it goes nowhere.
 local function place(fn, title)
   check_title(fn, title)
   local at = here()
   if not at or not at.folder then return nil end
   at.task.notes = at.task.notes or {}
-  if #at.task.notes < MOST then return at end
+  if #at.task.notes < MOST then return at, log.veiled(title) end
   if #at.task.notes == MOST and not at.task.full then
     log.warn("task %s shows more than %d things; the rest is left out", at.task.name, MOST)
     at.task.full = true
@@ -106,7 +109,9 @@ local function cell(value)
   if value == nil then return "" end
   if value ~= value then return "nan" end
   if value == math.huge or value == -math.huge then return value > 0 and "inf" or "-inf" end
-  return type(value) == "boolean" and tostring(value) or value
+  local said = tostring(value)
+  local veiled = log.veiled(said)
+  return type(value) == "number" and veiled == said and value or veiled
 end
 
 --- A cell of CSV.
@@ -129,42 +134,48 @@ end
 ---@param title string
 ---@param rows (string|number|boolean)[][]  the first are the names of the columns
 function note.table(title, rows)
-  local at = place("table", title)
+  local at, told = place("table", title)
   local width = check_rows(rows)
   if not at then return end
-  local file = keep(at, title, "csv", function(path) write_csv(path, rows, width) end)
+  local file = keep(at, told, "csv", function(path) write_csv(path, rows, width) end)
   local shown = {}
   for i = 1, math.min(#rows, ROWS + 1) do
     shown[i] = {}
     for k = 1, width do shown[i][k] = cell(rows[i][k]) end
   end
   local head = table.remove(shown, 1)
-  add(at, { kind = "table", title = title, file = file, body = { head = head, rows = shown[1] and shown,
+  add(at, { kind = "table", title = told, file = file, body = { head = head, rows = shown[1] and shown,
     more = math.max(0, #rows - 1 - ROWS) } })
 end
 
 -- Links, texts, pictures ----------------------------------------------------------------------------------------------
 
+--- A text as it is spelt in an address.
+local function in_address(text)
+  return (text:gsub("[^%w%-._~]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+end
+
 --- Show a link.
 ---@param title string
 ---@param url string    http:// or https://
 function note.link(title, url)
-  local at = place("link", title)
+  local at, told = place("link", title)
   if type(url) ~= "string" or #url > 4000 or not url:find "^[hH][tT][tT][pP][sS]?://[^%s%c]+$" then
     refuse(2, "link", "an address that begins with http:// or https:// is expected")
   end
-  if at then add(at, { kind = "link", title = title, body = { url = url } }) end
+  if at then add(at, { kind = "link", title = told, body = { url = log.veiled(url, in_address) } }) end
 end
 
 --- Show a text.
 ---@param title string
 ---@param text string   Markdown
 function note.text(title, text)
-  local at = place("text", title)
+  local at, told = place("text", title)
   if type(text) ~= "string" or #text > BYTES then refuse(2, "text", "a text of 1 MiB at the most is expected") end
   if not at then return end
-  local file = keep(at, title, "md", function(path) files.write(path, text, true) end)
-  add(at, { kind = "markdown", title = title, file = file, body = { text = text } })
+  text = log.veiled(text)
+  local file = keep(at, told, "md", function(path) files.write(path, text, true) end)
+  add(at, { kind = "markdown", title = told, file = file, body = { text = text } })
 end
 
 local PICTURES <const> = { svg = true, png = true, jpg = true, jpeg = true, gif = true, webp = true }
@@ -174,11 +185,14 @@ local function picture_of(what)
   local class = type(what) == "table" and getmetatable(what)
   if type(class) == "table" and class.__artifact then
     local bytes, ending = class.__artifact(what)
-    return ending, function(path) files.write(path, bytes, true) end
+    return ending, function(path) files.write(path, log.veiled(bytes, draw.escape), true) end
   end
   local ending = type(what) == "string" and (what:match "%.(%w+)$" or ""):lower()
   if ending and not files.exists(what) then refuse(2, "picture", "there is no file %s", what) end
   return ending, function(path)
+    if ending == "svg" and log.hides() then
+      return files.write(path, log.veiled(assert(files.read(what)), draw.escape), true)
+    end
     local ok, message = uv.fs_copyfile(what, path)
     if not ok then error({ code = "io", message = "cannot keep a picture: " .. message }, 0) end
   end
@@ -188,12 +202,12 @@ end
 ---@param title string
 ---@param what any      a chart of recsys.report, or the path of an SVG, PNG, JPEG, GIF or WebP file
 function note.picture(title, what)
-  local at = place("picture", title)
+  local at, told = place("picture", title)
   local ending, write = picture_of(what)
   if not PICTURES[ending] then
     refuse(2, "picture", "a chart or the path of an SVG, PNG, JPEG, GIF or WebP file is expected")
   end
-  if at then add(at, { kind = "picture", title = title, file = keep(at, title, ending, write) }) end
+  if at then add(at, { kind = "picture", title = told, file = keep(at, told, ending, write) }) end
 end
 
 -- Progress -----------------------------------------------------------------------------------------------------------
@@ -218,7 +232,7 @@ function note.progress(done, total, word)
   local now = uv.hrtime()
   if done ~= total and at.task.progressed and now - at.task.progressed < BETWEEN then return end
   at.task.progressed = now
-  at.record:progress(at.task, at.element, { done = done, total = total, word = word })
+  at.record:progress(at.task, at.element, { done = done, total = total, word = word and log.veiled(word) })
 end
 
 -- For the flow --------------------------------------------------------------------------------------------------------

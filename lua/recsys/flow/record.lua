@@ -201,8 +201,8 @@ end
 function Record:note(task, note)
   attempt(self, function()
     self.db:run("INSERT INTO notes (run_id, number, element, kind, title, body, file) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-      .. "?7)", { self.id, task.number, note.element, note.kind, log.veiled(note.title),
-      note.body and log.veiled(json.encode(note.body)), note.file })
+      .. "?7)", { self.id, task.number, note.element, note.kind, note.title,
+      note.body and json.encode(note.body), note.file })
   end)
 end
 

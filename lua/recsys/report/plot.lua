@@ -4,6 +4,7 @@
 
 local draw = require "recsys.report.draw"
 local files = require "recsys.files"
+local log = require "recsys.log"
 local style = require "recsys.report.style"
 local words = require "recsys.describe.words"
 local uv = require "luv"
@@ -16,7 +17,8 @@ local ROW <const> = 17
 
 local function width_of(s) return LETTER * words.cells(words.plain(s)) end
 
-local function cut(s, room) return words.cut(words.plain(s), math.max(1, math.floor(room / LETTER))) end
+--- What of a text fits. It is veiled as a whole: the begin of a secret would not be known as one.
+local function cut(s, room) return words.cut(log.veiled(words.plain(s)), math.max(1, math.floor(room / LETTER))) end
 
 ---@class Chart
 ---@field title? string
