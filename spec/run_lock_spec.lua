@@ -66,6 +66,23 @@ describe("the lock of a run", function()
     resume.finish(folder)
   end)
 
+  it("that another process has is no reason to begin anew where --resume names no run", function()
+    local runs = command.scratch(finally)
+    local let_go = held(files.make_folder(runs .. "/held-2"))
+    local ok, problem = pcall(resume.latest, runs, "held", { x = 1 })
+    assert.same({ false, "busy" }, { ok, problem.code })
+    assert.matches("process %d+ on .*, is at work on .*/held%-2$", problem.message)
+    assert.is_nil((resume.latest(runs, "held", { x = 2 }))) -- other parameters are another run
+    local free = files.make_folder(runs .. "/held-1")
+    files.make_folder(free .. "/unfinished")
+    store.save(free .. "/unfinished/run", { recipe = "held", params = { x = 1 }, commit = "c" })
+    assert.equal(free, (resume.latest(runs, "held", { x = 1 }))) -- one that was cut short may be gone on with
+    resume.finish(free)
+    let_go()
+    assert.equal(runs .. "/held-2", (resume.latest(runs, "held", { x = 1 })))
+    resume.finish(runs .. "/held-2")
+  end)
+
   it("of a run that is finished while somebody looks at it leads to no run", function()
     local runs, load = command.scratch(finally), store.load
     finally(function() store.load = load end)

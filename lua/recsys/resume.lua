@@ -195,7 +195,8 @@ local function taken_up(folder, begun)
   return folder
 end
 
---- The unfinished run of a recipe with these parameters that was begun last and that nobody is at work on.
+--- The unfinished run of a recipe with these parameters that was begun last and that nobody is at work on. Raises
+--- { code = "busy" } when somebody is at work on all that there are.
 ---@param runs string    the folder of runs
 ---@param recipe string  its name
 ---@param params table
@@ -211,16 +212,19 @@ function resume.latest(runs, recipe, params)
     local at_a, at_b = lfs.attributes(a, "modification"), lfs.attributes(b, "modification")
     return at_a > at_b or at_a == at_b and a > b
   end)
+  local busy
   for _, folder in ipairs(found) do
     local begun = read(folder)
     resume.remove(folder .. "/finished") -- left by one that was killed at its end
     if not begun and not files.exists(folder .. "/result.json") then
       sweep_unfinished(folder, true) -- or before it had begun
     end
-    if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 and take_up(folder) then
-      return taken_up(folder, begun)
+    if begun and begun.recipe == recipe and #differences(begun.params, params) == 0 then
+      if take_up(folder) then return taken_up(folder, begun) end
+      busy = busy or read(folder) and folder -- else it was finished meanwhile
     end
   end
+  if busy then refuse_busy(busy) end
 end
 
 --- The folder that RUN stands for: a path, or a name below 'runs'.
