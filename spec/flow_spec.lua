@@ -80,9 +80,69 @@ describe("flow", function()
   it("refuses a name that is taken or not a name", function()
     local steps = flow.new {}
     steps:task("one", add, 1, 2)
-    assert.has_error(function() steps:task("one", add, 1, 2) end,
-      "bad argument #1 to 'task' (there is a task 'one' already)")
-    assert.has_error(function() steps:task("a b", add, 1, 2) end)
+    local _, problem = pcall(function() steps:task("one", add, 1, 2) end)
+    assert.equal("usage", problem.code)
+    assert.matches("flow_spec.lua:%d+: there is a task 'one' already$", problem.message)
+    _, problem = pcall(function() steps:task("a b", add, 1, 2) end)
+    assert.equal("usage", problem.code)
+    assert.matches("flow_spec.lua:%d+: task 'a b': a name of letters, digits, _ and %- is expected$", problem.message)
+  end)
+
+  it("refuses what needs a value of a handle, when it is planned and when it runs", function()
+    for _, steps in ipairs { flow.new {}, flow.new { plan = true } } do
+      local one = steps:task("one", add, 1, 2)
+      for word, misuse in pairs {
+        ["calculated with"] = function() return 1 + one.sum end, ["joined to a text"] = function() return one .. "" end,
+        compared = function() return one.sum <= 3 end, counted = function() return #one end,
+        ["gone through"] = function() return pairs(one) end, called = function() return one(1) end,
+      } do
+        local _, problem = pcall(misuse)
+        assert.equal("usage", problem.code)
+        assert.matches(("flow_spec.lua:%%d+: the handle on task 'one' is no value, and cannot be %s: do that in a "
+          .. "task, or take the value by handle:value%%(%%)$"):format(word), problem.message)
+      end
+    end
+  end)
+
+  it("makes the folder in which a part has its paths, which a plan does not", function()
+    local folder = command.scratch(finally)
+    local function write(path)
+      files.write(path, "x", true)
+      return path
+    end
+    local function outer(part)
+      return part:sub("inner", function(inner) return inner:task("write", write, inner:path "x.txt") end)
+    end
+    flow.new { plan = true }:sub("outer", outer)
+    assert.is_false(files.exists "RUN")
+    assert.equal(folder .. "/outer/inner/x.txt", flow.new { folder = folder }:sub("outer", outer):value())
+    assert.equal("x", command.read(folder .. "/outer/inner/x.txt"))
+  end)
+
+  it("refuses mistakes of a recipe that are sure before the first task runs", function()
+    local folder = command.scratch(finally)
+    for words, message in pairs {
+      ["flow:task('a', function() end)"] = "mistaken.lua:%d+: there is a task 'a' already\n",
+      ["local b = a + 1"] = "mistaken.lua:%d+: the handle on task 'a' is no value, and cannot be calculated with: ",
+      ["for _ = 1, #a.list do end"] = "the handle on task 'a' is no value, and cannot be counted: ",
+      ["local b = math.floor(a)"] = "number expected, got recsys.Handle%): a handle is no value; do that in a task",
+      ["flow:task('a b', function() end)"] = "mistaken.lua:%d+: task 'a b': a name of letters, digits",
+      ["flow:sub('p', print); flow:sub('p', print)"] = "mistaken.lua:%d+: there is a part 'p' already",
+    } do
+      command.write(folder .. "/mistaken.lua", ([[
+        return require("recsys").recipe { name = "mistaken", about = "Wrong", run = function(flow)
+          local a = flow:task("a", function() assert(io.open("ran", "w")):close() end)
+          %s
+        end } ]]):format(words))
+      local ran = command.run(("cd '%s' && '%s' mistaken.lua"):format(folder, command.program))
+      assert.equal(2, ran.code, ran.err)
+      assert.matches(message, ran.err)
+      assert.is_false(files.exists(folder .. "/ran"))
+      assert.is_false(files.exists(folder .. "/artifacts/runs"))
+    end
+    command.write(folder .. "/mistaken.lua", 'return require("recsys").recipe { name = "mistaken", on_fail = 1 }')
+    local ran = command.run(("cd '%s' && '%s' mistaken.lua"):format(folder, command.program))
+    assert.equal(2, ran.code, ran.err)
   end)
 
   it("refuses a task without a function, with the recipe's line, also when it is planned", function()

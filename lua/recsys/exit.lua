@@ -13,6 +13,14 @@ function exit.usage_error(format, ...)
   error({ code = "usage", message = format:format(...) }, 0)
 end
 
+--- "recipes/two_tower.lua:68": the line that runs at this level of the caller's stack, where Lua knows it.
+---@param level integer  1: the caller itself
+---@return string?
+function exit.line(level)
+  local info = debug.getinfo(level + 1, "Sl")
+  return info and info.currentline > 0 and ("%s:%d"):format(info.short_src, info.currentline) or nil
+end
+
 --- Call fn(...), whose arguments come from the command line: what it refuses by one of MLflow's codes, such as
 --- "INVALID_PARAMETER_VALUE", is a usage error.
 function exit.asked(fn, ...)

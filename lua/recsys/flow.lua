@@ -142,9 +142,10 @@ end
 
 local function check_name(self, name)
   if type(name) ~= "string" or not name:match "^[%w_][%w_%-%.]*$" then
-    error("bad argument #1 to 'task' (a name of letters, digits, _ and - is expected)", 3)
+    exit.usage_error("%s: task '%s': a name of letters, digits, _ and - is expected", exit.line(3) or "?",
+      tostring(name))
   end
-  if self.names[name] then error(("bad argument #1 to 'task' (there is a task '%s' already)"):format(name), 3) end
+  if self.names[name] then exit.usage_error("%s: there is a task '%s' already", exit.line(3) or "?", name) end
   self.names[name] = true
 end
 
@@ -308,12 +309,6 @@ function Flow:run(task, fn, arguments)
   return value
 end
 
---- "recipes/two_tower.lua:68": the line that runs at this level of the caller's stack.
-local function line_of(level)
-  local info = debug.getinfo(level + 1, "Sl")
-  return info and info.currentline > 0 and ("%s:%d"):format(info.short_src, info.currentline) or nil
-end
-
 --- A task of a recipe that is read again in a child: what came before it stands for what is stored.
 local function declare_in_child(self, task, state, fn, arguments)
   local load, skipped = self.child:task(task, function(...)
@@ -350,15 +345,15 @@ for _, option in ipairs(attempt.options) do options_known[option] = "any" end
 local function check_options(name, options, level)
   for option, value in pairs(options) do
     local kind = options_known[option]
-    if not kind then exit.usage_error("%s: task '%s' has no option '%s'", line_of(level) or "?", name, option) end
+    if not kind then exit.usage_error("%s: task '%s' has no option '%s'", exit.line(level) or "?", name, option) end
     if kind ~= "any" and type(value) ~= kind then
-      exit.usage_error("%s: option '%s' of task '%s' must be a %s", line_of(level) or "?", option, name, kind)
+      exit.usage_error("%s: option '%s' of task '%s' must be a %s", exit.line(level) or "?", option, name, kind)
     end
   end
   local lasts = options.cache
   if lasts ~= nil and type(lasts) ~= "boolean" and not text.span(lasts) then
     exit.usage_error("%s: option 'cache' of task '%s' must be true, false, or a span of time such as \"7d\"",
-      line_of(level) or "?", name)
+      exit.line(level) or "?", name)
   end
 end
 
@@ -372,14 +367,14 @@ end
 function Flow:task(name, options, fn, ...)
   if type(options) == "function" then return self:task(name, {}, options, fn, ...) end
   if type(options) ~= "table" or type(fn) ~= "function" then
-    exit.usage_error("%s: task '%s' is given no function to call; is its name right?", line_of(2) or "?",
+    exit.usage_error("%s: task '%s' is given no function to call; is its name right?", exit.line(2) or "?",
       tostring(name))
   end
   check_name(self, name)
   check_options(name, options, 3)
   local arguments = table.pack(...)
   local task = { name = name, number = #self.tasks + 1, save = options.save ~= false, state = "pending",
-    cache = options.cache, where = line_of(2), after = handles.feeders({ options.when, ... }, {}), outputs = {},
+    cache = options.cache, where = exit.line(2), after = handles.feeders({ options.when, ... }, {}), outputs = {},
     how = attempt.read(options, name), given = options.map and arguments or nil }
   self.tasks[task.number] = task
   local state = { task = name, of = task }

@@ -76,6 +76,7 @@ function recipe.load(path)
   if not chunk then error({ code = "usage", message = "cannot read the recipe: " .. message }, 0) end
   local ok, loaded = xpcall(chunk, exit.traced)
   if not ok then -- `return recsys.recipe {...}` is a tail call: Lua knows no line of the recipe any more
+    if loaded.code == "failed" then loaded.code = "usage" end
     if not loaded.message:find "^[^:]+:%d+: " then loaded.message = path .. ": " .. loaded.message end
     error(loaded, 0)
   end
@@ -299,11 +300,15 @@ local function show_plan(self, params, options)
   io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
 end
 
---- Refuse parameters that a step would refuse, before anything is made. Other mistakes of the recipe wait for the run,
---- which has a log to tell them in.
+--- Refuse parameters that a step would refuse, names that are taken, and handles in place of values, before anything
+--- is made. Other mistakes of the recipe wait for the run, which has a log to tell them in: a task may mend them.
 local function check_steps(self, params, options)
   local steps, problem = plan(self, params)
   if problem and problem.code == "usage" then error(problem, 0) end
+  local message = problem and exit.message_of(problem) or ""
+  if message:find("recsys.Handle", 1, true) then -- a function of Lua was given one: its value is not there yet
+    exit.usage_error("%s: a handle is no value; do that in a task, or take the value by handle:value()", message)
+  end
   environment_of.refuse(self.unknown)
   for _, name in ipairs(not problem and options.refresh or {}) do
     if name ~= "all" and not steps.names[name] then

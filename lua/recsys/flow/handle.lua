@@ -1,6 +1,7 @@
 --- Handles: what `flow:task` gives. One stands for a task's result, or for a field of it, and for the value once that
 --- is there.
 
+local exit = require "recsys.exit"
 local store = require "recsys.store"
 
 local handle = {}
@@ -73,6 +74,30 @@ end
 
 function Handle.__newindex()
   error("a task's result is not to be changed: make a new task for what comes next", 2)
+end
+
+--- The line of the recipe that does something: the first above us that is Lua's.
+local function line()
+  for level = 3, 6 do
+    local found = exit.line(level)
+    if found then return found end
+  end
+  return "?"
+end
+
+-- What needs the value itself is refused, also where Lua would say nothing, as of a length. A plan finds it so.
+for word, events in pairs {
+  ["calculated with"] = { "add", "sub", "mul", "div", "mod", "pow", "unm", "idiv", "band", "bor", "bxor", "shl", "shr",
+    "bnot" },
+  ["joined to a text"] = { "concat" }, compared = { "lt", "le" }, called = { "call" }, counted = { "len" },
+  ["gone through"] = { "pairs" },
+} do
+  for _, event in ipairs(events) do
+    Handle["__" .. event] = function(a, b)
+      exit.usage_error("%s: the handle on task '%s' is no value, and cannot be %s: do that in a task, or take the "
+        .. "value by handle:value()", line(), states[handle.is(a) and a or b].task, word)
+    end
+  end
 end
 
 function Handle.__tostring(of)

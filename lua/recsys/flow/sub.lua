@@ -4,6 +4,7 @@
 --- own as all others. What it returns is given back as it is, handles and all.
 
 local exit = require "recsys.exit"
+local files = require "recsys.files"
 local hooks = require "recsys.flow.hooks"
 local log = require "recsys.log"
 
@@ -36,8 +37,12 @@ function Sub:sub(name, what, params)
   return self.whole:sub(prefixed(self, name), what, params)
 end
 
---- A path in the run's folder, in a folder of the part.
-function Sub:path(name) return self.whole:path(self.prefix:gsub("%.", "/") .. name) end
+--- A path in the run's folder, in a folder of the part, which is there: as that of the run is for a recipe alone.
+function Sub:path(name)
+  local folder = self.prefix:gsub("%.", "/")
+  if self.whole.folder then files.make_folder(self.whole.folder .. "/" .. folder:sub(1, -2)) end
+  return self.whole:path(folder .. name)
+end
 
 --- The parameters of a recipe: its defaults and profiles, with the given ones over them. Its secrets come from where
 --- those of the whole recipe do, and so does its seed.
@@ -71,9 +76,10 @@ end
 ---@return any                    what it returns
 function sub.method(whole, name, what, params)
   if type(name) ~= "string" or not name:match "^[%w_][%w_%-%.]*$" then
-    error("bad argument #1 to 'sub' (a name of letters, digits, _ and - is expected)", 2)
+    exit.usage_error("%s: part '%s': a name of letters, digits, _ and - is expected", exit.line(2) or "?",
+      tostring(name))
   end
-  if whole.subs[name] then error(("bad argument #1 to 'sub' (there is a part '%s' already)"):format(name), 2) end
+  if whole.subs[name] then exit.usage_error("%s: there is a part '%s' already", exit.line(2) or "?", name) end
   whole.subs[name] = true
   local part = setmetatable({ whole = whole, prefix = name .. "." }, Sub)
   if type(what) == "function" then return what(part, params) end
