@@ -95,7 +95,8 @@ function recipe.help(loaded)
 end
 
 --- A new folder for a run: NAME-YYYYMMDD-HHMMSS, with -2, -3, ... when the second is taken.
-local function make_run_folder(runs, name)
+---@return string
+function recipe.make_folder(runs, name)
   files.make_folder(runs)
   local base = ("%s/%s-%s"):format(runs, name, os.date "!%Y%m%d-%H%M%S")
   for attempt = 1, 1000 do
@@ -111,7 +112,7 @@ local function environment(options)
   return { version = core.version, commit = core.commit, lua = _VERSION, threads = core.base.threads(),
     system = system.sysname .. " " .. system.release, host = uv.os_gethostname(),
     cpu = uv.cpu_info() and uv.cpu_info()[1].model, started = os.date "!%Y-%m-%dT%H:%M:%SZ",
-    command = options.command }
+    command = options.command, study = options.trial and options.trial.study }
 end
 
 --- What `flow:task` gave for the recipe's result, with every handle inside replaced.
@@ -256,7 +257,10 @@ local function execute(self, params, options, folder, resumed, planned)
   local began, about, secrets = uv.hrtime(), environment(options), config.secret_files(self.params)
   log.to(folder .. "/log.txt")
   log.info("%s: %s%s", self.name, folder, resumed and ", resumed" or "")
-  if not resumed then resume.begin(folder, self.name, params, secrets) end -- first: a kill leaves what can be resumed
+  if not resumed then -- first: a kill leaves what can be resumed
+    resume.begin(folder, self.name, params, secrets, options.trial and { study = options.trial.study,
+      name = folder:match "[^/]+$", path = self.path })
+  end
   files.write(folder .. "/params.json", json.pretty(config.exported(self.params, params)), true)
   files.write(folder .. "/environment.json", json.pretty(about), true)
   provenance.begin()
@@ -382,7 +386,7 @@ end
 local function folder_of_trial(self, trial, params)
   local begun = files.exists(trial.folder .. "/unfinished/run/value.lua")
   for _ = 1, begun and 300 or 0 do
-    local ok, problem = exit.try(resume.named, trial.folder, params.runs, self.name, params)
+    local ok, problem = exit.try(resume.named, trial.folder, params.runs, self.name, params, true)
     if ok then return trial.folder, true end
     if type(problem) ~= "table" or problem.code ~= "busy" then break end
     uv.sleep(100)
@@ -404,7 +408,7 @@ end
 ---   told: is called with the result of a run that is done, in place of showing it; done: before it is shown, where no
 ---   gate has refused it
 ---   parent: the tracked run that this one is below
----   trial: of a study (recsys.tune.worker): { folder, parent, ended = function(problem) }
+---   trial: of a study (recsys.tune.worker): { study, folder, parent, ended = function(problem) }
 ---@return integer
 function recipe.main(path, options)
   local folder, self
@@ -437,7 +441,7 @@ function recipe.main(path, options)
       return
     end
     local planned = check_steps(self, params, options)
-    folder = begun or make_run_folder(params.runs, self.name)
+    folder = begun or recipe.make_folder(params.runs, self.name)
     return execute(self, params, options, folder, resumed, planned)
   end, exit.traced)
   if options.trial then options.trial.ended(not ok and result or nil) end

@@ -116,12 +116,13 @@ end
 ---@param recipe string  its name
 ---@param params table
 ---@param secrets? table<string, string>  the files that secrets are from
+---@param trial? { study: string, name: string, path: string }  the trial that it is of a study
 ---   raises { code = "busy" } when a process is at work on it
-function resume.begin(folder, recipe, params, secrets)
+function resume.begin(folder, recipe, params, secrets, trial)
   files.make_folder(below(folder))
   if not take(folder) then refuse_busy(folder) end
   store.save(below(folder) .. "/run", { recipe = recipe, params = params, secrets = secrets,
-    commit = require("recsys.core").commit }, true)
+    trial = trial, commit = require("recsys.core").commit }, true)
 end
 
 --- Forget what was kept: the run is done. From the rename on it is, whenever it is killed.
@@ -241,19 +242,27 @@ local function refuse_finished(folder)
     and "done, there is nothing to resume" or "no unfinished run")
 end
 
+local function refuse_trial(folder, trial)
+  exit.usage_error("%s is %s of the study '%s', which alone goes on with it, and asks it no test rows: recsys-run tune "
+    .. "%s --study %s --trials N, with what else that was begun with", folder, trial.name, trial.study, trial.path,
+    trial.study)
+end
+
 --- The run that somebody asks for by name. Raises { code = "usage" } when it cannot be resumed, and why;
 --- { code = "busy" } when a process is at work on it.
 ---@param run string      a path, or a name below 'runs'
 ---@param runs string
 ---@param recipe string   the recipe's name
 ---@param params? table   what the user has set; nil: nothing, the run's own are taken
+---@param is_trial? boolean  its study asks: nobody else may, as nothing would end the trial before its test rows
 ---@return string folder
 ---@return table params   the run's own
 ---@return table<string, string>? secrets  the files that its secrets are from
-function resume.named(run, runs, recipe, params)
+function resume.named(run, runs, recipe, params, is_trial)
   local folder = folder_of(run, runs)
   local begun = read(folder)
   if not begun then refuse_finished(folder) end
+  if begun.trial and not is_trial then refuse_trial(folder, begun.trial) end
   if begun.recipe ~= recipe then
     exit.usage_error("--resume: %s is a run of the recipe '%s', not of '%s'", folder, begun.recipe, recipe)
   end

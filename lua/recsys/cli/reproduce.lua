@@ -33,6 +33,15 @@ local function read(folder, name)
     and "the run is unfinished; --resume goes on with it" or "only a run that is done can be reproduced")
 end
 
+--- A trial ends where its training does: the recipe as a whole is another run.
+local function refuse_trial(folder, recipe)
+  local study = (json.exact(files.read(folder .. "/environment.json") or "") or {}).study
+  if not study then return end
+  exit.usage_error("%s is a trial of the study '%s': it ended where its training ended, so that there is no whole run "
+    .. "to make again. The run that the study trained again can be reproduced; recsys-run %s --config %s/params.json "
+    .. "makes a run with the trial's values", folder, study, recipe, folder)
+end
+
 local kinds = { commit = "the recipe's folder is at another commit", program = "the program is another build",
   cpu = "the processor is another",
   blas = "other kernels multiply matrices (OPENBLAS_CORETYPE, or another OpenBLAS)" }
@@ -137,6 +146,7 @@ function reproduce.run(args)
     return #differences == 0 and exit.done or exit.quality
   end
   io.stderr:write(table.concat(lines, "\n"), "\n")
+  refuse_trial(folder, recorded.recipe)
   local result
   local code = require("recsys.recipe").main(recorded.recipe, { config = { folder .. "/params.json" },
     set = settings(params, folder), threads = args.threads, no_cache = true, reproduce = recorded.secrets or {},

@@ -20,6 +20,8 @@ local uv = require "luv"
 --- `states`: those of runs.
 local record = { states = { "running", "completed", "failed", "refused", "cancelled", "crashed" } }
 
+local FEW <const> = 8 -- runs of one name that are told apart by their folders
+
 local Record = {}
 Record.__index = Record
 
@@ -331,14 +333,27 @@ function record.runs(db, options)
   return list
 end
 
+--- The row of the run that a word means: its folder, its name, or the end of its folder, as in STUDY/trial_1. Raises
+--- { code = "usage" } where it means several.
+local function find(db, word)
+  local by_folder = db:row("SELECT * FROM runs WHERE folder = ?", { uv.fs_realpath(word) or word })
+  if by_folder then return by_folder end
+  local rows = db:rows("SELECT * FROM runs WHERE name = ?1 OR substr(folder, -length(?2)) = ?2 ORDER BY started DESC",
+    { word, "/" .. word })
+  if #rows < 2 then return rows[1] end
+  local names = {}
+  for i = 1, math.min(#rows, FEW) do names[i] = rows[i].folder:match "[^/]*/[^/]+$" end
+  exit.usage_error("there are %d runs '%s': which one? %s%s", #rows, word, table.concat(names, ", "),
+    #rows > FEW and ", ..." or "")
+end
+
 --- A run by its name or folder, with its tasks, their elements where they are maps, and transitions; nil when there is
 --- none.
 ---@param db Database
----@param word string
+---@param word string  raises { code = "usage" } where it means several
 ---@return table?
 function record.run(db, word)
-  local run = db:row("SELECT * FROM runs WHERE name = ?1 OR folder = ?2 ORDER BY started DESC",
-    { word, uv.fs_realpath(word) or word })
+  local run = find(db, word)
   if not run then return nil end
   run.tasks = db:rows("SELECT number, name, state, reason, attempts, started, ended, key, after, origin FROM tasks "
     .. "WHERE run_id = ? ORDER BY number", { run.id })

@@ -2,9 +2,11 @@
 ---
 --- A recipe that is run for a trial ends where its objective is known: `recsys.job.train` reports each epoch's row of
 --- the curves and, at its end, gives the objectives; what comes behind it in the recipe is not run, so that no trial
---- ever sees test rows. A recipe that trains by other means does the same by `current.report` and `current.finish`.
+--- ever sees test rows. A recipe that trains by other means does the same by `current.report` and `current.finish`,
+--- whose task then counts as one that trains: a trial runs it, whatever an earlier run has kept of it.
 --- A task in a process of its own is at work on the trial, too: its order has the trial's ticket.
 
+local flow = require("recsys.lazy") "recsys.flow"
 local log = require "recsys.log"
 local text = require "recsys.text"
 
@@ -61,6 +63,7 @@ end
 ---@param row table<string, number>    what was measured, by name
 ---@param last? boolean                no step follows
 function current.report(step, row, last)
+  flow.trains()
   if not trial then return end
   local ok, problem = pcall(trial.report, trial, step, pick(row, metrics[1]), last)
   if ok then return end
@@ -74,6 +77,7 @@ end
 --- Give the study the trial's objectives, and end the run. Nothing where this process is at no trial.
 ---@param row table<string, number>
 function current.finish(row)
+  flow.trains()
   if not trial then return end
   local values, named = {}, {}
   for i, name in ipairs(metrics) do

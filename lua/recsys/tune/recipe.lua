@@ -18,6 +18,7 @@ local space = require "recsys.tune.space"
 local sql = require "recsys.sql"
 local study_of = require "recsys.tune.study"
 local summary = require "recsys.tune.summary"
+local uv = require "luv"
 local worker = require "recsys.tune.worker"
 
 local tuned = {}
@@ -127,8 +128,27 @@ local function unlike(before, now)
   return #list > 0 and table.concat(list, ", ") or nil
 end
 
+--- Whether a folder is a run's.
+local function is_run(folder)
+  return files.exists(folder .. "/params.json") or files.exists(folder .. "/unfinished")
+end
+
+--- The folder of a request's study, below which its trials have theirs, and the study's name as its last part. One
+--- without a name is given one that no run has, and no other study: who makes the folder has the name.
+---@return string folder, boolean new
+local function folder_of(request, loaded, params, store)
+  if not request.study then return require("recsys.recipe").make_folder(params.runs, loaded.name), true end
+  local folder = ("%s/%s"):format(params.runs, request.study)
+  local here = require("recsys.flow").at_work() -- a recipe may tune another one in its own run
+  if not (here and here.folder == folder) and is_run(folder) and not study_of.exists(store, request.study) then
+    exit.usage_error("--study %s: %s is the folder of a run, trials would lie in it; take another name", request.study,
+      folder)
+  end
+  return folder, false
+end
+
 --- Open the study of a request, for which the recipe is loaded.
-local function open(request, loaded, params, store)
+local function open(request, loaded, params, store, name)
   local search = request.search or loaded.search
   if not search then
     exit.usage_error("%s declares no search space: give it `search = { ... }` beside its params, or --search "
@@ -141,10 +161,19 @@ local function open(request, loaded, params, store)
   local settings = { recipe = request.recipe, set = json.list(request.set or {}), config = request.config,
     metrics = metrics, parameters = shared(loaded.params, params, search),
     code = frame.hash(files.read(request.recipe) or "") }
-  return study_of.open { name = request.study or ("%s-%s"):format(loaded.name, os.date "!%Y%m%d-%H%M%S"),
-    store = store, search = search, directions = directions, seed = params.seed, sampler = sampler,
-    sampler_options = sampler_options, pruner = pruner, pruner_options = pruner_options,
+  return study_of.open { name = name, store = store, search = search, directions = directions, seed = params.seed,
+    sampler = sampler, sampler_options = sampler_options, pruner = pruner, pruner_options = pruner_options,
     settings = settings, compare = function(before) return unlike(before, settings) end }
+end
+
+--- Its folder, and itself. Of one that is refused no folder is left.
+---@return string folder, Study
+local function open_in_folder(request, loaded, params, store)
+  local folder, is_new = folder_of(request, loaded, params, store)
+  local ok, study = exit.try(open, request, loaded, params, store, request.study or folder:match "[^/]+$")
+  if ok then return folder, study end
+  if is_new then uv.fs_rmdir(folder) end
+  error(study, 0)
 end
 
 -- The study's run of the tracking store ------------------------------------------------------------------------------
@@ -238,14 +267,14 @@ function tuned.run(request)
   local params = config.resolve(loaded.params, { set = set, file = request.config, profiles = loaded.profiles,
     later = {} }) -- each trial refuses what names nothing
   local store = require("recsys.track.recipe").folder(params)
-  local study <close> = open(request, loaded, params, store)
+  local folder, opened = open_in_folder(request, loaded, params, store)
+  local study <close> = opened
   log.info("study %s: %s\n%s", study.name, table.concat(study.settings.metrics, ", "), study.space:describe())
   local run, ours = begin_tracking(study, loaded, params, store)
   mend(study, params, store, run)
-  local ok, why = xpcall(crew.run, exit.traced, { study = study, store = store,
-    folder = ("%s/%s"):format(params.runs, study.name), workers = request.workers or 1,
-    pruner = request.pruner or "none", parent = run and run.id, trials = request.trials, seconds = request.seconds,
-    plateau = request.plateau, threads = threads_of(request) })
+  local ok, why = xpcall(crew.run, exit.traced, { study = study, store = store, folder = folder,
+    workers = request.workers or 1, pruner = request.pruner or "none", parent = run and run.id,
+    trials = request.trials, seconds = request.seconds, plateau = request.plateau, threads = threads_of(request) })
   if ok then mend(study, params, store, run) end
   if ok and run and run.metric then end_tracking(study, run) end
   if ours then run:finish(require("recsys.track.run").status_of(not ok and why or nil)) end

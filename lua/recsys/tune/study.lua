@@ -360,6 +360,15 @@ Study.__close = Study.close
 
 function Study.__tostring(self) return ("study %s"):format(self.name) end
 
+--- Whether a store has a study of that name.
+---@param store string
+---@param name string
+---@return boolean
+function study.exists(store, name)
+  local db <close> = state.open(store)
+  return db:row("SELECT 1 FROM studies WHERE name = ?", { name }) ~= nil
+end
+
 --- The names of all studies of a store, the youngest first.
 ---@param store string
 ---@return string[]

@@ -51,7 +51,7 @@ function worker.run(request)
   local hopeless = false
   local code = require("recsys.recipe").main(study.settings.recipe, { set = worker.settings(study, trial.params),
     config = study.settings.config, threads = request.threads, command = "recsys-run tune",
-    trial = { folder = request.folder, parent = request.parent,
+    trial = { study = request.study, folder = request.folder, parent = request.parent,
       ended = function(problem) hopeless = settle(trial, problem) end,
       is_paused = function() return trial:look().state == "pruned" and study.promoter ~= nil end } })
   return hopeless and exit.usage or code == exit.usage and worker.REFUSED or code
