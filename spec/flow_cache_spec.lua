@@ -161,6 +161,27 @@ describe("a task's result", function()
     assert.has_error(run)
   end)
 
+  it("lets later tasks be taken when another file gave the same numbers, but not the same text or object", function()
+    local path = folder .. "/in.txt"
+    for state, made in pairs {
+      cached = { 3, { 3, rows = { true } }, tensor.arange(3), frame.from { { "n", "number", { 1, 2 } } } },
+      completed = { path, { path }, { [true] = 1 } },
+    } do
+      for _, value in ipairs(made) do
+        local function read() return value end
+        flow.reads(read, function(from) return { from } end)
+        local steps
+        for _, bytes in ipairs { "one", "two" } do
+          command.write(path, bytes)
+          steps = new_flow()
+          steps:task("after", function(x) return x ~= nil end, steps:task("read", read, path))
+        end
+        assert.same({ "completed", state }, { steps.tasks[1].state, steps.tasks[2].state })
+        kept.prune { bytes = 0 }
+      end
+    end
+  end)
+
   it("is not kept when a file that is read changed meanwhile", function()
     local path = command.write(folder .. "/in.txt", "one")
     local function read(from)

@@ -46,6 +46,10 @@ describe("recsys-run reproduce", function()
     command.write(folder .. "/models/mf.lua", command.read "models/mf.lua")
     command.write(folder .. "/recipes/tiny.lua", RECIPE)
     command.write(folder .. "/models/factor.lua", "return 2\n")
+    command.run(("mkdir -p %s/artifacts/data/news"):format(folder))
+    command.write(folder .. "/artifacts/data/news/events.csv.part", "what a kill has left")
+    command.write(folder .. "/artifacts/data/news/stamp.json",
+      '{ "generator": "recsys.sample.news", "unfinished": true }\n')
     local ran = run("recipes/mine.lua --json " .. SMALL)
     assert.equal(0, ran.code, ran.err)
     run_name = json.decode(ran.out).run
@@ -56,6 +60,10 @@ describe("recsys-run reproduce", function()
   it("gives the same figures from the same code and data", function()
     local kept = json.decode(command.read(("%s/artifacts/runs/%s/params.json"):format(folder, run_name)))
     assert.equal(json.null, kept.eval.window)
+    local inputs = json.decode(command.read(("%s/artifacts/runs/%s/provenance.json"):format(folder, run_name))).inputs
+    assert.is_string(inputs["artifacts/data/news/events.csv"])
+    assert.is_string(inputs["artifacts/data/news/hidden"])
+    assert.is_nil(inputs["artifacts/data/news/events.csv.part"])
     local ran = run("reproduce --json " .. run_name, "RECSYS_SET_TRAIN__EPOCHS=3")
     assert.equal(0, ran.code, ran.err)
     local told = json.decode(ran.out)
@@ -184,6 +192,68 @@ describe("recsys-run reproduce", function()
       local again = run("reproduce " .. cached)
       assert.equal(0, again.code, again.out)
       assert.matches("5 of 5 figures", again.out, 1, true)
+    end)
+  end
+
+  it("compares a folder however the way there is spelt, and leaves out what a kill has left half written", function()
+    command.run(("mkdir -p %s/shop/deep"):format(folder))
+    command.write(folder .. "/shop/deep/a.txt", "1")
+    command.write(folder .. "/shop/events.csv.part", "half")
+    local name = made("folders", [[
+      local function count(dir) return #dir end
+      recsys.flow.reads(count, function(dir) return { dir } end)
+      return { n = flow:task("count", count, "shop") }]])
+    os.remove(folder .. "/shop/events.csv.part")
+    local checked = run("reproduce --check " .. name)
+    assert.equal(0, checked.code, checked.out)
+    local kept_at = ("%s/artifacts/runs/%s/provenance.json"):format(folder, name)
+    local bytes = command.read(kept_at)
+    command.write(kept_at, (bytes:gsub('"shop"', '"' .. folder .. '/shop"')))
+    checked = run("reproduce --check " .. name)
+    assert.equal(0, checked.code, checked.out)
+    command.write(folder .. "/shop/deep/a.txt", "2")
+    assert.equal(3, run("reproduce --check " .. name).code)
+  end)
+
+  it("tells the content that each task has read, also when a later one is taken from a run before a change", function()
+    local source = [[
+      local price = flow:task("price", prices, "prices.txt")
+      local sign = flow:task("sign", function(n) return n > 0 and 1 or -1 end, price)
+      return { twice = flow:task("twice", function(n) return n * 2 end, sign) }]]
+    made("chain", source)
+    command.write(folder .. "/prices.txt", "6")
+    local ran = run "recipes/chain.lua"
+    assert.equal(0, ran.code, ran.err)
+    assert.matches("twice +cached", ran.err)
+    local name = ran.err:match "artifacts/runs/(chain%-[%d-]+)"
+    local checked = run("reproduce --check " .. name)
+    assert.equal(0, checked.code, checked.out)
+    command.write(folder .. "/prices.txt", "5")
+    checked = run("reproduce --check " .. name)
+    assert.equal(3, checked.code, checked.out)
+    assert.equal("differs: prices.txt has changed\n", checked.out)
+  end)
+
+  for label, words in pairs { here = "false", ["in processes"] = "true" } do
+    it("tells it of the elements of a map, of which some are taken, made " .. label, function()
+      local name = words == "true" and "each_apart" or "each_here"
+      local source = [[
+        local list = flow:task("list", function() return { "one.txt", "two.txt", "three.txt" } end)
+        local all = flow:map("each", { process = p.process, concurrency = 1 }, prices, list)
+        return { total = flow:task("sum", function(l) return l[1] + l[2] + l[3] end, all) }]]
+      for i, file in ipairs { "one", "two", "three" } do
+        command.write(("%s/%s.txt"):format(folder, file), tostring(i))
+      end
+      made(name, source, "--set process=" .. words)
+      command.write(folder .. "/two.txt", "7")
+      local ran = run(("recipes/%s.lua --set process=%s"):format(name, words))
+      assert.equal(0, ran.code, ran.err)
+      local again = ran.err:match("artifacts/runs/(" .. name .. "%-[%d-]+)")
+      local checked = run("reproduce --check " .. again)
+      assert.equal(0, checked.code, checked.out)
+      command.write(folder .. "/two.txt", "2")
+      checked = run("reproduce --check " .. again)
+      assert.equal("differs: two.txt has changed\n", checked.out)
     end)
   end
 

@@ -102,10 +102,11 @@ function files.settle()
   end
 end
 
---- Whether a name is that of a file which is being written, or was when its process was killed.
+--- Whether a name is that of a file which is being written, or was when its process was killed: by files.write, or by
+--- recsys.writer.
 ---@param name string
 function files.is_unfinished(name)
-  return name:find "%.%d+%.tmp$" ~= nil
+  return name:find "%.%d+%.tmp$" ~= nil or name:find "%.part$" ~= nil
 end
 
 --- Put 'bytes' at 'path': a killed process leaves the old file or the new one, never half. Raises on failure.

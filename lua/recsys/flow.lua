@@ -26,6 +26,7 @@ local kept = lazy "recsys.flow.cache"
 local log = require "recsys.log"
 local note = lazy "recsys.flow.note"
 local outputs = require "recsys.flow.outputs"
+local provenance = lazy "recsys.provenance"
 local resume = require "recsys.resume"
 local reuse = require "recsys.flow.reuse"
 local store = require "recsys.store"
@@ -98,6 +99,12 @@ function flow.note_row(n, row)
   if not at_work or at_work.task.state == "cached" then return end
   at_work.task.rows = at_work.task.rows or {}
   table.insert(at_work.task.rows, { n, row })
+end
+
+--- The task that runs, where the files that it reads are noted; nil outside of tasks.
+---@return table?
+function flow.reader()
+  return at_work and at_work.task.state ~= "cached" and at_work.task or nil
 end
 
 --- Note that the task that runs logs the data set that it gives.
@@ -294,7 +301,9 @@ function Flow:run(task, fn, arguments)
     reuse.keep(self, task, value)
   elseif ok and self.folder then
     self.outputs:own(task.outputs)
+    reuse.note_reads(task)
   end
+  if (ok or ended) and task.inputs then provenance.took(task.inputs) end
   local failure = not ok and not ended and describe_failure(task, value) or nil
   self:move(task, (ok or ended) and "completed" or attempt.state_of(failure), failure and failure.message,
     failure and failure.code)

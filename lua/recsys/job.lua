@@ -457,7 +457,8 @@ flow.reads(job.load, function(p)
   local list = {}
   for _, name in ipairs(files.names(p.dir)) do
     local path = p.dir .. "/" .. name
-    if lfs.attributes(path, "mode") == "file" or name == "hidden" then list[#list + 1] = path end
+    local is_read = lfs.attributes(path, "mode") == "file" and not files.is_unfinished(name) or name == "hidden"
+    if is_read then list[#list + 1] = path end
   end
   return list, p.source == "news" -- the sample is made where it is not there
 end)

@@ -20,10 +20,29 @@ local inputs, lua = {}, {} -- path -> hash, of the run that is on its way
 --- Forget what was read before a run begins.
 function provenance.begin() inputs, lua = {}, {} end
 
---- Note that a file was read.
+--- Note that a file was read, by the task that runs: the run has it when the task has ended well.
 ---@param path string
 ---@param hash string
-function provenance.read(path, hash) inputs[path] = hash end
+function provenance.read(path, hash)
+  local flow = package.loaded["recsys.flow"]
+  local task = flow and flow.reader()
+  if not task then return provenance.add(inputs, { [path] = hash }) end
+  task.inputs = task.inputs or {}
+  task.inputs[path] = hash
+end
+
+--- Add what was read elsewhere, or earlier: a file of two contents is none of both.
+---@param all table<string, string>
+---@param read? table<string, string>
+function provenance.add(all, read)
+  for path, hash in pairs(read or {}) do
+    all[path] = (all[path] or hash) == hash and hash or "changed meanwhile"
+  end
+end
+
+--- Note what a task has read that ended well, or of which an earlier result is taken.
+---@param read? table<string, string>
+function provenance.took(read) provenance.add(inputs, read) end
 
 --- Note that Lua files were loaded: by a task's own process, or when a result was made that the run takes.
 ---@param list { path: string, hash: string }[]
@@ -32,10 +51,6 @@ function provenance.loaded(list)
     lua[file.path] = (lua[file.path] or file.hash) == file.hash and file.hash or "changed meanwhile"
   end
 end
-
---- What was read so far: path -> hash.
----@return table<string, string>
-function provenance.inputs() return inputs end
 
 --- A path as it is told: below the program's folder from there on, so that another checkout compares.
 local function shown(path)

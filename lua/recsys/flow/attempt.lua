@@ -144,7 +144,8 @@ function attempt.took(task, outcome)
   task.lua = task.lua or {}
   table.move(outcome.lua or {}, 1, #(outcome.lua or {}), #task.lua + 1, task.lua)
   provenance.loaded(outcome.lua or {})
-  for path, hash in pairs(outcome.inputs or {}) do provenance.read(path, hash) end
+  task.inputs = task.inputs or {}
+  provenance.add(task.inputs, outcome.inputs)
   for _, name in ipairs(outcome.outputs or {}) do table.insert(task.outputs, name) end
   local last = task.rows and task.rows[#task.rows][1] or 0
   for _, row in ipairs(outcome.rows or {}) do
@@ -178,13 +179,13 @@ function attempt.called(fn, arguments)
 end
 
 --- Mark where a task, or an element, begins that may be tried again here: what is given forgets the trainings of an
---- attempt that failed, whose curves are not those of the result.
+--- attempt that failed, whose curves are not those of the result, and what it has read.
 ---@return fun()
 function attempt.mark(task)
   local back = logged.mark()
   return function()
     back()
-    task.rows = nil
+    task.rows, task.inputs = nil, nil
   end
 end
 

@@ -98,10 +98,9 @@ function Inside:task(task, call, arguments)
   local track = package.loaded["recsys.track"]
   if track then track.flush() end
   store.save(order.into, value, "checked", order.folder)
-  local provenance = package.loaded["recsys.provenance"]
   self.outcome = { done = true, trains = task.trains, data = task.data, rows = task.rows, outputs = task.outputs,
     notes = task.notes, loaded = lookup.all_loaded(),
-    lua = require("recsys.flow.key").lua_files(0), inputs = provenance and provenance.inputs() }
+    lua = require("recsys.flow.key").lua_files(0), inputs = task.inputs }
   error(self, 0)
 end
 

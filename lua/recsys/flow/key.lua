@@ -139,15 +139,18 @@ local function hash_of_file(path)
   return (parsed.hash_of(path, kept))
 end
 
-local function add_file(path, parts)
+--- Add a file, or all that a folder holds, under a name of its own.
+local function add_file(path, name, parts)
   if lfs.attributes(path, "mode") == "directory" then
-    for _, name in ipairs(files.names(path)) do
-      if not files.is_unfinished(name) then add_file(path .. "/" .. name, parts) end
+    for _, part in ipairs(files.names(path)) do
+      if not files.is_unfinished(part) then add_file(path .. "/" .. part, name .. "/" .. part, parts) end
     end
     return
   end
-  parts[#parts + 1] = ("%s %s"):format(path, hash_of_file(path) or "absent")
+  parts[#parts + 1] = ("%s %s"):format(name, hash_of_file(path) or "absent")
 end
+
+local function hash_of_parts(parts) return #parts > 0 and frame.hash(table.concat(parts, "\n")) or "" end
 
 --- The content of files and of all that folders hold, as one hash. The hash of a file that did not change since is
 --- remembered.
@@ -155,17 +158,19 @@ end
 ---@return string  "" for none
 function key.of_files(paths)
   local parts = {}
-  for _, path in ipairs(paths) do add_file(path, parts) end
-  return #parts > 0 and frame.hash(table.concat(parts, "\n")) or ""
+  for _, path in ipairs(paths) do add_file(path, path, parts) end
+  return hash_of_parts(parts)
 end
 
---- The content of a file, or of all that a folder holds, as one hash; nil where there is none.
+--- The content of a file, or of all that a folder holds, as one hash, however the way there is spelt; nil where there
+--- is none.
 ---@param path string
 ---@return string?
 function key.of_path(path)
   if lfs.attributes(path, "mode") ~= "directory" then return hash_of_file(path) end
-  local hash = key.of_files { path }
-  return hash ~= "" and hash or nil
+  local parts = {}
+  add_file(path, ".", parts)
+  return #parts > 0 and hash_of_parts(parts) or nil
 end
 
 -- Values ------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ local log = require "recsys.log"
 local outputs = require "recsys.flow.outputs"
 local provenance = lazy "recsys.provenance"
 local now = require("recsys.clock").now
+local tensor = require "recsys.tensor"
 local text = require "recsys.text"
 local uv = require "luv"
 
@@ -41,12 +42,22 @@ function reuse.reads(fn, reads) readers[fn] = reads end
 ---@param holds fun(value: any): boolean, string?  second: why it does not
 function reuse.valid(fn, holds) validities[fn] = holds end
 
---- Note the files that a task says it reads, as they are now, for what the run was made of.
-local function note_reads(flow, task, fn, arguments)
-  if flow.plan_only or task.how.map or not readers[fn] then return end
+--- The files that a task says it reads, as they are now, for what the run was made of.
+local function said_reads(flow, task, fn, arguments)
+  local found = {}
+  if flow.plan_only or task.how.map or not readers[fn] then return found end
   for _, path in ipairs(readers[fn](table.unpack(arguments, 1, arguments.n)) or {}) do
-    local hash = not flow:inside(path) and keys.of_path(path)
-    if hash then provenance.read(path, hash) end
+    found[path] = not flow:inside(path) and keys.of_path(path) or nil
+  end
+  return found
+end
+
+--- Note what a task says it reads, now that it has run: it may have made or changed some of it itself.
+---@param task table
+function reuse.note_reads(task)
+  for path, hash in pairs(task.said_reads and task.said_reads() or {}) do
+    task.inputs = task.inputs or {}
+    task.inputs[path] = hash
   end
 end
 
@@ -110,7 +121,20 @@ local function refusal(flow, task)
   if not cache.allowed() then return "--no-cache" end
 end
 
---- The hash of all that a task gave: its value, the files that it left, and what it read.
+--- Whether a value is made of numbers and rows alone, so that what the task read to make it is nothing to later tasks:
+--- a text, or an object of the library, may say where files are that these read.
+local function is_plain(value)
+  local kind, class = type(value), getmetatable(value)
+  if kind == "number" or kind == "boolean" or tensor.is(value) then return true end
+  if kind == "userdata" then return type(class) == "table" and class.__name == "recsys.Frame" end
+  if kind ~= "table" or class then return false end
+  for key, part in next, value do
+    if type(key) ~= "string" and type(key) ~= "number" or not is_plain(part) then return false end
+  end
+  return true
+end
+
+--- The hash of all that a task gave: its value, the files that it left, and what it read where that may matter.
 local function content_of(value, read, left) return frame.hash(value .. (read or "") .. outputs.text(left)) end
 
 --- What this run itself has completed of a task before it was cut short; nil when it has not, or what the task depends
@@ -124,7 +148,9 @@ local function own(flow, task)
   local place, about = flow:place(task), row.about
   local ok, content = exit.try(kept.content, place)
   local left = about.left or {}
-  local is_whole = ok and content_of(content, task.read, left) == row.content and flow.outputs:holds(left)
+  local is_same = ok and (content_of(content, task.read, left) == row.content -- the same key: the same files read
+    or content_of(content, nil, left) == row.content)
+  local is_whole = is_same and flow.outputs:holds(left)
   if not is_whole or keys.changed(about.lua or {}) then
     flow.again = true
     return nil
@@ -142,8 +168,7 @@ end
 ---@return table? entry
 function reuse.find(flow, task, fn, arguments)
   identify(flow, task, fn, arguments)
-  function task.note_reads() note_reads(flow, task, fn, arguments) end
-  task.note_reads()
+  function task.said_reads() return said_reads(flow, task, fn, arguments) end
   local before = own(flow, task)
   if before or not task.key then return before end
   if not task.save then task.content = "key " .. task.key end -- what follows goes by what it is made of
@@ -180,9 +205,9 @@ function reuse.keep(flow, task, value)
   local content, hashes, value_text = kept.content(place)
   local is_own = task.is_beside and flow.outputs:said_in(place, task.outputs) or nil
   local left, found, doubtful = flow.outputs:own(task.outputs, is_own)
-  task.content, task.left = content_of(content, read, left), left
-  if task.note_reads then task.note_reads() end -- it may have made some of them itself
-  task.inputs = provenance.inputs()
+  local told = not is_plain(value) and read or nil
+  task.content, task.left = content_of(content, told, left), left
+  reuse.note_reads(task)
   task.gives_result = type(class) == "table" and class.__result and true or nil
   local changed
   task.lua_files, changed = lua_files(flow, task)
@@ -209,7 +234,7 @@ function reuse.keep(flow, task, value)
     rows = task.rows, data = task.data, result = task.gives_result, notes = task.notes,
     paths = not task.element and #task.outputs > 0 and task.outputs or nil }
   local function put()
-    entry.content = content_of(content, read, left)
+    entry.content = content_of(content, told, left)
     kept.put(task.key, place, flow.folder, left, hashes, value_text, entry)
   end
   if #doubtful == 0 then return put() end
@@ -236,7 +261,7 @@ end
 ---@param entry table
 ---@param value any  needed where the entry says `data`
 function reuse.log_again(entry, value)
-  for path, hash in pairs(entry.inputs) do provenance.read(path, hash) end
+  provenance.took(entry.inputs)
   provenance.loaded(entry.lua or {})
   local logged = require "recsys.train.logged"
   local of, write
