@@ -3,12 +3,16 @@
 local audit = require "spec.support.audit"
 local json = require "recsys.json"
 local page = require "spec.support.page"
+local space = require "recsys.tune.space"
 local state = require "recsys.flow.state"
+local study_of = require "recsys.tune.study"
 local track = require "recsys.track"
 local uv = require "luv"
 
 local open, text, count = page.open, page.text, page.count
-local view, study, plain
+local view, study, plain, searched, shares
+
+local TRIALS <const> = 15 -- more than there are colours
 
 local SPACE <const> = { { name = "rate", kind = "number", low = 1e-4, high = 1e-1, log = true },
   { name = "dim", kind = "integer", low = 8, high = 64 }, { name = "kind", kind = "choice", values = { "a", "b" } } }
@@ -33,6 +37,36 @@ local function log_study(store, name, tags)
   return parent.id
 end
 
+--- A study as `recsys-run tune` makes it, and the run that trained its best trial again. Where "kind" is not "b" the
+--- recipe has its own decay, which no trial of the study has chosen.
+local function log_search(store)
+  local parent = track.start { experiment = "searches", name = "searched", store = store, tags = {
+    ["recsys.study"] = "searched", ["recsys.study.metric"] = "objective/valid/ndcg_10",
+    ["recsys.study.direction"] = "maximize" } }
+  local of <close> = study_of.open { name = "searched", store = page.folder .. "/artifacts", sampler = "random",
+    directions = { "maximize" }, settings = { metrics = { "valid/ndcg_10" } }, search = {
+      dim = space.integer(8, 64), kind = space.choice { "a", "b" },
+      decay = space.when("kind", "b", space.log_uniform(1e-4, 1e-1)) } }
+  of:optimize(function(trial)
+    local score = trial.params.dim / 1000 + (trial.params.decay or 0)
+    local run = parent:child { name = trial.name }
+    run:params { dim = trial.params.dim, kind = trial.params.kind, decay = trial.params.decay or 0 }
+    for step = 1, 3 do run:metric("valid/ndcg_10", score * step / 3, step) end
+    run:metric("objective/valid/ndcg_10", score)
+    run:tag("recsys.trial.state", "complete")
+    run:finish()
+    uv.sleep(2)
+    return score
+  end, { trials = TRIALS })
+  local again = parent:child { name = "small-20260101-000000" }
+  again:params { dim = 64, kind = "a", decay = 0 }
+  again:metric("valid/ndcg_10", 0.1, 1)
+  again:finish()
+  parent:finish()
+  of.db:run("UPDATE studies SET run_id = ? WHERE study_id = ?", { parent.id, of.id })
+  return parent.id, of:importance(), of:trials()
+end
+
 describe("the page's study in a browser", function()
   setup(function()
     page.serve()
@@ -40,6 +74,9 @@ describe("the page's study in a browser", function()
     study = log_study(store, "front", { ["recsys.study.metric"] = "objective/valid/ndcg_10",
       ["recsys.study.direction"] = "maximize" })
     plain = log_study(store, "by hand")
+    local trials
+    searched, shares, trials = log_search(store)
+    for _, trial in ipairs(trials) do shares.with = (shares.with or 0) + (trial.params.decay and 1 or 0) end
     store:close()
     local db <close> = state.open(page.folder .. "/artifacts")
     db:run("INSERT INTO studies (name, directions, space, seed, settings, created, run_id) VALUES ('front', ?, ?, 1, "
@@ -84,6 +121,26 @@ describe("the page's study in a browser", function()
       .. ".data.datasets.filter(d => d.borderDash.length && d.borderColor == '#94a3b8').map(d => d.label)"
       .. ".sort().reverse().join()"))
     assert.equal(6, view:eval(curve .. ".data.datasets.filter(d => !d.borderDash.length).length"))
+  end)
+
+  it("shows what the study has chosen and what it says of it, and not the run that its best trial gave", function()
+    open("#/study/" .. searched, count ".slices canvas" .. " == 3")
+    assert.matches("15 trials", text ".toolbar")
+    assert.is_nil(text("main"):find("small-20260101", 1, true))
+    assert.is_true(shares.with > 2 and shares.with < TRIALS)
+    local said = {}
+    for i, share in ipairs(shares) do said[i] = ("%s %.2f"):format(share.name, share.share) end
+    assert.equal(table.concat(said, ","), view:eval("[...document.querySelectorAll('.share')].map(e => "
+      .. "e.querySelector('.cut').innerText + ' ' + e.querySelector('.number').innerText).join()"))
+    local decay = chart "decay"
+    assert.equal("logarithmic", view:wait(("window.Chart && %s && %s.options.scales.x.type"):format(decay, decay)))
+    assert.equal(shares.with, view:eval(decay .. ".data.datasets[0].data.length"))
+    local axes = "[...document.querySelectorAll('svg[aria-label^=parallel] text.tick')].map(e => e.textContent)"
+    assert.is_false(view:eval(axes .. ".includes('0')")) -- where no logarithm leads
+    view:eval "document.querySelector(\".card[data-key='valid/ndcg_10']\").scrollIntoView()"
+    local curve = "Chart.getChart(document.querySelector(\".card[data-key='valid/ndcg_10'] canvas\"))"
+    assert.equal(TRIALS, view:wait(("window.Chart && %s?.data.datasets.length"):format(curve)))
+    assert.equal(0, view:eval(curve .. ".data.datasets.filter(d => d.borderDash.length).length"))
   end)
 
   it("draws the front of several objectives, and lists the trials that no other beats", function()

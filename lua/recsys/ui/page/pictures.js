@@ -53,11 +53,17 @@ export function axis(values, logs = true) {
 }
 
 /** Parallel coordinates in 'holder'. items: { name, values: { axis name: value }, id }; the last axis gives the
- * colour. A drag along an axis keeps the runs whose values are in it. */
-export function parallel(holder, items, names, onopen) {
+ * colour. A drag along an axis keeps the runs whose values are in it. 'logs' says for each axis whether it goes by
+ * logarithms; without it those do which span decades. */
+export function parallel(holder, items, names, onopen, logs) {
   const width = Math.max(holder.clientWidth, 120 + names.length * 84),
     height = Math.max(holder.clientHeight || 0, 280);
-  const axes = names.map((name) => axis(items.map(({ values }) => values[name])));
+  const axes = names.map((name, i) =>
+    axis(
+      items.map(({ values }) => values[name]),
+      logs ? logs[i] : true,
+    ),
+  );
   const longest = Math.max(0, ...(axes[0]?.ticks || []).map(([, word]) => word.length));
   const left = Math.max(46, 14 + 6.4 * longest),
     right = 56,
@@ -182,18 +188,18 @@ function between(points, x, y) {
 export function contour(holder, items, { x, y, z }, onopen) {
   const width = Math.max(holder.clientWidth, 280),
     height = Math.max(holder.clientHeight || 0, 280);
-  const left = 76,
-    right = 70,
-    top = 10,
-    bottom = 40,
-    wide = width - left - right,
-    high = height - top - bottom;
   const usable = items.filter((item) => Number.isFinite(item.z) && item.x !== undefined && item.y !== undefined);
   if (usable.length < 3)
     return show(holder, h("p", { class: "empty" }, "A contour needs three runs that have all of these."));
   const ax = axis(usable.map((item) => item.x)),
     ay = axis(usable.map((item) => item.y)),
     az = axis(usable.map((item) => item.z));
+  const left = 76,
+    right = 32 + 6.8 * Math.max(6, ...az.ticks.map(([, word]) => word.length)),
+    top = 10,
+    bottom = 40,
+    wide = width - left - right,
+    high = height - top - bottom;
   const points = usable.map((item) => ({ item, x: ax.place(item.x), y: ay.place(item.y), z: az.place(item.z) }));
   const canvas = h("canvas", {
     width: wide,

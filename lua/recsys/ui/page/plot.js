@@ -161,7 +161,7 @@ export function curves(label, lines, settings) {
             borderColor: line.colour,
             backgroundColor: line.colour,
             borderWidth: 1.8,
-            borderDash: line.dashed ? [5, 4] : dash(line.index),
+            borderDash: line.dashed ? [5, 4] : line.dashed === false ? [] : dash(line.index),
             pointRadius: lone ? 3 : 0,
             pointHoverRadius: 4,
             tension: 0,

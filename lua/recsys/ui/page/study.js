@@ -219,6 +219,12 @@ export function open(main) {
     return made;
   }
 
+  /** What the study itself tells of its objective: [] where it has too few trials, undefined for others. */
+  function told() {
+    const shares = study.importance?.[plain(objective()).replace(/^objective\//, "")];
+    return shares && Object.keys(study.trials).length ? shares.map(({ name, share }) => [name, share]) : undefined;
+  }
+
   function weights() {
     const y = objective();
     const known = trials
@@ -272,13 +278,14 @@ export function open(main) {
     show(boxes);
     if (!y) return;
     const items = itemsOf(y),
-      weight = weights();
+      known = told(),
+      weight = known?.length ? known : weights();
     const marked = withPruned(items, y);
     const progressed = progress(`${plain(y)} by trial`, marked, { y: plain(y), better, onopen });
     chart("History", "first", (area) => drawn(area, progressed), legend(DOTS));
     if (study.metrics?.length > 1) fronts();
     if (weight.length) {
-      importances(weight);
+      importances(known || weight);
       allAtOnce(items, weight, y);
     }
     slices(marked, weight, y);
@@ -293,15 +300,22 @@ export function open(main) {
     box(
       "Importance",
       "second",
-      h("p", { class: "quiet" }, "Share of the objective's variance that a parameter alone accounts for."),
+      h(
+        "p",
+        { class: "quiet" },
+        weight.length
+          ? "Share of the objective's variance that a parameter alone accounts for."
+          : "It is told when more trials have come to their ends.",
+      ),
       shares(weight),
     );
   }
 
   function allAtOnce(items, weight, y) {
     const axes = [...weight.slice(0, 6).map(([name]) => name), plain(y)];
+    const logs = axes.map((name) => (study.space?.some((one) => one.name === name) ? isLog(name) : true));
     const strands = items.map((item) => ({ ...item, values: { ...item.params, [plain(y)]: item.y } }));
-    chart("All at once", "wide", (area) => parallel(area, strands, axes, onopen));
+    chart("All at once", "wide", (area) => parallel(area, strands, axes, onopen, logs));
   }
 
   /** The objective over each parameter, those that matter most first. */
@@ -325,11 +339,13 @@ export function open(main) {
     for (const name of all.slice(0, SLICES)) slice(items, name, y, place);
   }
 
+  const isLog = (name) => !!study.space?.some((one) => one.name === name && one.log);
+
   function slice(items, name, y, place) {
     const placed = items
       .map((item) => ({ ...item, x: item.params[name] }))
       .filter((item) => item.x !== undefined && Number.isFinite(item.y));
-    const logX = study.space?.some((one) => one.name === name && one.log) && placed.every(({ x }) => Number(x) > 0);
+    const logX = isLog(name) && placed.every(({ x }) => Number(x) > 0);
     const title = logX ? `${name} (logarithmic)` : name;
     const config = scatter(`${plain(y)} over ${name}`, placed, { x: title, y: "", logX, onopen });
     chart(name, "slice", (area) => drawn(area, config), null, place);
@@ -383,6 +399,16 @@ export function open(main) {
     chart("Contour", "", (area) => contour(area, placed, titles, onopen), picks);
   }
 
+  /** A trial with those of its parameters that the study has chosen: others, of which it has no value, are the
+   * recipe's, which the trial does not go by. */
+  function searched(run) {
+    const values = study.trials?.[run.name];
+    if (!values) return run;
+    const params = { ...run.params };
+    for (const { name } of study.space) if (!(name in values)) delete params[name];
+    return { ...run, params };
+  }
+
   /** The trials, or the best of them when there are more than MOST. */
   async function ask(what) {
     const known = asked && bestFirst();
@@ -400,9 +426,14 @@ export function open(main) {
   async function fetch(id) {
     if (parent?.id !== id) asked = "";
     [parent, study] = await Promise.all([api.run(id), api.study(id).catch(() => ({}))]);
-    const page = await ask({ experiments: [parent.info.experiment_id], filter: trialsOf(id) });
+    const filter = parent.tags["recsys.study"] // not the run that trained the best one again
+      ? grammar.all(trialsOf(id), "attributes.run_name LIKE 'trial_%'")
+      : trialsOf(id);
+    const page = await ask({ experiments: [parent.info.experiment_id], filter });
     total = page.total;
-    trials = coloured(page.runs.sort((a, b) => a.info.start_time - b.info.start_time || (a.id < b.id ? -1 : 1)));
+    trials = coloured(
+      page.runs.map(searched).sort((a, b) => a.info.start_time - b.info.start_time || (a.id < b.id ? -1 : 1)),
+    );
     names = differing(trials);
     keys = measures(
       [...new Set(trials.flatMap((trial) => Object.keys(trial.metrics)))]
@@ -431,7 +462,7 @@ export function open(main) {
       cut = order.filter(({ trial }) => isPruned(trial)).slice(0, CURVES);
     const top = [
       ...cut.map(({ trial }) => ({ ...trial, index: 0, colour: GREY, dashed: true, name: `${trial.name} (pruned)` })),
-      ...whole.map(({ trial }, i) => ({ ...trial, index: i, colour: colour(i) })),
+      ...whole.map(({ trial }, i) => ({ ...trial, index: i, colour: colour(i), dashed: false })),
     ];
     settingsBar(tools, top, keys);
     show(marks, legend(LINES) || "");

@@ -35,7 +35,7 @@ export function ranking(order, names, objective) {
   return ranked(
     [...numbers(["#"]), ...words(["Trial", "Status"]), ...numbers([objective]), ...words(shown), ...numbers(["Took"])],
     order.map(({ trial, y }, i) => [
-      h("td", { class: "number" }, i + 1),
+      h("td", { class: "number line" }, i + 1),
       h("td", { class: "name" }, h("a", { href: to(["run", trial.id]) }, trial.name)),
       h("td", {}, status(trial.info.status), isPruned(trial) && h("span", { class: "quiet" }, " pruned")),
       h("td", { class: "number" }, number(y)),
