@@ -15,6 +15,8 @@ describe("text", function()
     assert.equal("train.epochs", text.nearest("train.epoch", { "data.dir", "train.epochs" }))
     assert.is_nil(text.nearest("quagmire", { "data.dir", "train.epochs" }))
     assert.is_nil(text.nearest("x", {}))
+    assert.is_nil(text.nearest("train.patience", { "train.batch", "train.epochs" })) -- alike in their group alone
+    assert.equal("train.patience", text.nearest("train.patients", { "train.batch", "train.patience" }))
   end)
 
   it("writes durations and counts for people", function()

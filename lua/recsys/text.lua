@@ -27,14 +27,17 @@ end
 ---@return string?
 function text.nearest(word, names)
   local best, least
+  local group = word:match "^(.*%.)[^.]*$"
   for _, name in ipairs(names) do
     name = tostring(name)
-    local edits = text.distance(word, name)
+    local edits, long = text.distance(word, name), #word
     local tail = name:match "([^.]+)$"
     if tail ~= name then edits = math.min(edits, text.distance(word, tail) + 1) end
-    if not least or edits < least then best, least = name, edits end
+    if group and name:sub(1, #group) == group then long = #word - #group end -- what both are in tells nothing
+    local is_near = edits <= math.max(2, long // 2) and edits < long
+    if is_near and (not least or edits < least) then best, least = name, edits end
   end
-  if least and least <= math.max(2, #word // 2) and least < #word then return best end
+  return best
 end
 
 --- "0.8 s", "12 s", "3 min 20 s", "2 h 05 min".
