@@ -409,7 +409,8 @@ return recsys]], 1):gsub("early = false", 'publish = { name = "mf", dir = "model
     assert.matches("there is no parameter 'model.dimm' %(the search space: one of 8, 16%); did you mean 'model.dim'",
       refused "model.dimm=choice { 8, 16 }")
     assert.matches("model.dim must be a whole number, not", refused "model.dim=uniform(8, 16)")
-    assert.matches("%-%-search model.dim: .*attempt to call a nil value", refused "model.dim=chose { 8, 16 }")
+    assert.matches("%-%-search model.dim: there is no 'chose'; there are choice, integer, uniform, log_uniform, "
+      .. "quantised, when; did you mean 'choice'?", refused "model.dim=chose { 8, 16 }")
     assert.matches("there is no sampler 'tpi'", refused("model.dim=choice { 8, 16 }", "--sampler", "tpi"))
     assert.matches("the pruner asha has no option 'etta'", refused("model.dim=choice { 8, 16 }", "--pruner",
       "asha,etta=3"))

@@ -90,6 +90,14 @@ describe("a study's trial", function()
     local shown = recsys_run "flows show night/trial_1"
     assert.equal(0, shown.code, shown.err)
     assert.matches("/artifacts/runs/night/trial_1\n", shown.out)
+    assert.matches("\ntrial   of the study night, %l+\n", shown.out)
+    local listed, pruned = recsys_run("flows list --max 1000").out, 0
+    for _, trial in ipairs(place:trials_of "night") do
+      local state = trial.state == "pruned" and "pruned" or "completed"
+      pruned = pruned + (state == "pruned" and 1 or 0)
+      assert.matches(("\nnight/%s +%s "):format(trial.name, state), listed)
+    end
+    assert.is_true(pruned > 0)
     assert.matches("there is no run 'ight/trial_1'", recsys_run("flows show ight/trial_1").err)
   end)
 

@@ -84,7 +84,9 @@ local function list(args)
   end
   local now, rows = require("recsys.clock").now(), { { "run", "state", "started (UTC)", "took", "tasks" } }
   for _, run in ipairs(runs) do
-    rows[#rows + 1] = { run.name, run.state, when(run.started), lasting(run, now), counts(run.tasks) }
+    rows[#rows + 1] = { run.study and ("%s/%s"):format(run.study, run.name) or run.name,
+      run.trial == "pruned" and run.state == "completed" and "pruned" or run.state,
+      when(run.started), lasting(run, now), counts(run.tasks) }
   end
   io.stdout:write(text.columns(rows), "\n")
   return exit.done
@@ -186,6 +188,7 @@ local function show(args)
   end
   local now = require("recsys.clock").now()
   io.stdout:write(("%s: %s%s\n"):format(run.name, run.state, run.reason and ", " .. one_line(run, 200) or ""),
+    run.study and ("trial   of the study %s, %s\n"):format(run.study, run.trial) or "",
     ("folder  %s\nrecipe  %s (%s)\nholder  process %d on %s, since %s UTC\n\n"):format(run.folder, run.recipe,
     run.path or "?", run.pid, run.host, when(run.since)))
   local rows = { { "", "task", "state", "started (UTC)", "took", "reason" } }

@@ -316,6 +316,14 @@ function record.amend(db, folder, to, reason)
   end)
 end
 
+--- Add what a study says of a run that is one of its trials: `study`, its name, and `trial`, the state of the trial.
+local function add_study(db, run)
+  local study, number = run.folder:match "([^/]+)/trial_(%d+)$"
+  local row = study and db:row("SELECT t.state FROM trials t JOIN studies s USING (study_id) WHERE s.name = ? "
+    .. "AND t.number = ?", { study, math.tointeger(tonumber(number)) })
+  if row then run.study, run.trial = study, row.state end
+end
+
 --- The runs of a database, the youngest first, with how many of their tasks are in which state.
 ---@param db Database
 ---@param options? { recipe?: string, state?: string, most?: integer }
@@ -325,6 +333,7 @@ function record.runs(db, options)
   local list = db:rows("SELECT * FROM runs WHERE (?1 IS NULL OR recipe = ?1) AND (?2 IS NULL OR state = ?2) "
     .. "ORDER BY started DESC, id DESC LIMIT ?3", { options.recipe, options.state, options.most or 1000000 })
   for _, run in ipairs(list) do
+    add_study(db, run)
     run.tasks = {}
     for row in db:each("SELECT state, count(*) AS n FROM tasks WHERE run_id = ? GROUP BY state", { run.id }) do
       run.tasks[row.state] = row.n
@@ -355,6 +364,7 @@ end
 function record.run(db, word)
   local run = find(db, word)
   if not run then return nil end
+  add_study(db, run)
   run.tasks = db:rows("SELECT number, name, state, reason, attempts, started, ended, key, after, origin FROM tasks "
     .. "WHERE run_id = ? ORDER BY number", { run.id })
   run.transitions = db:rows("SELECT number, element, state, reason, at FROM transitions WHERE run_id = ? ORDER BY id",

@@ -18,6 +18,7 @@ local space = require "recsys.tune.space"
 local sql = require "recsys.sql"
 local study_of = require "recsys.tune.study"
 local summary = require "recsys.tune.summary"
+local text = require "recsys.text"
 local uv = require "luv"
 local worker = require "recsys.tune.worker"
 
@@ -49,6 +50,18 @@ function tuned.option(written, what)
   return name, options
 end
 
+--- What the text of a dimension may name.
+local DIMENSIONS <const> = { choice = space.choice, integer = space.integer, uniform = space.uniform,
+  log_uniform = space.log_uniform, quantised = space.quantised, when = space.when }
+local WORDS <const> = { "choice", "integer", "uniform", "log_uniform", "quantised", "when" }
+
+local written_with = setmetatable({}, { __index = function(_, name)
+  if DIMENSIONS[name] then return DIMENSIONS[name] end
+  local near = text.nearest(name, WORDS)
+  exit.usage_error("there is no '%s'; there are %s%s", name, table.concat(WORDS, ", "),
+    near and ("; did you mean '%s'?"):format(near) or "")
+end })
+
 --- A search space as text has it: { ["model.dim"] = "choice { 32, 64 }" }.
 ---@param settings string[]  "NAME=DIMENSION"
 ---@return table<string, Dimension>?  nil for an empty list
@@ -59,9 +72,7 @@ function tuned.search(settings)
     if not name then
       exit.usage_error("--search takes NAME=DIMENSION, as in 'model.dim=choice { 32, 64 }'; got '%s'", setting)
     end
-    local chunk, problem = load("return " .. written, "=--search " .. name, "t", { choice = space.choice,
-      integer = space.integer, uniform = space.uniform, log_uniform = space.log_uniform,
-      quantised = space.quantised, when = space.when })
+    local chunk, problem = load("return " .. written, "=--search " .. name, "t", written_with)
     local ok, dimension = pcall(chunk or error, problem)
     if not ok then exit.usage_error("--search %s: %s", name, exit.message_of(dimension)) end
     search[name] = dimension
@@ -331,7 +342,7 @@ function tuned.retrain(found, options)
     if options.json then io.stdout:write(json.encode(before.result), "\n") end
     return exit.done
   end
-  log.info("%s is trained again and published", found.best.trial)
+  log.info("%s is trained again as a whole, to the recipe's end", found.best.trial)
   return require("recsys.recipe").main(found.recipe, { set = found.best.set, config = found.config,
     threads = options.threads, json = options.json, parent = found.run_id,
     done = function(result) remember(study, found, result) end,
