@@ -92,10 +92,12 @@ describe("a study's trial", function()
     assert.matches("/artifacts/runs/night/trial_1\n", shown.out)
     assert.matches("\ntrial   of the study night, %l+\n", shown.out)
     local listed, pruned = recsys_run("flows list --max 1000").out, 0
+    local tracked = recsys_run("runs list --max 1000").out
     for _, trial in ipairs(place:trials_of "night") do
       local state = trial.state == "pruned" and "pruned" or "completed"
       pruned = pruned + (state == "pruned" and 1 or 0)
       assert.matches(("\nnight/%s +%s "):format(trial.name, state), listed)
+      assert.matches((" night/%s +FINISHED%s "):format(trial.name, state == "pruned" and ", pruned" or ""), tracked)
     end
     assert.is_true(pruned > 0)
     assert.matches("there is no run 'ight/trial_1'", recsys_run("flows show ight/trial_1").err)

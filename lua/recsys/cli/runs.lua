@@ -103,14 +103,22 @@ local function common_metrics(runs)
   return table.move(keys, 1, math.min(4, #keys), 1, {})
 end
 
+--- What a run is called: a study's trial behind its study, as in "night/trial_3".
+local function label_of(run, tags)
+  local name = run.info.run_name or ""
+  local below = tags["recsys.trial.number"] and tostring(tags["recsys.run"]):match "[^/]+/[^/]+$"
+  return below and below:match "[^/]+$" == name and below or name
+end
+
 local function print_table(runs)
   local keys = common_metrics(runs)
   local rows = { { "run", "name", "status", "started", "took" } }
   for _, key in ipairs(keys) do table.insert(rows[1], printable(key, 24)) end
   for _, run in ipairs(runs) do
-    local info, values = run.info, by_key(run.data.metrics)
-    local row = { info.run_id:sub(1, 8), printable(info.run_name or "", 32), info.status or "", when(info.start_time),
-      lasting(info) }
+    local info, values, tags = run.info, by_key(run.data.metrics), by_key(run.data.tags)
+    local cut = tags["recsys.trial.state"] == "pruned" and ", pruned" or ""
+    local row = { info.run_id:sub(1, 8), printable(label_of(run, tags), 48), (info.status or "") .. cut,
+      when(info.start_time), lasting(info) }
     for _, key in ipairs(keys) do row[#row + 1] = values[key] ~= nil and value_text(values[key]) or "" end
     rows[#rows + 1] = row
   end

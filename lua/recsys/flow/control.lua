@@ -26,6 +26,12 @@ function control.find(store, word)
   record.sweep(db)
   local run = record.run(db, word)
   if run then return run end
+  for _, folder in ipairs { word, ("%s/runs/%s"):format(store, word) } do
+    if files.exists(folder .. "/unfinished/run") then
+      exit.usage_error("%s/flow.db does not know the run in %s, or not any more; recsys-run RECIPE --resume %s goes on "
+        .. "with it", store, folder, folder)
+    end
+  end
   local names = {}
   for i, one in ipairs(record.runs(db, { most = 1000 })) do names[i] = one.name end
   local near = text.nearest(word, names)
@@ -71,7 +77,8 @@ function control.cancel(store, word, options)
       run.pid, text.duration(wait)) }, 0)
   end
   control.find(store, word) -- says of one that was killed that it crashed
-  log.info("%s has ended; recsys-run flows retry %s goes on with it", run.name, run.name)
+  log.info("%s has ended; recsys-run %s goes on with it", run.name, run.study
+    and ("tune %s --study %s"):format(run.path, run.study) or "flows retry " .. run.name)
   return exit.done
 end
 
@@ -81,6 +88,12 @@ local function go_home(run)
   local ok, message = uv.chdir(run.home)
   if not ok then exit.usage_error("%s was begun in a folder that is not there any more: %s", run.name, message) end
   log.info("%s goes on in %s", run.name, run.home)
+end
+
+--- A folder as it is called from here.
+local function called(folder)
+  local here = uv.cwd() .. "/"
+  return folder:sub(1, #here) == here and folder:sub(#here + 1) or folder
 end
 
 --- Go on with a run: what was completed is taken, what failed or was cut short runs.
@@ -99,7 +112,7 @@ function control.retry(store, word, options)
     exit.usage_error("the recipe of %s is not there any more: %s, looked for from %s", run.name, tostring(run.path),
       uv.cwd())
   end
-  return require("recsys.recipe").main(run.path, { resume = run.folder, json = options.json,
+  return require("recsys.recipe").main(run.path, { resume = called(run.folder), json = options.json,
     threads = options.threads, command = options.command })
 end
 

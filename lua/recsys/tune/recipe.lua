@@ -151,7 +151,8 @@ local function folder_of(request, loaded, params, store)
   if not request.study then return require("recsys.recipe").make_folder(params.runs, loaded.name), true end
   local folder = ("%s/%s"):format(params.runs, request.study)
   local here = require("recsys.flow").at_work() -- a recipe may tune another one in its own run
-  if not (here and here.folder == folder) and is_run(folder) and not study_of.exists(store, request.study) then
+  local is_ours = here and here.folder and uv.fs_realpath(here.folder) == uv.fs_realpath(folder)
+  if not is_ours and is_run(folder) and not study_of.exists(store, request.study) then
     exit.usage_error("--study %s: %s is the folder of a run, trials would lie in it; take another name", request.study,
       folder)
   end
