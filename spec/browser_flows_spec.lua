@@ -244,6 +244,7 @@ describe("the page's flows in a browser", function()
     end
     open("#/flow/" .. id, count ".gantt li" .. " == 2")
     assert.truthy(text("#main"):find(HOSTILE, 1, true))
+    assert.truthy(text("tr[data-task='1']"):find(HOSTILE .. "; result of ", 1, true))
     db:run("DELETE FROM runs WHERE id = ?", { id })
     db:run "DELETE FROM schedules"
   end)

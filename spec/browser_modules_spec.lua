@@ -81,9 +81,10 @@ describe("what the page computes", function()
 
   it("lays steps out by when they began, side by side, running ones until now", function()
     local list = [[ [{ name: 'a', state: 'done', started: 1000, seconds: 2 }, { name: 'b', state: 'done', started: 2000,
-      seconds: 5, after: ['a'] }, { name: 'c', state: 'running', started: 4000 }, { name: 'd', state: 'planned' }, 7] ]]
+      seconds: 5, after: ['a'] }, { name: 'c', state: 'running', started: 4000 }, { name: 'd', state: 'planned' }, 7,
+      { name: 'e', state: 'skipped' }] ]]
     local shape = ".map(s => [s.name, s.state, s.start, s.seconds])"
-    assert.equal('[["a","done",0,2],["b","done",1,5],["c","running",3,6],["d","planned",9,0]]',
+    assert.equal('[["a","done",0,2],["b","done",1,5],["c","running",3,6],["d","planned",9,0],["e","skipped",9,0]]',
       of("steps", ("m.timeline(%s, { now: 10000, running: true })%s"):format(list, shape)))
     assert.equal('["c","killed",3,6]', of("steps", ("m.timeline(%s, { now: 10000 })%s[2]"):format(list, shape)))
     assert.equal('[["a","done",0,2],["b","done",2,1]]', of("steps",

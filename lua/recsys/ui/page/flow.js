@@ -132,6 +132,7 @@ export function open(main) {
         "td",
         { class: "wrap" },
         one.reason && h("span", {}, one.reason),
+        one.reason && one.origin && "; ",
         one.origin && h("span", {}, "result of ", originOf(one)),
         ["running", "retrying"].includes(state) && meter(progressOf(one.number)),
       ),

@@ -7,7 +7,7 @@ import { h, moment, span } from "./dom.js";
 
 const FILE = "tasks.json";
 const MOST = 200;
-const STATES = ["planned", "running", "done", "failed", "cached"];
+const STATES = ["planned", "running", "done", "failed", "cached", "skipped"];
 const WORDS = { pending: "planned", completed: "done", timed_out: "failed", cancelled: "failed", crashed: "failed" };
 
 const finite = (value) => (Number.isFinite(value) && value >= 0 ? value : 0);
@@ -74,7 +74,7 @@ function row(step, whole) {
     h(
       "span",
       { class: "track", "aria-hidden": "true" },
-      step.state !== "planned" &&
+      !["planned", "skipped"].includes(step.state) &&
         h("i", {
           class: step.state,
           style: { left: `${(100 * step.start) / whole}%`, width: `max(3px, ${(100 * step.seconds) / whole}%)` },
