@@ -373,6 +373,8 @@ describe("a task in a process of its own", function()
     local tasks = runs:tasks()
     assert.equal("skipped", tasks.skipped.state)
     assert.equal("skipped", tasks.also.state)
+    assert.equal("its condition 'no.fine' is false", tasks.skipped.reason)
+    assert.equal("its condition 'skipped' is nil", tasks.also.reason)
     assert.not_equal("skipped", tasks.run.state)
   end)
 

@@ -337,15 +337,25 @@ local function is_wanted(self, when)
   return handles.force(when) and true or false
 end
 
+--- Why a task is skipped: "its condition 'check.moved' is false".
+local function why_not(when)
+  if not flow.is_handle(when) then return "its condition is false" end
+  local fields, state = "", handles.state(when)
+  while state.parent do
+    fields, state = ("%s%s"):format("." .. tostring(state.key), fields), handles.state(state.parent)
+  end
+  return ("its condition '%s%s' is %s"):format(state.task, fields, tostring(handles.force(when)))
+end
+
 --- A task that is skipped stands for nil, as do all fields of it.
-function Flow:skip(task, state)
+function Flow:skip(task, state, when)
   state.done, task.content = true, "skipped"
   if self.plan_only then
     task.state = "skipped"
     return
   end
   log.info("  %-10s skipped", task.name)
-  self:move(task, "skipped")
+  self:move(task, "skipped", why_not(when))
 end
 
 local options_known = { save = "boolean", cache = "any" }
@@ -393,7 +403,7 @@ function Flow:task(name, options, fn, ...)
     return handle
   end
   if not is_wanted(self, options.when) then
-    self:skip(task, state)
+    self:skip(task, state, options.when)
     return handle
   end
   if self.plan_only and not task.how.map and checks[fn] then checks[fn](...) end
