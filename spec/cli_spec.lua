@@ -44,6 +44,8 @@ describe("recsys-run", function()
 
   it("shows a command's own options", function()
     assert.matches("%-%-json", recsys_run("doctor", "--help").out)
+    assert.matches("^Usage: recsys%-run runs list .*%-%-filter", recsys_run("runs", "list", "--help").out)
+    assert.matches("^Usage: recsys%-run runs %[%-h%] <command>", recsys_run("runs", "--help").out)
     assert.equal(recsys_run("doctor", "--help").out, recsys_run("help", "doctor").out)
   end)
 

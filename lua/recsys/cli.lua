@@ -143,13 +143,21 @@ local function run_recipe(words)
   return require("recsys.recipe").main(path, args)
 end
 
+--- The help of a command, or of the action of it that the first word names.
+local function help_of_command(parser, words)
+  for _, action in ipairs(parser._commands) do
+    if action._name == words[1] then return action:get_help() end
+  end
+  return parser:get_help()
+end
+
 local function run_command(name, words)
   local command = require("recsys.cli." .. name)
   if command.raw then return command.run(words) end
   local parser = new_parser("recsys-run " .. name, command.about .. ".")
   command.options(parser)
   if not asks_for_help(words) then return command.run(parse(parser, words)) end
-  io.stdout:write(parser:get_help(), "\n")
+  io.stdout:write(help_of_command(parser, words), "\n")
   return exit.done
 end
 

@@ -219,7 +219,8 @@ end
 
 local function prune_options(parser)
   with_place(parser)
-  parser:option("--older", "Forget runs that ended so long ago, and remove results that were not used since")
+  parser:option("--older", "Forget runs that ended so long ago (30d, 12h; 90m: minutes), and remove results "
+    .. "that were not used since")
     :argname "SPAN":convert(span)
   parser:option("--size", "Remove the results used least recently, beyond this size"):argname "SIZE":convert(size)
 end
