@@ -7,9 +7,10 @@ local space_of = require "recsys.tune.space"
 
 local studies = {}
 
-local NEWLY <const> = 64 -- studies whose importance is remembered
+local MOST <const> = 64 -- studies whose importance is remembered
+local MORE <const> = 1.1 -- times the completed trials, until which a study at work is not computed anew
 
-local known, count = {}, 0 -- what was computed before: name of a study's state -> metric -> shares
+local known, count = {}, 0 -- what was computed before: study -> { complete, all }
 
 --- The trials with what they have, and the values as the space reads them.
 local function trials_of(db, id, space)
@@ -29,18 +30,25 @@ local function trials_of(db, id, space)
   return list
 end
 
---- The shares of parameters for each metric, as `recsys-run tune` tells them.
+--- The shares of parameters for each metric, as `recsys-run tune` tells them. That of a thousand trials takes seconds:
+--- while some run, those of a few trials ago are told.
 local function shares_of(study, space, trials, metrics)
-  local complete = 0
-  for _, trial in ipairs(trials) do complete = complete + (trial.state == "complete" and 1 or 0) end
-  local name = ("%d %d %d"):format(study.study_id, study.created, complete)
-  if known[name] then return known[name] end
+  local complete, is_running = 0, false
+  for _, trial in ipairs(trials) do
+    complete = complete + (trial.state == "complete" and 1 or 0)
+    is_running = is_running or trial.state == "running"
+  end
+  local name = ("%d %d"):format(study.study_id, study.created)
+  local before = known[name]
+  if before and (complete == before.complete or is_running and complete < before.complete * MORE) then
+    return before.all
+  end
   local all = {}
   for i, metric in ipairs(metrics) do
     all[metric] = space and json.list(importance.of(space, trials, i, study.seed) or {}) or json.list {}
   end
-  if count == NEWLY then known, count = {}, 0 end
-  known[name], count = all, count + 1
+  if count == MOST then known, count = {}, 0 end
+  known[name], count = { complete = complete, all = all }, count + (before and 0 or 1)
   return all
 end
 
