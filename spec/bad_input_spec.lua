@@ -217,8 +217,11 @@ describe("a recipe that is wrong itself", function()
     assert_refused(recsys_run(recipe("syntax", "local x =\nthis is no Lua")), 2, "syntax.lua:2: syntax error")
     assert_refused(recsys_run(recipe("five", "return 5")), 2, "five.lua returns no recipe",
       "return recsys.recipe { ... }")
-    assert_refused(recsys_run(recipe("nameless", [[return require "recsys".recipe { about = "x", run = print }]])), 1,
+    assert_refused(recsys_run(recipe("nameless", [[return require "recsys".recipe { about = "x", run = print }]])), 2,
       "nameless.lua: ", "field 'name' must be a string")
+    assert_refused(recsys_run(recipe("odd", [[
+      return require "recsys".recipe { name = "odd", about = "x", run = print, shap = 1 }]])), 2, "odd.lua: ",
+      "there is no field 'shap'")
   end)
 
   local raising = [[

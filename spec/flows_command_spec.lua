@@ -99,6 +99,10 @@ describe("recsys-run flows", function()
     assert.same({ runs = 0, results = 0, bytes = 0 }, decoded "flows prune --older 1d --size 1G")
     local run = decoded("flows list --state refused")[1]
     os.execute(("rm -r '%s'"):format(run.folder))
+    assert.equal(1, decoded("flows prune --dry-run").runs)
+    local would = decoded "flows prune --dry-run --size 0"
+    assert.same({ 1, #files.names(folder .. "/artifacts/cache/tasks") }, { would.runs, would.results })
+    assert.matches("^1 runs would be forgotten, %d+ results removed, ", recsys_run("flows prune --dry-run").out)
     assert.equal(1, decoded("flows prune").runs)
     assert.equal(3, #decoded "flows list")
     local kept = #files.names(folder .. "/artifacts/cache/tasks")

@@ -223,6 +223,7 @@ local function prune_options(parser)
     .. "that were not used since")
     :argname "SPAN":convert(span)
   parser:option("--size", "Remove the results used least recently, beyond this size"):argname "SIZE":convert(size)
+  parser:flag("--dry-run", "Only tell what would be forgotten and removed"):target "dry_run"
 end
 
 --- Remove what runs that were reproduced before a moment have published.
@@ -238,15 +239,16 @@ end
 local function prune(args)
   local before = args.older and require("recsys.clock").now() - args.older
   local db <close> = open(args.place)
-  local runs = db and record.prune(db, before) or 0
+  local runs = db and record.prune(db, before, args.dry_run) or 0
   local results, bytes = kept.prune { age = args.older and args.older / 1000, bytes = args.size,
-    folder = cache.folder(args.place) .. "/tasks" }
-  if before then prune_reproduced(cache.folder(args.place) .. "/reproduced", before) end
+    only_count = args.dry_run, folder = cache.folder(args.place) .. "/tasks" }
+  if before and not args.dry_run then prune_reproduced(cache.folder(args.place) .. "/reproduced", before) end
   if args.json then
     io.stdout:write(json.encode { runs = runs, results = results, bytes = bytes }, "\n")
   else
-    io.stdout:write(("%s runs forgotten, %s results removed, %.1f MiB\n"):format(text.count(runs), text.count(results),
-      bytes / 2 ^ 20))
+    local said = args.dry_run and "%s runs would be forgotten, %s results removed, %.1f MiB\n"
+      or "%s runs forgotten, %s results removed, %.1f MiB\n"
+    io.stdout:write(said:format(text.count(runs), text.count(results), bytes / 2 ^ 20))
   end
   return exit.done
 end

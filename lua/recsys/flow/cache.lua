@@ -302,8 +302,9 @@ end
 
 --- All entries, the one used last first: { key, task, bytes, used, made }; used in seconds, made in ms.
 ---@param folder? string  of another place than the run's
+---@param only_look? boolean  leave what was abandoned half made
 ---@return table[]
-function kept.list(folder)
+function kept.list(folder, only_look)
   folder = folder or kept.folder()
   local list = {}
   for _, name in ipairs(files.names(folder)) do
@@ -313,7 +314,7 @@ function kept.list(folder)
     if about then
       list[#list + 1] = { key = small or name, path = place, task = entry.task,
         bytes = small and about.size or size_of(entry), used = about.modification, made = entry.made }
-    elseif os.time() - (lfs.attributes(place, "modification") or os.time()) > ABANDONED then
+    elseif not only_look and os.time() - (lfs.attributes(place, "modification") or os.time()) > ABANDONED then
       resume.remove(place)
     end
   end
@@ -323,20 +324,21 @@ end
 
 --- Remove entries: those not used since `age` seconds, and beyond `bytes` those that were not used for longest. Runs
 --- keep what they link to.
----@param limits { age?: number, bytes?: integer, folder?: string }  bytes: default that of RECSYS_CACHE_LIMIT, 10G
+---@param limits { age?: number, bytes?: integer, folder?: string, only_count?: boolean }  bytes: default that of
+---   RECSYS_CACHE_LIMIT, 10G; only_count: remove none
 ---@return integer removed, integer bytes
 function kept.prune(limits)
   local total, removed, freed = 0, 0, 0
   local most, folder = limits.bytes or parsed.limit(), limits.folder or kept.folder()
-  for _, entry in ipairs(kept.list(folder)) do
+  for _, entry in ipairs(kept.list(folder, limits.only_count)) do
     total = total + entry.bytes
     if total > most or limits.age and os.time() - entry.used > limits.age then
       total = total - entry.bytes
-      resume.remove(entry.path)
+      if not limits.only_count then resume.remove(entry.path) end
       removed, freed = removed + 1, freed + entry.bytes
     end
   end
-  if files.exists(folder) then room.looked(folder, total) end
+  if files.exists(folder) and not limits.only_count then room.looked(folder, total) end
   return removed, freed
 end
 

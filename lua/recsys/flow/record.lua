@@ -387,12 +387,13 @@ end
 --- Forget runs that ended before a moment, or whose folder is gone. Runs at work stay.
 ---@param db Database
 ---@param before? integer  ms since 1970; nil: those without a folder alone
+---@param only_count? boolean  forget none
 ---@return integer removed
-function record.prune(db, before)
+function record.prune(db, before, only_count)
   local removed = 0
   for _, run in ipairs(db:rows "SELECT id, folder, started, ended FROM runs WHERE state <> 'running'") do
     if before and (run.ended or run.started) < before or not files.exists(run.folder) then
-      removed = removed + db:run("DELETE FROM runs WHERE id = ?", { run.id })
+      removed = removed + (only_count and 1 or db:run("DELETE FROM runs WHERE id = ?", { run.id }))
     end
   end
   return removed
