@@ -101,6 +101,14 @@ function steps.crowd(flow, p)
   flow:map("crowd", { concurrency = 3, limits = { one = 1 }, process = p.process }, function() uv.sleep(5) end, list)
 end
 
+function steps.twice(flow, p)
+  flow:map("twice", { concurrency = 2, limits = { one = 1 }, process = p.process }, function(i)
+    note("twice.txt", i)
+    uv.sleep(100)
+    return i
+  end, { 1, 2, 3, 4, 5 })
+end
+
 function steps.empty(flow)
   return { list = recsys.json.list {}, n = flow:map("none", odd, {}) }
 end
@@ -348,6 +356,15 @@ describe("a limit", function()
     assert.equal(1, #waits, err)
     assert.matches("task crowd waits for a place of 'one', held by run .*, task crowd, element 1, process", waits[1])
     assert.is_true(uv.hrtime() - began < 30e9)
+  end)
+
+  it("lets two runs that are at work at once make each element once", function()
+    local first, second = runs:begin "twice", runs:begin "twice"
+    for _, going in ipairs { first, second } do
+      local code, err = runs:finish(going)
+      assert.equal(0, code, err)
+    end
+    assert.equal(5, runs:lines "twice.txt")
   end)
 
   it("that others hold is told once of a list that goes on in the flow's process", function()

@@ -16,6 +16,7 @@ local crew = {}
 
 local TICK <const> = 20 -- ms between looks at clocks and signals; an end is seen at once
 local STRAY <const> = 200 -- ms that a run's own signal may come after that of its child
+local LONG <const> = 1e9 -- ns, after which jobs that are not begun may be ready by another's work
 local EVERY <const> = 1e8 -- ns between looks at a limit that has no place
 
 local Crew = {}
@@ -41,18 +42,32 @@ local function is_full(self, job, now)
   return job.limits ~= nil and now < (self.full[job.limits] or 0)
 end
 
+--- Whether what a job is to make is there by now: another run may have made it while ours waited.
+local function is_ready(self, job)
+  local has_waited = self.waited[job.limits or job] or uv.hrtime() - self.began > LONG
+  return has_waited and job.attempts == 0 and job.ready ~= nil and job.ready()
+end
+
+local function begin(self, job)
+  if is_ready(self, job) then
+    job.ended, self.left = true, self.left - 1
+    return give_back(self, job)
+  end
+  job.attempts = job.attempts + 1
+  self.told("running", job)
+  job.child = child.start(job.order)
+  self.working = self.working + 1
+end
+
 --- Start a job's next attempt, unless a limit has no place for it.
 local function try_to_start(self, job)
   local release, name, by = limit.try(job.limits, job.holder)
   if not release then return wait_for_place(self, job, name, by) end
-  job.release, job.attempts = release, job.attempts + 1
-  self.told("running", job)
-  local ok, started = pcall(child.start, job.order)
-  if not ok then
-    give_back(self, job)
-    error(started, 0)
-  end
-  job.child, self.working = started, self.working + 1
+  job.release = release
+  local ok, problem = pcall(begin, self, job)
+  if ok then return end
+  give_back(self, job)
+  error(problem, 0)
 end
 
 --- Start what may start now. Jobs are begun in their order.
@@ -92,11 +107,13 @@ local function settle(self, job)
   local track = package.loaded["recsys.track"]
   if track then track.gather() end
   job.child, self.working = nil, self.working - 1
-  give_back(self, job)
   if outcome.done then
     job.ended, job.outcome, self.left = true, outcome, self.left - 1
     self.told("done", job)
-  elseif not self.stopping and retry.again(job.retries, job.attempts, failure) then
+    return give_back(self, job) -- whoever has waited for the place finds what was made
+  end
+  give_back(self, job)
+  if not self.stopping and retry.again(job.retries, job.attempts, failure) then
     local delay = retry.delay(job.retries, job.attempts)
     job.not_before = uv.hrtime() + delay * 1e9
     self.told("retrying", job, failure, delay)
@@ -148,14 +165,15 @@ local function clear(self)
       while not job.child:ended() do uv.run "once" end
       job.child:outcome()
       job.child = nil
-      give_back(self, job)
     end
+    give_back(self, job)
   end
 end
 
 --- Let jobs work to their ends, each in a child: then each has `outcome` or `failure`, or neither when it was not
 --- begun.
----@param jobs table[]  { order, holder = who takes its limits, limits?, retries? }
+---@param jobs table[]  { order, holder = who takes its limits, limits?, retries?, ready? }
+---   ready: asked before a job that had to wait is begun; it is not when that gives true
 ---@param options { concurrency?: integer, on_error?: "stop"|"keep",
 ---   told?: fun(what: string, job: table, failure?: table, delay?: number) }
 ---   concurrency: default one for each thread; on_error: "stop" (default): the first failure ends all
@@ -164,7 +182,7 @@ end
 function crew.run(jobs, options)
   local self = setmetatable({ jobs = jobs, working = 0, left = #jobs, told = options.told or function() end,
     concurrency = options.concurrency or base.threads(), on_error = options.on_error or "stop",
-    waited = {}, full = {} }, Crew)
+    waited = {}, full = {}, began = uv.hrtime() }, Crew)
   for _, job in ipairs(jobs) do job.attempts, job.not_before = 0, 0 end
   signals.hold()
   local ok, problem = pcall(work, self)

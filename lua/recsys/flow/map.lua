@@ -111,7 +111,8 @@ local function jobs_of(self, task, fn, list)
       local order = attempt.order(self, task, i, shared)
       order.threads = threads_each(self, task, concurrency)
       jobs[#jobs + 1] = { order = order, one = one, limits = task.how.limits, retries = task.how.retries,
-        holder = ("%s, element %d"):format(attempt.holder(self, task), i) }
+        holder = ("%s, element %d"):format(attempt.holder(self, task), i),
+        ready = function() return element.take(self, one, task, fn, list) end }
     end
   end
   return jobs, ones
