@@ -124,6 +124,8 @@ describe("recsys-run schedule", function()
     assert.matches("two: 75\n.*three: 143\n", ran.out)
     assert.matches("the schedule 'job' runs already, as process %d+", ran.out)
     assert.matches("a run of before is still at work, as process %d+; it is waited for\n.*next at", ran.out)
+    assert.is_true(row().due <= os.time())
+    assert.same({}, { row().pid, row().born, row().code }) -- how it ended nobody knows
     assert.matches("began \nended\n$", ran.out)
   end)
 
@@ -210,9 +212,26 @@ describe("recsys-run schedule", function()
 
   it("goes on after a run that failed", function()
     pretend(3600)
-    local _, told = until_told("job.lua --cron '*/10 * * * *' --missed run -- --set wait=x", "next at")
-    assert.matches("ended with exit code 2", told)
-    assert.equal(2, row().code)
+    command.write(folder .. "/job.lua", [[
+      return require("recsys").recipe { name = "job", about = "Fails", run = function(flow)
+        flow:task("fails", function() error "no luck" end)
+      end } ]])
+    local _, told = until_told("job.lua --cron '*/10 * * * *' --missed run", "next at")
+    assert.matches("ended with exit code 1", told)
+    local before = row()
+    assert.equal(1, before.code)
+    until_told("job.lua --cron '0 0 1 1 *'", "next at") -- it begins no run, and knows how the last one ended
+    assert.same({ before.due, 1, before.seconds }, { row().due, row().code, row().seconds })
+  end)
+
+  it("is not begun with what the recipe refuses, and not planned", function()
+    for _, option in ipairs { "", " --plan" } do
+      local ran = run("job.lua --cron @daily" .. option .. " -- --set wiat=1")
+      assert.equal(2, ran.code)
+      assert.matches("there is no parameter 'wiat'", ran.err, 1, true)
+      assert.matches("the recipe cannot be run so: recsys-run job.lua --set wiat=1\n", ran.err, 1, true)
+      assert.equal("", ran.out)
+    end
   end)
 
   it("refuses what makes no sense", function()

@@ -6,10 +6,12 @@ local clockwork = require "recsys.flow.clockwork"
 local cron = require "recsys.cron"
 local exit = require "recsys.exit"
 local files = require "recsys.files"
+local host = require "recsys.host"
 local json = require "recsys.json"
 local scheduled = require "recsys.flow.scheduled"
 local state = require "recsys.flow.state"
 local text = require "recsys.text"
+local uv = require "luv"
 
 local schedule = { about = "Run a recipe at certain times" }
 
@@ -54,6 +56,19 @@ local function list_all(args)
   return exit.done
 end
 
+--- Refuse what the recipe would refuse each time: it is asked for its configuration, and says why itself.
+---@param words string[]  --show-config, the recipe and its options
+local function check_words(words)
+  local code
+  local child, refused = uv.spawn(host.executable, { args = words, stdio = { nil, nil, 2 } },
+    function(ended, signal) code = signal > 0 and 128 + signal or ended end)
+  if not child then error({ code = "io", message = "cannot ask the recipe: " .. tostring(refused) }, 0) end
+  while not code do uv.run "once" end
+  child:close()
+  uv.run "nowait"
+  if code ~= 0 then exit.usage_error("the recipe cannot be run so: recsys-run %s", table.concat(words, " ", 2)) end
+end
+
 --- What the command line says, checked.
 local function read(args)
   if not args.RECIPE then exit.usage_error "which recipe? RECIPE, or --list for the schedules that there are" end
@@ -70,8 +85,9 @@ local function read(args)
   if not name:find "^[%w_][%w_%-]*$" then
     exit.usage_error("--name: '%s' must be of letters, digits, _ and -", name)
   end
-  return { spec = spec, zone = args.timezone, name = name, missed = args.missed, grace = args.grace,
-    words = { recipe, table.unpack(args.OPTIONS) } }
+  local words = { recipe, table.unpack(args.OPTIONS) }
+  if host.executable then check_words { "--show-config", table.unpack(words) } end
+  return { spec = spec, zone = args.timezone, name = name, missed = args.missed, grace = args.grace, words = words }
 end
 
 function schedule.run(args)

@@ -32,10 +32,12 @@ local shown = clockwork.shown
 
 -- What is kept --------------------------------------------------------------------------------------------------------
 
---- What is known of the schedule: last, the latest time that was dealt with; due, pid and born of a run at work.
+--- What is known of the schedule: last, the latest time that was dealt with; due of its latest run, and either pid and
+--- born of that, which was at work, or how it ended.
 local function recall(self)
   local known = self.db:row("SELECT * FROM schedules WHERE name = ?", { self.name }) or {}
-  self.last, self.pid, self.born = known.last, known.pid, known.born
+  self.last, self.due, self.pid, self.born = known.last, known.due, known.pid, known.born
+  if not self.pid then self.code, self.seconds = known.code, known.seconds end
 end
 
 local function keep(self)
@@ -190,7 +192,7 @@ end
 
 local function go_round(self)
   wait_for_orphan(self)
-  self.last, self.pid = self.last or os.time(), nil
+  self.last, self.pid, self.born = self.last or os.time(), nil, nil
   keep(self)
   while not self.stopped do
     set_right(self)
