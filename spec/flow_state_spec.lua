@@ -294,10 +294,13 @@ describe("--resume", function()
   it("runs a completed task again when what it depends on has changed", function()
     os.execute(("rm -rf '%s'/art '%s'/artifacts '%s'/called.txt"):format(folder, folder, folder))
     assert.equal(1, recsys_run("--set n=20 --set fails=true").code)
-    local name = last_run().name
+    local name, first = last_run().name, last_run().tasks[1]
     assert.same({ first = 1, step2 = 1, step3 = 1, step4 = 1, step5 = 1, step6 = 1 }, calls())
     assert.equal(1, resume(name).code)
     assert.same({ first = 1, step2 = 1, step3 = 1, step4 = 1, step5 = 1, step6 = 1 }, calls())
+    local again = last_run().tasks[1]
+    assert.equal("before the run was resumed", again.reason)
+    assert.same({ first.started, first.ended }, { again.started, again.ended }) -- and not when it was taken up
     command.write(folder .. "/steps.lua", (RECIPE:gsub("no luck", "no luck either")))
     local ran = resume(name)
     assert.matches("no luck either", ran.err)

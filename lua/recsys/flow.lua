@@ -465,7 +465,7 @@ function Flow:take(task, entry, state)
   if not entry.own and not kept.give(entry, self:place(task), self.folder) then return false end
   task.content, task.trains, task.left = entry.content, entry.trains, left
   self.outputs:add(left)
-  task.started, task.began = at, began
+  task.started, task.ended, task.began = entry.started or at, entry.ended, began
   state.from, state.run = self:place(task), self.folder
   task.origin = entry.folder or entry.run or entry.origin
   task.state = "cached"

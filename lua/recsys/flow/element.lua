@@ -59,7 +59,7 @@ function element.take(flow, one, task, fn, list)
   for field, value in pairs(entry.noted or {}) do one[field] = value end
   if not entry.own then showing.give(flow, one, entry.notes) end
   for name in pairs(one.left) do table.insert(one.outputs, name) end
-  one.lua = entry.lua
+  one.lua, one.started, one.ended = entry.lua, entry.started, entry.ended
   local ok, problem = flow:at(one, function()
     reuse.log_again(entry, entry.data and store.load(place, flow.folder))
   end)

@@ -179,7 +179,7 @@ local function move(self, task, reason)
   local more = is_ready and store.text { inputs = task.inputs, result = task.gives_result, lua = task.lua_files,
     noted = task.noted, left = task.left } or nil
   local values = { self.id, task.number, task.element or task.name, task.state, reason, task.attempts, task.started,
-    ended[task.state] and at or nil, task.key, task.content, more, task.origin,
+    ended[task.state] and (task.ended or at) or nil, task.key, task.content, more, task.origin,
     not task.element and followed(task) or nil }
   self.db:run(("INSERT OR REPLACE INTO %s (run_id, number, %s, state, reason, attempts, started, ended, key, content, "
     .. "more, origin%s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12%s)"):format(

@@ -157,7 +157,8 @@ local function own(flow, task)
   end
   flow.outputs:add(left)
   return { own = true, left = left, place = place, content = row.content, inputs = about.inputs or {},
-    result = about.result, lua = about.lua, noted = about.noted, origin = row.origin }
+    result = about.result, lua = about.lua, noted = about.noted, origin = row.origin, started = row.started,
+    ended = row.ended }
 end
 
 --- The entry of an earlier run that may stand for a task; nil, and task.why, when there is none.
