@@ -195,6 +195,21 @@ describe("recsys-run reproduce", function()
     end)
   end
 
+  it("says of a file that tasks have read in two forms that it changed meanwhile", function()
+    local name = made("between", [[
+      local first = flow:task("first", prices, "prices.txt")
+      flow:task("write", { cache = false }, function()
+        local file <close> = assert(io.open("prices.txt", "w"))
+        return file:write "6" and true
+      end)
+      return { first = first, second = flow:task("second", prices, "prices.txt") }]])
+    local kept = json.decode(command.read(("%s/artifacts/runs/%s/provenance.json"):format(folder, name)))
+    assert.equal("changed meanwhile", kept.inputs["prices.txt"])
+    local checked = run("reproduce --check " .. name)
+    assert.equal(3, checked.code)
+    assert.equal("differs: prices.txt has changed\n", checked.out)
+  end)
+
   it("compares a folder however the way there is spelt, and leaves out what a kill has left half written", function()
     command.run(("mkdir -p %s/shop/deep"):format(folder))
     command.write(folder .. "/shop/deep/a.txt", "1")
