@@ -67,22 +67,31 @@ local function ask(of)
   return handle.force(of)
 end
 
+--- The line of the recipe that does something: the first above us that is Lua's.
+local function line()
+  for level = 4, 7 do
+    local found = exit.line(level)
+    if found then return found end
+  end
+  return "?"
+end
+
+local FAR <const> = 1 << 20 -- a place in a list at which nobody asks for one field: `ipairs` would go on for ever
+
+--- Refuse what needs the value itself.
+local function refuse(of, word)
+  exit.usage_error("%s: the handle on task '%s' is no value, and cannot be %s: do that in a task, or take the "
+    .. "value by handle:value()", line(), states[of].task, word)
+end
+
 function Handle.__index(of, key)
   if key == "value" then return ask end
+  if math.type(key) == "integer" and key > FAR then refuse(of, "gone through") end
   return handle.new { parent = of, key = key, task = states[of].task }
 end
 
 function Handle.__newindex()
   error("a task's result is not to be changed: make a new task for what comes next", 2)
-end
-
---- The line of the recipe that does something: the first above us that is Lua's.
-local function line()
-  for level = 3, 6 do
-    local found = exit.line(level)
-    if found then return found end
-  end
-  return "?"
 end
 
 -- What needs the value itself is refused, also where Lua would say nothing, as of a length. A plan finds it so.
@@ -94,8 +103,7 @@ for word, events in pairs {
 } do
   for _, event in ipairs(events) do
     Handle["__" .. event] = function(a, b)
-      exit.usage_error("%s: the handle on task '%s' is no value, and cannot be %s: do that in a task, or take the "
-        .. "value by handle:value()", line(), states[handle.is(a) and a or b].task, word)
+      refuse(handle.is(a) and a or b, word)
     end
   end
 end
