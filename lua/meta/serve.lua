@@ -12,7 +12,7 @@ local serve = {}
 ---@return string? code     "format", "io", "memory"
 function serve.open(bundle, dir) end
 
---- A loaded model, changed by posted events alone; closing it twice is fine.
+--- A loaded model, changed by posted events and items alone; closing it twice is fine.
 ---@class ServedModel
 local ServedModel = {}
 
@@ -70,6 +70,17 @@ function ServedModel:recommend_users(options) end
 ---@return string? message  of an item that the catalogue lacks, of a field of the wrong type
 ---@return string? code     "argument", "memory"
 function ServedModel:advance(event) end
+
+--- Put an item into the catalogue without training: new, or in the place of the one of that id. Its fields are encoded
+--- as the catalogue's were, and its vector has the bits of a bundle that was published with it. Nothing else may use
+--- the model meanwhile.
+---@param item { item: string, title: string?, created: integer?, fields: string? }
+---   created: ms, without it an item of a model whose items age is no candidate; fields: a JSON object with the other
+---   columns of the item frame
+---@return true?
+---@return string? message  of a field of the wrong type, of a bundle without an item plan
+---@return string? code     "argument", "format", "memory"
+function ServedModel:put(item) end
 
 --- Make the item vectors anew as of the period of a moment, where the item side counts events; elsewhere nothing
 --- changes. To be called when a period begins, or after events were posted. Nothing else may use the model meanwhile.

@@ -4,7 +4,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "bind/fields.h"
-#include "serve/model.h"
+#include "serve/items.h"
 
 #define SERVED "recsys.ServedModel"
 #define CALL "recsys serve call" /* what one call holds, so that whatever raises leaks nothing */
@@ -76,6 +76,7 @@ typedef struct call {
   rs_past_event *history; /* the strings belong to the request's Lua table */
   int64_t n_history;      /* of them */
   rs_answer answer;
+  rs_new_item *item;
 } call;
 
 static int l_call_free(lua_State *L) {
@@ -84,6 +85,7 @@ static int l_call_free(lua_State *L) {
   for (int64_t i = 0; i < c->n_history; i++) json_decref((json_t *)c->history[i].fields);
   rs_free(c->history);
   rs_answer_free(&c->answer);
+  rs_new_item_free(c->item);
   *c = (call){0};
   return 0;
 }
@@ -236,6 +238,28 @@ static int l_advance(lua_State *L) {
   return rs_return(L, status, 1);
 }
 
+/* m:put{ item, title, created, fields } -> true | nil, message, code */
+static int l_put(lua_State *L) {
+  static const char *const known[] = {"item", "title", "created", "fields", NULL};
+  check_model(L);
+  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_check_options(L, 2, known);
+  lua_settop(L, 2);
+  call *c = rs_push_object(L, sizeof *c, CALL, 0);
+  rs_item item = {.created = integer_field(L, "created", RS_TIME_MISSING)};
+  size_t length = 0;
+  item.id = string_field(L, "item", &item.id_length);
+  item.title = string_field(L, "title", &item.title_length);
+  if (!item.id) luaL_argerror(L, 2, "an item has an id");
+  const char *fields = string_field(L, "fields", &length);
+  if (fields) rs_check(L, rs_json_object(&c->fields, fields, length, "the item's fields"));
+  item.fields = c->fields;
+  rs_status status = rs_server_model_make_item(&c->item, m, &item);
+  if (status == RS_OK) status = rs_server_model_put_item(m, c->item);
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
 /* m:refresh([now]) -> true | nil, message, code */
 static int l_refresh(lua_State *L) {
   check_model(L);
@@ -275,6 +299,7 @@ int rs_open_serve(lua_State *L) {
                                      {"recommend", l_recommend},
                                      {"recommend_users", l_recommend_users},
                                      {"advance", l_advance},
+                                     {"put", l_put},
                                      {"refresh", l_refresh},
                                      {"close", l_free},
                                      {NULL, NULL}};

@@ -76,8 +76,9 @@ static rs_status load_plan(loader *l) {
   rs_status status = text_member(l, "plan.user.json", &json);
   if (status == RS_OK) status = blame(l, json->name, rs_plan_from_json(&l->model->plan, json->data, json->size));
   bool counts = status == RS_OK && rs_encoder_period(l->model->encoder) > 0;
-  if (counts) status = text_member(l, "plan.item.json", &json);
-  if (counts && status == RS_OK)
+  bool plan = status == RS_OK && (counts || rs_bundle_find(l->bundle, "plan.item.json"));
+  if (plan) status = text_member(l, "plan.item.json", &json);
+  if (plan && status == RS_OK)
     status = blame(l, json->name, rs_plan_from_json(&l->model->item_plan, json->data, json->size));
   if (status == RS_OK) status = rs_bundle_tensors(l->bundle, "weights.safetensors", &l->model->weights);
   return status;
@@ -319,12 +320,15 @@ void rs_server_model_free(rs_server_model *m) {
   rs_accumulator_free(&m->state);
   rs_frame_free(&m->moments);
   rs_dictionary_release(m->new_users);
+  for (int64_t i = 0; i < m->titles_capacity; i++) rs_free(m->new_titles[i]);
+  rs_free(m->new_titles);
+  if (m->new_items) rs_dictionary_release(m->new_items);
   rs_free(m);
 }
 
 rs_server_facts rs_server_model_facts(const rs_server_model *m) {
   return (rs_server_facts){.users = m->user_ids->n,
-                           .items = m->item_ids->n,
+                           .items = m->vectors.size[0],
                            .events = m->state.base.items.size[0] + m->state.posted,
                            .width = m->vectors.size[1],
                            .as_of = m->as_of,
@@ -332,6 +336,7 @@ rs_server_facts rs_server_model_facts(const rs_server_model *m) {
 }
 
 const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *length) {
+  if (row >= m->item_ids->n) return rs_dictionary_text(m->new_items, (int32_t)(row - m->item_ids->n + 1), length);
   return rs_vocabulary_text(m->item_ids, (int32_t)(row + 1), length);
 }
 
@@ -340,8 +345,10 @@ const char *rs_server_model_user(const rs_server_model *m, int64_t row, size_t *
 }
 
 const char *rs_server_model_title(const rs_server_model *m, int64_t row, size_t *length) {
-  *length = 0;
-  if (!m->titles.offsets.storage) return "";
+  const rs_title *changed = row < m->titles_capacity ? m->new_titles[row] : NULL;
+  *length = changed ? changed->length : 0;
+  if (changed) return changed->bytes;
+  if (!m->titles.offsets.storage || row >= m->item_ids->n) return "";
   const int64_t *at = rs_i64(&m->titles.offsets);
   *length = (size_t)(at[row + 1] - at[row]);
   return (const char *)rs_u8(&m->titles.bytes) + at[row];

@@ -20,15 +20,24 @@ typedef struct rs_spare {
   _Atomic(rs_row *) rows[2][RS_SPARE_ROWS]; /* RS_USER, RS_EVENT */
 } rs_spare;
 
+/* The title of an item that came later or changed. */
+typedef struct rs_title {
+  size_t length;
+  char bytes[];
+} rs_title;
+
 struct rs_server_model {
   rs_encoder *encoder;
   rs_plan *plan;                      /* of the user tower; output "user" */
-  rs_plan *item_plan;                 /* of the item tower, output "item"; where items count events, else NULL */
+  rs_plan *item_plan;                 /* of the item tower, output "item"; NULL in a bundle without one */
   rs_tensors weights;                 /* of the plan */
   rs_tensor vectors;                  /* f32 [items, width] */
   rs_tensor created;                  /* i64 [items], ms, or empty */
-  rs_vocabulary *item_ids, *user_ids; /* code = row + 1 */
-  rs_texts titles;
+  rs_vocabulary *item_ids, *user_ids; /* of the bundle: code = row + 1 */
+  rs_dictionary *new_items; /* code - 1 + the bundle's items: rows of items that came later; NULL: none (items.h) */
+  rs_texts titles;          /* of the bundle */
+  rs_title **new_titles;    /* by row: of items that came later or changed; NULL: the bundle's */
+  int64_t titles_capacity;  /* of new_titles */
   rs_features items, users; /* encoded item and user sides, a row each */
   rs_frame moments;         /* a row a user: the columns "user.x" that the event side reads of him */
   rs_accumulator state;     /* what users did, as of the bundle's last event and of what was posted since */

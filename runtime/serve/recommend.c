@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/lists.h"
 #include "retrieval/topk.h"
+#include "serve/items.h"
 #include "serve/loaded.h"
 
 /* Users at one moment: row i of 'features' is user i, whose events so far are events[begin[i] .. end[i]). */
@@ -346,7 +347,7 @@ static rs_status take_history(asker *a, const rs_server_model *m, const rs_reque
     rs_status status = rs_encoder_event(m->encoder, given->fields, &event);
     if (status != RS_OK) return status;
     times[i] = given->time, weights[i] = event.weight, marks[i] = event.marks;
-    items[i] = rs_vocabulary_find(m->item_ids, given->item, strlen(given->item)) - 1;
+    items[i] = (int32_t)rs_server_model_find_item(m, given->item, strlen(given->item));
     if (items[i] >= 0) seen[a->n_seen++] = items[i];
     if (i > 0 && times[i] < times[i - 1])
       return rs_fail(RS_EARG, "the history is not in order: the event of item '%.200s' is earlier than the one before "
@@ -385,9 +386,9 @@ static rs_status recognise(asker *a, const rs_server_model *m, const rs_request 
 }
 
 rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted) {
-  int32_t item = rs_vocabulary_find(m->item_ids, posted->item, posted->item_length), code = 0;
-  rs_event event = {.item = item - 1, .time = posted->time};
-  if (item == 0)
+  int32_t code = 0;
+  rs_event event = {.item = rs_server_model_find_item(m, posted->item, posted->item_length), .time = posted->time};
+  if (event.item < 0)
     return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)posted->item_length, posted->item);
   if (posted->time == RS_TIME_MISSING) return rs_fail(RS_EARG, "the event has no time");
   rs_status status = rs_encoder_event(m->encoder, posted->fields, &event);

@@ -30,7 +30,7 @@ static rs_status all_events(const rs_accumulator *state, rs_interactions *x, voi
 
 /* The moving outputs of all items as of 'start', from the events of each. */
 static rs_status count_items(const rs_server_model *m, const rs_history *h, int64_t start, rs_features *out) {
-  int64_t n = m->item_ids->n;
+  int64_t n = m->vectors.size[0];
   size_t bytes = (size_t)n * 4 * sizeof(int64_t);
   int64_t *rows = rs_alloc(bytes);
   if (!rows) return rs_nomem("refresh", bytes);
@@ -50,7 +50,7 @@ static rs_status counts_at(const rs_server_model *m, int64_t start, rs_features 
   rs_interactions x = {0};
   rs_history h = {0};
   void *block = NULL;
-  int64_t n = m->item_ids->n;
+  int64_t n = m->vectors.size[0];
   rs_status status = all_events(&m->state, &x, &block);
   if (status == RS_OK) status = rs_history_new(&h, n, n, &x);
   if (status == RS_OK) status = count_items(m, &h, start, out);
@@ -95,7 +95,7 @@ static rs_status embed(const rs_server_model *m, const rs_features *items, int64
 }
 
 rs_status rs_server_model_refresh(rs_server_model *m, int64_t now) {
-  int64_t period = rs_encoder_period(m->encoder), n = m->item_ids->n;
+  int64_t period = rs_encoder_period(m->encoder), n = m->vectors.size[0];
   if (period == 0) return RS_OK;
   if (now == RS_TIME_MISSING) now = m->as_of;
   int64_t start = now / period * period - (now % period < 0 ? period : 0);

@@ -1,0 +1,280 @@
+/* items.c - see items.h. What has a row of each item is a list of columns: the vectors, the creation times, and of the
+ * item side's outputs the values, or the starts and lengths of lists. A column has room when its storage is ours, nobody
+ * else's, and longer than its rows say. */
+#include "serve/items.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "serve/loaded.h"
+
+enum { LEAST_ROOM = 256 }; /* rows */
+
+struct rs_new_item {
+  char *id;
+  size_t id_length;
+  rs_title *title; /* NULL: none */
+  int64_t created, row; /* row -1: a new one */
+  rs_features features; /* of one row */
+  rs_tensor vector;     /* f32 [1, width] */
+  rs_tensor *columns;   /* by the number of the column: a longer copy; empty where there is room */
+  int n_columns;
+  rs_title **titles; /* a longer copy; NULL where there is room */
+  int64_t titles_capacity;
+};
+
+int64_t rs_server_model_find_item(const rs_server_model *m, const char *id, size_t length) {
+  int32_t code = rs_vocabulary_find(m->item_ids, id, length);
+  if (code == 0 && m->new_items && (code = rs_dictionary_find(m->new_items, id, length)) > 0)
+    code += (int32_t)m->item_ids->n;
+  return (int64_t)code - 1;
+}
+
+/* ---- columns ---- */
+
+/* Columns 0 and 1 are vectors and times; output j has the columns 2 + 3 j: values, starts, lengths. */
+static int count_columns(const rs_server_model *m) { return 2 + 3 * m->items.n_outputs; }
+
+/* A column that the model lacks is empty. */
+static const rs_tensor *column(const rs_server_model *m, int i) {
+  if (i < 2) return i == 0 ? &m->vectors : &m->created;
+  const rs_output *o = &m->items.outputs[(i - 2) / 3];
+  return (i - 2) % 3 == 0 ? &o->values : (i - 2) % 3 == 1 ? &o->starts : &o->lengths;
+}
+
+/* Whether column i is the values of a list, which grow by what a row's list holds. */
+static bool is_pool(const rs_server_model *m, int i) {
+  return i >= 2 && (i - 2) % 3 == 0 && rs_is_list(&m->items.outputs[(i - 2) / 3]);
+}
+
+static size_t row_bytes(const rs_tensor *t) {
+  return (t->ndim == 2 ? (size_t)t->size[1] : 1) * rs_dtype_size(t->dtype);
+}
+
+static bool has_room(const rs_tensor *t, int64_t more) {
+  const rs_storage *s = t->storage;
+  return s->writable && atomic_load(&s->references) == 1 && t->offset == 0 &&
+         (size_t)(t->size[0] + more) * row_bytes(t) <= s->bytes;
+}
+
+/* A copy with room for 'more' rows and some. */
+static rs_status longer(rs_tensor *out, const rs_tensor *t, int64_t more) {
+  int64_t size[2] = {t->size[0] + more + t->size[0] / 8 + LEAST_ROOM, t->size[1]};
+  rs_status status = rs_tensor_new(out, t->dtype, t->ndim, size);
+  if (status != RS_OK) return status;
+  memcpy(rs_tensor_data(out), rs_tensor_data(t), (size_t)t->size[0] * row_bytes(t));
+  out->size[0] = t->size[0];
+  return RS_OK;
+}
+
+/* The made item's own row of column i. */
+static const rs_tensor *part(const rs_new_item *item, const rs_server_model *m, int i) {
+  const rs_output *o = rs_features_output(&item->features, m->items.outputs[(i - 2) / 3].name);
+  return (i - 2) % 3 == 0 ? &o->values : (i - 2) % 3 == 1 ? &o->starts : &o->lengths;
+}
+
+static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
+  item->n_columns = count_columns(m);
+  size_t bytes = (size_t)item->n_columns * sizeof *item->columns;
+  item->columns = rs_alloc_zero(bytes);
+  if (!item->columns) return rs_nomem("item", bytes);
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && i < item->n_columns; i++) {
+    const rs_tensor *t = column(m, i);
+    int64_t more = is_pool(m, i) ? part(item, m, i)->size[0] : item->row < 0;
+    if (t->storage && !has_room(t, more)) status = longer(&item->columns[i], t, more);
+  }
+  int64_t rows = m->vectors.size[0] + 1;
+  if (status != RS_OK || rows <= m->titles_capacity) return status;
+  item->titles_capacity = rows + rows / 8 + LEAST_ROOM;
+  bytes = (size_t)item->titles_capacity * sizeof *item->titles;
+  item->titles = rs_alloc_zero(bytes);
+  return item->titles ? RS_OK : rs_nomem("item", bytes);
+}
+
+/* ---- making ---- */
+
+/* The item's columns as its side reads them. */
+static json_t *all_fields(const rs_item *item) {
+  json_t *fields = item->fields ? json_copy((json_t *)item->fields) : json_object();
+  bool failed = json_object_set_new(fields, "item", json_stringn(item->id, item->id_length)) != 0;
+  if (item->title)
+    failed |= json_object_set_new(fields, "title", json_stringn(item->title, item->title_length)) != 0;
+  if (item->created != RS_TIME_MISSING)
+    failed |= json_object_set_new(fields, "created", json_integer(item->created)) != 0;
+  if (!failed) return fields;
+  json_decref(fields);
+  return NULL;
+}
+
+static rs_status copy_output(rs_features *to, const rs_output *o) {
+  rs_output copy = {.kind = o->kind, .name = rs_strdup(o->name)};
+  rs_status status = copy.name ? rs_tensor_copy_of(&copy.values, &o->values) : rs_nomem("item", strlen(o->name));
+  if (status == RS_OK && rs_is_list(o)) status = rs_tensor_copy_of(&copy.starts, &o->starts);
+  if (status == RS_OK && rs_is_list(o)) status = rs_tensor_copy_of(&copy.lengths, &o->lengths);
+  if (status == RS_OK) status = rs_features_add(to, &copy);
+  rs_output_free(&copy);
+  return status;
+}
+
+/* What counts events says of an item that was there what it said before. */
+static void keep_counts(rs_new_item *item, const rs_server_model *m) {
+  for (int i = 0; item->row >= 0 && i < item->features.n_outputs; i++) {
+    rs_output *o = &item->features.outputs[i];
+    const rs_output *before = rs_features_output(&m->items, o->name);
+    size_t bytes = row_bytes(&o->values);
+    if (!rs_encoder_output(m->encoder, RS_ITEM, i).moving || rs_is_list(o)) continue;
+    memcpy(rs_tensor_data(&o->values), (char *)rs_tensor_data(&before->values) + (size_t)item->row * bytes, bytes);
+  }
+}
+
+static rs_status encode(rs_new_item *item, const rs_server_model *m, const rs_item *given) {
+  rs_row *row = NULL;
+  const rs_features *features = NULL;
+  json_t *fields = all_fields(given);
+  rs_status status = fields ? rs_row_new(&row, m->encoder, RS_ITEM)
+                            : rs_fail(RS_EARG, "id and title of an item are UTF-8, its fields an object");
+  if (status == RS_OK) status = rs_row_fields(row, fields);
+  if (status == RS_OK) status = rs_row_run(row, NULL, &features);
+  for (int i = 0; status == RS_OK && i < features->n_outputs; i++)
+    status = copy_output(&item->features, &features->outputs[i]);
+  rs_row_free(row);
+  json_decref(fields);
+  if (status == RS_OK) keep_counts(item, m);
+  return status;
+}
+
+static bool is_vector(const rs_tensor *t, int64_t width) {
+  bool fits = t && t->dtype == RS_F32 && t->ndim == 2 && t->size[0] == 1 && t->size[1] == width;
+  for (int64_t i = 0; fits && i < width; i++) fits = isfinite(rs_f32(t)[i]);
+  return fits;
+}
+
+static rs_status embed(rs_new_item *item, const rs_server_model *m) {
+  static const int64_t first = 0;
+  rs_tensors batch = {0}, outputs = {0};
+  if (!m->item_plan)
+    return rs_fail(RS_EFORMAT, "the bundle has no member plan.item.json, which items that come later need: publish the "
+                               "model anew");
+  rs_status status = rs_features_gather(&item->features, &first, 1, &batch);
+  if (status == RS_OK) status = rs_plan_run(m->item_plan, &m->weights, &batch, &outputs);
+  const rs_tensor *made = status == RS_OK ? rs_tensors_find(&outputs, "item") : NULL;
+  if (made) status = rs_tensor_contiguous(&item->vector, made);
+  if (status == RS_OK && !is_vector(&item->vector, m->vectors.size[1]))
+    status = rs_fail(RS_EFORMAT, "the item plan gives no finite vector of %lld numbers for the item",
+                     (long long)m->vectors.size[1]);
+  rs_tensors_free(&batch);
+  rs_tensors_free(&outputs);
+  return status;
+}
+
+static rs_status copy_texts(rs_new_item *item, const rs_item *given) {
+  item->id = rs_alloc(given->id_length + 1);
+  if (!item->id) return rs_nomem("item", given->id_length);
+  memcpy(item->id, given->id, item->id_length = given->id_length);
+  if (!given->title) return RS_OK;
+  item->title = rs_alloc(sizeof *item->title + given->title_length);
+  if (!item->title) return rs_nomem("item", given->title_length);
+  item->title->length = given->title_length;
+  memcpy(item->title->bytes, given->title, given->title_length);
+  return RS_OK;
+}
+
+static rs_status make(rs_new_item *item, const rs_server_model *m, const rs_item *given) {
+  if (given->id_length == 0) return rs_fail(RS_EARG, "an item has an id that is not empty");
+  item->created = given->created;
+  item->row = rs_server_model_find_item(m, given->id, given->id_length);
+  rs_status status = copy_texts(item, given);
+  if (status == RS_OK) status = encode(item, m, given);
+  if (status == RS_OK) status = embed(item, m);
+  return status == RS_OK ? make_room(item, m) : status;
+}
+
+rs_status rs_server_model_make_item(rs_new_item **out, const rs_server_model *m, const rs_item *given) {
+  rs_new_item *item = rs_alloc_zero(sizeof *item);
+  *out = NULL;
+  if (!item) return rs_nomem("item", sizeof *item);
+  rs_status status = make(item, m, given);
+  if (status == RS_OK)
+    *out = item;
+  else
+    rs_new_item_free(item);
+  return status;
+}
+
+void rs_new_item_free(rs_new_item *item) {
+  if (!item) return;
+  rs_free(item->id);
+  rs_free(item->title);
+  rs_features_free(&item->features);
+  rs_tensor_free(&item->vector);
+  for (int i = 0; item->columns && i < item->n_columns; i++) rs_tensor_free(&item->columns[i]);
+  rs_free(item->columns);
+  rs_free(item->titles);
+  rs_free(item);
+}
+
+/* ---- putting: nothing fails once the id has its place ---- */
+
+static void take_columns(rs_server_model *m, rs_new_item *item) {
+  for (int i = 0; i < item->n_columns; i++) {
+    rs_tensor *t = (rs_tensor *)column(m, i), before = *t;
+    if (!item->columns[i].storage) continue;
+    *t = item->columns[i];
+    item->columns[i] = before;
+  }
+  if (!item->titles) return;
+  rs_title **before = m->new_titles;
+  if (before) memcpy(item->titles, before, (size_t)m->titles_capacity * sizeof *before);
+  m->new_titles = item->titles;
+  m->titles_capacity = item->titles_capacity;
+  item->titles = before;
+}
+
+static void write_row(rs_tensor *t, int64_t row, const void *from) {
+  size_t bytes = row_bytes(t);
+  memcpy((char *)rs_tensor_data(t) + (size_t)row * bytes, from, bytes);
+  if (row >= t->size[0]) t->size[0] = row + 1;
+}
+
+/* The values of a row's list behind all others. */
+static void write_list(rs_output *o, int64_t row, const rs_output *made) {
+  int64_t start = o->values.size[0], n = rs_i32(&made->lengths)[0];
+  size_t bytes = row_bytes(&o->values);
+  memcpy((char *)rs_tensor_data(&o->values) + (size_t)start * bytes,
+         (const char *)rs_tensor_data(&made->values) + (size_t)rs_i64(&made->starts)[0] * bytes, (size_t)n * bytes);
+  o->values.size[0] = start + n;
+  write_row(&o->starts, row, &start);
+  write_row(&o->lengths, row, rs_i32(&made->lengths));
+}
+
+static void write_features(rs_server_model *m, int64_t row, const rs_features *made) {
+  for (int i = 0; i < m->items.n_outputs; i++) {
+    rs_output *o = &m->items.outputs[i];
+    const rs_output *from = rs_features_output(made, o->name);
+    if (rs_is_list(o))
+      write_list(o, row, from);
+    else
+      write_row(&o->values, row, rs_tensor_data(&from->values));
+  }
+  if (row >= m->items.rows) m->items.rows = row + 1;
+}
+
+rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
+  int32_t code = 0;
+  int64_t row = item->row;
+  rs_status status = RS_OK;
+  if (row < 0 && !m->new_items) status = rs_dictionary_new(&m->new_items);
+  if (row < 0 && status == RS_OK) status = rs_dictionary_add(m->new_items, item->id, item->id_length, &code);
+  if (status != RS_OK) return status;
+  if (row < 0) row = m->vectors.size[0];
+  take_columns(m, item);
+  write_row(&m->vectors, row, rs_f32(&item->vector));
+  if (m->created.storage) write_row(&m->created, row, &item->created);
+  write_features(m, row, &item->features);
+  rs_title *before = m->new_titles[row];
+  m->new_titles[row] = item->title;
+  item->title = before;
+  return RS_OK;
+}
