@@ -56,6 +56,31 @@ local function with_a_bundle()
   teardown(function() command.remove(folder) end)
 end
 
+describe("a mapped model", function()
+  with_a_bundle()
+
+  it("answers as one that was opened, and is verified later", function()
+    local mapped <close> = assert(serve.map(path))
+    local opened <close> = assert(serve.open(path))
+    assert.same(opened:recommend { user = "u1" }, mapped:recommend { user = "u1" })
+    assert.equal(opened:digest(), mapped:digest())
+    assert.is_true(mapped:verify())
+  end)
+
+  it("tells which member does not have its hash", function()
+    local text = command.read(path)
+    local at = text:find("Title 3", 1, true)
+    local damaged = folder .. "/damaged.tar"
+    command.write(damaged, text:sub(1, at - 1) .. "X" .. text:sub(at + 1))
+    assert.falsy(serve.open(damaged))
+    local mapped <close> = assert(serve.map(damaged))
+    local fine, message, code = mapped:verify()
+    assert.is_nil(fine)
+    assert.matches("damaged%.tar is damaged: member 'items.safetensors' does not have its SHA%-256", message)
+    assert.equal("format", code)
+  end)
+end)
+
 describe("a served model", function()
   with_a_bundle()
 

@@ -12,9 +12,27 @@ local serve = {}
 ---@return string? code     "format", "io", "memory"
 function serve.open(bundle, dir) end
 
+--- The same but for the members' hashes, which ServedModel:verify looks at: what a model needs is checked all the same,
+--- so that a damaged bundle may answer wrongly until then, and does no other harm. A million items take a moment.
+---@param path string  a file
+---@return ServedModel?
+---@return string? message
+---@return string? code
+function serve.map(path) end
+
 --- A loaded model, changed by posted events and items alone; closing it twice is fine.
 ---@class ServedModel
 local ServedModel = {}
+
+--- Hash every member, by all threads, and compare with the manifest.
+---@return true?
+---@return string? message  names the file and the member
+---@return string? code     "format", "memory"
+function ServedModel:verify() end
+
+--- The bundle's digest: the hash of its manifest, which vouches for every byte.
+---@return string  64 hexadecimal digits
+function ServedModel:digest() end
 
 --- What the bundle knows.
 ---@return { users: integer, items: integer, events: integer, width: integer, as_of: integer, window: integer? }

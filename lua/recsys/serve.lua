@@ -3,7 +3,7 @@
 local core = require("recsys.core").serve
 local registry = require "recsys.registry"
 
-local serve = {}
+local serve = { map = core.map }
 
 function serve.open(word, dir)
   local path, message = registry.resolve(word, dir)

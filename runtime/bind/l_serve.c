@@ -4,20 +4,20 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "bind/fields.h"
+#include "bind/served.h"
 #include "serve/items.h"
 
-#define SERVED "recsys.ServedModel"
 #define CALL "recsys serve call" /* what one call holds, so that whatever raises leaks nothing */
 
 static int l_free(lua_State *L) {
-  rs_server_model **m = luaL_checkudata(L, 1, SERVED);
+  rs_server_model **m = luaL_checkudata(L, 1, RS_SERVED);
   rs_server_model_free(*m);
   *m = NULL;
   return 0;
 }
 
 static const rs_server_model *check_model(lua_State *L) {
-  rs_server_model **m = luaL_checkudata(L, 1, SERVED);
+  rs_server_model **m = luaL_checkudata(L, 1, RS_SERVED);
   luaL_argcheck(L, *m, 1, "model is closed");
   return *m;
 }
@@ -31,8 +31,28 @@ static int finish(lua_State *L, rs_status status, int results) {
 /* serve.open(path) -> ServedModel | nil, message, code */
 static int l_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  rs_server_model **m = rs_push_object(L, sizeof *m, SERVED, 0);
+  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 0);
   return rs_return(L, rs_server_model_open(m, path), 1);
+}
+
+/* serve.map(path) -> ServedModel | nil, message, code */
+static int l_map(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 0);
+  return rs_return(L, rs_server_model_map(m, path), 1);
+}
+
+/* m:verify() -> true | nil, message, code */
+static int l_verify(lua_State *L) {
+  const rs_server_model *m = check_model(L);
+  lua_pushboolean(L, true);
+  return rs_return(L, rs_server_model_verify(m), 1);
+}
+
+/* m:digest() -> string */
+static int l_digest(lua_State *L) {
+  lua_pushstring(L, rs_server_model_digest(check_model(L)));
+  return 1;
 }
 
 /* m:facts() -> { users, items, events, width, as_of, window } */
@@ -285,7 +305,7 @@ static int l_recommend_users(lua_State *L) {
 }
 
 static int l_tostring(lua_State *L) {
-  rs_server_model **m = luaL_checkudata(L, 1, SERVED);
+  rs_server_model **m = luaL_checkudata(L, 1, RS_SERVED);
   if (!*m) return lua_pushliteral(L, "ServedModel (closed)"), 1;
   rs_server_facts facts = rs_server_model_facts(*m);
   lua_pushfstring(L, "ServedModel of %I users x %I items", (LUAI_UACINT)facts.users, (LUAI_UACINT)facts.items);
@@ -293,7 +313,9 @@ static int l_tostring(lua_State *L) {
 }
 
 int rs_open_serve(lua_State *L) {
-  static const luaL_Reg methods[] = {{"facts", l_facts},
+  static const luaL_Reg methods[] = {{"digest", l_digest},
+                                     {"verify", l_verify},
+                                     {"facts", l_facts},
                                      {"user", l_user},
                                      {"item", l_item},
                                      {"recommend", l_recommend},
@@ -304,8 +326,8 @@ int rs_open_serve(lua_State *L) {
                                      {"close", l_free},
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
-  rs_new_type(L, SERVED, methods, meta);
+  static const luaL_Reg functions[] = {{"open", l_open}, {"map", l_map}, {NULL, NULL}};
+  rs_new_type(L, RS_SERVED, methods, meta);
   rs_new_scratch_type(L, CALL, l_call_free);
   luaL_newlib(L, functions);
   return 1;

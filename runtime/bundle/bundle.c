@@ -274,6 +274,14 @@ static rs_status verify_chunks(const rs_bundle *b, const json_t *members) {
   return status;
 }
 
+rs_status rs_bundle_verify_late(const rs_bundle *b) {
+  json_t *manifest = NULL;
+  rs_status status = rs_json_object(&manifest, b->entries[0].data, b->entries[0].size, b->path);
+  if (status == RS_OK) status = verify_chunks(b, json_object_get(manifest, "members"));
+  json_decref(manifest);
+  return status;
+}
+
 rs_status rs_bundle_verify(const rs_bundle *b) {
   rs_digest_job jobs[ENTRY_LIMIT];
   rs_piece pieces[ENTRY_LIMIT];

@@ -63,6 +63,9 @@ const rs_member *rs_bundle_manifest(const rs_bundle *b);
 /* Append the tensors of a safetensors member, mapped where they lie. RS_EFORMAT when it is absent or broken. */
 rs_status rs_bundle_tensors(const rs_bundle *b, const char *name, rs_tensors *out);
 
+/* What 'verify' does at opening, for a bundle that was opened without: by all threads, while others read it. */
+rs_status rs_bundle_verify_late(const rs_bundle *b);
+
 /* Hash every member as a whole and compare with the manifest: slower than 'verify' (one thread a member) and
  * independent of the hashes for each MiB. */
 rs_status rs_bundle_verify(const rs_bundle *b);

@@ -285,20 +285,29 @@ static rs_status load(loader *l) {
   return status;
 }
 
-rs_status rs_server_model_open(rs_server_model **out, const char *path) {
+static rs_status open_bundle(rs_server_model **out, const char *path, bool verify) {
   rs_bundle *bundle = NULL;
   *out = NULL;
-  rs_status status = rs_bundle_open(&bundle, path, true);
+  rs_status status = rs_bundle_open(&bundle, path, verify);
   if (status != RS_OK) return status;
   loader l = {bundle, path, rs_alloc_zero(sizeof *l.model)};
-  status = l.model ? load(&l) : rs_nomem("model", sizeof *l.model);
-  rs_bundle_free(bundle); /* the tensors hold the mapping */
+  if (!l.model) {
+    rs_bundle_free(bundle);
+    return rs_nomem("model", sizeof *l.model);
+  }
+  l.model->bundle = bundle;
+  status = load(&l);
   if (status == RS_OK)
     *out = l.model;
   else
     rs_server_model_free(l.model);
   return status;
 }
+
+rs_status rs_server_model_open(rs_server_model **out, const char *path) { return open_bundle(out, path, true); }
+rs_status rs_server_model_map(rs_server_model **out, const char *path) { return open_bundle(out, path, false); }
+rs_status rs_server_model_verify(const rs_server_model *m) { return rs_bundle_verify_late(m->bundle); }
+const char *rs_server_model_digest(const rs_server_model *m) { return rs_bundle_manifest(m->bundle)->sha256; }
 
 void rs_server_model_free(rs_server_model *m) {
   if (!m) return;
@@ -323,6 +332,7 @@ void rs_server_model_free(rs_server_model *m) {
   for (int64_t i = 0; i < m->titles_capacity; i++) rs_free(m->new_titles[i]);
   rs_free(m->new_titles);
   if (m->new_items) rs_dictionary_release(m->new_items);
+  rs_bundle_free(m->bundle);
   rs_free(m);
 }
 

@@ -27,6 +27,7 @@ typedef struct rs_title {
 } rs_title;
 
 struct rs_server_model {
+  rs_bundle *bundle;
   rs_encoder *encoder;
   rs_plan *plan;                      /* of the user tower; output "user" */
   rs_plan *item_plan;                 /* of the item tower, output "item"; NULL in a bundle without one */

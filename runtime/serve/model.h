@@ -17,6 +17,15 @@ typedef struct rs_server_model rs_server_model;
 rs_status rs_server_model_open(rs_server_model **out, const char *path);
 void rs_server_model_free(rs_server_model *m); /* NULL is fine */
 
+/* The same but for the members' hashes, which rs_server_model_verify looks at, by all threads, while the model answers:
+ * what is used is checked all the same, so that a damaged bundle may answer wrongly until then, and does no other harm.
+ * RS_EFORMAT names the member that does not have its hash. */
+rs_status rs_server_model_map(rs_server_model **out, const char *path);
+rs_status rs_server_model_verify(const rs_server_model *m);
+
+/* The bundle's digest: the hash of its manifest, which vouches for every byte. */
+const char *rs_server_model_digest(const rs_server_model *m);
+
 typedef struct rs_server_facts {
   int64_t users, items, events; /* that the bundle knows */
   int64_t width;                /* dimensions of the vectors */

@@ -14,6 +14,8 @@ else
 end
 
 local model <close> = assert(core.serve.open(path))
+local mapped <close> = assert(core.serve.map(path))
+assert(mapped:verify() and mapped:digest() == model:digest())
 local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 })
 assert(answer.known and #answer.items == 3)
 assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone",
