@@ -1,0 +1,23 @@
+/* gate.h - a big-reader lock: many workers that read without meeting each other, and now and then a writer who waits.
+ *
+ * A worker enters and leaves by its own cache line. A writer closes the gate, which waits until nobody is inside, does
+ * what takes a moment, and opens it again; whoever wants to enter meanwhile waits for that. Nobody enters twice without
+ * having left, and no worker closes the gate from inside. */
+#ifndef RS_GATE_H
+#define RS_GATE_H
+#include "base/status.h"
+
+typedef struct rs_gate rs_gate;
+
+/* A gate for workers 0 .. n - 1. RS_ENOMEM. */
+rs_status rs_gate_new(rs_gate **out, int n);
+void rs_gate_free(rs_gate *gate); /* NULL is fine; nobody is inside */
+
+void rs_gate_enter(rs_gate *gate, int worker);
+void rs_gate_leave(rs_gate *gate, int worker);
+
+/* One writer at a time: others wait here. */
+void rs_gate_close(rs_gate *gate);
+void rs_gate_open(rs_gate *gate);
+
+#endif
