@@ -11,9 +11,12 @@
 
 enum { RS_REPLY_HEADERS = 8 };
 
+/* What a token allows. */
+enum { RS_SCOPE_USE = 1, RS_SCOPE_ADMIN = 2, RS_SCOPE_METRICS = 4, RS_SCOPE_ALL = 7 };
+
 typedef struct rs_call {
   int worker;                   /* 0-based: who answers; a handler keeps its scratch memory by it */
-  const char *method;           /* "GET", "POST", ... */
+  const char *method;           /* "GET", "POST", ...; HEAD is handed over as GET, and what is answered not sent */
   const rs_http_target *target; /* path and query, decoded */
   const rs_http_pair *headers;  /* names in lower case */
   int n_headers;
@@ -22,6 +25,7 @@ typedef struct rs_call {
   const char *request_id; /* the client's X-Request-Id where it is one, else a new one */
   const char *client;     /* its address as a number */
   const char *principal;  /* name of the token that was shown; "" for none */
+  unsigned scopes;        /* what that token allows, RS_SCOPE_...; all where the service has no tokens */
   int64_t arrived;        /* ns of the monotonic clock, when its first byte was read */
 } rs_call;
 
@@ -38,5 +42,8 @@ typedef void rs_handler(void *context, const rs_call *call, rs_reply *reply);
 
 /* The value of a header by its name in lower case; NULL when it was not sent. */
 const char *rs_call_header(const rs_call *call, const char *name);
+
+/* Answer by a status and {"error":{"code":"...","message":"..."}} in place of what the body holds. */
+void rs_reply_error(rs_reply *reply, int status, const char *code, const char *message);
 
 #endif

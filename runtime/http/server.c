@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "http/listen.h"
 
 enum { HEADERS = 128 << 10 }; // of a connection; what is not used costs nothing. A query of 1,000 names takes 70 KiB
 
@@ -291,56 +291,19 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 /* The server. */
 
-static int open_socket(const struct addrinfo *a) {
-  int handle = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
-  if (handle < 0) return -1;
-  setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(handle, a->ai_addr, a->ai_addrlen) == 0 && listen(handle, SOMAXCONN) == 0) return handle;
-  int reason = errno;
-  close(handle);
-  errno = reason;
-  return -1;
-}
-
-/* A socket that listens at the address; its family and port. */
-static rs_status listening(int *out, int *family, rs_http_server *s, const rs_http_options *o) {
-  const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-  struct addrinfo *found = NULL;
-  char port[16];
-  snprintf(port, sizeof port, "%d", o->port);
-  bool all = !*o->address || strcmp(o->address, "*") == 0;
-  int code = getaddrinfo(all ? NULL : o->address, port, &wanted, &found);
-  if (code != 0) return rs_fail(RS_EIO, "cannot listen on %s: %s", o->address, gai_strerror(code));
-  int handle = -1;
-  for (const struct addrinfo *a = found; a && handle < 0; a = a->ai_next) {
-    handle = open_socket(a);
-    *family = a->ai_family;
-  }
-  int reason = errno;
-  freeaddrinfo(found);
-  if (handle < 0)
-    return rs_fail(RS_EIO, "cannot listen on %s, port %d: %s", all ? "any address" : o->address, o->port, strerror(reason));
-  struct sockaddr_storage own;
-  socklen_t size = sizeof own;
-  getsockname(handle, (struct sockaddr *)&own, &size);
-  s->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&own)->sin6_port
-                                            : ((struct sockaddr_in *)(void *)&own)->sin_port);
-  *out = handle;
-  return RS_OK;
-}
-
 static rs_status start(rs_http_server *s, const rs_http_options *o) {
-  int handle = -1, family = AF_INET;
-  rs_status status = listening(&handle, &family, s, o);
+  rs_listening at;
+  rs_status status = rs_listen(&at, o->address, o->port);
   if (status != RS_OK) return status;
-  unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (family == AF_INET6 ? MHD_USE_IPv6 : 0);
+  s->port = at.port;
+  unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (at.family == AF_INET6 ? MHD_USE_IPv6 : 0);
   s->daemon = MHD_start_daemon(
-      flags, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, handle, MHD_OPTION_URI_LOG_CALLBACK, on_line, s,
+      flags, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, at.handle, MHD_OPTION_URI_LOG_CALLBACK, on_line, s,
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS,
       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)o->timeout_s, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->connections,
       MHD_OPTION_END);
   if (s->daemon) return RS_OK;
-  close(handle);
+  close(at.handle);
   return rs_fail(RS_EIO, "the HTTP server cannot be started");
 }
 

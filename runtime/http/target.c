@@ -74,31 +74,38 @@ static bool cut(rs_http_target *t, char *query) {
   return true;
 }
 
-rs_status rs_http_target_parse(rs_http_target *out, const char *raw) {
+size_t rs_http_target_room(const char *raw) {
+  const char *query = strchr(raw, '?');
+  return (query ? sizeof(rs_http_pair) * (size_t)(count(query, '&') + 1) : 0) + 2 * (strlen(raw) + 1);
+}
+
+/* The pairs come first, for their alignment. */
+rs_status rs_http_target_parse_in(rs_http_target *out, const char *raw, void *memory) {
   if (*raw != '/') return rs_fail(RS_EFORMAT, "the address does not begin with /");
-  rs_http_target t = {.raw = rs_strdup(raw), .text = rs_strdup(raw)};
-  char *query = NULL;
-  rs_status status = t.raw && t.text ? RS_OK : rs_fail(RS_ENOMEM, "no memory for an address");
-  if (status == RS_OK) {
-    t.text[strcspn(t.text, "#")] = 0;
-    query = strchr(t.text, '?');
-    if (query) *query++ = 0;
-    t.path = t.text;
-    t.query = rs_alloc(query ? sizeof *t.query * (size_t)(count(query, '&') + 1) : 0);
-    if (!t.query) status = rs_fail(RS_ENOMEM, "no memory for a query");
-  }
-  if (status == RS_OK && (!decode(t.text, false) || (query && !cut(&t, query))))
-    status = rs_fail(RS_EFORMAT, "the address is no percent-encoded UTF-8");
-  if (status == RS_OK)
-    *out = t;
-  else
-    rs_http_target_free(&t);
+  size_t size = strlen(raw) + 1;
+  rs_http_target t = {.query = memory, .raw = (char *)memory + rs_http_target_room(raw) - 2 * size};
+  t.text = t.raw + size;
+  memcpy(t.raw, raw, size);
+  memcpy(t.text, raw, size);
+  t.text[strcspn(t.text, "#")] = 0;
+  char *query = strchr(t.text, '?');
+  if (query) *query++ = 0;
+  t.path = t.text;
+  if (!decode(t.text, false) || (query && !cut(&t, query)))
+    return rs_fail(RS_EFORMAT, "the address is no percent-encoded UTF-8");
+  *out = t;
+  return RS_OK;
+}
+
+rs_status rs_http_target_parse(rs_http_target *out, const char *raw) {
+  void *memory = rs_alloc(rs_http_target_room(raw));
+  if (!memory) return rs_fail(RS_ENOMEM, "no memory for an address");
+  rs_status status = rs_http_target_parse_in(out, raw, memory);
+  if (status != RS_OK) rs_free(memory);
   return status;
 }
 
 void rs_http_target_free(rs_http_target *t) {
-  rs_free(t->raw);
-  rs_free(t->text);
-  rs_free(t->query);
+  rs_free(t->query); /* where its memory begins */
   memset(t, 0, sizeof *t);
 }

@@ -1,0 +1,90 @@
+/* door.c - the thread that accepts a service's connections and gives each to the worker that has fewest.
+ *
+ * Workers that share a listening socket, or have one each (SO_REUSEPORT), get unequal shares where connections are few
+ * and kept for long, as a load balancer's are: who wakes first accepts all that wait, and a hash of 16 ports is seldom 8
+ * and 8. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http/service_parts.h"
+
+enum { PAUSE_MS = 20 }; /* when the system has no descriptor left */
+
+rs_status rs_door_open(rs_service *s) {
+  s->door_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  s->door_events = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event come = {.events = EPOLLIN, .data.fd = s->at.handle}, woken = {.events = EPOLLIN, .data.fd = -1};
+  if (s->door_wake < 0 || s->door_events < 0 || epoll_ctl(s->door_events, EPOLL_CTL_ADD, s->at.handle, &come) != 0 ||
+      epoll_ctl(s->door_events, EPOLL_CTL_ADD, s->door_wake, &woken) != 0)
+    return rs_fail(RS_EIO, "the system refuses what a service needs: descriptors");
+  return RS_OK;
+}
+
+void rs_door_free(rs_service *s) {
+  if (s->door_events >= 0) close(s->door_events);
+  if (s->door_wake >= 0) close(s->door_wake);
+  if (s->at.handle >= 0) close(s->at.handle);
+  s->door_events = s->door_wake = s->at.handle = -1;
+}
+
+/* The worker with the fewest connections and room in its inbox; NULL: the service is full. */
+static rs_worker *least_busy(rs_service *s) {
+  rs_worker *best = NULL;
+  int fewest = 0, all = 0;
+  for (rs_worker *w = s->workers; w < s->workers + s->n; w++) {
+    int given = atomic_load(&w->given);
+    unsigned waiting = atomic_load_explicit(&w->filled, memory_order_relaxed) - atomic_load(&w->emptied);
+    all += given;
+    if (waiting == RS_INBOX || (best && given >= fewest)) continue;
+    best = w;
+    fewest = given;
+  }
+  return all < s->options.connections ? best : NULL;
+}
+
+static void turn_away(rs_service *s, int handle) {
+  static const char full[] =
+      "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"
+      "Content-Length: 67\r\n\r\n{\"error\":{\"code\":\"full\",\"message\":\"too many connections at once\"}}\n";
+  rs_tally_add(&s->turned_away, 1);
+  send(handle, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  shutdown(handle, SHUT_WR);
+  close(handle);
+}
+
+static void give(rs_worker *w, const rs_arrival *arrival) {
+  unsigned at = atomic_load_explicit(&w->filled, memory_order_relaxed);
+  w->inbox[at % RS_INBOX] = *arrival;
+  atomic_fetch_add(&w->given, 1);
+  atomic_store(&w->filled, at + 1);
+  rs_service_wake(w->wake);
+}
+
+/* Accept all that wait; false when the system has no descriptor left. */
+static bool accept_all(rs_service *s) {
+  for (;;) {
+    rs_arrival a = {.size = sizeof a.from};
+    a.handle = accept4(s->at.handle, &a.from.any, &a.size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (a.handle < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      return errno == EAGAIN || errno == EWOULDBLOCK;
+    }
+    rs_tally_add(&s->accepted, 1);
+    rs_worker *w = least_busy(s);
+    if (w) give(w, &a);
+    else turn_away(s, a.handle);
+  }
+}
+
+void *rs_door_run(void *service) {
+  rs_service *s = service;
+  while (atomic_load(&s->phase) == RS_SERVING) {
+    struct epoll_event event;
+    int n = epoll_wait(s->door_events, &event, 1, -1);
+    if (n == 1 && event.data.fd >= 0 && !accept_all(s)) usleep(PAUSE_MS * 1000);
+  }
+  return NULL;
+}

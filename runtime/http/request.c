@@ -1,0 +1,244 @@
+/* request.c - a service's requests, by libmicrohttpd's calls: one at the first line, one at the end of the head, one for
+ * each piece of a body, one when all is there, one when the reply is sent or the connection lost.
+ *
+ * A refusal in the call at the end of the head makes libmicrohttpd close the connection behind it. The handler's reply
+ * lies in a buffer that is the connection's until it is sent: one that has gone out by the time the handler is called
+ * next, as nearly all have, is the one that it writes into again. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/service_parts.h"
+
+/* What is answered in place of a reply of the handler. */
+typedef struct refusal {
+  int status;
+  rs_refused reason;
+  const char *code, *message;
+} refusal;
+
+/* Replies. */
+
+static rs_sending *take_sending(rs_worker *w) {
+  rs_sending *s = w->free_sendings;
+  if (!s) {
+    s = rs_alloc_zero(sizeof *s);
+    if (s) s->of = w;
+    return s;
+  }
+  w->free_sendings = s->next;
+  s->bytes.size = 0;
+  return s;
+}
+
+/* libmicrohttpd has no more use for the bytes. */
+static void give_back(void *sending) {
+  rs_sending *s = sending;
+  if (s->bytes.capacity > RS_KEPT) rs_buffer_free(&s->bytes);
+  s->next = s->of->free_sendings;
+  s->of->free_sendings = s;
+}
+
+static void header(struct MHD_Response *response, const char *name, const char *value) {
+  MHD_add_response_header(response, name, value);
+}
+
+/* Send a reply, whose bytes are this call's from here on. */
+static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection, const rs_reply *reply, rs_sending *s,
+                                  bool last) {
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer_with_free_callback_cls(s->bytes.size, s->bytes.data, give_back, s);
+  if (!response) {
+    give_back(s);
+    return MHD_NO;
+  }
+  if (s->bytes.size > 0) header(response, "Content-Type", reply->type);
+  for (int i = 0; i < reply->n_headers; i++) header(response, reply->headers[i].name, reply->headers[i].value);
+  header(response, "X-Request-Id", l->id);
+  if (last || atomic_load_explicit(&l->of->service->phase, memory_order_relaxed) != RS_SERVING)
+    header(response, "Connection", "close");
+  l->stage = RS_REPLYING;
+  l->since = rs_service_now();
+  l->reply_size = s->bytes.size;
+  rs_tally_add(&l->of->tally.reply_bytes, (int64_t)s->bytes.size);
+  enum MHD_Result result = MHD_queue_response(connection, (unsigned)reply->status, response);
+  MHD_destroy_response(response);
+  return result;
+}
+
+static enum MHD_Result refuse(rs_link *l, struct MHD_Connection *connection, const refusal *r) {
+  rs_tally_add(&l->of->tally.refused[r->reason], 1);
+  rs_sending *s = take_sending(l->of);
+  if (!s) return MHD_NO;
+  rs_reply reply = {.body = &s->bytes};
+  rs_reply_error(&reply, r->status, r->code, r->message);
+  return send_reply(l, connection, &reply, s, true);
+}
+
+/* The head. */
+
+static uint64_t mixed(uint64_t x) { /* SplitMix64's finaliser, a bijection */
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/* A number of its own for each request of the service, in hexadecimal: its order says nothing. */
+static void make_id(rs_link *l) {
+  rs_worker *w = l->of;
+  uint64_t n = mixed(w->service->seed + (w->ids++ * (uint64_t)w->service->n + (uint64_t)w->index) * 0x9e3779b97f4a7c15u);
+  for (int i = 15; i >= 0; i--, n >>= 4) l->id[i] = "0123456789abcdef"[n & 15];
+  l->id[16] = 0;
+}
+
+static bool is_id(const char *text, size_t n) {
+  if (n < 1 || n > RS_REQUEST_ID) return false;
+  for (size_t i = 0; i < n; i++)
+    if (!strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:/+=", text[i]) || !text[i]) return false;
+  return true;
+}
+
+static bool is_method(const char *method) {
+  static const char *const known[] = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (!strcmp(method, known[i])) return true;
+  return false;
+}
+
+typedef struct gathering {
+  rs_http_pair *pairs;
+  char *names;
+  int n;
+} gathering;
+
+static enum MHD_Result gather(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
+                              const char *value, size_t value_size) {
+  (void)kind, (void)value_size;
+  gathering *g = context;
+  if (g->n == RS_SERVICE_HEADERS) {
+    g->n++;
+    return MHD_NO;
+  }
+  g->pairs[g->n++] = (rs_http_pair){g->names, value ? value : ""};
+  for (size_t i = 0; i < name_size; i++) *g->names++ = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+  *g->names++ = 0;
+  return MHD_YES;
+}
+
+/* All headers with their names in lower case; false: no memory. More than RS_SERVICE_HEADERS make n one more. */
+static bool gather_headers(rs_link *l, struct MHD_Connection *connection) {
+  size_t head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+  size_t pairs = RS_SERVICE_HEADERS * sizeof(rs_http_pair);
+  if (rs_buffer_reserve(&l->head_memory, pairs + head) != RS_OK) return false;
+  gathering g = {.pairs = (rs_http_pair *)(void *)l->head_memory.data, .names = l->head_memory.data + pairs};
+  MHD_get_connection_values_n(connection, MHD_HEADER_KIND, gather, &g);
+  l->n_headers = g.n;
+  return true;
+}
+
+static const rs_http_pair *headers_of(const rs_link *l) { return (const rs_http_pair *)(const void *)l->head_memory.data; }
+
+static const char *header_of(const rs_link *l, const char *name) {
+  const rs_call call = {.headers = headers_of(l), .n_headers = l->n_headers};
+  return rs_call_header(&call, name);
+}
+
+/* Why the head is refused; status 0: it is not. */
+static refusal check_head(const rs_link *l, const char *method, const char *version) {
+  const rs_service_options *o = &l->of->service->options;
+  if (l->n_headers > RS_SERVICE_HEADERS) return (refusal){431, RS_REFUSED_LARGE, "headers", "too many header fields"};
+  if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+    return (refusal){505, RS_REFUSED_FORMAT, "version", "HTTP/1.1 or HTTP/1.0 is spoken here"};
+  if (!is_method(method)) return (refusal){501, RS_REFUSED_FORMAT, "method", "no method that is known here"};
+  if (l->no_target) return (refusal){400, RS_REFUSED_FORMAT, "target", "the address is no percent-encoded UTF-8"};
+  const char *length = header_of(l, "content-length");
+  if (length && strtoll(length, NULL, 10) > o->max_body)
+    return (refusal){413, RS_REFUSED_LARGE, "body", "the body is larger than this service takes"};
+  return (refusal){0};
+}
+
+static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version) {
+  l->called = true;
+  l->stage = RS_BODY;
+  l->since = rs_service_now();
+  l->head_only = !strcmp(method, "HEAD");
+  make_id(l);
+  if (!gather_headers(l, connection)) return MHD_NO;
+  refusal r = check_head(l, method, version);
+  if (r.status) return refuse(l, connection, &r);
+  const char *id = header_of(l, "x-request-id");
+  if (id && is_id(id, strlen(id))) strcpy(l->id, id);
+  return MHD_YES;
+}
+
+/* The body. */
+
+static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
+  int64_t most = l->of->service->options.max_body;
+  l->size += (int64_t)*size;
+  if (l->size > most) { /* in pieces whose sum was not told: no reply can be queued in the middle of them */
+    rs_tally_add(&l->of->tally.refused[RS_REFUSED_LARGE], 1);
+    rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
+    return MHD_NO;
+  }
+  if (rs_buffer_append(&l->body, data, *size) != RS_OK) return MHD_NO;
+  *size = 0;
+  return MHD_YES;
+}
+
+static enum MHD_Result on_whole(rs_link *l, struct MHD_Connection *connection, const char *method) {
+  rs_worker *w = l->of;
+  rs_sending *s = take_sending(w);
+  if (!s) return MHD_NO;
+  rs_tally_add(&w->tally.requests, 1);
+  rs_tally_add(&w->tally.body_bytes, l->size);
+  rs_call call = {.worker = w->index, .method = l->head_only ? "GET" : method, .target = &l->target,
+                  .headers = headers_of(l), .n_headers = l->n_headers, .body = l->size > 0 ? l->body.data : NULL,
+                  .size = (size_t)l->size, .request_id = l->id, .client = l->client, .principal = "",
+                  .scopes = RS_SCOPE_ALL, .arrived = l->arrived};
+  rs_reply reply = {.status = 200, .type = "application/json", .body = &s->bytes};
+  w->service->handler(w->service->context, &call, &reply);
+  return send_reply(l, connection, &reply, s, false);
+}
+
+/* libmicrohttpd's calls. */
+
+void *rs_request_line(void *worker, const char *target, struct MHD_Connection *connection) {
+  (void)worker;
+  rs_link *l = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  if (!l) return NULL;
+  l->arrived = rs_service_now();
+  if (l->stage == RS_IDLE) l->since = l->arrived;
+  l->stage = RS_HEAD;
+  rs_tally_add(&l->of->tally.in_flight, 1);
+  if (!target) target = "";
+  l->no_target = rs_buffer_reserve(&l->target_memory, rs_http_target_room(target)) != RS_OK ||
+                 rs_http_target_parse_in(&l->target, target, l->target_memory.data) != RS_OK;
+  return l;
+}
+
+enum MHD_Result rs_request_event(void *worker, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *data, size_t *size, void **link) {
+  (void)worker, (void)url;
+  rs_link *l = *link;
+  if (!l) return MHD_NO;
+  if (!l->called) return on_head(l, connection, method, version);
+  return *size > 0 ? on_body(l, data, size) : on_whole(l, connection, method);
+}
+
+void rs_request_completed(void *worker, struct MHD_Connection *connection, void **link,
+                          enum MHD_RequestTerminationCode code) {
+  (void)worker, (void)connection, (void)code;
+  rs_link *l = *link;
+  if (!l) return;
+  *link = NULL;
+  rs_tally_add(&l->of->tally.in_flight, -1);
+  l->called = false;
+  l->size = 0;
+  l->body.size = 0;
+  if (l->body.capacity > RS_KEPT) rs_buffer_free(&l->body);
+  if (l->stage == RS_LEFT) return;
+  l->stage = RS_IDLE;
+  l->since = rs_service_now();
+  l->received = -1;
+}

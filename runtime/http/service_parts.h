@@ -1,0 +1,147 @@
+/* service_parts.h - what the pieces of a service share: its workers and their connections. Within the http folder. */
+#ifndef RS_HTTP_SERVICE_PARTS_H
+#define RS_HTTP_SERVICE_PARTS_H
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "http/listen.h"
+#include "http/service.h"
+
+enum {
+  RS_INBOX = 64,             /* connections on their way to a worker */
+  RS_KEPT = 64 << 10,        /* bytes of a buffer that are kept for the next request */
+  RS_REQUEST_ID = 128,       /* bytes of an X-Request-Id at the most */
+  RS_STILL_NS = 250 * 1000000 /* after which a draining service closes a connection that waits for a request */
+};
+
+typedef struct rs_worker rs_worker;
+
+typedef union rs_address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} rs_address;
+
+/* Bytes of a reply, until they are sent. */
+typedef struct rs_sending {
+  rs_buffer bytes;
+  rs_worker *of;
+  struct rs_sending *next; /* of those that are free */
+} rs_sending;
+
+/* What a connection is at. */
+typedef enum rs_stage {
+  RS_IDLE,     /* waits for a request */
+  RS_HEAD,     /* a head comes in; a new connection begins here */
+  RS_BODY,     /* a body comes in */
+  RS_REPLYING, /* a reply goes out */
+  RS_LEFT      /* was cut off */
+} rs_stage;
+
+/* A connection. Its buffers are kept for the next one. */
+typedef struct rs_link {
+  rs_worker *of;
+  struct rs_link *before, *after; /* of the worker's open ones; 'after' alone of the free ones */
+  int handle;
+  char client[INET6_ADDRSTRLEN];
+  rs_stage stage;
+  int64_t since;    /* ns, when it came to this stage */
+  int64_t received; /* bytes that had come from it when that was last looked at while it was idle; -1: not yet */
+  /* the request at hand */
+  bool called;     /* the first callback was there */
+  bool head_only;  /* HEAD */
+  bool no_target;  /* what it asks for cannot be parsed */
+  int64_t arrived; /* ns */
+  int64_t size;    /* of its body, so far */
+  size_t reply_size;
+  rs_http_target target;
+  int n_headers;
+  char id[RS_REQUEST_ID + 1];
+  rs_buffer target_memory, head_memory, body;
+} rs_link;
+
+typedef struct rs_arrival {
+  int handle;
+  socklen_t size;
+  rs_address from;
+} rs_arrival;
+
+/* Counted by the worker alone, read by others. */
+typedef struct rs_tally {
+  atomic_int_fast64_t requests, in_flight, body_bytes, reply_bytes, closed;
+  atomic_int_fast64_t refused[RS_REFUSED_KINDS];
+} rs_tally;
+
+struct rs_worker {
+  _Alignas(RS_ALIGN) rs_service *service;
+  int index;
+  struct MHD_Daemon *daemon;
+  int events, wake; /* epoll over libmicrohttpd's own and the eventfd 'wake' */
+  pthread_t thread;
+  bool running;
+  rs_link *open, *free_links;
+  rs_sending *free_sendings;
+  bool welcomed;      /* libmicrohttpd has told of the connection that is being added */
+  int64_t next_sweep; /* ns */
+  uint64_t ids;       /* made so far */
+  rs_tally tally;
+  _Alignas(RS_ALIGN) atomic_int given; /* connections, with those in the inbox: the door adds, the worker takes off */
+  atomic_uint filled, emptied;         /* of the inbox: by the door, by the worker */
+  rs_arrival inbox[RS_INBOX];
+};
+
+/* CLOSING: the door is being shut; DRAINING: nobody comes in any more. */
+typedef enum rs_phase { RS_SERVING, RS_CLOSING, RS_DRAINING, RS_STOPPED } rs_phase;
+
+struct rs_service {
+  rs_service_options options; /* with the defaults filled in */
+  rs_handler *handler;
+  void *context;
+  rs_listening at;
+  int n; /* workers */
+  rs_worker *workers;
+  pthread_t door;
+  bool door_running;
+  int door_events, door_wake; /* epoll over the listening socket and the eventfd */
+  uint64_t seed;              /* of request ids */
+  atomic_int phase;
+  atomic_int working; /* workers whose loop has not ended */
+  atomic_int_fast64_t accepted, turned_away;
+};
+
+static inline void rs_tally_add(atomic_int_fast64_t *count, int64_t n) {
+  atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+int64_t rs_service_now(void); /* ns of the monotonic clock */
+void rs_service_wake(int eventfd);
+
+/* door.c: a thread that accepts connections. */
+rs_status rs_door_open(rs_service *s);
+void *rs_door_run(void *service);
+void rs_door_free(rs_service *s);
+
+/* worker.c: the loop of a thread that answers. */
+rs_status rs_worker_init(rs_worker *w);
+void *rs_worker_run(void *worker);
+void rs_worker_free(rs_worker *w);
+
+/* link.c: connections, by libmicrohttpd's calls, and their deadlines. */
+void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link,
+                    enum MHD_ConnectionNotificationCode code);
+void rs_link_sweep(rs_worker *w, int64_t now);
+/* Send a refusal past libmicrohttpd, which has no way to at that moment, unless the connection is encrypted. */
+void rs_link_say(const rs_link *l, int status, const char *reason, const char *message);
+void rs_link_free(rs_link *l);
+
+/* request.c: requests, by libmicrohttpd's calls. */
+void *rs_request_line(void *worker, const char *target, struct MHD_Connection *connection);
+enum MHD_Result rs_request_event(void *worker, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *data, size_t *size, void **link);
+void rs_request_completed(void *worker, struct MHD_Connection *connection, void **link,
+                          enum MHD_RequestTerminationCode code);
+
+#endif
