@@ -128,6 +128,16 @@ rs_status rs_accumulator_advance(rs_accumulator *a, int64_t user, const rs_event
   return RS_OK;
 }
 
+rs_status rs_accumulator_forget(rs_accumulator *a, int64_t user) {
+  if (user < 0 || user >= a->users) return RS_OK;
+  rs_tail *none = new_tail(0);
+  if (!none) return rs_nomem("accumulator", sizeof *none);
+  rs_free(a->tails[user]);
+  a->tails[user] = none;
+  a->forgotten = true;
+  return RS_OK;
+}
+
 /* ---- storing ---- */
 
 static rs_status new_history(const rs_accumulator *a, rs_history *out) {

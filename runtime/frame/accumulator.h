@@ -33,6 +33,7 @@ typedef struct rs_accumulator {
   int64_t capacity;
   int64_t next_order; /* above the order of every event so far */
   int64_t posted;     /* events since the base */
+  bool forgotten;     /* somebody's events were forgotten */
 } rs_accumulator;
 
 /* Over a history, which it takes over ('history' becomes empty). On failure the history stays the caller's. */
@@ -41,6 +42,9 @@ rs_status rs_accumulator_new(rs_accumulator *out, rs_history *history, rs_keep k
 /* Put an event behind the user's events of the same or an earlier time. A user row beyond the
  * users makes all up to it. RS_ERANGE for a negative row, RS_ENOMEM; the state is unharmed then. */
 rs_status rs_accumulator_advance(rs_accumulator *a, int64_t user, const rs_event *event);
+
+/* Let a user have no events: those of the base, too. RS_ENOMEM. */
+rs_status rs_accumulator_forget(rs_accumulator *a, int64_t user);
 
 /* A user's events, oldest first; valid until he is advanced. A row outside has none. */
 rs_sequence rs_accumulator_of(const rs_accumulator *a, int64_t user);

@@ -113,6 +113,10 @@ static void late_events_go_to_their_place(void **state) {
   for (int64_t i = 1; i < mine.n; i++) assert_true(mine.times[i - 1] <= mine.times[i]);
   assert_int_equal(rs_accumulator_advance(&a, -1, &(rs_event){0, 0, 1, 0}), RS_ERANGE);
   assert_int_equal(rs_accumulator_advance(&a, 0, &(rs_event){-1, 0, 1, 0}), RS_ERANGE);
+  assert_int_equal(rs_accumulator_forget(&a, 0), RS_OK);
+  assert_int_equal(rs_accumulator_of(&a, 0).n, 0);
+  assert_int_equal(rs_accumulator_advance(&a, 0, &(rs_event){3, 1005, 2, 7}), RS_OK);
+  assert_int_equal(rs_accumulator_of(&a, 0).n, 1);
   for (int64_t grants = 0; grants < 2; grants++) { /* a new user's event under refused memory changes nothing */
     rs_alloc_fault(grants);
     rs_status status = rs_accumulator_advance(&a, 6, &(rs_event){0, 0, 1, 0});

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bitmap.h"
 #include "serve/loaded.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
@@ -276,5 +277,7 @@ rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   rs_title *before = m->new_titles[row];
   m->new_titles[row] = item->title;
   item->title = before;
+  if (row < 64 * m->withdrawn_words) rs_bitmap_clear(m->withdrawn, row);
+  if (item->created >= m->as_of && item->created < INT64_MAX) m->as_of = item->created + 1;
   return RS_OK;
 }

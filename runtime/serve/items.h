@@ -23,7 +23,7 @@ typedef struct rs_new_item rs_new_item;
 rs_status rs_server_model_make_item(rs_new_item **out, const rs_server_model *m, const rs_item *item);
 void rs_new_item_free(rs_new_item *item); /* NULL is fine */
 
-/* Put a made item into the catalogue, in the place of one of that id. No other call on the model may run meanwhile, and
+/* Put a made item into the catalogue, in the place of one of that id, and move 'as_of' behind its creation. No other call on the model may run meanwhile, and
  * none that changes it since the item was made. RS_ENOMEM: the model is unharmed. */
 rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item);
 

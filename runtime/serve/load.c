@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
@@ -44,6 +45,13 @@ static rs_status read_integer(const loader *l, const json_t *object, const char 
   return RS_OK;
 }
 
+/* "2024-01-31T00:00:00Z" in ms; INT64_MIN for what is no such text. */
+static int64_t moment_of_text(const char *text) {
+  struct tm t = {0};
+  const char *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t) : NULL;
+  return end && !*end ? (int64_t)timegm(&t) * 1000 : INT64_MIN;
+}
+
 static rs_status load_manifest(loader *l) {
   const rs_member *m = rs_bundle_manifest(l->bundle);
   json_t *manifest = NULL;
@@ -54,6 +62,8 @@ static rs_status load_manifest(loader *l) {
   l->model->window = -1;
   if (status == RS_OK) status = read_integer(l, serving, "as_of", INT64_MIN + 1, &l->model->as_of);
   if (status == RS_OK) status = read_integer(l, serving, "window", 0, &l->model->window);
+  l->model->known_until = l->model->as_of;
+  l->model->made = moment_of_text(json_string_value(json_object_get(manifest, "created")));
   json_decref(manifest);
   return status;
 }
@@ -331,6 +341,7 @@ void rs_server_model_free(rs_server_model *m) {
   rs_dictionary_release(m->new_users);
   for (int64_t i = 0; i < m->titles_capacity; i++) rs_free(m->new_titles[i]);
   rs_free(m->new_titles);
+  rs_free(m->withdrawn);
   if (m->new_items) rs_dictionary_release(m->new_items);
   rs_bundle_free(m->bundle);
   rs_free(m);

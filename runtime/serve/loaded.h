@@ -45,6 +45,13 @@ struct rs_server_model {
   rs_dictionary *new_users; /* code - 1 + the bundle's users: rows of users whose events were posted */
   rs_spare *spare;
   int64_t as_of, window;    /* ms; window -1: none */
+  int64_t known_until;      /* ms: as_of when the bundle was made */
+  int64_t made;             /* ms since 1970 UTC: when the bundle was made; INT64_MIN: it does not tell */
+  uint64_t *withdrawn;      /* bitmap of items that are not to be recommended (posted.h), of so many words */
+  int64_t withdrawn_words;
 };
+
+/* The row of a user in the state: of the bundle, or of one whose events were posted; -1 for others. */
+int64_t rs_server_model_find_user(const rs_server_model *m, const char *user, size_t length);
 
 #endif

@@ -242,7 +242,7 @@ static rs_status new_span(span *s, const rs_server_model *m, int64_t first, int6
   if (!s->rows || !s->begin || !s->end || !s->lengths) return rs_nomem("request", bytes);
   if (n == 0) return RS_OK;
   rs_status status = RS_OK;
-  if (m->state.posted > 0)
+  if (m->state.posted > 0 || m->state.forgotten)
     status = copy_events(s, &m->state, first, n);
   else
     s->events = stored_events(&m->state.base, first, n);
@@ -359,8 +359,7 @@ static rs_status take_history(asker *a, const rs_server_model *m, const rs_reque
   return RS_OK;
 }
 
-/* The row of a user in the state: of the bundle, or of one whose events were posted; -1 for others. */
-static int64_t state_row(const rs_server_model *m, const char *user, size_t length) {
+int64_t rs_server_model_find_user(const rs_server_model *m, const char *user, size_t length) {
   int32_t code = user ? rs_vocabulary_find(m->user_ids, user, length) : 0;
   if (code > 0 || !user) return (int64_t)code - 1;
   code = rs_dictionary_find(m->new_users, user, length);
@@ -369,7 +368,7 @@ static int64_t state_row(const rs_server_model *m, const char *user, size_t leng
 
 /* Who asks, and with which history. */
 static rs_status recognise(asker *a, const rs_server_model *m, const rs_request *request, rs_answer *answer) {
-  int64_t row = state_row(m, request->user, request->user_length);
+  int64_t row = rs_server_model_find_user(m, request->user, request->user_length);
   rs_status status = RS_OK;
   answer->known = 0 <= row && row < m->user_ids->n;
   answer->now = moment_of(m, request->now);
@@ -392,7 +391,7 @@ rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted) {
     return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)posted->item_length, posted->item);
   if (posted->time == RS_TIME_MISSING) return rs_fail(RS_EARG, "the event has no time");
   rs_status status = rs_encoder_event(m->encoder, posted->fields, &event);
-  int64_t row = state_row(m, posted->user, posted->user_length);
+  int64_t row = rs_server_model_find_user(m, posted->user, posted->user_length);
   if (status == RS_OK && row < 0) {
     status = rs_dictionary_add(m->new_users, posted->user, posted->user_length, &code);
     row = m->user_ids->n + code - 1;

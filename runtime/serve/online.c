@@ -1,0 +1,301 @@
+/* online.c - see online.h: the queue and its thread. What is done to the database stands in online_store.c. */
+#include "serve/online.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "serve/online_store.h"
+
+enum { MOST = 100000, BUSY_MS = 2000, AT_ONCE = 4096, PAUSE_MS = 200, TIDY_MS = 3600000 };
+
+struct rs_online {
+  rs_online_options options;
+  char *path;
+  rs_sql *db; /* the thread's */
+  bool running;
+  pthread_t thread;
+  pthread_mutex_t held; /* around a commit and what is applied by it */
+  pthread_mutex_t lock; /* of what follows */
+  pthread_cond_t work, done;
+  rs_posts *first, *last;
+  bool stop;
+  rs_online_counts counts;
+};
+
+/* ---- batches ---- */
+
+rs_status rs_posts_new(rs_posts **out, json_t *root, int64_t n) {
+  size_t bytes = sizeof(rs_posts) + (size_t)n * sizeof(rs_post);
+  rs_posts *p = rs_alloc_zero(bytes);
+  *out = p;
+  if (!p) {
+    json_decref(root);
+    return rs_nomem("posts", bytes);
+  }
+  p->root = root;
+  p->posts = (rs_post *)(p + 1);
+  p->n = n;
+  p->holders = 1;
+  return RS_OK;
+}
+
+void rs_posts_free(rs_posts *p) {
+  if (!p) return;
+  for (int64_t i = 0; i < p->n; i++) {
+    json_decref(p->posts[i].fields);
+    rs_free(p->posts[i].trouble);
+  }
+  json_decref(p->root);
+  rs_free(p);
+}
+
+void rs_post_refuse(rs_post *post) {
+  post->outcome = RS_POST_REFUSED;
+  if (!post->trouble) post->trouble = rs_strdup(rs_message());
+}
+
+/* ---- the thread ---- */
+
+static struct timespec in_ms(int ms) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  t.tv_nsec += ms % 1000 * 1000000L;
+  t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000L;
+  t.tv_nsec %= 1000000000L;
+  return t;
+}
+
+static int64_t wall_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The batches that one transaction is to carry: the first ones, without what lies behind. The lock is held. */
+static rs_posts *take_some(rs_online *o) {
+  rs_posts *taken = o->first, *last = taken;
+  int64_t n = taken->n;
+  while (last->next && n + last->next->n <= AT_ONCE) last = last->next, n += last->n;
+  o->first = last->next;
+  if (!o->first) o->last = NULL;
+  last->next = NULL;
+  return taken;
+}
+
+/* Write and commit. */
+static rs_status carry(rs_online *o, rs_posts *batches) {
+  rs_status status = rs_sql_execute(o->db, "BEGIN IMMEDIATE");
+  for (rs_posts *p = batches; p && status == RS_OK; p = p->next)
+    for (int64_t i = 0; i < p->n && status == RS_OK; i++) status = rs_online_write(o->db, &p->posts[i]);
+  if (status == RS_OK) status = rs_sql_execute(o->db, "COMMIT");
+  if (status != RS_OK && rs_sql_in_transaction(o->db)) {
+    char message[256];
+    snprintf(message, sizeof message, "%s", rs_message());
+    rs_sql_execute(o->db, "ROLLBACK");
+    rs_fail(status, "%s", message);
+  }
+  return status;
+}
+
+/* The last holder frees. The lock is held. */
+static void let_go(rs_posts *p) {
+  if (--p->holders == 0) rs_posts_free(p);
+}
+
+static void count(rs_online *o, const rs_posts *p) {
+  for (int64_t i = 0; i < p->n; i++) {
+    o->counts.taken += p->posts[i].outcome == RS_POST_TAKEN;
+    o->counts.known += p->posts[i].outcome == RS_POST_KNOWN;
+  }
+}
+
+/* Tell those who wait; what nobody waits for and was not written goes back to the queue's front. The lock is held. */
+static void settle(rs_online *o, rs_posts *batches, rs_status status) {
+  rs_posts *again = NULL, **end = &again, *last = NULL;
+  while (batches) {
+    rs_posts *p = batches;
+    batches = p->next;
+    p->next = NULL;
+    if (status != RS_OK)
+      for (int64_t i = 0; i < p->n; i++)
+        if (p->posts[i].outcome != RS_POST_REFUSED) p->posts[i].outcome = RS_POST_READY;
+    if (status != RS_OK && !p->wait && !o->stop) {
+      *end = last = p;
+      end = &p->next;
+      continue;
+    }
+    if (status == RS_OK)
+      count(o, p);
+    else
+      snprintf(p->message, sizeof p->message, "%s", rs_message());
+    p->status = status;
+    p->ended = true;
+    o->counts.waiting -= p->n;
+    let_go(p);
+  }
+  if (again) {
+    last->next = o->first;
+    o->first = again;
+    if (!o->last) o->last = last;
+  }
+  pthread_cond_broadcast(&o->done);
+}
+
+/* Commit and apply one transaction's worth; the lock is held before and after, not between. */
+static rs_status work_off(rs_online *o) {
+  rs_posts *batches = take_some(o);
+  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_lock(&o->held);
+  rs_status status = carry(o, batches);
+  for (rs_posts *p = batches; p && status == RS_OK; p = p->next) o->options.apply(o->options.context, p->posts, p->n);
+  pthread_mutex_unlock(&o->held);
+  pthread_mutex_lock(&o->lock);
+  o->counts.commits += status == RS_OK;
+  o->counts.failures += status != RS_OK;
+  settle(o, batches, status);
+  return status;
+}
+
+/* Delete what is too old and move the log into the database, while nobody waits. */
+static void tidy(rs_online *o) {
+  if (o->options.keep_ms >= 0) rs_online_forget(o->db, wall_clock() - o->options.keep_ms);
+  rs_sql_execute(o->db, "PRAGMA wal_checkpoint(PASSIVE)");
+}
+
+static void *work(void *context) {
+  rs_online *o = context;
+  int64_t tidied = 0;
+  pthread_mutex_lock(&o->lock);
+  while (!o->stop || o->first) {
+    rs_status status = RS_OK;
+    struct timespec due = in_ms(PAUSE_MS);
+    if (o->first) status = work_off(o);
+    if (status != RS_OK) pthread_cond_timedwait(&o->work, &o->lock, &due);
+    if (o->first || o->stop) continue;
+    if (wall_clock() - tidied > TIDY_MS) {
+      tidied = wall_clock();
+      pthread_mutex_unlock(&o->lock);
+      tidy(o);
+      pthread_mutex_lock(&o->lock);
+      continue;
+    }
+    due = in_ms(TIDY_MS);
+    pthread_cond_timedwait(&o->work, &o->lock, &due);
+  }
+  pthread_mutex_unlock(&o->lock);
+  return NULL;
+}
+
+/* The thread is not to see the program's signals. */
+static rs_status start(rs_online *o) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  o->running = pthread_create(&o->thread, NULL, work, o) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return o->running ? RS_OK : rs_fail(RS_ENOMEM, "the system refuses a thread");
+}
+
+rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
+  rs_online *o = rs_alloc_zero(sizeof *o);
+  *out = NULL;
+  if (!o) return rs_nomem("online", sizeof *o);
+  o->options = *options;
+  if (o->options.most <= 0) o->options.most = MOST;
+  if (o->options.busy_ms <= 0) o->options.busy_ms = BUSY_MS;
+  pthread_condattr_t clock;
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_cond_init(&o->work, &clock);
+  pthread_condattr_destroy(&clock);
+  pthread_cond_init(&o->done, NULL);
+  pthread_mutex_init(&o->lock, NULL);
+  pthread_mutex_init(&o->held, NULL);
+  o->path = rs_strdup(options->path);
+  rs_status status = o->path ? RS_OK : rs_nomem("online", strlen(options->path));
+  if (status == RS_OK) status = rs_sql_open(&o->db, o->path, &(rs_sql_options){.busy_ms = o->options.busy_ms});
+  if (status == RS_OK) status = rs_online_migrate(o->db);
+  if (status == RS_OK) status = start(o);
+  if (status == RS_OK)
+    *out = o;
+  else
+    rs_online_free(o);
+  return status;
+}
+
+void rs_online_free(rs_online *o) {
+  if (!o) return;
+  pthread_mutex_lock(&o->lock);
+  o->stop = true;
+  pthread_cond_signal(&o->work);
+  pthread_mutex_unlock(&o->lock);
+  if (o->running) pthread_join(o->thread, NULL);
+  rs_sql_free(o->db);
+  rs_free(o->path);
+  pthread_cond_destroy(&o->work);
+  pthread_cond_destroy(&o->done);
+  pthread_mutex_destroy(&o->lock);
+  pthread_mutex_destroy(&o->held);
+  rs_free(o);
+}
+
+/* ---- whoever posts ---- */
+
+static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
+  if (o->counts.waiting + p->n > o->options.most)
+    return rs_fail(RS_EBUSY, "%lld posts wait already to be written", (long long)o->counts.waiting);
+  p->wait = wait;
+  p->ended = false;
+  p->holders = wait ? 2 : 1;
+  p->next = NULL;
+  if (o->last) o->last->next = p;
+  if (!o->first) o->first = p;
+  o->last = p;
+  o->counts.waiting += p->n;
+  pthread_cond_signal(&o->work);
+  return RS_OK;
+}
+
+rs_status rs_online_post(rs_online *o, rs_posts *p, bool wait) {
+  pthread_mutex_lock(&o->lock);
+  rs_status status = queue(o, p, wait);
+  if (status == RS_OK && wait) {
+    while (!p->ended) pthread_cond_wait(&o->done, &o->lock);
+    status = p->status;
+    if (status != RS_OK) rs_fail(status, "%s", p->message);
+  }
+  pthread_mutex_unlock(&o->lock);
+  return status;
+}
+
+void rs_online_hold(rs_online *o) { pthread_mutex_lock(&o->held); }
+void rs_online_release(rs_online *o) { pthread_mutex_unlock(&o->held); }
+
+/* Read beside the thread, by a connection of the caller's. */
+static rs_status read_kept(rs_online *o, const char *user, size_t length, rs_online_apply *apply, void *context) {
+  rs_sql *db = NULL;
+  rs_status status = rs_sql_open(&db, o->path, &(rs_sql_options){.read_only = true, .busy_ms = o->options.busy_ms});
+  if (status == RS_OK)
+    status = user ? rs_online_read_user(db, user, length, apply, context) : rs_online_read(db, apply, context);
+  rs_sql_free(db);
+  return status;
+}
+
+rs_status rs_online_replay(rs_online *o, rs_online_apply *apply, void *context) {
+  return read_kept(o, NULL, 0, apply, context);
+}
+
+rs_status rs_online_user(rs_online *o, const char *user, size_t length, rs_online_apply *apply, void *context) {
+  return read_kept(o, user, length, apply, context);
+}
+
+rs_online_counts rs_online_counts_of(rs_online *o) {
+  pthread_mutex_lock(&o->lock);
+  rs_online_counts counts = o->counts;
+  pthread_mutex_unlock(&o->lock);
+  return counts;
+}

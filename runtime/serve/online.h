@@ -1,0 +1,111 @@
+/* online.h - what is posted while a server runs, kept in SQLite: events of users, items, and what is to be forgotten.
+ *
+ * One thread writes. It takes all that waits, commits it in one transaction, and hands it on to whoever answers by it
+ * (rs_online_apply), in the order in which it was committed: nothing is answered by that a kill would lose. Whoever posts
+ * waits for that, or not. At the start, and for each version of a model that is loaded later, the same posts are handed
+ * on again from the database (rs_online_replay). A restart finds what was committed, in the same order.
+ *
+ * The tables are called online_*; they may lie in a file with others (artifacts/flow.db), whose versions are not
+ * touched. */
+#ifndef RS_SERVE_ONLINE_H
+#define RS_SERVE_ONLINE_H
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef enum rs_post_kind {
+  RS_POST_EVENT,   /* user, item, time, fields; 'id' may tell it from others */
+  RS_POST_ITEM,    /* item, title, time of its creation, fields: new, or in the place of one of that id */
+  RS_POST_REMOVAL, /* item: no longer recommended, until it is posted again */
+  RS_POST_ERASURE  /* user: his events are deleted, and what bundles hold of them counts no more */
+} rs_post_kind;
+
+typedef enum rs_post_outcome {
+  RS_POST_READY,   /* not looked at yet */
+  RS_POST_TAKEN,   /* kept, and answered by from now on */
+  RS_POST_KNOWN,   /* an event whose id is kept already: left out */
+  RS_POST_REFUSED  /* wrong in itself, see 'trouble' */
+} rs_post_outcome;
+
+/* Texts are not terminated and belong to the batch; NULL where there is none. */
+typedef struct rs_post {
+  rs_post_kind kind;
+  rs_post_outcome outcome;
+  const char *id, *user, *item, *title;
+  size_t id_length, user_length, item_length, title_length;
+  int64_t time;     /* ms since 1970 UTC, or RS_TIME_MISSING */
+  int64_t received; /* the same, by the server's clock */
+  json_t *fields;   /* an object, or NULL */
+  char *trouble;    /* why it is refused */
+} rs_post;
+
+/* Posts that came together. Freed by the last of its two holders. */
+typedef struct rs_posts rs_posts;
+struct rs_posts {
+  json_t *root; /* what the texts point into */
+  rs_post *posts;
+  int64_t n;
+  int holders;      /* the rest is the queue's */
+  bool wait, ended;
+  rs_status status; /* of all of them */
+  char message[256];
+  rs_posts *next;
+};
+
+/* Room for n posts over the texts of 'root', which becomes the batch's (also on failure). */
+rs_status rs_posts_new(rs_posts **out, json_t *root, int64_t n);
+/* Let go of a batch that was not posted, or of one that was waited for; NULL is fine. */
+void rs_posts_free(rs_posts *posts);
+/* Refuse a post, by the thread's last message. */
+void rs_post_refuse(rs_post *post);
+
+/* Take posts, of which those with the outcome RS_POST_TAKEN count, into what answers. */
+typedef void rs_online_apply(void *context, rs_post *posts, int64_t n);
+
+typedef struct rs_online rs_online;
+
+typedef struct rs_online_options {
+  const char *path;   /* of the database, which is made when it is not there */
+  int64_t keep_ms;    /* events that were received earlier than so long ago are deleted; negative: none */
+  int64_t most;       /* posts that wait at once [100,000] */
+  int busy_ms;        /* how long to wait for another process's lock before a post fails [2,000] */
+  rs_online_apply *apply;
+  void *context;
+} rs_online_options;
+
+/* Open or make the tables and begin to write. RS_EIO, RS_EFORMAT for a file that is no database or whose tables a later
+ * version of this program has made, RS_ENOMEM. */
+rs_status rs_online_open(rs_online **out, const rs_online_options *options);
+/* Write what waits, end the thread and close; NULL is fine. */
+void rs_online_free(rs_online *o);
+
+/* Post a batch; posts that are refused already are passed over. With 'wait' it returns when it was committed and
+ * applied, and the batch, with the outcome of each post, is still the caller's; without, it becomes the thread's. On
+ * failure it is the caller's, and nothing was kept: RS_EBUSY when too much waits or another process holds the database,
+ * RS_EIO, RS_ENOMEM. */
+rs_status rs_online_post(rs_online *o, rs_posts *posts, bool wait);
+
+/* While it is held nothing is committed or applied: what a version is loaded in that must miss no post and take none
+ * twice. For one thread at a time, not for long. */
+void rs_online_hold(rs_online *o);
+void rs_online_release(rs_online *o);
+
+/* Hand all that is kept to 'apply', a thousand posts at a time: erasures, then items in the order in which they came
+ * first, then events in theirs. For a thread that holds. RS_EIO, RS_ENOMEM. */
+rs_status rs_online_replay(rs_online *o, rs_online_apply *apply, void *context);
+
+/* The same for the events of one user; there is no need to hold. */
+rs_status rs_online_user(rs_online *o, const char *user, size_t length, rs_online_apply *apply, void *context);
+
+typedef struct rs_online_counts {
+  int64_t waiting;                 /* posts */
+  int64_t taken, known;            /* since the start */
+  int64_t failures;                /* transactions that did not come to an end */
+  int64_t commits;
+} rs_online_counts;
+rs_online_counts rs_online_counts_of(rs_online *o);
+
+#endif

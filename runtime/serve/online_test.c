@@ -1,0 +1,280 @@
+/* What is posted is committed before it counts, once, in order; a kill, a lock and a full queue lose nothing. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/testing.h"
+#include "frame/column.h"
+#include "serve/online.h"
+#include "serve/online_store.h"
+
+static char path[64];
+
+static int new_path(void **state) {
+  (void)state;
+  strcpy(path, "/tmp/online_test.XXXXXX");
+  int fd = mkstemp(path);
+  if (fd >= 0) close(fd);
+  return fd >= 0 ? 0 : -1;
+}
+
+static int remove_path(void **state) {
+  (void)state;
+  char beside[80];
+  for (int i = 0; i < 2; i++) {
+    snprintf(beside, sizeof beside, "%s%s", path, i ? "-shm" : "-wal");
+    unlink(beside);
+  }
+  return unlink(path);
+}
+
+/* What came to be applied, as text: "event u1 i1 5; item i1; ..." */
+typedef struct heard {
+  char text[4096];
+  int64_t events;
+} heard;
+
+static void hear(void *context, rs_post *posts, int64_t n) {
+  static const char *const kinds[] = {"event", "item", "removal", "erasure"};
+  heard *h = context;
+  for (int64_t i = 0; i < n; i++) {
+    rs_post *p = &posts[i];
+    if (p->outcome != RS_POST_TAKEN) continue;
+    h->events += p->kind == RS_POST_EVENT;
+    size_t used = strlen(h->text);
+    snprintf(h->text + used, sizeof h->text - used, "%s%s %.*s %.*s %.*s %lld%s", used ? "; " : "", kinds[p->kind],
+             (int)p->user_length, p->user ? p->user : "", (int)p->item_length, p->item ? p->item : "",
+             (int)p->title_length, p->title ? p->title : "",
+             p->time == RS_TIME_MISSING ? -1 : (long long)p->time, json_object_get(p->fields, "type") ? " typed" : "");
+  }
+}
+
+static rs_online *open_online(heard *h, rs_online_options options) {
+  rs_online *o = NULL;
+  options.path = path;
+  options.apply = hear;
+  options.context = h;
+  if (options.keep_ms == 0) options.keep_ms = -1;
+  if (rs_online_open(&o, &options) != RS_OK) fail_msg("%s", rs_message());
+  return o;
+}
+
+#define TEXT(p, name, value) ((p)->name = value, (p)->name##_length = strlen(value))
+
+static rs_posts *events(int64_t first, int64_t n, const char *prefix) {
+  rs_posts *posts = NULL;
+  json_t *root = json_array();
+  assert_int_equal(rs_posts_new(&posts, root, n), RS_OK);
+  for (int64_t i = 0; i < n; i++) {
+    char id[32];
+    rs_post *p = &posts->posts[i];
+    snprintf(id, sizeof id, "%s%lld", prefix, (long long)(first + i));
+    json_array_append_new(root, json_string(id));
+    const char *kept = json_string_value(json_array_get(root, (size_t)i));
+    p->received = 100;
+    p->time = first + i;
+    TEXT(p, id, kept);
+    TEXT(p, user, "u1");
+    TEXT(p, item, kept);
+  }
+  return posts;
+}
+
+static rs_posts *one(rs_post_kind kind, const char *user, const char *item, const char *title) {
+  rs_posts *posts = NULL;
+  assert_int_equal(rs_posts_new(&posts, json_null(), 1), RS_OK);
+  rs_post *p = &posts->posts[0];
+  *p = (rs_post){.kind = kind, .time = kind == RS_POST_ITEM ? 7 : RS_TIME_MISSING, .received = 200};
+  if (user) TEXT(p, user, user);
+  if (item) TEXT(p, item, item);
+  if (title) TEXT(p, title, title);
+  return posts;
+}
+
+static void posted(rs_online *o, rs_posts *posts) {
+  assert_int_equal(rs_online_post(o, posts, true), RS_OK);
+  for (int64_t i = 0; i < posts->n; i++) assert_int_equal(posts->posts[i].outcome, RS_POST_TAKEN);
+  rs_posts_free(posts);
+}
+
+static void what_is_posted_is_applied_and_handed_on_again(void **state) {
+  (void)state;
+  static heard live, again;
+  live = again = (heard){0};
+  rs_online *o = open_online(&live, (rs_online_options){0});
+  rs_posts *typed = events(1, 2, "e");
+  typed->posts[1].fields = json_pack("{s:s}", "type", "click");
+  posted(o, typed);
+  posted(o, one(RS_POST_ITEM, NULL, "i1", "One"));
+  posted(o, one(RS_POST_ITEM, NULL, "i2", NULL));
+  posted(o, one(RS_POST_ITEM, NULL, "i1", "Changed"));
+  posted(o, one(RS_POST_REMOVAL, NULL, "i2", NULL));
+  assert_string_equal(live.text, "event u1 e1  1; event u1 e2  2 typed; item  i1 One 7; item  i2  7; "
+                                 "item  i1 Changed 7; removal  i2  -1");
+  rs_online_free(o);
+  o = open_online(&again, (rs_online_options){0});
+  rs_online_hold(o);
+  assert_int_equal(rs_online_replay(o, hear, &again), RS_OK);
+  rs_online_release(o);
+  assert_string_equal(again.text, "item  i1 Changed 7; removal  i2  7; event u1 e1  1; event u1 e2  2 typed");
+  rs_online_free(o);
+}
+
+static void an_event_counts_once(void **state) {
+  (void)state;
+  static heard h;
+  h = (heard){0};
+  rs_online *o = open_online(&h, (rs_online_options){0});
+  posted(o, events(1, 3, "e"));
+  rs_posts *again = events(2, 3, "e");
+  again->posts[2].outcome = RS_POST_REFUSED; /* of e4, by whoever looked at it before */
+  assert_int_equal(rs_online_post(o, again, true), RS_OK);
+  assert_int_equal(again->posts[0].outcome, RS_POST_KNOWN);
+  assert_int_equal(again->posts[1].outcome, RS_POST_KNOWN);
+  assert_int_equal(again->posts[2].outcome, RS_POST_REFUSED);
+  rs_posts_free(again);
+  assert_int_equal(h.events, 3);
+  rs_online_counts counts = rs_online_counts_of(o);
+  assert_int_equal(counts.taken, 3);
+  assert_int_equal(counts.known, 2);
+  assert_int_equal(counts.waiting, 0);
+  rs_online_free(o);
+}
+
+static void an_erased_user_has_no_events(void **state) {
+  (void)state;
+  static heard h;
+  h = (heard){0};
+  rs_online *o = open_online(&h, (rs_online_options){0});
+  posted(o, events(1, 3, "e"));
+  assert_int_equal(rs_online_user(o, "u1", 2, hear, &h), RS_OK);
+  assert_int_equal(h.events, 6);
+  posted(o, one(RS_POST_ERASURE, "u1", NULL, NULL));
+  posted(o, events(9, 1, "e"));
+  h = (heard){0};
+  rs_online_hold(o);
+  assert_int_equal(rs_online_replay(o, hear, &h), RS_OK);
+  rs_online_release(o);
+  assert_string_equal(h.text, "erasure u1   -1; event u1 e9  9");
+  rs_online_free(o);
+}
+
+static void a_lock_makes_posts_fail_or_wait(void **state) {
+  (void)state;
+  static heard h;
+  h = (heard){0};
+  rs_online *o = open_online(&h, (rs_online_options){.busy_ms = 20, .most = 4});
+  rs_sql *other = NULL;
+  assert_int_equal(rs_sql_open(&other, path, &(rs_sql_options){.busy_ms = 2000}), RS_OK);
+  assert_int_equal(rs_sql_execute(other, "BEGIN IMMEDIATE"), RS_OK);
+  rs_posts *waited = events(1, 1, "e"), *many = events(10, 5, "e");
+  assert_int_equal(rs_online_post(o, waited, true), RS_EBUSY);
+  assert_int_equal(waited->posts[0].outcome, RS_POST_READY);
+  rs_posts_free(waited);
+  assert_int_equal(rs_online_post(o, events(2, 3, "e"), false), RS_OK);
+  assert_int_equal(rs_online_post(o, many, false), RS_EBUSY); /* the queue is full */
+  rs_posts_free(many);
+  assert_int_equal(h.events, 0);
+  assert_int_equal(rs_sql_execute(other, "ROLLBACK"), RS_OK);
+  rs_sql_free(other);
+  for (int i = 0; i < 500 && rs_online_counts_of(o).waiting > 0; i++) usleep(10000);
+  assert_string_equal(h.text, "event u1 e2  2; event u1 e3  3; event u1 e4  4");
+  assert_true(rs_online_counts_of(o).failures > 0);
+  rs_online_free(o);
+}
+
+static void what_waits_is_written_at_the_end(void **state) {
+  (void)state;
+  static heard h;
+  h = (heard){0};
+  rs_online *o = open_online(&h, (rs_online_options){0});
+  for (int i = 0; i < 100; i++) assert_int_equal(rs_online_post(o, events(10 * i, 10, "e"), false), RS_OK);
+  rs_online_free(o);
+  assert_int_equal(h.events, 1000);
+}
+
+static void events_are_forgotten_in_time(void **state) {
+  (void)state;
+  static heard h;
+  h = (heard){0};
+  rs_sql *db = NULL;
+  rs_online *o = open_online(&h, (rs_online_options){0});
+  posted(o, events(1, 3, "e"));
+  rs_online_free(o);
+  o = open_online(&h, (rs_online_options){.keep_ms = 1000}); /* received in 1970 */
+  for (int i = 0, left = 3; i < 500 && left > 0; i++) {
+    usleep(10000);
+    h = (heard){0};
+    assert_int_equal(rs_online_user(o, "u1", 2, hear, &h), RS_OK);
+    left = (int)h.events;
+    assert_true(i < 499 || left == 0);
+  }
+  rs_online_free(o);
+  assert_int_equal(rs_sql_open(&db, path, &(rs_sql_options){.busy_ms = 100}), RS_OK);
+  assert_int_equal(rs_sql_execute(db, "PRAGMA user_version = 77; INSERT INTO online_version VALUES (99)"), RS_OK);
+  rs_sql_free(db);
+  assert_int_equal(rs_online_open(&o, &(rs_online_options){.path = path, .apply = hear}), RS_EFORMAT);
+  assert_non_null(strstr(rs_message(), "its online events are of version 99"));
+}
+
+/* Post one event after another, and tell of each that was taken. */
+static void post_and_tell(int to) {
+  static heard h;
+  rs_online *o = NULL;
+  rs_online_options options = {.path = path, .apply = hear, .context = &h, .keep_ms = -1};
+  if (rs_online_open(&o, &options) != RS_OK) _exit(1);
+  for (int32_t i = 0;; i++) {
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "%d-", (int)getpid());
+    rs_posts *posts = events(i, 1, prefix);
+    if (rs_online_post(o, posts, true) != RS_OK) _exit(2);
+    rs_posts_free(posts);
+    h.text[0] = 0;
+    if (write(to, &i, sizeof i) != sizeof i) _exit(3);
+  }
+}
+
+static void a_kill_loses_no_event_that_was_taken(void **state) {
+  (void)state;
+  static heard h;
+  const char *asked = getenv("RECSYS_KILLS");
+  int64_t told = 0;
+  h = (heard){0};
+  for (int round = 0, rounds = asked ? atoi(asked) : 5; round < rounds; round++) {
+    int ends[2];
+    int32_t last;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) post_and_tell(ends[1]);
+    close(ends[1]);
+    for (int i = 0; i < 20 + round % 7; i++) assert_int_equal(read(ends[0], &last, sizeof last), sizeof last);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    told += 20 + round % 7;
+    while (read(ends[0], &last, sizeof last) == sizeof last) told++;
+    close(ends[0]);
+  }
+  rs_online *o = open_online(&h, (rs_online_options){0});
+  rs_online_hold(o);
+  assert_int_equal(rs_online_replay(o, hear, &h), RS_OK);
+  rs_online_release(o);
+  rs_online_free(o);
+  assert_true(h.events >= told && told > 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(what_is_posted_is_applied_and_handed_on_again, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(an_event_counts_once, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(an_erased_user_has_no_events, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(a_lock_makes_posts_fail_or_wait, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(what_waits_is_written_at_the_end, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(events_are_forgotten_in_time, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(a_kill_loses_no_event_that_was_taken, new_path, remove_path),
+  };
+  return cmocka_run_group_tests(tests, NULL, no_blocks_remain);
+}
