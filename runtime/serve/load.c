@@ -63,6 +63,7 @@ static rs_status load_manifest(loader *l) {
   if (status == RS_OK) status = read_integer(l, serving, "as_of", INT64_MIN + 1, &l->model->as_of);
   if (status == RS_OK) status = read_integer(l, serving, "window", 0, &l->model->window);
   l->model->known_until = l->model->as_of;
+  l->model->counted = INT64_MIN;
   l->model->made = moment_of_text(json_string_value(json_object_get(manifest, "created")));
   json_decref(manifest);
   return status;

@@ -46,6 +46,7 @@ struct rs_server_model {
   rs_spare *spare;
   int64_t as_of, window;    /* ms; window -1: none */
   int64_t known_until;      /* ms: as_of when the bundle was made */
+  int64_t counted;          /* ms: start of the period of which the items' events were counted since then */
   int64_t made;             /* ms since 1970 UTC: when the bundle was made; INT64_MIN: it does not tell */
   uint64_t *withdrawn;      /* bitmap of items that are not to be recommended (posted.h), of so many words */
   int64_t withdrawn_words;

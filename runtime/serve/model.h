@@ -57,6 +57,16 @@ rs_status rs_server_model_advance(rs_server_model *m, const rs_posted *posted);
  * nothing changes elsewhere. No other call on the model may run meanwhile. On failure the vectors are as before. */
 rs_status rs_server_model_refresh(rs_server_model *m, int64_t now);
 
+/* The same in two steps, the first of which takes the time and lets others ask the model meanwhile; nothing may change it
+ * between the two. *out is NULL where items do not count events. */
+typedef struct rs_recount rs_recount;
+rs_status rs_server_model_recount(rs_recount **out, const rs_server_model *m, int64_t now);
+void rs_server_model_put_recount(rs_server_model *m, rs_recount *recount); /* NULL is fine; holds the old ones then */
+void rs_recount_free(rs_recount *recount);
+
+/* Whether a period has begun, by 'as_of', for which the items' events were not counted. */
+bool rs_server_model_is_stale(const rs_server_model *m);
+
 /* What somebody did before a request. One without a time lies in no window that is counted. */
 typedef struct rs_past_event {
   const char *item;     /* id */

@@ -94,24 +94,59 @@ static rs_status embed(const rs_server_model *m, const rs_features *items, int64
   return status;
 }
 
-rs_status rs_server_model_refresh(rs_server_model *m, int64_t now) {
-  int64_t period = rs_encoder_period(m->encoder), n = m->vectors.size[0];
-  if (period == 0) return RS_OK;
-  if (now == RS_TIME_MISSING) now = m->as_of;
-  int64_t start = now / period * period - (now % period < 0 ? period : 0);
-  rs_features items = {0};
-  rs_tensor vectors = {0};
-  rs_status status = features_at(m, start, &items);
-  if (status == RS_OK) status = rs_tensor_new(&vectors, RS_F32, 2, (int64_t[]){n, m->vectors.size[1]});
+struct rs_recount {
+  rs_features items;
+  rs_tensor vectors;
+  int64_t start; /* of the period */
+};
+
+static int64_t period_start(const rs_server_model *m, int64_t now) {
+  int64_t period = rs_encoder_period(m->encoder);
+  return period == 0 ? 0 : now / period * period - (now % period < 0 ? period : 0);
+}
+
+void rs_recount_free(rs_recount *r) {
+  if (!r) return;
+  rs_features_free(&r->items);
+  rs_tensor_free(&r->vectors);
+  rs_free(r);
+}
+
+bool rs_server_model_is_stale(const rs_server_model *m) {
+  return period_start(m, m->as_of) > period_start(m, m->known_until) && period_start(m, m->as_of) > m->counted;
+}
+
+rs_status rs_server_model_recount(rs_recount **out, const rs_server_model *m, int64_t now) {
+  int64_t n = m->vectors.size[0];
+  *out = NULL;
+  if (rs_encoder_period(m->encoder) == 0) return RS_OK;
+  rs_recount *r = rs_alloc_zero(sizeof *r);
+  if (!r) return rs_nomem("refresh", sizeof *r);
+  r->start = period_start(m, now == RS_TIME_MISSING ? m->as_of : now);
+  rs_status status = features_at(m, r->start, &r->items);
+  if (status == RS_OK) status = rs_tensor_new(&r->vectors, RS_F32, 2, (int64_t[]){n, m->vectors.size[1]});
   for (int64_t first = 0; status == RS_OK && first < n; first += CHUNK)
-    status = embed(m, &items, first, n - first < CHUNK ? n - first : CHUNK, &vectors);
-  if (status == RS_OK) { /* the old ones go with 'items' and 'vectors' */
-    rs_features old_items = m->items;
-    rs_tensor old_vectors = m->vectors;
-    m->items = items, items = old_items;
-    m->vectors = vectors, vectors = old_vectors;
-  }
-  rs_features_free(&items);
-  rs_tensor_free(&vectors);
+    status = embed(m, &r->items, first, n - first < CHUNK ? n - first : CHUNK, &r->vectors);
+  if (status == RS_OK)
+    *out = r;
+  else
+    rs_recount_free(r);
+  return status;
+}
+
+void rs_server_model_put_recount(rs_server_model *m, rs_recount *r) {
+  if (!r) return;
+  rs_features old_items = m->items;
+  rs_tensor old_vectors = m->vectors;
+  m->items = r->items, r->items = old_items;
+  m->vectors = r->vectors, r->vectors = old_vectors;
+  m->counted = r->start;
+}
+
+rs_status rs_server_model_refresh(rs_server_model *m, int64_t now) {
+  rs_recount *r = NULL;
+  rs_status status = rs_server_model_recount(&r, m, now);
+  if (status == RS_OK) rs_server_model_put_recount(m, r);
+  rs_recount_free(r);
   return status;
 }
