@@ -146,24 +146,45 @@ static void compare(const drawn *d, const rs_index *index, rs_index_scratch *scr
   rs_tensor_free(&scores);
 }
 
-static const char *const kernels[] = {"avx512", "avx2", "plain"};
+/* Kernels of products ("plain": BLAS) and of codes by turns; where the CPU lacks one its best is used. */
+static void use_kernels(uint32_t turn) {
+  static const char *const products[] = {"avx512", "avx2", "avx512", "plain"};
+  static const char *const looks[] = {"vnni", "avx2", "plain"};
+  rs_block_use(rs_block_kernel_named(products[turn % 4]));
+  rs_codes_use(rs_codes_kernel_named(looks[turn / 4 % 3]));
+}
 
-/* Cases first, first + 1, ... on each kernel by turns. */
+static void use_best_kernels(void) {
+  rs_block_use(NULL);
+  rs_codes_use(NULL);
+}
+
+/* Every second catalogue has codes also where they are not worth it. */
+static rs_index *index_of(const drawn *d, uint32_t number) {
+  rs_index *index;
+  rs_codes codes = {0};
+  if (number % 2 == 0) {
+    assert_int_equal(rs_scan_new(&index, &d->items), RS_OK);
+    return index;
+  }
+  if (d->n > 0) assert_int_equal(rs_codes_new(&codes, rs_f32(&d->items), d->n, d->width), RS_OK);
+  assert_int_equal(rs_scan_with(&index, &d->items, &codes), RS_OK);
+  rs_codes_free(&codes);
+  return index;
+}
+
 static void compare_cases(uint32_t first, uint32_t n) {
   static drawn d;
   rs_index_scratch scratch = {0};
   for (uint32_t i = first; i < first + n; i++) {
-    rs_block_kernel *kernel = rs_block_kernel_named(kernels[i % 3]);
-    rs_index *index;
-    if (!kernel) continue;
-    rs_block_use(kernel);
+    use_kernels(i / 2);
     draw(&d, i);
-    assert_int_equal(rs_scan_new(&index, &d.items), RS_OK);
+    rs_index *index = index_of(&d, i);
     compare(&d, index, &scratch);
     rs_index_free(index);
     rs_tensor_free(&d.items);
   }
-  rs_block_use(NULL);
+  use_best_kernels();
   rs_index_scratch_free(&scratch);
 }
 
@@ -177,19 +198,63 @@ static void a_score_that_is_not_finite_is_named_as_topk_names_it(void **state) {
   static drawn d;
   rs_index_scratch scratch = {0};
   for (uint32_t i = 0; i < 300; i++) {
-    rs_index *index;
+    use_kernels(i / 2);
     draw(&d, i);
     if (d.n > 0) {
       float *row = rs_f32(&d.items) + below(&d, d.n) * d.width;
       row[below(&d, d.width)] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : FLT_MAX;
       if (i % 3 == 2) d.query[below(&d, d.width)] = FLT_MAX;
     }
-    assert_int_equal(rs_scan_new(&index, &d.items), RS_OK);
+    rs_index *index = index_of(&d, i);
     compare(&d, index, &scratch);
     rs_index_free(index);
     rs_tensor_free(&d.items);
   }
+  use_best_kernels();
   rs_index_scratch_free(&scratch);
+}
+
+/* Many items of few kinds, so that equal scores lie in the parts of all threads, and some that may not be found. */
+static void all_threads_together_find_the_same(void **state) {
+  (void)state;
+  enum { MANY = 200000, WIDTH = 8, K = 70 };
+  rs_tensor items, rows, scores;
+  rs_index *index;
+  rs_index_scratch scratch = {0};
+  int64_t found_rows[K];
+  float found_scores[K];
+  int before = rs_threads();
+  rs_stream s = rs_stream_at(5, RS_RNG_USER, 0, 0);
+  assert_int_equal(rs_tensor_new(&items, RS_F32, 2, (int64_t[]){MANY, WIDTH}), RS_OK);
+  for (int64_t i = 0; i < MANY * WIDTH; i++) rs_f32(&items)[i] = (float)rs_stream_below(&s, (uint64_t)i, 3) - 1;
+  assert_int_equal(rs_scan_new(&index, &items), RS_OK);
+  rs_index_found found = {.rows = found_rows, .scores = found_scores};
+  for (int turn = 0; turn < 60; turn++) {
+    float query[WIDTH];
+    int32_t barred[100], length = 100;
+    int64_t zero = 0;
+    for (int d = 0; d < WIDTH; d++) query[d] = rs_stream_f32(&s, (uint64_t)(MANY * WIDTH + turn * 200 + d)) - 0.5F;
+    for (int i = 0; i < 100; i++)
+      barred[i] = (int32_t)rs_stream_below(&s, (uint64_t)(MANY * WIDTH + turn * 200 + 8 + i), MANY);
+    rs_threads_set(1 + turn % 4);
+    rs_topk_request ask = {.users = query, .items = rs_f32(&items), .queries = 1, .n_items = MANY, .width = WIDTH};
+    ask.k = K;
+    ask.excluded = (rs_lists){1, &zero, &length, barred, length};
+    assert_int_equal(rs_topk(&rows, &scores, &ask), RS_OK);
+    rs_index_query q = {.query = query, .k = K, .excluded = barred, .n_excluded = length};
+    assert_int_equal(rs_index_search(index, &q, &scratch, &found), RS_OK);
+    assert_int_equal(found.n, K);
+    assert_in_range(found.stats.looked, MANY - length, MANY);
+    assert_true(found.stats.scored < MANY / 4);
+    assert_memory_equal(found_rows, rs_i64(&rows), sizeof found_rows);
+    assert_memory_equal(found_scores, rs_f32(&scores), sizeof found_scores);
+    rs_tensor_free(&rows);
+    rs_tensor_free(&scores);
+  }
+  rs_threads_set(before);
+  rs_index_free(index);
+  rs_index_scratch_free(&scratch);
+  rs_tensor_free(&items);
 }
 
 static void a_search_allocates_nothing_once_its_scratch_has_grown(void **state) {
@@ -255,6 +320,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(answers_have_the_bits_of_topk),
       cmocka_unit_test(a_score_that_is_not_finite_is_named_as_topk_names_it),
+      cmocka_unit_test(all_threads_together_find_the_same),
       cmocka_unit_test(a_search_allocates_nothing_once_its_scratch_has_grown),
       cmocka_unit_test(what_makes_no_sense_is_refused),
   };

@@ -1,0 +1,278 @@
+/* codes.c - see codes.h. A block's bytes lie as the kernels read them: for each four dimensions those of its 64 items, so
+ * that a lane of a register is an item, sums need no adding up across lanes, and a query's four bytes are spread to all. */
+#include "retrieval/codes.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/parallel.h"
+#include "base/wide.h"
+
+enum { BLOCK = RS_CODES_BLOCK, GRAIN = 16 };
+
+static const float SMALL = 1e-30F;   /* a row of no larger numbers is all rest: its scale would lose digits */
+static const double UP = 1 + 1e-6;   /* makes up for what rounding to f32 takes */
+static const double SLACK = 0x1p-18;
+
+/* ---- Making codes ---- */
+
+/* Of a row or a query's vector: the scale s, and the squares of |x| and of |r|. */
+typedef struct lengths {
+  float scale;
+  double length, rest;
+} lengths;
+
+/* The bits of the largest magnitude: those of a NaN or an infinity where there is one. */
+RS_INLINE float largest(const float *x, int64_t n) {
+  int32_t most = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bits &= INT32_MAX;
+    most = bits > most ? bits : most;
+  }
+  float value;
+  memcpy(&value, &most, sizeof value);
+  return value;
+}
+
+/* q [width] of x, whole numbers, and the lengths; sums in eight lanes. */
+RS_INLINE lengths code_row(const float *x, int64_t width, float *q) {
+  const float whole = 0x1.8p23F; /* added and taken away, it leaves the nearest whole number */
+  float most = largest(x, width), inverse = most > SMALL ? 127 / most : 0;
+  lengths l = {.scale = most > SMALL ? most / 127 : 0};
+  double length[8] = {0}, rest[8] = {0};
+  for (int64_t i = 0; i < width; i++) q[i] = (x[i] * inverse + whole) - whole;
+  for (int64_t first = 0; first < width; first += 8)
+    for (int64_t i = first; i < first + 8 && i < width; i++) {
+      double r = (double)x[i] - (double)l.scale * (double)q[i];
+      length[i - first] += (double)x[i] * (double)x[i];
+      rest[i - first] += r * r;
+    }
+  for (int i = 0; i < 8; i++) l.length += length[i], l.rest += rest[i];
+  return l;
+}
+
+static lengths code_plain(const float *x, int64_t width, float *q) { return code_row(x, width, q); }
+RS_WIDE static lengths code_wide(const float *x, int64_t width, float *q) { return code_row(x, width, q); }
+
+static lengths code(const float *x, int64_t width, float *q) { return (rs_wide() ? code_wide : code_plain)(x, width, q); }
+
+static bool are_finite(const lengths *l) { return isfinite(l->scale) && isfinite(l->length) && isfinite(l->rest); }
+
+typedef struct making {
+  const float *items;
+  int64_t n, width, steps;
+  uint8_t *values;
+  float *scales, *bounds;
+} making;
+
+static float up(double length) { return (float)(length * UP) + FLT_MIN; }
+
+static void code_item(const making *m, int64_t row) {
+  int64_t block = row / BLOCK, at = row % BLOCK;
+  float q[RS_CODES_WIDEST];
+  uint8_t *values = m->values + (block * m->steps * BLOCK + at) * 4;
+  lengths l = code(m->items + row * m->width, m->width, q);
+  bool finite = are_finite(&l);
+  for (int64_t i = 0; finite && i < m->width; i++) values[i / 4 * BLOCK * 4 + i % 4] = (uint8_t)(128 + (int)q[i]);
+  m->scales[row] = finite ? l.scale : 0;
+  m->bounds[block * 2 * BLOCK + at] = finite ? up(sqrt(l.rest)) : INFINITY;
+  m->bounds[(block * 2 + 1) * BLOCK + at] = finite ? up(sqrt(l.length)) : INFINITY;
+}
+
+static void code_blocks(void *context, int64_t begin, int64_t end) {
+  const making *m = context;
+  for (int64_t block = begin; block < end; block++) {
+    memset(m->values + block * m->steps * BLOCK * 4, 128, (size_t)(m->steps * BLOCK * 4));
+    memset(m->scales + block * BLOCK, 0, BLOCK * sizeof *m->scales);
+    memset(m->bounds + block * 2 * BLOCK, 0, 2 * BLOCK * sizeof *m->bounds);
+    for (int64_t row = block * BLOCK; row < (block + 1) * BLOCK && row < m->n; row++) code_item(m, row);
+  }
+}
+
+static double longest(const rs_codes *c) {
+  double most = 0;
+  for (int64_t row = 0; row < c->n; row++) {
+    float length = rs_f32(&c->bounds)[(row / BLOCK * 2 + 1) * BLOCK + row % BLOCK];
+    if (isfinite(length) && length > most) most = length;
+  }
+  return most;
+}
+
+rs_status rs_codes_new(rs_codes *out, const float *items, int64_t n, int64_t width) {
+  int64_t blocks = (n + BLOCK - 1) / BLOCK, steps = (width + 3) / 4;
+  *out = (rs_codes){.n = n, .width = width};
+  rs_status status = rs_tensor_new(&out->values, RS_U8, 4, (int64_t[]){blocks, steps, BLOCK, 4});
+  if (status == RS_OK) status = rs_tensor_new(&out->scales, RS_F32, 2, (int64_t[]){blocks, BLOCK});
+  if (status == RS_OK) status = rs_tensor_new(&out->bounds, RS_F32, 3, (int64_t[]){blocks, 2, BLOCK});
+  if (status == RS_OK) {
+    making m = {items, n, width, steps, rs_u8(&out->values), rs_f32(&out->scales), rs_f32(&out->bounds)};
+    rs_parallel_for(blocks, GRAIN, code_blocks, &m);
+    out->longest = longest(out);
+  } else {
+    rs_codes_free(out);
+  }
+  return status;
+}
+
+static bool is_of(const rs_tensor *t, rs_dtype dtype, int ndim, const int64_t *size) {
+  if (t->dtype != dtype || t->ndim != ndim || !rs_tensor_is_contiguous(t)) return false;
+  for (int i = 0; i < ndim; i++)
+    if (t->size[i] != size[i]) return false;
+  return true;
+}
+
+rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor *values, const rs_tensor *scales,
+                        const rs_tensor *bounds) {
+  int64_t blocks = (n + BLOCK - 1) / BLOCK, steps = (width + 3) / 4;
+  *out = (rs_codes){.n = n, .width = width};
+  if (width > RS_CODES_WIDEST || !is_of(values, RS_U8, 4, (int64_t[]){blocks, steps, BLOCK, 4}) ||
+      !is_of(scales, RS_F32, 2, (int64_t[]){blocks, BLOCK}) || !is_of(bounds, RS_F32, 3, (int64_t[]){blocks, 2, BLOCK}))
+    return rs_fail(RS_ESHAPE, "codes are %s %s, %s and %s, which do not fit %lld items of %lld dimensions",
+                   rs_dtype_name(values->dtype), rs_shape(values).text, rs_shape(scales).text, rs_shape(bounds).text,
+                   (long long)n, (long long)width);
+  rs_tensor_share(&out->values, values);
+  rs_tensor_share(&out->scales, scales);
+  rs_tensor_share(&out->bounds, bounds);
+  out->longest = longest(out);
+  return RS_OK;
+}
+
+void rs_codes_free(rs_codes *codes) {
+  rs_tensor_free(&codes->values);
+  rs_tensor_free(&codes->scales);
+  rs_tensor_free(&codes->bounds);
+  *codes = (rs_codes){0};
+}
+
+/* ---- Asking them ---- */
+
+bool rs_codes_query(const rs_codes *codes, const float *vector, int8_t *p, rs_coded *out) {
+  float whole[RS_CODES_WIDEST];
+  lengths l = code(vector, codes->width, whole);
+  double length = sqrt(l.length), rest = sqrt(l.rest), width = (double)codes->width;
+  if (!are_finite(&l) || length * codes->longest > 1e37) return false;
+  double coded = length + rest; /* no less than |t p| */
+  double rounding = 1.1 * (width + width / 256 + 2) * 0x1p-24 * length;
+  memset(p, 0, rs_codes_room(codes));
+  *out = (rs_coded){.p = p, .scale = l.scale};
+  for (int64_t i = 0; i < codes->width; i++) {
+    p[i] = (int8_t)whole[i];
+    out->offset += 128 * (int32_t)whole[i];
+  }
+  out->by_rest = up(coded * (1 + SLACK));
+  out->by_length = up(rest * (1 + SLACK) + coded * SLACK + rounding);
+  out->least = (float)(width * 0x1p-130);
+  return true;
+}
+
+/* The bound of an item from its sum; one that is not a number is above everything. */
+static uint64_t plain_above(const rs_codes *codes, int64_t block, const rs_coded *query, float least) {
+  int64_t steps = (codes->width + 3) / 4;
+  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
+  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+  int32_t sums[BLOCK] = {0};
+  uint64_t above = 0;
+  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4)
+    for (int at = 0; at < BLOCK; at++)
+      for (int i = 0; i < 4; i++) sums[at] += values[at * 4 + i] * query->p[step * 4 + i];
+  for (int at = 0; at < BLOCK; at++) {
+    float bound = (float)(sums[at] - query->offset) * (query->scale * scales[at]) + query->by_rest * bounds[at] +
+                  query->by_length * bounds[BLOCK + at] + query->least;
+    above |= (uint64_t)!(bound <= least) << at;
+  }
+  return above;
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/* Bytes of 128 + q times signed ones would overflow the 16 bits that AVX2 adds them in: |q| times p with q's sign do not,
+ * being 2 x 127 x 127 at the most. */
+__attribute__((target("avx2,fma"))) static uint64_t avx2_above(const rs_codes *codes, int64_t block,
+                                                               const rs_coded *query, float least) {
+  int64_t steps = (codes->width + 3) / 4;
+  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
+  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+  const __m256i middle = _mm256_set1_epi8((char)0x80), ones = _mm256_set1_epi16(1);
+  __m256i sums[8];
+  uint64_t above = 0;
+  for (int v = 0; v < 8; v++) sums[v] = _mm256_setzero_si256();
+  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4) {
+    int32_t four;
+    memcpy(&four, query->p + step * 4, sizeof four);
+    __m256i p = _mm256_set1_epi32(four);
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; v++) {
+      __m256i q = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(values + v * 32)), middle);
+      __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(p, q));
+      sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(pairs, ones));
+    }
+  }
+  const __m256 scale = _mm256_set1_ps(query->scale), by_rest = _mm256_set1_ps(query->by_rest);
+  const __m256 by_length = _mm256_set1_ps(query->by_length), always = _mm256_set1_ps(query->least);
+  for (int v = 0; v < 8; v++) {
+    __m256 bound = _mm256_fmadd_ps(by_length, _mm256_loadu_ps(bounds + BLOCK + v * 8), always);
+    bound = _mm256_fmadd_ps(by_rest, _mm256_loadu_ps(bounds + v * 8), bound);
+    bound = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[v]), _mm256_mul_ps(scale, _mm256_loadu_ps(scales + v * 8)), bound);
+    int out = _mm256_movemask_ps(_mm256_cmp_ps(bound, _mm256_set1_ps(least), _CMP_NLE_UQ));
+    above |= (uint64_t)(uint32_t)out << (v * 8);
+  }
+  return above;
+}
+
+__attribute__((target("avx512f,avx512bw,avx512vnni"))) static uint64_t vnni_above(const rs_codes *codes, int64_t block,
+                                                                                  const rs_coded *query, float least) {
+  int64_t steps = (codes->width + 3) / 4;
+  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
+  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+  const __m512i offset = _mm512_set1_epi32(-query->offset);
+  __m512i sums[4] = {offset, offset, offset, offset};
+  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4) {
+    int32_t four;
+    memcpy(&four, query->p + step * 4, sizeof four);
+    __m512i p = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++) sums[v] = _mm512_dpbusd_epi32(sums[v], _mm512_loadu_si512(values + v * 64), p);
+  }
+  const __m512 scale = _mm512_set1_ps(query->scale), by_rest = _mm512_set1_ps(query->by_rest);
+  const __m512 by_length = _mm512_set1_ps(query->by_length), always = _mm512_set1_ps(query->least);
+  uint64_t above = 0;
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; v++) {
+    __m512 bound = _mm512_fmadd_ps(by_length, _mm512_loadu_ps(bounds + BLOCK + v * 16), always);
+    bound = _mm512_fmadd_ps(by_rest, _mm512_loadu_ps(bounds + v * 16), bound);
+    bound = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[v]), _mm512_mul_ps(scale, _mm512_loadu_ps(scales + v * 16)), bound);
+    above |= (uint64_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(least), _CMP_NLE_UQ) << (v * 16);
+  }
+  return above;
+}
+
+rs_codes_kernel *rs_codes_kernel_named(const char *name) {
+  if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_above;
+  if (strcmp(name, "vnni") == 0 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
+    return vnni_above;
+  return strcmp(name, "plain") == 0 ? plain_above : NULL;
+}
+#else
+rs_codes_kernel *rs_codes_kernel_named(const char *name) { return strcmp(name, "plain") == 0 ? plain_above : NULL; }
+#endif
+
+static rs_codes_kernel *chosen; /* by rs_codes_use; NULL: the best */
+
+void rs_codes_use(rs_codes_kernel *kernel) { chosen = kernel; }
+
+static rs_codes_kernel *best(void) {
+  rs_codes_kernel *vnni = rs_codes_kernel_named("vnni"), *avx2 = rs_codes_kernel_named("avx2");
+  return vnni ? vnni : avx2 ? avx2 : plain_above;
+}
+
+uint64_t rs_codes_above(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, float least) {
+  rs_codes_kernel *kernel = chosen ? chosen : best();
+  uint64_t above = 0;
+  for (int64_t v = 0; v < vectors; v++) above |= kernel(codes, block, &query[v], least);
+  return above;
+}

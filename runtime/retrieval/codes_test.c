@@ -1,0 +1,158 @@
+/* codes_test.c - the bound of an item is above its product, however numbers are laid out and sized, on every
+ * kernel; and it is of use: not far above. */
+#include "retrieval/codes.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "base/rng.h"
+#include "base/testing.h"
+#include "tensor/block.h"
+
+enum { N = 130, MOST_WIDTH = 520 };
+
+static float items[N * MOST_WIDTH], query[MOST_WIDTH], products[N];
+static const char *const kernels[] = {"vnni", "avx2", "plain"};
+
+/* Numbers of one size, of sizes far apart within a row, of sizes far apart between rows, and denormal ones. */
+static void draw(uint32_t number, int64_t width) {
+  rs_stream s = rs_stream_at(31, RS_RNG_USER, 0, number);
+  uint64_t at = 0;
+  for (int64_t i = 0; i <= N; i++) {
+    float *row = i < N ? items + i * width : query;
+    int of_row = (int)rs_stream_below(&s, at++, 80) - 40;
+    for (int64_t d = 0; d < width; d++) {
+      int of_number = (int)rs_stream_below(&s, at++, 24) - 12;
+      float x = rs_stream_f32(&s, at++) - 0.5F;
+      int power = number % 4 == 1 ? of_number : number % 4 == 2 ? of_row : number % 4 == 3 ? of_row / 2 - 130 : 0;
+      row[d] = ldexpf(x, power);
+    }
+  }
+}
+
+static void multiply(int64_t width) {
+  rs_block_product(&(rs_block){.m = 1, .n = N, .k = width, .alpha = 1, .a = query, .a_row = width, .a_column = 1,
+                               .b = items, .ldb = width, .turned = true, .c = products, .ldc = N});
+}
+
+static bool is_above(const rs_codes *codes, const rs_coded *coded, int64_t row, float least) {
+  return rs_codes_above(codes, row / 64, coded, 1, least) >> (row % 64) & 1;
+}
+
+static void a_bound_is_above_its_product(void **state) {
+  (void)state;
+  static const int64_t widths[] = {1, 2, 5, 16, 63, 64, 257, 520};
+  for (uint32_t number = 0; number < 400; number++) {
+    rs_codes codes;
+    rs_coded coded;
+    int8_t p[MOST_WIDTH + 4];
+    int64_t width = widths[number / 4 % 8];
+    draw(number, width);
+    multiply(width);
+    assert_int_equal(rs_codes_new(&codes, items, N, width), RS_OK);
+    assert_true(rs_codes_query(&codes, query, p, &coded));
+    for (int kernel = 0; kernel < 3; kernel++) {
+      rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
+      for (int64_t row = 0; row < N; row++)
+        assert_true(is_above(&codes, &coded, row, products[row]));
+    }
+    rs_codes_free(&codes);
+  }
+  rs_codes_use(NULL);
+}
+
+static float length_of(const float *x, int64_t width) {
+  double sum = 0;
+  for (int64_t d = 0; d < width; d++) sum += (double)x[d] * x[d];
+  return (float)sqrt(sum);
+}
+
+static void bounds_are_close(void **state) {
+  (void)state;
+  enum { WIDTH = 64 };
+  rs_codes codes;
+  rs_coded coded;
+  int8_t p[WIDTH];
+  draw(4, WIDTH);
+  multiply(WIDTH);
+  assert_int_equal(rs_codes_new(&codes, items, N, WIDTH), RS_OK);
+  assert_true(rs_codes_query(&codes, query, p, &coded));
+  for (int kernel = 0; kernel < 3; kernel++) {
+    rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
+    for (int64_t row = 0; row < N; row++) {
+      float all = length_of(query, WIDTH) * length_of(items + row * WIDTH, WIDTH);
+      assert_false(is_above(&codes, &coded, row, products[row] + 0.02F * all));
+    }
+  }
+  rs_codes_use(NULL);
+  rs_codes_free(&codes);
+}
+
+static void an_item_that_is_not_finite_is_always_above(void **state) {
+  (void)state;
+  enum { WIDTH = 8 };
+  static const float numbers[] = {NAN, INFINITY, -INFINITY, FLT_MAX};
+  for (int i = 0; i < 4; i++) {
+    rs_codes codes;
+    rs_coded coded;
+    int8_t p[WIDTH];
+    draw(0, WIDTH);
+    for (int d = 0; d < WIDTH; d++) items[70 * WIDTH + d] = numbers[i];
+    assert_int_equal(rs_codes_new(&codes, items, N, WIDTH), RS_OK);
+    for (int zero = 0; zero < 2; zero++) {
+      if (zero) memset(query, 0, sizeof query);
+      assert_true(rs_codes_query(&codes, query, p, &coded));
+      for (int kernel = 0; kernel < 3; kernel++) {
+        rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
+        assert_true(is_above(&codes, &coded, 70, FLT_MAX));
+        assert_false(is_above(&codes, &coded, 71, 1000));
+      }
+    }
+    rs_codes_free(&codes);
+  }
+  rs_codes_use(NULL);
+}
+
+static void a_query_whose_products_could_overflow_is_refused(void **state) {
+  (void)state;
+  rs_codes codes;
+  rs_coded coded;
+  int8_t p[8];
+  draw(0, 8);
+  assert_int_equal(rs_codes_new(&codes, items, N, 8), RS_OK);
+  query[3] = NAN;
+  assert_false(rs_codes_query(&codes, query, p, &coded));
+  query[3] = 1e38F;
+  assert_false(rs_codes_query(&codes, query, p, &coded));
+  query[3] = 1e30F;
+  assert_true(rs_codes_query(&codes, query, p, &coded));
+  rs_codes_free(&codes);
+}
+
+static void codes_of_other_sizes_are_refused(void **state) {
+  (void)state;
+  rs_codes codes, other;
+  draw(0, 8);
+  assert_int_equal(rs_codes_new(&codes, items, N, 8), RS_OK);
+  assert_int_equal(rs_codes_over(&other, N, 8, &codes.values, &codes.scales, &codes.bounds), RS_OK);
+  assert_true(other.longest == codes.longest && codes.longest > 0);
+  rs_codes_free(&other);
+  assert_int_equal(rs_codes_over(&other, 300, 8, &codes.values, &codes.scales, &codes.bounds), RS_ESHAPE);
+  assert_int_equal(rs_codes_over(&other, N, 9, &codes.values, &codes.scales, &codes.bounds), RS_ESHAPE);
+  assert_string_equal(rs_message(), "codes are u8 [3, 2, 64, 4], [3, 64] and [3, 2, 64], which do not fit 130 items of 9 "
+                                    "dimensions");
+  rs_codes_free(&codes);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_bound_is_above_its_product),
+      cmocka_unit_test(bounds_are_close),
+      cmocka_unit_test(an_item_that_is_not_finite_is_always_above),
+      cmocka_unit_test(a_query_whose_products_could_overflow_is_refused),
+      cmocka_unit_test(codes_of_other_sizes_are_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, no_blocks_remain);
+}
