@@ -388,6 +388,21 @@ local function secrets_of(declaration)
   return all
 end
 
+--- The type of a parameter: "integer", "number", "string", "boolean", "list" or "secret"; nil for a group and for what
+--- is not declared.
+---@param declaration table  the recipe's `params`
+---@param name string        "model.dim"
+---@return string?
+function config.type_of(declaration, name)
+  local node = declaration
+  for part in name:gmatch "[^.]+" do
+    if is_leaf(node) then return nil end
+    node = node[part]
+    if node == nil then return nil end
+  end
+  return is_leaf(node) and type_of(declared(node)) or nil
+end
+
 --- What the environment sets; 'only' secrets, where the rest is not to count.
 local function from_environment(declaration, options)
   if options.environment == false then return {} end
@@ -411,12 +426,13 @@ end
 
 --- The files, the environment and the settings, in order: { name, value, origin, layer } or { table, origin }.
 local function layers_of(declaration, options)
-  local layers = {}
-  if options.values then layers[1] = { table = options.values, origin = "given by the recipe" } end
+  local layers = { table.unpack(options.below or {}) }
+  if options.values then layers[#layers + 1] = { table = options.values, origin = "given by the recipe" } end
   for _, path in ipairs(type(options.file) == "string" and { options.file } or options.file or {}) do
     layers[#layers + 1] = { table = read_file(path, not has_secret(declaration)), origin = path }
   end
   table.move(from_environment(declaration, options), 1, 1e4, #layers + 1, layers)
+  table.move(options.given or {}, 1, #(options.given or {}), #layers + 1, layers)
   for _, setting in ipairs(options.set or {}) do
     local name, value = parse_set(declaration, setting)
     layers[#layers + 1] = { name = name, value = value, origin = "--set " .. setting, layer = "--set" }
@@ -459,11 +475,12 @@ end
 --- for a wrong name, type or value, or one that is missing.
 ---@param declaration table      the recipe's `params`
 ---@param options { file?: string|string[], set?: string[], profiles?: table, environment?: false|"secrets",
----   variables?: table<string, string>, partial?: boolean, values?: table, above?: table,
----   later?: table }
+---   variables?: table<string, string>, partial?: boolean, values?: table, above?: table, below?: table[],
+---   given?: table[], later?: table }
 ---   profiles: { by = "data.source", news = { train = { epochs = 5 } }, ... }
 ---   environment: false: it does not count; "secrets": for nothing but secrets
 ---   values: what another recipe gives to a part of itself, below the files; above: what goes before all else
+---   below, given: lists of { table, origin }, that come before all others, and behind the environment
 ---   variables: in place of the process's own; partial: what must be given may be absent
 ---   later: takes variables that name no parameter, which are then not refused (recsys.config.environment)
 ---@return table                 nested values, shaped as the declaration

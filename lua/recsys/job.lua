@@ -34,6 +34,19 @@ local warm_start = require "recsys.train.warm_start"
 
 local job = {}
 
+--- Make the news sample in a folder that is not there yet, or that holds another one. What a training job's channel
+--- holds is left alone.
+local function make_sample(p)
+  local news = require "recsys.sample.news"
+  if require("recsys.sagemaker.variables").is_channel(p.dir) then return true end
+  if not files.exists(p.dir) then
+    log.info("there is no folder %s yet: the sample of an invented news app is made there", p.dir)
+  elseif not files.exists(p.dir .. "/stamp.json") and not files.exists(news.lock(p.dir)) then
+    return true
+  end
+  return news.generate { dir = p.dir, scale = p.scale, seed = p.sample_seed }
+end
+
 --- Load a dataset and clean it. For the source `news`, the sample is made first when the folder does not exist yet.
 ---@param p { source: string, dir: string, scale?: number, sample_seed?: integer, bad_limit?: number, clean?: table,
 ---  memory?: string }  memory: a limit for what follows too, see recsys.memory_limit
@@ -43,14 +56,8 @@ function job.load(p, quarantine)
   p = settings.read("data", p)
   if p.memory then memory_limit(p.memory) end
   if p.source == "news" then
-    local news = require "recsys.sample.news"
-    if not files.exists(p.dir) then
-      log.info("there is no folder %s yet: the sample of an invented news app is made there", p.dir)
-    end
-    if not files.exists(p.dir) or files.exists(p.dir .. "/stamp.json") or files.exists(news.lock(p.dir)) then
-      local made, message, code = news.generate { dir = p.dir, scale = p.scale, seed = p.sample_seed }
-      if not made then return nil, message, code end
-    end
+    local made, message, code = make_sample(p)
+    if not made then return nil, message, code end
   end
   if quarantine then files.make_folder(quarantine) end
   local data, message, code = data_sources.load { source = p.source, dir = p.dir, file = p.file,

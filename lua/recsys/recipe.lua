@@ -329,7 +329,9 @@ end
 local function resolve(self, options)
   local set = { table.unpack(options.set or {}) }
   if options.seed then set[#set + 1] = "seed=" .. tostring(options.seed) end
+  local layers = options.layers and options.layers(self.params) or {}
   return config.resolve(self.params, { set = set, file = options.config, profiles = self.profiles,
+    below = layers.below, given = layers.given,
     environment = options.reproduce and "secrets" or nil, later = self.unknown,
     values = options.reproduce and config.secrets_again(self.params, options.reproduce) })
 end
@@ -402,11 +404,14 @@ end
 ---@param options { set?: string[], config?: string|string[], seed?: integer, threads?: integer, json?: boolean,
 ---   plan?: boolean, no_cache?: boolean, refresh?: string[], profile?: boolean, resume?: string,
 ---   find_learning_rate?: boolean, help?: boolean, command?: string, show_config?: boolean, reproduce?: table,
----   told?: fun(result: table), done?: fun(result: table), parent?: string, trial?: table }
+---   told?: fun(result: table, text?: string), done?: fun(result: table),
+---   failed?: fun(message: string, folder?: string), layers?: fun(params: table): table, parent?: string,
+---   trial?: table }
 ---   resume: the run to resume, "" for the latest one; reproduce: the files that secrets are from; of the environment
 ---   nothing but secrets counts
 ---   told: is called with the result of a run that is done, in place of showing it; done: before it is shown, where no
----   gate has refused it
+---   gate has refused it; failed: is told why there is no result, or why it is refused, and the run's folder
+---   layers: more of where parameters come from, { below, given } of config.resolve
 ---   parent: the tracked run that this one is below
 ---   trial: of a study (recsys.tune.worker): { study, folder, parent, ended = function(problem) }
 ---@return integer
@@ -451,8 +456,11 @@ function recipe.main(path, options)
   if folder then tell_end(self, folder, ok, result) end
   if ok and result then
     if options.done and not result.refused then options.done(result) end
-    if options.told then options.told(result) else show(result, text_of, next_steps, options) end
+    if options.told then options.told(result, text_of) else show(result, text_of, next_steps, options) end
     code = result.refused and exit.quality or exit.done
+  end
+  if options.failed and code ~= exit.done then
+    options.failed(log.veiled(ok and tostring(result.refused) or describe(result)), folder)
   end
   log.to(nil)
   return code

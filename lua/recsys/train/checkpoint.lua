@@ -19,6 +19,8 @@ local checkpoint = {}
 local Checkpoint = {}
 Checkpoint.__index = Checkpoint
 
+local listener = function() end -- is told of every checkpoint
+
 local SHARE <const> = 20 -- writing takes at most a twentieth of the time
 
 -- What must be equal for a checkpoint to fit -------------------------------------------------------------------------
@@ -152,7 +154,13 @@ local function write(self, state)
   files.write(self.folder .. "/current.lua", "return " .. store.text(head))
   self.number, self.best, self.best_of = number, best, best_of
   prune(self.folder, head)
+  listener(self.folder)
 end
+
+--- From here on call fn(folder) whenever a checkpoint was written, for who keeps it in another place, too. What it
+--- raises ends the training as a checkpoint that cannot be written does; its time counts as that of writing.
+---@param fn fun(folder: string)
+function checkpoint.listen(fn) listener = fn end
 
 --- Put a state on the disk in place of the one before. Raises { code = "io" } when the disk refuses; the one before
 --- stays then.

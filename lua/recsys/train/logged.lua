@@ -8,6 +8,12 @@ local seen = setmetatable({}, { __mode = "k" }) -- run -> { task = how often it 
 
 local trainings = 0 -- that were begun, in this process
 
+local listener = function() end -- is told of every row
+
+--- From here on call fn(number, row) for each row of the curves; number: which training of this process it is.
+---@param fn fun(number: integer, row: table)
+function logged.listen(fn) listener = fn end
+
 --- What stands before the names of a training's metrics. A run's first training has those of the curves, "train/loss";
 --- others have the task's name, and which of its trainings they are: "second/train/loss", "second-2/train/loss".
 local function prefix_of(run, task)
@@ -52,10 +58,14 @@ function logged.begin()
   local run = require "recsys.track.current"()
   trainings = trainings + 1
   local number = trainings
-  if not run then return function(row) flow.note_row(number, row) end end
+  local function tell(row)
+    listener(number, row)
+    flow.note_row(number, row)
+  end
+  if not run then return tell end
   local prefix = prefix_of(run, flow.task_name() or "training")
   return function(row)
-    flow.note_row(number, row)
+    tell(row)
     local values = {}
     for name, value in pairs(row) do
       if name ~= "epoch" then values[prefix .. (name:find "/" and name or "epoch/" .. name)] = value end
