@@ -2,6 +2,8 @@
 
 local command = require "spec.support.command"
 local http = require "recsys.http"
+local json = require "recsys.json"
+local odd = require "spec.support.odd_server"
 local uv = require "luv"
 
 local server, client, folder, base
@@ -287,5 +289,41 @@ describe("a server in a handler", function()
     end }
     assert.is_nil(reply)
     assert.truthy(message:find(base, 1, true))
+  end)
+end)
+
+describe("a load at a constant rate", function()
+  local function get(path) return ("GET %s HTTP/1.1\r\nHost: x\r\n\r\n"):format(path) end
+
+  it("is refused with the reason", function()
+    local load, message, code = http.load { port = 1, rate = 10, seconds = 1, requests = { get "/" } }
+    assert.is_nil(load)
+    assert.equal("cannot connect to 127.0.0.1 port 1: Connection refused", message)
+    assert.equal("io", code)
+    assert.same({ nil, "load: 0 requests a second for 1 seconds", "argument" },
+      { http.load { port = server:port(), seconds = 1, requests = { get "/" } } })
+    assert.has_error(function() http.load { port = 1, rate = 1, seconds = 1, requests = { 1 } } end,
+      "option 'requests' must be a list of strings")
+    assert.has_error(function() http.load { port = 1, rate = 1, seconds = 1 } end,
+      "bad argument #1 to 'load' (option 'requests' must be a list of strings)")
+  end)
+
+  it("asks in turns and gives each answer", function()
+    local child = odd.start { folder = folder .. "/odd" }
+    finally(function() child:stop() end)
+    local load <close> = assert(http.load { port = tonumber(child.url:match "%d+$"), rate = 500, seconds = 0.1,
+      requests = { get "/mlflow/runs/get", get "/mlflow/other" } })
+    local seen = 0
+    for number, status, body, latency in function() return load:next() end do
+      assert.equal(number % 2 == 1 and 404 or 200, status)
+      assert.equal(number % 2 == 1 and "there is none" or nil, json.decode(body).message)
+      assert.is_true(latency > 0 and latency < 10)
+      seen = seen + 1
+    end
+    assert.equal(50, seen)
+    local summary = load:summary()
+    assert.same({ 50, 25, 25, 0 }, { summary.due, summary.fine, summary.other, summary.failed })
+    assert.match("^status 404: {", summary.why)
+    assert.is_true(load:percentile(0.5) <= load:percentile(1))
   end)
 end)

@@ -1,5 +1,6 @@
 ---@meta
---- recsys.http: an HTTP server that the caller's thread drives, and a client. Bytes in, bytes out.
+--- recsys.http: an HTTP server that the caller's thread drives, a client, and one that asks at a constant rate. Bytes
+--- in, bytes out.
 
 ---@class http
 local http = {}
@@ -28,6 +29,18 @@ function http.server(options) end
 ---@return string? message
 ---@return string? code
 function http.client(options) end
+
+--- A client that asks at a constant rate, whatever becomes of the answers: request i is due i / rate seconds after the
+--- start, and its latency counts from then, also when it had to wait for a connection. It connects at once.
+---@param options { port: integer, rate: number, seconds: number, requests: string[], address?: string,
+---   connections?: integer, timeout_ms?: integer }
+---   rate: requests a second; seconds: for how long; requests: heads and bodies as they are sent, asked in turns;
+---   address: a number, default "127.0.0.1"; connections: kept alive, default 16, so many requests are under way at the
+---   most; timeout_ms: after which an answer has failed, default 10000
+---@return HttpLoad?
+---@return string? message
+---@return string? code     "io": it cannot connect, "argument"
+function http.load(options) end
 
 --- A server; also closed by <close> and the collector.
 ---@class HttpServer
@@ -82,5 +95,35 @@ function HttpClient:request(request) end
 
 --- Close its connections. Twice is fine.
 function HttpClient:close() end
+
+--- Requests at a constant rate; also closed by <close> and the collector.
+---@class HttpLoad
+local HttpLoad = {}
+
+--- Ask what is due, and give the next request that is over; nothing when all are. What the caller does between two
+--- calls delays what is due then.
+---@return integer? number   of the request, from 1: it asked requests[(number - 1) % #requests + 1]
+---@return integer? status   0: it failed, and the body says why
+---@return string? body
+---@return number? latency   seconds from when it was due
+function HttpLoad:next() end
+
+--- Ask all that are left, without looking at answers.
+function HttpLoad:run() end
+
+--- due: requests so far; fine: answered by a status 2xx, other: by another one; failed: not answered; waited: most
+--- requests that were due at once and not sent, for want of a connection; seconds: from the start to the last answer;
+--- why: the first failure, or status and body of the first other answer, or "".
+---@return { due: integer, fine: integer, other: integer, failed: integer, waited: integer, seconds: number,
+---   why: string }
+function HttpLoad:summary() end
+
+--- The latency that a share of the fine answers did not exceed, by the nearest rank.
+---@param share number  0 to 1
+---@return number? seconds  nil when there is none
+function HttpLoad:percentile(share) end
+
+--- Close its connections. Twice is fine.
+function HttpLoad:close() end
 
 return http

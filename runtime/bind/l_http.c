@@ -1,18 +1,22 @@
-/* l_http.c - recsys.core.http: a server that the caller's thread drives, and a client. No Lua runs in a callback. */
+/* l_http.c - recsys.core.http: a server that the caller's thread drives, a client, and one that asks at a constant rate.
+ * No Lua runs in a callback. */
 #include <string.h>
 
 #include "bind/fields.h"
 #include "http/client.h"
+#include "http/load.h"
 #include "http/server.h"
 
 #define SERVER "recsys.HttpServer"
 #define CLIENT "recsys.HttpClient"
+#define LOAD "recsys.HttpLoad"
 #define CALL "recsys http call" /* a request under way, which is abandoned when something raises */
 
 enum { BURST = 64 }; /* requests that one step answers before it returns */
 
 typedef rs_http_server *server;
 typedef rs_http_client *client;
+typedef rs_load *load; /* the user value: its requests */
 
 /* A string that may be absent, which stays on the stack. */
 static const char *text_option(lua_State *L, int arg, const char *name) {
@@ -292,18 +296,117 @@ static int l_request(lua_State *L) {
   return status == RS_OK ? wait_for(L, LUA_OK, lua_gettop(L)) : rs_return(L, status, 1);
 }
 
+/* Asking at a constant rate. */
+
+static rs_load *check_load(lua_State *L, int arg) {
+  load *l = luaL_checkudata(L, arg, LOAD);
+  luaL_argcheck(L, *l, arg, "the load is closed");
+  return *l;
+}
+
+static int l_load_free(lua_State *L) {
+  load *l = luaL_checkudata(L, 1, LOAD);
+  rs_load_free(*l);
+  *l = NULL;
+  return 0;
+}
+
+/* The list of strings at 'arg', whose bytes it keeps, in scratch that stays on the stack. */
+static const rs_load_request *take_requests(lua_State *L, int arg, int64_t n) {
+  rs_load_request *requests = lua_newuserdatauv(L, sizeof *requests * (size_t)(n + 1), 1);
+  lua_createtable(L, (int)n, 0);
+  for (int64_t i = 0; i < n; i++) {
+    if (lua_rawgeti(L, arg, i + 1) != LUA_TSTRING) luaL_error(L, "option 'requests' must be a list of strings");
+    requests[i].bytes = lua_tolstring(L, -1, &requests[i].size);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setiuservalue(L, -2, 1);
+  return requests;
+}
+
+/* http.load { port, rate, seconds, requests, address, connections, timeout_ms } -> HttpLoad | nil, message, code */
+static int l_load(lua_State *L) {
+  static const char *const known[] = {"port", "rate", "seconds", "requests", "address", "connections", "timeout_ms", NULL};
+  rs_check_options(L, 1, known);
+  rs_load_options options = {.address = rs_string_option(L, 1, "address", "127.0.0.1"),
+                             .port = (int)rs_integer_option(L, 1, "port", 1, 0),
+                             .rate = rs_number_option(L, 1, "rate", 0),
+                             .seconds = rs_number_option(L, 1, "seconds", 0),
+                             .connections = (int)rs_integer_option(L, 1, "connections", 1, 16),
+                             .timeout_ms = (int)rs_integer_option(L, 1, "timeout_ms", 1, 10000)};
+  lua_settop(L, 1);
+  if (lua_getfield(L, 1, "requests") != LUA_TTABLE) rs_wrong_option(L, 1, "requests", "a list of strings");
+  options.n = (int64_t)lua_rawlen(L, 2);
+  options.requests = take_requests(L, 2, options.n); /* at 3 */
+  load *l = rs_push_object(L, sizeof *l, LOAD, 1);
+  lua_pushvalue(L, 3);
+  lua_setiuservalue(L, -2, 1);
+  return rs_return(L, rs_load_new(l, &options), 1);
+}
+
+/* load:next() -> number, status, body, latency in seconds | nothing when all requests are over */
+static int l_load_next(lua_State *L) {
+  rs_load_answer answer;
+  bool more;
+  rs_load *l = check_load(L, 1);
+  rs_check(L, rs_load_next(l, &answer, &more));
+  if (!more) return 0;
+  lua_pushinteger(L, answer.number + 1);
+  lua_pushinteger(L, answer.status);
+  lua_pushlstring(L, answer.body, answer.size);
+  lua_pushnumber(L, (lua_Number)answer.latency / 1e9);
+  return 4;
+}
+
+/* load:run() */
+static int l_load_run(lua_State *L) {
+  rs_check(L, rs_load_run(check_load(L, 1)));
+  return 0;
+}
+
+/* load:summary() -> { due, fine, other, failed, waited, seconds, why } */
+static int l_load_summary(lua_State *L) {
+  rs_load_summary s = rs_load_summary_of(check_load(L, 1));
+  lua_createtable(L, 0, 7);
+  rs_set_integer(L, "due", s.due);
+  rs_set_integer(L, "fine", s.fine);
+  rs_set_integer(L, "other", s.other);
+  rs_set_integer(L, "failed", s.failed);
+  rs_set_integer(L, "waited", s.waited);
+  lua_pushnumber(L, s.seconds);
+  lua_setfield(L, -2, "seconds");
+  rs_set_text(L, "why", s.why);
+  return 1;
+}
+
+/* load:percentile(share) -> seconds | nil */
+static int l_load_percentile(lua_State *L) {
+  rs_load *l = check_load(L, 1);
+  double share = luaL_checknumber(L, 2);
+  luaL_argcheck(L, 0 <= share && share <= 1, 2, "must be 0 to 1");
+  int64_t latency = rs_load_percentile(l, share);
+  if (latency < 0) return 0;
+  lua_pushnumber(L, (lua_Number)latency / 1e9);
+  return 1;
+}
+
 int rs_open_http(lua_State *L) {
   static const luaL_Reg server_methods[] = {
       {"port", l_port}, {"step", l_step}, {"close", l_server_free}, {NULL, NULL}};
   static const luaL_Reg server_meta[] = {{"__gc", l_server_free}, {"__close", l_server_free}, {NULL, NULL}};
   static const luaL_Reg client_methods[] = {{"request", l_request}, {"close", l_client_free}, {NULL, NULL}};
   static const luaL_Reg client_meta[] = {{"__gc", l_client_free}, {"__close", l_client_free}, {NULL, NULL}};
+  static const luaL_Reg load_methods[] = {{"next", l_load_next},       {"run", l_load_run},
+                                          {"summary", l_load_summary}, {"percentile", l_load_percentile},
+                                          {"close", l_load_free},      {NULL, NULL}};
+  static const luaL_Reg load_meta[] = {{"__gc", l_load_free}, {"__close", l_load_free}, {NULL, NULL}};
   static const luaL_Reg call_meta[] = {{"__gc", l_call_end}, {"__close", l_call_end}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   rs_new_type(L, SERVER, server_methods, server_meta);
   rs_new_type(L, CLIENT, client_methods, client_meta);
+  rs_new_type(L, LOAD, load_methods, load_meta);
   rs_new_type(L, CALL, none, call_meta);
-  static const luaL_Reg functions[] = {{"server", l_server}, {"client", l_client}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"server", l_server}, {"client", l_client}, {"load", l_load}, {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

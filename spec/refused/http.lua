@@ -22,5 +22,12 @@ for _, no in ipairs { false, "1" } do
     wait = function() server:step(0, handler) end })
   assert(reply.status == (no and 403 or 201))
 end
+local load <close> = assert(http.load { port = server:port(), rate = 10, seconds = 0.1, connections = 1,
+  timeout_ms = 20, requests = { "GET / HTTP/1.1\r\nHost: x\r\n\r\n" } })
+local number, status, body, latency = load:next() -- nobody drives the server
+assert(number == 1 and status == 0 and body == "there was no answer in time" and latency > 0.02)
+load:run()
+assert(load:summary().failed == 1 and not load:percentile(1))
+load:close()
 client:close()
 server:close()
