@@ -11,7 +11,10 @@
 
 #include "http/service_parts.h"
 
-enum { PAUSE_MS = 20 }; /* when the system has no descriptor left */
+enum {
+  PAUSE_MS = 20, /* when the system has no descriptor left */
+  LOOK_MS = 500  /* between two looks at those who were turned away */
+};
 
 rs_status rs_door_open(rs_service *s) {
   s->door_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -24,6 +27,7 @@ rs_status rs_door_open(rs_service *s) {
 }
 
 void rs_door_free(rs_service *s) {
+  rs_linger_sweep(&s->door_linger, INT64_MAX);
   if (s->door_events >= 0) close(s->door_events);
   if (s->door_wake >= 0) close(s->door_wake);
   if (s->at.handle >= 0) close(s->at.handle);
@@ -51,8 +55,7 @@ static void turn_away(rs_service *s, int handle) {
       "Content-Length: 67\r\n\r\n{\"error\":{\"code\":\"full\",\"message\":\"too many connections at once\"}}\n";
   rs_tally_add(&s->turned_away, 1);
   send(handle, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-  shutdown(handle, SHUT_WR);
-  close(handle);
+  rs_linger_add(&s->door_linger, s->door_events, handle, rs_service_now());
 }
 
 static void give(rs_worker *w, const rs_arrival *arrival) {
@@ -83,8 +86,13 @@ void *rs_door_run(void *service) {
   rs_service *s = service;
   while (atomic_load(&s->phase) == RS_SERVING) {
     struct epoll_event event;
-    int n = epoll_wait(s->door_events, &event, 1, -1);
-    if (n == 1 && event.data.fd >= 0 && !accept_all(s)) usleep(PAUSE_MS * 1000);
+    int n = epoll_wait(s->door_events, &event, 1, s->door_linger.n > 0 ? LOOK_MS : -1);
+    if (n == 1 && event.data.fd == s->at.handle) {
+      if (!accept_all(s)) usleep(PAUSE_MS * 1000);
+    } else if (n == 1 && event.data.fd >= 0) {
+      rs_linger_read(&s->door_linger, event.data.fd);
+    }
+    rs_linger_sweep(&s->door_linger, rs_service_now());
   }
   return NULL;
 }

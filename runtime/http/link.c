@@ -1,5 +1,6 @@
 /* link.c - a service's connections, and the deadlines by which those are left that send or take too little. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,8 @@ static void close_link(rs_worker *w, rs_link *l) {
   if (l->before) l->before->after = l->after;
   if (l->after) l->after->before = l->before;
   if (w->open == l) w->open = l->after;
+  int rest = l->refused && l->stage != RS_LEFT ? fcntl(l->handle, F_DUPFD_CLOEXEC, 0) : -1;
+  if (rest >= 0) rs_linger_add(&w->linger, w->events, rest, rs_service_now());
   trim(&l->target_memory);
   trim(&l->head_memory);
   trim(&l->body);
@@ -64,7 +67,7 @@ void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link
     *link = open_link(w, connection);
     return;
   }
-  if (*link) close_link(w, *link);
+  if (*link) close_link(w, *link); /* and libmicrohttpd closes the socket, when this returns */
   *link = NULL;
   atomic_fetch_sub(&w->given, 1);
   rs_tally_add(&w->tally.closed, 1);
@@ -80,7 +83,7 @@ void rs_link_free(rs_link *l) {
 void rs_link_say(const rs_link *l, int status, const char *reason, const char *message) {
   char text[512], body[256];
   int size = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
-                      status == 408 ? "slow" : "large", message);
+                      status == 408 ? "slow" : "body", message);
   int n = snprintf(text, sizeof text,
                    "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                    status, reason, size, body);

@@ -4,18 +4,9 @@
  * A refusal in the call at the end of the head makes libmicrohttpd close the connection behind it. The handler's reply
  * lies in a buffer that is the connection's until it is sent: one that has gone out by the time the handler is called
  * next, as nearly all have, is the one that it writes into again. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "http/service_parts.h"
-
-/* What is answered in place of a reply of the handler. */
-typedef struct refusal {
-  int status;
-  rs_refused reason;
-  const char *code, *message;
-} refusal;
 
 /* Replies. */
 
@@ -44,8 +35,7 @@ static void header(struct MHD_Response *response, const char *name, const char *
 }
 
 /* Send a reply, whose bytes are this call's from here on. */
-static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection, const rs_reply *reply, rs_sending *s,
-                                  bool last) {
+static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection, const rs_reply *reply, rs_sending *s) {
   struct MHD_Response *response =
       MHD_create_response_from_buffer_with_free_callback_cls(s->bytes.size, s->bytes.data, give_back, s);
   if (!response) {
@@ -55,7 +45,7 @@ static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection,
   if (s->bytes.size > 0) header(response, "Content-Type", reply->type);
   for (int i = 0; i < reply->n_headers; i++) header(response, reply->headers[i].name, reply->headers[i].value);
   header(response, "X-Request-Id", l->id);
-  if (last || atomic_load_explicit(&l->of->service->phase, memory_order_relaxed) != RS_SERVING)
+  if (l->last || atomic_load_explicit(&l->of->service->phase, memory_order_relaxed) != RS_SERVING)
     header(response, "Connection", "close");
   l->stage = RS_REPLYING;
   l->since = rs_service_now();
@@ -66,13 +56,18 @@ static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection,
   return result;
 }
 
-static enum MHD_Result refuse(rs_link *l, struct MHD_Connection *connection, const refusal *r) {
-  rs_tally_add(&l->of->tally.refused[r->reason], 1);
+static rs_refused reason_of(int status) {
+  return status == 413 || status == 414 || status == 431 ? RS_REFUSED_LARGE : RS_REFUSED_FORMAT;
+}
+
+static enum MHD_Result refuse(rs_link *l, struct MHD_Connection *connection, const rs_fault *fault) {
+  rs_tally_add(&l->of->tally.refused[reason_of(fault->status)], 1);
+  l->last = l->refused = true;
   rs_sending *s = take_sending(l->of);
   if (!s) return MHD_NO;
   rs_reply reply = {.body = &s->bytes};
-  rs_reply_error(&reply, r->status, r->code, r->message);
-  return send_reply(l, connection, &reply, s, true);
+  rs_reply_error(&reply, fault->status, fault->code, fault->message);
+  return send_reply(l, connection, &reply, s);
 }
 
 /* The head. */
@@ -91,70 +86,71 @@ static void make_id(rs_link *l) {
   l->id[16] = 0;
 }
 
-static bool is_id(const char *text, size_t n) {
-  if (n < 1 || n > RS_REQUEST_ID) return false;
-  for (size_t i = 0; i < n; i++)
-    if (!strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:/+=", text[i]) || !text[i]) return false;
-  return true;
-}
-
-static bool is_method(const char *method) {
-  static const char *const known[] = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"};
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (!strcmp(method, known[i])) return true;
-  return false;
-}
-
 typedef struct gathering {
-  rs_http_pair *pairs;
-  char *names;
+  rs_field *fields;
   int n;
 } gathering;
 
 static enum MHD_Result gather(void *context, enum MHD_ValueKind kind, const char *name, size_t name_size,
                               const char *value, size_t value_size) {
-  (void)kind, (void)value_size;
+  (void)kind;
   gathering *g = context;
-  if (g->n == RS_SERVICE_HEADERS) {
-    g->n++;
-    return MHD_NO;
+  if (g->n <= RS_SERVICE_HEADERS) g->fields[g->n] = (rs_field){name, value ? value : "", name_size, value_size};
+  return ++g->n <= RS_SERVICE_HEADERS ? MHD_YES : MHD_NO;
+}
+
+/* Bytes at which the memory of a head has its fields, the handler's pairs, and the texts of those. */
+enum {
+  PAIRS_AT = (RS_SERVICE_HEADERS + 1) * (int)sizeof(rs_field),
+  TEXTS_AT = PAIRS_AT + RS_SERVICE_HEADERS * (int)sizeof(rs_http_pair)
+};
+
+static rs_http_pair *pairs_of(const rs_link *l) { return (rs_http_pair *)(void *)(l->head_memory.data + PAIRS_AT); }
+
+/* The fields as the handler sees them: names in lower case, values without blanks at their end. */
+static void make_pairs(rs_link *l, const rs_field *fields, int n) {
+  rs_http_pair *pair = pairs_of(l);
+  char *text = l->head_memory.data + TEXTS_AT;
+  for (const rs_field *f = fields; f < fields + n; f++) {
+    size_t size = f->value_size;
+    while (size > 0 && (f->value[size - 1] == ' ' || f->value[size - 1] == '\t')) size--;
+    *pair = (rs_http_pair){text, f->value};
+    for (size_t i = 0; i < f->name_size; i++)
+      *text++ = (char)(f->name[i] >= 'A' && f->name[i] <= 'Z' ? f->name[i] + 32 : f->name[i]);
+    *text++ = 0;
+    if (size < f->value_size) {
+      pair->value = memcpy(text, f->value, size);
+      text[size] = 0;
+      text += size + 1;
+    }
+    pair++;
   }
-  g->pairs[g->n++] = (rs_http_pair){g->names, value ? value : ""};
-  for (size_t i = 0; i < name_size; i++) *g->names++ = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
-  *g->names++ = 0;
-  return MHD_YES;
+  l->n_headers = n;
 }
 
-/* All headers with their names in lower case; false: no memory. More than RS_SERVICE_HEADERS make n one more. */
-static bool gather_headers(rs_link *l, struct MHD_Connection *connection) {
-  size_t head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
-  size_t pairs = RS_SERVICE_HEADERS * sizeof(rs_http_pair);
-  if (rs_buffer_reserve(&l->head_memory, pairs + head) != RS_OK) return false;
-  gathering g = {.pairs = (rs_http_pair *)(void *)l->head_memory.data, .names = l->head_memory.data + pairs};
+/* Why the head is refused; where it is not, the fields are the handler's. */
+static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version) {
+  const rs_service *s = l->of->service;
+  size_t size = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+  const rs_head_limits limits = {RS_LINE, RS_HEAD_BYTES, RS_SERVICE_HEADERS, s->options.max_body};
+  rs_head_facts facts;
+  if (size > RS_HEAD_BYTES) return (rs_fault){431, "headers", "the head is too long"};
+  if (rs_buffer_reserve(&l->head_memory, TEXTS_AT + size) != RS_OK) return (rs_fault){503, "memory", "out of memory"};
+  gathering g = {.fields = (rs_field *)(void *)l->head_memory.data};
   MHD_get_connection_values_n(connection, MHD_HEADER_KIND, gather, &g);
-  l->n_headers = g.n;
-  return true;
+  if (l->fault.status) return l->fault;
+  const rs_head head = {.method = method, .version = version, .target = l->line_target, .target_size = l->target_size,
+                        .fields = g.fields, .n = g.n, .end = s->sees_lines ? method + size : NULL};
+  rs_fault fault = rs_head_check(&head, &limits, &facts);
+  if (fault.status) return fault;
+  make_pairs(l, g.fields, g.n);
+  l->last = facts.chunked || !s->sees_lines;
+  return fault;
 }
-
-static const rs_http_pair *headers_of(const rs_link *l) { return (const rs_http_pair *)(const void *)l->head_memory.data; }
 
 static const char *header_of(const rs_link *l, const char *name) {
-  const rs_call call = {.headers = headers_of(l), .n_headers = l->n_headers};
+  const rs_call call = {.headers = pairs_of(l), .n_headers = l->n_headers};
   return rs_call_header(&call, name);
-}
-
-/* Why the head is refused; status 0: it is not. */
-static refusal check_head(const rs_link *l, const char *method, const char *version) {
-  const rs_service_options *o = &l->of->service->options;
-  if (l->n_headers > RS_SERVICE_HEADERS) return (refusal){431, RS_REFUSED_LARGE, "headers", "too many header fields"};
-  if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
-    return (refusal){505, RS_REFUSED_FORMAT, "version", "HTTP/1.1 or HTTP/1.0 is spoken here"};
-  if (!is_method(method)) return (refusal){501, RS_REFUSED_FORMAT, "method", "no method that is known here"};
-  if (l->no_target) return (refusal){400, RS_REFUSED_FORMAT, "target", "the address is no percent-encoded UTF-8"};
-  const char *length = header_of(l, "content-length");
-  if (length && strtoll(length, NULL, 10) > o->max_body)
-    return (refusal){413, RS_REFUSED_LARGE, "body", "the body is larger than this service takes"};
-  return (refusal){0};
 }
 
 static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version) {
@@ -163,11 +159,10 @@ static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, co
   l->since = rs_service_now();
   l->head_only = !strcmp(method, "HEAD");
   make_id(l);
-  if (!gather_headers(l, connection)) return MHD_NO;
-  refusal r = check_head(l, method, version);
-  if (r.status) return refuse(l, connection, &r);
+  rs_fault fault = check_head(l, connection, method, version);
+  if (fault.status) return refuse(l, connection, &fault);
   const char *id = header_of(l, "x-request-id");
-  if (id && is_id(id, strlen(id))) strcpy(l->id, id);
+  if (id && rs_is_plain(id, strlen(id), RS_REQUEST_ID)) strcpy(l->id, id);
   return MHD_YES;
 }
 
@@ -178,6 +173,7 @@ static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
   l->size += (int64_t)*size;
   if (l->size > most) { /* in pieces whose sum was not told: no reply can be queued in the middle of them */
     rs_tally_add(&l->of->tally.refused[RS_REFUSED_LARGE], 1);
+    l->refused = true;
     rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
     return MHD_NO;
   }
@@ -193,12 +189,12 @@ static enum MHD_Result on_whole(rs_link *l, struct MHD_Connection *connection, c
   rs_tally_add(&w->tally.requests, 1);
   rs_tally_add(&w->tally.body_bytes, l->size);
   rs_call call = {.worker = w->index, .method = l->head_only ? "GET" : method, .target = &l->target,
-                  .headers = headers_of(l), .n_headers = l->n_headers, .body = l->size > 0 ? l->body.data : NULL,
+                  .headers = pairs_of(l), .n_headers = l->n_headers, .body = l->size > 0 ? l->body.data : NULL,
                   .size = (size_t)l->size, .request_id = l->id, .client = l->client, .principal = "",
                   .scopes = RS_SCOPE_ALL, .arrived = l->arrived};
   rs_reply reply = {.status = 200, .type = "application/json", .body = &s->bytes};
   w->service->handler(w->service->context, &call, &reply);
-  return send_reply(l, connection, &reply, s, false);
+  return send_reply(l, connection, &reply, s);
 }
 
 /* libmicrohttpd's calls. */
@@ -212,8 +208,13 @@ void *rs_request_line(void *worker, const char *target, struct MHD_Connection *c
   l->stage = RS_HEAD;
   rs_tally_add(&l->of->tally.in_flight, 1);
   if (!target) target = "";
-  l->no_target = rs_buffer_reserve(&l->target_memory, rs_http_target_room(target)) != RS_OK ||
-                 rs_http_target_parse_in(&l->target, target, l->target_memory.data) != RS_OK;
+  l->line_target = target;
+  l->target_size = strlen(target);
+  l->fault = rs_target_check(target, RS_LINE);
+  if (!l->fault.status && rs_buffer_reserve(&l->target_memory, rs_http_target_room(target)) != RS_OK)
+    l->fault = (rs_fault){503, "memory", "out of memory"};
+  if (!l->fault.status && rs_http_target_parse_in(&l->target, target, l->target_memory.data) != RS_OK)
+    l->fault = (rs_fault){400, "target", "the address is no percent-encoded UTF-8"};
   return l;
 }
 
@@ -234,6 +235,7 @@ void rs_request_completed(void *worker, struct MHD_Connection *connection, void 
   *link = NULL;
   rs_tally_add(&l->of->tally.in_flight, -1);
   l->called = false;
+  l->last = false;
   l->size = 0;
   l->body.size = 0;
   if (l->body.capacity > RS_KEPT) rs_buffer_free(&l->body);

@@ -85,6 +85,7 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   if (!s) return rs_nomem("a service", sizeof *s);
   *s = (rs_service){.options = o, .handler = handler, .context = context, .at.handle = -1, .door_events = -1, .door_wake = -1};
   if (getrandom(&s->seed, sizeof s->seed, 0) != (ssize_t)sizeof s->seed) s->seed = (uint64_t)rs_service_now();
+  s->sees_lines = !strcmp(MHD_get_version(), "0.9.75");
   status = rs_listen(&s->at, o.address, o.port);
   if (status == RS_OK) status = rs_door_open(s);
   if (status == RS_OK) status = make_workers(s);

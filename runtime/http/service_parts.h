@@ -7,12 +7,16 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "http/head.h"
+#include "http/linger.h"
 #include "http/listen.h"
 #include "http/service.h"
 
 enum {
   RS_INBOX = 64,             /* connections on their way to a worker */
   RS_KEPT = 64 << 10,        /* bytes of a buffer that are kept for the next request */
+  RS_LINE = 8 << 10,         /* bytes of a target or a header field at the most */
+  RS_HEAD_BYTES = 16 << 10,  /* of all of a head */
   RS_REQUEST_ID = 128,       /* bytes of an X-Request-Id at the most */
   RS_STILL_NS = 250 * 1000000 /* after which a draining service closes a connection that waits for a request */
 };
@@ -53,7 +57,11 @@ typedef struct rs_link {
   /* the request at hand */
   bool called;     /* the first callback was there */
   bool head_only;  /* HEAD */
-  bool no_target;  /* what it asks for cannot be parsed */
+  bool last;       /* no other request is taken behind it */
+  bool refused;    /* and what else the client sends is passed over for a while */
+  const char *line_target; /* where libmicrohttpd has its target */
+  size_t target_size;
+  rs_fault fault; /* of the target */
   int64_t arrived; /* ns */
   int64_t size;    /* of its body, so far */
   size_t reply_size;
@@ -79,12 +87,13 @@ struct rs_worker {
   _Alignas(RS_ALIGN) rs_service *service;
   int index;
   struct MHD_Daemon *daemon;
-  int events, wake; /* epoll over libmicrohttpd's own and the eventfd 'wake' */
+  int events, inner, wake; /* epoll over libmicrohttpd's own, the eventfd 'wake', and what lingers */
   pthread_t thread;
   bool running;
   rs_link *open, *free_links;
   rs_sending *free_sendings;
   bool welcomed;      /* libmicrohttpd has told of the connection that is being added */
+  rs_linger linger;
   int64_t next_sweep; /* ns */
   uint64_t ids;       /* made so far */
   rs_tally tally;
@@ -106,7 +115,9 @@ struct rs_service {
   pthread_t door;
   bool door_running;
   int door_events, door_wake; /* epoll over the listening socket and the eventfd */
+  rs_linger door_linger;
   uint64_t seed;              /* of request ids */
+  bool sees_lines;            /* the library at hand leaves heads where they came in: rs_head.end */
   atomic_int phase;
   atomic_int working; /* workers whose loop has not ended */
   atomic_int_fast64_t accepted, turned_away;

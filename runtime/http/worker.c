@@ -37,12 +37,12 @@ static rs_status start_daemon(rs_worker *w) {
 rs_status rs_worker_init(rs_worker *w) {
   rs_status status = start_daemon(w);
   if (status != RS_OK) return status;
-  int inner = MHD_get_daemon_info(w->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-  struct epoll_event ready = {.events = EPOLLIN, .data.fd = inner};
+  w->inner = MHD_get_daemon_info(w->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+  struct epoll_event ready = {.events = EPOLLIN, .data.fd = w->inner};
   w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   w->events = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event woken = {.events = EPOLLIN, .data.fd = w->wake};
-  if (w->wake < 0 || w->events < 0 || epoll_ctl(w->events, EPOLL_CTL_ADD, inner, &ready) != 0 ||
+  if (w->wake < 0 || w->events < 0 || epoll_ctl(w->events, EPOLL_CTL_ADD, w->inner, &ready) != 0 ||
       epoll_ctl(w->events, EPOLL_CTL_ADD, w->wake, &woken) != 0)
     return rs_fail(RS_EIO, "the system refuses what a service needs: descriptors");
   return RS_OK;
@@ -51,6 +51,7 @@ rs_status rs_worker_init(rs_worker *w) {
 void rs_worker_free(rs_worker *w) {
   if (w->daemon) MHD_stop_daemon(w->daemon);
   w->daemon = NULL;
+  rs_linger_sweep(&w->linger, INT64_MAX);
   if (w->events >= 0) close(w->events);
   if (w->wake >= 0) close(w->wake);
   w->events = w->wake = -1;
@@ -81,6 +82,18 @@ static void welcome(rs_worker *w) {
   }
 }
 
+/* Something other than libmicrohttpd's own descriptor has become ready. */
+static void attend(rs_worker *w, int handle) {
+  uint64_t times;
+  if (handle == w->inner) return;
+  if (handle != w->wake) {
+    rs_linger_read(&w->linger, handle);
+    return;
+  }
+  if (read(w->wake, &times, sizeof times) > 0 && atomic_load(&w->service->phase) != RS_SERVING) w->next_sweep = 0;
+  welcome(w);
+}
+
 /* ms until there is something to do that no descriptor tells of. */
 static int patience(const rs_worker *w, int64_t now) {
   MHD_UNSIGNED_LONG_LONG wanted;
@@ -98,18 +111,14 @@ void *rs_worker_run(void *worker) {
   rs_worker *w = worker;
   rs_parallel_alone();
   while (needed(w)) {
-    struct epoll_event ready[2];
-    int n = epoll_wait(w->events, ready, 2, patience(w, rs_service_now()));
-    for (int i = 0; i < n; i++)
-      if (ready[i].data.fd == w->wake) {
-        uint64_t times;
-        if (read(w->wake, &times, sizeof times) > 0) w->next_sweep = 0;
-        welcome(w);
-      }
+    struct epoll_event ready[8];
+    int n = epoll_wait(w->events, ready, 8, patience(w, rs_service_now()));
+    for (int i = 0; i < n; i++) attend(w, ready[i].data.fd);
     MHD_run_wait(w->daemon, 0);
     int64_t now = rs_service_now();
     if (now < w->next_sweep) continue;
     rs_link_sweep(w, now);
+    rs_linger_sweep(&w->linger, now);
     bool draining = atomic_load(&w->service->phase) >= RS_DRAINING;
     w->next_sweep = now + (draining ? DRAINING_MS : SWEEP_MS) * (int64_t)1000000;
   }
