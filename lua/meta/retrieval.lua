@@ -2,6 +2,50 @@
 
 --- recsys.retrieval: which items to show.
 
+--- A catalogue to search, of one of several engines; docs/retrieval.md.
+---@class Index
+local Index = {}
+
+--- The engine: "exact".
+---@return string
+function Index:engine() end
+
+--- How many items it holds.
+---@return integer
+function Index:items() end
+
+--- How many dimensions their vectors have.
+---@return integer
+function Index:width() end
+
+---@class IndexRequest
+---@field users Tensor       f32 [n, d], or [n, vectors, d]: an item's score is then the best of its products
+---@field k? integer         default 10; may exceed the number of items
+---@field allow? Tensor      u8 [items]: only items whose number is not 0 may be found
+---@field excluded? Lists    a list of 0-based item rows a user, in any order, which may not be found
+---@field item_time? Tensor  i64 [items]; with from and to: only items with from <= time < to may be found
+---@field from? Tensor       i64 [n]
+---@field to? Tensor         i64 [n]
+---@field ef? integer        breadth of an approximate engine's search; 0, the default: its own
+
+--- The k items with the largest dot products for each user, as the engine finds them. Equal scores are ordered by item
+--- row. The threads share the users out; one user alone is searched by all threads where the catalogue is large. Raises
+--- for a request that makes no sense, and, naming the item, when the score of one that may be found is not finite.
+---@param request IndexRequest
+---@return Tensor rows    i64 [n, k], 0-based item rows, best first; -1 where fewer were found
+---@return Tensor scores  f32 [n, k]; minus infinity where fewer were found
+---@return { looked: integer, scored: integer } stats  how many items were looked at, and how many products computed,
+---  for all users together
+function Index:search(request) end
+
+--- The first look's codes of an exact index, 8 bits a number, to be kept and given to retrieval.exact later.
+---@return { values: Tensor, scales: Tensor, bounds: Tensor }|nil codes  u8 [blocks, steps, 64, 4], f32 [blocks, 64] and
+---  f32 [blocks, 2, 64]; nil where there are none
+function Index:codes() end
+
+--- Free it at once.
+function Index:close() end
+
 ---@class Retrieval
 local retrieval = {}
 
@@ -22,5 +66,12 @@ local retrieval = {}
 ---@return Tensor rows    i64 [queries, k], 0-based item rows, best first; -1 where there are fewer candidates
 ---@return Tensor scores  f32 [queries, k]; minus infinity where there are fewer candidates
 function retrieval.topk(request) end
+
+--- An index whose answers are those of retrieval.topk to the bit.
+---@param items Tensor  f32 [items, d]
+---@param codes? table|false  codes that Index:codes gave for the same items; false: none; nil: made where they are
+---  worth it
+---@return Index
+function retrieval.exact(items, codes) end
 
 return retrieval

@@ -71,25 +71,32 @@ typedef struct making {
 
 static float up(double length) { return (float)(length * UP) + FLT_MIN; }
 
-static void code_item(const making *m, int64_t row) {
+/* Writes an item's codes; gives its |x|. */
+static float code_item(const making *m, int64_t row, const float *x) {
   int64_t block = row / BLOCK, at = row % BLOCK;
   float q[RS_CODES_WIDEST];
   uint8_t *values = m->values + (block * m->steps * BLOCK + at) * 4;
-  lengths l = code(m->items + row * m->width, m->width, q);
+  lengths l = code(x, m->width, q);
   bool finite = are_finite(&l);
-  for (int64_t i = 0; finite && i < m->width; i++) values[i / 4 * BLOCK * 4 + i % 4] = (uint8_t)(128 + (int)q[i]);
+  for (int64_t i = 0; i < m->width; i++)
+    values[i / 4 * BLOCK * 4 + i % 4] = finite ? (uint8_t)(128 + (int)q[i]) : 128;
   m->scales[row] = finite ? l.scale : 0;
   m->bounds[block * 2 * BLOCK + at] = finite ? up(sqrt(l.rest)) : INFINITY;
-  m->bounds[(block * 2 + 1) * BLOCK + at] = finite ? up(sqrt(l.length)) : INFINITY;
+  return m->bounds[(block * 2 + 1) * BLOCK + at] = finite ? up(sqrt(l.length)) : INFINITY;
+}
+
+static void clear_block(const making *m, int64_t block) {
+  memset(m->values + block * m->steps * BLOCK * 4, 128, (size_t)(m->steps * BLOCK * 4));
+  memset(m->scales + block * BLOCK, 0, BLOCK * sizeof *m->scales);
+  memset(m->bounds + block * 2 * BLOCK, 0, 2 * BLOCK * sizeof *m->bounds);
 }
 
 static void code_blocks(void *context, int64_t begin, int64_t end) {
   const making *m = context;
   for (int64_t block = begin; block < end; block++) {
-    memset(m->values + block * m->steps * BLOCK * 4, 128, (size_t)(m->steps * BLOCK * 4));
-    memset(m->scales + block * BLOCK, 0, BLOCK * sizeof *m->scales);
-    memset(m->bounds + block * 2 * BLOCK, 0, 2 * BLOCK * sizeof *m->bounds);
-    for (int64_t row = block * BLOCK; row < (block + 1) * BLOCK && row < m->n; row++) code_item(m, row);
+    clear_block(m, block);
+    for (int64_t row = block * BLOCK; row < (block + 1) * BLOCK && row < m->n; row++)
+      code_item(m, row, m->items + row * m->width);
   }
 }
 
@@ -141,6 +148,53 @@ rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor
   return RS_OK;
 }
 
+/* Whether the first size of a tensor may become 'blocks' in place. */
+static bool has_room(const rs_tensor *t, int64_t blocks) {
+  const rs_storage *s = t->storage;
+  size_t row = (size_t)t->stride[0] * rs_dtype_size(t->dtype);
+  return s->writable && atomic_load(&s->references) == 1 && t->offset == 0 && (size_t)blocks * row <= s->bytes;
+}
+
+/* A copy with room for a block more than 'blocks', and an eighth. */
+static rs_status longer(rs_tensor *out, const rs_tensor *t, int64_t blocks) {
+  int64_t size[RS_MAX_DIMS];
+  memcpy(size, t->size, sizeof size);
+  size[0] = blocks + blocks / 8 + 1;
+  rs_status status = rs_tensor_zeros(out, t->dtype, t->ndim, size);
+  if (status != RS_OK) return status;
+  memcpy(rs_tensor_data(out), rs_tensor_data(t), rs_tensor_bytes(t));
+  out->size[0] = t->size[0];
+  return RS_OK;
+}
+
+rs_status rs_codes_reserve(rs_codes *codes, int64_t n) {
+  int64_t blocks = (n + BLOCK - 1) / BLOCK;
+  rs_tensor *old[] = {&codes->values, &codes->scales, &codes->bounds}, made[3] = {0};
+  rs_status status = RS_OK;
+  for (int i = 0; status == RS_OK && i < 3; i++)
+    if (!has_room(old[i], blocks)) status = longer(&made[i], old[i], blocks);
+  for (int i = 0; i < 3; i++)
+    if (status == RS_OK && made[i].storage) {
+      rs_tensor_free(old[i]);
+      *old[i] = made[i];
+    } else {
+      rs_tensor_free(&made[i]);
+    }
+  return status;
+}
+
+void rs_codes_put(rs_codes *codes, int64_t row, const float *vector) {
+  making m = {NULL, row + 1, codes->width, (codes->width + 3) / 4, rs_u8(&codes->values), rs_f32(&codes->scales),
+              rs_f32(&codes->bounds)};
+  if (row == codes->n && row % BLOCK == 0) {
+    clear_block(&m, row / BLOCK);
+    codes->values.size[0] = codes->scales.size[0] = codes->bounds.size[0] = row / BLOCK + 1;
+  }
+  float length = code_item(&m, row, vector);
+  if (isfinite(length) && length > codes->longest) codes->longest = length;
+  if (row >= codes->n) codes->n = row + 1;
+}
+
 void rs_codes_free(rs_codes *codes) {
   rs_tensor_free(&codes->values);
   rs_tensor_free(&codes->scales);
@@ -157,7 +211,7 @@ bool rs_codes_query(const rs_codes *codes, const float *vector, int8_t *p, rs_co
   if (!are_finite(&l) || length * codes->longest > 1e37) return false;
   double coded = length + rest; /* no less than |t p| */
   double rounding = 1.1 * (width + width / 256 + 2) * 0x1p-24 * length;
-  memset(p, 0, rs_codes_room(codes));
+  memset(p, 0, rs_coded_bytes(codes));
   *out = (rs_coded){.p = p, .scale = l.scale};
   for (int64_t i = 0; i < codes->width; i++) {
     p[i] = (int8_t)whole[i];

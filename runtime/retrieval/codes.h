@@ -36,6 +36,11 @@ rs_status rs_codes_new(rs_codes *out, const float *items, int64_t n, int64_t wid
  * items is the caller's to know. Holds handles on them. */
 rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor *values, const rs_tensor *scales,
                         const rs_tensor *bounds);
+/* Make room for 'n' items, more than there are or as many, of which rs_codes_put may then write any: codes that others
+ * hold, or that are mapped, are copied. RS_ENOMEM; the codes are as before. */
+rs_status rs_codes_reserve(rs_codes *codes, int64_t n);
+/* Code an item's vector anew at its row, which may be one behind the last: within what was reserved. */
+void rs_codes_put(rs_codes *codes, int64_t row, const float *vector);
 void rs_codes_free(rs_codes *codes); /* any codes, empty or freed before included */
 
 /* A query's vector as the codes are asked. */
@@ -49,7 +54,7 @@ typedef struct rs_coded {
 } rs_coded;
 
 /* Bytes of a vector's p. */
-static inline size_t rs_codes_room(const rs_codes *codes) { return (size_t)(codes->width + 3) / 4 * 4; }
+static inline size_t rs_coded_bytes(const rs_codes *codes) { return (size_t)(codes->width + 3) / 4 * 4; }
 
 /* Write a vector into 'p' and *out; false when its products with the items could overflow, or it is not finite. */
 bool rs_codes_query(const rs_codes *codes, const float *vector, int8_t *p, rs_coded *out);

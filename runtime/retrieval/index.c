@@ -1,7 +1,10 @@
 /* index.c - see index.h: what all engines have in common, which is looking at the query and marking what is excluded. */
 #include "retrieval/index.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
+#include "base/parallel.h"
 
 /* Grow *block to 'bytes' or more, by half at least, so that slowly growing needs cost few allocations. */
 static bool grow(void **block, size_t *has, size_t bytes, bool keep) {
@@ -72,6 +75,66 @@ rs_status rs_index_search(const rs_index *index, const rs_index_query *query, rs
   status = index->engine->search(index, &q, scratch, found);
   for (int64_t i = 0; i < q.n_excluded; i++) rs_bitmap_clear(scratch->barred, q.excluded[i]);
   if (status != RS_OK) found->n = 0;
+  return status;
+}
+
+typedef struct many {
+  const rs_index *index;
+  const rs_index_query *queries;
+  rs_index_scratch *scratches; /* a thread's own */
+  int64_t *rows;
+  float *scores;
+  int64_t failed; /* the first query that failed; INT64_MAX: none */
+  rs_index_stats stats;
+} many;
+
+static void search_some(void *context, int64_t begin, int64_t end) {
+  many *m = context;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t k = m->queries[i].k;
+    rs_index_found found = {.rows = m->rows + i * k, .scores = m->scores + i * k};
+    if (rs_index_search(m->index, &m->queries[i], &m->scratches[rs_thread_index()], &found) != RS_OK) {
+      int64_t seen = __atomic_load_n(&m->failed, __ATOMIC_RELAXED);
+      while (i < seen && !__atomic_compare_exchange_n(&m->failed, &seen, i, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+      }
+    }
+    for (int64_t at = found.n; at < k; at++) found.rows[at] = -1, found.scores[at] = -INFINITY;
+    __atomic_fetch_add(&m->stats.looked, found.stats.looked, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&m->stats.scored, found.stats.scored, __ATOMIC_RELAXED);
+  }
+}
+
+/* The complaint of a query that failed in some thread, from this one. */
+static rs_status fail_again(const many *m) {
+  const rs_index_query *q = &m->queries[m->failed];
+  rs_index_found found = {.rows = m->rows + m->failed * q->k, .scores = m->scores + m->failed * q->k};
+  return rs_index_search(m->index, q, &m->scratches[0], &found);
+}
+
+rs_status rs_index_search_many(const rs_index *index, const rs_index_query *queries, int64_t n, rs_tensor *rows,
+                               rs_tensor *scores, rs_index_stats *stats) {
+  int64_t k = n > 0 ? queries[0].k : 0;
+  int threads = rs_threads();
+  many m = {.index = index, .queries = queries, .failed = INT64_MAX};
+  *rows = *scores = (rs_tensor){0};
+  *stats = (rs_index_stats){0};
+  if (n > 0 && k < 1) return check(index, &queries[0]);
+  rs_status status = rs_tensor_new(rows, RS_I64, 2, (int64_t[]){n, k});
+  if (status == RS_OK) status = rs_tensor_new(scores, RS_F32, 2, (int64_t[]){n, k});
+  m.scratches = rs_alloc_zero((size_t)threads * sizeof *m.scratches);
+  if (status == RS_OK && !m.scratches) status = rs_nomem("top-k", (size_t)threads * sizeof *m.scratches);
+  if (status == RS_OK) {
+    m.rows = rs_i64(rows), m.scores = rs_f32(scores);
+    rs_parallel_for(n, 1, search_some, &m);
+    if (m.failed != INT64_MAX) status = fail_again(&m);
+    *stats = m.stats;
+  }
+  for (int t = 0; m.scratches && t < threads; t++) rs_index_scratch_free(&m.scratches[t]);
+  rs_free(m.scratches);
+  if (status != RS_OK) {
+    rs_tensor_free(rows);
+    rs_tensor_free(scores);
+  }
   return status;
 }
 

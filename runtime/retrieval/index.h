@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "base/bitmap.h"
-#include "base/status.h"
+#include "tensor/tensor.h"
 
 typedef struct rs_index rs_index;
 
@@ -53,6 +53,12 @@ void rs_index_scratch_free(rs_index_scratch *scratch); /* any scratch, empty or 
  * is 0. */
 rs_status rs_index_search(const rs_index *index, const rs_index_query *query, rs_index_scratch *scratch,
                           rs_index_found *found);
+
+/* Many queries, which the threads of the pool share out, each query being searched by one thread: 'rows' i64 [n, k] and
+ * 'scores' f32 [n, k] of queries that all have the same k, where fewer are found filled up with -1 and minus infinity,
+ * and the sums of what was done. On failure, which is that of the first query that fails, both are empty. */
+rs_status rs_index_search_many(const rs_index *index, const rs_index_query *queries, int64_t n, rs_tensor *rows,
+                               rs_tensor *scores, rs_index_stats *stats);
 
 const char *rs_index_engine_name(const rs_index *index); /* "exact", "hnsw" */
 int64_t rs_index_items(const rs_index *index);

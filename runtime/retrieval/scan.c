@@ -191,7 +191,7 @@ static layout layout_of(const search *s) {
               .heap = aligned((size_t)s->q->k * sizeof(rs_scored)),
               .parts = aligned((size_t)s->n_parts * sizeof(part)),
               .coded = aligned((size_t)vectors * sizeof(rs_coded)),
-              .p = aligned((size_t)vectors * rs_codes_room(&s->index->codes))};
+              .p = aligned((size_t)vectors * rs_coded_bytes(&s->index->codes))};
   if (s->tile_rows > 1) l.users = aligned((size_t)(vectors * s->tile_rows * width) * sizeof(float));
   return l;
 }
@@ -213,7 +213,7 @@ static void lay_coded(search *s, rs_coded *coded, int8_t *p) {
   const rs_codes *codes = &s->index->codes;
   if (!codes->values.storage || s->q->k > s->index->base.n / 8) return;
   for (int64_t v = 0; v < s->q->vectors; v++)
-    if (!rs_codes_query(codes, s->q->query + v * codes->width, p + (size_t)v * rs_codes_room(codes), &coded[v])) return;
+    if (!rs_codes_query(codes, s->q->query + v * codes->width, p + (size_t)v * rs_coded_bytes(codes), &coded[v])) return;
   s->coded = coded;
 }
 
@@ -297,8 +297,9 @@ static void scan_free(rs_index *index) {
   rs_free(s);
 }
 
+static const rs_index_engine engine = {"exact", run, scan_free};
+
 static rs_status new_scan(scan **out, const rs_tensor *items) {
-  static const rs_index_engine engine = {"exact", run, scan_free};
   *out = NULL;
   if (items->dtype != RS_F32) return rs_fail(RS_EDTYPE, "index: items are %s; f32 expected", rs_dtype_name(items->dtype));
   if (items->ndim != 2 || items->size[1] < 1 || items->size[0] > INT32_MAX || !rs_tensor_is_contiguous(items))
@@ -337,4 +338,23 @@ rs_status rs_scan_with(rs_index **out, const rs_tensor *items, const rs_codes *c
     *out = NULL;
   }
   return status;
+}
+
+const rs_codes *rs_scan_codes(const rs_index *index) {
+  return index->engine == &engine ? &((const scan *)index)->codes : NULL;
+}
+
+rs_status rs_scan_reserve(rs_index *index, int64_t n) {
+  scan *s = (scan *)index;
+  return s->codes.values.storage ? rs_codes_reserve(&s->codes, n) : RS_OK;
+}
+
+void rs_scan_put(rs_index *index, const rs_tensor *items, int64_t row) {
+  scan *s = (scan *)index;
+  rs_tensor before = s->held;
+  rs_tensor_share(&s->held, items);
+  rs_tensor_free(&before);
+  s->items = rs_f32(&s->held);
+  s->base.n = items->size[0];
+  if (s->codes.values.storage) rs_codes_put(&s->codes, row, s->items + row * s->base.width);
 }

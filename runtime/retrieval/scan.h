@@ -17,5 +17,13 @@ enum { RS_SCAN_CODED = 512 };
 rs_status rs_scan_new(rs_index **out, const rs_tensor *items);
 /* The same with codes that were made of these items before, of which it holds handles; empty ones: without codes. */
 rs_status rs_scan_with(rs_index **out, const rs_tensor *items, const rs_codes *codes);
+/* Its codes, empty where it has none; NULL for an index of another engine. */
+const rs_codes *rs_scan_codes(const rs_index *index);
+
+/* A catalogue that grows or changes, row by row, while nobody searches. First room for the codes of 'n' items in all
+ * (RS_ENOMEM: the index is as before), then, once the tensor holds the row's vector, the row, which may be one behind
+ * the last: that cannot fail. 'items' is the tensor as it is now, perhaps a longer copy. */
+rs_status rs_scan_reserve(rs_index *scan, int64_t n);
+void rs_scan_put(rs_index *scan, const rs_tensor *items, int64_t row);
 
 #endif

@@ -257,6 +257,83 @@ static void all_threads_together_find_the_same(void **state) {
   rs_tensor_free(&items);
 }
 
+/* Items come one by one, and some change; in the end all is as if they had been there from the beginning. */
+static void a_catalogue_grows_row_by_row(void **state) {
+  (void)state;
+  static drawn d;
+  rs_index_scratch scratch = {0};
+  for (uint32_t i = 0; i < 40; i++) {
+    use_kernels(i / 2);
+    draw(&d, i);
+    int64_t first = d.n / 2, n = d.n;
+    if (first == 0) {
+      rs_tensor_free(&d.items);
+      continue;
+    }
+    d.items.size[0] = d.n = first;
+    rs_index *index = index_of(&d, i);
+    bool coded = rs_scan_codes(index)->values.storage != NULL;
+    for (int64_t row = first; row < n; row++) {
+      assert_int_equal(rs_scan_reserve(index, row + 1), RS_OK);
+      d.items.size[0] = d.n = row + 1;
+      rs_scan_put(index, &d.items, row);
+      fill_row(&d, rs_f32(&d.items) + (row - first) * d.width, SCALED);
+      rs_scan_put(index, &d.items, row - first);
+    }
+    compare(&d, index, &scratch);
+    rs_index_free(index);
+    assert_int_equal(coded, i % 2 == 1 || first >= RS_SCAN_CODED);
+    rs_tensor_free(&d.items);
+  }
+  use_best_kernels();
+  rs_index_scratch_free(&scratch);
+}
+
+static void many_queries_are_searched_as_one_is(void **state) {
+  (void)state;
+  enum { QUERIES = 40, K = 20 };
+  static drawn d;
+  rs_index_scratch scratch = {0};
+  rs_index *index;
+  rs_tensor rows, scores;
+  rs_index_stats stats;
+  static float vectors[QUERIES * MOST_WIDTH];
+  rs_index_query queries[QUERIES];
+  int64_t found_rows[K];
+  float found_scores[K];
+  int before = rs_threads();
+  draw(&d, 5);
+  assert_int_equal(rs_scan_new(&index, &d.items), RS_OK);
+  for (int64_t i = 0; i < QUERIES; i++) {
+    fill_row(&d, vectors + i * d.width, FRACTIONS);
+    queries[i] = (rs_index_query){.query = vectors + i * d.width, .k = K, .allow = i % 2 ? d.allow : NULL};
+  }
+  rs_threads_set(3);
+  assert_int_equal(rs_index_search_many(index, queries, QUERIES, &rows, &scores, &stats), RS_OK);
+  rs_threads_set(before);
+  for (int64_t i = 0; i < QUERIES; i++) {
+    rs_index_found found = {.rows = found_rows, .scores = found_scores};
+    assert_int_equal(rs_index_search(index, &queries[i], &scratch, &found), RS_OK);
+    stats.looked -= found.stats.looked;
+    stats.scored -= found.stats.scored;
+    for (int64_t at = found.n; at < K; at++) found_rows[at] = -1, found_scores[at] = -INFINITY;
+    assert_memory_equal(rs_i64(&rows) + i * K, found_rows, sizeof found_rows);
+    assert_memory_equal(rs_f32(&scores) + i * K, found_scores, sizeof found_scores);
+  }
+  assert_int_equal(stats.looked, 0);
+  assert_int_equal(stats.scored, 0);
+  rs_tensor_free(&rows);
+  rs_tensor_free(&scores);
+  vectors[31 * d.width] = vectors[33 * d.width] = NAN;
+  queries[31].allow = NULL;
+  assert_int_equal(rs_index_search_many(index, queries, QUERIES, &rows, &scores, &stats), RS_ENUMERIC);
+  assert_string_equal(rs_message(), "top-k: the score of item row 0 for query 0 is not a finite number");
+  assert_null(rows.storage);
+  rs_index_free(index);
+  rs_tensor_free(&d.items);
+  rs_index_scratch_free(&scratch);
+}
+
 static void a_search_allocates_nothing_once_its_scratch_has_grown(void **state) {
   (void)state;
   static drawn d;
@@ -321,6 +398,8 @@ int main(void) {
       cmocka_unit_test(answers_have_the_bits_of_topk),
       cmocka_unit_test(a_score_that_is_not_finite_is_named_as_topk_names_it),
       cmocka_unit_test(all_threads_together_find_the_same),
+      cmocka_unit_test(a_catalogue_grows_row_by_row),
+      cmocka_unit_test(many_queries_are_searched_as_one_is),
       cmocka_unit_test(a_search_allocates_nothing_once_its_scratch_has_grown),
       cmocka_unit_test(what_makes_no_sense_is_refused),
   };
