@@ -92,6 +92,14 @@ static int l_grace(lua_State *L) {
   return 0;
 }
 
+/* obeyed() -> the signal that asked to stop. It ended the work as it should, so that the exit code is the program's own
+ * again; a second one kills. */
+static int l_obeyed(lua_State *L) {
+  lua_pushinteger(L, stopped);
+  stopped = 0;
+  return 1;
+}
+
 /* stopped() -> the signal that asked to stop | nil */
 static int l_stopped(lua_State *L) {
   if (!stopped) return lua_pushnil(L), 1;
@@ -100,8 +108,8 @@ static int l_stopped(lua_State *L) {
 }
 
 static int open_signals(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"hold", l_hold}, {"release", l_release}, {"grace", l_grace}, {"stopped", l_stopped}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"hold", l_hold},       {"release", l_release}, {"grace", l_grace},
+                                       {"stopped", l_stopped}, {"obeyed", l_obeyed},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -8,8 +8,8 @@ local bundle = require "recsys.bundle"
 local bundles = require "recsys.registry.bundles"
 local catalogue = require "recsys.registry.catalogue"
 local contents = require "recsys.registry.contents"
-local core = require "recsys.core"
 local current = require "recsys.tune.current"
+local expectations = require "recsys.serve.expectations"
 local lfs = require "lfs"
 local logged = require "recsys.registry.logged"
 local rows = require "recsys.registry.rows"
@@ -91,26 +91,36 @@ function registry.resolve(word, dir)
   return nil, missing(word, dir)
 end
 
---- Write a bundle where its hash says, once 'check' is content with it.
+--- Write a bundle to 'path', with the members that only the finished file can tell.
+local function write_bundle(request, manifest, path)
+  local members = request.members
+  local digest, message, code = bundle.write(path, { manifest = manifest, members = members })
+  if not digest or not request.complete then return digest, message, code end
+  local more, refusal, word = request.complete(path)
+  if not more then return nil, refusal, word end
+  members = table.move(members, 1, #members, 1, {})
+  table.move(more, 1, #more, #members + 1, members)
+  return bundle.write(path, { manifest = manifest, members = members })
+end
+
+--- Write a bundle where its hash says.
 local function store_bundle(opened, request, manifest)
   local hidden = bundles.hidden(opened.store)
-  local digest, message, code = bundle.write(hidden, { manifest = manifest, members = request.members })
-  if not digest then return nil, message, code end
-  local fine, refusal, word = true, nil, nil
-  if request.check then fine, refusal, word = request.check(hidden) end
-  if fine then
+  local digest, message, code = write_bundle(request, manifest, hidden)
+  if digest then
     bundles.keep(opened.store, hidden, digest, manifest)
     return digest
   end
   os.remove(hidden)
-  return nil, refusal, word
+  return nil, message, code
 end
 
---- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'check' is asked with the
---- path of the finished file before anybody sees it, and refuses it by nil, message, code. Where a run is being tracked
---- in the same database, the version is that run's, and the bundle a model that it has logged; where one is tracked by
---- a server, the version is registered there, too.
----@param request { name: string, manifest: table, members: BundleMember[], dir?: string, check?: fun(path: string) }
+--- Write a bundle as the next version of 'name'. 'manifest' gets the fields name and version; 'complete' is asked with
+--- the path of the finished file before anybody sees it, and gives members to add, or refuses it by nil, message, code.
+--- Where a run is being tracked in the same database, the version is that run's, and the bundle a model that it has
+--- logged; where one is tracked by a server, the version is registered there, too.
+---@param request { name: string, manifest: table, members: BundleMember[], dir?: string,
+---   complete?: fun(path: string): BundleMember[]? }
 ---@return string? path
 ---@return string? message
 ---@return string? code
@@ -156,12 +166,11 @@ local function check(request)
   if not model.item_vectors then need(request, "vectors", "Tensor") end
 end
 
---- Whether the file is a model that answers.
-local function answers(path)
-  local model, message, code = core.serve.open(path)
-  if not model then return nil, "the model cannot be published: " .. message, code end
-  model:close()
-  return true
+--- What the finished file answers, which a server asks for again before it serves it; refused when it does not answer.
+local function expected(path)
+  local text, message, code = expectations.of(path)
+  if not text then return nil, "the model cannot be published: " .. message, code end
+  return { { expectations.member, bytes = text } }
 end
 
 --- Publish a model as the next version of its name, once it has been loaded and has answered.
@@ -182,7 +191,7 @@ function registry.publish(request)
   check(request)
   local members, vectors = contents.members(request)
   return registry.add { name = request.name, dir = request.dir, manifest = contents.manifest(request, vectors),
-    members = members, check = answers }
+    members = members, complete = expected }
 end
 
 return registry

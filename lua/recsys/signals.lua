@@ -31,6 +31,12 @@ function signals.stopped()
   return ok and host.stopped() or nil
 end
 
+--- Take the signal that asked to stop as what ends the work as it should: the program's exit code is its own again.
+---@return integer? number
+function signals.obeyed()
+  return ok and host.obeyed() or nil
+end
+
 --- What a signal raises, for who held it.
 ---@param number integer
 ---@param more? string  what people should know

@@ -86,6 +86,7 @@ int rs_open_doctor(lua_State *L);
 int rs_open_machine(lua_State *L);
 int rs_open_process(lua_State *L);
 int rs_open_trace(lua_State *L);
+int rs_open_server(lua_State *L);
 int rs_open_sql(lua_State *L);
 
 /* The types of rs_push_list and rs_push_buffer: before any module. */

@@ -1,0 +1,84 @@
+---@meta
+--- recsys.server: models answer HTTP calls, in threads that run no Lua (docs/serving.md). `recsys-run serve` is a
+--- program around it, recsys.serve.operation.
+
+---@class server
+local server = {}
+
+--- A server without a version, which listens to nobody yet.
+---@param options { workers: integer, runtime?: string, commit?: string, openapi?: string }
+---   workers: threads that answer, 1 to 1024; runtime, commit: what /version tells; openapi: the text of /openapi.json
+---@return Server  raises when memory is refused
+function server.new(options) end
+
+--- A server, owned by the thread that made it; closing it twice is fine.
+---@class Server
+local Server = {}
+
+---@alias Slot "live"|"candidate"|"shadow"
+
+--- Put a model into a slot, in the place of the one that is there, when the answers under way are finished. The model
+--- is the server's from then on: the handle is closed.
+---@param slot Slot
+---@param model ServedModel
+---@param name string      what answers tell as model_version
+---@param share? integer   of the candidate: of how many of 10,000 users it is; default 0
+---@return true?
+---@return string? message
+---@return string? code  "memory": the model is as it was
+function Server:put(slot, model, name, share) end
+
+--- Take the version in a slot away.
+---@param slot Slot
+---@return true
+function Server:clear(slot) end
+
+--- Hash every member of the bundle in a slot, by all threads, while it answers.
+---@param slot Slot
+---@return true?
+---@return string? message  names the file and the member
+---@return string? code
+function Server:verify(slot) end
+
+--- What /ready tells; only "ready" is status 200. A new server is "verifying".
+---@param state "verifying"|"ready"|"draining"
+---@return true
+function Server:state(state) end
+
+--- How many times POST /admin/reload was called.
+---@return integer
+function Server:asked() end
+
+--- Note for /version and /metrics what came of loading another version.
+---@param asked integer     what asked() gave before
+---@param failure? string   why there is none; nil: it is in place
+---@return true
+function Server:reloaded(asked, failure) end
+
+--- Listen, and answer from now on.
+---@param options { host?: string, port?: integer, workers: integer, connections?: integer, max_body?: integer }
+---   host: default "127.0.0.1"; port: 0 (default) for any that is free; workers: as many as the server was made for;
+---   connections: at once; max_body: bytes
+---@return true?
+---@return string? message
+---@return string? code  "io", "argument", "memory"
+function Server:start(options) end
+
+--- The port that it listens on.
+---@return integer
+function Server:port() end
+
+--- Sums since the start: requests, errors (of status 500 or more), the answers of each slot, reloads, failed_reloads;
+--- and where it listens connections (accepted), open, in_flight.
+---@return table<string, integer>
+function Server:counts() end
+
+--- Take no more connections, answer what has come, and let go of those that are left after a time.
+---@param timeout_ms integer
+---@return true
+function Server:drain(timeout_ms) end
+
+--- Let go of all versions and connections.
+function Server:close() end
+
+return server

@@ -1,0 +1,53 @@
+--- `recsys-run serve BUNDLE`: answer HTTP calls from published models, until a signal asks to stop.
+
+local argument = require "recsys.argument"
+local exit = require "recsys.exit"
+
+local command = { about = "Answer HTTP calls from a published model" }
+
+--- WORD=PERCENT: whom the candidate answers.
+local function share(word)
+  local name, percent = word:match "^(.+)=([%d.]+)$"
+  percent = tonumber(percent)
+  if not name or not percent or percent > 100 then
+    return nil, ("'%s' is not VERSION=PERCENT, as in registry:two_tower@candidate=10"):format(word)
+  end
+  return { word = name, share = math.floor(percent * 100 + 0.5) }
+end
+
+function command.options(parser)
+  parser:argument("BUNDLE", "A bundle's file, or what the registry knows: registry:NAME@ALIAS, NAME-VERSION, NAME")
+  parser:option("--host", "The address to listen on; * for all of this machine's"):argname "ADDRESS"
+    :default "127.0.0.1"
+  parser:option("--port", "The port to listen on; 0 for any that is free"):argname "N"
+    :convert(argument.whole_number(0, 65535)):default "8080"
+  parser:option("--workers", "Threads that answer (default: the cores)"):argname "N"
+    :convert(argument.whole_number(1, 1024))
+  parser:option("--models", "Where published models lie"):argname "DIR"
+  parser:option("--split", "A second version, which answers a share of the users beside the first")
+    :argname "VERSION=PERCENT":convert(share)
+  parser:option("--shadow", "A version that is asked what the first is asked, and only compared with it")
+    :argname "VERSION"
+  parser:option("--poll", "Seconds between looks at the registry for an alias that has moved; 0: none"):argname "S"
+    :convert(argument.whole_number(0, 86400)):default "2"
+  parser:option("--drain", "Seconds that calls under way have when a signal asks to stop"):argname "S"
+    :convert(argument.whole_number(0, 3600)):default "25"
+end
+
+function command.run(args)
+  local guard, operation = require "recsys.ui.guard", require "recsys.serve.operation"
+  local workers = args.workers or require("recsys.base").threads()
+  local opened <close> = operation.open { word = args.BUNDLE, host = args.host, port = args.port, workers = workers,
+    models = args.models, split = args.split, shadow = args.shadow, poll = args.poll }
+  if not guard.is_loopback(args.host) then
+    io.stderr:write("warning: whoever reaches ", args.host, " can ask this server\n")
+  end
+  opened:watch() -- before anybody knows that it is there
+  print(("%s answers at %s with %d worker%s"):format(opened.slots[1].version, opened:url(), workers,
+    workers == 1 and "" or "s"))
+  io.stdout:flush()
+  opened:run(args.drain * 1000)
+  return exit.done
+end
+
+return command

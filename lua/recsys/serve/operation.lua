@@ -1,0 +1,162 @@
+--- A server that people run: which versions it serves, when it loads others, and how it ends.
+---
+--- The main thread stays out of every request. It looks for what is to be loaded (SIGHUP, POST /admin/reload, an alias
+--- that has moved), loads and asks a version beside the one that answers, and changes their places; what cannot be
+--- loaded changes nothing but the log, /version and /metrics. docs/serving.md is the manual.
+
+local core = require "recsys.core"
+local files = require "recsys.files"
+local host = require "recsys.host"
+local log = require "recsys.log"
+local loop = require "recsys.loop"
+local server = require "recsys.server"
+local signals = require "recsys.signals"
+local uv = require "luv"
+local versions = require "recsys.serve.versions"
+
+local operation = {}
+
+local Operation = {}
+Operation.__index = Operation
+
+local REST <const> = 50 -- ms between looks at signals and calls
+
+local function refuse(message, ...)
+  error({ code = "failed", message = message:format(...) }, 0)
+end
+
+--- What is to be in each slot.
+local function slots_of(options)
+  local list = { { name = "live", word = options.word } }
+  if options.split then
+    list[#list + 1] = { name = "candidate", word = options.split.word, share = options.split.share }
+  end
+  if options.shadow then list[#list + 1] = { name = "shadow", word = options.shadow } end
+  return list
+end
+
+--- Load and place what a slot's word stands for now.
+---@return true?
+---@return string? message
+local function fill(self, slot, found, later)
+  local loaded, message = versions.load(found, later)
+  if not loaded then return nil, message end
+  local placed, refusal = self.server:put(slot.name, loaded.model, loaded.name, slot.share)
+  if not placed then return nil, refusal end
+  slot.stamp, slot.version, slot.digest = found.stamp, loaded.name, loaded.digest
+  return true
+end
+
+--- Load all versions and listen. The bundles' bytes are verified by run(), while the server answers.
+---@param options { word: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
+---   split?: { word: string, share: integer }, shadow?: string, connections?: integer, max_body?: integer }
+---   word: as recsys.serve.versions.find has it, like those of split and shadow; share: of 10,000 users; poll: seconds
+---   between looks at the registry, 0: none
+---@return recsys.serve.Operation  raises { code, message }
+function operation.open(options)
+  local self = setmetatable({ options = options, slots = slots_of(options), polled = uv.hrtime() }, Operation)
+  self.server = server.new { workers = options.workers, runtime = core.version, commit = core.commit,
+    openapi = files.read(host.root .. "/lua/recsys/serve/openapi.json") }
+  for _, slot in ipairs(self.slots) do
+    local found, missing = versions.find(slot.word, options.models)
+    if not found then error({ code = "usage", message = missing }, 0) end
+    local fine, message = fill(self, slot, found, true)
+    if not fine then refuse("%s", message) end
+  end
+  local listens, message = self.server:start { host = options.host, port = options.port, workers = options.workers,
+    connections = options.connections, max_body = options.max_body }
+  if not listens then refuse("%s", message) end
+  return self
+end
+
+--- The address to ask, for people.
+---@return string
+function Operation:url()
+  local address = self.options.host or "127.0.0.1"
+  if address == "*" or address == "0.0.0.0" or address == "::" or address == "" then address = "localhost" end
+  return ("http://%s:%d"):format(address:find(":", 1, true) and "[" .. address .. "]" or address, self.server:port())
+end
+
+--- Verify what was mapped. A damaged bundle ends the server (raises): what it has answered may be wrong.
+function Operation:verify()
+  for _, slot in ipairs(self.slots) do
+    local fine, message = self.server:verify(slot.name)
+    if not fine then refuse("%s: %s", slot.version, message) end
+  end
+  self.server:state "ready"
+end
+
+--- Load what a slot's word stands for now, unless it is there already ('anew': even then).
+---@return boolean? loaded  false: there is nothing new
+---@return string? failure
+local function renew(self, slot, anew)
+  local found, message = versions.find(slot.word, self.options.models)
+  if not found then return nil, message end
+  if not anew and (found.stamp == slot.stamp or found.stamp == slot.refused) then return false end
+  local before = slot.version
+  local fine, refusal = fill(self, slot, found)
+  slot.refused = not fine and found.stamp or nil
+  if not fine then return nil, refusal end
+  log.info("%s: %s in place of %s", slot.name, slot.version, before)
+  return true
+end
+
+--- Look for other versions; what cannot be loaded is told, and the one that answers stays.
+local function reload(self, anew)
+  local asked, failures, loaded = self.server:asked(), {}, false
+  for _, slot in ipairs(self.slots) do
+    local done, failure = renew(self, slot, anew)
+    loaded = loaded or done
+    if failure and (anew or failure ~= slot.told) then
+      failures[#failures + 1] = ("%s stays %s: %s"):format(slot.name, slot.version, failure)
+      log.warn("%s", failures[#failures])
+    end
+    slot.told = failure
+  end
+  self.answered, self.polled = asked, uv.hrtime()
+  if loaded or #failures > 0 then
+    self.server:reloaded(asked, #failures > 0 and table.concat(failures, "; ") or nil)
+  end
+end
+
+--- Do what is due.
+function Operation:step()
+  local poll = self.options.poll or 2
+  if self.hung_up or self.server:asked() ~= (self.answered or 0) then
+    self.hung_up = nil
+    reload(self, true)
+  elseif poll > 0 and uv.hrtime() - self.polled >= poll * 1e9 then
+    reload(self, false)
+  end
+end
+
+--- From here on SIGHUP loads versions anew, and a signal that asks to stop waits for run() to obey.
+function Operation:watch()
+  signals.hold()
+  self.hang_up = uv.new_signal()
+  self.hang_up:start("sighup", function() self.hung_up = true end)
+end
+
+--- Serve until a signal asks to stop; then answer what has come, and end. watch() was called before.
+---@param patience_ms? integer  that open connections have then, default 25,000
+---@return integer signal  which is taken as obeyed: the program may end with 0
+function Operation:run(patience_ms)
+  self:verify()
+  while not signals.stopped() do
+    self:step()
+    loop.rest(REST)
+  end
+  self.server:state "draining"
+  self.server:drain(patience_ms or 25000)
+  return signals.obeyed()
+end
+
+function Operation:close()
+  if self.hang_up then self.hang_up:close() end
+  self.hang_up = nil
+  uv.run "nowait"
+  self.server:close()
+end
+Operation.__close = Operation.close
+
+return operation

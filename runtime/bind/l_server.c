@@ -1,0 +1,180 @@
+/* l_server.c - recsys.core.server: a server of models, and the service that listens for it. No Lua runs in its workers'
+ * threads here. */
+#include <string.h>
+
+#include "bind/fields.h"
+#include "bind/served.h"
+#include "serve/server.h"
+
+#define SERVER "recsys.Server"
+
+static const char *const slots[] = {"live", "candidate", "shadow", NULL};
+
+typedef struct server {
+  rs_server *server;   /* NULL: closed */
+  rs_service *service; /* NULL: it does not listen */
+} server;
+
+static int l_free(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER);
+  server closing = *s;
+  *s = (server){0};
+  rs_service_free(closing.service); /* ends the workers, who use the server */
+  rs_server_free(closing.server);
+  return 0;
+}
+
+static server *check_server(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER);
+  luaL_argcheck(L, s->server, 1, "the server is closed");
+  return s;
+}
+
+/* server.new { workers, runtime, commit, openapi } -> Server */
+static int l_new(lua_State *L) {
+  static const char *const known[] = {"workers", "runtime", "commit", "openapi", NULL};
+  rs_check_options(L, 1, known);
+  rs_server_options options = {.workers = (int)rs_integer_option(L, 1, "workers", 1, -1),
+                               .runtime = rs_string_option(L, 1, "runtime", ""),
+                               .commit = rs_string_option(L, 1, "commit", "")};
+  luaL_argcheck(L, options.workers <= 1024, 1, "option 'workers' must be 1024 at the most");
+  options.openapi = rs_string_option(L, 1, "openapi", "{}");
+  options.openapi_size = lua_rawlen(L, -1);
+  server *s = rs_push_object(L, sizeof *s, SERVER, 0);
+  rs_check(L, rs_server_new(&s->server, &options));
+  return 1;
+}
+
+/* server:put(slot, ServedModel, name, [share = 0]) -> true | nil, message, code */
+static int l_put(lua_State *L) {
+  server *s = check_server(L);
+  int slot = luaL_checkoption(L, 2, NULL, slots);
+  rs_server_model **m = luaL_checkudata(L, 3, RS_SERVED);
+  luaL_argcheck(L, *m, 3, "model is closed");
+  const char *name = luaL_checkstring(L, 4);
+  lua_Integer share = luaL_optinteger(L, 5, 0);
+  luaL_argcheck(L, 0 <= share && share <= 10000, 5, "a share is 0 to 10,000");
+  rs_status status = rs_server_put(s->server, (rs_slot)slot, *m, name, (int)share);
+  if (status == RS_OK) *m = NULL; /* it is the server's now */
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
+/* server:clear(slot) -> true */
+static int l_clear(lua_State *L) {
+  server *s = check_server(L);
+  rs_check(L, rs_server_put(s->server, (rs_slot)luaL_checkoption(L, 2, NULL, slots), NULL, "", 0));
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* server:verify(slot) -> true | nil, message, code */
+static int l_verify(lua_State *L) {
+  server *s = check_server(L);
+  const rs_server_model *m = rs_server_model_in(s->server, (rs_slot)luaL_checkoption(L, 2, NULL, slots));
+  luaL_argcheck(L, m, 2, "there is no version in that slot");
+  lua_pushboolean(L, true);
+  return rs_return(L, rs_server_model_verify(m), 1);
+}
+
+/* server:state(word) -> true */
+static int l_state(lua_State *L) {
+  static const char *const words[] = {"verifying", "ready", "draining", NULL};
+  server *s = check_server(L);
+  rs_server_state(s->server, words[luaL_checkoption(L, 2, NULL, words)]);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* server:asked() -> integer */
+static int l_asked(lua_State *L) {
+  lua_pushinteger(L, rs_server_asked(check_server(L)->server));
+  return 1;
+}
+
+/* server:reloaded(asked, [failure]) -> true */
+static int l_reloaded(lua_State *L) {
+  server *s = check_server(L);
+  rs_check(L, rs_server_reloaded(s->server, luaL_checkinteger(L, 2), luaL_optstring(L, 3, NULL)));
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* server:counts() -> { requests, errors, live, candidate, shadow, reloads, failed_reloads, connections, ... } */
+static int l_counts(lua_State *L) {
+  server *s = check_server(L);
+  rs_server_counts c = rs_server_counts_of(s->server);
+  lua_createtable(L, 0, 12);
+  rs_set_integer(L, "requests", c.requests);
+  rs_set_integer(L, "errors", c.errors);
+  for (int i = 0; i < RS_SLOTS; i++) rs_set_integer(L, slots[i], c.answers[i]);
+  rs_set_integer(L, "reloads", c.reloads);
+  rs_set_integer(L, "failed_reloads", c.failed_reloads);
+  if (!s->service) return 1;
+  rs_service_counts n = rs_service_counts_of(s->service);
+  rs_set_integer(L, "connections", n.connections);
+  rs_set_integer(L, "open", n.open);
+  rs_set_integer(L, "in_flight", n.in_flight);
+  return 1;
+}
+
+/* The service. */
+
+/* server:start { host, port, ... } -> true | nil, message, code */
+static int l_start(lua_State *L) {
+  static const char *const known[] = {"host", "port", "workers", "connections", "max_body", NULL};
+  server *s = check_server(L);
+  luaL_argcheck(L, !s->service, 1, "the server listens already");
+  rs_check_options(L, 2, known);
+  int64_t port = rs_integer_option(L, 2, "port", 0, 0);
+  luaL_argcheck(L, port <= 65535, 2, "option 'port' must be 65535 at the most");
+  rs_service_options options = {.address = rs_string_option(L, 2, "host", "127.0.0.1"),
+                                .port = (int)port,
+                                .workers = (int)rs_integer_option(L, 2, "workers", 1, -1),
+                                .connections = (int)rs_integer_option(L, 2, "connections", 0, 0),
+                                .max_body = rs_integer_option(L, 2, "max_body", 0, 0)};
+  rs_status status = rs_service_start(&s->service, &options, rs_server_answer, s->server);
+  if (status == RS_OK) rs_server_attend(s->server, s->service);
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
+static rs_service *check_service(lua_State *L) {
+  server *s = check_server(L);
+  luaL_argcheck(L, s->service, 1, "the server does not listen");
+  return s->service;
+}
+
+/* server:port() -> integer */
+static int l_port(lua_State *L) {
+  lua_pushinteger(L, rs_service_port(check_service(L)));
+  return 1;
+}
+
+/* server:drain(timeout_ms) -> true */
+static int l_drain(lua_State *L) {
+  rs_service *service = check_service(L);
+  rs_service_drain(service, (int)luaL_checkinteger(L, 2));
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int l_tostring(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER);
+  if (!s->server) return lua_pushliteral(L, "Server (closed)"), 1;
+  if (!s->service) return lua_pushliteral(L, "Server (does not listen)"), 1;
+  lua_pushfstring(L, "Server (port %d)", rs_service_port(s->service));
+  return 1;
+}
+
+int rs_open_server(lua_State *L) {
+  static const luaL_Reg methods[] = {{"start", l_start},   {"port", l_port},         {"put", l_put},
+                                     {"clear", l_clear},   {"verify", l_verify},     {"state", l_state},
+                                     {"asked", l_asked},   {"reloaded", l_reloaded}, {"counts", l_counts},
+                                     {"drain", l_drain},   {"close", l_free},        {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
+  rs_new_type(L, SERVER, methods, meta);
+  luaL_newlib(L, functions);
+  return 1;
+}

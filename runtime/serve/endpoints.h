@@ -1,0 +1,95 @@
+/* endpoints.h - the routes of a server, and what their handlers see. Within the serve folder.
+ *
+ * A route is a row of a table in the file that has its handler, endpoints_<what>.c, and rs_tables (endpoints.c) lists
+ * the tables: a new endpoint is a row there, its paths in lua/recsys/serve/openapi.json, and nothing else. */
+#ifndef RS_SERVE_ENDPOINTS_H
+#define RS_SERVE_ENDPOINTS_H
+#include "base/gate.h"
+#include "serve/counts.h"
+#include "serve/server.h"
+
+enum { RS_PATH_PARTS = 2 };
+
+/* A part of the path that stands for {name} in a route; not terminated. */
+typedef struct rs_path_part {
+  const char *text;
+  size_t length;
+} rs_path_part;
+
+typedef struct rs_version {
+  rs_server_model *model;
+  char *name;     /* as answers tell it: "two_tower-4" */
+  int64_t loaded; /* ms since 1970 UTC */
+  int share;      /* of 10,000 users */
+} rs_version;
+
+/* Memory that a worker uses again for each of its calls. */
+typedef struct rs_worker {
+  _Alignas(64) rs_buffer scratch;
+} rs_worker;
+
+/* A call on its way to its answer. The versions stay as they are until the handler returns. */
+typedef struct rs_exchange {
+  rs_server *server;
+  const rs_call *call;
+  rs_reply *reply;
+  rs_worker *worker;
+  rs_counts *counts; /* of the worker */
+  rs_path_part parts[RS_PATH_PARTS];
+} rs_exchange;
+
+typedef struct rs_route {
+  const char *name;   /* as metrics call it */
+  const char *method; /* HEAD comes as GET */
+  const char *path;   /* "/models/{name}/invoke": {x} stands for one part */
+  unsigned scope;     /* RS_SCOPE_...: what a token must allow; 0: nothing, also where tokens are asked for */
+  void (*handle)(rs_exchange *x);
+} rs_route;
+
+/* Tables of routes end with a row without a name. */
+extern const rs_route rs_routes_health[], rs_routes_metrics[];
+extern const rs_route *const rs_tables[];
+
+/* Find the route of a method and a path, and fill the parts of its path. NULL when there is none; 'allowed' becomes then
+ * the methods that the path has, as the header Allow has them, "" when there is no such path. */
+const rs_route *rs_route_find(const char *method, const char *path, rs_path_part parts[RS_PATH_PARTS],
+                              char allowed[64]);
+
+/* The number of a route among all, from 0, by which its counts go; of NULL the last one, which has no route. */
+int rs_route_number(const rs_route *route);
+/* The route of a number; NULL behind the last. */
+const rs_route *rs_route_at(int number);
+enum { RS_ROUTES_LIMIT = RS_COUNTED_ROUTES - 1 };
+
+struct rs_server {
+  rs_gate *gate; /* the workers and the shadow's thread are in while they use a version; who changes one closes it */
+  rs_version *versions[RS_SLOTS];
+  int workers;
+  rs_worker *scratch;  /* [workers] */
+  rs_counts *counts;   /* [workers + 1]; the last are the shadow's */
+  const rs_service *service;
+  char *runtime, *commit, *openapi;
+  size_t openapi_size;
+  _Atomic(const char *) state;
+  _Atomic int64_t asked, done; /* reloads that were asked for, and those of them that came to an end */
+  _Atomic int64_t reloads, failures;
+  char *failure;               /* of the last attempt to load a version, NULL when it was fine; changed behind the gate */
+  int64_t started;             /* ms since 1970 UTC */
+};
+
+/* Milliseconds since 1970 UTC. */
+int64_t rs_wall_clock(void);
+
+/* Answer by an error: { "error": { code, message, path } }. 'path' is where in the body it is, as "users[2].k"; "" and
+ * left out when it is not about a value there. */
+void rs_refuse(rs_reply *reply, int status, const char *code, const char *path, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* The same for a failed status of the core: 400 for what the request is to blame for, else 500. */
+void rs_reply_status(rs_reply *reply, rs_status status, const char *path);
+
+void rs_reply_header(rs_reply *reply, const char *name, const char *value);
+
+/* Append text in quotes, as JSON. */
+rs_status rs_append_quoted(rs_buffer *b, const char *text, size_t length);
+
+#endif

@@ -1,0 +1,113 @@
+--- `recsys-run serve` as a program: its line, its signals, its exit codes.
+
+local command = require "spec.support.command"
+local http = require "recsys.http"
+local json = require "recsys.json"
+local tiny = require "spec.support.tiny_model"
+local uv = require "luv"
+
+local folder, models, path, client
+
+--- Start the command; { pid, out, err, code } once it has told its address, or ended.
+local function start(words)
+  local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
+  local args = { "serve", table.unpack(words) }
+  one.handle = assert(uv.spawn(command.program, { args = args, stdio = { nil, out, err } },
+    function(code, signal) one.code, one.signal = code, signal end))
+  one.pid = one.handle:get_pid()
+  local function take(pipe, name)
+    pipe:read_start(function(_, data)
+      if data then one[name] = one[name] .. data else pipe:close() end
+    end)
+  end
+  take(out, "out")
+  take(err, "err")
+  while not one.code and not one.out:find "\n" do uv.run "once" end
+  one.url = one.out:match "(http://%S+)"
+  return one
+end
+
+local function wait(one)
+  while not one.code do uv.run "once" end
+  one.handle:close()
+  uv.run "nowait"
+  return one.code
+end
+
+local function get(one, place)
+  local reply = assert(client:request { url = one.url .. place })
+  return reply.status, reply.body
+end
+
+--- Ask until an answer is as 'fits' wants it.
+local function until_version(one, fits)
+  for _ = 1, 200 do
+    local _, body = get(one, "/version")
+    local told = json.decode(body)
+    if fits(told) then return told end
+    uv.sleep(25)
+  end
+  error("it did not come to that")
+end
+
+describe("recsys-run serve", function()
+  setup(function()
+    folder = command.temporary()
+    models = folder .. "/models"
+    path = tiny.publish(tiny.build(), models)
+    client = assert(http.client { timeout_ms = 10000 })
+  end)
+  teardown(function()
+    client:close()
+    command.remove(folder)
+  end)
+
+  it("tells its address, answers, and ends with 0 when it is told to stop", function()
+    for _, signal in ipairs { "sigterm", "sigint" } do
+      local one = start { path, "--port", "0", "--workers", "2" }
+      assert.matches("^tiny%-1 answers at http://127%.0%.0%.1:%d+ with 2 workers\n$", one.out)
+      assert.equal(200, (get(one, "/ping")))
+      uv.kill(one.pid, signal)
+      assert.equal(0, wait(one))
+      assert.equal("", one.err)
+    end
+  end)
+
+  it("loads what a word stands for now by SIGHUP, and by itself when an alias moves", function()
+    local one = start { "registry:tiny@champion", "--models", models, "--port", "0", "--workers", "1", "--poll", "1" }
+    uv.kill(one.pid, "sighup")
+    until_version(one, function(told) return told.reloads.loaded == 1 and told.live.version == "tiny-1" end)
+    tiny.publish(tiny.build(), models, { created = "2024-02-02T00:00:00Z" })
+    command.run(("%s registry alias tiny-2 champion --models %s"):format(command.program, models))
+    until_version(one, function(told) return told.live.version == "tiny-2" end)
+    uv.kill(one.pid, "sigterm")
+    assert.equal(0, wait(one))
+    assert.matches("live: tiny%-2 in place of tiny%-1", one.err)
+  end)
+
+  it("ends with 1 for a damaged bundle, also when that is found out while it answers, and 2 for one that is not there",
+    function()
+      local text = command.read(path)
+      local at = text:find("Title 3", 1, true)
+      command.write(folder .. "/damaged.tar", text:sub(1, at - 1) .. "X" .. text:sub(at + 1))
+      local one = start { folder .. "/damaged.tar", "--port", "0" }
+      assert.equal(1, wait(one))
+      assert.matches("damaged%.tar is damaged: member 'items%.safetensors' does not have its SHA%-256", one.err)
+      command.write(folder .. "/cut.tar", text:sub(1, 9000))
+      assert.equal(1, wait(start { folder .. "/cut.tar", "--port", "0" }))
+      one = start { "registry:nothing@champion", "--models", models }
+      assert.equal(2, wait(one))
+      assert.matches("there is no bundle 'nothing@champion'", one.err)
+      assert.equal(2, wait(start { path, "--split", "x" }))
+    end)
+
+  it("says which port is taken", function()
+    local one = start { path, "--port", "0" }
+    local port = one.url:match ":(%d+)$"
+    local two = start { path, "--port", port }
+    assert.equal(1, wait(two))
+    assert.matches(port, two.err)
+    uv.kill(one.pid, "sigterm")
+    assert.equal(0, wait(one))
+  end)
+end)
