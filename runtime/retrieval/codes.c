@@ -305,24 +305,25 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) static uint64_t vnni_abov
   return above;
 }
 
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_vnni(void) { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"); }
+
 rs_codes_kernel *rs_codes_kernel_named(const char *name) {
-  if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_above;
-  if (strcmp(name, "vnni") == 0 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"))
-    return vnni_above;
+  if (strcmp(name, "avx2") == 0 && has_avx2()) return avx2_above;
+  if (strcmp(name, "vnni") == 0 && has_vnni()) return vnni_above;
   return strcmp(name, "plain") == 0 ? plain_above : NULL;
 }
+
+static rs_codes_kernel *best(void) { return has_vnni() ? vnni_above : has_avx2() ? avx2_above : plain_above; }
 #else
 rs_codes_kernel *rs_codes_kernel_named(const char *name) { return strcmp(name, "plain") == 0 ? plain_above : NULL; }
+
+static rs_codes_kernel *best(void) { return plain_above; }
 #endif
 
 static rs_codes_kernel *chosen; /* by rs_codes_use; NULL: the best */
 
 void rs_codes_use(rs_codes_kernel *kernel) { chosen = kernel; }
-
-static rs_codes_kernel *best(void) {
-  rs_codes_kernel *vnni = rs_codes_kernel_named("vnni"), *avx2 = rs_codes_kernel_named("avx2");
-  return vnni ? vnni : avx2 ? avx2 : plain_above;
-}
 
 uint64_t rs_codes_above(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, float least) {
   rs_codes_kernel *kernel = chosen ? chosen : best();

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/prefetch.h"
 #include "base/scored.h"
+#include "retrieval/above.h"
 #include "retrieval/topk.h"
 #include "tensor/block.h"
 #include "tensor/gemm.h"
@@ -150,16 +151,17 @@ static void look_at_block(search *s, part *p, int64_t block) {
 /* All items of a tile: what is not looked at first. */
 static void look_at_tile(search *s, part *p, int64_t block) {
   int64_t first = block * 64, left = s->index->base.n - first;
-  uint64_t words[TILE_WORDS], any = 0;
-  for (int64_t i = 0; i < TILE_WORDS; i++)
+  uint64_t words[TILE_WORDS], good[TILE_WORDS], any = 0;
+  for (int64_t i = 0; i < TILE_WORDS; i++) {
     any |= words[i] = rs_index_word(&s->index->base, s->q, s->scratch, block + i);
+    p->stats.looked += __builtin_popcountll(words[i]);
+  }
   if (any == 0) return;
   score_tile(s, p, first, left < TILE ? left : TILE);
+  if (!rs_above(p->products, TILE_WORDS, p->size == s->q->k ? p->heap[0].score : -INFINITY, good)) return;
   for (int64_t i = 0; i < TILE_WORDS; i++)
-    for (uint64_t rows = words[i]; rows; rows &= rows - 1) {
+    for (uint64_t rows = words[i] & good[i]; rows; rows &= rows - 1) {
       int64_t at = i * 64 + rs_bitmap_first(rows);
-      p->stats.looked++;
-      if (p->size == s->q->k && p->products[at] <= p->heap[0].score && isfinite(p->products[at])) continue;
       if (rs_index_timely(s->q, first + at)) take(s, p, first + at, p->products[at]);
     }
 }

@@ -1,7 +1,11 @@
 /* topk.c - see topk.h.
  *
  * A user's best so far are a heap with the worst on top. Items come in rising order of rows, so that an equal score
- * never displaces an earlier row; whether a good score belongs to a candidate is asked last, as few scores are good. */
+ * never displaces an earlier row; whether a good score belongs to a candidate is asked last, as few scores are good.
+ *
+ * Where the CPU has kernels of our own a score's bits depend on its user and item alone (tensor/block.h): a tile of items
+ * is turned once for many blocks of users, and has as many columns as the kernels' panels like. Elsewhere each block and
+ * tile is one call of BLAS, padded to full size. */
 #include "retrieval/topk.h"
 
 #include <math.h>
@@ -9,46 +13,42 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bitmap.h"
 #include "base/parallel.h"
 #include "base/scored.h"
 #include "base/wide.h"
+#include "retrieval/above.h"
+#include "tensor/block.h"
 #include "tensor/gemm.h"
 
-enum { TILE = RS_TOPK_TILE, BLOCK = RS_GEMM_ROWS };
+/* PANEL columns are what the kernels compute at once; a task has up to GROUP queries. */
+enum { TILE = RS_TOPK_TILE, BLOCK = RS_GEMM_ROWS, PANEL = 48, PANELS = 4, GROUP = 4 * BLOCK };
 
 /* What a thread works with. */
 typedef struct scratch {
-  float *users;       /* [vectors, BLOCK, width] */
+  float *users;       /* [blocks, vectors, BLOCK, width] */
+  float *panels;      /* [PANELS, width, PANEL]: a tile of items, turned; NULL where BLAS computes */
   float *scores;      /* [BLOCK, TILE] */
   float *others;      /* [BLOCK, TILE] by a further vector */
-  rs_scored *heaps;   /* [BLOCK, k] */
-  int32_t *barred;    /* the block's excluded items, sorted per query */
-  int64_t *barred_at; /* [BLOCK + 1] where each query's begin */
+  rs_scored *heaps;   /* [group, k] */
+  int32_t *barred;    /* the group's excluded items, sorted per query */
+  int64_t *barred_at; /* [group + 1] where each query's begin */
 } scratch;
 
 typedef struct job {
   const rs_topk_request *ask;
-  const float *tail; /* [TILE, width]: the last items, padded with zeros */
+  const float *items_end; /* [TILE, width]: the last items, padded with zeros */
   scratch *scratches;
   int threads;
+  bool own;        /* kernels of our own compute, not BLAS */
+  int64_t tile;    /* items */
+  int64_t group;   /* queries of a task, whole blocks */
   int64_t vectors; /* of each user */
   int64_t k;   /* of the heaps: no more than there are items */
   int64_t bad; /* the smallest query << 32 | item row whose score is not finite; INT64_MAX: none */
   int64_t *rows;
   float *scores;
 } job;
-
-/* How many of a tile's scores are above 'least', or are not finite. */
-RS_INLINE int32_t interesting(const float *row, float least) {
-  int32_t count = 0;
-  for (int i = 0; i < TILE; i++) {
-    uint32_t bits;
-    memcpy(&bits, &row[i], sizeof bits);
-    count += (row[i] > least) | ((bits & 0x7F800000u) == 0x7F800000u);
-  }
-  return count;
-}
-RS_WIDE static int32_t interesting_wide(const float *row, float least) { return interesting(row, least); }
 
 static bool is_barred(const scratch *s, int64_t i, int32_t row) {
   int64_t low = s->barred_at[i], high = s->barred_at[i + 1];
@@ -74,22 +74,24 @@ static void note_bad(job *j, int64_t query, int64_t item) {
   }
 }
 
-/* Take one query's scores of items first .. first + n - 1 into its heap; gives the heap's size. */
-static int64_t take(job *j, const scratch *s, int64_t query, int64_t i, int64_t size, int64_t first, int64_t n) {
-  const float *row = s->scores + i * TILE;
+/* Take those of one query's scores that 'good' marks, of items first .. first + n - 1, into its heap; gives its size. */
+static int64_t take(job *j, const scratch *s, int64_t query, int64_t i, int64_t size, int64_t first, int64_t n,
+                    const float *row, const uint64_t *good) {
   rs_scored *heap = s->heaps + i * j->k;
-  for (int64_t t = 0; t < n; t++) {
-    bool finite = isfinite(row[t]);
-    if (finite && size == j->k && !(row[t] > heap[0].score)) continue;
-    if (!is_candidate(j, s, query, i, (int32_t)(first + t))) continue;
-    rs_scored entry = {row[t], (int32_t)(first + t)};
-    if (!finite)
-      note_bad(j, query, first + t);
-    else if (size == j->k)
-      rs_scored_sink(heap, size, 0, entry);
-    else if ((heap[size++] = entry, size == j->k))
-      rs_scored_heap(heap, size);
-  }
+  for (int64_t w = 0; w * 64 < n; w++)
+    for (uint64_t left = good[w] & rs_bitmap_word_of(n, w); left; left &= left - 1) {
+      int64_t t = w * 64 + rs_bitmap_first(left);
+      bool finite = isfinite(row[t]);
+      if (finite && size == j->k && !(row[t] > heap[0].score)) continue;
+      if (!is_candidate(j, s, query, i, (int32_t)(first + t))) continue;
+      rs_scored entry = {row[t], (int32_t)(first + t)};
+      if (!finite)
+        note_bad(j, query, first + t);
+      else if (size == j->k)
+        rs_scored_sink(heap, size, 0, entry);
+      else if ((heap[size++] = entry, size == j->k))
+        rs_scored_heap(heap, size);
+    }
   return size;
 }
 
@@ -122,14 +124,15 @@ static void write_answer(job *j, rs_scored *heap, int64_t size, int64_t query) {
   }
 }
 
-/* The vectors of queries begin .. begin + n - 1, the first ones of all together, then the second ones; zeros behind. */
+/* The vectors of queries begin .. begin + n - 1 by blocks: the first ones of a block's all together, then the second
+ * ones; zeros behind. */
 static void lay_users(const job *j, scratch *s, int64_t begin, int64_t n) {
-  int64_t width = j->ask->width;
-  memset(s->users, 0, (size_t)(j->vectors * BLOCK * width) * sizeof *s->users);
-  for (int64_t v = 0; v < j->vectors; v++)
-    for (int64_t i = 0; i < n; i++)
-      memcpy(s->users + (v * BLOCK + i) * width, j->ask->users + ((begin + i) * j->vectors + v) * width,
-             (size_t)width * sizeof *s->users);
+  int64_t width = j->ask->width, blocks = (n + BLOCK - 1) / BLOCK;
+  memset(s->users, 0, (size_t)(blocks * j->vectors * BLOCK * width) * sizeof *s->users);
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t v = 0; v < j->vectors; v++)
+      memcpy(s->users + ((i / BLOCK * j->vectors + v) * BLOCK + i % BLOCK) * width,
+             j->ask->users + ((begin + i) * j->vectors + v) * width, (size_t)width * sizeof *s->users);
 }
 
 /* The better of two scores; one that is not a number stays, so that it is named. */
@@ -139,36 +142,69 @@ RS_INLINE void better(float *scores, const float *others) {
 }
 RS_WIDE static void better_wide(float *scores, const float *others) { better(scores, others); }
 
-/* s->scores [BLOCK, TILE] of a tile of items: by the best of each user's vectors. */
-static void score_tile(const job *j, scratch *s, const float *items) {
+/* The products of a block's 'n' users with the panels. */
+static void multiply_panels(const job *j, const scratch *s, const float *users, int64_t n, float *to) {
+  int64_t width = j->ask->width;
+  for (int64_t p = 0; p < PANELS; p++)
+    rs_block_product(&(rs_block){.m = n,
+                                 .n = PANEL,
+                                 .k = width,
+                                 .alpha = 1,
+                                 .a = users,
+                                 .a_row = width,
+                                 .a_column = 1,
+                                 .b = s->panels + p * width * PANEL,
+                                 .ldb = PANEL,
+                                 .c = to + p * PANEL,
+                                 .ldc = TILE});
+}
+
+/* s->scores [BLOCK, TILE] of a block of users and a tile of items: by the best of each user's vectors. */
+static void score_tile(const job *j, scratch *s, int64_t block, int64_t n, const float *items) {
   int64_t width = j->ask->width;
   for (int64_t v = 0; v < j->vectors; v++) {
     float *to = v == 0 ? s->scores : s->others;
-    rs_gemm_tile(RS_F32, false, true, BLOCK, TILE, width, 1, s->users + v * BLOCK * width, width, items, width, 0, to,
-                 TILE);
+    const float *users = s->users + (block * j->vectors + v) * BLOCK * width;
+    if (j->own)
+      multiply_panels(j, s, users, n, to);
+    else
+      rs_gemm_tile(RS_F32, false, true, BLOCK, TILE, width, 1, users, width, items, width, 0, to, TILE);
     if (v > 0) (rs_wide() ? better_wide : better)(s->scores, s->others);
   }
 }
 
-static void search_block(void *context, int64_t begin, int64_t end) {
+/* Items first .. of a whole tile, the last of which ends in zeros. */
+static const float *tile_of(const job *j, scratch *s, int64_t first) {
+  int64_t width = j->ask->width;
+  bool last = first + j->tile > j->ask->n_items;
+  const float *items = last ? j->items_end : j->ask->items + first * width;
+  for (int64_t p = 0; j->own && p < PANELS; p++)
+    rs_block_turn(s->panels + p * width * PANEL, PANEL, items + p * PANEL * width, width, PANEL, width);
+  return items;
+}
+
+static void search_group(void *context, int64_t begin, int64_t end) {
   job *j = context;
-  const rs_topk_request *ask = j->ask;
   scratch *s = &j->scratches[rs_thread_index()];
-  int64_t n = end - begin, sizes[BLOCK] = {0}, whole = ask->n_items / TILE * TILE;
-  bool fast = rs_wide();
+  int64_t n = end - begin, sizes[GROUP] = {0}, k = j->k;
+  uint64_t good[TILE / 64];
   lay_users(j, s, begin, n);
   sort_barred(j, s, begin, n);
-  for (int64_t first = 0; first < ask->n_items; first += TILE) {
-    const float *items = first < whole ? ask->items + first * ask->width : j->tail;
-    int64_t tile = ask->n_items - first < TILE ? ask->n_items - first : TILE;
-    score_tile(j, s, items);
-    for (int64_t i = 0; i < n; i++) {
-      float least = sizes[i] == j->k ? s->heaps[i * j->k].score : -INFINITY;
-      if ((fast ? interesting_wide : interesting)(s->scores + i * TILE, least) == 0) continue;
-      sizes[i] = take(j, s, begin + i, i, sizes[i], first, tile);
+  for (int64_t first = 0; first < j->ask->n_items; first += j->tile) {
+    const float *items = tile_of(j, s, first);
+    int64_t tile = j->ask->n_items - first < j->tile ? j->ask->n_items - first : j->tile;
+    for (int64_t block = 0; block * BLOCK < n; block++) {
+      int64_t at = block * BLOCK, users = n - at < BLOCK ? n - at : BLOCK;
+      score_tile(j, s, block, users, items);
+      for (int64_t i = at; i < at + users; i++) {
+        const float *row = s->scores + (i - at) * TILE;
+        float least = sizes[i] == k ? s->heaps[i * k].score : -INFINITY;
+        if (rs_above(row, j->tile / 64, least, good))
+          sizes[i] = take(j, s, begin + i, i, sizes[i], first, tile, row, good);
+      }
     }
   }
-  for (int64_t i = 0; i < n; i++) write_answer(j, s->heaps + i * j->k, sizes[i], begin + i);
+  for (int64_t i = 0; i < n; i++) write_answer(j, s->heaps + i * k, sizes[i], begin + i);
 }
 
 static rs_status check_request(const rs_topk_request *ask) {
@@ -187,56 +223,65 @@ static rs_status check_request(const rs_topk_request *ask) {
   return rs_lists_check(&ask->excluded, "excluded items", ask->n_items);
 }
 
-/* The most excluded items that a block has together. */
-static int64_t most_barred(const rs_topk_request *ask) {
+/* The most excluded items that a group has together. */
+static int64_t most_barred(const rs_topk_request *ask, int64_t group) {
   int64_t most = 0;
-  for (int64_t begin = 0; begin < ask->excluded.n; begin += BLOCK) {
+  for (int64_t begin = 0; begin < ask->excluded.n; begin += group) {
     int64_t sum = 0;
-    for (int64_t i = begin; i < begin + BLOCK && i < ask->excluded.n; i++) sum += ask->excluded.lengths[i];
+    for (int64_t i = begin; i < begin + group && i < ask->excluded.n; i++) sum += ask->excluded.lengths[i];
     if (sum > most) most = sum;
   }
   return most;
 }
 
 static rs_status fill_scratch(scratch *s, const job *j, int64_t barred) {
-  size_t users = (size_t)(j->vectors * BLOCK * j->ask->width) * sizeof *s->users;
-  size_t heaps = (size_t)(BLOCK * j->k) * sizeof *s->heaps, tile = BLOCK * TILE * sizeof *s->scores;
+  size_t users = (size_t)(j->group * j->vectors * j->ask->width) * sizeof *s->users;
+  size_t panels = (size_t)(PANELS * PANEL * j->ask->width) * sizeof *s->panels;
+  size_t heaps = (size_t)(j->group * j->k) * sizeof *s->heaps, tile = BLOCK * TILE * sizeof *s->scores;
   s->users = rs_alloc(users);
-  s->scores = rs_alloc(tile);
-  s->others = j->vectors > 1 ? rs_alloc(tile) : NULL;
+  s->panels = j->own ? rs_alloc(panels) : NULL;
+  s->scores = rs_alloc_zero(tile); /* 'better' looks at all of it */
+  s->others = j->vectors > 1 ? rs_alloc_zero(tile) : NULL;
   s->heaps = rs_alloc(heaps);
   s->barred = rs_alloc((size_t)barred * sizeof *s->barred);
-  s->barred_at = rs_alloc((BLOCK + 1) * sizeof *s->barred_at);
-  bool fits = s->users && s->scores && (s->others || j->vectors == 1) && s->heaps && s->barred && s->barred_at;
-  return fits ? RS_OK : rs_nomem("top-k", users + heaps);
+  s->barred_at = rs_alloc((size_t)(j->group + 1) * sizeof *s->barred_at);
+  bool fits = s->users && s->scores && (s->panels || !j->own) && (s->others || j->vectors == 1) && s->heaps &&
+              s->barred && s->barred_at;
+  return fits ? RS_OK : rs_nomem("top-k", users + panels + heaps);
 }
 
 static void free_scratches(job *j) {
   for (int t = 0; j->scratches && t < j->threads; t++) {
     scratch *s = &j->scratches[t];
-    void *blocks[] = {s->users, s->scores, s->others, s->heaps, s->barred, s->barred_at};
+    void *blocks[] = {s->users, s->panels, s->scores, s->others, s->heaps, s->barred, s->barred_at};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]);
   }
   rs_free(j->scratches);
 }
 
 /* The items of the last, incomplete tile and zeros. */
-static float *copy_tail(const rs_topk_request *ask) {
-  int64_t whole = ask->n_items / TILE * TILE;
-  float *tail = rs_alloc_zero((size_t)(TILE * ask->width) * sizeof *tail);
-  if (tail) memcpy(tail, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *tail);
-  return tail;
+static float *copy_end(const job *j) {
+  const rs_topk_request *ask = j->ask;
+  int64_t whole = ask->n_items / j->tile * j->tile;
+  float *end = rs_alloc_zero((size_t)(TILE * ask->width) * sizeof *end);
+  if (end) memcpy(end, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *end);
+  return end;
 }
 
-static rs_status run(job *j, float *tail) {
-  if (!tail) return rs_nomem("top-k", (size_t)(TILE * j->ask->width) * sizeof *tail);
-  j->tail = tail;
-  j->threads = rs_threads();
+/* Groups of queries: large ones share turned items among more users, but each thread shall have some. */
+static int64_t group_of(const job *j) {
+  int64_t share = j->ask->queries / (4 * (int64_t)j->threads), whole = (share + BLOCK - 1) / BLOCK * BLOCK;
+  return !j->own || whole < BLOCK ? BLOCK : whole > GROUP ? GROUP : whole;
+}
+
+static rs_status run(job *j, float *end) {
+  if (!end) return rs_nomem("top-k", (size_t)(TILE * j->ask->width) * sizeof *end);
+  j->items_end = end;
   j->scratches = rs_alloc_zero((size_t)j->threads * sizeof *j->scratches);
   rs_status status = j->scratches ? RS_OK : rs_nomem("top-k", (size_t)j->threads * sizeof *j->scratches);
-  int64_t barred = most_barred(j->ask);
+  int64_t barred = most_barred(j->ask, j->group);
   for (int t = 0; status == RS_OK && t < j->threads; t++) status = fill_scratch(&j->scratches[t], j, barred);
-  if (status == RS_OK) rs_parallel_for(j->ask->queries, BLOCK, search_block, j);
+  if (status == RS_OK) rs_parallel_for(j->ask->queries, j->group, search_group, j);
   free_scratches(j);
   if (status == RS_OK && j->bad != INT64_MAX)
     status = rs_fail(RS_ENUMERIC, "top-k: the score of item row %lld for query %lld is not a finite number",
@@ -253,9 +298,13 @@ rs_status rs_topk(rs_tensor *rows, rs_tensor *scores, const rs_topk_request *req
     job j = {.ask = request, .bad = INT64_MAX, .rows = rs_i64(rows), .scores = rs_f32(scores)};
     j.vectors = request->vectors > 1 ? request->vectors : 1;
     j.k = request->k < request->n_items ? request->k : request->n_items;
-    float *tail = copy_tail(request);
-    status = run(&j, tail);
-    rs_free(tail);
+    j.threads = rs_threads();
+    j.own = rs_block_fast();
+    j.tile = j.own ? PANELS * PANEL : TILE;
+    j.group = group_of(&j);
+    float *end = copy_end(&j);
+    status = run(&j, end);
+    rs_free(end);
   }
   if (status != RS_OK) {
     rs_tensor_free(rows);
