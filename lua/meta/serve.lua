@@ -58,12 +58,40 @@ function ServedModel:item(position) end
 ---@field now? integer        ms since 1970 UTC; default as_of
 ---@field k? integer          1 or more, default 10
 ---@field exclude_seen? boolean  default true
+---@field exclude? string[]   ids of items that are not to be recommended
+---@field filter? string      a JSON object over the items' attributes: docs/serving.md
+---@field caps? table<string, integer>  attribute -> how many items there may be of one value of it
+---@field diversity? { lambda: number, pool: integer? }  lambda in (0, 1]: what the score counts against likeness to
+---   what stands before; pool: of how many best candidates is chosen
+---@field freshness? { boost: number, half_life: integer }  boost: added to the score of an item of age 0; half_life: ms
+---@field fallback? boolean   whether popularity answers where the model knows nothing, default true
+
+---@class ServeReason
+---@field kind string         "like": the item is alike one of the user's latest; "fresh"; "popular"
+---@field item? string        like: which one, and
+---@field cosine? number      like: how much; above 0, up to 1
+---@field boost? number       fresh: what freshness added to the score
+---@field place? number       popular: from 1, among
+---@field segment? table<string, string>  popular: the users with this value of this column; nil: all users
+
+---@class ServedItem
+---@field item string
+---@field title? string
+---@field score number
+---@field rank integer        from 1
+---@field source string       "model" or "popular"
+---@field reasons ServeReason[]
 
 ---@class ServeAnswer
 ---@field known boolean       false: no such user, scored by the unknown row and what the request tells
 ---@field now integer         the moment that was answered for
 ---@field foreign integer     items of the given history that the catalogue does not hold
----@field items { item: string, title: string?, score: number }[]  best first, at most k
+---@field unknown integer     exclusions that it does not hold
+---@field filtered { seen: integer, rule: integer }  items that were left out because the user has seen them, and by a
+---   rule: the window, the filter, an exclusion
+---@field fallback? string    why popularity answers: "unknown_user", "no_score"; nil: the model does
+---@field missing? string     why there are fewer than k items: "candidates" (none are left), "caps"; nil: there are k
+---@field items ServedItem[]  best first, at most k
 
 --- A user's best items. The scores have the bits that recommend_users gives.
 ---@param request ServeRequest

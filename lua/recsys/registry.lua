@@ -181,7 +181,8 @@ end
 --- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
 --- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), rival (the champion
 --- on that, recsys.registry.rival), trained_until (ms), run, seed, card (Markdown), created (ISO 8601), dir (default
---- registry.dir).
+--- registry.dir), attributes (columns of items that filters may name; default: all of modest size; false: none),
+--- popular ({ half_life = ms, segments = columns of users }; false: no popularity to fall back to).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message

@@ -7,6 +7,7 @@
 #include "bind/served.h"
 #include "serve/items.h"
 
+#define SCRATCH "recsys serve scratch"
 #define CALL "recsys serve call" /* what one call holds, so that whatever raises leaks nothing */
 
 static int l_free(lua_State *L) {
@@ -22,6 +23,27 @@ static const rs_server_model *check_model(lua_State *L) {
   return *m;
 }
 
+static int l_scratch_free(lua_State *L) {
+  rs_serve_scratch **scratch = luaL_checkudata(L, 1, SCRATCH);
+  rs_serve_scratch_free(*scratch);
+  *scratch = NULL;
+  return 0;
+}
+
+/* What the model at 1 answers this state with, kept as its user value: made for the first request. */
+static rs_serve_scratch *take_scratch(lua_State *L) {
+  rs_serve_scratch **scratch;
+  if (lua_getiuservalue(L, 1, 1) == LUA_TUSERDATA) {
+    scratch = luaL_checkudata(L, -1, SCRATCH);
+  } else {
+    scratch = rs_push_object(L, sizeof *scratch, SCRATCH, 0);
+    rs_check(L, rs_serve_scratch_new(scratch));
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, 1);
+  }
+  return *scratch;
+}
+
 /* A request of another world's making is refused; a wrong argument of the caller raises. */
 static int finish(lua_State *L, rs_status status, int results) {
   if (status == RS_EARG || status == RS_ERANGE) luaL_error(L, "%s", rs_message());
@@ -31,14 +53,14 @@ static int finish(lua_State *L, rs_status status, int results) {
 /* serve.open(path) -> ServedModel | nil, message, code */
 static int l_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 0);
+  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 1);
   return rs_return(L, rs_server_model_open(m, path), 1);
 }
 
 /* serve.map(path) -> ServedModel | nil, message, code */
 static int l_map(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 0);
+  rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 1);
   return rs_return(L, rs_server_model_map(m, path), 1);
 }
 
@@ -93,8 +115,9 @@ static int l_item(lua_State *L) {
 
 typedef struct call {
   json_t *fields;
-  rs_past_event *history; /* the strings belong to the request's Lua table */
-  int64_t n_history;      /* of them */
+  rs_past_event *history; /* the strings belong to the request's Lua table, here and below */
+  rs_span *exclude;
+  rs_cap *caps;
   rs_answer answer;
   rs_new_item *item;
 } call;
@@ -102,8 +125,9 @@ typedef struct call {
 static int l_call_free(lua_State *L) {
   call *c = luaL_checkudata(L, 1, CALL);
   json_decref(c->fields);
-  for (int64_t i = 0; i < c->n_history; i++) json_decref((json_t *)c->history[i].fields);
   rs_free(c->history);
+  rs_free(c->exclude);
+  rs_free(c->caps);
   rs_answer_free(&c->answer);
   rs_new_item_free(c->item);
   *c = (call){0};
@@ -137,15 +161,32 @@ static const char *string_field(lua_State *L, const char *key, size_t *length) {
   return text;
 }
 
+/* The same as a span. */
+static rs_span span_field(lua_State *L, const char *key) {
+  rs_span span = {0};
+  span.text = string_field(L, key, &span.length);
+  return span;
+}
+
+/* The list or table 'key' on the stack, and room for its n entries of 'size' bytes in *out; NULL when absent. */
+static void *list_field(lua_State *L, const char *key, const char *words, int64_t n, size_t size, void **out) {
+  int type = lua_getfield(L, 2, key);
+  if (type != LUA_TNIL && type != LUA_TTABLE) luaL_argerror(L, 2, words);
+  if (type == LUA_TNIL) return NULL;
+  if (n < 0) n = (int64_t)lua_rawlen(L, -1);
+  *out = rs_alloc_zero((size_t)(n + 1) * size);
+  if (!*out) rs_check(L, rs_nomem("request", (size_t)n * size));
+  return *out;
+}
+
 static const char *const history_words = "field 'history' must be a list of item ids, or of { item, time, fields }";
 
 /* An event of the history: the value on top of the stack, which the request's table holds. */
 static void past_event(lua_State *L, rs_past_event *event) {
-  size_t length;
   int whole = 1;
   event->time = RS_TIME_MISSING;
   if (lua_type(L, -1) == LUA_TSTRING) {
-    event->item = lua_tostring(L, -1);
+    event->item.text = lua_tolstring(L, -1, &event->item.length);
     return;
   }
   if (lua_type(L, -1) != LUA_TTABLE) luaL_argerror(L, 2, history_words);
@@ -154,26 +195,16 @@ static void past_event(lua_State *L, rs_past_event *event) {
     lua_pushstring(L, names[i]);
     lua_rawget(L, -2 - i);
   }
-  event->item = lua_type(L, -3) == LUA_TSTRING ? lua_tostring(L, -3) : NULL;
+  if (lua_type(L, -3) == LUA_TSTRING) event->item.text = lua_tolstring(L, -3, &event->item.length);
   if (!lua_isnil(L, -2)) event->time = lua_tointegerx(L, -2, &whole);
-  if (!event->item || !whole) luaL_argerror(L, 2, history_words);
-  const char *fields = lua_tolstring(L, -1, &length);
-  json_t *parsed = NULL;
-  if (fields) rs_check(L, rs_json_object(&parsed, fields, length, "the event's fields"));
-  event->fields = parsed;
+  if (lua_type(L, -1) == LUA_TSTRING) event->fields.text = lua_tolstring(L, -1, &event->fields.length);
+  if (!event->item.text || !whole || (!lua_isnil(L, -1) && !event->fields.text)) luaL_argerror(L, 2, history_words);
   lua_pop(L, 3);
 }
 
 static void history_field(lua_State *L, call *c, rs_request *request) {
-  lua_pushliteral(L, "history");
-  int type = lua_rawget(L, 2);
-  if (type != LUA_TNIL && type != LUA_TTABLE) luaL_argerror(L, 2, history_words);
-  if (type == LUA_TTABLE) {
-    int64_t n = (int64_t)lua_rawlen(L, -1);
-    request->history = c->history = rs_alloc_zero((size_t)n * sizeof *c->history);
-    if (!c->history) rs_check(L, rs_nomem("request", (size_t)n * sizeof *c->history));
-    request->n_history = c->n_history = n;
-  }
+  request->history = list_field(L, "history", history_words, -1, sizeof *c->history, (void **)&c->history);
+  if (c->history) request->n_history = (int64_t)lua_rawlen(L, -1);
   for (int64_t i = 0; i < request->n_history; i++) {
     lua_rawgeti(L, -1, i + 1);
     past_event(L, &c->history[i]);
@@ -182,57 +213,152 @@ static void history_field(lua_State *L, call *c, rs_request *request) {
   lua_pop(L, 1);
 }
 
+static void exclude_field(lua_State *L, call *c, rs_request *request) {
+  static const char words[] = "field 'exclude' must be a list of item ids";
+  request->exclude = list_field(L, "exclude", words, -1, sizeof *c->exclude, (void **)&c->exclude);
+  if (c->exclude) request->n_exclude = (int64_t)lua_rawlen(L, -1);
+  for (int64_t i = 0; i < request->n_exclude; i++) {
+    if (lua_rawgeti(L, -1, i + 1) != LUA_TSTRING) luaL_argerror(L, 2, words);
+    c->exclude[i].text = lua_tolstring(L, -1, &c->exclude[i].length);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+static void caps_field(lua_State *L, call *c, rs_request *request) {
+  enum { MOST = 64 };
+  static const char words[] = "field 'caps' must be a table: attribute = number of items";
+  request->caps = list_field(L, "caps", words, MOST, sizeof *c->caps, (void **)&c->caps);
+  for (lua_pushnil(L); c->caps && lua_next(L, -2);) {
+    int whole = 0;
+    rs_cap *cap = &c->caps[request->n_caps];
+    if (lua_type(L, -2) == LUA_TSTRING) cap->attribute.text = lua_tolstring(L, -2, &cap->attribute.length);
+    cap->most = lua_tointegerx(L, -1, &whole);
+    if (!whole || !cap->attribute.text || request->n_caps == MOST) luaL_argerror(L, 2, words);
+    request->n_caps++;
+    lua_pop(L, 1);
+  }
+  lua_pop(L, c->caps ? 1 : 2);
+}
+
+/* The number 'name' of the table on top of the stack; 'standard' when absent. */
+static double number_in(lua_State *L, const char *key, const char *name, double standard) {
+  int fine = 1;
+  double number = standard;
+  if (lua_getfield(L, -1, name) != LUA_TNIL) number = lua_tonumberx(L, -1, &fine);
+  if (!fine) luaL_argerror(L, 2, lua_pushfstring(L, "field '%s.%s' must be a number", key, name));
+  lua_pop(L, 1);
+  return number;
+}
+
+/* Two numbers of the table 'key', the second a whole one; as they were when it is absent. */
+static void pair_field(lua_State *L, const char *key, const char *first, double *x, const char *second, int64_t *n) {
+  int type = lua_getfield(L, 2, key);
+  if (type != LUA_TNIL && type != LUA_TTABLE)
+    luaL_argerror(L, 2, lua_pushfstring(L, "field '%s' must be a table { %s, %s }", key, first, second));
+  if (type == LUA_TTABLE) {
+    *x = number_in(L, key, first, 1);
+    *n = (int64_t)number_in(L, key, second, 0);
+  }
+  lua_pop(L, 1);
+}
+
 static rs_request check_request(lua_State *L, call *c) {
   rs_request request = {.now = integer_field(L, "now", RS_TIME_MISSING), .k = integer_field(L, "k", 10)};
-  size_t length = 0;
   request.exclude_seen = boolean_field(L, "exclude_seen", true);
-  request.user = string_field(L, "user", &request.user_length);
-  const char *fields = string_field(L, "fields", &length);
-  if (fields) rs_check(L, rs_json_object(&c->fields, fields, length, "the request's fields"));
-  request.fields = c->fields;
+  request.model_only = !boolean_field(L, "fallback", true);
+  request.user = span_field(L, "user");
+  request.fields = span_field(L, "fields");
+  request.filter = span_field(L, "filter");
+  pair_field(L, "diversity", "lambda", &request.lambda, "pool", &request.pool);
+  pair_field(L, "freshness", "boost", &request.boost, "half_life", &request.half_life);
   history_field(L, c, &request);
+  exclude_field(L, c, &request);
+  caps_field(L, c, &request);
   return request;
 }
 
-static void push_result(lua_State *L, const rs_server_model *m, int64_t row, double score) {
+/* table[key] = text, unless there is none. */
+static void set_word(lua_State *L, const char *key, const char *text, size_t length) {
+  if (!text) return;
+  lua_pushlstring(L, text, length);
+  lua_setfield(L, -2, key);
+}
+
+static void push_reason(lua_State *L, const rs_server_model *m, const rs_reason *reason) {
+  static const char *const kinds[] = {"like", "fresh", "popular"}, *const values[] = {"cosine", "boost", "place"};
+  rs_span column, value;
   size_t length = 0;
   lua_createtable(L, 0, 3);
-  const char *text = rs_server_model_item(m, row, &length);
-  lua_pushlstring(L, text, length);
-  lua_setfield(L, -2, "item");
-  text = rs_server_model_title(m, row, &length);
-  if (length > 0) {
-    lua_pushlstring(L, text, length);
-    lua_setfield(L, -2, "title");
+  rs_set_text(L, "kind", kinds[reason->kind]);
+  lua_pushnumber(L, (double)reason->value);
+  lua_setfield(L, -2, values[reason->kind]);
+  if (reason->kind == RS_LIKE) {
+    const char *id = rs_server_model_item(m, reason->row, &length);
+    set_word(L, "item", id, length);
+  } else if (reason->kind == RS_POPULAR && reason->row >= 0) {
+    rs_server_model_segment(m, (int)reason->row, &column, &value);
+    lua_createtable(L, 0, 1);
+    lua_pushlstring(L, column.text, column.length);
+    lua_pushlstring(L, value.text, value.length);
+    lua_rawset(L, -3);
+    lua_setfield(L, -2, "segment");
   }
-  lua_pushnumber(L, score);
+}
+
+static void push_found(lua_State *L, const rs_server_model *m, const rs_found *found, int64_t rank) {
+  size_t length = 0;
+  lua_createtable(L, 0, 6);
+  const char *text = rs_server_model_item(m, found->row, &length);
+  set_word(L, "item", text, length);
+  text = rs_server_model_title(m, found->row, &length);
+  if (length > 0) set_word(L, "title", text, length);
+  lua_pushnumber(L, (double)found->score);
   lua_setfield(L, -2, "score");
+  rs_set_integer(L, "rank", rank);
+  rs_set_text(L, "source", rs_source_word(found->source));
+  lua_createtable(L, found->n_reasons, 0);
+  for (int i = 0; i < found->n_reasons; i++) {
+    push_reason(L, m, &found->reasons[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "reasons");
 }
 
 static void push_answer(lua_State *L, const rs_server_model *m, const rs_answer *answer) {
-  int64_t n = answer->rows.size[0];
-  lua_createtable(L, 0, 4);
+  const char *fallback = rs_fallback_word(answer->fallback), *missing = rs_missing_word(answer->missing);
+  lua_createtable(L, 0, 8);
   lua_pushboolean(L, answer->known);
   lua_setfield(L, -2, "known");
   rs_set_integer(L, "now", answer->now);
   rs_set_integer(L, "foreign", answer->foreign);
-  lua_createtable(L, (int)n, 0);
-  for (int64_t i = 0; i < n; i++) {
-    push_result(L, m, rs_i64(&answer->rows)[i], (double)rs_f32(&answer->scores)[i]);
+  rs_set_integer(L, "unknown", answer->unknown);
+  if (fallback) rs_set_text(L, "fallback", fallback);
+  if (missing) rs_set_text(L, "missing", missing);
+  lua_createtable(L, 0, 2);
+  rs_set_integer(L, "seen", answer->seen);
+  rs_set_integer(L, "rule", answer->rule);
+  lua_setfield(L, -2, "filtered");
+  lua_createtable(L, (int)answer->n, 0);
+  for (int64_t i = 0; i < answer->n; i++) {
+    push_found(L, m, &answer->items[i], i + 1);
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "items");
 }
 
-/* m:recommend{ user, history, fields, now, k, exclude_seen } -> { known, now, foreign, items } | nil, message, code */
+/* m:recommend{ user, history, fields, now, k, exclude_seen, exclude, filter, caps, diversity, freshness, fallback }
+ * -> { known, now, foreign, unknown, filtered, fallback, missing, items } | nil, message, code */
 static int l_recommend(lua_State *L) {
-  static const char *const known[] = {"user", "history", "fields", "now", "k", "exclude_seen", NULL};
+  static const char *const known[] = {"user",   "history", "fields",    "now",       "k",        "exclude_seen", "exclude",
+                                      "filter", "caps",    "diversity", "freshness", "fallback", NULL};
   const rs_server_model *m = check_model(L);
   rs_check_options(L, 2, known);
   lua_settop(L, 2);
+  rs_serve_scratch *scratch = take_scratch(L);
   call *c = rs_push_object(L, sizeof *c, CALL, 0);
   rs_request request = check_request(L, c);
-  rs_status status = rs_recommend(m, &request, &c->answer);
+  rs_status status = rs_recommend(m, scratch, &request, &c->answer);
   if (status == RS_OK) push_answer(L, m, &c->answer);
   return finish(L, status, 1);
 }
@@ -240,8 +366,7 @@ static int l_recommend(lua_State *L) {
 /* m:advance{ user, item, time, fields } -> true | nil, message, code */
 static int l_advance(lua_State *L) {
   static const char *const known[] = {"user", "item", "time", "fields", NULL};
-  check_model(L);
-  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_server_model *m = (rs_server_model *)check_model(L);
   rs_check_options(L, 2, known);
   lua_settop(L, 2);
   call *c = rs_push_object(L, sizeof *c, CALL, 0);
@@ -261,8 +386,7 @@ static int l_advance(lua_State *L) {
 /* m:put{ item, title, created, fields } -> true | nil, message, code */
 static int l_put(lua_State *L) {
   static const char *const known[] = {"item", "title", "created", "fields", NULL};
-  check_model(L);
-  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_server_model *m = (rs_server_model *)check_model(L);
   rs_check_options(L, 2, known);
   lua_settop(L, 2);
   call *c = rs_push_object(L, sizeof *c, CALL, 0);
@@ -282,8 +406,7 @@ static int l_put(lua_State *L) {
 
 /* m:refresh([now]) -> true | nil, message, code */
 static int l_refresh(lua_State *L) {
-  check_model(L);
-  rs_server_model *m = *(rs_server_model **)lua_touserdata(L, 1);
+  rs_server_model *m = (rs_server_model *)check_model(L);
   rs_status status = rs_server_model_refresh(m, luaL_optinteger(L, 2, RS_TIME_MISSING));
   lua_pushboolean(L, true);
   return rs_return(L, status, 1);
@@ -328,6 +451,7 @@ int rs_open_serve(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {"map", l_map}, {NULL, NULL}};
   rs_new_type(L, RS_SERVED, methods, meta);
+  rs_new_scratch_type(L, SCRATCH, l_scratch_free);
   rs_new_scratch_type(L, CALL, l_call_free);
   luaL_newlib(L, functions);
   return 1;

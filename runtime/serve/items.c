@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/bitmap.h"
+#include "retrieval/scan.h"
 #include "serve/loaded.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
@@ -53,9 +54,11 @@ static size_t row_bytes(const rs_tensor *t) {
   return (t->ndim == 2 ? (size_t)t->size[1] : 1) * rs_dtype_size(t->dtype);
 }
 
-static bool has_room(const rs_tensor *t, int64_t more) {
+/* The index holds the vectors, too. */
+static bool has_room(const rs_server_model *m, const rs_tensor *t, int64_t more) {
   const rs_storage *s = t->storage;
-  return s->writable && atomic_load(&s->references) == 1 && t->offset == 0 &&
+  int holders = t == &m->vectors ? 2 : 1;
+  return s->writable && atomic_load(&s->references) == holders && t->offset == 0 &&
          (size_t)(t->size[0] + more) * row_bytes(t) <= s->bytes;
 }
 
@@ -84,7 +87,7 @@ static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
   for (int i = 0; status == RS_OK && i < item->n_columns; i++) {
     const rs_tensor *t = column(m, i);
     int64_t more = is_pool(m, i) ? part(item, m, i)->size[0] : item->row < 0;
-    if (t->storage && !has_room(t, more)) status = longer(&item->columns[i], t, more);
+    if (t->storage && !has_room(m, t, more)) status = longer(&item->columns[i], t, more);
   }
   int64_t rows = m->vectors.size[0] + 1;
   if (status != RS_OK || rows <= m->titles_capacity) return status;
@@ -265,13 +268,15 @@ static void write_features(rs_server_model *m, int64_t row, const rs_features *m
 rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   int32_t code = 0;
   int64_t row = item->row;
-  rs_status status = RS_OK;
-  if (row < 0 && !m->new_items) status = rs_dictionary_new(&m->new_items);
+  rs_status status = rs_scan_reserve(m->index, m->vectors.size[0] + (row < 0));
+  if (row < 0 && status == RS_OK && !m->new_items) status = rs_dictionary_new(&m->new_items);
   if (row < 0 && status == RS_OK) status = rs_dictionary_add(m->new_items, item->id, item->id_length, &code);
   if (status != RS_OK) return status;
   if (row < 0) row = m->vectors.size[0];
+  m->identity = rs_server_model_identity();
   take_columns(m, item);
   write_row(&m->vectors, row, rs_f32(&item->vector));
+  rs_scan_put(m->index, &m->vectors, row);
   if (m->created.storage) write_row(&m->created, row, &item->created);
   write_features(m, row, &item->features);
   rs_title *before = m->new_titles[row];

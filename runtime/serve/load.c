@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "retrieval/scan.h"
 #include "serve/loaded.h"
 
 typedef struct loader {
@@ -273,11 +274,33 @@ static rs_status load_history(loader *l) {
   return status;
 }
 
+/* What the bundle may lack, and what is found by. */
+static rs_status load_rest(loader *l) {
+  char reason[512];
+  rs_server_model *m = l->model;
+  rs_status status = rs_attributes_load(m, l->bundle);
+  if (status == RS_OK) status = rs_popular_load(m, l->bundle);
+  if (status == RS_EFORMAT) {
+    snprintf(reason, sizeof reason, "%s", rs_message());
+    return rs_fail(RS_EFORMAT, "%s: %s", l->path, reason);
+  }
+  return status == RS_OK ? rs_scan_new(&m->index, &m->vectors) : status;
+}
+
+uint64_t rs_server_model_identity(void) {
+  static atomic_uint_fast64_t last;
+  return atomic_fetch_add(&last, 1) + 1;
+}
+
 /* Score for nobody in particular: shows that encoder, plan, weights and vectors fit each other. */
 static rs_status rehearse(const loader *l) {
   rs_answer answer = {0};
-  rs_status status = rs_recommend(l->model, &(rs_request){.now = RS_TIME_MISSING, .k = 1}, &answer);
+  rs_serve_scratch *scratch = NULL;
+  rs_status status = rs_serve_scratch_new(&scratch);
+  rs_request request = {.now = RS_TIME_MISSING, .k = 1, .model_only = true};
+  if (status == RS_OK) status = rs_recommend(l->model, scratch, &request, &answer);
   rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
   return blame(l, "plan.user.json", status);
 }
 
@@ -291,6 +314,8 @@ static rs_status load(loader *l) {
   if (status == RS_OK) status = load_features(l, "items.features.safetensors", RS_ITEM, m->item_ids->n, &m->items);
   if (status == RS_OK) status = load_features(l, "users.features.safetensors", RS_USER, m->user_ids->n, &m->users);
   if (status == RS_OK) status = load_history(l);
+  if (status == RS_OK) status = load_rest(l);
+  m->identity = rs_server_model_identity();
   if (status == RS_OK && !(m->spare = rs_alloc_zero(sizeof *m->spare))) status = rs_nomem("model", sizeof *m->spare);
   if (status == RS_OK) status = rehearse(l);
   return status;
@@ -325,6 +350,9 @@ void rs_server_model_free(rs_server_model *m) {
   for (int i = 0; m->spare && i < 2 * RS_SPARE_ROWS; i++)
     rs_row_free(m->spare->rows[i / RS_SPARE_ROWS][i % RS_SPARE_ROWS]);
   rs_free(m->spare);
+  rs_index_free(m->index);
+  rs_frame_free(&m->attributes);
+  rs_popular_free(&m->popular);
   rs_encoder_free(m->encoder);
   rs_plan_free(m->plan);
   rs_plan_free(m->item_plan);

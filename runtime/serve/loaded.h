@@ -7,6 +7,7 @@
 #include "frame/encoder.h"
 #include "frame/row.h"
 #include "frame/vocabulary.h"
+#include "retrieval/index.h"
 #include "serve/model.h"
 
 /* Strings one after another; number i is bytes[offsets[i] .. offsets[i + 1]). Empty tensors: all strings are empty. */
@@ -26,8 +27,26 @@ typedef struct rs_title {
   char bytes[];
 } rs_title;
 
+/* What is popular, of all users and of those of a segment, which is a value of a column of theirs: popular.safetensors.
+ * All-zero: the bundle has none. */
+typedef struct rs_popular {
+  rs_tensor rows, scores; /* i32 and f32 [n]: items by falling popularity, the decayed number of their events */
+  rs_texts columns;       /* [n_columns] columns of users */
+  rs_texts values;        /* [n_segments] each segment's value */
+  rs_tensor column;       /* i32 [n_segments] and the column it is of */
+  rs_tensor starts;       /* i64 [n_segments + 1]: where its items begin in */
+  rs_tensor segment_rows, segment_scores;
+  rs_tensor users; /* i32 [users] the segment of each; -1: none */
+  int n_columns, n_segments;
+} rs_popular;
+
 struct rs_server_model {
   rs_bundle *bundle;
+  uint64_t identity; /* of this model as its items are now; no two in this process are equal */
+  rs_index *index;   /* over 'vectors' */
+  rs_frame attributes; /* columns of items that filters and caps read, of the bundle's items */
+  bool has_attributes; /* the bundle has that member */
+  rs_popular popular;
   rs_encoder *encoder;
   rs_plan *plan;                      /* of the user tower; output "user" */
   rs_plan *item_plan;                 /* of the item tower, output "item"; NULL in a bundle without one */
@@ -54,5 +73,22 @@ struct rs_server_model {
 
 /* The row of a user in the state: of the bundle, or of one whose events were posted; -1 for others. */
 int64_t rs_server_model_find_user(const rs_server_model *m, const char *user, size_t length);
+
+/* A number that no model had before. */
+uint64_t rs_server_model_identity(void);
+
+/* ---- attributes.c ---- */
+
+/* The members items.attributes.safetensors and popular.safetensors, where the bundle has them. RS_EFORMAT names the
+ * member, without the file. */
+rs_status rs_attributes_load(rs_server_model *m, const rs_bundle *bundle);
+rs_status rs_popular_load(rs_server_model *m, const rs_bundle *bundle);
+void rs_popular_free(rs_popular *p);
+
+/* Text i of 'texts'. */
+static inline rs_span rs_texts_at(const rs_texts *texts, int64_t i) {
+  const int64_t *at = rs_i64(&texts->offsets);
+  return (rs_span){(const char *)rs_u8(&texts->bytes) + at[i], (size_t)(at[i + 1] - at[i])};
+}
 
 #endif

@@ -8,6 +8,7 @@
 #define RS_SERVE_MODEL_H
 #include <jansson.h>
 
+#include "base/span.h"
 #include "frame/column.h"
 
 typedef struct rs_server_model rs_server_model;
@@ -40,6 +41,9 @@ const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *
 const char *rs_server_model_title(const rs_server_model *m, int64_t row, size_t *length);
 const char *rs_server_model_user(const rs_server_model *m, int64_t row, size_t *length);
 
+/* The segment of users whose popularity a reason or an answer speaks of: a column and its value. */
+void rs_server_model_segment(const rs_server_model *m, int segment, rs_span *column, rs_span *value);
+
 /* Something that happened after the bundle was made. */
 typedef struct rs_posted {
   const char *user, *item; /* ids; the user may be new */
@@ -69,34 +73,110 @@ bool rs_server_model_is_stale(const rs_server_model *m);
 
 /* What somebody did before a request. One without a time lies in no window that is counted. */
 typedef struct rs_past_event {
-  const char *item;     /* id */
-  int64_t time;         /* ms since 1970 UTC, or RS_TIME_MISSING */
-  const json_t *fields; /* as in rs_posted */
+  rs_span item;   /* id */
+  int64_t time;   /* ms since 1970 UTC, or RS_TIME_MISSING */
+  rs_span fields; /* a JSON object, as in rs_posted; text NULL: none */
 } rs_past_event;
 
+/* At most so many items of one value of an attribute; one of several values counts for each. */
+typedef struct rs_cap {
+  rs_span attribute;
+  int64_t most; /* 1 or more */
+} rs_cap;
+
+/* All-zero but for 'now' and 'k' asks for the best items of nobody in particular. */
 typedef struct rs_request {
-  const char *user; /* id; NULL: nobody in particular */
-  size_t user_length;
-  const json_t *fields;       /* fields of a user whom the bundle does not know; NULL: none */
+  rs_span user;                 /* id; text NULL: nobody in particular */
+  rs_span fields;               /* a JSON object: fields of a user whom the bundle does not know; text NULL: none */
   const rs_past_event *history; /* oldest first, instead of the user's own history; NULL: his own */
   int64_t n_history;
   int64_t now; /* ms since 1970 UTC; RS_TIME_MISSING: as_of */
   int64_t k;   /* results wanted, 1 or more */
   bool exclude_seen;
+  bool model_only;        /* no popularity where the model knows nothing */
+  const rs_span *exclude; /* ids of items that are not to be recommended; those that the catalogue lacks are counted */
+  int64_t n_exclude;
+  rs_span filter;     /* a JSON object over the items' attributes (serve/filter.h); text NULL: none */
+  const rs_cap *caps; /* the best items within all of them */
+  int n_caps;
+  double lambda;     /* of MMR, in (0, 1]: what the score counts against likeness to what stands before; 0 or 1: by score */
+  int64_t pool;      /* of how many best candidates MMR chooses; 0: RS_POOL, at least 5 k */
+  double boost;      /* added to the score of an item of age 0; 0: none */
+  int64_t half_life; /* ms in which the boost of an item halves; 1 or more where there is a boost */
 } rs_request;
 
-/* All-zero is a valid empty answer. */
-typedef struct rs_answer {
-  bool known;             /* false: no such user; scored by the unknown row and what the request tells */
-  int64_t now;            /* the moment that was answered for */
-  int64_t foreign;        /* items of the given history that the catalogue does not hold */
-  rs_tensor rows, scores; /* i64 [n] 0-based catalogue rows, f32 [n]; best first, ties by row; n <= k */
-} rs_answer;
+enum { RS_POOL = 200 };
 
-/* RS_EARG for k < 1, a field of the wrong type or a history whose times fall, RS_ENOMEM. On failure the answer is
- * empty. */
-rs_status rs_recommend(const rs_server_model *m, const rs_request *request, rs_answer *answer);
+/* Who put an item into an answer. */
+typedef enum rs_source { RS_BY_MODEL, RS_BY_POPULARITY } rs_source;
+const char *rs_source_word(rs_source source); /* "model", "popular" */
+
+/* Why it is there, as far as that can be said truly. */
+typedef enum rs_reason_kind {
+  RS_LIKE,   /* 'row' is the item of the user's latest RS_LOOKED_AT that is most alike, 'value' the cosine, above 0 */
+  RS_FRESH,  /* 'value' is what the freshness boost added to the score, and more than a hundredth of it whole */
+  RS_POPULAR /* the item's place in the popularity of segment 'row' (-1: of all users) is 'value', from 1 */
+} rs_reason_kind;
+
+typedef struct rs_reason {
+  rs_reason_kind kind;
+  float value;
+  int64_t row;
+} rs_reason;
+
+enum { RS_REASONS = 3, RS_LOOKED_AT = 20, RS_POPULAR_TOLD = 100 };
+
+typedef struct rs_found {
+  int64_t row;     /* of the catalogue, 0-based */
+  float score;     /* the model's, with the boost; of RS_BY_POPULARITY the decayed number of events */
+  float model;     /* the model's alone; NaN of RS_BY_POPULARITY */
+  rs_source source;
+  int n_reasons;
+  rs_reason reasons[RS_REASONS];
+} rs_found;
+
+/* Why popularity stands in for the model. */
+typedef enum rs_fallback {
+  RS_NO_FALLBACK,
+  RS_UNKNOWN_USER, /* no known user, no field that the model reads, no item of a history */
+  RS_NO_SCORE      /* the model's scores for this request are not finite */
+} rs_fallback;
+const char *rs_fallback_word(rs_fallback why); /* NULL, "unknown_user", "no_score" */
+
+/* Why there are fewer items than wanted. */
+typedef enum rs_missing {
+  RS_NONE_MISSING,
+  RS_FEW_CANDIDATES, /* what was seen and the rules leave no more */
+  RS_CAPPED          /* the caps do */
+} rs_missing;
+const char *rs_missing_word(rs_missing why); /* NULL, "candidates", "caps" */
+
+/* All-zero is a valid empty answer; one that is used again keeps its memory. */
+typedef struct rs_answer {
+  bool known;       /* false: no such user; scored by the unknown row and what the request tells */
+  int64_t now;      /* the moment that was answered for */
+  int64_t foreign;  /* items of the given history that the catalogue does not hold */
+  int64_t unknown;  /* exclusions that it does not hold */
+  int64_t seen;     /* candidates that were left out because the user has seen them */
+  int64_t rule;     /* items that a rule left out: the window, the filter, an exclusion */
+  rs_fallback fallback;
+  int segment;      /* of the popularity that stands in; -1: of all users */
+  rs_missing missing;
+  rs_found *items; /* best first, ties by row; MMR and caps reorder */
+  int64_t n, capacity;
+} rs_answer;
 void rs_answer_free(rs_answer *answer);
+
+/* What a thread answers with, again and again: memory, and the bitmaps of the last filters. Bound to no model. */
+typedef struct rs_serve_scratch rs_serve_scratch;
+rs_status rs_serve_scratch_new(rs_serve_scratch **out);
+void rs_serve_scratch_free(rs_serve_scratch *scratch); /* NULL is fine */
+
+/* RS_EARG says what is wrong with the request: k < 1, a field of the wrong type, a history whose times fall, a filter
+ * over an attribute that there is not; RS_ENOMEM. On failure the answer holds no items. One thread at a time may use a
+ * scratch and an answer. */
+rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request,
+                       rs_answer *answer);
 
 /* The same for users first .. first + n - 1 at one moment: 'rows' i64 [n, k] and 'scores' f32 [n, k]; where there are
  * fewer than k candidates -1 and minus infinity fill up. RS_ERANGE for users outside the bundle's. */

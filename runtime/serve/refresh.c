@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "retrieval/scan.h"
 #include "serve/loaded.h"
 
 enum { CHUNK = 4096 }; /* rows that one run of the plan scores */
@@ -97,7 +98,8 @@ static rs_status embed(const rs_server_model *m, const rs_features *items, int64
 struct rs_recount {
   rs_features items;
   rs_tensor vectors;
-  int64_t start; /* of the period */
+  rs_index *index; /* over them */
+  int64_t start;   /* of the period */
 };
 
 static int64_t period_start(const rs_server_model *m, int64_t now) {
@@ -109,6 +111,7 @@ void rs_recount_free(rs_recount *r) {
   if (!r) return;
   rs_features_free(&r->items);
   rs_tensor_free(&r->vectors);
+  rs_index_free(r->index);
   rs_free(r);
 }
 
@@ -127,6 +130,7 @@ rs_status rs_server_model_recount(rs_recount **out, const rs_server_model *m, in
   if (status == RS_OK) status = rs_tensor_new(&r->vectors, RS_F32, 2, (int64_t[]){n, m->vectors.size[1]});
   for (int64_t first = 0; status == RS_OK && first < n; first += CHUNK)
     status = embed(m, &r->items, first, n - first < CHUNK ? n - first : CHUNK, &r->vectors);
+  if (status == RS_OK) status = rs_scan_new(&r->index, &r->vectors);
   if (status == RS_OK)
     *out = r;
   else
@@ -138,8 +142,10 @@ void rs_server_model_put_recount(rs_server_model *m, rs_recount *r) {
   if (!r) return;
   rs_features old_items = m->items;
   rs_tensor old_vectors = m->vectors;
+  rs_index *old_index = m->index;
   m->items = r->items, r->items = old_items;
   m->vectors = r->vectors, r->vectors = old_vectors;
+  m->index = r->index, r->index = old_index;
   m->counted = r->start;
 }
 

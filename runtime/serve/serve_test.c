@@ -152,36 +152,45 @@ static bool has_seen(int user, int64_t item) {
   return false;
 }
 
+static rs_serve_scratch *new_scratch(void) {
+  rs_serve_scratch *scratch = NULL;
+  assert_int_equal(rs_serve_scratch_new(&scratch), RS_OK);
+  return scratch;
+}
+
 static rs_request request_of(char id[16], int user) {
   snprintf(id, 16, "u%07d", user);
-  return (rs_request){.user = id, .user_length = 8, .now = RS_TIME_MISSING, .k = K, .exclude_seen = true};
+  return (rs_request){.user = {id, 8}, .now = RS_TIME_MISSING, .k = K, .exclude_seen = true};
 }
 
 static void answers_are_the_best_unseen_items(void **state) {
   (void)state;
   int64_t blocks = rs_alloc_blocks();
   rs_server_model *m = open_model();
+  rs_serve_scratch *scratch = new_scratch();
+  rs_answer answer = {0};
   for (int user = 0; user < USERS; user++) {
     char id[16];
-    rs_answer answer = {0};
     rs_request request = request_of(id, user);
-    assert_int_equal(rs_recommend(m, &request, &answer), RS_OK);
+    assert_int_equal(rs_recommend(m, scratch, &request, &answer), RS_OK);
     assert_true(answer.known);
-    assert_int_equal(answer.rows.size[0], K);
+    assert_int_equal(answer.n, K);
+    assert_int_equal(answer.rule, 0);
     double least = INFINITY;
     for (int i = 0; i < K; i++) {
-      int64_t row = rs_i64(&answer.rows)[i];
+      int64_t row = answer.items[i].row;
       double expected = score_of(user, (int)row);
       assert_false(has_seen(user, row));
-      assert_true(fabs(expected - (double)rs_f32(&answer.scores)[i]) < 1e-4);
+      assert_true(fabs(expected - (double)answer.items[i].score) < 1e-4);
       assert_true(expected < least + 1e-4);
       least = expected;
     }
     int better = 0;
     for (int item = 0; item < ITEMS; item++) better += !has_seen(user, item) && score_of(user, item) > least + 1e-4;
     assert_true(better < K);
-    rs_answer_free(&answer);
   }
+  rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
   rs_server_model_free(m);
   assert_int_equal(rs_alloc_blocks(), blocks);
 }
@@ -194,19 +203,27 @@ typedef struct asking {
   int wrong;
 } asking;
 
+static bool is_row(const rs_answer *answer, const asking *a, int user) {
+  for (int i = 0; i < K; i++)
+    if (answer->n != K || answer->items[i].row != rs_i64(a->rows)[user * K + i] ||
+        memcmp(&answer->items[i].score, rs_f32(a->scores) + user * K + i, sizeof(float)) != 0)
+      return false;
+  return true;
+}
+
 static void *ask_all(void *context) {
   asking *a = context;
+  rs_answer answer = {0};
+  rs_serve_scratch *scratch = NULL;
+  a->wrong += rs_serve_scratch_new(&scratch) != RS_OK;
   for (int i = 0; i < USERS; i++) {
     char id[16];
     int user = (a->first + i) % USERS;
-    rs_answer answer = {0};
     rs_request request = request_of(id, user);
-    if (rs_recommend(a->model, &request, &answer) != RS_OK || answer.rows.size[0] != K ||
-        memcmp(rs_i64(&answer.rows), rs_i64(a->rows) + user * K, K * sizeof(int64_t)) ||
-        memcmp(rs_f32(&answer.scores), rs_f32(a->scores) + user * K, K * sizeof(float)))
-      a->wrong++;
-    rs_answer_free(&answer);
+    if (rs_recommend(a->model, scratch, &request, &answer) != RS_OK || !is_row(&answer, a, user)) a->wrong++;
   }
+  rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
   return NULL;
 }
 
@@ -235,17 +252,20 @@ static void a_stranger_is_scored_by_the_unknown_row(void **state) {
   (void)state;
   rs_server_model *m = open_model();
   rs_answer answer = {0};
-  rs_request request = {.user = "nobody", .user_length = 6, .now = RS_TIME_MISSING, .k = ITEMS + 5};
-  assert_int_equal(rs_recommend(m, &request, &answer), RS_OK);
+  rs_serve_scratch *scratch = new_scratch();
+  rs_request request = {.user = rs_span_of("nobody"), .now = RS_TIME_MISSING, .k = ITEMS + 5};
+  assert_int_equal(rs_recommend(m, scratch, &request, &answer), RS_OK);
   assert_false(answer.known);
-  assert_int_equal(answer.rows.size[0], ITEMS);
+  assert_int_equal(answer.n, ITEMS);
+  assert_int_equal(answer.missing, RS_FEW_CANDIDATES);
   for (int i = 0; i < ITEMS; i++) {
     double sum = 0;
     for (int d = 0; d < WIDTH; d++)
-      sum += (double)user_table[d] * (double)item_table[(rs_i64(&answer.rows)[i] + 1) * WIDTH + d];
-    assert_true(fabs(sum - (double)rs_f32(&answer.scores)[i]) < 1e-4);
+      sum += (double)user_table[d] * (double)item_table[(answer.items[i].row + 1) * WIDTH + d];
+    assert_true(fabs(sum - (double)answer.items[i].score) < 1e-4);
   }
   rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
   rs_server_model_free(m);
 }
 

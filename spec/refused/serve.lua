@@ -20,6 +20,11 @@ local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 
 assert(answer.known and #answer.items == 3)
 assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone",
   { item = "i2", time = 86400000, fields = '{"kind": "read"}' } } }).items > 0)
+answer = assert(model:recommend { user = "u1", k = 4, exclude = { "i5", "gone" }, caps = { kind = 2 },
+  filter = '{"or": [{"kind": ["city"]}, {"created": {"gte": "1970-01-04"}}], "not": {"item": "i7"}}',
+  diversity = { lambda = 0.5, pool = 8 }, freshness = { boost = 1, half_life = 86400000 } })
+assert(#answer.items == 4 and answer.unknown == 1)
+assert(#model:recommend({ user = "new", k = 2 }).items == 2)
 assert(assert(model:recommend_users { k = 2 }):count() == 12)
 assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
 assert(tostring(model) == "ServedModel of 6 users x 12 items")

@@ -1,6 +1,8 @@
 --- What a model's bundle holds (docs/bundle.md): its members and its manifest.
 
+local attributes = require "recsys.registry.attributes"
 local core = require "recsys.core"
+local popular = require "recsys.registry.popular"
 local tensor = require "recsys.tensor"
 
 local contents = {}
@@ -61,6 +63,30 @@ local function with_version(tensors, version)
   return all
 end
 
+--- Just after the last interaction that has a time, ms; interactions are in order of time.
+local function end_of(dataset)
+  local interactions = dataset.interactions
+  for i = interactions:rows(), 1, -1 do
+    local time = interactions:value("time", i)
+    if time then return time + 1 end
+  end
+  return 0
+end
+
+--- What filters and caps read, and what is popular.
+local function add_serving(members, request, history)
+  local dataset, wanted = request.dataset, request.popular or {}
+  if request.attributes ~= false then
+    members[#members + 1] = { "items.attributes.safetensors",
+      tensors = attributes.tensors(dataset.items, (attributes.choose(dataset.items, request.attributes))) }
+  end
+  if request.popular ~= false then
+    members[#members + 1] = { "popular.safetensors", tensors = popular.tensors { users = dataset.users,
+      n_items = dataset.items:rows(), history = history, as_of = request.as_of or end_of(dataset),
+      window = request.window, half_life = wanted.half_life, segments = wanted.segments } }
+  end
+end
+
 --- The members of a model's bundle (docs/bundle.md), and its item vectors.
 function contents.members(request)
   local model, dataset = request.model or request, request.dataset
@@ -82,6 +108,7 @@ function contents.members(request)
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
+  add_serving(members, request, history:tensors())
   if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
   return members, vectors
 end
@@ -92,16 +119,6 @@ local function git_commit()
   local commit = pipe and pipe:read "l"
   if pipe then pipe:close() end
   return commit and commit:match "^%x+$"
-end
-
---- Just after the last interaction that has a time, ms; interactions are in order of time.
-local function end_of(dataset)
-  local interactions = dataset.interactions
-  for i = interactions:rows(), 1, -1 do
-    local time = interactions:value("time", i)
-    if time then return time + 1 end
-  end
-  return 0
 end
 
 local function weights_of(tensors)

@@ -1,0 +1,285 @@
+/* filter.c - see filter.h. The condition is worked out as it is read: a bitmap each level, no tree. */
+#include "serve/filter.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "frame/frame.h"
+#include "frame/text.h"
+#include "serve/json_read.h"
+
+typedef struct making {
+  const rs_server_model *model;
+  rs_json_reader reader;
+  int64_t n, words; /* items; of a bitmap */
+  int64_t rows;     /* of the columns: items that came later have none, so no values */
+  int conditions;
+} making;
+
+enum { MOST_CONDITIONS = 1000 };
+
+/* ---- attributes ---- */
+
+static size_t list_attributes(const rs_server_model *m, char *out, size_t room) {
+  size_t n = (size_t)snprintf(out, room, "item");
+  for (int i = 0; i < m->attributes.n_columns && n + 8 < room; i++) {
+    int wrote = snprintf(out + n, room - n, ", %.64s", m->attributes.columns[i].name);
+    n += (size_t)wrote < room - n ? (size_t)wrote : room - n - 1;
+  }
+  return n;
+}
+
+rs_status rs_attribute(const rs_server_model *m, rs_span name, const rs_column **out) {
+  char known[300];
+  *out = NULL;
+  for (int i = 0; i < m->attributes.n_columns; i++)
+    if (rs_span_is(name, m->attributes.columns[i].name)) *out = &m->attributes.columns[i];
+  if (*out) return RS_OK;
+  if (!m->has_attributes)
+    return rs_fail(RS_EARG, "the bundle has no member items.attributes.safetensors, which filters and caps read: "
+                   "publish the model anew");
+  list_attributes(m, known, sizeof known);
+  return rs_fail(RS_EARG, "items have no attribute '%.*s'; there are %s", (int)(name.length < 64 ? name.length : 64),
+                 name.text, known);
+}
+
+/* ---- one value ---- */
+
+/* Rows whose code is 'code', a value of a list counting like one of a string. */
+static void rows_of_code(const rs_column *c, int32_t code, int64_t n, uint64_t *bits) {
+  const int32_t *codes = rs_i32(&c->values);
+  if (c->type == RS_STRING) {
+    for (int64_t i = 0; i < n; i++)
+      if (codes[i] == code) rs_bitmap_set(bits, i);
+    return;
+  }
+  const int64_t *starts = rs_i64(&c->starts);
+  const int32_t *lengths = rs_i32(&c->lengths);
+  for (int64_t i = 0; i < n; i++)
+    for (int32_t j = 0; j < lengths[i]; j++)
+      if (codes[starts[i] + j] == code) rs_bitmap_set(bits, i);
+}
+
+/* A string of a string or list column; a whole number stands for its digits. */
+static bool read_name(making *x, rs_span *text) {
+  rs_read_kind kind = rs_read_next(&x->reader);
+  if (kind == RS_READ_NUMBER) return rs_read_any(&x->reader, text);
+  if (kind != RS_READ_STRING) return rs_read_refuse(&x->reader, RS_EARG, "a string is compared with a string");
+  return rs_read_text(&x->reader, text);
+}
+
+/* Milliseconds, or a date. */
+static bool read_time(making *x, int64_t *ms) {
+  rs_span text;
+  if (rs_read_next(&x->reader) == RS_READ_NUMBER) return rs_read_whole(&x->reader, ms);
+  if (rs_read_next(&x->reader) != RS_READ_STRING)
+    return rs_read_refuse(&x->reader, RS_EARG, "a time is compared with a date such as 2024-01-31T12:00, or with ms");
+  if (!rs_read_text(&x->reader, &text)) return false;
+  if (rs_parse_time(text.text, text.length, ms)) return true;
+  return rs_read_refuse(&x->reader, RS_EARG, "is neither a date such as 2024-01-31T12:00 nor milliseconds");
+}
+
+/* Add the rows that are equal to the value that is read next. */
+static bool add_equal(making *x, const rs_column *c, uint64_t *bits) {
+  rs_span text;
+  double number;
+  int64_t ms;
+  if (!c) { /* the id */
+    if (!read_name(x, &text)) return false;
+    int32_t code = rs_vocabulary_find(x->model->item_ids, text.text, text.length);
+    if (code > 0) rs_bitmap_set(bits, code - 1);
+    return true;
+  }
+  if (c->type == RS_STRING || c->type == RS_LIST) {
+    if (!read_name(x, &text)) return false;
+    int32_t code = rs_dictionary_find(c->dictionary, text.text, text.length);
+    if (code > 0) rows_of_code(c, code, x->rows, bits);
+    return true;
+  }
+  if (c->type == RS_TIME) {
+    if (!read_time(x, &ms)) return false;
+    for (int64_t i = 0; i < x->rows; i++)
+      if (rs_i64(&c->values)[i] == ms && ms != RS_TIME_MISSING) rs_bitmap_set(bits, i);
+    return true;
+  }
+  if (!rs_read_number(&x->reader, &number)) return false;
+  for (int64_t i = 0; i < x->rows; i++)
+    if (rs_f64(&c->values)[i] == number) rs_bitmap_set(bits, i);
+  return true;
+}
+
+static void add_missing(const making *x, const rs_column *c, uint64_t *bits) {
+  for (int64_t i = 0; c && i < x->n; i++)
+    if (i >= x->rows || rs_column_is_missing(c, i)) rs_bitmap_set(bits, i);
+}
+
+/* ---- ranges ---- */
+
+/* As f64 both bounds of numbers; as i64 those of times. */
+typedef struct range {
+  double from, to;
+  int64_t begin, end;
+  bool above, below; /* the bound itself is outside */
+} range;
+
+static bool read_bound(making *x, const rs_column *c, rs_span key, range *r) {
+  bool low = key.text[0] == 'g', open = key.length == 2;
+  int64_t ms = 0;
+  double number = 0;
+  if (c->type == RS_TIME ? !read_time(x, &ms) : !rs_read_number(&x->reader, &number)) return false;
+  if (low)
+    r->begin = ms, r->from = number, r->above = open;
+  else
+    r->end = ms, r->to = number, r->below = open;
+  return true;
+}
+
+static bool within_times(const range *r, int64_t x) {
+  return x != RS_TIME_MISSING && (r->above ? x > r->begin : x >= r->begin) && (r->below ? x < r->end : x <= r->end);
+}
+
+static bool within_numbers(const range *r, double x) { /* false for NaN */
+  return (r->above ? x > r->from : x >= r->from) && (r->below ? x < r->to : x <= r->to);
+}
+
+static bool add_range(making *x, const rs_column *c, uint64_t *bits) {
+  range r = {-INFINITY, INFINITY, INT64_MIN + 1, INT64_MAX, false, false};
+  rs_span key;
+  int had = 0;
+  if (!rs_read_object(&x->reader)) return false;
+  while (rs_read_key(&x->reader, &key)) {
+    bool known = rs_span_is(key, "gt") || rs_span_is(key, "gte") || rs_span_is(key, "lt") || rs_span_is(key, "lte");
+    if (!known) return rs_read_unknown(&x->reader, "gt, gte, lt, lte");
+    int bit = key.text[0] == 'g' ? 1 : 2;
+    if (had & bit) return rs_read_refuse(&x->reader, RS_EARG, "a range has one bound on each side");
+    had |= bit;
+    if (!c || c->type == RS_STRING || c->type == RS_LIST)
+      return rs_read_refuse(&x->reader, RS_EARG, "only numbers and times have ranges");
+    if (!read_bound(x, c, key, &r)) return false;
+  }
+  if (x->reader.status != RS_OK) return false;
+  if (had == 0) return rs_read_refuse(&x->reader, RS_EARG, "a range has gt, gte, lt or lte");
+  for (int64_t i = 0; i < x->rows; i++)
+    if (c->type == RS_TIME ? within_times(&r, rs_i64(&c->values)[i]) : within_numbers(&r, rs_f64(&c->values)[i]))
+      rs_bitmap_set(bits, i);
+  return true;
+}
+
+/* ---- conditions ---- */
+
+/* The rows of an attribute's condition into 'bits', which is empty. */
+static bool add_attribute(making *x, const rs_column *c, uint64_t *bits) {
+  switch (rs_read_next(&x->reader)) {
+    case RS_READ_OBJECT: return add_range(x, c, bits);
+    case RS_READ_NULL: return add_missing(x, c, bits), rs_read_null(&x->reader);
+    case RS_READ_ARRAY: break;
+    default: return add_equal(x, c, bits);
+  }
+  rs_read_array(&x->reader);
+  while (rs_read_item(&x->reader))
+    if (!add_equal(x, c, bits)) return false;
+  return x->reader.status == RS_OK;
+}
+
+static bool condition(making *x, uint64_t *bits);
+
+/* All or any of a list of conditions into 'bits', which is empty; 'own' is room for one of them. */
+static bool several(making *x, bool all, uint64_t *bits, uint64_t *own) {
+  int64_t count = 0;
+  rs_bitmap_fill(bits, x->n, all);
+  if (!rs_read_array(&x->reader)) return false;
+  for (; rs_read_item(&x->reader); count++) {
+    rs_bitmap_fill(own, x->n, false);
+    if (!condition(x, own)) return false;
+    (all ? rs_bitmap_and : rs_bitmap_or)(bits, own, x->n);
+  }
+  if (count == 0) return rs_read_refuse(&x->reader, RS_EARG, "a list of conditions has one at least");
+  return x->reader.status == RS_OK;
+}
+
+/* What one key says into 'bits', which is empty. */
+static bool part(making *x, rs_span key, uint64_t *bits, uint64_t *own) {
+  const rs_column *c = NULL;
+  if (++x->conditions > MOST_CONDITIONS)
+    return rs_read_refuse(&x->reader, RS_EARG, "a filter of more than %d conditions", MOST_CONDITIONS);
+  if (rs_span_is(key, "and") || rs_span_is(key, "or")) return several(x, key.length == 3, bits, own);
+  if (rs_span_is(key, "not")) {
+    if (!condition(x, bits)) return false;
+    rs_bitmap_fill(own, x->n, true);
+    rs_bitmap_andnot(own, bits, x->n);
+    memcpy(bits, own, (size_t)x->words * sizeof *bits);
+    return true;
+  }
+  if (!rs_span_is(key, "item") && rs_attribute(x->model, key, &c) != RS_OK) {
+    char why[400];
+    snprintf(why, sizeof why, "%s", rs_message());
+    return rs_read_refuse(&x->reader, RS_EARG, "%s", why);
+  }
+  return add_attribute(x, c, bits);
+}
+
+/* All that an object says into 'bits', which is empty. */
+static bool condition(making *x, uint64_t *bits) {
+  rs_span key;
+  uint64_t *one = rs_alloc((size_t)x->words * 2 * sizeof *one);
+  if (!one) return x->reader.status = rs_nomem("filter", (size_t)x->words * 2 * sizeof *one), false;
+  rs_bitmap_fill(bits, x->n, true);
+  bool fine = rs_read_object(&x->reader);
+  while (fine && rs_read_key(&x->reader, &key)) {
+    rs_bitmap_fill(one, x->n, false);
+    fine = part(x, key, one, one + x->words);
+    if (fine) rs_bitmap_and(bits, one, x->n);
+  }
+  rs_free(one);
+  return fine && x->reader.status == RS_OK;
+}
+
+static rs_status make(const rs_server_model *m, rs_buffer *room, rs_span filter, uint64_t *bits) {
+  making x = {.model = m, .n = m->vectors.size[0], .rows = m->attributes.rows};
+  x.words = rs_bitmap_words(x.n);
+  rs_status status = rs_read_begin(&x.reader, filter.text, filter.length, room, "filter");
+  if (status == RS_OK && condition(&x, bits)) rs_read_end(&x.reader);
+  return x.reader.status;
+}
+
+/* ---- keeping ---- */
+
+static rs_kept_filter *find(rs_serve_scratch *s, rs_span filter) {
+  for (int i = 0; i < RS_KEPT_FILTERS; i++) {
+    rs_kept_filter *f = &s->filters[i];
+    if (f->used > 0 && f->length == filter.length && memcmp(f->text.data, filter.text, filter.length) == 0) return f;
+  }
+  return NULL;
+}
+
+/* The place that was not used for the longest time; of large catalogues fewer are kept. */
+static rs_kept_filter *oldest(rs_serve_scratch *s, size_t bytes) {
+  size_t fit = RS_KEPT_BYTES / (bytes + 1);
+  int places = fit < 2 ? 2 : fit < RS_KEPT_FILTERS ? (int)fit : RS_KEPT_FILTERS;
+  rs_kept_filter *found = &s->filters[0];
+  for (int i = 1; i < places; i++)
+    if (s->filters[i].used < found->used) found = &s->filters[i];
+  return found;
+}
+
+rs_status rs_filter_bitmap(const rs_server_model *m, rs_serve_scratch *s, rs_span filter, const uint64_t **bits,
+                           int64_t *n) {
+  size_t bytes = (size_t)rs_bitmap_words(m->vectors.size[0]) * sizeof(uint64_t);
+  rs_kept_filter *f = find(s, filter);
+  if (!f) {
+    f = oldest(s, bytes);
+    f->used = 0;
+    if (!rs_block_need(&f->text, filter.length + 1) || !rs_block_need(&f->bits, bytes))
+      return rs_nomem("filter", bytes);
+    rs_status status = make(m, &s->room, filter, f->bits.data);
+    if (status != RS_OK) return status;
+    memcpy(f->text.data, filter.text, filter.length);
+    f->length = filter.length;
+    f->n = rs_bitmap_count(f->bits.data, m->vectors.size[0]);
+  }
+  f->used = ++s->clock;
+  *bits = f->bits.data;
+  *n = f->n;
+  return RS_OK;
+}

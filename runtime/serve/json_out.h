@@ -1,0 +1,30 @@
+/* json_out.h - answers as JSON: docs/serving.md, "What an answer tells". The same answer is the same text wherever it
+ * is written: by the service, by a batch, by a recipe. */
+#ifndef RS_JSON_OUT_H
+#define RS_JSON_OUT_H
+#include "base/buffer.h"
+#include "serve/json_in.h"
+
+/* Append the shortest decimal text that reads back as the same f32: "0.1", "-3", "1e-07"; null for what is not finite. */
+rs_status rs_json_number(rs_buffer *out, float value);
+/* Append a string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+rs_status rs_json_text(rs_buffer *out, const char *text, size_t length);
+
+/* What a service adds to an answer of its own: left out where NULL, latency_us where negative. */
+typedef struct rs_envelope {
+  const char *model_version, *request_id;
+  int64_t latency_us;
+} rs_envelope;
+
+/* Append the answer to one request as an object. */
+rs_status rs_json_answer(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                         const rs_envelope *envelope);
+/* Append {"error": message}, where a request of several cannot be answered. */
+rs_status rs_json_refusal(rs_buffer *out, const rs_request *request, const char *message);
+
+/* Answer all requests and append the answer: an object, or of several users {"answers": [...]}. A request of several
+ * that fails is answered in place; of a single one the status and message are given. */
+rs_status rs_json_recommend(rs_buffer *out, const rs_server_model *m, rs_serve_scratch *scratch, rs_answer *answer,
+                            const rs_asked *asked, const rs_envelope *envelope);
+
+#endif
