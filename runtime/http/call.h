@@ -25,7 +25,7 @@ typedef struct rs_call {
   const char *request_id; /* the client's X-Request-Id where it is one, else a new one */
   const char *client;     /* its address as a number */
   const char *principal;  /* name of the token that was shown; "" for none */
-  unsigned scopes;        /* what that token allows, RS_SCOPE_...; all where the service has no tokens */
+  unsigned scopes;        /* what that token allows, RS_SCOPE_...; all where the service has no tokens; 0 where none is needed */
   int64_t arrived;        /* ns of the monotonic clock, when its first byte was read */
 } rs_call;
 

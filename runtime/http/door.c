@@ -77,6 +77,7 @@ static bool accept_all(rs_service *s) {
     }
     rs_tally_add(&s->accepted, 1);
     rs_worker *w = least_busy(s);
+    if (w && s->addresses && !rs_addresses_take(s->addresses, rs_address_key(&a.from.any))) w = NULL;
     if (w) give(w, &a);
     else turn_away(s, a.handle);
   }

@@ -39,6 +39,8 @@ static rs_link *open_link(rs_worker *w, struct MHD_Connection *connection) {
   l->handle = handle;
   l->stage = RS_HEAD;
   l->since = rs_service_now();
+  l->token = -1;
+  l->address = rs_address_key(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
   name_client(l, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
   l->after = w->open;
   if (w->open) w->open->before = l;
@@ -69,8 +71,7 @@ void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link
   }
   if (*link) close_link(w, *link); /* and libmicrohttpd closes the socket, when this returns */
   *link = NULL;
-  atomic_fetch_sub(&w->given, 1);
-  rs_tally_add(&w->tally.closed, 1);
+  rs_worker_gone(w, rs_address_key(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr));
 }
 
 void rs_link_free(rs_link *l) {

@@ -4,6 +4,7 @@
  * A refusal in the call at the end of the head makes libmicrohttpd close the connection behind it. The handler's reply
  * lies in a buffer that is the connection's until it is sent: one that has gone out by the time the handler is called
  * next, as nearly all have, is the one that it writes into again. */
+#include <stdio.h>
 #include <string.h>
 
 #include "http/service_parts.h"
@@ -57,17 +58,26 @@ static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection,
 }
 
 static rs_refused reason_of(int status) {
+  if (status == 401 || status == 403) return RS_REFUSED_ACCESS;
+  if (status == 429) return RS_REFUSED_RATE;
   return status == 413 || status == 414 || status == 431 ? RS_REFUSED_LARGE : RS_REFUSED_FORMAT;
 }
 
 static enum MHD_Result refuse(rs_link *l, struct MHD_Connection *connection, const rs_fault *fault) {
   rs_tally_add(&l->of->tally.refused[reason_of(fault->status)], 1);
-  l->last = l->refused = true;
   rs_sending *s = take_sending(l->of);
   if (!s) return MHD_NO;
   rs_reply reply = {.body = &s->bytes};
+  if (fault->status == 401) reply.headers[reply.n_headers++] = (rs_http_pair){"WWW-Authenticate", "Bearer"};
+  if (fault->status == 429) reply.headers[reply.n_headers++] = (rs_http_pair){"Retry-After", l->retry};
   rs_reply_error(&reply, fault->status, fault->code, fault->message);
   return send_reply(l, connection, &reply, s);
+}
+
+/* The same before the body is there: the connection ends with it. */
+static enum MHD_Result refuse_early(rs_link *l, struct MHD_Connection *connection, const rs_fault *fault) {
+  l->last = l->refused = true;
+  return refuse(l, connection, fault);
 }
 
 /* The head. */
@@ -129,11 +139,11 @@ static void make_pairs(rs_link *l, const rs_field *fields, int n) {
 }
 
 /* Why the head is refused; where it is not, the fields are the handler's. */
-static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version) {
+static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version,
+                           rs_head_facts *facts) {
   const rs_service *s = l->of->service;
   size_t size = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
   const rs_head_limits limits = {RS_LINE, RS_HEAD_BYTES, RS_SERVICE_HEADERS, s->options.max_body};
-  rs_head_facts facts;
   if (size > RS_HEAD_BYTES) return (rs_fault){431, "headers", "the head is too long"};
   if (rs_buffer_reserve(&l->head_memory, TEXTS_AT + size) != RS_OK) return (rs_fault){503, "memory", "out of memory"};
   gathering g = {.fields = (rs_field *)(void *)l->head_memory.data};
@@ -141,10 +151,10 @@ static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const 
   if (l->fault.status) return l->fault;
   const rs_head head = {.method = method, .version = version, .target = l->line_target, .target_size = l->target_size,
                         .fields = g.fields, .n = g.n, .end = s->sees_lines ? method + size : NULL};
-  rs_fault fault = rs_head_check(&head, &limits, &facts);
+  rs_fault fault = rs_head_check(&head, &limits, facts);
   if (fault.status) return fault;
   make_pairs(l, g.fields, g.n);
-  l->last = facts.chunked || !s->sees_lines;
+  l->last = facts->chunked || !s->sees_lines;
   return fault;
 }
 
@@ -153,17 +163,52 @@ static const char *header_of(const rs_link *l, const char *name) {
   return rs_call_header(&call, name);
 }
 
+/* Who asks, by the token shown, and why it is not allowed. */
+static rs_fault check_token(rs_link *l, unsigned needed) {
+  const rs_tokens *tokens = l->of->service->options.tokens;
+  if (!tokens) return (rs_fault){0};
+  const char *shown = header_of(l, "authorization");
+  l->token = shown ? rs_tokens_find(tokens, shown) : -1;
+  if (l->token < 0) return (rs_fault){401, "token", "a token is needed: Authorization: Bearer ..."};
+  if ((rs_tokens_scopes(tokens, l->token) & needed) == needed) return (rs_fault){0};
+  return (rs_fault){403, "scope", "the token does not allow this"};
+}
+
+static rs_fault check_rate(rs_link *l) {
+  rs_service *s = l->of->service;
+  if (!s->rate) return (rs_fault){0};
+  const char *name = l->token >= 0 ? rs_tokens_name(s->options.tokens, l->token) : NULL;
+  int64_t wait = name ? rs_rate_take(s->rate, name, strlen(name), l->arrived)
+                      : rs_rate_take(s->rate, &l->address, sizeof l->address, l->arrived);
+  if (wait == 0) return (rs_fault){0};
+  snprintf(l->retry, sizeof l->retry, "%d", (int)(wait / 1000000000 + 1));
+  return (rs_fault){429, "rate", "too many requests; see Retry-After"};
+}
+
+/* Tokens that are none count against their address's rate, so that they cannot be guessed at will. */
+static rs_fault check_access(rs_link *l, const char *method) {
+  const rs_service *s = l->of->service;
+  unsigned needed = s->options.needs ? s->options.needs(s->context, method, l->target.path) : RS_SCOPE_USE;
+  l->token = -1;
+  if (!needed) return (rs_fault){0};
+  rs_fault denied = check_token(l, needed), hasty = check_rate(l);
+  return hasty.status ? hasty : denied;
+}
+
 static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, const char *method, const char *version) {
   l->called = true;
   l->stage = RS_BODY;
   l->since = rs_service_now();
   l->head_only = !strcmp(method, "HEAD");
   make_id(l);
-  rs_fault fault = check_head(l, connection, method, version);
-  if (fault.status) return refuse(l, connection, &fault);
+  rs_head_facts facts = {0};
+  rs_fault fault = check_head(l, connection, method, version, &facts);
+  if (fault.status) return refuse_early(l, connection, &fault);
   const char *id = header_of(l, "x-request-id");
   if (id && rs_is_plain(id, strlen(id), RS_REQUEST_ID)) strcpy(l->id, id);
-  return MHD_YES;
+  l->fault = check_access(l, l->head_only ? "GET" : method);
+  bool early = l->fault.status && (facts.chunked || facts.length > RS_PASSED || header_of(l, "expect"));
+  return early ? refuse_early(l, connection, &l->fault) : MHD_YES;
 }
 
 /* The body. */
@@ -177,21 +222,24 @@ static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
     rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
     return MHD_NO;
   }
-  if (rs_buffer_append(&l->body, data, *size) != RS_OK) return MHD_NO;
+  if (!l->fault.status && rs_buffer_append(&l->body, data, *size) != RS_OK) return MHD_NO;
   *size = 0;
   return MHD_YES;
 }
 
 static enum MHD_Result on_whole(rs_link *l, struct MHD_Connection *connection, const char *method) {
   rs_worker *w = l->of;
+  if (l->fault.status) return refuse(l, connection, &l->fault);
   rs_sending *s = take_sending(w);
   if (!s) return MHD_NO;
+  const rs_tokens *tokens = w->service->options.tokens;
   rs_tally_add(&w->tally.requests, 1);
   rs_tally_add(&w->tally.body_bytes, l->size);
   rs_call call = {.worker = w->index, .method = l->head_only ? "GET" : method, .target = &l->target,
                   .headers = pairs_of(l), .n_headers = l->n_headers, .body = l->size > 0 ? l->body.data : NULL,
-                  .size = (size_t)l->size, .request_id = l->id, .client = l->client, .principal = "",
-                  .scopes = RS_SCOPE_ALL, .arrived = l->arrived};
+                  .size = (size_t)l->size, .request_id = l->id, .client = l->client, .arrived = l->arrived,
+                  .principal = l->token < 0 ? "" : rs_tokens_name(tokens, l->token),
+                  .scopes = l->token >= 0 ? rs_tokens_scopes(tokens, l->token) : tokens ? 0 : RS_SCOPE_ALL};
   rs_reply reply = {.status = 200, .type = "application/json", .body = &s->bytes};
   w->service->handler(w->service->context, &call, &reply);
   return send_reply(l, connection, &reply, s);

@@ -31,6 +31,8 @@ static rs_status fill_in(rs_service_options *o) {
   if (!o->address) o->address = "127.0.0.1";
   or_default(&o->workers, rs_threads());
   or_default(&o->connections, 1024);
+  or_default(&o->per_address, o->connections);
+  if (o->burst == 0) o->burst = o->rate > 1 ? o->rate : 1;
   if (o->max_body == 0) o->max_body = 1 << 20;
   or_default(&o->head_ms, 10000);
   or_default(&o->idle_ms, 75000);
@@ -40,7 +42,7 @@ static rs_status fill_in(rs_service_options *o) {
   if (o->connections < 1 || o->connections > 1000000)
     return rs_fail(RS_EARG, "connections must be 1..1000000, not %d", o->connections);
   if (o->port < 0 || o->port > 65535) return rs_fail(RS_EARG, "port must be 0..65535, not %d", o->port);
-  if (o->max_body < 1 || o->head_ms < 1 || o->idle_ms < 1 || o->body_rate < 1 || o->write_rate < 1)
+  if (o->max_body < 1 || o->per_address < 1 || o->head_ms < 1 || o->idle_ms < 1 || o->body_rate < 1 || o->write_rate < 1)
     return rs_fail(RS_EARG, "limits of a service must be greater than 0");
   return RS_OK;
 }
@@ -52,6 +54,13 @@ static rs_status run_thread(pthread_t *thread, bool *running, void *(*body)(void
   *running = pthread_create(thread, NULL, body, context) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return *running ? RS_OK : rs_fail(RS_EIO, "the system refuses a thread for the HTTP service");
+}
+
+static rs_status make_limits(rs_service *s) {
+  const rs_service_options *o = &s->options;
+  rs_status status = RS_OK;
+  if (o->per_address < o->connections) status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
+  return status == RS_OK && o->rate != 0 ? rs_rate_new(&s->rate, o->rate, o->burst) : status;
 }
 
 static rs_status make_workers(rs_service *s) {
@@ -88,6 +97,7 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   s->sees_lines = !strcmp(MHD_get_version(), "0.9.75");
   status = rs_listen(&s->at, o.address, o.port);
   if (status == RS_OK) status = rs_door_open(s);
+  if (status == RS_OK) status = make_limits(s);
   if (status == RS_OK) status = make_workers(s);
   if (status == RS_OK) status = start_threads(s);
   s->options.address = NULL; /* the caller's */
@@ -137,11 +147,13 @@ void rs_service_free(rs_service *s) {
   rs_service_drain(s, 0);
   for (rs_worker *w = s->workers; w < s->workers + s->n; w++) rs_worker_free(w);
   rs_free(s->workers);
+  rs_addresses_free(s->addresses);
+  rs_rate_free(s->rate);
   rs_free(s);
 }
 
 const char *rs_refused_word(rs_refused reason) {
-  static const char *const words[RS_REFUSED_KINDS] = {"format", "large", "slow", "full"};
+  static const char *const words[RS_REFUSED_KINDS] = {"format", "large", "slow", "full", "access", "rate"};
   return words[reason];
 }
 

@@ -11,10 +11,15 @@
 
 #include "base/status.h"
 #include "http/call.h"
+#include "http/tokens.h"
 
 enum { RS_SERVICE_HEADERS = 100 }; /* header fields of a request at the most; more are told 431 */
 
 typedef struct rs_service rs_service;
+
+/* What a request needs to be allowed, RS_SCOPE_...; 0: it is everybody's, and not counted against a rate, as that for the
+ * service's health. 'context' is the handler's; HEAD is asked for as GET. Runs in a worker's thread. */
+typedef unsigned rs_needs(void *context, const char *method, const char *path);
 
 /* 0 and NULL stand for what is said in brackets. */
 typedef struct rs_service_options {
@@ -22,6 +27,11 @@ typedef struct rs_service_options {
   int port;            /* [any that is free] */
   int workers;         /* threads that answer [as many as rs_threads()] */
   int connections;     /* at once, in all [1024]: one more is told 503 */
+  int per_address;     /* of one client's address, or /64 of IPv6 [as many as in all]: one more is told 503 */
+  double rate;         /* requests a second of a token, or of an address that shows none [no limit]: more are told 429 */
+  double burst;        /* of them at once [as many as a second, 1 at the least] */
+  const rs_tokens *tokens; /* who may ask [everybody]: others are told 401, or 403; it must outlive the service */
+  rs_needs *needs;     /* [RS_SCOPE_USE for every request] */
   int64_t max_body;    /* bytes [1 MiB]: more is told 413 */
   int head_ms;         /* for the whole head of a request [10,000] */
   int idle_ms;         /* between two requests of a connection [75,000] */
@@ -48,11 +58,13 @@ typedef enum rs_refused {
   RS_REFUSED_FORMAT,  /* 400, 405, 417, 501, 505: no request as we take them */
   RS_REFUSED_LARGE,   /* 413, 414, 431 */
   RS_REFUSED_SLOW,    /* 408, or a reply that was not taken */
-  RS_REFUSED_FULL,    /* 503: too many connections */
+  RS_REFUSED_FULL,    /* 503: too many connections, in all or of an address */
+  RS_REFUSED_ACCESS,  /* 401, 403 */
+  RS_REFUSED_RATE,    /* 429 */
   RS_REFUSED_KINDS
 } rs_refused;
 
-/* "format", "large", "slow", "full". */
+/* "format", "large", "slow", "full", "access", "rate". */
 const char *rs_refused_word(rs_refused reason);
 
 /* Since the start, summed over the workers; taken while they work, so that sums may differ by what is at hand. */

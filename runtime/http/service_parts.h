@@ -7,13 +7,16 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "http/addresses.h"
 #include "http/head.h"
 #include "http/linger.h"
 #include "http/listen.h"
+#include "http/rate.h"
 #include "http/service.h"
 
 enum {
   RS_INBOX = 64,             /* connections on their way to a worker */
+  RS_PASSED = 64 << 10,      /* bytes of a body that are passed over, to keep a connection whose request is refused */
   RS_KEPT = 64 << 10,        /* bytes of a buffer that are kept for the next request */
   RS_LINE = 8 << 10,         /* bytes of a target or a header field at the most */
   RS_HEAD_BYTES = 16 << 10,  /* of all of a head */
@@ -50,6 +53,7 @@ typedef struct rs_link {
   rs_worker *of;
   struct rs_link *before, *after; /* of the worker's open ones; 'after' alone of the free ones */
   int handle;
+  uint64_t address; /* rs_address_key */
   char client[INET6_ADDRSTRLEN];
   rs_stage stage;
   int64_t since;    /* ns, when it came to this stage */
@@ -61,7 +65,9 @@ typedef struct rs_link {
   bool refused;    /* and what else the client sends is passed over for a while */
   const char *line_target; /* where libmicrohttpd has its target */
   size_t target_size;
-  rs_fault fault; /* of the target */
+  rs_fault fault;   /* of the target; later what the request is answered by when all of it is there */
+  char retry[16];   /* seconds, of a 429 */
+  int token;        /* position of the one that was shown; -1: none */
   int64_t arrived; /* ns */
   int64_t size;    /* of its body, so far */
   size_t reply_size;
@@ -112,6 +118,8 @@ struct rs_service {
   rs_listening at;
   int n; /* workers */
   rs_worker *workers;
+  rs_addresses *addresses; /* NULL: they are not counted */
+  rs_rate *rate;           /* NULL: no limit */
   pthread_t door;
   bool door_running;
   int door_events, door_wake; /* epoll over the listening socket and the eventfd */
@@ -129,6 +137,8 @@ static inline void rs_tally_add(atomic_int_fast64_t *count, int64_t n) {
 
 int64_t rs_service_now(void); /* ns of the monotonic clock */
 void rs_service_wake(int eventfd);
+/* A connection has gone, of which the door told w. */
+void rs_worker_gone(rs_worker *w, uint64_t address);
 
 /* door.c: a thread that accepts connections. */
 rs_status rs_door_open(rs_service *s);

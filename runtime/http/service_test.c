@@ -434,6 +434,70 @@ static void what_cannot_be_is_refused_by_name(void **state) {
   }
 }
 
+static unsigned needs(void *context, const char *method, const char *path) {
+  (void)context;
+  if (!strcmp(path, "/ping")) return 0;
+  return strcmp(method, "DELETE") ? RS_SCOPE_USE : RS_SCOPE_ADMIN;
+}
+
+static void tokens_open_what_they_are_for(void **state) {
+  (void)state;
+  static const char text[] = "shop use 0123456789abcdef\nops admin,use fedcba9876543210";
+  rs_tokens *tokens = NULL;
+  assert_int_equal(rs_tokens_parse(&tokens, text, sizeof text - 1, "tokens"), RS_OK);
+  rs_service *s = serving_with((rs_service_options){.tokens = tokens, .needs = needs});
+  answers(s, "GET /ping HTTP/1.1\r\nHost: h\r\n\r\n", "GET /ping 0");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 401");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "\r\nWWW-Authenticate: Bearer\r\n");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 0123456789abcdeF\r\n\r\n", "HTTP/1.1 401");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n", "GET /a 0");
+  answers(s, "DELETE /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n", "HTTP/1.1 403");
+  answers(s, "DELETE /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fedcba9876543210\r\n\r\n", "DELETE /a 0");
+  /* the connection is kept where the body is small, and its bytes are no request */
+  answers(s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET GET /ping HTTP/1.1\r\nHost: h\r\n\r\n", "GET /ping 0");
+  answers_and_closes(s, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n", "HTTP/1.1 401");
+  assert_int_equal(rs_service_counts_of(s).refused[RS_REFUSED_ACCESS], 6);
+  rs_service_free(s);
+  rs_tokens_free(tokens);
+}
+
+static void rates_are_of_tokens_and_of_addresses(void **state) {
+  (void)state;
+  static const char text[] = "shop use 0123456789abcdef\nops admin,use fedcba9876543210";
+  rs_tokens *tokens = NULL;
+  assert_int_equal(rs_tokens_parse(&tokens, text, sizeof text - 1, "tokens"), RS_OK);
+  rs_service *s = serving_with((rs_service_options){.tokens = tokens, .needs = needs, .rate = 0.01, .burst = 3});
+  const char *shop = "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n";
+  for (int i = 0; i < 3; i++) answers(s, shop, "GET /a 0"); /* of whatever worker */
+  answers(s, shop, "HTTP/1.1 429");
+  answers(s, shop, "\r\nRetry-After: 1");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fedcba9876543210\r\n\r\n", "GET /a 0");
+  for (int i = 0; i < 3; i++) answers(s, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 401");
+  answers(s, "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer guessed\r\n\r\n", "HTTP/1.1 429");
+  for (int i = 0; i < 9; i++) answers(s, "GET /ping HTTP/1.1\r\nHost: h\r\n\r\n", "GET /ping 0");
+  assert_int_equal(rs_service_counts_of(s).refused[RS_REFUSED_RATE], 3);
+  rs_service_free(s);
+  rs_tokens_free(tokens);
+}
+
+static void an_address_has_so_many_connections(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.per_address = 2});
+  int handles[2];
+  char answer[4096];
+  for (int i = 0; i < 2; i++) {
+    handles[i] = connected(s);
+    says(handles[i], "GET /w HTTP/1.1\r\nHost: h\r\n\r\n");
+    hears(handles[i], answer, sizeof answer, "GET /w 0");
+  }
+  answers_and_closes(s, "GET /w HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 503");
+  close(handles[0]);
+  while (rs_service_counts_of(s).open == 2) usleep(1000);
+  answers(s, "GET /again HTTP/1.1\r\nHost: h\r\n\r\n", "GET /again 0");
+  close(handles[1]);
+  rs_service_free(s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(requests_are_answered),
@@ -451,6 +515,9 @@ int main(void) {
       cmocka_unit_test(many_clients_are_answered_at_once),
       cmocka_unit_test(a_drain_answers_what_has_come),
       cmocka_unit_test(a_drain_cuts_off_who_stays),
+      cmocka_unit_test(tokens_open_what_they_are_for),
+      cmocka_unit_test(rates_are_of_tokens_and_of_addresses),
+      cmocka_unit_test(an_address_has_so_many_connections),
       cmocka_unit_test(what_cannot_be_is_refused_by_name),
   };
   return cmocka_run_group_tests_name("service", tests, NULL, no_blocks_remain);

@@ -68,16 +68,20 @@ void rs_worker_free(rs_worker *w) {
   }
 }
 
+void rs_worker_gone(rs_worker *w, uint64_t address) {
+  if (w->service->addresses) rs_addresses_drop(w->service->addresses, address);
+  atomic_fetch_sub(&w->given, 1);
+  rs_tally_add(&w->tally.closed, 1);
+}
+
 /* Take what the door has left. */
 static void welcome(rs_worker *w) {
   unsigned filled = atomic_load(&w->filled);
   for (unsigned at = atomic_load_explicit(&w->emptied, memory_order_relaxed); at != filled; at++) {
     rs_arrival *a = &w->inbox[at % RS_INBOX];
     w->welcomed = false;
-    if (MHD_add_connection(w->daemon, a->handle, &a->from.any, a->size) == MHD_NO && !w->welcomed) {
-      atomic_fetch_sub(&w->given, 1); /* libmicrohttpd has closed it, and told nobody */
-      rs_tally_add(&w->tally.closed, 1);
-    }
+    if (MHD_add_connection(w->daemon, a->handle, &a->from.any, a->size) == MHD_NO && !w->welcomed)
+      rs_worker_gone(w, rs_address_key(&a->from.any)); /* libmicrohttpd has closed it, and told nobody */
     atomic_store(&w->emptied, at + 1);
   }
 }
