@@ -6,8 +6,11 @@
 local server = {}
 
 --- A server without a version, which listens to nobody yet.
----@param options { workers: integer, runtime?: string, commit?: string, openapi?: string }
----   workers: threads that answer, 1 to 1024; runtime, commit: what /version tells; openapi: the text of /openapi.json
+---@param options { workers: integer, runtime?: string, commit?: string, openapi?: string, execution?: string,
+---   accept?: string, models_root?: string, models_room?: integer }
+---   workers: threads that answer, 1 to 1024; runtime, commit: what /version tells; openapi: the text of /openapi.json;
+---   execution: that of /execution-parameters; accept: the type of /invocations' answers where the client takes any;
+---   models_root: a folder below which models are loaded and unloaded by name; models_room: bytes that they may take
 ---@return Server  raises when memory is refused
 function server.new(options) end
 

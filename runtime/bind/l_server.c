@@ -30,9 +30,10 @@ static server *check_server(lua_State *L) {
   return s;
 }
 
-/* server.new { workers, runtime, commit, openapi } -> Server */
+/* server.new { workers, runtime, commit, openapi, ... } -> Server */
 static int l_new(lua_State *L) {
-  static const char *const known[] = {"workers", "runtime", "commit", "openapi", NULL};
+  static const char *const known[] = {"workers",   "runtime", "commit",      "openapi",
+                                      "execution", "accept",  "models_root", "models_room", NULL};
   rs_check_options(L, 1, known);
   rs_server_options options = {.workers = (int)rs_integer_option(L, 1, "workers", 1, -1),
                                .runtime = rs_string_option(L, 1, "runtime", ""),
@@ -40,6 +41,10 @@ static int l_new(lua_State *L) {
   luaL_argcheck(L, options.workers <= 1024, 1, "option 'workers' must be 1024 at the most");
   options.openapi = rs_string_option(L, 1, "openapi", "{}");
   options.openapi_size = lua_rawlen(L, -1);
+  options.execution = rs_string_option(L, 1, "execution", "");
+  options.accept = rs_string_option(L, 1, "accept", "");
+  options.models_root = rs_string_option(L, 1, "models_root", "");
+  options.models_room = rs_integer_option(L, 1, "models_room", 0, INT64_MAX);
   server *s = rs_push_object(L, sizeof *s, SERVER, 0);
   rs_check(L, rs_server_new(&s->server, &options));
   return 1;

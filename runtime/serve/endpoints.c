@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const rs_route *const rs_tables[] = {rs_routes_health, rs_routes_metrics, NULL};
+const rs_route *const rs_tables[] = {rs_routes_health, rs_routes_metrics, rs_routes_sagemaker, NULL};
 
 /* Whether a path is that of a route; its parts where it is. */
 static bool path_fits(const char *pattern, const char *path, rs_path_part *parts) {

@@ -6,6 +6,7 @@
 #define RS_SERVE_ENDPOINTS_H
 #include "base/gate.h"
 #include "serve/counts.h"
+#include "serve/models.h"
 #include "serve/server.h"
 
 enum { RS_PATH_PARTS = 2 };
@@ -47,7 +48,7 @@ typedef struct rs_route {
 } rs_route;
 
 /* Tables of routes end with a row without a name. */
-extern const rs_route rs_routes_health[], rs_routes_metrics[];
+extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_sagemaker[];
 extern const rs_route *const rs_tables[];
 
 /* Find the route of a method and a path, and fill the parts of its path. NULL when there is none; 'allowed' becomes then
@@ -69,6 +70,8 @@ struct rs_server {
   rs_counts *counts;   /* [workers + 1]; the last are the shadow's */
   const rs_service *service;
   char *runtime, *commit, *openapi;
+  char *execution, *accept; /* as in rs_server_options */
+  rs_models *models;        /* NULL: there is one model, the live version */
   size_t openapi_size;
   _Atomic(const char *) state;
   _Atomic int64_t asked, done; /* reloads that were asked for, and those of them that came to an end */

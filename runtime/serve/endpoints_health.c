@@ -7,11 +7,14 @@
 
 enum { ROOM = 64 << 10 }; /* bytes, more than any /version has: with these reserved nothing fails half-way */
 
+/* Whether there is a model that answers, or room for some. */
+static bool serves(const rs_server *s) { return s->versions[RS_LIVE] || s->models; }
+
 /* Whoever has an address gets an answer, as SageMaker wants it: 200 and nothing else. */
-static void ping(rs_exchange *x) { x->reply->status = x->server->versions[RS_LIVE] ? 200 : 503; }
+static void ping(rs_exchange *x) { x->reply->status = serves(x->server) ? 200 : 503; }
 
 static void ready(rs_exchange *x) {
-  const char *state = x->server->versions[RS_LIVE] ? x->server->state : "loading";
+  const char *state = serves(x->server) ? x->server->state : "loading";
   if (strcmp(state, "ready")) x->reply->status = 503;
   rs_buffer_printf(x->reply->body, "{\"status\":\"%s\"}\n", state);
 }

@@ -65,6 +65,8 @@ int rs_server_bucket(const char *seed, const char *user, size_t length) {
 
 /* The server. */
 
+static bool is_given(const char *text) { return text && *text; }
+
 static rs_status fill(rs_server *s, const rs_server_options *options) {
   size_t n = (size_t)options->workers;
   s->workers = options->workers;
@@ -75,11 +77,15 @@ static rs_status fill(rs_server *s, const rs_server_options *options) {
   s->runtime = rs_strdup(options->runtime);
   s->commit = rs_strdup(options->commit);
   s->openapi = rs_alloc(options->openapi_size);
-  if (!s->scratch || !s->counts || !s->runtime || !s->commit || !s->openapi)
+  s->execution = rs_strdup(is_given(options->execution) ? options->execution : "{}");
+  s->accept = rs_strdup(is_given(options->accept) ? options->accept : "application/json");
+  if (!s->scratch || !s->counts || !s->runtime || !s->commit || !s->openapi || !s->execution || !s->accept)
     return rs_nomem("server", n * sizeof *s->counts);
   memcpy(s->openapi, options->openapi, options->openapi_size);
   s->openapi_size = options->openapi_size;
-  return rs_gate_new(&s->gate, options->workers + 1);
+  rs_status status = rs_gate_new(&s->gate, options->workers + 1);
+  if (status != RS_OK || !is_given(options->models_root)) return status;
+  return rs_models_new(&s->models, options->models_root, options->models_room, options->workers);
 }
 
 rs_status rs_server_new(rs_server **out, const rs_server_options *options) {
@@ -98,12 +104,15 @@ void rs_server_free(rs_server *s) {
   if (!s) return;
   for (int i = 0; i < RS_SLOTS; i++) version_free(s->versions[i]);
   for (int i = 0; s->scratch && i < s->workers; i++) rs_buffer_free(&s->scratch[i].scratch);
+  rs_models_free(s->models);
   rs_gate_free(s->gate);
   rs_free(s->scratch);
   rs_free(s->counts);
   rs_free(s->runtime);
   rs_free(s->commit);
   rs_free(s->openapi);
+  rs_free(s->execution);
+  rs_free(s->accept);
   rs_free(s->failure);
   rs_free(s);
 }

@@ -22,6 +22,11 @@ typedef struct rs_server_options {
   const char *commit;
   const char *openapi; /* the text of GET /openapi.json */
   size_t openapi_size;
+  /* NULL and "" stand for what is said in brackets. */
+  const char *execution;   /* the text of GET /execution-parameters [{}] */
+  const char *accept;      /* the type of /invocations' answers where the client takes any [application/json] */
+  const char *models_root; /* a folder below which models are loaded and unloaded by name, serve/models.h [none] */
+  int64_t models_room;     /* bytes that they take at the most */
 } rs_server_options;
 
 /* What is copied from 'options' is the server's own. RS_ENOMEM. */

@@ -16,11 +16,12 @@ local function share(word)
 end
 
 function command.options(parser)
-  parser:argument("BUNDLE", "A bundle's file, or what the registry knows: registry:NAME@ALIAS, NAME-VERSION, NAME")
-  parser:option("--host", "The address to listen on; * for all of this machine's"):argname "ADDRESS"
-    :default "127.0.0.1"
-  parser:option("--port", "The port to listen on; 0 for any that is free"):argname "N"
-    :convert(argument.whole_number(0, 65535)):default "8080"
+  parser:argument("BUNDLE", "A bundle's file, or what the registry knows: registry:NAME@ALIAS, NAME-VERSION, NAME; "
+    .. "without it as SageMaker's container: that of /opt/ml/model"):args "?"
+  parser:option("--host", "The address to listen on; * for all of this machine's (default: 127.0.0.1; in a container "
+    .. "0.0.0.0)"):argname "ADDRESS"
+  parser:option("--port", "The port to listen on; 0 for any that is free (default: 8080)"):argname "N"
+    :convert(argument.whole_number(0, 65535))
   parser:option("--workers", "Threads that answer (default: the cores)"):argname "N"
     :convert(argument.whole_number(1, 1024))
   parser:option("--models", "Where published models lie"):argname "DIR"
@@ -34,17 +35,31 @@ function command.options(parser)
     :convert(argument.whole_number(0, 3600)):default "25"
 end
 
+--- What to serve, and where: what the command line says, and without a bundle what a container is told.
+local function options_of(args)
+  local workers = args.workers or require("recsys.base").threads()
+  local options = { word = args.BUNDLE, host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
+    models = args.models, split = args.split, shadow = args.shadow, poll = args.poll }
+  if args.BUNDLE then return options end
+  local serving = require "recsys.sagemaker.serving"
+  if not serving.is_container() then exit.usage_error "what to serve? A bundle's file, or registry:NAME@ALIAS" end
+  for name, value in pairs(serving.options(workers)) do
+    local said = name == "workers" and args.workers or name ~= "workers" and args[name]
+    options[name] = said or value
+  end
+  return options
+end
+
 function command.run(args)
   local guard, operation = require "recsys.ui.guard", require "recsys.serve.operation"
-  local workers = args.workers or require("recsys.base").threads()
-  local opened <close> = operation.open { word = args.BUNDLE, host = args.host, port = args.port, workers = workers,
-    models = args.models, split = args.split, shadow = args.shadow, poll = args.poll }
-  if not guard.is_loopback(args.host) then
-    io.stderr:write("warning: whoever reaches ", args.host, " can ask this server\n")
+  local options = options_of(args)
+  local opened <close> = operation.open(options)
+  if args.BUNDLE and not guard.is_loopback(options.host) then
+    io.stderr:write("warning: whoever reaches ", options.host, " can ask this server\n")
   end
   opened:watch() -- before anybody knows that it is there
-  print(("%s answers at %s with %d worker%s"):format(opened.slots[1].version, opened:url(), workers,
-    workers == 1 and "" or "s"))
+  print(("%s answers at %s with %d worker%s"):format(opened.slots[1] and opened.slots[1].version
+    or options.models_root, opened:url(), options.workers, options.workers == 1 and "" or "s"))
   io.stdout:flush()
   opened:run(args.drain * 1000)
   return exit.done

@@ -27,7 +27,7 @@ end
 
 --- What is to be in each slot.
 local function slots_of(options)
-  local list = { { name = "live", word = options.word } }
+  local list = { options.word and { name = "live", word = options.word } }
   if options.split then
     list[#list + 1] = { name = "candidate", word = options.split.word, share = options.split.share }
   end
@@ -48,15 +48,17 @@ local function fill(self, slot, found, later)
 end
 
 --- Load all versions and listen. The bundles' bytes are verified by run(), while the server answers.
----@param options { word: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
----   split?: { word: string, share: integer }, shadow?: string, connections?: integer, max_body?: integer }
+---@param options { word?: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
+---   split?: { word: string, share: integer }, shadow?: string, connections?: integer, max_body?: integer,
+---   execution?: string, accept?: string, models_root?: string, models_room?: integer }
 ---   word: as recsys.serve.versions.find has it, like those of split and shadow; share: of 10,000 users; poll: seconds
----   between looks at the registry, 0: none
+---   between looks at the registry, 0: none; execution and what follows: of recsys.server
 ---@return recsys.serve.Operation  raises { code, message }
 function operation.open(options)
   local self = setmetatable({ options = options, slots = slots_of(options), polled = uv.hrtime() }, Operation)
   self.server = server.new { workers = options.workers, runtime = core.version, commit = core.commit,
-    openapi = files.read(host.root .. "/lua/recsys/serve/openapi.json") }
+    openapi = files.read(host.root .. "/lua/recsys/serve/openapi.json"), execution = options.execution,
+    accept = options.accept, models_root = options.models_root, models_room = options.models_room }
   for _, slot in ipairs(self.slots) do
     local found, missing = versions.find(slot.word, options.models)
     if not found then error({ code = "usage", message = missing }, 0) end
