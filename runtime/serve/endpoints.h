@@ -70,7 +70,7 @@ struct rs_server {
   rs_counts *counts;   /* [workers + 1]; the last are the shadow's */
   const rs_service *service;
   char *runtime, *commit, *openapi;
-  char *execution, *accept; /* as in rs_server_options */
+  char *execution, *accept; /* as in rs_server_options; accept "": nothing is said */
   rs_models *models;        /* NULL: there is one model, the live version */
   size_t openapi_size;
   _Atomic(const char *) state;

@@ -78,7 +78,7 @@ static rs_status fill(rs_server *s, const rs_server_options *options) {
   s->commit = rs_strdup(options->commit);
   s->openapi = rs_alloc(options->openapi_size);
   s->execution = rs_strdup(is_given(options->execution) ? options->execution : "{}");
-  s->accept = rs_strdup(is_given(options->accept) ? options->accept : "application/json");
+  s->accept = rs_strdup(options->accept ? options->accept : "");
   if (!s->scratch || !s->counts || !s->runtime || !s->commit || !s->openapi || !s->execution || !s->accept)
     return rs_nomem("server", n * sizeof *s->counts);
   memcpy(s->openapi, options->openapi, options->openapi_size);

@@ -24,7 +24,7 @@ typedef struct rs_server_options {
   size_t openapi_size;
   /* NULL and "" stand for what is said in brackets. */
   const char *execution;   /* the text of GET /execution-parameters [{}] */
-  const char *accept;      /* the type of /invocations' answers where the client takes any [application/json] */
+  const char *accept;      /* the type of /invocations' answers where the client takes any [that of the request] */
   const char *models_root; /* a folder below which models are loaded and unloaded by name, serve/models.h [none] */
   int64_t models_room;     /* bytes that they take at the most */
 } rs_server_options;

@@ -96,10 +96,10 @@ end
 --- How to serve. Raises { code = "usage" } for a model that is not there and for variables that make no sense.
 ---@param workers integer  threads that answer, unless SAGEMAKER_MODEL_SERVER_WORKERS says otherwise
 ---@return { word?: string, models_root?: string, models_room?: integer, host: string, port: integer, workers: integer,
----   max_body: integer, accept: string, execution: string }
+---   max_body: integer, accept?: string, execution: string }
 ---   word: the bundle; models_root: instead of it, the folder below which models are loaded and unloaded by name, and
----   models_room, how many bytes they may take; accept: the type of an answer whose Accept allows all; execution: the
----   text of GET /execution-parameters
+---   models_room, how many bytes they may take; accept: the type of an answer whose Accept allows all, absent: that of
+---   the request; execution: the text of GET /execution-parameters
 function serving.options(workers)
   local folders = tree.folders()
   local many = truth "SAGEMAKER_MULTI_MODEL"
@@ -109,7 +109,7 @@ function serving.options(workers)
   return { word = not many and serving.bundle(folders.model) or nil, models_root = many and folders.base .. "/models"
     or nil, models_room = many and room() or nil, host = "0.0.0.0", port = port(), workers = workers,
     max_body = (payload == 0 and LARGEST or payload) << 20,
-    accept = variable "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT" or "application/json",
+    accept = variable "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
     execution = execution(workers, payload) }
 end
 
