@@ -23,7 +23,8 @@ typedef enum rs_purpose {
   RS_RNG_BASELINE,
   RS_RNG_SKETCH,
   RS_RNG_WARP,
-  RS_RNG_ROUNDING
+  RS_RNG_ROUNDING,
+  RS_RNG_HNSW
 } rs_purpose;
 
 /* The raw generator: 10 rounds of Philox4x32 on 'counter' with 'key'. */

@@ -1,0 +1,146 @@
+/* hnsw_dot.c - see hnsw_dot.h. A product of 64 codes is one cache line: what it takes is the way to memory, which the
+ * caller has asked for ahead. */
+#include "retrieval/hnsw_dot.h"
+
+#include <stdbool.h>
+
+static void floats_plain(const float *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                         float *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const float *row = (const float *)base + at[i] * width;
+    float sum = 0;
+    for (int64_t j = 0; j < width; j++) sum += query[j] * row[j];
+    out[i] = sum;
+  }
+}
+
+static void codes_plain(const int16_t *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                        int32_t *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const int8_t *row = (const int8_t *)base + at[i] * width;
+    int32_t sum = 0;
+    for (int64_t j = 0; j < width; j++) sum += query[j] * row[j];
+    out[i] = sum;
+  }
+}
+
+static const rs_hnsw_kernels plain = {"plain", floats_plain, codes_plain};
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#define FOR_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define FOR_AVX512 \
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,avx512f,avx512bw,avx512vl\"))), apply_to = function)")
+#define FOR_ALL _Pragma("clang attribute pop")
+#else
+#define FOR_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define FOR_AVX512 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,avx512f,avx512bw,avx512vl\")")
+#define FOR_ALL _Pragma("GCC pop_options")
+#endif
+
+FOR_AVX2
+static void floats_avx2(const float *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                        float *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const float *row = (const float *)base + at[i] * width;
+    __m256 a = _mm256_setzero_ps(), b = a;
+    int64_t j = 0;
+    for (; j + 16 <= width; j += 16) {
+      a = _mm256_fmadd_ps(_mm256_loadu_ps(query + j), _mm256_loadu_ps(row + j), a);
+      b = _mm256_fmadd_ps(_mm256_loadu_ps(query + j + 8), _mm256_loadu_ps(row + j + 8), b);
+    }
+    a = _mm256_add_ps(a, b);
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    float sum = _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+    for (; j < width; j++) sum += query[j] * row[j];
+    out[i] = sum;
+  }
+}
+
+static void codes_avx2(const int16_t *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                       int32_t *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const int8_t *row = (const int8_t *)base + at[i] * width;
+    __m256i a = _mm256_setzero_si256();
+    int64_t j = 0;
+    for (; j + 16 <= width; j += 16) {
+      __m256i codes = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(row + j)));
+      a = _mm256_add_epi32(a, _mm256_madd_epi16(codes, _mm256_loadu_si256((const __m256i *)(query + j))));
+    }
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+    int32_t sum = _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1)));
+    for (; j < width; j++) sum += query[j] * row[j];
+    out[i] = sum;
+  }
+}
+FOR_ALL
+
+FOR_AVX512
+static void floats_avx512(const float *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                          float *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const float *row = (const float *)base + at[i] * width;
+    __m512 a = _mm512_setzero_ps(), b = a;
+    int64_t j = 0;
+    for (; j + 32 <= width; j += 32) {
+      a = _mm512_fmadd_ps(_mm512_loadu_ps(query + j), _mm512_loadu_ps(row + j), a);
+      b = _mm512_fmadd_ps(_mm512_loadu_ps(query + j + 16), _mm512_loadu_ps(row + j + 16), b);
+    }
+    for (; j < width; j += 16) {
+      __mmask16 some = (__mmask16)(width - j < 16 ? (1u << (width - j)) - 1 : 0xFFFF);
+      a = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(some, query + j), _mm512_maskz_loadu_ps(some, row + j), a);
+    }
+    out[i] = _mm512_reduce_add_ps(_mm512_add_ps(a, b));
+  }
+}
+
+static void codes_avx512(const int16_t *query, const void *base, int64_t width, const int32_t *at, int64_t n,
+                         int32_t *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const int8_t *row = (const int8_t *)base + at[i] * width;
+    __m512i a = _mm512_setzero_si512();
+    int64_t j = 0;
+    for (; j + 32 <= width; j += 32) {
+      __m512i codes = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(row + j)));
+      a = _mm512_add_epi32(a, _mm512_madd_epi16(codes, _mm512_loadu_si512(query + j)));
+    }
+    if (j < width) {
+      __mmask32 some = (__mmask32)((1u << (width - j)) - 1);
+      __m512i codes = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, row + j));
+      a = _mm512_add_epi32(a, _mm512_madd_epi16(codes, _mm512_maskz_loadu_epi16(some, query + j)));
+    }
+    out[i] = _mm512_reduce_add_epi32(a);
+  }
+}
+FOR_ALL
+
+static const rs_hnsw_kernels avx2 = {"avx2", floats_avx2, codes_avx2};
+static const rs_hnsw_kernels avx512 = {"avx512", floats_avx512, codes_avx512};
+
+int rs_hnsw_kernels_list(const rs_hnsw_kernels **list, int most) {
+  int n = 0;
+  bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl");
+  if (has_avx512 && n < most) list[n++] = &avx512;
+  if (has_avx2 && n < most) list[n++] = &avx2;
+  if (n < most) list[n++] = &plain;
+  return n;
+}
+
+#else
+int rs_hnsw_kernels_list(const rs_hnsw_kernels **list, int most) {
+  if (most > 0) list[0] = &plain;
+  return most > 0;
+}
+#endif
+
+const rs_hnsw_kernels *rs_hnsw_kernels_best(void) {
+  const rs_hnsw_kernels *best = &plain;
+  rs_hnsw_kernels_list(&best, 1);
+  return best;
+}
