@@ -54,7 +54,7 @@ static void turn_away(rs_service *s, int handle) {
       "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n"
       "Content-Length: 67\r\n\r\n{\"error\":{\"code\":\"full\",\"message\":\"too many connections at once\"}}\n";
   rs_tally_add(&s->turned_away, 1);
-  send(handle, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (!s->tls.key) send(handle, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
   rs_linger_add(&s->door_linger, s->door_events, handle, rs_service_now());
 }
 

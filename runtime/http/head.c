@@ -31,10 +31,15 @@ static int hex(char c) {
 
 /* The request line. */
 
-static rs_fault check_method(const rs_head *h) {
+const char *rs_known_method(const char *method) {
   static const char *const known[] = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-    if (!strcmp(h->method, known[i])) return FINE;
+    if (!strcmp(method, known[i])) return known[i];
+  return NULL;
+}
+
+static rs_fault check_method(const rs_head *h) {
+  if (rs_known_method(h->method)) return FINE;
   if (!is_token(h->method, strlen(h->method))) return REFUSE(400, "method", "the method is no word");
   return REFUSE(501, "method", "no method that is known here");
 }

@@ -47,6 +47,9 @@ rs_fault rs_target_check(const char *target, size_t most);
 /* The rest of a head, by which 'facts' are told. */
 rs_fault rs_head_check(const rs_head *head, const rs_head_limits *limits, rs_head_facts *facts);
 
+/* The method as a literal; NULL for one that is not known here. */
+const char *rs_known_method(const char *method);
+
 /* 1 to 'most' letters, digits and -_.:/+= : what is written to logs and sent back as it came. */
 bool rs_is_plain(const char *text, size_t n, size_t most);
 

@@ -83,6 +83,7 @@ void rs_link_free(rs_link *l) {
 
 void rs_link_say(const rs_link *l, int status, const char *reason, const char *message) {
   char text[512], body[256];
+  if (l->of->service->tls.key) return;
   int size = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
                       status == 408 ? "slow" : "body", message);
   int n = snprintf(text, sizeof text,

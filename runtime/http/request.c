@@ -51,6 +51,7 @@ static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection,
   l->stage = RS_REPLYING;
   l->since = rs_service_now();
   l->reply_size = s->bytes.size;
+  l->status = reply->status;
   rs_tally_add(&l->of->tally.reply_bytes, (int64_t)s->bytes.size);
   enum MHD_Result result = MHD_queue_response(connection, (unsigned)reply->status, response);
   MHD_destroy_response(response);
@@ -199,6 +200,8 @@ static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, co
   l->called = true;
   l->stage = RS_BODY;
   l->since = rs_service_now();
+  l->method = rs_known_method(method);
+  if (!l->method) l->method = "";
   l->head_only = !strcmp(method, "HEAD");
   make_id(l);
   rs_head_facts facts = {0};
@@ -219,6 +222,7 @@ static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
   if (l->size > most) { /* in pieces whose sum was not told: no reply can be queued in the middle of them */
     rs_tally_add(&l->of->tally.refused[RS_REFUSED_LARGE], 1);
     l->refused = true;
+    l->status = 413;
     rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
     return MHD_NO;
   }
@@ -258,6 +262,7 @@ void *rs_request_line(void *worker, const char *target, struct MHD_Connection *c
   if (!target) target = "";
   l->line_target = target;
   l->target_size = strlen(target);
+  l->target = (rs_http_target){0};
   l->fault = rs_target_check(target, RS_LINE);
   if (!l->fault.status && rs_buffer_reserve(&l->target_memory, rs_http_target_room(target)) != RS_OK)
     l->fault = (rs_fault){503, "memory", "out of memory"};
@@ -275,15 +280,23 @@ enum MHD_Result rs_request_event(void *worker, struct MHD_Connection *connection
   return *size > 0 ? on_body(l, data, size) : on_whole(l, connection, method);
 }
 
+/* A head that libmicrohttpd has refused by itself had no call of ours, and its reply went out. */
+static void count_end(rs_link *l, enum MHD_RequestTerminationCode code) {
+  if (!l->called && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) rs_tally_add(&l->of->tally.refused[RS_REFUSED_FORMAT], 1);
+  rs_tally_add(&l->of->tally.in_flight, -1);
+  if (l->called && l->of->service->log) rs_link_log(l);
+}
+
 void rs_request_completed(void *worker, struct MHD_Connection *connection, void **link,
                           enum MHD_RequestTerminationCode code) {
-  (void)worker, (void)connection, (void)code;
+  (void)worker, (void)connection;
   rs_link *l = *link;
   if (!l) return;
   *link = NULL;
-  rs_tally_add(&l->of->tally.in_flight, -1);
+  count_end(l, code);
   l->called = false;
   l->last = false;
+  l->status = 0;
   l->size = 0;
   l->body.size = 0;
   if (l->body.capacity > RS_KEPT) rs_buffer_free(&l->body);

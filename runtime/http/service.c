@@ -41,6 +41,7 @@ static rs_status fill_in(rs_service_options *o) {
   if (o->workers < 1 || o->workers > 1024) return rs_fail(RS_EARG, "workers must be 1..1024, not %d", o->workers);
   if (o->connections < 1 || o->connections > 1000000)
     return rs_fail(RS_EARG, "connections must be 1..1000000, not %d", o->connections);
+  if (!o->certificate != !o->key) return rs_fail(RS_EARG, "a certificate needs its key, and a key its certificate");
   if (o->port < 0 || o->port > 65535) return rs_fail(RS_EARG, "port must be 0..65535, not %d", o->port);
   if (o->max_body < 1 || o->per_address < 1 || o->head_ms < 1 || o->idle_ms < 1 || o->body_rate < 1 || o->write_rate < 1)
     return rs_fail(RS_EARG, "limits of a service must be greater than 0");
@@ -56,11 +57,13 @@ static rs_status run_thread(pthread_t *thread, bool *running, void *(*body)(void
   return *running ? RS_OK : rs_fail(RS_EIO, "the system refuses a thread for the HTTP service");
 }
 
-static rs_status make_limits(rs_service *s) {
+static rs_status make_parts(rs_service *s) {
   const rs_service_options *o = &s->options;
   rs_status status = RS_OK;
   if (o->per_address < o->connections) status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
-  return status == RS_OK && o->rate != 0 ? rs_rate_new(&s->rate, o->rate, o->burst) : status;
+  if (status == RS_OK && o->rate != 0) status = rs_rate_new(&s->rate, o->rate, o->burst);
+  if (status == RS_OK && o->certificate) status = rs_tls_read(&s->tls, o->certificate, o->key);
+  return status == RS_OK && o->access_log ? rs_access_log_open(&s->log, o->access_log, o->workers) : status;
 }
 
 static rs_status make_workers(rs_service *s) {
@@ -97,10 +100,10 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   s->sees_lines = !strcmp(MHD_get_version(), "0.9.75");
   status = rs_listen(&s->at, o.address, o.port);
   if (status == RS_OK) status = rs_door_open(s);
-  if (status == RS_OK) status = make_limits(s);
+  if (status == RS_OK) status = make_parts(s);
   if (status == RS_OK) status = make_workers(s);
   if (status == RS_OK) status = start_threads(s);
-  s->options.address = NULL; /* the caller's */
+  s->options.address = s->options.certificate = s->options.key = s->options.access_log = NULL; /* the caller's */
   if (status == RS_OK)
     *out = s;
   else
@@ -149,7 +152,13 @@ void rs_service_free(rs_service *s) {
   rs_free(s->workers);
   rs_addresses_free(s->addresses);
   rs_rate_free(s->rate);
+  rs_access_log_close(s->log);
+  rs_tls_free(&s->tls);
   rs_free(s);
+}
+
+void rs_service_reopen_log(rs_service *s) {
+  if (s->log) rs_access_log_reopen(s->log);
 }
 
 const char *rs_refused_word(rs_refused reason) {
@@ -171,5 +180,6 @@ rs_service_counts rs_service_counts_of(const rs_service *s) {
     for (int i = 0; i < RS_REFUSED_KINDS; i++) c.refused[i] += look(&w->tally.refused[i]);
   }
   c.open = c.connections - closed;
+  c.log_dropped = s->log ? rs_access_log_dropped(s->log) : 0;
   return c;
 }

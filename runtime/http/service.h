@@ -32,6 +32,9 @@ typedef struct rs_service_options {
   double burst;        /* of them at once [as many as a second, 1 at the least] */
   const rs_tokens *tokens; /* who may ask [everybody]: others are told 401, or 403; it must outlive the service */
   rs_needs *needs;     /* [RS_SCOPE_USE for every request] */
+  const char *certificate, *key; /* PEM files [HTTP without TLS] */
+  const char *access_log; /* a file that a line of JSON a request is appended to, "-": standard output [none] */
+  bool log_addresses;  /* and the clients' addresses stand in it [no] */
   int64_t max_body;    /* bytes [1 MiB]: more is told 413 */
   int head_ms;         /* for the whole head of a request [10,000] */
   int idle_ms;         /* between two requests of a connection [75,000] */
@@ -39,7 +42,8 @@ typedef struct rs_service_options {
   int write_rate;      /* bytes a second that a reply is taken at the least, after head_ms [1,000] */
 } rs_service_options;
 
-/* Listen, and answer from now on. RS_EIO with the address, the port and the reason when that is refused; RS_EARG. */
+/* Listen, and answer from now on. RS_EIO with the address, the port or the file, and the reason, when that is refused;
+ * RS_EFORMAT for a file that is not what it should be; RS_EARG. */
 rs_status rs_service_start(rs_service **out, const rs_service_options *options, rs_handler *handler, void *context);
 
 int rs_service_port(const rs_service *s);
@@ -52,6 +56,9 @@ void rs_service_drain(rs_service *s, int timeout_ms);
 
 /* Drain within no time unless that was done, and free; NULL is fine. */
 void rs_service_free(rs_service *s);
+
+/* The log's file was moved away: open its path anew. For any thread; no signal handler. */
+void rs_service_reopen_log(rs_service *s);
 
 /* Why a request or a connection was refused before a handler saw it. */
 typedef enum rs_refused {
@@ -74,6 +81,7 @@ typedef struct rs_service_counts {
   int64_t in_flight;         /* requests whose head was begun and whose reply is not sent */
   int64_t body_bytes, reply_bytes;
   int64_t refused[RS_REFUSED_KINDS];
+  int64_t log_dropped; /* lines of the access log that were dropped, so as not to wait */
 } rs_service_counts;
 
 rs_service_counts rs_service_counts_of(const rs_service *s);

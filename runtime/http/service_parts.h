@@ -7,12 +7,14 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "http/access_log.h"
 #include "http/addresses.h"
 #include "http/head.h"
 #include "http/linger.h"
 #include "http/listen.h"
 #include "http/rate.h"
 #include "http/service.h"
+#include "http/tls.h"
 
 enum {
   RS_INBOX = 64,             /* connections on their way to a worker */
@@ -71,6 +73,8 @@ typedef struct rs_link {
   int64_t arrived; /* ns */
   int64_t size;    /* of its body, so far */
   size_t reply_size;
+  int status; /* of its reply; 0: there was none of ours */
+  const char *method; /* a literal; "" for one that is not known */
   rs_http_target target;
   int n_headers;
   char id[RS_REQUEST_ID + 1];
@@ -100,6 +104,8 @@ struct rs_worker {
   rs_sending *free_sendings;
   bool welcomed;      /* libmicrohttpd has told of the connection that is being added */
   rs_linger linger;
+  char second[32]; /* the second of the log's last line, as a text */
+  int64_t second_number;
   int64_t next_sweep; /* ns */
   uint64_t ids;       /* made so far */
   rs_tally tally;
@@ -120,6 +126,8 @@ struct rs_service {
   rs_worker *workers;
   rs_addresses *addresses; /* NULL: they are not counted */
   rs_rate *rate;           /* NULL: no limit */
+  rs_access_log *log;      /* NULL: none */
+  rs_tls tls;
   pthread_t door;
   bool door_running;
   int door_events, door_wake; /* epoll over the listening socket and the eventfd */
@@ -164,5 +172,8 @@ enum MHD_Result rs_request_event(void *worker, struct MHD_Connection *connection
                                  const char *version, const char *data, size_t *size, void **link);
 void rs_request_completed(void *worker, struct MHD_Connection *connection, void **link,
                           enum MHD_RequestTerminationCode code);
+
+/* log_line.c: a line of the access log for a request that has ended. */
+void rs_link_log(rs_link *l);
 
 #endif

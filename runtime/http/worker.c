@@ -17,6 +17,8 @@ enum {
   DRAINING_MS = 50    /* the same while draining */
 };
 
+static const char PRIORITIES[] = "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE";
+
 /* Whatever a percent-encoded path is, rs_http_target decodes it. */
 static size_t leave(void *context, struct MHD_Connection *connection, char *text) {
   (void)context, (void)connection, (void)text;
@@ -25,13 +27,21 @@ static size_t leave(void *context, struct MHD_Connection *connection, char *text
 
 static rs_status start_daemon(rs_worker *w) {
   const rs_service_options *o = &w->service->options;
+  const rs_tls *tls = &w->service->tls;
+  const struct MHD_OptionItem encrypted[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate},
+                                             {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+                                             {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)PRIORITIES},
+                                             {MHD_OPTION_END, 0, NULL}};
   w->daemon = MHD_start_daemon(
-      MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, rs_request_event, w, MHD_OPTION_URI_LOG_CALLBACK,
+      MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | (tls->key ? MHD_USE_TLS : 0u), 0, NULL, NULL, rs_request_event, w, MHD_OPTION_URI_LOG_CALLBACK,
       rs_request_line, w, MHD_OPTION_NOTIFY_COMPLETED, rs_request_completed, w, MHD_OPTION_NOTIFY_CONNECTION,
       rs_link_notify, w, MHD_OPTION_UNESCAPE_CALLBACK, leave, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
       MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)INCREMENT, MHD_OPTION_CONNECTION_LIMIT,
-      (unsigned)o->connections + RS_INBOX, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_END);
-  return w->daemon ? RS_OK : rs_fail(RS_EIO, "the HTTP service cannot be started");
+      (unsigned)o->connections + RS_INBOX, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_ARRAY,
+      encrypted + (tls->key ? 0 : 3), MHD_OPTION_END);
+  if (w->daemon) return RS_OK;
+  if (tls->key) return rs_fail(RS_EFORMAT, "%s and %s: GnuTLS takes no such certificate and key", o->certificate, o->key);
+  return rs_fail(RS_EIO, "the HTTP service cannot be started");
 }
 
 rs_status rs_worker_init(rs_worker *w) {
