@@ -77,6 +77,13 @@ describe("an item that is put into a served model", function()
       local question = { user = model:user(u), k = 15 }
       assert.same(expected:recommend(question), model:recommend(question))
     end
+    for _, filter in ipairs { '{"kind": "weather"}', '{"kind": ["sport", "weather"]}', '{"not": {"kind": "city"}}',
+      ('{"created": {"gte": %d}}'):format(13 * tiny.day), '{"created": null}' } do
+      local question = { user = "u6", k = 15, filter = filter }
+      local answer = model:recommend(question)
+      assert.is_true(#answer.items > 0)
+      assert.same(expected:recommend(question), answer)
+    end
     assert.same({ "i13", "Later" }, { model:item(13) })
     assert.equal("", select(2, model:item(14)))
   end)
@@ -139,7 +146,7 @@ describe("an item that is put into a served model", function()
   it("is refused for what cannot be, and the model is as before", function()
     local model <close> = assert(serve.open(path))
     local before = { all_of(model, 12) }
-    assert.same({ nil, "field 'kind' is a list, not a string or a number", "argument" },
+    assert.same({ nil, "attribute 'kind' is not a string", "argument" },
       { model:put { item = "i13", fields = '{"kind": ["a"]}' } })
     assert.same({ nil, "an item has an id that is not empty", "argument" }, { model:put { item = "" } })
     assert.has_error(function() model:put { title = "no id" } end, "bad argument #1 to 'put' (an item has an id)")

@@ -1,5 +1,5 @@
 /* items.c - see items.h. What has a row of each item is a list of columns: the vectors, the creation times, and of the
- * item side's outputs the values, or the starts and lengths of lists. A column has room when its storage is ours, nobody
+ * item side's outputs and of the attributes the values, or the starts and lengths of lists. A column has room when its storage is ours, nobody
  * else's, and longer than its rows say. */
 #include "serve/items.h"
 
@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/bitmap.h"
 #include "retrieval/scan.h"
-#include "serve/loaded.h"
+#include "serve/item_attributes.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
 
@@ -24,6 +24,8 @@ struct rs_new_item {
   int n_columns;
   rs_title **titles; /* a longer copy; NULL where there is room */
   int64_t titles_capacity;
+  json_t *fields;     /* id, title and created among them */
+  int32_t *codes;     /* room for those of the attributes */
 };
 
 int64_t rs_server_model_find_item(const rs_server_model *m, const char *id, size_t length) {
@@ -35,19 +37,31 @@ int64_t rs_server_model_find_item(const rs_server_model *m, const char *id, size
 
 /* ---- columns ---- */
 
-/* Columns 0 and 1 are vectors and times; output j has the columns 2 + 3 j: values, starts, lengths. */
-static int count_columns(const rs_server_model *m) { return 2 + 3 * m->items.n_outputs; }
+/* Columns 0 and 1 are vectors and times; output j has the columns from 2 + 3 j on: values, starts, lengths; likewise the
+ * attributes behind the outputs. */
+static int count_columns(const rs_server_model *m) { return 2 + 3 * (m->items.n_outputs + m->attributes.n_columns); }
+
+/* The number of the attribute that column i is of; negative: it is of an output. */
+static int attribute_of(const rs_server_model *m, int i) { return (i - 2) / 3 - m->items.n_outputs; }
 
 /* A column that the model lacks is empty. */
 static const rs_tensor *column(const rs_server_model *m, int i) {
   if (i < 2) return i == 0 ? &m->vectors : &m->created;
+  int part = (i - 2) % 3;
+  if (attribute_of(m, i) >= 0) {
+    const rs_column *c = &m->attributes.columns[attribute_of(m, i)];
+    return part == 0 ? &c->values : part == 1 ? &c->starts : &c->lengths;
+  }
   const rs_output *o = &m->items.outputs[(i - 2) / 3];
-  return (i - 2) % 3 == 0 ? &o->values : (i - 2) % 3 == 1 ? &o->starts : &o->lengths;
+  return part == 0 ? &o->values : part == 1 ? &o->starts : &o->lengths;
 }
 
 /* Whether column i is the values of a list, which grow by what a row's list holds. */
 static bool is_pool(const rs_server_model *m, int i) {
-  return i >= 2 && (i - 2) % 3 == 0 && rs_is_list(&m->items.outputs[(i - 2) / 3]);
+  if (i < 2 || (i - 2) % 3 != 0) return false;
+  int attribute = attribute_of(m, i);
+  if (attribute >= 0) return m->attributes.columns[attribute].type == RS_LIST;
+  return rs_is_list(&m->items.outputs[(i - 2) / 3]);
 }
 
 static size_t row_bytes(const rs_tensor *t) {
@@ -72,10 +86,11 @@ static rs_status longer(rs_tensor *out, const rs_tensor *t, int64_t more) {
   return RS_OK;
 }
 
-/* The made item's own row of column i. */
-static const rs_tensor *part(const rs_new_item *item, const rs_server_model *m, int i) {
-  const rs_output *o = rs_features_output(&item->features, m->items.outputs[(i - 2) / 3].name);
-  return (i - 2) % 3 == 0 ? &o->values : (i - 2) % 3 == 1 ? &o->starts : &o->lengths;
+/* How many values the item's list has, whose values are column i. */
+static int64_t pooled(const rs_new_item *item, const rs_server_model *m, int i) {
+  int attribute = attribute_of(m, i);
+  if (attribute >= 0) return rs_item_attribute_values(m, attribute, item->fields);
+  return rs_features_output(&item->features, m->items.outputs[(i - 2) / 3].name)->values.size[0];
 }
 
 static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
@@ -86,7 +101,7 @@ static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < item->n_columns; i++) {
     const rs_tensor *t = column(m, i);
-    int64_t more = is_pool(m, i) ? part(item, m, i)->size[0] : item->row < 0;
+    int64_t more = is_pool(m, i) ? pooled(item, m, i) : item->row < 0;
     if (t->storage && !has_room(m, t, more)) status = longer(&item->columns[i], t, more);
   }
   int64_t rows = m->vectors.size[0] + 1;
@@ -133,18 +148,24 @@ static void keep_counts(rs_new_item *item, const rs_server_model *m) {
   }
 }
 
-static rs_status encode(rs_new_item *item, const rs_server_model *m, const rs_item *given) {
+static rs_status take_fields(rs_new_item *item, const rs_server_model *m, const rs_item *given) {
+  item->fields = all_fields(given);
+  if (!item->fields) return rs_fail(RS_EARG, "id and title of an item are UTF-8, its fields an object");
+  rs_status status = rs_item_attributes_check(m, item->fields);
+  size_t bytes = (size_t)rs_item_attribute_codes(m, item->fields) * sizeof *item->codes;
+  if (status == RS_OK && !(item->codes = rs_alloc(bytes))) status = rs_nomem("item", bytes);
+  return status;
+}
+
+static rs_status encode(rs_new_item *item, const rs_server_model *m) {
   rs_row *row = NULL;
   const rs_features *features = NULL;
-  json_t *fields = all_fields(given);
-  rs_status status = fields ? rs_row_new(&row, m->encoder, RS_ITEM)
-                            : rs_fail(RS_EARG, "id and title of an item are UTF-8, its fields an object");
-  if (status == RS_OK) status = rs_row_fields(row, fields);
+  rs_status status = rs_row_new(&row, m->encoder, RS_ITEM);
+  if (status == RS_OK) status = rs_row_fields(row, item->fields);
   if (status == RS_OK) status = rs_row_run(row, NULL, &features);
   for (int i = 0; status == RS_OK && i < features->n_outputs; i++)
     status = copy_output(&item->features, &features->outputs[i]);
   rs_row_free(row);
-  json_decref(fields);
   if (status == RS_OK) keep_counts(item, m);
   return status;
 }
@@ -190,7 +211,8 @@ static rs_status make(rs_new_item *item, const rs_server_model *m, const rs_item
   item->created = given->created;
   item->row = rs_server_model_find_item(m, given->id, given->id_length);
   rs_status status = copy_texts(item, given);
-  if (status == RS_OK) status = encode(item, m, given);
+  if (status == RS_OK) status = take_fields(item, m, given);
+  if (status == RS_OK) status = encode(item, m);
   if (status == RS_OK) status = embed(item, m);
   return status == RS_OK ? make_room(item, m) : status;
 }
@@ -216,6 +238,8 @@ void rs_new_item_free(rs_new_item *item) {
   for (int i = 0; item->columns && i < item->n_columns; i++) rs_tensor_free(&item->columns[i]);
   rs_free(item->columns);
   rs_free(item->titles);
+  json_decref(item->fields);
+  rs_free(item->codes);
   rs_free(item);
 }
 
@@ -269,8 +293,9 @@ rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   int32_t code = 0;
   int64_t row = item->row;
   rs_status status = rs_scan_reserve(m->index, m->vectors.size[0] + (row < 0));
-  if (row < 0 && status == RS_OK && !m->new_items) status = rs_dictionary_new(&m->new_items);
-  if (row < 0 && status == RS_OK) status = rs_dictionary_add(m->new_items, item->id, item->id_length, &code);
+  if (status == RS_OK) status = rs_item_attributes_code(m, item->fields, item->codes);
+  if (status == RS_OK && row < 0 && !m->new_items) status = rs_dictionary_new(&m->new_items);
+  if (status == RS_OK && row < 0) status = rs_dictionary_add(m->new_items, item->id, item->id_length, &code);
   if (status != RS_OK) return status;
   if (row < 0) row = m->vectors.size[0];
   m->identity = rs_server_model_identity();
@@ -279,10 +304,14 @@ rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   rs_scan_put(m->index, &m->vectors, row);
   if (m->created.storage) write_row(&m->created, row, &item->created);
   write_features(m, row, &item->features);
+  rs_item_attributes_write(m, row, item->fields, item->codes);
   rs_title *before = m->new_titles[row];
   m->new_titles[row] = item->title;
   item->title = before;
-  if (row < 64 * m->withdrawn_words) rs_bitmap_clear(m->withdrawn, row);
+  if (row < 64 * m->withdrawn_words && rs_bitmap_has(m->withdrawn, row)) {
+    rs_bitmap_clear(m->withdrawn, row);
+    m->n_withdrawn--;
+  }
   if (item->created >= m->as_of && item->created < INT64_MAX) m->as_of = item->created + 1;
   return RS_OK;
 }

@@ -68,7 +68,7 @@ struct rs_server_model {
   int64_t counted;          /* ms: start of the period of which the items' events were counted since then */
   int64_t made;             /* ms since 1970 UTC: when the bundle was made; INT64_MIN: it does not tell */
   uint64_t *withdrawn;      /* bitmap of items that are not to be recommended (posted.h), of so many words */
-  int64_t withdrawn_words;
+  int64_t withdrawn_words, n_withdrawn;
 };
 
 /* The row of a user in the state: of the bundle, or of one whose events were posted; -1 for others. */

@@ -95,8 +95,10 @@ rs_status rs_server_model_withdraw(rs_server_model *m, const char *id, size_t le
   int64_t row = rs_server_model_find_item(m, id, length);
   if (row < 0) return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)length, id);
   rs_status status = reserve(m);
-  if (status == RS_OK) rs_bitmap_set(m->withdrawn, row);
-  return status;
+  if (status != RS_OK || rs_bitmap_has(m->withdrawn, row)) return status;
+  rs_bitmap_set(m->withdrawn, row);
+  m->n_withdrawn++;
+  return RS_OK;
 }
 
 int64_t rs_server_model_span(const rs_server_model *m) {

@@ -25,7 +25,7 @@ rs_status rs_server_model_check_post(const rs_server_model *m, const rs_post *po
  * What cannot be taken, as an event of an item that is gone, is passed over. */
 void rs_server_model_replay(void *model, rs_post *posts, int64_t n);
 
-/* Let an item be recommended no more, until it is put again. RS_EARG when the catalogue lacks it. */
+/* Let an item be recommended no more by rs_recommend, until it is put again. RS_EARG when the catalogue lacks it. */
 rs_status rs_server_model_withdraw(rs_server_model *m, const char *id, size_t length);
 
 /* ms that posted events matter to features or as seen; -1: for ever. */

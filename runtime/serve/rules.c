@@ -47,6 +47,24 @@ static rs_status allowed(const rs_server_model *m, rs_serve_scratch *s, const rs
   return RS_OK;
 }
 
+/* The same without the items that were withdrawn. */
+static rs_status without_withdrawn(const rs_server_model *m, rs_serve_scratch *s, const uint64_t **allow,
+                                   int64_t *n_allowed) {
+  int64_t n = m->vectors.size[0], words = rs_bitmap_words(n);
+  if (m->n_withdrawn == 0) return RS_OK;
+  bool ours = *allow && *allow == s->both.data;
+  uint64_t *both = ours ? s->both.data : rs_block_need(&s->both, (size_t)words * sizeof *both);
+  if (!both) return rs_nomem("request", (size_t)words * sizeof *both);
+  if (!*allow)
+    rs_bitmap_fill(both, n, true);
+  else if (!ours)
+    memcpy(both, *allow, (size_t)words * sizeof *both);
+  for (int64_t i = 0; i < words && i < m->withdrawn_words; i++) both[i] &= ~m->withdrawn[i];
+  *allow = both;
+  *n_allowed = rs_bitmap_count(both, n);
+  return RS_OK;
+}
+
 /* Bar a row that may be found so far; false when it may not. */
 static bool bar(const rs_rules *rules, uint64_t *bars, int32_t *gone, int64_t *n, int32_t row) {
   if (!rs_rules_allow(rules, row)) return false;
@@ -89,6 +107,7 @@ rs_status rs_rules_of(const rs_server_model *m, rs_serve_scratch *s, const rs_re
   *out = (rs_rules){0};
   meet(m, s);
   rs_status status = allowed(m, s, request, answer->now, &out->allow, &n_allowed);
+  if (status == RS_OK) status = without_withdrawn(m, s, &out->allow, &n_allowed);
   if (status != RS_OK) return status;
   uint64_t *bars = no_bars(s, bytes);
   int32_t *gone = rs_block_need(&s->gone, room + 1);
