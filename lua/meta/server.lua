@@ -31,6 +31,33 @@ local Server = {}
 ---@return string? code  "memory": the model is as it was
 function Server:put(slot, model, name, share) end
 
+--- Keep events and items that are posted in a database, which is made when it is not there, and answer by what it
+--- keeps: before the first put(). Its tables are called online_*; others may stand beside them.
+---@param path string
+---@param days? number  how long events are kept; 0: for ever; nil: as long as features look back and it matters what
+---   was seen, at least 90 days
+---@return true?
+---@return string? message
+---@return string? code  "io", "format", "busy", "memory"
+function Server:keep(path, days) end
+
+--- Give the server a file of its page, before it listens.
+---@param path string   as it is asked for: "/serve.js"
+---@param type string   its media type
+---@param bytes string
+---@return true
+function Server:page(path, type, bytes) end
+
+--- Load a serve recipe (recsys.serve_recipe) into a Lua state for each worker, and put its handlers before the server's
+--- routes; before it listens.
+---@param options { path: string, workers: integer, time_ms?: integer, memory?: integer }
+---   path: of the recipe; workers: as many as the server was made for; time_ms: of a call, default 100; memory: bytes
+---   of a state, default 64 MiB
+---@return true?
+---@return string? message  the recipe's, with its line
+---@return string? code     "argument", "memory"
+function Server:recipe(options) end
+
 --- Take the version in a slot away.
 ---@param slot Slot
 ---@return true

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bind/fields.h"
+#include "bind/recipe_workers.h"
 #include "bind/served.h"
 #include "serve/server.h"
 
@@ -13,6 +14,7 @@ static const char *const slots[] = {"live", "candidate", "shadow", NULL};
 typedef struct server {
   rs_server *server;   /* NULL: closed */
   rs_service *service; /* NULL: it does not listen */
+  rs_recipe_workers *recipe; /* NULL: no handlers of a recipe's */
 } server;
 
 static int l_free(lua_State *L) {
@@ -21,6 +23,7 @@ static int l_free(lua_State *L) {
   *s = (server){0};
   rs_service_free(closing.service); /* ends the workers, who use the server */
   rs_server_free(closing.server);
+  rs_recipe_workers_free(closing.recipe);
   return 0;
 }
 
@@ -61,6 +64,58 @@ static int l_put(lua_State *L) {
   luaL_argcheck(L, 0 <= share && share <= 10000, 5, "a share is 0 to 10,000");
   rs_status status = rs_server_put(s->server, (rs_slot)slot, *m, name, (int)share);
   if (status == RS_OK) *m = NULL; /* it is the server's now */
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
+/* server:keep(path, [days]) -> true | nil, message, code: keep events and items in a database; days 0: for ever, nil: as
+ * long as they matter */
+static int l_keep(lua_State *L) {
+  server *s = check_server(L);
+  const char *path = luaL_checkstring(L, 2);
+  lua_Number days = luaL_optnumber(L, 3, -1);
+  luaL_argcheck(L, !s->service, 1, "the server listens already");
+  luaL_argcheck(L, days <= 36500, 3, "must be 36,500 days at the most");
+  int64_t keep_ms = days < 0 ? RS_KEEP_AS_NEEDED : days == 0 ? -1 : (int64_t)(days * 86400000);
+  rs_status status = rs_server_keep(s->server, path, keep_ms);
+  lua_pushboolean(L, true);
+  return rs_return(L, status, 1);
+}
+
+/* server:page(path, type, bytes) -> true: a file of the page at / */
+static int l_page(lua_State *L) {
+  server *s = check_server(L);
+  size_t size = 0;
+  const char *path = luaL_checkstring(L, 2), *type = luaL_checkstring(L, 3), *bytes = luaL_checklstring(L, 4, &size);
+  luaL_argcheck(L, !s->service, 1, "the server listens already");
+  rs_check(L, rs_server_page(s->server, path, type, bytes, size));
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+/* The string at package[key], left on the stack. */
+static const char *package_field(lua_State *L, const char *key) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "package");
+  lua_getfield(L, -1, key);
+  return luaL_checkstring(L, -1);
+}
+
+/* server:recipe{ path, workers, time_ms, memory } -> true | nil, message, code: the handlers of a serve recipe */
+static int l_recipe(lua_State *L) {
+  static const char *const known[] = {"path", "workers", "time_ms", "memory", NULL};
+  server *s = check_server(L);
+  rs_check_options(L, 2, known);
+  luaL_argcheck(L, !s->service, 1, "the server listens already");
+  luaL_argcheck(L, !s->recipe, 1, "the server has a recipe");
+  rs_recipe_options options = {.recipe = rs_string_option(L, 2, "path", NULL),
+                               .workers = (int)rs_integer_option(L, 2, "workers", 1, -1),
+                               .time_ms = (int)rs_integer_option(L, 2, "time_ms", 1, 100),
+                               .memory = (size_t)rs_integer_option(L, 2, "memory", 1 << 20, 64 << 20)};
+  options.path = package_field(L, "path");
+  options.cpath = package_field(L, "cpath");
+  rs_status status = rs_recipe_workers_new(&s->recipe, &options);
+  if (status == RS_OK) status = rs_recipe_workers_serve(s->recipe, s->server);
   lua_pushboolean(L, true);
   return rs_return(L, status, 1);
 }
@@ -174,6 +229,7 @@ static int l_tostring(lua_State *L) {
 
 int rs_open_server(lua_State *L) {
   static const luaL_Reg methods[] = {{"start", l_start},   {"port", l_port},         {"put", l_put},
+                                     {"keep", l_keep},     {"page", l_page},         {"recipe", l_recipe},
                                      {"clear", l_clear},   {"verify", l_verify},     {"state", l_state},
                                      {"asked", l_asked},   {"reloaded", l_reloaded}, {"counts", l_counts},
                                      {"drain", l_drain},   {"close", l_free},        {NULL, NULL}};

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-const rs_route *const rs_tables[] = {rs_routes_health, rs_routes_metrics, rs_routes_sagemaker, NULL};
+const rs_route *const rs_tables[] = {rs_routes_health, rs_routes_metrics, rs_routes_sagemaker, rs_routes_posts,
+                                      rs_routes_page,   rs_routes_own,     NULL};
 
-/* Whether a path is that of a route; its parts where it is. */
-static bool path_fits(const char *pattern, const char *path, rs_path_part *parts) {
+bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts) {
   while (*pattern && *path) {
     if (*pattern == '{') {
       size_t length = strcspn(path, "/");
@@ -33,7 +33,7 @@ const rs_route *rs_route_find(const char *method, const char *path, rs_path_part
   allowed[0] = 0;
   for (const rs_route *const *table = rs_tables; *table; table++)
     for (const rs_route *route = *table; route->name; route++) {
-      if (!path_fits(route->path, path, parts)) continue;
+      if (!rs_path_fits(route->path, path, parts)) continue;
       if (!strcmp(route->method, method)) return route;
       allow(allowed, route->method);
     }

@@ -7,6 +7,8 @@
 #include "base/gate.h"
 #include "serve/counts.h"
 #include "serve/models.h"
+#include "serve/online.h"
+#include "serve/own.h"
 #include "serve/server.h"
 
 enum { RS_PATH_PARTS = 2 };
@@ -48,7 +50,8 @@ typedef struct rs_route {
 } rs_route;
 
 /* Tables of routes end with a row without a name. */
-extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_sagemaker[];
+extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_sagemaker[], rs_routes_posts[],
+    rs_routes_page[], rs_routes_own[];
 extern const rs_route *const rs_tables[];
 
 /* Find the route of a method and a path, and fill the parts of its path. NULL when there is none; 'allowed' becomes then
@@ -56,11 +59,22 @@ extern const rs_route *const rs_tables[];
 const rs_route *rs_route_find(const char *method, const char *path, rs_path_part parts[RS_PATH_PARTS],
                               char allowed[64]);
 
+/* Whether a path is that of a route; its parts where it is. */
+bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts);
+
 /* The number of a route among all, from 0, by which its counts go; of NULL the last one, which has no route. */
 int rs_route_number(const rs_route *route);
 /* The route of a number; NULL behind the last. */
 const rs_route *rs_route_at(int number);
 enum { RS_ROUTES_LIMIT = RS_COUNTED_ROUTES - 1 };
+
+/* A file of the page. */
+typedef struct rs_page {
+  char *path, *type, *bytes;
+  size_t size;
+} rs_page;
+void rs_page_free(rs_page *page);
+enum { RS_PAGES = 16 };
 
 struct rs_server {
   rs_gate *gate; /* the workers and the shadow's thread are in while they use a version; who changes one closes it */
@@ -78,7 +92,25 @@ struct rs_server {
   _Atomic int64_t reloads, failures;
   char *failure;               /* of the last attempt to load a version, NULL when it was fine; changed behind the gate */
   int64_t started;             /* ms since 1970 UTC */
+  rs_online *online;           /* what is posted; NULL: it is not kept */
+  bool keep_as_needed;
+  rs_page pages[RS_PAGES];
+  int n_pages;
+  rs_own_route own[RS_OWN_ROUTES]; /* of whoever runs the server */
+  int n_own;
+  rs_own_handler *own_handle;
+  void *own_context;
 };
+
+/* The number of the route of whoever runs the server that a call is for, with the parts of its path; -1: none is. */
+int rs_server_own_find(rs_exchange *x);
+void rs_server_own_answer(const rs_exchange *x, int number);
+void rs_server_own_free(rs_server *s);
+
+/* Bring a model that is to go into a slot (NULL: none is) up to what is kept, and hold the store until rs_server_go_on:
+ * no post comes between this and the change of places. On failure nothing is held. */
+rs_status rs_server_catch_up(rs_server *s, rs_slot slot, rs_server_model *model);
+void rs_server_go_on(rs_server *s);
 
 /* Milliseconds since 1970 UTC. */
 int64_t rs_wall_clock(void);

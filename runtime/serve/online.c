@@ -16,6 +16,7 @@ struct rs_online {
   rs_online_options options;
   char *path;
   rs_sql *db; /* the thread's */
+  _Atomic int64_t keep_ms;
   bool running;
   pthread_t thread;
   pthread_mutex_t held; /* around a commit and what is applied by it */
@@ -162,7 +163,8 @@ static rs_status work_off(rs_online *o) {
 
 /* Delete what is too old and move the log into the database, while nobody waits. */
 static void tidy(rs_online *o) {
-  if (o->options.keep_ms >= 0) rs_online_forget(o->db, wall_clock() - o->options.keep_ms);
+  int64_t keep_ms = o->keep_ms;
+  if (keep_ms >= 0) rs_online_forget(o->db, wall_clock() - keep_ms);
   rs_sql_execute(o->db, "PRAGMA wal_checkpoint(PASSIVE)");
 }
 
@@ -205,6 +207,7 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   *out = NULL;
   if (!o) return rs_nomem("online", sizeof *o);
   o->options = *options;
+  o->keep_ms = options->keep_ms;
   if (o->options.most <= 0) o->options.most = MOST;
   if (o->options.busy_ms <= 0) o->options.busy_ms = BUSY_MS;
   pthread_condattr_t clock;
@@ -271,6 +274,8 @@ rs_status rs_online_post(rs_online *o, rs_posts *p, bool wait) {
   pthread_mutex_unlock(&o->lock);
   return status;
 }
+
+void rs_online_keep(rs_online *o, int64_t keep_ms) { o->keep_ms = keep_ms; }
 
 void rs_online_hold(rs_online *o) { pthread_mutex_lock(&o->held); }
 void rs_online_release(rs_online *o) { pthread_mutex_unlock(&o->held); }

@@ -82,6 +82,9 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options);
 /* Write what waits, end the thread and close; NULL is fine. */
 void rs_online_free(rs_online *o);
 
+/* How long events are kept from now on: rs_online_options.keep_ms. */
+void rs_online_keep(rs_online *o, int64_t keep_ms);
+
 /* Post a batch; posts that are refused already are passed over. With 'wait' it returns when it was committed and
  * applied, and the batch, with the outcome of each post, is still the caller's; without, it becomes the thread's. On
  * failure it is the caller's, and nothing was kept: RS_EBUSY when too much waits or another process holds the database,

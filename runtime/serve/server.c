@@ -38,11 +38,17 @@ static rs_status version_new(rs_version **out, rs_server_model *model, const cha
 rs_status rs_server_put(rs_server *s, rs_slot slot, rs_server_model *model, const char *name, int share) {
   rs_version *next = NULL;
   rs_status status = model ? version_new(&next, model, name, share) : RS_OK;
-  if (status != RS_OK) return status;
+  if (status == RS_OK) status = rs_server_catch_up(s, slot, model);
+  if (status != RS_OK) {
+    if (next) next->model = NULL;
+    version_free(next);
+    return status;
+  }
   rs_gate_close(s->gate);
   rs_version *before = s->versions[slot];
   s->versions[slot] = next;
   rs_gate_open(s->gate);
+  rs_server_go_on(s);
   version_free(before);
   return RS_OK;
 }
@@ -102,6 +108,9 @@ rs_status rs_server_new(rs_server **out, const rs_server_options *options) {
 
 void rs_server_free(rs_server *s) {
   if (!s) return;
+  rs_online_free(s->online); /* its thread uses the versions */
+  for (int i = 0; i < s->n_pages; i++) rs_page_free(&s->pages[i]);
+  rs_server_own_free(s);
   for (int i = 0; i < RS_SLOTS; i++) version_free(s->versions[i]);
   for (int i = 0; s->scratch && i < s->workers; i++) rs_buffer_free(&s->scratch[i].scratch);
   rs_models_free(s->models);
@@ -172,9 +181,13 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   rs_server *s = server;
   char allowed[64];
   rs_exchange x = {s, call, reply, &s->scratch[call->worker], &s->counts[call->worker], {{0}}};
-  const rs_route *route = rs_route_find(call->method, call->target->path, x.parts, allowed);
+  int own = s->n_own > 0 ? rs_server_own_find(&x) : -1;
+  const rs_route *route =
+      own >= 0 ? rs_routes_own : rs_route_find(call->method, call->target->path, x.parts, allowed);
   if (!route) {
     refuse_route(&x, allowed);
+  } else if (own >= 0) {
+    if (may(&x, route)) rs_server_own_answer(&x, own);
   } else if (may(&x, route)) {
     rs_gate_enter(s->gate, call->worker);
     route->handle(&x);

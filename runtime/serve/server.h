@@ -45,6 +45,15 @@ void rs_server_attend(rs_server *s, const rs_service *service);
  * nothing has changed. */
 rs_status rs_server_put(rs_server *s, rs_slot slot, rs_server_model *model, const char *name, int share);
 
+/* Keep events and items that are posted in the database at 'path' (online.h), and answer by what is kept: before the first
+ * rs_server_put. 'keep_ms': how long events are; negative for ever, or RS_KEEP_AS_NEEDED: as long as features look back
+ * and it matters what was seen. As rs_online_open. */
+#define RS_KEEP_AS_NEEDED INT64_MIN
+rs_status rs_server_keep(rs_server *s, const char *path, int64_t keep_ms);
+
+/* Give the server a file of its page: before the first call. RS_EARG for too many, RS_ENOMEM. */
+rs_status rs_server_page(rs_server *s, const char *path, const char *type, const char *bytes, size_t size);
+
 /* The model in a slot, NULL when there is none: for the owner's thread, until its next rs_server_put. */
 rs_server_model *rs_server_model_in(const rs_server *s, rs_slot slot);
 

@@ -19,6 +19,13 @@ assert(server:put("live", assert(core.serve.map(path)), "tiny-1"))
 assert(server:put("candidate", assert(core.serve.map(path)), "tiny-2", 1000))
 assert(server:verify "live" and server:state "ready" and server:clear "candidate")
 assert(server:reloaded(1, "gone") and server:reloaded(1))
+for _, ending in ipairs { "", "-wal", "-shm" } do os.remove(scratch .. "/online.db" .. ending) end
+assert(server:keep(scratch .. "/online.db", 30) and server:page("/", "text/html", "<p>"))
+assert(server:put("live", assert(core.serve.map(path)), "tiny-1"))
+local recipe = assert(io.open(scratch .. "/recipe.lua", "w"))
+recipe:write [[return require "recsys.serve_recipe" { handlers = { ["GET /hello"] = function() return "hello" end } }]]
+recipe:close()
+assert(server:recipe { path = scratch .. "/recipe.lua", workers = 1 })
 assert(server:start { port = 0, workers = 1, connections = 4 })
 assert(server:port() > 0 and tostring(server):find "port")
 assert(server:drain(0))

@@ -16,8 +16,8 @@ local function share(word)
 end
 
 function command.options(parser)
-  parser:argument("BUNDLE", "A bundle's file, or what the registry knows: registry:NAME@ALIAS, NAME-VERSION, NAME; "
-    .. "without it as SageMaker's container: that of /opt/ml/model"):args "?"
+  parser:argument("BUNDLE", "A bundle's file, what the registry knows (registry:NAME@ALIAS, NAME-VERSION, NAME), or a "
+    .. "serve recipe, FILE.lua; without it as SageMaker's container: that of /opt/ml/model"):args "?"
   parser:option("--host", "The address to listen on; * for all of this machine's (default: 127.0.0.1; in a container "
     .. "0.0.0.0)"):argname "ADDRESS"
   parser:option("--port", "The port to listen on; 0 for any that is free (default: 8080)"):argname "N"
@@ -29,17 +29,35 @@ function command.options(parser)
     :argname "VERSION=PERCENT":convert(share)
   parser:option("--shadow", "A version that is asked what the first is asked, and only compared with it")
     :argname "VERSION"
+  parser:option("--events", "The database in which posted events and items are kept (default: artifacts/flow.db)")
+    :argname "FILE"
+  parser:flag("--no-events", "Take no events and items")
+  parser:option("--keep-days", "Days that events are kept; 0: for ever (default: as long as they matter)")
+    :argname "N":convert(argument.whole_number(0, 36500))
   parser:option("--poll", "Seconds between looks at the registry for an alias that has moved; 0: none"):argname "S"
     :convert(argument.whole_number(0, 86400)):default "2"
   parser:option("--drain", "Seconds that calls under way have when a signal asks to stop"):argname "S"
     :convert(argument.whole_number(0, 3600)):default "25"
 end
 
+--- A serve recipe with its path.
+local function serve_recipe(path)
+  local found = require("recsys.serve_recipe").load(path)
+  if not found.bundle then
+    error({ code = "usage", message = path .. " names no bundle: give the recipe bundle = \"NAME@ALIAS\"" }, 0)
+  end
+  return { path = path, bundle = found.bundle, limits = found.limits }
+end
+
 --- What to serve, and where: what the command line says, and without a bundle what a container is told.
 local function options_of(args)
   local workers = args.workers or require("recsys.base").threads()
-  local options = { word = args.BUNDLE, host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
-    models = args.models, split = args.split, shadow = args.shadow, poll = args.poll }
+  local recipe = args.BUNDLE and args.BUNDLE:find "%.lua$" and serve_recipe(args.BUNDLE) or nil
+  local options = { word = recipe and recipe.bundle or args.BUNDLE, recipe = recipe,
+    host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
+    models = args.models, split = args.split, shadow = args.shadow, poll = args.poll,
+    events = not args.no_events and (args.events or args.BUNDLE and "artifacts/flow.db") or nil,
+    keep_days = args.keep_days }
   if args.BUNDLE then return options end
   local serving = require "recsys.sagemaker.serving"
   if not serving.is_container() then exit.usage_error "what to serve? A bundle's file, or registry:NAME@ALIAS" end

@@ -9,6 +9,7 @@ local files = require "recsys.files"
 local host = require "recsys.host"
 local log = require "recsys.log"
 local loop = require "recsys.loop"
+local page = require "recsys.serve.page"
 local server = require "recsys.server"
 local signals = require "recsys.signals"
 local uv = require "luv"
@@ -47,18 +48,37 @@ local function fill(self, slot, found, later)
   return true
 end
 
+--- What a server has beside its versions: where it keeps events, its page, the handlers of a recipe.
+local function furnish(self, options)
+  if options.events then
+    files.make_folder(options.events:match "^(.+)/[^/]*$" or ".")
+    local kept, message = self.server:keep(options.events, options.keep_days)
+    if not kept then refuse("%s", message) end
+  end
+  page.put(self.server)
+  if not options.recipe then return end
+  local limits = options.recipe.limits
+  local made, message = self.server:recipe { path = options.recipe.path, workers = options.workers,
+    time_ms = math.max(1, math.floor(limits.time * 1000)), memory = math.floor(limits.memory * (1 << 20)) }
+  if not made then error({ code = "usage", message = message }, 0) end
+end
+
 --- Load all versions and listen. The bundles' bytes are verified by run(), while the server answers.
 ---@param options { word?: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
 ---   split?: { word: string, share: integer }, shadow?: string, connections?: integer, max_body?: integer,
----   execution?: string, accept?: string, models_root?: string, models_room?: integer }
+---   execution?: string, accept?: string, models_root?: string, models_room?: integer, events?: string,
+---   keep_days?: number, recipe?: { path: string, limits: { time: number, memory: number } } }
 ---   word: as recsys.serve.versions.find has it, like those of split and shadow; share: of 10,000 users; poll: seconds
----   between looks at the registry, 0: none; execution and what follows: of recsys.server
+---   between looks at the registry, 0: none; execution to models_room: of recsys.server; events: the database in which
+---   posted events and items are kept, nil: none are taken; keep_days: 0 for ever, nil: as long as they matter; recipe:
+---   a serve recipe and its path
 ---@return recsys.serve.Operation  raises { code, message }
 function operation.open(options)
   local self = setmetatable({ options = options, slots = slots_of(options), polled = uv.hrtime() }, Operation)
   self.server = server.new { workers = options.workers, runtime = core.version, commit = core.commit,
     openapi = files.read(host.root .. "/lua/recsys/serve/openapi.json"), execution = options.execution,
     accept = options.accept, models_root = options.models_root, models_room = options.models_room }
+  furnish(self, options)
   for _, slot in ipairs(self.slots) do
     local found, missing = versions.find(slot.word, options.models)
     if not found then error({ code = "usage", message = missing }, 0) end

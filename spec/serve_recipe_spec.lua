@@ -1,0 +1,181 @@
+--- Serve recipes: handlers in Lua beside the server's routes, one state a worker, within their time and memory.
+
+local command = require "spec.support.command"
+local program = require "spec.support.serve_program"
+local serve_recipe = require "recsys.serve_recipe"
+local tiny = require "spec.support.tiny_model"
+local uv = require "luv"
+
+local folder, server
+
+local source = [[
+local recsys = require "recsys"
+local calls = 0
+
+return recsys.serve_recipe {
+  about = "handlers that do all sorts of things",
+  bundle = %q,
+  limits = { time = 0.1, memory = 24 },
+  handlers = {
+    ["GET /hello"] = function(request) return "hello " .. (request.query.name or "you") end,
+    ["POST /echo/{what}/{how}"] = function(request)
+      return { what = request.parts.what, how = request.parts.how, json = request.json, method = request.method }, 201
+    end,
+    ["GET /nothing"] = function() end,
+    ["GET /page"] = function() return "<p>hi</p>", 200, "text/html" end,
+    ["GET /count"] = function()
+      calls = calls + 1
+      return { calls = calls }
+    end,
+    ["GET /refused"] = function(_, server) server:refuse(409, "not today") end,
+    ["GET /broken"] = function(request)
+      return request.nothing.at_all -- line 21
+    end,
+    ["GET /forever"] = function() while true do end end,
+    ["GET /stubborn"] = function()
+      while true do pcall(function() while true do end end) end
+    end,
+    ["GET /coroutines"] = function()
+      while true do coroutine.wrap(function() while true do end end)() end
+    end,
+    ["GET /tidy"] = function()
+      local held <close> = setmetatable({}, { __close = function() while true do end end })
+      while true do end
+    end,
+    ["GET /greedy"] = function()
+      local all = {}
+      for i = 1, 1e9 do all[i] = ("x"):rep(1024) .. i end
+    end,
+    ["GET /server"] = function(_, server)
+      local users = assert(server:call("GET", "/users?limit=3"))
+      local nothing, message, status = server:call("GET", "/gone")
+      return { users = users.users, of = users.of, nothing = nothing, message = message, status = status }
+    end,
+    ["GET /version"] = function(_, server)
+      local version = server:call("GET", "/version")
+      return { instead = version.live.version }
+    end,
+  },
+}
+]]
+
+local function ask(...) return program.ask(server, ...) end
+
+--- The status of a call, and how many seconds it took.
+local function timed(path)
+  local begun = uv.hrtime()
+  local reply, body = ask("GET", path)
+  return reply.status, (uv.hrtime() - begun) / 1e9, body and body.error and body.error.code
+end
+
+describe("a serve recipe", function()
+  setup(function()
+    folder = command.temporary()
+    local path = tiny.publish(tiny.build(), folder .. "/models")
+    command.write(folder .. "/recipe.lua", source:format(path))
+    server = program.start { folder .. "/recipe.lua", "--workers", "1", "--no-events" }
+    assert(server.url, server.err)
+  end)
+  teardown(function()
+    program.stop(server, "sigterm")
+    command.remove(folder)
+  end)
+
+  it("answers by its handlers, beside the server's own routes", function()
+    assert.equal("hello you", ask("GET", "/hello").body)
+    local reply = ask("GET", "/hello?name=ann%20b")
+    assert.same({ 200, "hello ann b", "text/plain; charset=utf-8" },
+      { reply.status, reply.body, reply.headers["content-type"] })
+    local status, body
+    reply, body = ask("POST", "/echo/this/that", { a = { 1, 2 } })
+    assert.same({ 201, { what = "this", how = "that", json = { a = { 1, 2 } }, method = "POST" } },
+      { reply.status, body })
+    status = ask("GET", "/nothing").status
+    assert.equal(204, status)
+    assert.equal("text/html", ask("GET", "/page").headers["content-type"])
+    assert.equal(200, ask("GET", "/ping").status)
+    assert.equal(405, ask("POST", "/ping", "{}").status)
+    assert.equal(404, ask("GET", "/gone").status)
+  end)
+
+  it("keeps its state within a worker", function()
+    local _, first = ask("GET", "/count")
+    local _, second = ask("GET", "/count")
+    assert.equal(first.calls + 1, second.calls)
+  end)
+
+  it("asks the server itself, whose routes it may stand before", function()
+    local _, body = ask("GET", "/server")
+    assert.same({ 3, 6, 404 }, { #body.users, body.of, body.status })
+    assert.matches("the server has no GET /gone", body.message)
+    _, body = ask("GET", "/version")
+    assert.same({ instead = "tiny-1" }, body)
+  end)
+
+  it("is told what the caller did wrong, and tells him", function()
+    local reply, body = ask("GET", "/refused")
+    assert.same({ 409, "not today" }, { reply.status, body.error.message })
+    reply, body = ask("POST", "/echo/a/b", "no json", { ["Content-Type"] = "application/json" })
+    assert.same({ 400, "the body is no JSON" }, { reply.status, body.error.message })
+  end)
+
+  it("fails by 500, and its line stands in the log, not in the answer", function()
+    local reply, body = ask("GET", "/broken", nil, { ["X-Request-Id"] = "r-17" })
+    assert.same({ 500, "handler_failed", "the handler of this path failed" },
+      { reply.status, body.error.code, body.error.message })
+    assert.is_true(program.wait_for(server, "recipe.lua:21: attempt to index a nil value (field 'nothing')"))
+    assert.is_true(program.wait_for(server, "GET /broken, request r-17: "))
+  end)
+
+  it("is stopped when its time is over, whatever it does", function()
+    for _, path in ipairs { "/forever", "/stubborn", "/coroutines", "/tidy" } do
+      local status, seconds, code = timed(path)
+      assert.same({ path, 504, "handler_time" }, { path, status, code })
+      assert.is_true(seconds < 5, path .. " took " .. seconds)
+    end
+    assert.is_true(program.wait_for(server, "it takes more than the 100 ms that it has"))
+    assert.is_true(program.wait_for(server, "recipe.lua:23: it takes"))
+    assert.equal("hello you", ask("GET", "/hello").body)
+    local _, body = ask("GET", "/count") -- by a new state: what the old one was at is half done
+    assert.equal(1, body.calls)
+  end)
+
+  it("fails by 500 when its memory is over", function()
+    local reply, body = ask("GET", "/greedy")
+    assert.is_true(reply.status == 500 and body.error.code == "handler_memory" or reply.status == 504)
+    assert.equal("hello you", ask("GET", "/hello").body)
+  end)
+
+  it("ends the command with 2 when it is none", function()
+    local function fails(text)
+      command.write(folder .. "/bad.lua", text)
+      local one = program.start { folder .. "/bad.lua", "--no-events" }
+      assert.equal(2, program.stop(one))
+      return one.err
+    end
+    assert.matches("returns no serve recipe", fails "return {}")
+    assert.matches("bad.lua:1: ", fails "return nothing.at.all")
+    assert.matches("cannot read the serve recipe", fails "return {")
+    assert.matches("names no bundle", fails "return require('recsys').serve_recipe {}")
+    assert.matches("there is no field 'handler'", fails "return require('recsys').serve_recipe { handler = {} }")
+  end)
+
+  it("is checked where it is described", function()
+    local function refused(spec)
+      local ok, message = pcall(serve_recipe, spec)
+      assert.is_false(ok)
+      return message
+    end
+    local function f() end
+    assert.matches("a handler's key is a method and a path", refused { handlers = { frontpage = f } })
+    assert.matches("not 'PATCH /x'", refused { handlers = { ["PATCH /x"] = f } })
+    assert.matches("at most two {parts}", refused { handlers = { ["GET /{a}/{b}/{c}"] = f } })
+    assert.matches("at most two {parts}", refused { handlers = { ["GET /{a"] = f } })
+    assert.matches("the handler of 'GET /x' is no function", refused { handlers = { ["GET /x"] = "x" } })
+    assert.matches("use 'before' and 'after'", refused { handlers = { ["POST /recommend"] = f } })
+    assert.matches("field 'before' must be a function", refused { before = 1 })
+    assert.matches("there is no limit 'space'", refused { limits = { space = 1 } })
+    assert.matches("must be a number above 0", refused { limits = { time = 0 } })
+    assert.matches("a table is expected", refused "x")
+  end)
+end)

@@ -1,0 +1,204 @@
+--- Events and items that are posted to a server: answered by at once, kept, and there again after a restart.
+
+local command = require "spec.support.command"
+local json = require "recsys.json"
+local openapi = require "spec.support.openapi"
+local serving = require "spec.support.serving"
+local sql = require "recsys.sql"
+local tiny = require "spec.support.tiny_model"
+
+local ask, call = serving.ask, serving.call
+local day <const> = tiny.day
+
+local function events_file() return serving.folder .. "/online.db" end
+
+local function open(options)
+  local all = { events = events_file() }
+  for name, value in pairs(options or {}) do all[name] = value end
+  return serving.open(all)
+end
+
+--- A server that has been posted nothing yet.
+local function fresh(options)
+  serving.close()
+  for _, ending in ipairs { "", "-wal", "-shm" } do os.remove(events_file() .. ending) end
+  return open(options)
+end
+
+--- What the server says that somebody did, the newest first.
+local function history(user)
+  local ids = {}
+  for i, event in ipairs(call("GET", "/users/" .. user).history) do ids[i] = event.item end
+  return ids
+end
+
+describe("posted events", function()
+  setup(serving.start)
+  teardown(serving.stop)
+
+  it("count from the moment they are answered on", function()
+    fresh()
+    assert.same({ "i3", "i2", "i1" }, history "u1")
+    assert.same({ taken = 1, known = 0, refused = 0, committed = true, errors = json.list {} },
+      call("POST", "/events", { user = "u1", item = "i9", time = 14 * day }))
+    assert.same({ "i9", "i3", "i2", "i1" }, history "u1")
+    local user = call("GET", "/users/u1?limit=1")
+    assert.same({ 4, 1, true, 14 * day + 1 }, { user.events, #user.history, user.in_model, user.as_of })
+    call("POST", "/events", { user = "somebody new", item = "i2", time = 14 * day })
+    user = call("GET", "/users/somebody%20new")
+    assert.same({ 1, false, "Title 2, \"quoted\"" }, { user.events, user.in_model, user.history[1].title })
+    assert.same({}, history "nobody")
+  end)
+
+  it("are there again after a restart, in their order", function()
+    fresh()
+    local list = {}
+    for i = 1, 12 do list[i] = { user = "u" .. i % 3 + 1, item = "i" .. i, time = 14 * day + i % 2 } end
+    assert.equal(12, call("POST", "/events", list).taken)
+    local before = { history "u1", history "u2", history "u3" }
+    open()
+    assert.same(before, { history "u1", history "u2", history "u3" })
+  end)
+
+  it("are refused in place, and the others taken", function()
+    fresh()
+    local answer = call("POST", "/events", { { user = "u1", item = "i9" }, { user = "u1", item = "gone" },
+      { user = "u1" }, 7, { user = "u1", item = "i8", time = "2100-01-01T00:00:00Z" }, { user = "u1", item = "i8" } })
+    assert.same({ 2, 4 }, { answer.taken, answer.refused })
+    local messages = {}
+    for i, problem in ipairs(answer.errors) do messages[i] = ("%d: %s"):format(problem.index, problem.message) end
+    assert.same({ "1: there is no item 'gone' in the catalogue", "2: 'item' is missing", "3: this is no object",
+      "4: 'time' lies in the future, by the server's clock" }, messages)
+    assert.equal("i8", history "u1"[1])
+    local reply, body = ask("POST", "/events", { user = "u1", item = "gone" })
+    assert.same({ 400, "there is no item 'gone' in the catalogue" }, { reply.status, body.error.message })
+    reply, body = ask("POST", "/events", { { user = "u1", item = "gone" }, {} })
+    assert.same({ 400, 2 }, { reply.status, body.refused })
+    assert.equal(400, ask("POST", "/events", "{", { ["Content-Type"] = "application/json" }).status)
+  end)
+
+  it("may come in lines", function()
+    fresh()
+    local lines = '{"user":"u1","item":"i9"}\n\nnonsense\n{"user":"u2","item":"i9"}\n'
+    local answer = call("POST", "/events", lines, { ["Content-Type"] = "application/jsonlines" })
+    assert.same({ 2, 1, 1 }, { answer.taken, answer.refused, answer.errors[1].index })
+    assert.same({ "i9", "i4", "i3" }, history "u2")
+  end)
+
+  it("of an id count once, also after a restart", function()
+    fresh()
+    local event = { user = "u1", item = "i9", id = "e-1" }
+    assert.equal(1, call("POST", "/events", event).taken)
+    local again = call("POST", "/events", event)
+    assert.same({ 0, 1 }, { again.taken, again.known })
+    open()
+    assert.equal(1, call("POST", "/events", event).known)
+    assert.equal(4, call("GET", "/users/u1").events)
+  end)
+
+  it("are taken from no form and no page of another site", function()
+    fresh()
+    local body = '{"user":"u1","item":"i9"}'
+    for _, kind in ipairs { "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x" } do
+      assert.equal(415, ask("POST", "/events", body, { ["Content-Type"] = kind }).status)
+    end
+    assert.equal(3, call("GET", "/users/u1").events)
+  end)
+
+  it("need not be waited for", function()
+    fresh()
+    local reply, answer = ask("POST", "/events?wait=false", { user = "u1", item = "i9" })
+    assert.same({ 202, 1, false }, { reply.status, answer.taken, answer.committed })
+    for _ = 1, 200 do
+      if call("GET", "/users/u1").events == 4 then break end
+      require("luv").sleep(10)
+    end
+    assert.equal(4, call("GET", "/users/u1").events)
+  end)
+
+  it("are refused, all of them, while the database is held by somebody else", function()
+    fresh()
+    local other = assert(sql.open(events_file(), { busy_ms = 2000 }))
+    other:execute "BEGIN IMMEDIATE"
+    local reply, body = ask("POST", "/events", { user = "u1", item = "i9" })
+    other:execute "ROLLBACK"
+    other:close()
+    assert.same({ 503, "busy", "1" }, { reply.status, body.error.code, reply.headers["retry-after"] })
+    assert.equal(3, call("GET", "/users/u1").events)
+    assert.equal(1, call("POST", "/events", { user = "u1", item = "i9" }).taken)
+  end)
+
+  it("that a later version was trained with do not count twice", function()
+    local opened = fresh()
+    call("POST", "/events", { user = "u1", item = "i9", time = 12 * day + 5 })
+    call("POST", "/events", { user = "u1", item = "i8", time = 14 * day })
+    assert.equal(5, call("GET", "/users/u1").events)
+    -- made later, of data up to day 13: the first is among its data, the second is not
+    local path = tiny.publish(serving.built, serving.folder .. "/later", { created = "2099-01-01T00:00:00Z" })
+    assert(opened.server:put("live", assert(require("recsys.core").serve.open(path)), "tiny-2"))
+    assert.same({ "i8", "i3", "i2", "i1" }, history "u1")
+  end)
+
+  it("of a person can be seen and erased", function()
+    fresh()
+    call("POST", "/events", { { user = "u1", item = "i9", time = 14 * day, type = "click" },
+      { user = "u2", item = "i9", time = 14 * day } })
+    local kept = call("GET", "/users/u1?kept=true").kept
+    assert.same({ 1, "i9", "click" }, { #kept, kept[1].item, kept[1].fields.type })
+    assert.same({ erased = true, in_model = true }, call("DELETE", "/users/u1"))
+    assert.same({}, history "u1")
+    assert.same({}, call("GET", "/users/u1?kept=true").kept)
+    assert.same({ "i9", "i4", "i3" }, history "u2")
+    open()
+    assert.same({}, history "u1")
+    call("POST", "/events", { user = "u1", item = "i5" })
+    assert.same({ "i5" }, history "u1")
+    local db = assert(sql.open(events_file()))
+    assert.equal(0, db:row("SELECT count(*) AS n FROM online_events WHERE item = 'i9' AND user = 'u1'").n)
+    db:close()
+  end)
+
+  it("are not taken by a server that keeps none", function()
+    serving.open()
+    local reply, body = ask("POST", "/events", { user = "u1", item = "i9" })
+    assert.same({ 501, "not_kept" }, { reply.status, body.error.code })
+    assert.equal(3, call("GET", "/users/u1").events)
+  end)
+end)
+
+describe("what the server tells of its model", function()
+  setup(function()
+    serving.start()
+    fresh()
+  end)
+  teardown(serving.stop)
+
+  it("is some users, or those with a text in their id", function()
+    local all = call("GET", "/users?limit=100")
+    assert.same({ 6, 6 }, { #all.users, all.of })
+    assert.equal(2, #call("GET", "/users?limit=2").users)
+    assert.same({ "u\"5" }, call("GET", "/users?like=%225").users)
+    assert.equal(0, #call("GET", "/users?like=nobody").users)
+  end)
+
+  it("is what it reads of users and items", function()
+    local schema = call("GET", "/schema")
+    assert.same({ { name = "platform", type = "string" } }, schema.user_fields)
+    assert.same({ { name = "kind", type = "string" } }, schema.item_fields)
+    assert.equal(12, schema.items)
+  end)
+
+  it("is its page, which asks nothing of anybody else", function()
+    local reply = ask("GET", "/")
+    assert.equal("text/html; charset=utf-8", reply.headers["content-type"])
+    assert.matches("default%-src 'none'; script%-src 'self'", reply.headers["content-security-policy"])
+    assert.equal("nosniff", reply.headers["x-content-type-options"])
+    for _, file in ipairs(require("recsys.serve.page").files) do
+      local found = ask("GET", file[1])
+      assert.equal(200, found.status)
+      assert.equal(command.read(file[2]), found.body)
+      for link in found.body:gmatch "https?://[^\"'%s<)]+" do assert.matches("^http://www.w3.org/", link) end
+    end
+    assert.is_table(openapi.document.paths["/serve.js"])
+  end)
+end)
