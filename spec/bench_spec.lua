@@ -38,6 +38,21 @@ describe("recsys-run bench", function()
     assert.is_true(not python or printed.rows[1].ratio > 1)
   end)
 
+  it("searches exactly in every row of the suite retrieval", function()
+    local folder = command.scratch(finally)
+    local ended = bench(("retrieval --scale 0.01 --rounds 1 --repeats 1 --no-peers --json --folder '%s' %s"):format(
+      folder, "--row exact_batch --row exact_one_million --row exact_filtered --row exact_request"))
+    assert.equal(0, ended.code, ended.err)
+    local facts = {}
+    for _, row in ipairs(json.decode(ended.out).details) do
+      assert.same({}, row.problems)
+      facts[row.row] = row.sides.recsys.facts or true
+    end
+    assert.is_true(facts.exact_one_million.scored > 0 and facts.exact_one_million.scored < 0.5)
+    assert.is_true(facts.exact_request.scored > 0 and facts.exact_request.scored < 0.5)
+    assert.is_true(facts.exact_filtered.half_scored >= 100 and facts.exact_filtered.half_scored < 5000)
+  end)
+
   it("says which side failed, and fails", function()
     local folder = command.scratch(finally)
     local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "

@@ -79,6 +79,9 @@ describe("an exact index", function()
     assert.same(rows:tolist(), found:tolist())
     assert.same(scores:tolist(), found_scores:tolist())
     assert.is_true(stats.scored < stats.looked)
+    found = index:search { users = users, k = k, allow = retrieval.bitmap(allowed), excluded = lists(seen),
+      item_time = times, from = from, to = to }
+    assert.same(rows:tolist(), found:tolist())
   end)
 
   it("can be made again from its codes, and tells which do not fit", function()

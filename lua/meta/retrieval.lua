@@ -21,7 +21,8 @@ function Index:width() end
 ---@class IndexRequest
 ---@field users Tensor       f32 [n, d], or [n, vectors, d]: an item's score is then the best of its products
 ---@field k? integer         default 10; may exceed the number of items
----@field allow? Tensor      u8 [items]: only items whose number is not 0 may be found
+---@field allow? Tensor      u8 [items]: only items whose number is not 0 may be found; or what retrieval.bitmap made
+---  of such numbers
 ---@field excluded? Lists    a list of 0-based item rows a user, in any order, which may not be found
 ---@field item_time? Tensor  i64 [items]; with from and to: only items with from <= time < to may be found
 ---@field from? Tensor       i64 [n]
@@ -73,5 +74,10 @@ function retrieval.topk(request) end
 ---  worth it
 ---@return Index
 function retrieval.exact(items, codes) end
+
+--- A filter as a bitmap, 64 items a number, as a search reads it: to be made once for many searches.
+---@param flags Tensor    u8 [items]: 0, or another number for items that may be found
+---@return Tensor bitmap  i64 [(items + 63) // 64]
+function retrieval.bitmap(flags) end
 
 return retrieval

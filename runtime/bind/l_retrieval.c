@@ -169,10 +169,30 @@ static int l_asked_free(lua_State *L) {
   return 0;
 }
 
-/* The u8 tensor of items as a bitmap; NULL when there is none. */
+/* retrieval.bitmap(u8 [n]) -> i64 [words] */
+static int l_bitmap(lua_State *L) {
+  const rs_tensor *given = rs_check_tensor(L, 1);
+  luaL_argcheck(L, given->dtype == RS_U8 && given->ndim == 1, 1, "u8 [n] expected");
+  int64_t n = given->size[0], words = rs_bitmap_words(n);
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_zeros(out, RS_I64, 1, &words));
+  uint64_t *bits = (uint64_t *)rs_i64(out);
+  const uint8_t *flags = rs_tensor_data(given);
+  for (int64_t i = 0; i < n; i++)
+    if (flags[i * given->stride[0]]) rs_bitmap_set(bits, i);
+  rs_account(L, out);
+  return 1;
+}
+
+/* The bitmap 'allow', or one made of its u8 numbers; NULL when there is none. */
 static const uint64_t *take_allow(lua_State *L, asked *a, int64_t n) {
-  if (!rs_take_field(L, 2, "allow", RS_U8, 1, &a->allow)) return NULL;
-  rs_need_rows(L, &a->allow, "allow", n);
+  lua_getfield(L, 2, "allow");
+  const rs_tensor *given = luaL_testudata(L, -1, RS_TENSOR);
+  bool packed = given && given->dtype == RS_I64;
+  lua_pop(L, 1);
+  if (!rs_take_field(L, 2, "allow", packed ? RS_I64 : RS_U8, 1, &a->allow)) return NULL;
+  rs_need_rows(L, &a->allow, "allow", packed ? rs_bitmap_words(n) : n);
+  if (packed) return (const uint64_t *)rs_i64(&a->allow);
   size_t bytes = (size_t)rs_bitmap_words(n) * sizeof *a->bits;
   a->bits = rs_alloc_zero(bytes);
   if (!a->bits) rs_check(L, rs_nomem("top-k", bytes));
@@ -250,7 +270,7 @@ static void open_index(lua_State *L) {
 }
 
 int rs_open_retrieval(lua_State *L) {
-  static const luaL_Reg functions[] = {{"topk", l_topk}, {"exact", l_exact}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"topk", l_topk}, {"exact", l_exact}, {"bitmap", l_bitmap}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_request_free}, {"__close", l_request_free}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{NULL, NULL}};
   rs_new_type(L, REQUEST, methods, meta);

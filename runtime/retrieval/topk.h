@@ -1,10 +1,9 @@
 /* topk.h - exact top-K: the items with the largest dot products, for each user. One who has several vectors (several
  * interests) is served as by merging their lists: an item counts by the vector that it fits best.
  *
- * Scores are computed tile by tile (RS_GEMM_ROWS users by RS_TOPK_TILE items or less, every tile the same call), and a tile is
- * looked through only where it beats the user's k-th best so far. Equal scores are ordered by item row. A
- * user's answer has the same bits alone, in any batch and with any number of threads. This is also what an approximate
- * index is measured against. */
+ * Scores are computed tile by tile (RS_GEMM_ROWS users by at most RS_TOPK_TILE items), and a tile is looked through only
+ * where it beats the user's k-th best so far. Equal scores are ordered by item row. A user's answer has the same bits
+ * alone, in any batch and with any number of threads. This is also what an approximate index is measured against. */
 #ifndef RS_TOPK_H
 #define RS_TOPK_H
 #include "base/lists.h"

@@ -27,4 +27,5 @@ rows, scores, stats = kept:search { users = tensor.new { { 1, 0, 0, 0 }, { 0, 1,
     values = tensor.new({ 599 }, "i32") },
   allow = tensor.full(1, 600, "u8"), item_time = tensor.zeros(600, "i64"), from = tensor.new({ 0, 0 }, "i64"),
   to = tensor.new({ 1, 1 }, "i64") }
+assert(kept:search { users = tensor.zeros(1, 4), k = 1, allow = core.retrieval.bitmap(tensor.full(1, 600, "u8")) })
 assert(rows:get(1, 1) == 595 and rows:get(2, 1) == 596 and stats.looked == 1199 and scores:get(2, 2) < scores:get(2, 1))

@@ -119,7 +119,7 @@ local variables = { new = "RECSYS_PEER_PYTHON", old = "RECSYS_PEER_PYTHON_OLD", 
 --- The Pythons that a suite's peers need: those given, or else ones made beside the inputs, once.
 local function pythons(args)
   if args.no_peers then return {} end
-  local wanted = ({ track = { "mlflow" }, tune = { "new" } })[args.SUITE] or { "new", "old" }
+  local wanted = ({ track = { "mlflow" }, tune = { "new" }, retrieval = { "new" } })[args.SUITE] or { "new", "old" }
   local found, folder, setup = {}, "artifacts/cache/peers", host.root .. "/spec/peers/setup"
   for _, which in ipairs(wanted) do found[which] = os.getenv(variables[which]) end
   found[wanted[1]] = args.python or found[wanted[1]]
