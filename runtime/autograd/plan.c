@@ -7,6 +7,7 @@
 #include "autograd/kernel.h"
 #include "autograd/plan_parts.h"
 #include "base/alloc.h"
+#include "tensor/block.h"
 
 static rs_status allocate(void *slot, int n, size_t bytes) {
   void *block = rs_alloc_zero((size_t)n * bytes);
@@ -40,6 +41,8 @@ void rs_plan_free(rs_plan *plan) {
     rs_free(plan->ports[part]);
   }
   for (int i = 0; i < plan->n_steps; i++) rs_free(plan->steps[i].operands);
+  for (int i = 0; plan->settled && i < plan->n_ports[RS_PLAN_WEIGHTS]; i++) rs_tensor_free(&plan->settled[i]);
+  rs_free(plan->settled);
   rs_free(plan->steps);
   rs_free(plan->last_use);
   rs_free(plan);
@@ -204,13 +207,36 @@ static rs_status bind_port(rs_node *node, const rs_port *port, bool is_weight, c
   return rs_tensor_contiguous(&node->value, t);
 }
 
+/* A leaf of a settled weight borrows the plan's handle: worker threads that count handles on one storage would wait for
+ * each other. */
+static void bind_settled(const run *r) {
+  const rs_plan *plan = r->plan;
+  rs_node *node = r->nodes + plan->n_ports[RS_PLAN_INPUTS];
+  for (int i = 0; i < plan->n_ports[RS_PLAN_WEIGHTS]; i++, node++) {
+    node->name = plan->ports[RS_PLAN_WEIGHTS][i].name;
+    node->is_weight = true;
+    node->value = plan->settled[i];
+  }
+}
+
+/* Let go of a slot's value. */
+static void release(const run *r, int slot) {
+  const rs_plan *plan = r->plan;
+  bool borrowed = plan->settled && slot >= plan->n_ports[RS_PLAN_INPUTS] && slot < rs_plan_leaves(plan);
+  if (borrowed)
+    r->nodes[slot].value = (rs_tensor){0};
+  else
+    rs_tensor_free(&r->nodes[slot].value);
+}
+
 static rs_status bind_leaves(run *r, const rs_tensors *weights, const rs_tensors *inputs) {
   const rs_plan *plan = r->plan;
   rs_node *node = r->nodes;
   rs_status status = RS_OK;
   for (int i = 0; i < plan->n_ports[RS_PLAN_INPUTS] && status == RS_OK; i++)
     status = bind_port(node++, &plan->ports[RS_PLAN_INPUTS][i], false, inputs);
-  for (int i = 0; i < plan->n_ports[RS_PLAN_WEIGHTS] && status == RS_OK; i++)
+  if (plan->settled && status == RS_OK) bind_settled(r);
+  for (int i = 0; !plan->settled && i < plan->n_ports[RS_PLAN_WEIGHTS] && status == RS_OK; i++)
     status = bind_port(node++, &plan->ports[RS_PLAN_WEIGHTS][i], true, weights);
   return status;
 }
@@ -231,7 +257,7 @@ static rs_status run_steps(run *r) {
     rs_status status = step->op->forward(node);
     if (status != RS_OK) return status;
     for (int j = 0; j < step->n_operands; j++)
-      if (plan->last_use[step->operands[j]] == i) rs_tensor_free(&node->input[j]->value);
+      if (plan->last_use[step->operands[j]] == i) release(r, step->operands[j]);
   }
   return RS_OK;
 }
@@ -243,6 +269,49 @@ static rs_status take_outputs(run *r, rs_tensors *outputs) {
     const rs_port *port = &plan->ports[RS_PLAN_OUTPUTS][i];
     status = rs_tensors_add(outputs, port->name, &r->nodes[port->slot].value);
   }
+  return status;
+}
+
+/* Whether all that read a weight are linear layers, as their matrix. */
+static bool is_matrix(const rs_plan *plan, int slot) {
+  int uses = 0;
+  for (int i = 0; i < plan->n_steps; i++)
+    for (int j = 0; j < plan->steps[i].n_operands; j++) {
+      if (plan->steps[i].operands[j] != slot) continue;
+      if (plan->steps[i].op != &rs_op_linear || j != 1) return false;
+      uses++;
+    }
+  return uses > 0;
+}
+
+/* The same numbers [m, k], laid by columns. */
+static rs_status lay_by_columns(rs_tensor *t) {
+  rs_tensor turned = {0}, laid = {0};
+  rs_status status = rs_tensor_transpose(&turned, t, 0, 1);
+  if (status == RS_OK) status = rs_tensor_copy_of(&laid, &turned);
+  rs_tensor_free(&turned);
+  if (status != RS_OK) return status;
+  rs_tensor_free(t);
+  status = rs_tensor_transpose(t, &laid, 0, 1);
+  rs_tensor_free(&laid);
+  return status;
+}
+
+rs_status rs_plan_settle(rs_plan *plan, const rs_tensors *weights) {
+  int n = plan->n_ports[RS_PLAN_WEIGHTS];
+  rs_tensor *settled = NULL;
+  rs_status status = allocate(&settled, n, sizeof *settled);
+  for (int i = 0; i < n && status == RS_OK; i++) {
+    rs_node leaf = {0};
+    status = bind_port(&leaf, &plan->ports[RS_PLAN_WEIGHTS][i], true, weights);
+    settled[i] = leaf.value;
+    bool lay = status == RS_OK && rs_block_fast() && leaf.value.dtype == RS_F32 && leaf.value.ndim == 2;
+    if (lay && is_matrix(plan, plan->n_ports[RS_PLAN_INPUTS] + i)) status = lay_by_columns(&settled[i]);
+  }
+  rs_tensor *old = status == RS_OK ? plan->settled : settled;
+  if (status == RS_OK) plan->settled = settled;
+  for (int i = 0; old && i < n; i++) rs_tensor_free(&old[i]);
+  rs_free(old);
   return status;
 }
 
@@ -258,7 +327,7 @@ rs_status rs_plan_run(const rs_plan *plan, const rs_tensors *weights, const rs_t
   if (status == RS_OK) status = run_steps(&r);
   if (status == RS_OK) status = take_outputs(&r, outputs);
   for (int i = 0; i < slots; i++) {
-    rs_tensor_free(&r.nodes[i].value);
+    release(&r, i);
     for (int j = 0; j < RS_MAX_SAVED; j++) rs_tensor_free(&r.nodes[i].saved[j]);
   }
   rs_free(r.nodes);

@@ -20,8 +20,13 @@ typedef enum rs_plan_part { RS_PLAN_INPUTS, RS_PLAN_WEIGHTS, RS_PLAN_OUTPUTS } r
 int rs_plan_count(const rs_plan *plan, rs_plan_part part);
 const char *rs_plan_name(const rs_plan *plan, rs_plan_part part, int i);
 
-/* Run on 'inputs' (found by name) with 'weights' (found by name); 'outputs' gets one tensor per recorded output,
- * by name. RS_EARG names a missing input or weight, RS_ESHAPE/RS_EDTYPE one of the wrong kind, RS_ERANGE a code
+/* Find the weights once, for all runs to come, and lay those of linear layers so that a run over a single row need not
+ * turn them first, which costs a multiple of its product. The plan holds them; nobody may be running it. Results have
+ * the same bits. RS_EARG, RS_ESHAPE, RS_EDTYPE as rs_plan_run; RS_ENOMEM: it is not settled. */
+rs_status rs_plan_settle(rs_plan *plan, const rs_tensors *weights);
+
+/* Run on 'inputs' (found by name) with 'weights' (found by name; of a settled plan NULL or not looked at); 'outputs' gets
+ * one tensor per recorded output, by name. RS_EARG names a missing input or weight, RS_ESHAPE/RS_EDTYPE one of the wrong kind, RS_ERANGE a code
  * outside its table. */
 rs_status rs_plan_run(const rs_plan *plan, const rs_tensors *weights, const rs_tensors *inputs, rs_tensors *outputs);
 

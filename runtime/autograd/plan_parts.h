@@ -26,6 +26,7 @@ struct rs_plan {
   rs_step *steps;
   int n_steps;
   int *last_use; /* [slots]: the last step that reads it; n_steps when it is an output */
+  rs_tensor *settled; /* [weights] that it runs with, laid out for it; NULL: each run brings its own */
 };
 
 static inline int rs_plan_leaves(const rs_plan *plan) {

@@ -99,6 +99,7 @@ static void many_threads_get_the_same_bits(void **state) {
   model m = make();
   rs_tensor expected = {0};
   assert_int_equal(run(&m, &expected), RS_OK);
+  assert_int_equal(rs_plan_settle(m.plan, &m.weights), RS_OK);
   pthread_t threads[THREADS];
   job jobs[THREADS];
   for (int i = 0; i < THREADS; i++) {
@@ -110,6 +111,45 @@ static void many_threads_get_the_same_bits(void **state) {
     assert_int_equal(jobs[i].wrong, 0);
   }
   rs_tensor_free(&expected);
+  drop(&m);
+}
+
+/* The first row of y alone. */
+static void run_first(const rs_plan *plan, const rs_tensors *weights, float *y) {
+  rs_tensor code = {0};
+  rs_tensors inputs = {0}, outputs = {0};
+  assert_int_equal(rs_tensor_new(&code, RS_I32, 1, &(int64_t){1}), RS_OK);
+  rs_i32(&code)[0] = 0;
+  assert_int_equal(rs_tensors_add(&inputs, "codes", &code), RS_OK);
+  assert_int_equal(rs_plan_run(plan, weights, &inputs, &outputs), RS_OK);
+  memcpy(y, rs_f32(rs_tensors_find(&outputs, "y")), OUT * sizeof *y);
+  rs_tensors_free(&inputs);
+  rs_tensors_free(&outputs);
+  rs_tensor_free(&code);
+}
+
+static void a_settled_plan_needs_no_weights_and_gives_the_same_bits(void **state) {
+  (void)state;
+  model m = make();
+  rs_tensor expected = {0}, y = {0};
+  float row[OUT];
+  assert_int_equal(run(&m, &expected), RS_OK);
+  for (int i = 0; i < 2; i++) { /* again: in place of the former */
+    assert_int_equal(rs_plan_settle(m.plan, &m.weights), RS_OK);
+    rs_tensors outputs = {0};
+    assert_int_equal(rs_plan_run(m.plan, NULL, &m.inputs, &outputs), RS_OK);
+    assert_memory_equal(rs_f32(rs_tensors_find(&outputs, "y")), rs_f32(&expected), rs_tensor_bytes(&expected));
+    rs_tensors_free(&outputs);
+    run_first(m.plan, NULL, row);
+    assert_memory_equal(row, rs_f32(&expected), sizeof row);
+  }
+  rs_tensors_free(&m.weights); /* the plan holds them */
+  assert_int_equal(run(&m, &y), RS_OK);
+  assert_memory_equal(rs_f32(&y), rs_f32(&expected), rs_tensor_bytes(&expected));
+  assert_int_equal(rs_plan_settle(m.plan, &m.weights), RS_EARG);
+  assert_string_equal(rs_message(), "plan: weight 'table' is missing");
+  rs_tensor_free(&expected);
+  rs_tensor_free(&y);
   drop(&m);
 }
 
@@ -155,6 +195,7 @@ static int no_block_lives(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(many_threads_get_the_same_bits),
+      cmocka_unit_test(a_settled_plan_needs_no_weights_and_gives_the_same_bits),
       cmocka_unit_test(json_gives_the_same_plan),
       cmocka_unit_test(foreign_operations_join_the_table),
   };

@@ -93,6 +93,7 @@ static rs_status load_plan(loader *l) {
   if (plan && status == RS_OK)
     status = blame(l, json->name, rs_plan_from_json(&l->model->item_plan, json->data, json->size));
   if (status == RS_OK) status = rs_bundle_tensors(l->bundle, "weights.safetensors", &l->model->weights);
+  if (status == RS_OK) status = blame(l, "weights.safetensors", rs_plan_settle(l->model->plan, &l->model->weights));
   return status;
 }
 

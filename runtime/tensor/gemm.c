@@ -211,9 +211,15 @@ static void multiply(product *p) {
   if (blocks > 1) rs_parallel_for(p->m * p->n, ADD_GRAIN, add_partials, p);
 }
 
-/* 't' as a matrix whose rows are contiguous. */
+/* Whether a matrix lies by columns: its transpose has contiguous rows. */
+static bool by_columns(const rs_tensor *t) {
+  return t->size[0] > 1 && t->stride[0] == 1 && t->stride[1] >= t->size[0];
+}
+
+/* 't', or where 'turn' its transpose, as a matrix whose rows are contiguous. */
 static rs_status as_rows(rs_tensor *out, const rs_tensor *t, bool turn) {
   rs_tensor turned = {0};
+  if (turn && by_columns(t)) return rs_tensor_transpose(out, t, 0, 1);
   if (turn && t->dtype == RS_F32 && t->stride[1] == 1) {
     rs_status status = rs_tensor_new(out, RS_F32, 2, (int64_t[]){t->size[1], t->size[0]});
     if (status == RS_OK)
@@ -264,7 +270,7 @@ static void end(rs_tiles *t) {
 static rs_status begin(rs_tiles *t, const rs_tensor *c, const rs_tensor *a, bool ta, const rs_tensor *b, bool tb) {
   rs_status status = check(c, a, ta, b, tb);
   if (status != RS_OK) return status;
-  bool turn = tb && b->size[0] * b->size[1] <= TURN_LIMIT;
+  bool turn = tb && (b->size[0] * b->size[1] <= TURN_LIMIT || by_columns(b));
   status = as_rows(&t->a, a, false);
   if (status == RS_OK) status = as_rows(&t->b, b, turn);
   if (status != RS_OK) return status;
