@@ -2,6 +2,7 @@
 
 local bundle = require "recsys.bundle"
 local command = require "spec.support.command"
+local json = require "recsys.json"
 local serve = require "recsys.serve"
 local tensor = require "recsys.tensor"
 local tiny = require "spec.support.tiny_model"
@@ -335,6 +336,71 @@ describe("a request", function()
     assert.same({ nil, "fields: line 1, column 17: ',' or '}' is expected", "format" }, { answer, message, code })
     assert.same(model:recommend { user = "x", fields = '{"platform": "ios"}' },
       model:recommend { user = "x", fields = '{"shoe": [1, {"a": null}], "platform": "\\u0069os"}' })
+  end)
+end)
+
+describe("a request as JSON", function()
+  setup(function()
+    folder = command.temporary()
+    built = tiny.build()
+    path = tiny.publish(built, folder)
+  end)
+  teardown(function() command.remove(folder) end)
+
+  --- What the Lua answer is as JSON.
+  local function as_json(answer, user)
+    local list = json.list {}
+    for i, found in ipairs(answer.items) do
+      list[i] = { id = found.item, title = found.title, score = found.score, rank = found.rank, source = found.source,
+        reasons = json.list(found.reasons) }
+    end
+    return { user = user or json.null, known = answer.known, now = answer.now, items = list,
+      filtered = answer.filtered, fallback = answer.fallback or json.null, missing = answer.missing or json.null,
+      foreign = answer.foreign, unknown = answer.unknown }
+  end
+
+  --- Numbers as f32: the text is the shortest that reads back as one.
+  local function rounded(value)
+    if type(value) == "number" and math.type(value) == "float" then return (("<f"):unpack(("<f"):pack(value))) end
+    if type(value) ~= "table" then return value end
+    local made = {}
+    for key, part in pairs(value) do made[key] = rounded(part) end
+    return made
+  end
+
+  it("has the answer that it has from Lua", function()
+    local model <close> = open()
+    for _, request in ipairs {
+      { user = "u1", k = 5 }, { user = "u,4" }, { user = 'u"5', exclude = { "i1", "gone" } }, { k = 3 },
+      { user = "x", fields = { platform = "ios" }, history = { "i1", { item = "i3", time = 5 } } },
+      { user = "u2", filter = { kind = "sport" }, caps = { kind = 2 }, diversity = { lambda = 0.5 }, k = 7,
+        freshness = { boost = 0.5, half_life = tiny.day } } } do
+      local plain = {}
+      for key, value in pairs(request) do plain[key] = value end
+      if plain.fields then plain.fields = json.encode(plain.fields) end
+      if plain.filter then plain.filter = json.encode(plain.filter) end
+      local answer = assert(model:answer(json.encode(request)))
+      assert.same(rounded(json.decode(json.encode(as_json(model:recommend(plain), request.user)))),
+        rounded(json.decode(answer)))
+      assert.equal(answer, model:answer(json.encode(request)))
+    end
+  end)
+
+  it("looks like this", function()
+    local model <close> = open()
+    local one = model:answer '{"user": "u1", "k": 1}'
+    assert.matches('^{"user":"u1","known":true,"now":1123200001,"items":%[{"id":"i%d+",'
+      .. '"title":"Title %d+, \\"quoted\\"","score":[%d.-]+,"rank":1,"source":"model","reasons":'
+      .. '%[.*%]}%],"filtered":{"seen":3,"rule":0},"fallback":null,'
+      .. '"missing":null,"foreign":0,"unknown":0}$', one)
+    assert.equal('{"answers":[' .. one .. ',{"user":"u2","error":{"code":"argument","message":"users[1].k: is 0; '
+      .. '1 to 1000 items can be asked for"}},{"user":"u3","error":{"code":"argument","message":"'
+      .. "filter.x: items have no attribute 'x'; there are item, created, kind\"}}]}", model:answer [[{"k": 1,
+        "users": ["u1", {"user": "u2", "k": 0}, {"user": "u3", "filter": {"x": 1}}]}]])
+    assert.equal('{"answers":[]}', model:answer '{"users": []}')
+    assert.same({ nil, "filter.x: items have no attribute 'x'; there are item, created, kind", "argument" },
+      { model:answer '{"user": "u3", "filter": {"x": 1}}' })
+    assert.same({ nil, "line 1, column 2: a key in quotes is expected", "format" }, { model:answer "{" })
   end)
 end)
 

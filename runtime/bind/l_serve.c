@@ -6,6 +6,7 @@
 #include "bind/fields.h"
 #include "bind/served.h"
 #include "serve/items.h"
+#include "serve/json_out.h"
 
 #define SCRATCH "recsys serve scratch"
 #define CALL "recsys serve call" /* what one call holds, so that whatever raises leaks nothing */
@@ -23,25 +24,34 @@ static const rs_server_model *check_model(lua_State *L) {
   return *m;
 }
 
-static int l_scratch_free(lua_State *L) {
-  rs_serve_scratch **scratch = luaL_checkudata(L, 1, SCRATCH);
-  rs_serve_scratch_free(*scratch);
-  *scratch = NULL;
+/* What a model answers its state with. */
+typedef struct desk {
+  rs_serve_scratch *scratch;
+  rs_json_in *in;
+  rs_answer answer;
+  rs_buffer out;
+} desk;
+
+static int l_desk_free(lua_State *L) {
+  desk *d = luaL_checkudata(L, 1, SCRATCH);
+  rs_serve_scratch_free(d->scratch);
+  rs_json_in_free(d->in);
+  rs_answer_free(&d->answer);
+  rs_buffer_free(&d->out);
+  *d = (desk){0};
   return 0;
 }
 
-/* What the model at 1 answers this state with, kept as its user value: made for the first request. */
-static rs_serve_scratch *take_scratch(lua_State *L) {
-  rs_serve_scratch **scratch;
-  if (lua_getiuservalue(L, 1, 1) == LUA_TUSERDATA) {
-    scratch = luaL_checkudata(L, -1, SCRATCH);
-  } else {
-    scratch = rs_push_object(L, sizeof *scratch, SCRATCH, 0);
-    rs_check(L, rs_serve_scratch_new(scratch));
-    lua_pushvalue(L, -1);
-    lua_setiuservalue(L, 1, 1);
-  }
-  return *scratch;
+/* That of the model at 1, kept as its user value: made for the first request. */
+static desk *take_desk(lua_State *L) {
+  if (lua_getiuservalue(L, 1, 1) == LUA_TUSERDATA) return luaL_checkudata(L, -1, SCRATCH);
+  desk *d = rs_push_object(L, sizeof *d, SCRATCH, 0);
+  rs_json_limits limits = rs_json_limits_standard();
+  rs_check(L, rs_serve_scratch_new(&d->scratch));
+  rs_check(L, rs_json_in_new(&d->in, &limits));
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, 1);
+  return d;
 }
 
 /* A request of another world's making is refused; a wrong argument of the caller raises. */
@@ -355,12 +365,27 @@ static int l_recommend(lua_State *L) {
   const rs_server_model *m = check_model(L);
   rs_check_options(L, 2, known);
   lua_settop(L, 2);
-  rs_serve_scratch *scratch = take_scratch(L);
+  desk *d = take_desk(L);
   call *c = rs_push_object(L, sizeof *c, CALL, 0);
   rs_request request = check_request(L, c);
-  rs_status status = rs_recommend(m, scratch, &request, &c->answer);
+  rs_status status = rs_recommend(m, d->scratch, &request, &c->answer);
   if (status == RS_OK) push_answer(L, m, &c->answer);
   return finish(L, status, 1);
+}
+
+/* m:answer(json) -> json | nil, message, code */
+static int l_answer(lua_State *L) {
+  const rs_server_model *m = check_model(L);
+  size_t size;
+  const char *text = luaL_checklstring(L, 2, &size);
+  lua_settop(L, 2);
+  desk *d = take_desk(L);
+  rs_asked asked;
+  d->out.size = 0;
+  rs_status status = rs_json_in_recommend(d->in, text, size, &asked);
+  if (status == RS_OK) status = rs_json_recommend(&d->out, m, d->scratch, &d->answer, &asked, NULL);
+  if (status == RS_OK) lua_pushlstring(L, d->out.data, d->out.size);
+  return rs_return(L, status, 1);
 }
 
 /* m:advance{ user, item, time, fields } -> true | nil, message, code */
@@ -442,6 +467,7 @@ int rs_open_serve(lua_State *L) {
                                      {"user", l_user},
                                      {"item", l_item},
                                      {"recommend", l_recommend},
+                                     {"answer", l_answer},
                                      {"recommend_users", l_recommend_users},
                                      {"advance", l_advance},
                                      {"put", l_put},
@@ -451,7 +477,7 @@ int rs_open_serve(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", l_open}, {"map", l_map}, {NULL, NULL}};
   rs_new_type(L, RS_SERVED, methods, meta);
-  rs_new_scratch_type(L, SCRATCH, l_scratch_free);
+  rs_new_scratch_type(L, SCRATCH, l_desk_free);
   rs_new_scratch_type(L, CALL, l_call_free);
   luaL_newlib(L, functions);
   return 1;

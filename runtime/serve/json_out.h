@@ -5,25 +5,28 @@
 #include "base/buffer.h"
 #include "serve/json_in.h"
 
-/* Append the shortest decimal text that reads back as the same f32: "0.1", "-3", "1e-07"; null for what is not finite. */
+/* Append the shortest text of a number (base/shortest.h); null for what is not finite. */
 rs_status rs_json_number(rs_buffer *out, float value);
 /* Append a string with its quotes; bytes that are no UTF-8 become U+FFFD. */
-rs_status rs_json_text(rs_buffer *out, const char *text, size_t length);
+rs_status rs_json_string(rs_buffer *out, const char *text, size_t length);
 
-/* What a service adds to an answer of its own: left out where NULL, latency_us where negative. */
+/* What a service adds to an answer: left out where NULL, the latency where negative. */
 typedef struct rs_envelope {
   const char *model_version, *request_id;
   int64_t latency_us;
 } rs_envelope;
 
+/* Append what the envelope adds as fields, each behind a comma. NULL: nothing. */
+rs_status rs_json_envelope(rs_buffer *out, const rs_envelope *envelope);
+
 /* Append the answer to one request as an object. */
 rs_status rs_json_answer(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
                          const rs_envelope *envelope);
-/* Append {"error": message}, where a request of several cannot be answered. */
-rs_status rs_json_refusal(rs_buffer *out, const rs_request *request, const char *message);
+/* Append {"user": ..., "error": {"code", "message"}}, where a request of several cannot be answered. */
+rs_status rs_json_refusal(rs_buffer *out, const rs_request *request, rs_status status, const char *message);
 
-/* Answer all requests and append the answer: an object, or of several users {"answers": [...]}. A request of several
- * that fails is answered in place; of a single one the status and message are given. */
+/* Answer all requests and append that: an object, or of several users {"answers": [...]}, in which a request that fails
+ * is answered in place. Of a single one that fails the status and message are given, and nothing is appended. */
 rs_status rs_json_recommend(rs_buffer *out, const rs_server_model *m, rs_serve_scratch *scratch, rs_answer *answer,
                             const rs_asked *asked, const rs_envelope *envelope);
 

@@ -25,6 +25,8 @@ answer = assert(model:recommend { user = "u1", k = 4, exclude = { "i5", "gone" }
   diversity = { lambda = 0.5, pool = 8 }, freshness = { boost = 1, half_life = 86400000 } })
 assert(#answer.items == 4 and answer.unknown == 1)
 assert(#model:recommend({ user = "new", k = 2 }).items == 2)
+assert(model:answer('{"users": ["u1", {"user": "\\u00e4", "exclude": ["i1"], "caps": {"kind": 1}}, {"k": 0}]}')
+  :find('"users[2].k: is 0; 1 to 1000 items can be asked for"', 1, true))
 assert(assert(model:recommend_users { k = 2 }):count() == 12)
 assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
 assert(tostring(model) == "ServedModel of 6 users x 12 items")
