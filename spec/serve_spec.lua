@@ -231,9 +231,9 @@ describe("a served model", function()
   end)
 
   describe("is refused", function()
-    --- The bundle with one member replaced by 'change' (nil: left out).
-    local function altered(name, change)
-      local b = assert(bundle.open(path))
+    --- The bundle (or that at 'from') with one member replaced by 'change' (nil: left out).
+    local function altered(name, change, from)
+      local b = assert(bundle.open(from or path))
       local members = {}
       for _, member in ipairs(b:members()) do
         local entry = { member.name, bytes = b:text(member.name) }
@@ -298,6 +298,19 @@ describe("a served model", function()
       assert.truthy(altered("items.safetensors", with { ["tower.version"] = false }):find(said, 1, true))
       assert.truthy(altered("weights.safetensors",
         with { ["tower.version"] = tensor.zeros(3, 2) }):find(said, 1, true))
+    end)
+
+    it("when the vectors' codes are not of these vectors", function()
+      local dir = command.scratch(finally)
+      local from = tiny.publish(built, dir, { codes = true })
+      assert(serve.open(from)):close()
+      local function coded(changes) return altered("items.int8.safetensors", with(changes), from) end
+      assert.matches("items.int8.safetensors lacks values, scales or bounds", coded { scales = false })
+      assert.matches("items.int8.safetensors: codes are u8 %[1, 2, 64, 4%], .* do not fit 12 items of 5 dimensions",
+        coded { scales = tensor.zeros(2, 64) })
+      assert.matches("items.int8.safetensors holds codes of other vectors", coded { scales = tensor.zeros(1, 64) })
+      assert.matches("items.int8.safetensors has vectors of another item tower",
+        coded { ["tower.version"] = tensor.from_string(("0"):rep(32), "u8") })
     end)
 
     it("when a vector is not finite", function()

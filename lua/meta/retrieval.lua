@@ -70,8 +70,8 @@ function retrieval.topk(request) end
 
 --- An index whose answers are those of retrieval.topk to the bit.
 ---@param items Tensor  f32 [items, d]
----@param codes? table|false  codes that Index:codes gave for the same items; false: none; nil: made where they are
----  worth it
+---@param codes? table|boolean  codes that Index:codes gave for the same items; true: made now; false: none; nil: made
+---  where they are worth it
 ---@return Index
 function retrieval.exact(items, codes) end
 

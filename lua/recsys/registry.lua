@@ -182,7 +182,8 @@ end
 --- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), rival (the champion
 --- on that, recsys.registry.rival), trained_until (ms), run, seed, card (Markdown), created (ISO 8601), dir (default
 --- registry.dir), attributes (columns of items that filters may name; default: all of modest size; false: none),
---- popular ({ half_life = ms, segments = columns of users }; false: no popularity to fall back to).
+--- popular ({ half_life = ms, segments = columns of users }; false: no popularity to fall back to), codes (whether the
+--- vectors' codes are kept beside them; default: of large catalogues).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message

@@ -104,8 +104,8 @@ static int l_parts_free(lua_State *L) {
 
 /* retrieval.exact(items, [codes]) -> Index */
 static int l_exact(lua_State *L) {
-  bool without = lua_isboolean(L, 2) && !lua_toboolean(L, 2), given = lua_istable(L, 2);
-  luaL_argcheck(L, lua_isnoneornil(L, 2) || without || given, 2, "codes of an Index, or false, expected");
+  bool chosen = lua_isboolean(L, 2), forced = chosen && lua_toboolean(L, 2), given = lua_istable(L, 2);
+  luaL_argcheck(L, lua_isnoneornil(L, 2) || chosen || given, 2, "codes of an Index, or a boolean, expected");
   lua_settop(L, 2);
   index_parts *p = rs_push_object(L, sizeof *p, PARTS, 0);
   lua_toclose(L, 3);
@@ -116,8 +116,10 @@ static int l_exact(lua_State *L) {
     rs_need_field(L, 2, "bounds", RS_F32, 3, &p->bounds);
     rs_check(L, rs_codes_over(&p->codes, p->items.size[0], p->items.size[1], &p->values, &p->scales, &p->bounds));
   }
+  if (forced && p->items.size[1] <= RS_CODES_WIDEST)
+    rs_check_retry(L, rs_codes_new(&p->codes, rs_f32(&p->items), p->items.size[0], p->items.size[1]));
   rs_index **index = rs_push_object(L, sizeof *index, INDEX, 0);
-  if (given || without)
+  if (given || chosen)
     rs_check(L, rs_scan_with(index, &p->items, &p->codes));
   else
     rs_check_retry(L, rs_scan_new(index, &p->items));

@@ -10,7 +10,7 @@
 #include "base/parallel.h"
 #include "base/wide.h"
 
-enum { BLOCK = RS_CODES_BLOCK, GRAIN = 16 };
+enum { BLOCK = RS_CODES_BLOCK, GRAIN = 16, SAMPLE = 100 };
 
 static const float SMALL = 1e-30F;   /* a row of no larger numbers is all rest: its scale would lose digits */
 static const double UP = 1 + 1e-6;   /* makes up for what rounding to f32 takes */
@@ -146,6 +146,26 @@ rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor
   rs_tensor_share(&out->bounds, bounds);
   out->longest = longest(out);
   return RS_OK;
+}
+
+/* Whether a row's codes are those of x. */
+static bool fits(const rs_codes *c, int64_t row, const float *x) {
+  int64_t steps = (c->width + 3) / 4, block = row / BLOCK, at = row % BLOCK;
+  const uint8_t *values = rs_u8(&c->values) + (block * steps * BLOCK + at) * 4;
+  const float *bounds = rs_f32(&c->bounds) + block * 2 * BLOCK + at;
+  float q[RS_CODES_WIDEST];
+  lengths l = code(x, c->width, q);
+  if (!are_finite(&l)) return isinf(bounds[0]);
+  bool same = rs_f32(&c->scales)[row] == l.scale && bounds[0] == up(sqrt(l.rest)) && bounds[BLOCK] == up(sqrt(l.length));
+  for (int64_t i = 0; same && i < c->width; i++) same = values[i / 4 * BLOCK * 4 + i % 4] == 128 + (int)q[i];
+  return same;
+}
+
+bool rs_codes_fit(const rs_codes *codes, const float *items) {
+  int64_t step = codes->n / SAMPLE + 1;
+  for (int64_t row = 0; row < codes->n; row += step)
+    if (!fits(codes, row, items + row * codes->width)) return false;
+  return true;
 }
 
 /* Whether the first size of a tensor may become 'blocks' in place. */

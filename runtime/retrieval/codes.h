@@ -32,10 +32,12 @@ typedef struct rs_codes {
 
 /* Of f32 items [n, width], contiguous, of at most RS_CODES_WIDEST dimensions. RS_ENOMEM; then 'out' is empty. */
 rs_status rs_codes_new(rs_codes *out, const float *items, int64_t n, int64_t width);
-/* Over tensors that were made so, such as a file's: RS_ESHAPE when they do not fit n and width. That they belong to the
- * items is the caller's to know. Holds handles on them. */
+/* Over tensors that were made so, such as a file's: RS_ESHAPE when they do not fit n and width. Whatever they hold, a
+ * search with them ends; it is exact where they belong to the items. Holds handles on them. */
 rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor *values, const rs_tensor *scales,
                         const rs_tensor *bounds);
+/* Whether the codes are of these items, by a sample of rows coded anew. */
+bool rs_codes_fit(const rs_codes *codes, const float *items);
 /* Make room for 'n' items, more than there are or as many, of which rs_codes_put may then write any: codes that others
  * hold, or that are mapped, are copied. RS_ENOMEM; the codes are as before. */
 rs_status rs_codes_reserve(rs_codes *codes, int64_t n);

@@ -138,6 +138,9 @@ static void codes_of_other_sizes_are_refused(void **state) {
   assert_int_equal(rs_codes_new(&codes, items, N, 8), RS_OK);
   assert_int_equal(rs_codes_over(&other, N, 8, &codes.values, &codes.scales, &codes.bounds), RS_OK);
   assert_true(other.longest == codes.longest && codes.longest > 0);
+  assert_true(rs_codes_fit(&other, items));
+  items[18 * 8 + 3] += 0.5F;
+  assert_false(rs_codes_fit(&other, items));
   rs_codes_free(&other);
   assert_int_equal(rs_codes_over(&other, 300, 8, &codes.values, &codes.scales, &codes.bounds), RS_ESHAPE);
   assert_int_equal(rs_codes_over(&other, N, 9, &codes.values, &codes.scales, &codes.bounds), RS_ESHAPE);

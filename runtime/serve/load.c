@@ -275,6 +275,28 @@ static rs_status load_history(loader *l) {
   return status;
 }
 
+/* All items are looked at, first by the codes that the bundle holds of a large catalogue, else by ones made now. */
+static rs_status load_scan(loader *l) {
+  static const char member[] = "items.int8.safetensors";
+  rs_server_model *m = l->model;
+  rs_tensors t = {0};
+  rs_codes codes = {0};
+  if (!rs_bundle_find(l->bundle, member)) return rs_scan_new(&m->index, &m->vectors);
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = check_versions(l, member, &t);
+  const rs_tensor *values = rs_tensors_find(&t, "values"), *scales = rs_tensors_find(&t, "scales");
+  const rs_tensor *bounds = rs_tensors_find(&t, "bounds");
+  if (status == RS_OK && (!values || !scales || !bounds)) status = bad(l, member, "lacks values, scales or bounds");
+  if (status == RS_OK)
+    status = blame(l, member, rs_codes_over(&codes, m->vectors.size[0], m->vectors.size[1], values, scales, bounds));
+  if (status == RS_OK && !rs_codes_fit(&codes, rs_f32(&m->vectors)))
+    status = bad(l, member, "holds codes of other vectors than those in items.safetensors: publish both from one model");
+  if (status == RS_OK) status = rs_scan_with(&m->index, &m->vectors, &codes);
+  rs_codes_free(&codes);
+  rs_tensors_free(&t);
+  return status;
+}
+
 /* What the bundle may lack, and what is found by. */
 static rs_status load_rest(loader *l) {
   char reason[512];
@@ -285,7 +307,7 @@ static rs_status load_rest(loader *l) {
     snprintf(reason, sizeof reason, "%s", rs_message());
     return rs_fail(RS_EFORMAT, "%s: %s", l->path, reason);
   }
-  return status == RS_OK ? rs_scan_new(&m->index, &m->vectors) : status;
+  return status == RS_OK ? load_scan(l) : status;
 }
 
 uint64_t rs_server_model_identity(void) {

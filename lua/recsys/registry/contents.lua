@@ -3,9 +3,12 @@
 local attributes = require "recsys.registry.attributes"
 local core = require "recsys.core"
 local popular = require "recsys.registry.popular"
+local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
 
 local contents = {}
+
+local CODED = 2 ^ 22 -- numbers of a catalogue's vectors from which on their codes are kept: made anew they take 5 ms
 
 --- Strings one after another, and where each begins: u8 [total] and i64 [n + 1]. A nil is an empty string.
 ---@param n integer
@@ -87,6 +90,16 @@ local function add_serving(members, request, history)
   end
 end
 
+--- The first look's codes of a large catalogue (docs/retrieval.md), so that a server maps them.
+local function add_codes(members, request, vectors, version)
+  local wanted = request.codes
+  if wanted == nil then wanted = vectors:count() >= CODED end
+  if not wanted then return end
+  local index <close> = retrieval.exact(vectors, true)
+  local codes = index:codes()
+  if codes then members[#members + 1] = { "items.int8.safetensors", tensors = with_version(codes, version) } end
+end
+
 --- The members of a model's bundle (docs/bundle.md), and its item vectors.
 function contents.members(request)
   local model, dataset = request.model or request, request.dataset
@@ -108,6 +121,7 @@ function contents.members(request)
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
+  add_codes(members, request, vectors, version)
   add_serving(members, request, history:tensors())
   if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
   return members, vectors
