@@ -89,17 +89,25 @@ static rs_fault check_version(const rs_head *h) {
   return REFUSE(505, "version", "HTTP/1.1 and HTTP/1.0 are spoken here");
 }
 
+static bool all_are(const char *at, size_t n, const char *bytes, size_t n_bytes) {
+  for (size_t i = 0; i < n; i++)
+    if (!memchr(bytes, at[i], n_bytes)) return false;
+  return true;
+}
+
 /* Whether all pieces lie one behind the other with nothing between them but what must be there: so a line ended by a
- * bare LF, a folded one, a zero byte, and blanks within the request line are seen, which a library may hide. Blanks
- * before a value may be many. The two bytes of each line's end are overwritten; their number is what counts. */
+ * bare LF, a folded one, a zero byte, and blanks within the request line are seen, which a library may hide. It has put
+ * zeros over the colons and over both bytes of each line's end. */
 static bool is_seamless(const rs_head *h) {
   if (h->target != h->method + strlen(h->method) + 1 || h->version != h->target + h->target_size + 1) return false;
-  const char *at = h->version + strlen(h->version) + 2;
+  const char *at = h->version + strlen(h->version);
   for (const rs_field *f = h->fields; f < h->fields + h->n; f++) {
-    if (f->name != at || f->value < f->name + f->name_size + 1 || f->value > h->end) return false;
-    at = f->value + f->value_size + 2;
+    const char *colon = f->name + f->name_size;
+    if (f->name != at + 2 || !all_are(at, 2, "", 1)) return false;
+    if (f->value <= colon || f->value > h->end || !all_are(colon + 1, (size_t)(f->value - colon - 1), " \t", 2)) return false;
+    at = f->value + f->value_size;
   }
-  return at + 2 == h->end;
+  return at + 4 == h->end && all_are(at, 4, "", 1);
 }
 
 /* Fields. */
