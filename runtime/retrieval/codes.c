@@ -60,7 +60,10 @@ RS_WIDE static lengths code_wide(const float *x, int64_t width, float *q) { retu
 
 static lengths code(const float *x, int64_t width, float *q) { return (rs_wide() ? code_wide : code_plain)(x, width, q); }
 
-static bool are_finite(const lengths *l) { return isfinite(l->scale) && isfinite(l->length) && isfinite(l->rest); }
+static float up(double length) { return (float)(length * UP) + FLT_MIN; }
+
+/* Whether the row can be coded: products of its scale with others do not overflow where those of its length do not. */
+static bool are_finite(const lengths *l) { return isfinite(l->scale) && isfinite(up(sqrt(l->length))); }
 
 typedef struct making {
   const float *items;
@@ -68,8 +71,6 @@ typedef struct making {
   uint8_t *values;
   float *scales, *bounds;
 } making;
-
-static float up(double length) { return (float)(length * UP) + FLT_MIN; }
 
 /* Writes an item's codes; gives its |x|. */
 static float code_item(const making *m, int64_t row, const float *x) {
@@ -243,45 +244,76 @@ bool rs_codes_query(const rs_codes *codes, const float *vector, int8_t *p, rs_co
   return true;
 }
 
-/* The bound of an item from its sum; one that is not a number is above everything. */
-static uint64_t plain_above(const rs_codes *codes, int64_t block, const rs_coded *query, float least) {
+/* A block as the kernels read it. */
+typedef struct block_of {
+  int64_t steps;
+  const uint8_t *values;
+  const float *scales, *rests, *lengths;
+} block_of;
+
+static block_of at_block(const rs_codes *codes, int64_t block) {
   int64_t steps = (codes->width + 3) / 4;
-  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
-  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+  const float *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+  return (block_of){steps, rs_u8(&codes->values) + block * steps * BLOCK * 4, rs_f32(&codes->scales) + block * BLOCK,
+                    bounds, bounds + BLOCK};
+}
+
+/* The product of codes of each item, and how far off the true one it is at the most; that may be infinite. */
+static void plain_products(const rs_codes *codes, int64_t block, const rs_coded *query, float *products, float *off) {
+  block_of b = at_block(codes, block);
   int32_t sums[BLOCK] = {0};
-  uint64_t above = 0;
-  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4)
+  for (int64_t step = 0; step < b.steps; step++, b.values += BLOCK * 4)
     for (int at = 0; at < BLOCK; at++)
-      for (int i = 0; i < 4; i++) sums[at] += values[at * 4 + i] * query->p[step * 4 + i];
+      for (int i = 0; i < 4; i++) sums[at] += b.values[at * 4 + i] * query->p[step * 4 + i];
   for (int at = 0; at < BLOCK; at++) {
-    float bound = (float)(sums[at] - query->offset) * (query->scale * scales[at]) + query->by_rest * bounds[at] +
-                  query->by_length * bounds[BLOCK + at] + query->least;
-    above |= (uint64_t)!(bound <= least) << at;
+    products[at] = (float)(sums[at] - query->offset) * (query->scale * b.scales[at]);
+    off[at] = query->by_rest * b.rests[at] + query->by_length * b.lengths[at] + query->least;
   }
+}
+
+static float plain_reach(const rs_codes *codes, int64_t block, const rs_coded *query, uint64_t rows, float *low) {
+  float products[BLOCK], off[BLOCK], high = -INFINITY;
+  plain_products(codes, block, query, products, off);
+  for (int at = 0; at < BLOCK; at++) {
+    float *mine = &low[at % RS_CODES_LANES];
+    if (!(rows >> at & 1)) continue;
+    if (products[at] + off[at] > high) high = products[at] + off[at];
+    if (products[at] - off[at] > *mine) *mine = products[at] - off[at];
+  }
+  return high;
+}
+
+static uint64_t plain_above(const rs_codes *codes, int64_t block, const rs_coded *query, float least) {
+  float products[BLOCK], off[BLOCK];
+  uint64_t above = 0;
+  plain_products(codes, block, query, products, off);
+  for (int at = 0; at < BLOCK; at++) above |= (uint64_t)(products[at] + off[at] > least) << at;
   return above;
 }
+
+static const rs_codes_kernel plain = {plain_reach, plain_above};
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#define FOR_AVX2 __attribute__((target("avx2,fma")))
+#define FOR_VNNI __attribute__((target("avx512f,avx512bw,avx512vnni")))
+
 /* Bytes of 128 + q times signed ones would overflow the 16 bits that AVX2 adds them in: |q| times p with q's sign do not,
- * being 2 x 127 x 127 at the most. */
-__attribute__((target("avx2,fma"))) static uint64_t avx2_above(const rs_codes *codes, int64_t block,
-                                                               const rs_coded *query, float least) {
-  int64_t steps = (codes->width + 3) / 4;
-  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
-  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+ * being 2 x 127 x 127 at the most. Eight items a register. */
+FOR_AVX2 static inline void avx2_products(const rs_codes *codes, int64_t block, const rs_coded *query, __m256 *products,
+                                          __m256 *off) {
+  block_of b = at_block(codes, block);
   const __m256i middle = _mm256_set1_epi8((char)0x80), ones = _mm256_set1_epi16(1);
   __m256i sums[8];
-  uint64_t above = 0;
   for (int v = 0; v < 8; v++) sums[v] = _mm256_setzero_si256();
-  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4) {
+  for (int64_t step = 0; step < b.steps; step++, b.values += BLOCK * 4) {
     int32_t four;
     memcpy(&four, query->p + step * 4, sizeof four);
     __m256i p = _mm256_set1_epi32(four);
 #pragma GCC unroll 8
     for (int v = 0; v < 8; v++) {
-      __m256i q = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(values + v * 32)), middle);
+      __m256i q = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(b.values + v * 32)), middle);
       __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(p, q));
       sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(pairs, ones));
     }
@@ -289,65 +321,126 @@ __attribute__((target("avx2,fma"))) static uint64_t avx2_above(const rs_codes *c
   const __m256 scale = _mm256_set1_ps(query->scale), by_rest = _mm256_set1_ps(query->by_rest);
   const __m256 by_length = _mm256_set1_ps(query->by_length), always = _mm256_set1_ps(query->least);
   for (int v = 0; v < 8; v++) {
-    __m256 bound = _mm256_fmadd_ps(by_length, _mm256_loadu_ps(bounds + BLOCK + v * 8), always);
-    bound = _mm256_fmadd_ps(by_rest, _mm256_loadu_ps(bounds + v * 8), bound);
-    bound = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[v]), _mm256_mul_ps(scale, _mm256_loadu_ps(scales + v * 8)), bound);
-    int out = _mm256_movemask_ps(_mm256_cmp_ps(bound, _mm256_set1_ps(least), _CMP_NLE_UQ));
-    above |= (uint64_t)(uint32_t)out << (v * 8);
+    off[v] = _mm256_fmadd_ps(by_length, _mm256_loadu_ps(b.lengths + v * 8), always);
+    off[v] = _mm256_fmadd_ps(by_rest, _mm256_loadu_ps(b.rests + v * 8), off[v]);
+    products[v] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), _mm256_mul_ps(scale, _mm256_loadu_ps(b.scales + v * 8)));
+  }
+}
+
+FOR_AVX2 static float avx2_reach(const rs_codes *codes, int64_t block, const rs_coded *query, uint64_t rows, float *low) {
+  __m256 products[8], off[8], none = _mm256_set1_ps(-INFINITY), high = none;
+  __m256 lows[2] = {_mm256_loadu_ps(low), _mm256_loadu_ps(low + 8)};
+  const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  float highs[8], most = -INFINITY;
+  avx2_products(codes, block, query, products, off);
+  for (int v = 0; v < 8; v++) {
+    __m256i mine = _mm256_and_si256(_mm256_set1_epi32((int)(rows >> (8 * v) & 255)), bits);
+    __m256 counts = _mm256_castsi256_ps(_mm256_cmpeq_epi32(mine, bits));
+    high = _mm256_max_ps(high, _mm256_blendv_ps(none, _mm256_add_ps(products[v], off[v]), counts));
+    lows[v % 2] = _mm256_max_ps(lows[v % 2], _mm256_blendv_ps(none, _mm256_sub_ps(products[v], off[v]), counts));
+  }
+  _mm256_storeu_ps(low, lows[0]);
+  _mm256_storeu_ps(low + 8, lows[1]);
+  _mm256_storeu_ps(highs, high);
+  for (int i = 0; i < 8; i++) most = highs[i] > most ? highs[i] : most;
+  return most;
+}
+
+FOR_AVX2 static uint64_t avx2_above(const rs_codes *codes, int64_t block, const rs_coded *query, float least) {
+  __m256 products[8], off[8];
+  uint64_t above = 0;
+  avx2_products(codes, block, query, products, off);
+  for (int v = 0; v < 8; v++) {
+    __m256 is_above = _mm256_cmp_ps(_mm256_add_ps(products[v], off[v]), _mm256_set1_ps(least), _CMP_GT_OQ);
+    above |= (uint64_t)(uint32_t)_mm256_movemask_ps(is_above) << (v * 8);
   }
   return above;
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vnni"))) static uint64_t vnni_above(const rs_codes *codes, int64_t block,
-                                                                                  const rs_coded *query, float least) {
-  int64_t steps = (codes->width + 3) / 4;
-  const uint8_t *values = rs_u8(&codes->values) + block * steps * BLOCK * 4;
-  const float *scales = rs_f32(&codes->scales) + block * BLOCK, *bounds = rs_f32(&codes->bounds) + block * 2 * BLOCK;
+/* Sixteen items a register. */
+FOR_VNNI static inline void vnni_products(const rs_codes *codes, int64_t block, const rs_coded *query, __m512 *products,
+                                          __m512 *off) {
+  block_of b = at_block(codes, block);
   const __m512i offset = _mm512_set1_epi32(-query->offset);
   __m512i sums[4] = {offset, offset, offset, offset};
-  for (int64_t step = 0; step < steps; step++, values += BLOCK * 4) {
+  for (int64_t step = 0; step < b.steps; step++, b.values += BLOCK * 4) {
     int32_t four;
     memcpy(&four, query->p + step * 4, sizeof four);
     __m512i p = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; v++) sums[v] = _mm512_dpbusd_epi32(sums[v], _mm512_loadu_si512(values + v * 64), p);
+    for (int v = 0; v < 4; v++) sums[v] = _mm512_dpbusd_epi32(sums[v], _mm512_loadu_si512(b.values + v * 64), p);
   }
   const __m512 scale = _mm512_set1_ps(query->scale), by_rest = _mm512_set1_ps(query->by_rest);
   const __m512 by_length = _mm512_set1_ps(query->by_length), always = _mm512_set1_ps(query->least);
-  uint64_t above = 0;
 #pragma GCC unroll 4
   for (int v = 0; v < 4; v++) {
-    __m512 bound = _mm512_fmadd_ps(by_length, _mm512_loadu_ps(bounds + BLOCK + v * 16), always);
-    bound = _mm512_fmadd_ps(by_rest, _mm512_loadu_ps(bounds + v * 16), bound);
-    bound = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[v]), _mm512_mul_ps(scale, _mm512_loadu_ps(scales + v * 16)), bound);
-    above |= (uint64_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(least), _CMP_NLE_UQ) << (v * 16);
+    off[v] = _mm512_fmadd_ps(by_length, _mm512_loadu_ps(b.lengths + v * 16), always);
+    off[v] = _mm512_fmadd_ps(by_rest, _mm512_loadu_ps(b.rests + v * 16), off[v]);
+    products[v] = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), _mm512_mul_ps(scale, _mm512_loadu_ps(b.scales + v * 16)));
+  }
+}
+
+FOR_VNNI static float vnni_reach(const rs_codes *codes, int64_t block, const rs_coded *query, uint64_t rows, float *low) {
+  __m512 products[4], off[4], lows = _mm512_loadu_ps(low), high = _mm512_set1_ps(-INFINITY);
+  vnni_products(codes, block, query, products, off);
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; v++) {
+    __mmask16 mine = (__mmask16)(rows >> (16 * v));
+    high = _mm512_mask_max_ps(high, mine, high, _mm512_add_ps(products[v], off[v]));
+    lows = _mm512_mask_max_ps(lows, mine, lows, _mm512_sub_ps(products[v], off[v]));
+  }
+  _mm512_storeu_ps(low, lows);
+  return _mm512_reduce_max_ps(high);
+}
+
+FOR_VNNI static uint64_t vnni_above(const rs_codes *codes, int64_t block, const rs_coded *query, float least) {
+  __m512 products[4], off[4];
+  uint64_t above = 0;
+  vnni_products(codes, block, query, products, off);
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; v++) {
+    __m512 bound = _mm512_add_ps(products[v], off[v]);
+    above |= (uint64_t)_mm512_cmp_ps_mask(bound, _mm512_set1_ps(least), _CMP_GT_OQ) << (v * 16);
   }
   return above;
 }
 
+static const rs_codes_kernel avx2 = {avx2_reach, avx2_above}, vnni = {vnni_reach, vnni_above};
+
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 static bool has_vnni(void) { return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"); }
 
-rs_codes_kernel *rs_codes_kernel_named(const char *name) {
-  if (strcmp(name, "avx2") == 0 && has_avx2()) return avx2_above;
-  if (strcmp(name, "vnni") == 0 && has_vnni()) return vnni_above;
-  return strcmp(name, "plain") == 0 ? plain_above : NULL;
+const rs_codes_kernel *rs_codes_kernel_named(const char *name) {
+  if (strcmp(name, "avx2") == 0 && has_avx2()) return &avx2;
+  if (strcmp(name, "vnni") == 0 && has_vnni()) return &vnni;
+  return strcmp(name, "plain") == 0 ? &plain : NULL;
 }
 
-static rs_codes_kernel *best(void) { return has_vnni() ? vnni_above : has_avx2() ? avx2_above : plain_above; }
+static const rs_codes_kernel *best(void) { return has_vnni() ? &vnni : has_avx2() ? &avx2 : &plain; }
 #else
-rs_codes_kernel *rs_codes_kernel_named(const char *name) { return strcmp(name, "plain") == 0 ? plain_above : NULL; }
+const rs_codes_kernel *rs_codes_kernel_named(const char *name) { return strcmp(name, "plain") == 0 ? &plain : NULL; }
 
-static rs_codes_kernel *best(void) { return plain_above; }
+static const rs_codes_kernel *best(void) { return &plain; }
 #endif
 
-static rs_codes_kernel *chosen; /* by rs_codes_use; NULL: the best */
+static const rs_codes_kernel *chosen; /* by rs_codes_use; NULL: the best */
 
-void rs_codes_use(rs_codes_kernel *kernel) { chosen = kernel; }
+void rs_codes_use(const rs_codes_kernel *kernel) { chosen = kernel; }
+
+float rs_codes_reach(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, uint64_t rows,
+                     float *low) {
+  const rs_codes_kernel *kernel = chosen ? chosen : best();
+  float high = -INFINITY;
+  for (int64_t v = 0; v < vectors; v++) {
+    float mine = kernel->reach(codes, block, &query[v], rows, low);
+    high = mine > high ? mine : high;
+  }
+  return high;
+}
 
 uint64_t rs_codes_above(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, float least) {
-  rs_codes_kernel *kernel = chosen ? chosen : best();
+  const rs_codes_kernel *kernel = chosen ? chosen : best();
   uint64_t above = 0;
-  for (int64_t v = 0; v < vectors; v++) above |= kernel(codes, block, &query[v], least);
+  for (int64_t v = 0; v < vectors; v++) above |= kernel->above(codes, block, &query[v], least);
   return above;
 }

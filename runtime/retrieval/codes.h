@@ -9,8 +9,9 @@
  * its true value, too: by less than g |u| |x| with g = 1.1 (width + width / 256 + 2) 2^-24, whatever the order of its
  * fused multiply-adds, and by width 2^-130 where numbers are so small that they lose digits. Both go into the bound, as
  * does the rounding of the bound itself (2^-18 of each of its terms, 16 times what it can be), so that the bound lies
- * above the product, never on it. An item whose bound is not above the k-th best score so far cannot be among the k
- * best: only the others' products are computed.
+ * above the product, never on it. With these terms taken away instead of added it lies below. So where k items reach at
+ * least some score, an item whose bound is not above that score cannot be among the k best: only the others' products are
+ * computed.
  *
  * That holds where no sum overflows. An item that holds a NaN or an infinity, or whose length no f32 can hold, has the
  * bound infinity; a query whose products could come near the largest f32 is refused. */
@@ -61,13 +62,23 @@ static inline size_t rs_coded_bytes(const rs_codes *codes) { return (size_t)(cod
 /* Write a vector into 'p' and *out; false when its products with the items could overflow, or it is not finite. */
 bool rs_codes_query(const rs_codes *codes, const float *vector, int8_t *p, rs_coded *out);
 
+/* Of the items of a block whose bits are in 'rows': the largest bound with any of the query's vectors, which is returned;
+ * and what they reach at the least, the same with its second and third term taken away instead: low[i] is raised to the
+ * largest of the items i, i + RS_CODES_LANES, ... */
+enum { RS_CODES_LANES = 16 };
+float rs_codes_reach(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, uint64_t rows,
+                     float *low);
+
 /* The items of a block, a bit each, whose bound with one of the query's vectors is above 'least'. */
 uint64_t rs_codes_above(const rs_codes *codes, int64_t block, const rs_coded *query, int64_t vectors, float least);
 
 /* The kernels by name: "plain" everywhere, "avx2" and "vnni" (AVX-512) where the CPU has them, else NULL. For tests,
  * which may make one of them the one that is used, from now on; NULL: the best again. */
-typedef uint64_t rs_codes_kernel(const rs_codes *codes, int64_t block, const rs_coded *query, float least);
-rs_codes_kernel *rs_codes_kernel_named(const char *name);
-void rs_codes_use(rs_codes_kernel *kernel);
+typedef struct rs_codes_kernel {
+  float (*reach)(const rs_codes *codes, int64_t block, const rs_coded *query, uint64_t rows, float *low);
+  uint64_t (*above)(const rs_codes *codes, int64_t block, const rs_coded *query, float least);
+} rs_codes_kernel;
+const rs_codes_kernel *rs_codes_kernel_named(const char *name);
+void rs_codes_use(const rs_codes_kernel *kernel);
 
 #endif

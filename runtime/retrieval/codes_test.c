@@ -41,6 +41,17 @@ static bool is_above(const rs_codes *codes, const rs_coded *coded, int64_t row, 
   return rs_codes_above(codes, row / 64, coded, 1, least) >> (row % 64) & 1;
 }
 
+/* What a row reaches, at the most and at the least. */
+static float reach(const rs_codes *codes, const rs_coded *coded, int64_t row, float *low) {
+  float lows[RS_CODES_LANES];
+  for (int i = 0; i < RS_CODES_LANES; i++) lows[i] = -INFINITY;
+  float high = rs_codes_reach(codes, row / 64, coded, 1, UINT64_C(1) << (row % 64), lows);
+  for (int i = 0; i < RS_CODES_LANES; i++)
+    if (i != row % RS_CODES_LANES) assert_true(lows[i] == -INFINITY);
+  *low = lows[row % RS_CODES_LANES];
+  return high;
+}
+
 static void a_bound_is_above_its_product(void **state) {
   (void)state;
   static const int64_t widths[] = {1, 2, 5, 16, 63, 64, 257, 520};
@@ -55,8 +66,40 @@ static void a_bound_is_above_its_product(void **state) {
     assert_true(rs_codes_query(&codes, query, p, &coded));
     for (int kernel = 0; kernel < 3; kernel++) {
       rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
-      for (int64_t row = 0; row < N; row++)
+      for (int64_t row = 0; row < N; row++) {
+        float low, high = reach(&codes, &coded, row, &low);
+        assert_true(low < products[row] && products[row] < high);
         assert_true(is_above(&codes, &coded, row, products[row]));
+      }
+    }
+    rs_codes_free(&codes);
+  }
+  rs_codes_use(NULL);
+}
+
+/* A block's reaches are those of its items. */
+static void a_block_reaches_what_its_items_reach(void **state) {
+  (void)state;
+  for (uint32_t number = 0; number < 40; number++) {
+    rs_codes codes;
+    rs_coded coded;
+    int8_t p[MOST_WIDTH + 4];
+    draw(number, 63);
+    assert_int_equal(rs_codes_new(&codes, items, N, 63), RS_OK);
+    assert_true(rs_codes_query(&codes, query, p, &coded));
+    for (int kernel = 0; kernel < 3; kernel++) {
+      uint64_t some = number % 2 ? ~UINT64_C(0) : UINT64_C(0x9E3779B97F4A7C15) * (number + 1);
+      float lows[RS_CODES_LANES], most = -INFINITY, expected[RS_CODES_LANES];
+      for (int i = 0; i < RS_CODES_LANES; i++) lows[i] = expected[i] = -INFINITY;
+      rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
+      for (int64_t row = 64; row < 128; row++) {
+        float low, high = reach(&codes, &coded, row, &low);
+        if (!(some >> (row % 64) & 1)) continue;
+        most = fmaxf(most, high);
+        expected[row % RS_CODES_LANES] = fmaxf(expected[row % RS_CODES_LANES], low);
+      }
+      assert_true(rs_codes_reach(&codes, 1, &coded, 1, some, lows) == most);
+      assert_memory_equal(lows, expected, sizeof lows);
     }
     rs_codes_free(&codes);
   }
@@ -83,7 +126,9 @@ static void bounds_are_close(void **state) {
     rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
     for (int64_t row = 0; row < N; row++) {
       float all = length_of(query, WIDTH) * length_of(items + row * WIDTH, WIDTH);
+      float low, high = reach(&codes, &coded, row, &low);
       assert_false(is_above(&codes, &coded, row, products[row] + 0.02F * all));
+      assert_true(products[row] - low < 0.02F * all && high - products[row] < 0.02F * all);
     }
   }
   rs_codes_use(NULL);
@@ -106,7 +151,9 @@ static void an_item_that_is_not_finite_is_always_above(void **state) {
       assert_true(rs_codes_query(&codes, query, p, &coded));
       for (int kernel = 0; kernel < 3; kernel++) {
         rs_codes_use(rs_codes_kernel_named(kernels[kernel]));
+        float low, high = reach(&codes, &coded, 70, &low);
         assert_true(is_above(&codes, &coded, 70, FLT_MAX));
+        assert_true(low == -INFINITY && high == INFINITY);
         assert_false(is_above(&codes, &coded, 71, 1000));
       }
     }
@@ -152,6 +199,7 @@ static void codes_of_other_sizes_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_bound_is_above_its_product),
+      cmocka_unit_test(a_block_reaches_what_its_items_reach),
       cmocka_unit_test(bounds_are_close),
       cmocka_unit_test(an_item_that_is_not_finite_is_always_above),
       cmocka_unit_test(a_query_whose_products_could_overflow_is_refused),

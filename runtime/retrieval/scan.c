@@ -3,7 +3,11 @@
  * A product's bits are those of topk.c's tile. Where the CPU has kernels of our own an element of a product depends on
  * its row and column alone (tensor/block.h), so one row of users is enough of a tile, and its columns may be items
  * gathered from anywhere. Elsewhere the tile is the same call of BLAS on the same items, padded to as many users as
- * topk.c gives it: whole tiles are computed, and what is wanted is taken out. */
+ * topk.c gives it: whole tiles are computed, and what is wanted is taken out.
+ *
+ * The first look asks of each block of 64 items what the best of them reaches at the most, and of groups of items what
+ * the best reaches at the least. What k groups reach is a bar that the k best are above, known before any product is
+ * computed; blocks that may hold an item above it are looked at again. */
 #include "retrieval/scan.h"
 
 #include <math.h>
@@ -12,15 +16,17 @@
 #include "base/parallel.h"
 #include "base/prefetch.h"
 #include "base/scored.h"
+#include "base/wide.h"
 #include "retrieval/above.h"
 #include "retrieval/topk.h"
 #include "tensor/block.h"
 #include "tensor/gemm.h"
 
-/* Products are computed of PENDING items at once, a multiple of what the kernels' panels hold, so that the k-th best
- * rises early. A word with up to FEW items that may be found is not worth a look at its block. A thread takes TAKEN
- * blocks at a time. */
-enum { TILE = RS_TOPK_TILE, TILE_WORDS = TILE / 64, PENDING = 48, FEW = 2, TAKEN = 256, THREADED = 4 * TAKEN };
+/* Products are computed of PENDING items at once, a multiple of what the kernels' panels hold. A word with up to FEW
+ * items that may be found is not worth a look at its block. A thread takes TAKEN blocks at a time, and a catalogue of
+ * THREADED blocks or more is worth threads. Up to WIDEST_SPAN blocks, a power of two, have their lows together. */
+enum { TILE = RS_TOPK_TILE, TILE_WORDS = TILE / 64, LANES = RS_CODES_LANES };
+enum { PENDING = 48, FEW = 2, TAKEN = 256, THREADED = 4 * TAKEN, WIDEST_SPAN = 64 };
 
 typedef struct scan {
   rs_index base;
@@ -28,18 +34,6 @@ typedef struct scan {
   const float *items; /* [n, width] */
   rs_codes codes;     /* empty: none */
 } scan;
-
-/* A thread's part of a search. */
-typedef struct part {
-  float *products; /* [vectors, tile_rows, TILE] */
-  float *gathered; /* [PENDING + 64, width]; where BLAS computes, [TILE, width]: the last items and zeros */
-  rs_scored *heap; /* [k] */
-  int64_t size;
-  int32_t pending[PENDING + 64]; /* rows in rising order, whose products are to be computed */
-  int64_t n_pending;
-  int64_t bad; /* the first row whose score is not finite; INT64_MAX: none */
-  rs_index_stats stats;
-} part;
 
 /* A search at work. */
 typedef struct search {
@@ -49,132 +43,194 @@ typedef struct search {
   const float *users; /* [vectors, tile_rows, width]: what a tile's product begins from */
   int64_t tile_rows;  /* 1, or what BLAS is given */
   rs_coded *coded;    /* [vectors]; NULL: no first look */
-  part *parts;
-  int64_t n_parts;
-  _Atomic float least; /* the k-th best score of some part, so that no more than k items of all are above it */
+  float *highs;       /* [blocks]: the largest bound of a block; infinite: all its items' products are wanted */
+  float *lows;        /* [spans, LANES]: what some item of each lane and span reaches at the least */
+  int64_t span;       /* blocks */
+  float least;        /* k items reach it */
+  float *products;    /* [vectors, tile_rows, TILE] */
+  float *gathered;    /* [PENDING + 64, width]; where BLAS computes, [TILE, width]: the last items and zeros */
+  rs_scored *heap;    /* [k] */
+  int64_t size;
+  int32_t pending[PENDING + 64]; /* rows in rising order, whose products are to be computed */
+  int64_t n_pending;
+  int64_t bad; /* the first row whose score is not finite; INT64_MAX: none */
+  rs_index_stats stats;
 } search;
 
 /* ---- Products ---- */
 
 /* The better of each item's products; one that is not a number stays. */
-static void merge_vectors(const search *s, part *p, int64_t n, int64_t step) {
+static void merge_vectors(search *s, int64_t n, int64_t step) {
   for (int64_t v = 1; v < s->q->vectors; v++)
     for (int64_t i = 0; i < n; i++) {
-      float other = p->products[v * step + i];
-      if (other > p->products[i] || other != other) p->products[i] = other;
+      float other = s->products[v * step + i];
+      if (other > s->products[i] || other != other) s->products[i] = other;
     }
-  p->stats.scored += n;
+  s->stats.scored += n;
 }
 
-/* p->products of items first .. first + n - 1, in the tile that topk.c makes. */
-static void score_tile(const search *s, part *p, int64_t first, int64_t n) {
+/* s->products of items first .. first + n - 1, in the tile that topk.c makes. */
+static void score_tile(search *s, int64_t first, int64_t n) {
   int64_t width = s->index->base.width, step = s->tile_rows * TILE, columns = s->tile_rows > 1 ? TILE : n;
   const float *items = s->index->items + first * width;
   if (n < columns) {
-    memset(p->gathered + n * width, 0, (size_t)((columns - n) * width) * sizeof *items);
-    items = memcpy(p->gathered, items, (size_t)(n * width) * sizeof *items);
+    memset(s->gathered + n * width, 0, (size_t)((columns - n) * width) * sizeof *items);
+    items = memcpy(s->gathered, items, (size_t)(n * width) * sizeof *items);
   }
   for (int64_t v = 0; v < s->q->vectors; v++)
     rs_gemm_tile(RS_F32, false, true, s->tile_rows, columns, width, 1, s->users + v * s->tile_rows * width, width, items,
-                 width, 0, p->products + v * step, TILE);
-  merge_vectors(s, p, n, step);
+                 width, 0, s->products + v * step, TILE);
+  merge_vectors(s, n, step);
 }
 
-/* p->products of the pending items. */
-static void score_pending(const search *s, part *p) {
-  int64_t width = s->index->base.width, n = p->n_pending;
+/* s->products of the pending items. */
+static void score_pending(search *s) {
+  int64_t width = s->index->base.width, n = s->n_pending;
   for (int64_t i = 0; i < n; i++)
-    memcpy(p->gathered + i * width, s->index->items + p->pending[i] * width, (size_t)width * sizeof(float));
-  rs_gemm_tile(RS_F32, false, true, s->q->vectors, n, width, 1, s->users, width, p->gathered, width, 0, p->products,
+    memcpy(s->gathered + i * width, s->index->items + s->pending[i] * width, (size_t)width * sizeof(float));
+  rs_gemm_tile(RS_F32, false, true, s->q->vectors, n, width, 1, s->users, width, s->gathered, width, 0, s->products,
                TILE);
-  merge_vectors(s, p, n, TILE);
+  merge_vectors(s, n, TILE);
 }
 
 /* ---- The best so far ---- */
 
-/* An item with its score: a part's rows come in rising order, so that an equal score never displaces an earlier row. */
-static void take(const search *s, part *p, int64_t row, float score) {
+/* An item with its score: rows come in rising order, so that an equal score never displaces an earlier row. */
+static void take(search *s, int64_t row, float score) {
   rs_scored entry = {score, (int32_t)row};
   if (!isfinite(score)) {
-    if (row < p->bad) p->bad = row;
-  } else if (p->size == s->q->k) {
-    if (score > p->heap[0].score) rs_scored_sink(p->heap, p->size, 0, entry);
-  } else if ((p->heap[p->size++] = entry, p->size == s->q->k)) {
-    rs_scored_heap(p->heap, p->size);
+    if (row < s->bad) s->bad = row;
+  } else if (s->size == s->q->k) {
+    if (score > s->heap[0].score) rs_scored_sink(s->heap, s->size, 0, entry);
+  } else if ((s->heap[s->size++] = entry, s->size == s->q->k)) {
+    rs_scored_heap(s->heap, s->size);
   }
 }
 
 /* Compute and take what is pending; where BLAS computes, it lies in one tile. */
-static void flush(search *s, part *p) {
-  int64_t first = p->n_pending > 0 ? p->pending[0] / TILE * TILE : 0, left = s->index->base.n - first;
-  if (p->n_pending == 0) return;
+static void flush(search *s) {
+  int64_t first = s->n_pending > 0 ? s->pending[0] / TILE * TILE : 0, left = s->index->base.n - first;
+  if (s->n_pending == 0) return;
   if (s->tile_rows == 1)
-    score_pending(s, p);
+    score_pending(s);
   else
-    score_tile(s, p, first, left < TILE ? left : TILE);
-  for (int64_t i = 0; i < p->n_pending; i++)
-    take(s, p, p->pending[i], p->products[s->tile_rows == 1 ? i : p->pending[i] - first]);
-  p->n_pending = 0;
-  if (p->size < s->q->k) return;
-  float mine = p->heap[0].score, seen = atomic_load_explicit(&s->least, memory_order_relaxed);
-  while (mine > seen && !atomic_compare_exchange_weak_explicit(&s->least, &seen, mine, memory_order_relaxed,
-                                                               memory_order_relaxed)) {
+    score_tile(s, first, left < TILE ? left : TILE);
+  for (int64_t i = 0; i < s->n_pending; i++)
+    take(s, s->pending[i], s->products[s->tile_rows == 1 ? i : s->pending[i] - first]);
+  s->n_pending = 0;
+}
+
+/* ---- The first look: what blocks and spans reach ---- */
+
+/* The items of a block that may be found. */
+static uint64_t rows_of(const search *s, int64_t block) {
+  uint64_t rows = rs_index_word(&s->index->base, s->q, s->scratch, block), timely = rows;
+  if (!s->q->item_time) return rows;
+  for (uint64_t left = rows; left; left &= left - 1)
+    if (!rs_index_timely(s->q, block * 64 + rs_bitmap_first(left))) timely &= ~(left & -left);
+  return timely;
+}
+
+static void look(void *context, int64_t begin, int64_t end) {
+  search *s = context;
+  int64_t looked = 0;
+  for (int64_t block = begin; block < end; block++) {
+    uint64_t rows = rows_of(s, block);
+    int count = __builtin_popcountll(rows);
+    float *lows = s->lows + block / s->span * LANES;
+    if (block % s->span == 0)
+      for (int i = 0; i < LANES; i++) lows[i] = -INFINITY;
+    looked += count;
+    if (count <= FEW)
+      s->highs[block] = count > 0 ? INFINITY : -INFINITY;
+    else
+      s->highs[block] = rs_codes_reach(&s->index->codes, block, s->coded, s->q->vectors, rows, lows);
   }
+  __atomic_fetch_add(&s->stats.looked, looked, __ATOMIC_RELAXED);
 }
 
-/* What an item's bound must be above: as it is above the item's score, an item with a score equal to the k-th best
- * passes, which may be an earlier row than another part's. */
-static float bar_of(search *s, const part *p) {
-  float others = atomic_load_explicit(&s->least, memory_order_relaxed);
-  return p->size == s->q->k && p->heap[0].score > others ? p->heap[0].score : others;
+/* Floats in their order as unsigned numbers, and back. */
+static uint32_t order_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
 }
 
-/* ---- Looking ---- */
+static float of_order(uint32_t order) {
+  uint32_t bits = order >> 31 ? order & INT32_MAX : ~order;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
 
-static void look_at_block(search *s, part *p, int64_t block) {
-  if (s->tile_rows > 1 && block % TILE_WORDS == 0) flush(s, p);
-  uint64_t rows = rs_index_word(&s->index->base, s->q, s->scratch, block);
-  int count = __builtin_popcountll(rows);
-  if (count == 0) return;
-  float bar = bar_of(s, p);
-  p->stats.looked += count;
-  if (count > FEW && bar > -INFINITY) rows &= rs_codes_above(&s->index->codes, block, s->coded, s->q->vectors, bar);
+RS_INLINE int64_t count_from(const float *x, int64_t n, float least) {
+  int32_t count = 0;
+  for (int64_t i = 0; i < n; i++) count += x[i] >= least;
+  return count;
+}
+RS_WIDE static int64_t count_wide(const float *x, int64_t n, float least) { return count_from(x, n, least); }
+
+/* A number that at least k of the x reach, and few more than k: close to the k-th largest. */
+static float reached_by(const float *x, int64_t n, int64_t k) {
+  uint32_t low = order_of(-INFINITY), high = order_of(INFINITY);
+  if (n < k) return -INFINITY;
+  while (high - low > 1) {
+    uint32_t middle = low + (high - low) / 2;
+    int64_t count = (rs_wide() ? count_wide : count_from)(x, n, of_order(middle));
+    if (count < k)
+      high = middle;
+    else
+      low = middle;
+    if (k <= count && count <= k + k / 16) break;
+  }
+  return of_order(low);
+}
+
+/* ---- The second: products of the items that the first does not rule out ---- */
+
+static void pick_block(search *s, int64_t block) {
+  float bar = s->size == s->q->k && s->heap[0].score > s->least ? s->heap[0].score : s->least;
+  if (s->tile_rows > 1 && block % TILE_WORDS == 0) flush(s);
+  if (!(s->highs[block] > bar)) return;
+  uint64_t rows = rows_of(s, block);
+  if (__builtin_popcountll(rows) > FEW && bar > -INFINITY)
+    rows &= rs_codes_above(&s->index->codes, block, s->coded, s->q->vectors, bar);
   for (; rows; rows &= rows - 1) {
     int64_t row = block * 64 + rs_bitmap_first(rows);
-    if (!rs_index_timely(s->q, row)) continue;
     rs_prefetch_row(s->index->items + row * s->index->base.width, (size_t)s->index->base.width * sizeof(float));
-    p->pending[p->n_pending++] = (int32_t)row;
+    s->pending[s->n_pending++] = (int32_t)row;
   }
-  if (p->n_pending >= PENDING) flush(s, p);
+  if (s->n_pending >= PENDING) flush(s);
 }
 
 /* All items of a tile: what is not looked at first. */
-static void look_at_tile(search *s, part *p, int64_t block) {
+static void look_at_tile(search *s, int64_t block) {
   int64_t first = block * 64, left = s->index->base.n - first;
   uint64_t words[TILE_WORDS], good[TILE_WORDS], any = 0;
   for (int64_t i = 0; i < TILE_WORDS; i++) {
     any |= words[i] = rs_index_word(&s->index->base, s->q, s->scratch, block + i);
-    p->stats.looked += __builtin_popcountll(words[i]);
+    s->stats.looked += __builtin_popcountll(words[i]);
   }
   if (any == 0) return;
-  score_tile(s, p, first, left < TILE ? left : TILE);
-  if (!rs_above(p->products, TILE_WORDS, p->size == s->q->k ? p->heap[0].score : -INFINITY, good)) return;
+  score_tile(s, first, left < TILE ? left : TILE);
+  if (!rs_above(s->products, TILE_WORDS, s->size == s->q->k ? s->heap[0].score : -INFINITY, good)) return;
   for (int64_t i = 0; i < TILE_WORDS; i++)
     for (uint64_t rows = words[i] & good[i]; rows; rows &= rows - 1) {
       int64_t at = i * 64 + rs_bitmap_first(rows);
-      if (rs_index_timely(s->q, first + at)) take(s, p, first + at, p->products[at]);
+      if (rs_index_timely(s->q, first + at)) take(s, first + at, s->products[at]);
     }
 }
 
-/* Blocks of 64 items; a thread is given them in rising order. */
-static void look(void *context, int64_t begin, int64_t end) {
+/* In a body of rs_parallel_for BLAS has one thread, and so the bits that topk.c gets of it. */
+static void pick(void *context, int64_t begin, int64_t end) {
   search *s = context;
-  part *p = &s->parts[s->n_parts > 1 ? rs_thread_index() : 0];
+  int64_t blocks = rs_bitmap_words(s->index->base.n);
+  (void)begin, (void)end;
   if (s->coded)
-    for (int64_t block = begin; block < end; block++) look_at_block(s, p, block);
+    for (int64_t block = 0; block < blocks; block++) pick_block(s, block);
   else
-    for (int64_t block = begin; block < end; block += TILE_WORDS) look_at_tile(s, p, block);
-  flush(s, p);
+    for (int64_t block = 0; block < blocks; block += TILE_WORDS) look_at_tile(s, block);
+  flush(s);
 }
 
 /* ---- A search ---- */
@@ -183,18 +239,21 @@ static size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* What a search lays into its room, one behind the other. */
 typedef struct layout {
-  size_t users, coded, p, parts, products, gathered, heap;
+  size_t users, coded, p, highs, lows, products, gathered, heap;
 } layout;
 
 static layout layout_of(const search *s) {
-  int64_t width = s->index->base.width, vectors = s->q->vectors, gathered = s->tile_rows > 1 ? TILE : PENDING + 64;
+  int64_t width = s->index->base.width, vectors = s->q->vectors, blocks = rs_bitmap_words(s->index->base.n);
+  int64_t gathered = s->tile_rows > 1 ? TILE : PENDING + 64, spans = (blocks + s->span - 1) / s->span;
   layout l = {.products = aligned((size_t)(vectors * s->tile_rows * TILE) * sizeof(float)),
               .gathered = aligned((size_t)(gathered * width) * sizeof(float)),
-              .heap = aligned((size_t)s->q->k * sizeof(rs_scored)),
-              .parts = aligned((size_t)s->n_parts * sizeof(part)),
-              .coded = aligned((size_t)vectors * sizeof(rs_coded)),
-              .p = aligned((size_t)vectors * rs_coded_bytes(&s->index->codes))};
+              .heap = aligned((size_t)s->q->k * sizeof(rs_scored))};
   if (s->tile_rows > 1) l.users = aligned((size_t)(vectors * s->tile_rows * width) * sizeof(float));
+  if (!s->index->codes.values.storage) return l;
+  l.coded = aligned((size_t)vectors * sizeof(rs_coded));
+  l.p = aligned((size_t)vectors * rs_coded_bytes(&s->index->codes));
+  l.highs = aligned((size_t)blocks * sizeof(float));
+  l.lows = aligned((size_t)(spans * LANES) * sizeof(float));
   return l;
 }
 
@@ -219,75 +278,57 @@ static void lay_coded(search *s, rs_coded *coded, int8_t *p) {
   s->coded = coded;
 }
 
+/* Eight lows or more for each of the k, so that hardly two of the k best share one. */
+static int64_t span_of(int64_t blocks, int64_t k) {
+  int64_t span = 1;
+  while (span < WIDEST_SPAN && blocks * LANES / (2 * span) >= 8 * k) span *= 2;
+  return span;
+}
+
 static rs_status prepare(search *s, rs_index_scratch *scratch) {
   s->tile_rows = rs_block_fast() ? 1 : RS_GEMM_ROWS;
+  s->span = span_of(rs_bitmap_words(s->index->base.n), s->q->k);
   layout l = layout_of(s);
-  size_t each = l.products + l.gathered + l.heap;
-  size_t bytes = l.users + l.coded + l.p + l.parts + (size_t)s->n_parts * each;
+  size_t bytes = l.users + l.coded + l.p + l.highs + l.lows + l.products + l.gathered + l.heap;
   char *room = rs_index_room(scratch, bytes);
   if (!room) return rs_nomem("top-k", bytes);
   s->scratch = scratch;
-  s->parts = (part *)room;
-  lay_users(s, (float *)(room + l.parts), l.users);
-  lay_coded(s, (rs_coded *)(room + l.parts + l.users), (int8_t *)(room + l.parts + l.users + l.coded));
-  char *own = room + l.parts + l.users + l.coded + l.p;
-  for (int64_t i = 0; i < s->n_parts; i++, own += each) {
-    part *p = &s->parts[i];
-    p->products = (float *)own;
-    p->gathered = (float *)(own + l.products);
-    p->heap = (rs_scored *)(own + l.products + l.gathered);
-    p->size = p->n_pending = 0;
-    p->bad = INT64_MAX;
-    p->stats = (rs_index_stats){0};
-  }
+  s->products = (float *)room, room += l.products;
+  s->gathered = (float *)room, room += l.gathered;
+  s->heap = (rs_scored *)room, room += l.heap;
+  s->highs = (float *)room, room += l.highs;
+  s->lows = (float *)room, room += l.lows;
+  lay_users(s, (float *)room, l.users);
+  lay_coded(s, (rs_coded *)(room + l.users), (int8_t *)(room + l.users + l.coded));
   return RS_OK;
 }
 
-/* All parts' best into the first one's heap. */
-static void join(search *s) {
-  part *first = &s->parts[0];
-  if (s->n_parts > 1 && first->size < s->q->k) rs_scored_heap(first->heap, first->size);
-  for (int64_t i = 1; i < s->n_parts; i++) {
-    const part *p = &s->parts[i];
-    if (p->bad < first->bad) first->bad = p->bad;
-    first->stats.looked += p->stats.looked;
-    first->stats.scored += p->stats.scored;
-    for (int64_t e = 0; e < p->size; e++)
-      if (first->size < s->q->k) {
-        first->heap[first->size++] = p->heap[e];
-        rs_scored_heap(first->heap, first->size);
-      } else if (rs_scored_worse(first->heap[0], p->heap[e])) {
-        rs_scored_sink(first->heap, first->size, 0, p->heap[e]);
-      }
-  }
-}
-
 /* Empty the heap into the answer, worst first. */
-static void write_found(const search *s, rs_index_found *found) {
-  part *p = &s->parts[0];
-  if (p->size < s->q->k) rs_scored_heap(p->heap, p->size);
-  found->n = p->size;
-  for (int64_t at = p->size - 1; at >= 0; at--) {
-    found->rows[at] = p->heap[0].at;
-    found->scores[at] = p->heap[0].score;
-    rs_scored_sink(p->heap, at, 0, p->heap[at]);
+static void write_found(search *s, rs_index_found *found) {
+  if (s->size < s->q->k) rs_scored_heap(s->heap, s->size);
+  found->n = s->size;
+  for (int64_t at = s->size - 1; at >= 0; at--) {
+    found->rows[at] = s->heap[0].at;
+    found->scores[at] = s->heap[0].score;
+    rs_scored_sink(s->heap, at, 0, s->heap[at]);
   }
 }
 
 static rs_status run(const rs_index *index, const rs_index_query *q, rs_index_scratch *scratch,
                      rs_index_found *found) {
   int64_t blocks = rs_bitmap_words(index->n);
-  bool threaded = blocks >= THREADED;
-  search s = {.index = (const scan *)index, .q = q, .n_parts = threaded ? rs_threads() : 1};
-  atomic_init(&s.least, -INFINITY);
+  search s = {.index = (const scan *)index, .q = q, .least = -INFINITY, .bad = INT64_MAX};
   rs_status status = prepare(&s, scratch);
   if (status != RS_OK) return status;
-  rs_parallel_for(blocks, threaded ? TAKEN : blocks, look, &s); /* also alone: BLAS has one thread in its bodies */
-  join(&s);
-  found->stats = s.parts[0].stats;
-  if (s.parts[0].bad != INT64_MAX)
+  if (s.coded) {
+    rs_parallel_for(blocks, blocks >= THREADED ? TAKEN : blocks, look, &s);
+    s.least = reached_by(s.lows, (blocks + s.span - 1) / s.span * LANES, q->k);
+  }
+  rs_parallel_for(1, 1, pick, &s);
+  found->stats = s.stats;
+  if (s.bad != INT64_MAX)
     return rs_fail(RS_ENUMERIC, "top-k: the score of item row %lld for query 0 is not a finite number",
-                   (long long)s.parts[0].bad);
+                   (long long)s.bad);
   write_found(&s, found);
   return RS_OK;
 }
