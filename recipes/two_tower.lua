@@ -102,6 +102,8 @@ return recsys.recipe {
     publish = {
       name = param("two_tower", "name of the bundle", { form = "model" }),
       dir  = param("artifacts/models", "where bundles lie", { form = "folder" }),
+      index = param(nil, "what serving finds items by; by their number when absent", { type = "string", optional = true,
+        choices = { "exact", "hnsw" } }),
     },
   },
   profiles = { by = "data.source", movielens = {

@@ -86,7 +86,8 @@ describe("a served model", function()
 
   it("tells what it knows", function()
     local model <close> = open()
-    assert.same({ users = 6, items = 12, events = 9, width = 5, as_of = 13 * tiny.day + 1 }, model:facts())
+    assert.same({ users = 6, items = 12, events = 9, width = 5, index = "exact", as_of = 13 * tiny.day + 1 },
+      model:facts())
     assert.equal("u\"5", model:user(5))
     assert.same({ "i2", "Title 2, \"quoted\"" }, { model:item(2) })
     assert.equal("", select(2, model:item(4)))

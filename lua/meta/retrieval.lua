@@ -6,7 +6,7 @@
 ---@class Index
 local Index = {}
 
---- The engine: "exact".
+--- The engine: "exact" or "hnsw".
 ---@return string
 function Index:engine() end
 
@@ -44,6 +44,15 @@ function Index:search(request) end
 ---  f32 [blocks, 2, 64]; nil where there are none
 function Index:codes() end
 
+--- An approximate index as tensors, to be kept and given to retrieval.load: views of its memory, no copies.
+---@return table<string, Tensor>|nil tensors  nil for an exact index
+function Index:save() end
+
+--- What an approximate index is made of.
+---@return { m: integer, ef_construction: integer, seed: integer, codes: boolean, direct: boolean, deleted: integer,
+---  levels: integer, bytes: integer }|nil facts  bytes: of the index, without the items' vectors; nil for an exact one
+function Index:facts() end
+
 --- Free it at once.
 function Index:close() end
 
@@ -79,5 +88,26 @@ function retrieval.exact(items, codes) end
 ---@param flags Tensor    u8 [items]: 0, or another number for items that may be found
 ---@return Tensor bitmap  i64 [(items + 63) // 64]
 function retrieval.bitmap(flags) end
+
+---@class HnswOptions
+---@field m? integer                neighbours of an item, 2 to 128, twice as many on the lowest level; default 16
+---@field ef_construction? integer  candidates for an item's neighbours, 1 to 4096; default 100
+---@field seed? integer             default 1
+---@field codes? boolean            compare items by bytes, a quarter of the memory traffic; default true
+---@field direct? boolean           compare items with each other by plain products; default false (docs/retrieval.md)
+
+--- Build an approximate index, on all threads. The same items and options give the same index with any number of them.
+---@param items Tensor  f32 [items, d], finite, contiguous
+---@param options? HnswOptions
+---@return Index
+function retrieval.hnsw(items, options) end
+
+--- An approximate index over what Index:save gave and the items that it was built over, both used where they lie.
+---@param tensors table<string, Tensor>
+---@param items Tensor  f32 [items, d]
+---@return Index?
+---@return string? message
+---@return string? code  "format": the tensors are no index of these items
+function retrieval.load(tensors, items) end
 
 return retrieval

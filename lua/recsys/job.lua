@@ -372,7 +372,7 @@ function job.publish(p, trained, data, report, run, split)
     rival = split and rival_of(p, publish, data, split, report), trained_until = split and trained_until(data, split),
     name = publish.name, dir = publish.dir, model = trained, dataset = data,
     history = trained.encoder:sequences(data), as_of = as_of(data),
-    window = window and text.milliseconds(window), parameters = p,
+    window = window and text.milliseconds(window), parameters = p, index = publish.index,
     metrics = report.metrics, intervals = report.intervals, test = report.test, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end

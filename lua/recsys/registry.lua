@@ -182,8 +182,9 @@ end
 --- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), rival (the champion
 --- on that, recsys.registry.rival), trained_until (ms), run, seed, card (Markdown), created (ISO 8601), dir (default
 --- registry.dir), attributes (columns of items that filters may name; default: all of modest size; false: none),
---- popular ({ half_life = ms, segments = columns of users }; false: no popularity to fall back to), codes (whether the
---- vectors' codes are kept beside them; default: of large catalogues).
+--- popular ({ half_life = ms, segments = columns of users }; false: no popularity to fall back to), index ("exact",
+--- "hnsw", or { engine = "hnsw", and options of retrieval.hnsw }; default: by the number of items, docs/retrieval.md),
+--- codes (whether the vectors' codes are kept beside them; default: of large catalogues that the exact index searches).
 ---@param request { name: string, model: Model, dataset: Dataset }
 ---@return string? path      DIR/NAME-VERSION.tar
 ---@return string? message
@@ -191,9 +192,46 @@ end
 function registry.publish(request)
   current.forbid "publishes a model"
   check(request)
-  local members, vectors = contents.members(request)
-  return registry.add { name = request.name, dir = request.dir, manifest = contents.manifest(request, vectors),
-    members = members, complete = expected }
+  local members, vectors, found_by = contents.members(request)
+  return registry.add { name = request.name, dir = request.dir, members = members, complete = expected,
+    manifest = contents.manifest(request, vectors, found_by) }
+end
+
+--- What a published bundle holds, but for what it says of its own answers, for another version of it.
+---@param path string
+---@return { name: string, manifest: table, members: BundleMember[] }? request  for registry.add or registry.write
+---@return string? message
+---@return string? code
+function registry.reopen(path)
+  local opened <close>, message, code = bundle.open(path)
+  if not opened then return nil, message, code end
+  local manifest, members = opened:manifest(), {}
+  local request = { name = manifest.name, manifest = manifest, members = members, complete = expected }
+  for _, member in ipairs(opened:members()) do
+    local tensors
+    if member.name:match "%.safetensors$" then
+      tensors, message, code = opened:tensors(member.name)
+      if not tensors then return nil, message, code end
+    end
+    if member.name ~= expectations.member then
+      local bytes = not tensors and opened:text(member.name) or nil
+      members[#members + 1] = { member.name, tensors = tensors, bytes = bytes }
+    end
+  end
+  for _, key in ipairs { "name", "version", "format", "members" } do manifest[key] = nil end
+  return request
+end
+
+--- Write a bundle as a file that no registry knows.
+---@param path string
+---@param request table  as for registry.add; 'version' is the manifest's
+---@return string? digest
+---@return string? message
+---@return string? code
+function registry.write(path, request)
+  local manifest = { name = request.name, version = request.version }
+  for key, value in pairs(request.manifest) do manifest[key] = value end
+  return write_bundle(request, manifest, path)
 end
 
 return registry

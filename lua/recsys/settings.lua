@@ -74,6 +74,8 @@ local groups = {
   publish = {
     name = param(nil, "the name of the bundle", { type = "string", form = "model" }),
     dir = param("artifacts/models", "where bundles lie", { form = "folder" }),
+    index = param(nil, "what serving finds items by, \"exact\" or \"hnsw\"; by their number when absent",
+      { type = "string", optional = true, choices = { "exact", "hnsw" } }),
   },
 }
 

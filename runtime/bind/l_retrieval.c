@@ -2,10 +2,11 @@
 #include "bind/bind.h"
 #include "base/alloc.h"
 #include "bind/fields.h"
+#include "bind/retrieval_hnsw.h"
 #include "retrieval/scan.h"
 #include "retrieval/topk.h"
 
-#define INDEX "recsys.Index"
+#define INDEX RS_INDEX
 #define REQUEST "recsys.topk.request" /* these are never seen from Lua */
 #define PARTS "recsys.index.parts"
 #define ASKED "recsys.index.asked"
@@ -262,7 +263,8 @@ static int l_search(lua_State *L) {
 static void open_index(lua_State *L) {
   static const luaL_Reg meta[] = {{"__gc", l_index_free}, {"__close", l_index_free}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"search", l_search}, {"engine", l_engine}, {"items", l_items},   {"width", l_width},
-                                     {"codes", l_codes},   {"close", l_index_free}, {NULL, NULL}};
+                                     {"codes", l_codes},   {"save", rs_retrieval_save}, {"facts", rs_retrieval_facts},
+                                     {"close", l_index_free}, {NULL, NULL}};
   static const luaL_Reg none[] = {{NULL, NULL}};
   static const luaL_Reg parts_meta[] = {{"__gc", l_parts_free}, {"__close", l_parts_free}, {NULL, NULL}};
   static const luaL_Reg asked_meta[] = {{"__gc", l_asked_free}, {"__close", l_asked_free}, {NULL, NULL}};
@@ -272,7 +274,8 @@ static void open_index(lua_State *L) {
 }
 
 int rs_open_retrieval(lua_State *L) {
-  static const luaL_Reg functions[] = {{"topk", l_topk}, {"exact", l_exact}, {"bitmap", l_bitmap}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"topk", l_topk},           {"exact", l_exact},          {"bitmap", l_bitmap},
+                                       {"hnsw", rs_retrieval_hnsw}, {"load", rs_retrieval_load}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_request_free}, {"__close", l_request_free}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{NULL, NULL}};
   rs_new_type(L, REQUEST, methods, meta);

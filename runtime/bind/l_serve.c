@@ -87,10 +87,11 @@ static int l_digest(lua_State *L) {
   return 1;
 }
 
-/* m:facts() -> { users, items, events, width, as_of, window } */
+/* m:facts() -> { users, items, events, width, as_of, window, index } */
 static int l_facts(lua_State *L) {
   rs_server_facts facts = rs_server_model_facts(check_model(L));
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
+  rs_set_text(L, "index", facts.index);
   rs_set_integer(L, "users", facts.users);
   rs_set_integer(L, "items", facts.items);
   rs_set_integer(L, "events", facts.events);

@@ -233,7 +233,7 @@ static rs_status search(const rs_index *index, const rs_index_query *q, rs_index
                         rs_index_found *found) {
   const rs_hnsw *h = (const rs_hnsw *)index;
   work w = {.h = h, .q = q, .scratch = scratch, .bad = INT64_MAX};
-  w.ef = q->ef > 0 ? q->ef : RS_HNSW_EF;
+  w.ef = q->ef > 0 ? q->ef : 2 * q->k > RS_HNSW_EF ? 2 * q->k : RS_HNSW_EF;
   if (w.ef < q->k) w.ef = q->k;
   if (w.ef > h->index.n) w.ef = h->index.n;
   w.may = count_allowed(h, q, scratch);
@@ -256,7 +256,15 @@ static rs_status search(const rs_index *index, const rs_index_query *q, rs_index
 
 static void engine_free(rs_index *index) { rs_hnsw_free((rs_hnsw *)index); }
 
-const rs_index_engine rs_hnsw_engine = {"hnsw", search, engine_free};
+static rs_status engine_reserve(rs_index *index, int64_t n) { return rs_hnsw_reserve((rs_hnsw *)index, n); }
+
+static void engine_put(rs_index *index, const rs_tensor *items, int64_t row) {
+  rs_hnsw_put((rs_hnsw *)index, items, row);
+}
+
+const rs_index_engine rs_hnsw_engine = {"hnsw", search, engine_free, engine_reserve, engine_put};
+
+rs_hnsw *rs_hnsw_of(rs_index *index) { return index->engine == &rs_hnsw_engine ? (rs_hnsw *)index : NULL; }
 
 rs_index *rs_hnsw_index(rs_hnsw *h) { return &h->index; }
 

@@ -47,8 +47,9 @@ rs_status rs_hnsw_build(rs_hnsw **out, const rs_tensor *vectors, const rs_hnsw_o
 void rs_hnsw_free(rs_hnsw *h); /* NULL is fine */
 
 /* The index as an engine of index.h, which lives as long as 'h'; rs_index_free frees 'h'. A query's ef is at least
- * its k; 0 means RS_HNSW_EF. */
+ * its k; 0 means twice its k, and RS_HNSW_EF at the least. */
 rs_index *rs_hnsw_index(rs_hnsw *h);
+rs_hnsw *rs_hnsw_of(rs_index *index); /* NULL for one of another engine */
 
 /* The index as tensors, appended to 'out': "links" i32 [n, 2 M], "upper.rows" i32 [u], "upper.starts" i32 [u + 1],
  * "upper.links" i32 [., M], "parameters" i64 [10], "bound" f32 [1]; with codes "codes" u8 [n, width] and "scales" f32

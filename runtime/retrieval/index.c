@@ -138,6 +138,10 @@ rs_status rs_index_search_many(const rs_index *index, const rs_index_query *quer
   return status;
 }
 
+rs_status rs_index_reserve(rs_index *index, int64_t n) { return index->engine->reserve(index, n); }
+
+void rs_index_put(rs_index *index, const rs_tensor *items, int64_t row) { index->engine->put(index, items, row); }
+
 const char *rs_index_engine_name(const rs_index *index) { return index->engine->name; }
 int64_t rs_index_items(const rs_index *index) { return index->n; }
 int64_t rs_index_width(const rs_index *index) { return index->width; }

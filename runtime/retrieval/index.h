@@ -60,6 +60,12 @@ rs_status rs_index_search(const rs_index *index, const rs_index_query *query, rs
 rs_status rs_index_search_many(const rs_index *index, const rs_index_query *queries, int64_t n, rs_tensor *rows,
                                rs_tensor *scores, rs_index_stats *stats);
 
+/* A catalogue that grows or changes, row by row, while nobody searches. First room for 'n' items in all (RS_ENOMEM: the
+ * index is as before), then, once the tensor holds the row's vector, the row, which may be the one behind the last: that
+ * cannot fail. 'items' is the tensor as it is now, perhaps a longer copy. */
+rs_status rs_index_reserve(rs_index *index, int64_t n);
+void rs_index_put(rs_index *index, const rs_tensor *items, int64_t row);
+
 const char *rs_index_engine_name(const rs_index *index); /* "exact", "hnsw" */
 int64_t rs_index_items(const rs_index *index);
 int64_t rs_index_width(const rs_index *index);
@@ -74,6 +80,8 @@ typedef struct rs_index_engine {
   rs_status (*search)(const rs_index *index, const rs_index_query *query, rs_index_scratch *scratch,
                       rs_index_found *found);
   void (*free)(rs_index *index);
+  rs_status (*reserve)(rs_index *index, int64_t n);
+  void (*put)(rs_index *index, const rs_tensor *items, int64_t row);
 } rs_index_engine;
 
 struct rs_index {

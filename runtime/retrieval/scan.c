@@ -340,7 +340,7 @@ static void scan_free(rs_index *index) {
   rs_free(s);
 }
 
-static const rs_index_engine engine = {"exact", run, scan_free};
+static const rs_index_engine engine = {"exact", run, scan_free, rs_scan_reserve, rs_scan_put};
 
 static rs_status new_scan(scan **out, const rs_tensor *items) {
   *out = NULL;

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/bitmap.h"
-#include "retrieval/scan.h"
+#include "retrieval/hnsw.h"
 #include "serve/item_attributes.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
@@ -105,6 +105,8 @@ static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
     if (t->storage && !has_room(m, t, more)) status = longer(&item->columns[i], t, more);
   }
   int64_t rows = m->vectors.size[0] + 1;
+  /* A graph's first room is a copy of it: made here, while others are answered. */
+  if (status == RS_OK && rs_hnsw_of(m->index)) status = rs_index_reserve(m->index, rows);
   if (status != RS_OK || rows <= m->titles_capacity) return status;
   item->titles_capacity = rows + rows / 8 + LEAST_ROOM;
   bytes = (size_t)item->titles_capacity * sizeof *item->titles;
@@ -292,7 +294,7 @@ static void write_features(rs_server_model *m, int64_t row, const rs_features *m
 rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   int32_t code = 0;
   int64_t row = item->row;
-  rs_status status = rs_scan_reserve(m->index, m->vectors.size[0] + (row < 0));
+  rs_status status = rs_index_reserve(m->index, m->vectors.size[0] + (row < 0));
   if (status == RS_OK) status = rs_item_attributes_code(m, item->fields, item->codes);
   if (status == RS_OK && row < 0 && !m->new_items) status = rs_dictionary_new(&m->new_items);
   if (status == RS_OK && row < 0) status = rs_dictionary_add(m->new_items, item->id, item->id_length, &code);
@@ -301,7 +303,7 @@ rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   m->identity = rs_server_model_identity();
   take_columns(m, item);
   write_row(&m->vectors, row, rs_f32(&item->vector));
-  rs_scan_put(m->index, &m->vectors, row);
+  rs_index_put(m->index, &m->vectors, row);
   if (m->created.storage) write_row(&m->created, row, &item->created);
   write_features(m, row, &item->features);
   rs_item_attributes_write(m, row, item->fields, item->codes);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "retrieval/hnsw.h"
 #include "retrieval/scan.h"
 #include "serve/loaded.h"
 
@@ -297,6 +298,21 @@ static rs_status load_scan(loader *l) {
   return status;
 }
 
+/* What items are found by: the graph that the bundle holds, else a look at all of them. */
+static rs_status load_index(loader *l) {
+  static const char member[] = "index.hnsw.safetensors";
+  rs_server_model *m = l->model;
+  rs_tensors t = {0};
+  rs_hnsw *graph = NULL;
+  if (!rs_bundle_find(l->bundle, member)) return load_scan(l);
+  rs_status status = rs_bundle_tensors(l->bundle, member, &t);
+  if (status == RS_OK) status = check_versions(l, member, &t);
+  if (status == RS_OK) status = blame(l, member, rs_hnsw_open(&graph, &t, &m->vectors));
+  if (status == RS_OK) m->index = rs_hnsw_index(graph);
+  rs_tensors_free(&t);
+  return status;
+}
+
 /* What the bundle may lack, and what is found by. */
 static rs_status load_rest(loader *l) {
   char reason[512];
@@ -307,7 +323,7 @@ static rs_status load_rest(loader *l) {
     snprintf(reason, sizeof reason, "%s", rs_message());
     return rs_fail(RS_EFORMAT, "%s: %s", l->path, reason);
   }
-  return status == RS_OK ? load_scan(l) : status;
+  return status == RS_OK ? load_index(l) : status;
 }
 
 uint64_t rs_server_model_identity(void) {
@@ -405,7 +421,8 @@ rs_server_facts rs_server_model_facts(const rs_server_model *m) {
                            .events = m->state.base.items.size[0] + m->state.posted,
                            .width = m->vectors.size[1],
                            .as_of = m->as_of,
-                           .window = m->window};
+                           .window = m->window,
+                           .index = rs_index_engine_name(m->index)};
 }
 
 const char *rs_server_model_item(const rs_server_model *m, int64_t row, size_t *length) {

@@ -32,6 +32,7 @@ typedef struct rs_server_facts {
   int64_t width;                /* dimensions of the vectors */
   int64_t as_of;                /* ms since 1970 UTC: just after the last event it knows */
   int64_t window;               /* ms that an item stays a candidate after its creation; -1: for ever */
+  const char *index;            /* what finds items: "exact", "hnsw" (retrieval/index.h) */
 } rs_server_facts;
 rs_server_facts rs_server_model_facts(const rs_server_model *m);
 

@@ -1,8 +1,11 @@
-/* users.c - the best items of many known users at one moment: the truth that a single request equals to the bit. */
+/* users.c - the best items of many known users at one moment: the truth that a single request equals to the bit. The
+ * exact engine's answers are those of rs_topk, which is faster for many; those of a graph are asked of it, one by one. */
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bitmap.h"
 #include "base/lists.h"
+#include "retrieval/hnsw.h"
 #include "retrieval/topk.h"
 #include "serve/moment.h"
 
@@ -84,6 +87,43 @@ static void set_window(rs_topk_request *request, const rs_moment *at, int64_t *t
   request->to = times + at->n;
 }
 
+/* The items of the window as a bitmap, as a request has them; NULL where there is none. */
+static rs_status window_bitmap(const rs_moment *at, uint64_t **out) {
+  const rs_server_model *m = at->model;
+  int64_t from = rs_window_from(m, at->now), n = m->vectors.size[0];
+  size_t bytes = (size_t)rs_bitmap_words(n) * sizeof **out;
+  *out = NULL;
+  if (!rs_has_window(m)) return RS_OK;
+  if (!(*out = rs_alloc_zero(bytes))) return rs_nomem("request", bytes);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t created = rs_i64(&m->created)[i];
+    if (from <= created && created < at->now) rs_bitmap_set(*out, i);
+  }
+  return RS_OK;
+}
+
+/* The k best of each user as the model's graph gives them. */
+static rs_status search_graph(const rs_moment *at, const rs_tensor *vectors, const rs_lists *seen, int64_t k,
+                              rs_tensor *rows, rs_tensor *scores) {
+  const rs_server_model *m = at->model;
+  int64_t each = vectors->ndim == 3 ? vectors->size[1] : 1;
+  size_t bytes = (size_t)at->n * sizeof(rs_index_query);
+  uint64_t *allow = NULL;
+  rs_index_stats stats;
+  rs_index_query *queries = rs_alloc_zero(bytes);
+  if (!queries) return rs_nomem("request", bytes);
+  rs_status status = window_bitmap(at, &allow);
+  for (int64_t i = 0; status == RS_OK && i < at->n; i++) {
+    queries[i] = (rs_index_query){.k = k, .allow = allow, .vectors = each};
+    queries[i].query = rs_f32(vectors) + i * each * m->vectors.size[1];
+    if (seen->n > 0) queries[i].excluded = rs_lists_at(seen, i, &queries[i].n_excluded);
+  }
+  if (status == RS_OK) status = rs_index_search_many(m->index, queries, at->n, rows, scores, &stats);
+  rs_free(allow);
+  rs_free(queries);
+  return status;
+}
+
 /* The k best of each user as rs_topk gives them. */
 static rs_status search(const rs_moment *at, const rs_lists *seen, int64_t k, rs_tensor *rows, rs_tensor *scores) {
   const rs_server_model *m = at->model;
@@ -93,7 +133,9 @@ static rs_status search(const rs_moment *at, const rs_lists *seen, int64_t k, rs
   if (!times) return rs_nomem("request", bytes);
   int filled;
   rs_status status = rs_moment_vectors(at, &vectors, &filled);
-  if (status == RS_OK) {
+  if (status == RS_OK && rs_hnsw_of(m->index)) {
+    status = search_graph(at, &vectors, seen, k, rows, scores);
+  } else if (status == RS_OK) {
     rs_topk_request request = {.users = rs_f32(&vectors),
                                .items = rs_f32(&m->vectors),
                                .queries = at->n,

@@ -29,3 +29,9 @@ rows, scores, stats = kept:search { users = tensor.new { { 1, 0, 0, 0 }, { 0, 1,
   to = tensor.new({ 1, 1 }, "i64") }
 assert(kept:search { users = tensor.zeros(1, 4), k = 1, allow = core.retrieval.bitmap(tensor.full(1, 600, "u8")) })
 assert(rows:get(1, 1) == 595 and rows:get(2, 1) == 596 and stats.looked == 1199 and scores:get(2, 2) < scores:get(2, 1))
+
+local graph = core.retrieval.hnsw(items, { m = 4, ef_construction = 8, codes = true })
+assert(graph:engine() == "hnsw" and graph:facts().m == 4 and not kept:save() and not kept:facts())
+local again = assert(core.retrieval.load(graph:save(), items))
+rows = again:search { users = tensor.new { { 1, 0, 0, 0 } }, k = 1, ef = 600 }
+assert(rows:get(1, 1) == 599)

@@ -2,6 +2,9 @@
 
 local attributes = require "recsys.registry.attributes"
 local core = require "recsys.core"
+local index = require "recsys.registry.index"
+local json = require "recsys.json"
+local log = require "recsys.log"
 local popular = require "recsys.registry.popular"
 local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
@@ -91,16 +94,30 @@ local function add_serving(members, request, history)
 end
 
 --- The first look's codes of a large catalogue (docs/retrieval.md), so that a server maps them.
-local function add_codes(members, request, vectors, version)
-  local wanted = request.codes
+---@param members BundleMember[]  which they join
+---@param wanted? boolean  default: of large catalogues
+function contents.add_codes(members, wanted, vectors, version)
   if wanted == nil then wanted = vectors:count() >= CODED end
   if not wanted then return end
-  local index <close> = retrieval.exact(vectors, true)
-  local codes = index:codes()
+  local exact <close> = retrieval.exact(vectors, true)
+  local codes = exact:codes()
   if codes then members[#members + 1] = { "items.int8.safetensors", tensors = with_version(codes, version) } end
 end
 
---- The members of a model's bundle (docs/bundle.md), and its item vectors.
+--- What items are found by, as the manifest has it; a graph becomes a member.
+local function add_index(members, request, vectors, version)
+  local model = request.model or request
+  local engine, reason = index.choose({ items = vectors:size(1),
+    counts_events = json.decode((model.encoder.program:save())).period ~= nil }, request.index)
+  if vectors:size(1) >= index.LARGE or request.index then log.info("index: %s (%s)", engine, reason) end
+  if engine == "exact" then return { engine = engine, reason = reason } end
+  local tensors, facts = index.build(vectors, request.index)
+  members[#members + 1] = { index.member, tensors = with_version(tensors, version) }
+  facts.engine, facts.reason = engine, reason
+  return facts
+end
+
+--- The members of a model's bundle (docs/bundle.md), its item vectors, and what the manifest says of its index.
 function contents.members(request)
   local model, dataset = request.model or request, request.dataset
   local encoded = model.encoder:save()
@@ -121,10 +138,13 @@ function contents.members(request)
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
-  add_codes(members, request, vectors, version)
+  local found_by = add_index(members, request, vectors, version)
+  if found_by.engine == "exact" or request.codes then
+    contents.add_codes(members, request.codes, vectors, version)
+  end
   add_serving(members, request, history:tensors())
   if request.card then members[#members + 1] = { "card.md", bytes = request.card } end
-  return members, vectors
+  return members, vectors, found_by
 end
 
 --- The commit of the working folder, nil outside of git.
@@ -142,7 +162,7 @@ local function weights_of(tensors)
 end
 
 --- The manifest, but for name and version.
-function contents.manifest(request, vectors)
+function contents.manifest(request, vectors, found_by)
   local model, dataset = request.model or request, request.dataset
   return {
     created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
@@ -153,7 +173,7 @@ function contents.manifest(request, vectors)
     data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
       items = dataset.items:rows(), interactions = dataset.interactions:rows(),
       trained_until = request.trained_until },
-    serving = { as_of = request.as_of or end_of(dataset), window = request.window },
+    serving = { as_of = request.as_of or end_of(dataset), window = request.window, index = found_by },
     git_commit = request.git_commit or git_commit(),
     runtime = { version = core.version, commit = core.commit },
   }
