@@ -404,6 +404,117 @@ describe("a request as JSON", function()
   end)
 end)
 
+describe("the other calls", function()
+  setup(function()
+    folder = command.temporary()
+    built = tiny.build()
+    path = tiny.publish(built, folder)
+  end)
+  teardown(function() command.remove(folder) end)
+
+  local function ask(model, call, request)
+    local answer, message, code = model:answer(json.encode(request), call)
+    if not answer then return nil, message, code end
+    return json.decode(answer)
+  end
+
+  it("find items that are like an item, by the cosine of their vectors", function()
+    local model <close> = open()
+    local vectors = built.vectors:tolist()
+    for of = 1, 12 do
+      local expected = {}
+      for i = 1, 12 do
+        local dot, x, y = 0, 0, 0
+        for d = 1, #vectors[i] do
+          dot, x, y = dot + vectors[of][d] * vectors[i][d], x + vectors[of][d] ^ 2, y + vectors[i][d] ^ 2
+        end
+        local cosine = dot / math.sqrt(x * y)
+        if i ~= of and i ~= 4 then expected[#expected + 1] = { id = "i" .. i, row = i, score = cosine } end
+      end
+      table.sort(expected, function(a, b)
+        if math.abs(a.score - b.score) > 1e-6 then return a.score > b.score end
+        return a.row < b.row
+      end)
+      local answer = assert(ask(model, "similar", { item = "i" .. of, k = 20, exclude = { "i4", "gone" } }))
+      assert.equal("candidates", answer.missing)
+      assert.equal(1, answer.unknown)
+      assert.equal(of == 4 and 11 or 10, #answer.items)
+      for rank, found in ipairs(answer.items) do
+        assert.equal(expected[rank].id, found.id)
+        assert.equal(rank, found.rank)
+        assert.near(expected[rank].score, found.score, 1e-5)
+      end
+    end
+    local sport = ask(model, "similar", { item = "i3", k = 2, filter = { kind = "sport" } })
+    assert.equal(2, #sport.items)
+    for _, found in ipairs(sport.items) do assert.equal(0, tonumber(found.id:sub(2)) % 3) end
+    local several = ask(model, "similar", { items = { "i3", "gone", "i5" }, k = 2, filter = { kind = "sport" } })
+    assert.same(sport, several.answers[1])
+    assert.same({ item = "gone", error = { code = "argument", message = "there is no item 'gone' in the catalogue" } },
+      several.answers[2])
+    assert.equal("i5", several.answers[3].item)
+    assert.same({ nil, "there is no item 'gone' in the catalogue", "argument" },
+      { ask(model, "similar", { item = "gone" }) })
+    assert.same({ nil, "there is an item, or a list of items", "argument" }, { ask(model, "similar", { k = 3 }) })
+    assert.same({ nil, "caps: there is no such field; there are now, k, exclude, filter, item, items", "argument" },
+      { ask(model, "similar", { item = "i1", caps = { kind = 1 } }) })
+  end)
+
+  it("score items with the bits of a recommendation, those that there are not in their place", function()
+    local model <close> = open()
+    for _, request in ipairs { { user = "u1" }, { user = "x", fields = { platform = "ios" }, history = { "i1" } },
+      { user = "u2", now = 12 * tiny.day } } do
+      local plain = { user = request.user, fields = request.fields and json.encode(request.fields),
+        history = request.history, now = request.now, k = 12, exclude_seen = false }
+      local best, scores = model:recommend(plain), {}
+      for _, found in ipairs(best.items) do scores[found.item] = found.score end
+      request.items = { "i7", "gone", "i2", "i7", "i12" }
+      local answer = assert(ask(model, "score", request))
+      assert.equal(best.known, answer.known)
+      assert.equal(best.now, answer.now)
+      for i, id in ipairs(request.items) do
+        assert.equal(id, answer.items[i].id)
+        if id == "gone" then
+          assert.equal("there is no such item in the catalogue", answer.items[i].error)
+        else
+          assert.equal(("<f"):pack(scores[id]), ("<f"):pack(answer.items[i].score))
+        end
+      end
+    end
+    local several = ask(model, "score", { users = { "u1", { user = "u2", items = { "i1" } } }, items = { "i1", "i2" } })
+    assert.equal(2, #several.answers[1].items)
+    assert.equal(1, #several.answers[2].items)
+    assert.same({ nil, "there are no items", "argument" }, { ask(model, "score", { user = "u1" }) })
+    assert.same(json.list {}, ask(model, "score", { user = "u1", items = json.list {} }).items)
+  end)
+
+  it("embed users and items", function()
+    local model <close> = open()
+    local vectors = built.vectors:tolist()
+    local found = ask(model, "embed", { items = { "i3", "gone" } }).items
+    for d, value in ipairs(found[1].vector) do assert.equal(("<f"):pack(vectors[3][d]), ("<f"):pack(value)) end
+    assert.equal("there is no such item in the catalogue", found[2].error)
+    local user = ask(model, "embed", { user = "u1" })
+    assert.equal(1, #user.vectors)
+    local score = ask(model, "score", { user = "u1", items = { "i3" } }).items[1].score
+    local dot = 0
+    for d, value in ipairs(user.vectors[1]) do dot = dot + value * vectors[3][d] end
+    assert.near(score, dot, 1e-5)
+    local several = ask(model, "embed", { users = { "u1", { user = "x", history = { "i1" } }, { k = 3 } } }).answers
+    assert.same(user, several[1])
+    assert.is_false(several[2].known)
+    assert.equal("users[2].k: there is no such field; there are user, fields, history, now, items",
+      several[3].error.message)
+    assert.same({ nil, "either users are embedded or items", "argument" },
+      { ask(model, "embed", { user = "u1", items = { "i1" } }) })
+  end)
+
+  it("name a call that there is not", function()
+    local model <close> = open()
+    assert.has_error(function() model:answer("{}", "guess") end)
+  end)
+end)
+
 describe("a bundle's attributes and popularity", function()
   setup(function()
     folder = command.temporary()

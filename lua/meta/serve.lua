@@ -101,12 +101,13 @@ function ServedModel:item(position) end
 ---@return string? code
 function ServedModel:recommend(request) end
 
---- Answer a request as POST /recommend does, but for what the service adds: docs/serving.md.
+--- Answer a request as POST /recommend or another of the calls does, but for what the service adds: docs/serving.md.
 ---@param request string  a JSON object: one request, or several users'
+---@param call? string    "recommend" (the default), "similar", "score", "embed"
 ---@return string? answer  JSON; of several users a request that fails is answered in place
 ---@return string? message  with the place of what is wrong: "filter.price.gte: ..."
 ---@return string? code     "format" for what is no JSON, "argument" for a request that makes no sense, "memory"
-function ServedModel:answer(request) end
+function ServedModel:answer(request, call) end
 
 --- The best items of many users at one moment, exact; equal scores in order of items.
 ---@param options { first: integer?, n: integer?, now: integer?, k: integer?, exclude_seen: boolean? }

@@ -374,17 +374,19 @@ static int l_recommend(lua_State *L) {
   return finish(L, status, 1);
 }
 
-/* m:answer(json) -> json | nil, message, code */
+/* m:answer(json, [call]) -> json | nil, message, code */
 static int l_answer(lua_State *L) {
+  static const char *const calls[] = {"recommend", "similar", "score", "embed", NULL};
   const rs_server_model *m = check_model(L);
   size_t size;
   const char *text = luaL_checklstring(L, 2, &size);
+  rs_question question = (rs_question)luaL_checkoption(L, 3, "recommend", calls);
   lua_settop(L, 2);
   desk *d = take_desk(L);
   rs_asked asked;
   d->out.size = 0;
-  rs_status status = rs_json_in_recommend(d->in, text, size, &asked);
-  if (status == RS_OK) status = rs_json_recommend(&d->out, m, d->scratch, &d->answer, &asked, NULL);
+  rs_status status = rs_json_in_ask(d->in, question, text, size, &asked);
+  if (status == RS_OK) status = rs_json_reply(&d->out, question, m, d->scratch, &d->answer, &asked, NULL);
   if (status == RS_OK) lua_pushlstring(L, d->out.data, d->out.size);
   return rs_return(L, status, 1);
 }

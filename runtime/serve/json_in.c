@@ -72,6 +72,7 @@ typedef struct reading {
   rs_json_in *in;
   pages *pages;
   rs_json_reader r;
+  int takes; /* fields that there are, a bit each */
 } reading;
 
 static bool no_memory(reading *x, size_t bytes) {
@@ -273,8 +274,28 @@ static bool read_negated(reading *x, bool *value) {
 }
 
 static const char *const names[] = {"user",   "fields", "history",   "now",       "k",        "exclude_seen", "exclude",
-                                    "filter", "caps",   "diversity", "freshness", "fallback", "users"};
-enum { USER, FIELDS, HISTORY, NOW, K, SEEN, EXCLUDE, FILTER, CAPS, DIVERSITY, FRESHNESS, FALLBACK, USERS, FIELD_COUNT };
+                                    "filter", "caps",   "diversity", "freshness", "fallback", "item",         "items",
+                                    "users"};
+enum { USER, FIELDS, HISTORY, NOW, K, SEEN, EXCLUDE, FILTER, CAPS, DIVERSITY, FRESHNESS, FALLBACK, ITEM, ITEMS, USERS,
+       FIELD_COUNT };
+
+enum {
+  OWN = 1 << USER | 1 << FIELDS | 1 << HISTORY, /* each user's */
+  RULES = 1 << NOW | 1 << K | 1 << EXCLUDE | 1 << FILTER
+};
+/* By question. */
+static const int fields_of[] = {OWN | RULES | 1 << SEEN | 1 << CAPS | 1 << DIVERSITY | 1 << FRESHNESS | 1 << FALLBACK |
+                                    1 << USERS,
+                                RULES | 1 << ITEM | 1 << ITEMS, OWN | 1 << NOW | 1 << ITEMS | 1 << USERS,
+                                OWN | 1 << NOW | 1 << ITEMS | 1 << USERS};
+
+static bool read_item(reading *x, rs_request *q) {
+  rs_span *item = take(x->pages, sizeof *item);
+  if (!item) return no_memory(x, sizeof *item);
+  q->items = item;
+  q->n_items = 1;
+  return read_id(x, item);
+}
 
 static bool read_field(reading *x, int field, rs_request *q) {
   switch (field) {
@@ -289,6 +310,8 @@ static bool read_field(reading *x, int field, rs_request *q) {
     case CAPS: return read_caps(x, q);
     case DIVERSITY: return read_diversity(x, q);
     case FRESHNESS: return read_freshness(x, q);
+    case ITEM: return read_item(x, q);
+    case ITEMS: return read_ids(x, &q->items, &q->n_items);
     default: return read_negated(x, &q->model_only);
   }
 }
@@ -299,21 +322,22 @@ static int field_named(rs_span key) {
   return FIELD_COUNT;
 }
 
-static bool unknown_field(reading *x, bool users) {
+static bool unknown_field(reading *x) {
   char known[200] = "";
-  for (int i = 0; i < FIELD_COUNT - !users; i++)
-    snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", names[i]);
+  for (int i = 0; i < FIELD_COUNT; i++)
+    if (x->takes & 1 << i)
+      snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", names[i]);
   return rs_read_unknown(&x->r, known);
 }
 
-/* The fields of an object, over those of 'q'; 'users' NULL: there is no such field, else its text. */
+/* The fields of an object, over those of 'q'; 'users' is the text of that field. */
 static bool read_request(reading *x, rs_request *q, rs_span *users, int *had) {
   rs_span key;
   *had = 0;
   if (!rs_read_object(&x->r)) return false;
   while (rs_read_key(&x->r, &key)) {
     int field = field_named(key);
-    if (field == FIELD_COUNT || (field == USERS && !users)) return unknown_field(x, users != NULL);
+    if (field == FIELD_COUNT || !(x->takes & 1 << field)) return unknown_field(x);
     if (*had & 1 << field) return rs_read_twice(&x->r);
     *had |= 1 << field;
     bool absent = rs_read_next(&x->r) == RS_READ_NULL && field != USERS;
@@ -329,16 +353,16 @@ static bool read_request(reading *x, rs_request *q, rs_span *users, int *had) {
 /* Element i of the list: what is wrong with it is told there, not to the whole call. */
 static bool read_one(reading *x, int64_t i, const rs_request *base, rs_request *q, const char **wrong) {
   char prefix[40];
-  rs_span raw;
+  rs_span raw, none;
   int had;
   *wrong = NULL;
   *q = *base;
   if (!rs_read_any(&x->r, &raw)) return false;
-  reading one = {.in = x->in, .pages = x->pages};
+  reading one = {.in = x->in, .pages = x->pages, .takes = x->takes & ~(1 << USERS)};
   snprintf(prefix, sizeof prefix, "users[%lld]", (long long)i);
   rs_read_begin(&one.r, raw.text, raw.length, NULL, prefix); /* UTF-8, as it was looked at; */
   one.r.room = x->r.room;                                    /* behind what is there */
-  bool fine = rs_read_next(&one.r) == RS_READ_OBJECT ? read_request(&one, q, NULL, &had) : read_id(&one, &q->user);
+  bool fine = rs_read_next(&one.r) == RS_READ_OBJECT ? read_request(&one, q, &none, &had) : read_id(&one, &q->user);
   if (fine) return true;
   if (one.r.status != RS_EARG) return x->r.status = one.r.status, false;
   size_t n = strlen(rs_message()) + 1;
@@ -349,15 +373,9 @@ static bool read_one(reading *x, int64_t i, const rs_request *base, rs_request *
   return true;
 }
 
-typedef struct one_of_several {
-  rs_request request;
-  const char *wrong;
-} one_of_several;
-
-/* The list apart: entries are gathered in pages of their own, as reading one uses the block. */
 static bool read_users(reading *x, rs_span users, const rs_request *base, rs_asked *out) {
   int64_t n = 0;
-  reading list = {.in = x->in, .pages = x->pages};
+  reading list = {.in = x->in, .pages = x->pages, .takes = x->takes};
   rs_read_begin(&list.r, users.text, users.length, NULL, "users");
   rs_json_reader ahead = list.r;
   rs_span raw;
@@ -378,7 +396,37 @@ static bool read_users(reading *x, rs_span users, const rs_request *base, rs_ask
   return fine;
 }
 
-static bool read_call(reading *x, rs_asked *out) {
+/* To /similar each item is a request. */
+static bool split_items(reading *x, const rs_request *base, rs_asked *out) {
+  int64_t n = base->n_items;
+  rs_request *requests = take(x->pages, (size_t)n * sizeof *requests + 1);
+  const char **wrong = take(x->pages, (size_t)n * sizeof *wrong + 1);
+  if (!requests || !wrong) return no_memory(x, (size_t)n * sizeof *requests);
+  for (int64_t i = 0; i < n; i++) {
+    requests[i] = *base;
+    requests[i].items = base->items + i;
+    requests[i].n_items = 1;
+    wrong[i] = NULL;
+  }
+  *out = (rs_asked){requests, wrong, n, true};
+  return true;
+}
+
+/* What goes together, by question. */
+static bool check_fields(reading *x, rs_question question, int had) {
+  int about = had & (1 << ITEM | 1 << ITEMS), own = had & OWN;
+  if (question == RS_SIMILAR && about != 1 << ITEM && about != 1 << ITEMS)
+    return rs_read_refuse(&x->r, RS_EARG, "there is an item, or a list of items");
+  if ((had & 1 << USERS) && own)
+    return rs_read_refuse(&x->r, RS_EARG, "users: each has a user, fields and a history of its own; there are some beside "
+                          "the list");
+  if (question == RS_EMBED && about && (own || (had & 1 << USERS)))
+    return rs_read_refuse(&x->r, RS_EARG, "either users are embedded or items");
+  if (question == RS_SCORE && !about && !(had & 1 << USERS)) return rs_read_refuse(&x->r, RS_EARG, "there are no items");
+  return true;
+}
+
+static bool read_call(reading *x, rs_question question, rs_asked *out) {
   rs_span users = {0};
   rs_request *base = take(x->pages, sizeof *base);
   const char **wrong = take(x->pages, sizeof *wrong);
@@ -386,14 +434,11 @@ static bool read_call(reading *x, rs_asked *out) {
   if (!base || !wrong) return no_memory(x, sizeof *base);
   *base = x->in->base;
   *wrong = NULL;
-  if (!read_request(x, base, &users, &had) || rs_read_end(&x->r) != RS_OK) return false;
+  if (!read_request(x, base, &users, &had) || rs_read_end(&x->r) != RS_OK || !check_fields(x, question, had))
+    return false;
   *out = (rs_asked){base, wrong, 1, false};
-  if (!users.text) return true;
-  static const int own = 1 << USER | 1 << FIELDS | 1 << HISTORY;
-  if (had & own)
-    return rs_read_refuse(&x->r, RS_EARG, "users: each has a user, fields and a history of its own; there are some beside "
-                          "the list");
-  return read_users(x, users, base, out);
+  if (question == RS_SIMILAR && (had & 1 << ITEMS)) return split_items(x, base, out);
+  return users.text ? read_users(x, users, base, out) : true;
 }
 
 /* ---- the reader ---- */
@@ -423,23 +468,28 @@ static rs_status begin(reading *x, const char *bytes, size_t size) {
   return status == RS_OK ? rs_buffer_reserve(&x->pages->room, 4 * size + 16) : status;
 }
 
-rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, rs_asked *out) {
-  reading x = {.in = in, .pages = &in->call};
+rs_status rs_json_in_ask(rs_json_in *in, rs_question question, const char *bytes, size_t size, rs_asked *out) {
+  reading x = {.in = in, .pages = &in->call, .takes = fields_of[question]};
   *out = (rs_asked){0};
   rs_status status = begin(&x, bytes, size);
-  if (status == RS_OK && !read_call(&x, out)) status = x.r.status;
+  if (status == RS_OK && !read_call(&x, question, out)) status = x.r.status;
   if (status != RS_OK) *out = (rs_asked){0};
   return status;
 }
 
+rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, rs_asked *out) {
+  return rs_json_in_ask(in, RS_RECOMMEND, bytes, size, out);
+}
+
 rs_status rs_json_in_standard(rs_json_in *in, const char *bytes, size_t size) {
-  reading x = {.in = in, .pages = &in->standard};
+  reading x = {.in = in, .pages = &in->standard, .takes = fields_of[RS_RECOMMEND] & ~(1 << USERS)};
+  rs_span none;
   rs_request base = {.now = RS_TIME_MISSING, .k = 10, .exclude_seen = true};
   int had;
   in->standard_text.size = 0;
   rs_status status = rs_buffer_append(&in->standard_text, bytes, size);
   if (status == RS_OK) status = begin(&x, in->standard_text.data, size);
-  if (status == RS_OK && (!read_request(&x, &base, NULL, &had) || rs_read_end(&x.r) != RS_OK)) status = x.r.status;
+  if (status == RS_OK && (!read_request(&x, &base, &none, &had) || rs_read_end(&x.r) != RS_OK)) status = x.r.status;
   if (status == RS_OK) in->base = base;
   return status;
 }

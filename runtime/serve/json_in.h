@@ -18,12 +18,15 @@ typedef struct rs_json_limits {
 /* 1000, 1000, 1000 and 10000. */
 rs_json_limits rs_json_limits_standard(void);
 
+/* What is asked, as the calls are named: POST /recommend, /similar, /score, /embed. Each takes other fields. */
+typedef enum rs_question { RS_RECOMMEND, RS_SIMILAR, RS_SCORE, RS_EMBED } rs_question;
+
 /* A call of several users holds a request of each, for which what stands beside them is the standard. */
 typedef struct rs_asked {
   const rs_request *requests;
   const char *const *wrong; /* [n] why a request of several cannot be answered; NULL where it can */
   int64_t n;
-  bool several; /* there was a list of users, of any length: so is the answer */
+  bool several; /* there was a list of users, or of items to /similar, of any length: so is the answer */
 } rs_asked;
 
 typedef struct rs_json_in rs_json_in;
@@ -33,6 +36,8 @@ void rs_json_in_free(rs_json_in *in); /* NULL is fine */
 /* The body of POST /recommend, or a line of a batch. RS_EFORMAT for what is no JSON, RS_EARG for a request that makes no
  * sense, RS_ENOMEM. Of several users a wrong one is told in its place. */
 rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, rs_asked *out);
+/* The body of any of the calls. */
+rs_status rs_json_in_ask(rs_json_in *in, rs_question question, const char *bytes, size_t size, rs_asked *out);
 
 /* The same as fields of every request to come: what stands in 'bytes' is the standard. For options of a command. */
 rs_status rs_json_in_standard(rs_json_in *in, const char *bytes, size_t size);

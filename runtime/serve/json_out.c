@@ -242,35 +242,193 @@ rs_status rs_json_refusal(rs_buffer *out, const rs_request *request, rs_status w
   return RS_OK;
 }
 
+/* ---- the other calls ---- */
+
+/* {"user": ..., "known": ..., "now": ..., "foreign": ... */
+static rs_status append_asker(rs_buffer *out, const rs_request *request, const rs_answer *answer) {
+  rs_status status;
+  char *p = room(out, 150 + string_room(request->user.length), &status);
+  if (!p) return status;
+  p = put(put_user(p, request), answer->known ? ",\"known\":true,\"now\":" : ",\"known\":false,\"now\":");
+  filled(out, put_whole(put(put_whole(p, answer->now), ",\"foreign\":"), answer->foreign));
+  return RS_OK;
+}
+
+/* ,{"id": "i1" and what is wrong with it, if anything; row -1: there is no such item. */
+static rs_status append_id(rs_buffer *out, rs_span id, bool first, int64_t row) {
+  rs_status status;
+  char *p = room(out, 100 + string_room(id.length), &status);
+  if (!p) return status;
+  p = put_string(put(p, first ? "{\"id\":" : ",{\"id\":"), id.text, id.length);
+  filled(out, row < 0 ? put(p, ",\"error\":\"there is no such item in the catalogue\"") : p);
+  return RS_OK;
+}
+
+static rs_status append_vector(rs_buffer *out, const float *vector, int64_t n) {
+  rs_status status;
+  char *p = room(out, (size_t)n * (RS_SHORTEST_MAX + 1) + 2, &status);
+  if (!p) return status;
+  *p++ = '[';
+  for (int64_t i = 0; i < n; i++) {
+    if (i > 0) *p++ = ',';
+    p = put_number(p, vector[i]);
+  }
+  *p++ = ']';
+  filled(out, p);
+  return RS_OK;
+}
+
+static rs_status finish(rs_buffer *out, const rs_envelope *envelope) {
+  rs_status status = rs_json_envelope(out, envelope);
+  return status == RS_OK ? rs_buffer_append(out, "}", 1) : status;
+}
+
+static rs_status append_alike(rs_buffer *out, const rs_server_model *m, const rs_found *item, int64_t rank) {
+  size_t id_length, title_length;
+  const char *id = rs_server_model_item(m, item->row, &id_length);
+  const char *title = rs_server_model_title(m, item->row, &title_length);
+  rs_status status;
+  char *p = room(out, 100 + string_room(id_length) + string_room(title_length), &status);
+  if (!p) return status;
+  p = put_string(put(p, rank > 1 ? ",{\"id\":" : "{\"id\":"), id, id_length);
+  if (title_length > 0) p = put_string(put(p, ",\"title\":"), title, title_length);
+  p = put_whole(put(put_number(put(p, ",\"score\":"), item->score), ",\"rank\":"), rank);
+  filled(out, put(p, "}"));
+  return RS_OK;
+}
+
+rs_status rs_json_similar(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                          const rs_envelope *envelope) {
+  rs_status status;
+  rs_span id = request->items[0];
+  char *p = room(out, 100 + string_room(id.length), &status);
+  if (!p) return status;
+  p = put_whole(put(put_string(put(p, "{\"item\":"), id.text, id.length), ",\"now\":"), answer->now);
+  filled(out, put(p, ",\"items\":["));
+  for (int64_t i = 0; status == RS_OK && i < answer->n; i++) status = append_alike(out, m, &answer->items[i], i + 1);
+  p = status == RS_OK ? room(out, 200, &status) : NULL;
+  if (!p) return status;
+  p = put_word(put_whole(put(p, "],\"filtered\":{\"rule\":"), answer->rule), "},\"missing\":",
+               rs_missing_word(answer->missing));
+  filled(out, put_whole(put(p, ",\"unknown\":"), answer->unknown));
+  return finish(out, envelope);
+}
+
+rs_status rs_json_scores(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                         const rs_envelope *envelope) {
+  (void)m;
+  rs_status status = append_asker(out, request, answer);
+  if (status == RS_OK) status = rs_buffer_append_text(out, ",\"items\":[");
+  for (int64_t i = 0; status == RS_OK && i < answer->n; i++) {
+    bool known = answer->items[i].row >= 0;
+    status = append_id(out, request->items[i], i == 0, answer->items[i].row);
+    if (status == RS_OK && known) status = rs_buffer_append_text(out, ",\"score\":");
+    if (status == RS_OK && known) status = rs_json_number(out, answer->items[i].score);
+    if (status == RS_OK) status = rs_buffer_append(out, "}", 1);
+  }
+  if (status == RS_OK) status = rs_buffer_append(out, "]", 1);
+  return status == RS_OK ? finish(out, envelope) : status;
+}
+
+rs_status rs_json_user(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                       const rs_tensor *vectors, const rs_envelope *envelope) {
+  int64_t width = rs_server_model_facts(m).width, n = rs_tensor_count(vectors) / width;
+  rs_status status = append_asker(out, request, answer);
+  if (status == RS_OK) status = rs_buffer_append_text(out, ",\"vectors\":[");
+  for (int64_t i = 0; status == RS_OK && i < n; i++) {
+    if (i > 0) status = rs_buffer_append(out, ",", 1);
+    if (status == RS_OK) status = append_vector(out, rs_f32(vectors) + i * width, width);
+  }
+  if (status == RS_OK) status = rs_buffer_append(out, "]", 1);
+  return status == RS_OK ? finish(out, envelope) : status;
+}
+
+rs_status rs_json_items(rs_buffer *out, const rs_server_model *m, const rs_request *request,
+                        const rs_envelope *envelope) {
+  int64_t width = rs_server_model_facts(m).width;
+  rs_status status = rs_buffer_append_text(out, "{\"items\":[");
+  for (int64_t i = 0; status == RS_OK && i < request->n_items; i++) {
+    int64_t row = rs_server_model_row(m, request->items[i]);
+    status = append_id(out, request->items[i], i == 0, row);
+    if (status == RS_OK && row >= 0) status = rs_buffer_append_text(out, ",\"vector\":");
+    if (status == RS_OK && row >= 0) status = append_vector(out, rs_server_model_vector(m, row), width);
+    if (status == RS_OK) status = rs_buffer_append(out, "}", 1);
+  }
+  if (status == RS_OK) status = rs_buffer_append(out, "]", 1);
+  return status == RS_OK ? finish(out, envelope) : status;
+}
+
+/* ---- replies ---- */
+
+/* What a thread replies with. */
+typedef struct replying {
+  rs_buffer *out;
+  rs_question question;
+  const rs_server_model *model;
+  rs_serve_scratch *scratch;
+  rs_answer *answer;
+} replying;
+
+static rs_status embed(const replying *x, const rs_request *request, const rs_envelope *envelope) {
+  rs_tensor vectors = {0};
+  if (request->items) return rs_json_items(x->out, x->model, request, envelope);
+  rs_status status = rs_embed_user(x->model, x->scratch, request, x->answer, &vectors);
+  if (status == RS_OK) status = rs_json_user(x->out, x->model, request, x->answer, &vectors, envelope);
+  rs_tensor_free(&vectors);
+  return status;
+}
+
+static rs_status reply_one(const replying *x, const rs_request *request, const rs_envelope *envelope) {
+  static rs_status (*const ask[])(const rs_server_model *, rs_serve_scratch *, const rs_request *,
+                                  rs_answer *) = {rs_recommend, rs_similar, rs_score};
+  static rs_status (*const write[])(rs_buffer *, const rs_server_model *, const rs_request *, const rs_answer *,
+                                    const rs_envelope *) = {rs_json_answer, rs_json_similar, rs_json_scores};
+  if (x->question == RS_EMBED) return embed(x, request, envelope);
+  rs_status status = ask[x->question](x->model, x->scratch, request, x->answer);
+  return status == RS_OK ? write[x->question](x->out, x->model, request, x->answer, envelope) : status;
+}
+
+static rs_status refuse_one(const replying *x, const rs_request *request, rs_status why, const char *message) {
+  char copy[1024];
+  snprintf(copy, sizeof copy, "%s", message);
+  if (x->question != RS_SIMILAR) return rs_json_refusal(x->out, request, why, copy);
+  rs_status status = rs_buffer_append_text(x->out, "{\"item\":");
+  if (status == RS_OK) status = rs_json_string(x->out, request->items[0].text, request->items[0].length);
+  if (status == RS_OK) status = rs_buffer_printf(x->out, ",\"error\":{\"code\":\"%s\",\"message\":", rs_status_word(why));
+  if (status == RS_OK) status = rs_json_string(x->out, copy, strlen(copy));
+  return status == RS_OK ? rs_buffer_append_text(x->out, "}}") : status;
+}
+
 /* One of several. */
-static rs_status append_one(rs_buffer *out, const rs_server_model *m, rs_serve_scratch *scratch, rs_answer *answer,
-                            const rs_request *request, const char *wrong) {
-  if (wrong) return rs_json_refusal(out, request, RS_EARG, wrong);
-  char message[1024];
-  rs_status status = rs_recommend(m, scratch, request, answer);
-  if (status == RS_OK) return rs_json_answer(out, m, request, answer, NULL);
-  if (status == RS_ENOMEM) return status;
-  snprintf(message, sizeof message, "%s", rs_message());
-  return rs_json_refusal(out, request, status, message);
+static rs_status append_one(const replying *x, const rs_request *request, const char *wrong) {
+  size_t before = x->out->size;
+  if (wrong) return refuse_one(x, request, RS_EARG, wrong);
+  rs_status status = reply_one(x, request, NULL);
+  if (status == RS_OK || status == RS_ENOMEM) return status;
+  x->out->size = before;
+  return refuse_one(x, request, status, rs_message());
+}
+
+static rs_status append_all(const replying *x, const rs_asked *asked, const rs_envelope *envelope) {
+  rs_status status = rs_buffer_append_text(x->out, "{\"answers\":[");
+  for (int64_t i = 0; status == RS_OK && i < asked->n; i++) {
+    if (i > 0) status = rs_buffer_append(x->out, ",", 1);
+    if (status == RS_OK) status = append_one(x, &asked->requests[i], asked->wrong[i]);
+  }
+  if (status == RS_OK) status = rs_buffer_append(x->out, "]", 1);
+  return status == RS_OK ? finish(x->out, envelope) : status;
+}
+
+rs_status rs_json_reply(rs_buffer *out, rs_question question, const rs_server_model *m, rs_serve_scratch *scratch,
+                        rs_answer *answer, const rs_asked *asked, const rs_envelope *envelope) {
+  replying x = {out, question, m, scratch, answer};
+  size_t before = out->size;
+  rs_status status = asked->several ? append_all(&x, asked, envelope) : reply_one(&x, &asked->requests[0], envelope);
+  if (status != RS_OK) out->size = before;
+  return status;
 }
 
 rs_status rs_json_recommend(rs_buffer *out, const rs_server_model *m, rs_serve_scratch *scratch, rs_answer *answer,
                             const rs_asked *asked, const rs_envelope *envelope) {
-  size_t before = out->size;
-  rs_status status = RS_OK;
-  if (!asked->several) {
-    status = rs_recommend(m, scratch, &asked->requests[0], answer);
-    if (status == RS_OK) status = rs_json_answer(out, m, &asked->requests[0], answer, envelope);
-  } else {
-    status = rs_buffer_append_text(out, "{\"answers\":[");
-    for (int64_t i = 0; status == RS_OK && i < asked->n; i++) {
-      if (i > 0) status = rs_buffer_append(out, ",", 1);
-      if (status == RS_OK) status = append_one(out, m, scratch, answer, &asked->requests[i], asked->wrong[i]);
-    }
-    if (status == RS_OK) status = rs_buffer_append(out, "]", 1);
-    if (status == RS_OK) status = rs_json_envelope(out, envelope);
-    if (status == RS_OK) status = rs_buffer_append(out, "}", 1);
-  }
-  if (status != RS_OK) out->size = before;
-  return status;
+  return rs_json_reply(out, RS_RECOMMEND, m, scratch, answer, asked, envelope);
 }

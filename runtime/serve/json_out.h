@@ -25,9 +25,21 @@ rs_status rs_json_answer(rs_buffer *out, const rs_server_model *m, const rs_requ
 /* Append {"user": ..., "error": {"code", "message"}}, where a request of several cannot be answered. */
 rs_status rs_json_refusal(rs_buffer *out, const rs_request *request, rs_status status, const char *message);
 
+/* The same of the other calls. An item that the catalogue does not hold is told in its place. */
+rs_status rs_json_similar(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                          const rs_envelope *envelope);
+rs_status rs_json_scores(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                         const rs_envelope *envelope);
+rs_status rs_json_user(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
+                       const rs_tensor *vectors, const rs_envelope *envelope);
+rs_status rs_json_items(rs_buffer *out, const rs_server_model *m, const rs_request *request,
+                        const rs_envelope *envelope);
+
 /* Answer all requests and append that: an object, or of several users {"answers": [...]}, in which a request that fails
  * is answered in place. Of a single one that fails the status and message are given, and nothing is appended. */
 rs_status rs_json_recommend(rs_buffer *out, const rs_server_model *m, rs_serve_scratch *scratch, rs_answer *answer,
                             const rs_asked *asked, const rs_envelope *envelope);
+rs_status rs_json_reply(rs_buffer *out, rs_question question, const rs_server_model *m, rs_serve_scratch *scratch,
+                        rs_answer *answer, const rs_asked *asked, const rs_envelope *envelope);
 
 #endif

@@ -104,6 +104,8 @@ typedef struct rs_request {
   int64_t pool;      /* of how many best candidates MMR chooses; 0: RS_POOL, at least 5 k */
   double boost;      /* added to the score of an item of age 0; 0: none */
   int64_t half_life; /* ms in which the boost of an item halves; 1 or more where there is a boost */
+  const rs_span *items; /* ids of items that it is about: of rs_similar, rs_score and rs_embed_items */
+  int64_t n_items;
 } rs_request;
 
 enum { RS_POOL = 200 };
@@ -179,7 +181,27 @@ void rs_serve_scratch_free(rs_serve_scratch *scratch); /* NULL is fine */
 rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request,
                        rs_answer *answer);
 
-/* The same for users first .. first + n - 1 at one moment: 'rows' i64 [n, k] and 'scores' f32 [n, k]; where there are
+/* The items most like the request's first one, by the cosine of their vectors, which is their score: best first, ties by
+ * row, itself left out. Filter, exclusions, window and k hold; nobody in particular asks. RS_EARG when the catalogue does
+ * not hold it, and as rs_recommend. */
+rs_status rs_similar(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request, rs_answer *answer);
+
+/* The scores of the request's items for its user, with the bits that rs_recommend gives, in the request's order: 'rows'
+ * of those that the catalogue does not hold are -1. No rule holds. answer->known, now and foreign are told; the items
+ * are answer->items, whose reasons are none. */
+rs_status rs_score(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request, rs_answer *answer);
+
+/* The user's vectors f32 [1, width], or [1, vectors, width]; answer->known, now and foreign are told. 'out' must be
+ * empty. */
+rs_status rs_embed_user(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request,
+                        rs_answer *answer, rs_tensor *out);
+
+/* The vector of a catalogue row, of rs_server_model_facts().width numbers. */
+const float *rs_server_model_vector(const rs_server_model *m, int64_t row);
+/* The catalogue row of an id; -1: there is none. */
+int64_t rs_server_model_row(const rs_server_model *m, rs_span id);
+
+/* As rs_recommend for users first .. first + n - 1 at one moment, by score alone: 'rows' i64 [n, k] and 'scores' f32 [n, k]; where there are
  * fewer than k candidates -1 and minus infinity fill up. RS_ERANGE for users outside the bundle's. */
 rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
                              bool exclude_seen, rs_tensor *rows, rs_tensor *scores);

@@ -175,6 +175,22 @@ static rs_status answer_asker(asker *a, const rs_server_model *m, rs_serve_scrat
   return status;
 }
 
+/* Empty, but for its memory. */
+static void reset(rs_answer *answer) {
+  *answer = (rs_answer){.items = answer->items, .capacity = answer->capacity, .segment = -1};
+}
+
+rs_status rs_embed_user(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer,
+                        rs_tensor *out) {
+  asker a = {0};
+  bool nobody;
+  reset(answer);
+  rs_status status = recognise(&a, m, s, request, answer);
+  if (status == RS_OK) status = vectors_of(&a, m, s, request, answer, out, &nobody);
+  rs_put_back(m, RS_USER, a.own);
+  return status;
+}
+
 static rs_status check(const rs_request *r) {
   rs_status status = rs_check_k(r->k);
   if (status != RS_OK) return status;
@@ -186,11 +202,6 @@ static rs_status check(const rs_request *r) {
   if (r->boost > 0 && r->half_life < 1)
     return rs_fail(RS_EARG, "the half-life of freshness is %lld ms; 1 or more is expected", (long long)r->half_life);
   return RS_OK;
-}
-
-/* Empty, but for its memory. */
-static void reset(rs_answer *answer) {
-  *answer = (rs_answer){.items = answer->items, .capacity = answer->capacity, .segment = -1};
 }
 
 rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer) {

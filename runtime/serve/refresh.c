@@ -146,6 +146,7 @@ void rs_server_model_put_recount(rs_server_model *m, rs_recount *r) {
   m->items = r->items, r->items = old_items;
   m->vectors = r->vectors, r->vectors = old_vectors;
   m->index = r->index, r->index = old_index;
+  m->identity = rs_server_model_identity();
   m->counted = r->start;
 }
 

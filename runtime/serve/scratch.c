@@ -31,7 +31,8 @@ void rs_serve_scratch_free(rs_serve_scratch *s) {
     rs_free(s->filters[i].bits.data);
   }
   rs_block *blocks[] = {&s->window, &s->both, &s->history, &s->barred, &s->gone,   &s->rows,
-                        &s->scores, &s->pool, &s->chosen,  &s->unlike, &s->counts, &s->looked};
+                        &s->scores, &s->pool, &s->chosen,  &s->unlike, &s->counts, &s->looked,
+                        &s->inverse};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]->data);
   rs_index_scratch_free(&s->index);
   rs_buffer_free(&s->room);
