@@ -5,6 +5,8 @@
 #include "serve/endpoints.h"
 #include "serve/loaded.h"
 
+enum { SHOWN_VALUES = 50 };
+
 /* Nothing from elsewhere, nothing inline, in no frame. */
 static const char policy[] =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -70,15 +72,32 @@ static rs_status write_side(rs_buffer *b, int64_t *n, const rs_server_model *m, 
   return status;
 }
 
+/* What filters may name, with the first values of strings. */
+static rs_status write_attribute(rs_buffer *b, int64_t *n, const rs_column *c) {
+  rs_status status = write_field(b, n, c->name, rs_column_type_name(c->type));
+  if (status != RS_OK || !c->dictionary) return status == RS_OK ? rs_buffer_append_text(b, "}") : status;
+  status = rs_buffer_append_text(b, ",\"values\":[");
+  for (int32_t code = 1; status == RS_OK && code <= c->dictionary->n && code <= SHOWN_VALUES; code++) {
+    size_t length = 0;
+    const char *text = rs_dictionary_text(c->dictionary, code, &length);
+    if (code > 1) status = rs_buffer_append_text(b, ",");
+    if (status == RS_OK) status = rs_append_quoted(b, text, length);
+  }
+  return status == RS_OK ? rs_buffer_append_text(b, "]}") : status;
+}
+
 static rs_status write_schema(rs_buffer *b, const rs_server_model *m) {
   rs_server_facts facts = rs_server_model_facts(m);
-  int64_t users = 0, items = 0;
+  int64_t users = 0, items = 0, attributes = 0;
   rs_status status = rs_buffer_printf(b, "{\"users\":%lld,\"items\":%lld,\"as_of\":%lld,\"user_fields\":[",
                                       (long long)facts.users, (long long)facts.items, (long long)facts.as_of);
   if (status == RS_OK) status = write_side(b, &users, m, RS_USER, "user");
   if (status == RS_OK) status = write_side(b, &users, m, RS_EVENT, "user");
   if (status == RS_OK) status = rs_buffer_append_text(b, "],\"item_fields\":[");
   if (status == RS_OK) status = write_side(b, &items, m, RS_ITEM, "item");
+  if (status == RS_OK) status = rs_buffer_append_text(b, "],\"attributes\":[");
+  for (int i = 0; status == RS_OK && i < m->attributes.n_columns; i++)
+    status = write_attribute(b, &attributes, &m->attributes.columns[i]);
   return status == RS_OK ? rs_buffer_append_text(b, "]}\n") : status;
 }
 

@@ -25,6 +25,7 @@ function command.options(parser)
   parser:option("--workers", "Threads that answer (default: the cores)"):argname "N"
     :convert(argument.whole_number(1, 1024))
   parser:option("--models", "Where published models lie"):argname "DIR"
+  parser:option("--bundle", "What a serve recipe serves, instead of the bundle that it names"):argname "BUNDLE"
   parser:option("--split", "A second version, which answers a share of the users beside the first")
     :argname "VERSION=PERCENT":convert(share)
   parser:option("--shadow", "A version that is asked what the first is asked, and only compared with it")
@@ -40,19 +41,20 @@ function command.options(parser)
     :convert(argument.whole_number(0, 3600)):default "25"
 end
 
---- A serve recipe with its path.
-local function serve_recipe(path)
+--- A serve recipe with its path, and what it serves.
+local function serve_recipe(path, bundle)
   local found = require("recsys.serve_recipe").load(path)
-  if not found.bundle then
-    error({ code = "usage", message = path .. " names no bundle: give the recipe bundle = \"NAME@ALIAS\"" }, 0)
+  if not bundle and not found.bundle then
+    error({ code = "usage", message = path .. " names no bundle: give the recipe bundle = \"NAME@ALIAS\", or --bundle" },
+      0)
   end
-  return { path = path, bundle = found.bundle, limits = found.limits }
+  return { path = path, bundle = bundle or found.bundle, limits = found.limits }
 end
 
 --- What to serve, and where: what the command line says, and without a bundle what a container is told.
 local function options_of(args)
   local workers = args.workers or require("recsys.base").threads()
-  local recipe = args.BUNDLE and args.BUNDLE:find "%.lua$" and serve_recipe(args.BUNDLE) or nil
+  local recipe = args.BUNDLE and args.BUNDLE:find "%.lua$" and serve_recipe(args.BUNDLE, args.bundle) or nil
   local options = { word = recipe and recipe.bundle or args.BUNDLE, recipe = recipe,
     host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
     models = args.models, split = args.split, shadow = args.shadow, poll = args.poll,

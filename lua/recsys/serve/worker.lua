@@ -37,6 +37,18 @@ local function call(handler, ...)
   error(problem, 0)
 end
 
+-- Fields of answers that are lists: an empty one reads as a table like any other, and is to be written as a list again.
+local lists = { items = true, answers = true, reasons = true, history = true, users = true, errors = true }
+
+local function mark_lists(value)
+  if type(value) ~= "table" then return value end
+  for name, part in pairs(value) do
+    mark_lists(part)
+    if lists[name] and type(part) == "table" and next(part) == nil then json.list(part) end
+  end
+  return value
+end
+
 --- The server as handlers see it.
 local function server_over(inner)
   local server = {}
@@ -45,7 +57,7 @@ local function server_over(inner)
   function server.call(_, method, path, body)
     local status, text = inner(method, path, body and (type(body) == "string" and body or json.encode(body)))
     local ok, value = pcall(json.decode, text)
-    if status >= 200 and status < 300 then return ok and value or text end
+    if status >= 200 and status < 300 then return ok and mark_lists(value) or text end
     return nil, ok and type(value) == "table" and value.error and value.error.message or text, status
   end
 

@@ -207,7 +207,7 @@ function filterOf() {
 
 function request() {
   const body = { k: state.k, exclude_seen: state.unseen, filter: filterOf() };
-  if (state.lambda < 1) body.diversity = Number(state.lambda.toFixed(2));
+  if (state.lambda < 1) body.diversity = { lambda: Number(state.lambda.toFixed(2)) };
   if (state.who === "user") body.user = state.user;
   if (state.who === "new") body.fields = fieldsOf();
   if (state.who === "session") body.history = state.session.map(({ id }) => id);
@@ -218,13 +218,18 @@ function request() {
 
 const sources = { model: "model", popular: "popular" };
 
-function reasonText(reason) {
-  if (typeof reason === "string") return reason;
-  const value = typeof reason.value === "number" ? score(reason.value) : reason.value;
-  if (reason.kind === "like") return `like “${reason.title || reason.item}”`;
-  if (reason.kind === "fresh") return `fresh (+${value})`;
-  if (reason.kind === "popular") return `no. ${reason.value} in popularity${reason.segment ? ` of ${reason.segment}` : ""}`;
-  return reason.text ?? reason.kind ?? "";
+/** The title of an item that he has engaged with, where it is among those that are shown; else its id. */
+function titled(id) {
+  const known = state.past?.history.find(({ item }) => item === id) ?? state.session.find((item) => item.id === id);
+  return known?.title || id;
+}
+
+function reasonText({ kind, item, cosine, boost, place, segment }) {
+  if (kind === "like") return `like “${titled(item)}” (${cosine.toFixed(2)})`;
+  if (kind === "fresh") return `fresh (+${score(boost)})`;
+  if (kind !== "popular") return kind;
+  const of = segment ? ` with ${Object.entries(segment).map(([name, value]) => `${name} ${value}`).join(", ")}` : "";
+  return `no. ${place} in popularity${of}`;
 }
 
 function movedBy(item) {
