@@ -331,7 +331,7 @@ function showPast() {
   if (state.who !== "user" || !past) return fill(at("past"));
   const rows = past.history.map(({ item, title, time: when }) => made("li", {}, title || item,
     made("small", {}, `${time(when)}${title ? ` · ${item}` : ""}`)));
-  fill(at("past"), made("div.panel", {}, made("h2", {}, "What he did", made("small", {}, count(past.events))),
+  fill(at("past"), made("div.panel", {}, made("h2", {}, "History", made("small", {}, count(past.events))),
     past.in_model ? null : made("p.remark", {}, "Training did not know this user."),
     rows.length ? made("ol.past", {}, rows) : made("p.quiet", {}, "Nothing that the server knows of.")));
 }
