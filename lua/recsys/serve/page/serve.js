@@ -355,8 +355,8 @@ async function similar(item) {
   fill(dialog, head, made("p.quiet", {}, "…"));
   dialog.showModal();
   try {
-    const { value } = await ask("POST", "similar", { items: [item.id], k: 10 });
-    const found = value.items ?? value.answers?.[0]?.items ?? [];
+    const { value } = await ask("POST", "similar", { item: item.id, k: 10 });
+    const found = value.items;
     const before = state.before;
     state.before = null;
     fill(dialog, head, found.length ? list(found) : made("p.empty", {}, "Nothing is like it."));
