@@ -46,7 +46,9 @@ end
 
 local function texts(value, name, most, server)
   if value == nil then return {} end
-  if type(value) ~= "table" or #value > most then server:refuse(400, ("%s: a list of at most %d"):format(name, most)) end
+  if type(value) ~= "table" or #value > most then
+    server:refuse(400, ("%s: a list of at most %d"):format(name, most))
+  end
   for _, text in ipairs(value) do
     if type(text) ~= "string" then server:refuse(400, name .. ": a list of strings") end
   end

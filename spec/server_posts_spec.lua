@@ -186,8 +186,8 @@ describe("what the server tells of its model", function()
     assert.same({ { name = "platform", type = "string" } }, schema.user_fields)
     assert.same({ { name = "kind", type = "string" } }, schema.item_fields)
     assert.equal(12, schema.items)
-    assert.same({ { name = "created", type = "time" }, { name = "kind", type = "string", values = { "city", "sport" } } },
-      schema.attributes)
+    assert.same({ { name = "created", type = "time" },
+      { name = "kind", type = "string", values = { "city", "sport" } } }, schema.attributes)
   end)
 
   it("is its page, which asks nothing of anybody else", function()

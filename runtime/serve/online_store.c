@@ -218,7 +218,10 @@ _Static_assert(RS_POST_EVENT == 0 && RS_POST_ITEM == 1 && RS_POST_REMOVAL == 2 &
 rs_status rs_online_read(rs_sql *db, rs_online_apply *apply, void *context) {
   static const char *const texts[] = {
       "SELECT 3, NULL, user, NULL, NULL, NULL, received, NULL FROM online_erased ORDER BY received",
-      "SELECT 1 + removed, NULL, NULL, item, title, created, received, fields FROM online_items ORDER BY number",
+      /* One that was posted and then removed is still in the histories of those who read it. */
+      "SELECT 1, NULL, NULL, item, title, created, received, fields, number FROM online_items "
+      "WHERE created IS NOT NULL UNION ALL "
+      "SELECT 2, NULL, NULL, item, NULL, NULL, received, NULL, number FROM online_items WHERE removed ORDER BY 9, 1",
       "SELECT 0, id, user, item, NULL, time, received, fields FROM online_events ORDER BY number"};
   rs_status status = RS_OK;
   for (int i = 0; status == RS_OK && i < 3; i++) status = read_rows(db, texts[i], NULL, apply, context);

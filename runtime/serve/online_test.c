@@ -120,7 +120,7 @@ static void what_is_posted_is_applied_and_handed_on_again(void **state) {
   rs_online_hold(o);
   assert_int_equal(rs_online_replay(o, hear, &again), RS_OK);
   rs_online_release(o);
-  assert_string_equal(again.text, "item  i1 Changed 7; removal  i2  7; event u1 e1  1; event u1 e2  2 typed");
+  assert_string_equal(again.text, "item  i1 Changed 7; item  i2  7; removal  i2  -1; event u1 e1  1; event u1 e2  2 typed");
   rs_online_free(o);
 }
 

@@ -45,8 +45,8 @@ end
 local function serve_recipe(path, bundle)
   local found = require("recsys.serve_recipe").load(path)
   if not bundle and not found.bundle then
-    error({ code = "usage", message = path .. " names no bundle: give the recipe bundle = \"NAME@ALIAS\", or --bundle" },
-      0)
+    local message = path .. " names no bundle: give the recipe bundle = \"NAME@ALIAS\", or --bundle"
+    error({ code = "usage", message = message }, 0)
   end
   return { path = path, bundle = bundle or found.bundle, limits = found.limits }
 end

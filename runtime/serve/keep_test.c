@@ -1,0 +1,249 @@
+/* keep_test.c - workers ask while events and items are posted and versions change: nothing is lost, and each answer is
+ * whole. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/testing.h"
+#include "bundle/bundle.h"
+#include "serve/endpoints.h"
+
+enum { USERS = 20, ITEMS = 600, WIDTH = 8, ASKERS = 2, POSTS = 150, RELOADS = 6 };
+
+static char bundle[64], database[64];
+
+static const char features[] =
+    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
+    "\"event\":{\"outputs\":[{\"name\":\"event.history\",\"step\":0}],"
+    "\"steps\":[{\"length\":3,\"of\":\"item.id\",\"op\":\"window\",\"unknown\":\"keep\"}]},"
+    "\"item\":{\"outputs\":[{\"name\":\"item.id\",\"step\":1}],"
+    "\"steps\":[{\"column\":\"item\",\"op\":\"read\",\"type\":\"string\"},"
+    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"item.id\"}]},"
+    "\"user\":{\"outputs\":[{\"name\":\"user.id\",\"step\":1}],"
+    "\"steps\":[{\"column\":\"user\",\"op\":\"read\",\"type\":\"string\"},"
+    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"user.id\"}]}}}";
+
+static const char user_plan[] =
+    "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"user.id\",\"dtype\":\"i32\",\"shape\":[-1]},"
+    "{\"name\":\"event.history\",\"dtype\":\"i32\",\"shape\":[-1]},"
+    "{\"name\":\"event.history.offsets\",\"dtype\":\"i64\",\"shape\":[-1]}],"
+    "\"weights\":[{\"name\":\"users\",\"dtype\":\"f32\",\"shape\":[21,8]},"
+    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[601,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
+    "\"steps\":[{\"op\":\"embedding\",\"operands\":[3,0],\"attributes\":{}},"
+    "{\"op\":\"embedding_bag\",\"operands\":[4,1,2],\"attributes\":{\"mode\":\"mean\"}},"
+    "{\"op\":\"add\",\"operands\":[5,6],\"attributes\":{}}]}";
+
+static const char item_plan[] =
+    "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"item.id\",\"dtype\":\"i32\",\"shape\":[-1]}],"
+    "\"weights\":[{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[601,8]}],"
+    "\"outputs\":[{\"name\":\"item\",\"slot\":2}],"
+    "\"steps\":[{\"op\":\"embedding\",\"operands\":[1,0],\"attributes\":{}}]}";
+
+static void *add(rs_tensors *list, const char *name, rs_dtype dtype, int ndim, const int64_t *size) {
+  rs_tensor t = {0};
+  assert_int_equal(rs_tensor_zeros(&t, dtype, ndim, size), RS_OK);
+  assert_int_equal(rs_tensors_add(list, name, &t), RS_OK);
+  rs_tensor_free(&t); /* the list holds it */
+  return rs_tensor_data(rs_tensors_find(list, name));
+}
+
+/* "u001", "u002", ... */
+static void add_ids(rs_tensors *list, const char *prefix, char letter, int64_t n) {
+  char name[64], text[16];
+  snprintf(name, sizeof name, "%sbytes", prefix);
+  uint8_t *bytes = add(list, name, RS_U8, 1, (int64_t[]){4 * n});
+  snprintf(name, sizeof name, "%soffsets", prefix);
+  int64_t *offsets = add(list, name, RS_I64, 1, (int64_t[]){n + 1});
+  for (int64_t i = 0; i < n; i++) {
+    snprintf(text, sizeof text, "%c%03d", letter, (int)(i % 1000));
+    memcpy(bytes + 4 * i, text, 4);
+    offsets[i + 1] = 4 * (i + 1);
+  }
+}
+
+static void add_table(rs_tensors *list, const char *name, int64_t rows, int first) {
+  float *values = add(list, name, RS_F32, 2, (int64_t[]){rows, WIDTH});
+  for (int64_t i = 0; i < rows * WIDTH; i++) values[i] = (float)((first * WIDTH + i) * 37 % 101) / 101 - 0.5f;
+}
+
+static void add_codes(rs_tensors *list, const char *name, int64_t n) {
+  int32_t *codes = add(list, name, RS_I32, 1, &n);
+  for (int64_t i = 0; i < n; i++) codes[i] = (int32_t)(i + 1);
+}
+
+enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, LISTS };
+
+static void fill_lists(rs_tensors *l) {
+  add_ids(&l[TABLES], "table.user.id.", 'u', USERS);
+  add_ids(&l[TABLES], "table.item.id.", 'i', ITEMS);
+  add_table(&l[WEIGHTS], "users", USERS + 1, 0);
+  add_table(&l[WEIGHTS], "items", ITEMS + 1, 0);
+  add_ids(&l[ITEM], "ids.", 'i', ITEMS);
+  add_table(&l[ITEM], "vectors", ITEMS, 1);
+  add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
+  add_ids(&l[USER], "ids.", 'u', USERS);
+  add_codes(&l[USER_FEATURES], "user.id", USERS);
+  add(&l[HISTORY], "starts", RS_I64, 1, (int64_t[]){USERS + 1});
+  add(&l[HISTORY], "items", RS_I32, 1, (int64_t[]){0});
+  add(&l[HISTORY], "times", RS_I64, 1, (int64_t[]){0});
+  add(&l[HISTORY], "orders", RS_I64, 1, (int64_t[]){0});
+}
+
+static int temporary(char path[64], const char *form) {
+  strcpy(path, form);
+  int fd = mkstemp(path);
+  if (fd >= 0) close(fd);
+  return fd >= 0 ? 0 : -1;
+}
+
+static int publish(void **state) {
+  (void)state;
+  static const char manifest[] = "{\"serving\": {\"as_of\": 5000}}";
+  rs_tensors lists[LISTS] = {0};
+  fill_lists(lists);
+  rs_bundle_source sources[] = {{.name = "features.json", .data = features, .size = strlen(features)},
+                                {.name = "vocabularies.safetensors", .tensors = &lists[TABLES]},
+                                {.name = "plan.user.json", .data = user_plan, .size = strlen(user_plan)},
+                                {.name = "plan.item.json", .data = item_plan, .size = strlen(item_plan)},
+                                {.name = "weights.safetensors", .tensors = &lists[WEIGHTS]},
+                                {.name = "items.safetensors", .tensors = &lists[ITEM]},
+                                {.name = "items.features.safetensors", .tensors = &lists[ITEM_FEATURES]},
+                                {.name = "users.safetensors", .tensors = &lists[USER]},
+                                {.name = "users.features.safetensors", .tensors = &lists[USER_FEATURES]},
+                                {.name = "history.safetensors", .tensors = &lists[HISTORY]}};
+  if (temporary(bundle, "/tmp/keep_test.XXXXXX") || temporary(database, "/tmp/keep_test.XXXXXX")) return -1;
+  rs_status status = rs_bundle_write(bundle, manifest, strlen(manifest), 10, sources, NULL);
+  for (int i = 0; i < LISTS; i++) rs_tensors_free(&lists[i]);
+  return status == RS_OK ? 0 : -1;
+}
+
+static int clean(void **state) {
+  char beside[80];
+  for (int i = 0; i < 2; i++) {
+    snprintf(beside, sizeof beside, "%s%s", database, i ? "-shm" : "-wal");
+    unlink(beside);
+  }
+  unlink(bundle);
+  unlink(database);
+  return no_blocks_remain(state);
+}
+
+static rs_server *new_server(int workers) {
+  rs_server *server = NULL;
+  rs_server_options options = {.workers = workers, .runtime = "1", .commit = "c", .openapi = "{}", .openapi_size = 2};
+  assert_int_equal(rs_server_new(&server, &options), RS_OK);
+  if (rs_server_keep(server, database, -1) != RS_OK) fail_msg("%s", rs_message());
+  return server;
+}
+
+static void put_version(rs_server *server) {
+  rs_server_model *m = NULL;
+  if (rs_server_model_open(&m, bundle) != RS_OK) fail_msg("%s", rs_message());
+  assert_int_equal(rs_server_put(server, RS_LIVE, m, "v", 0), RS_OK);
+}
+
+/* A worker's call; the status, and whether the answer ends as JSON does. */
+static int ask(rs_server *server, int worker, const char *method, const char *path, const char *sent, rs_buffer *body) {
+  rs_http_target target = {0};
+  rs_http_pair json = {"content-type", "application/json"};
+  if (rs_http_target_parse(&target, path) != RS_OK) return 0;
+  rs_call call = {.worker = worker, .method = method, .target = &target, .headers = &json, .n_headers = 1};
+  call.body = sent, call.size = sent ? strlen(sent) : 0;
+  call.request_id = "r", call.client = "::1", call.principal = "", call.scopes = RS_SCOPE_ALL;
+  body->size = 0;
+  rs_reply reply = {.status = 200, .type = "application/json", .body = body};
+  rs_server_answer(server, &call, &reply);
+  rs_http_target_free(&target);
+  return body->size > 2 && body->data[body->size - 2] == '}' ? reply.status : -reply.status;
+}
+
+typedef struct asker {
+  rs_server *server;
+  int worker;
+  _Atomic bool *stop;
+  int64_t answers, wrong;
+} asker;
+
+static void *ask_on(void *context) {
+  asker *a = context;
+  rs_buffer body = {0};
+  for (; !*a->stop; a->answers++) {
+    char path[32];
+    snprintf(path, sizeof path, "/users/u%03d", (int)(a->answers % USERS));
+    a->wrong += ask(a->server, a->worker, "GET", path, NULL, &body) != 200;
+    a->wrong += ask(a->server, a->worker, "GET", "/schema", NULL, &body) != 200;
+  }
+  rs_buffer_free(&body);
+  return NULL;
+}
+
+/* An item, then an event of it. */
+static void *post_on(void *context) {
+  asker *a = context;
+  rs_buffer body = {0};
+  for (int i = 0; i < POSTS; i++) {
+    char sent[128];
+    snprintf(sent, sizeof sent, "{\"id\":\"n%d\",\"title\":\"No. %d\",\"created\":%d}", i, i, 6000 + i);
+    a->wrong += ask(a->server, a->worker, "POST", "/items", sent, &body) != 200;
+    snprintf(sent, sizeof sent, "[{\"user\":\"u%03d\",\"item\":\"n%d\",\"time\":%d}]", i % USERS, i, 7000 + i);
+    a->wrong += ask(a->server, a->worker, "POST", i % 3 ? "/events" : "/events?wait=true", sent, &body) != 200;
+    if (i % 10 == 9) {
+      snprintf(sent, sizeof sent, "/items/n%d", i - 5);
+      a->wrong += ask(a->server, a->worker, "DELETE", sent, NULL, &body) != 200;
+    }
+  }
+  rs_buffer_free(&body);
+  return NULL;
+}
+
+static int64_t events_of(rs_server *server, int user) {
+  char path[32];
+  rs_buffer body = {0};
+  snprintf(path, sizeof path, "/users/u%03d", user);
+  assert_int_equal(ask(server, 0, "GET", path, NULL, &body), 200);
+  assert_int_equal(rs_buffer_append(&body, "", 1), RS_OK);
+  const char *events = strstr(body.data, "\"events\":");
+  int64_t n = events ? atoll(events + 9) : -1;
+  rs_buffer_free(&body);
+  return n;
+}
+
+static void check_all(rs_server *server) {
+  for (int u = 0; u < USERS; u++) assert_int_equal(events_of(server, u), POSTS / USERS + (u < POSTS % USERS));
+  assert_int_equal(rs_server_model_facts(rs_server_model_in(server, RS_LIVE)).items, ITEMS + POSTS);
+}
+
+static void posts_and_versions_change_under_those_who_ask(void **state) {
+  (void)state;
+  rs_server *server = new_server(ASKERS + 1);
+  _Atomic bool stop = false;
+  asker askers[ASKERS + 1];
+  pthread_t threads[ASKERS + 1];
+  put_version(server);
+  for (int i = 0; i <= ASKERS; i++) {
+    askers[i] = (asker){server, i, &stop, 0, 0};
+    assert_int_equal(pthread_create(&threads[i], NULL, i < ASKERS ? ask_on : post_on, &askers[i]), 0);
+  }
+  for (int i = 0; i < RELOADS; i++) put_version(server);
+  pthread_join(threads[ASKERS], NULL);
+  stop = true;
+  for (int i = 0; i < ASKERS; i++) {
+    pthread_join(threads[i], NULL);
+    assert_true(askers[i].answers > 0);
+  }
+  for (int i = 0; i <= ASKERS; i++) assert_int_equal(askers[i].wrong, 0);
+  check_all(server);
+  rs_server_free(server);
+  server = new_server(1); /* and after a restart */
+  put_version(server);
+  check_all(server);
+  rs_server_free(server);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(posts_and_versions_change_under_those_who_ask)};
+  return cmocka_run_group_tests(tests, publish, clean);
+}
