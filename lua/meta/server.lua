@@ -85,14 +85,37 @@ function Server:asked() end
 ---@return true
 function Server:reloaded(asked, failure) end
 
+--- What a service may be told; what is absent is as docs/serving.md, "Limits and hardening", says.
+---@class ServiceOptions
+---@field host? string           default "127.0.0.1"
+---@field port? integer          0 (default) for any that is free
+---@field workers integer        as many as the server was made for
+---@field connections? integer   at once; per_address: of one client's address
+---@field per_address? integer
+---@field rate? number           requests a second of a token, or of an address that shows none
+---@field burst? number          of them at once
+---@field tokens? string         a file of tokens; token_text: the same as a text, which came from a variable
+---@field token_text? string
+---@field certificate? string    PEM files: TLS
+---@field key? string
+---@field access_log? string     a file, "-" for standard output
+---@field log_addresses? boolean whether clients' addresses stand in it
+---@field max_body? integer      bytes
+---@field head_ms? integer       for the whole head of a request; idle_ms: between two requests
+---@field idle_ms? integer
+---@field body_rate? integer     bytes a second; write_rate: of a reply
+---@field write_rate? integer
+
 --- Listen, and answer from now on.
----@param options { host?: string, port?: integer, workers: integer, connections?: integer, max_body?: integer }
----   host: default "127.0.0.1"; port: 0 (default) for any that is free; workers: as many as the server was made for;
----   connections: at once; max_body: bytes
+---@param options ServiceOptions
 ---@return true?
 ---@return string? message
----@return string? code  "io", "argument", "memory"
+---@return string? code  "io", "format" (of a file), "argument", "memory"
 function Server:start(options) end
+
+--- Open the access log's path anew: its file was moved away.
+---@return true
+function Server:reopen_log() end
 
 --- The port that it listens on.
 ---@return integer

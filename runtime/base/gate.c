@@ -11,8 +11,9 @@
 
 #include "base/alloc.h"
 
+/* Odd while its worker is inside: it counts how often he has come and gone. */
 typedef struct seat {
-  _Alignas(RS_ALIGN) atomic_bool inside;
+  _Alignas(RS_ALIGN) atomic_uint steps;
 } seat;
 
 struct rs_gate {
@@ -37,30 +38,40 @@ void rs_gate_free(rs_gate *gate) {
   rs_free(gate);
 }
 
+/* A worker alone writes his seat. */
+static void step(rs_gate *gate, int worker, memory_order order) {
+  atomic_uint *steps = &gate->seats[worker].steps;
+  unsigned next = atomic_load_explicit(steps, memory_order_relaxed) + 1;
+  atomic_store_explicit(steps, next, order);
+}
+
 void rs_gate_enter(rs_gate *gate, int worker) {
-  atomic_bool *inside = &gate->seats[worker].inside;
   for (;;) {
-    atomic_store(inside, true);
+    step(gate, worker, memory_order_seq_cst);
     if (!atomic_load(&gate->closed)) return;
-    atomic_store(inside, false);
+    step(gate, worker, memory_order_release);
     pthread_mutex_lock(&gate->writer); /* waits until it opens */
     pthread_mutex_unlock(&gate->writer);
   }
 }
 
-void rs_gate_leave(rs_gate *gate, int worker) {
-  atomic_store_explicit(&gate->seats[worker].inside, false, memory_order_release);
-}
+void rs_gate_leave(rs_gate *gate, int worker) { step(gate, worker, memory_order_release); }
 
 void rs_gate_close(rs_gate *gate) {
-  static const struct timespec moment = {0, 20000};
   pthread_mutex_lock(&gate->writer);
   atomic_store(&gate->closed, true);
-  for (int i = 0; i < gate->n; i++)
-    while (atomic_load(&gate->seats[i].inside)) nanosleep(&moment, NULL);
+  rs_gate_pass(gate);
 }
 
 void rs_gate_open(rs_gate *gate) {
   atomic_store(&gate->closed, false);
   pthread_mutex_unlock(&gate->writer);
+}
+
+void rs_gate_pass(rs_gate *gate) {
+  static const struct timespec moment = {0, 20000};
+  for (int i = 0; i < gate->n; i++) {
+    unsigned steps = atomic_load(&gate->seats[i].steps);
+    while (steps % 2 && atomic_load(&gate->seats[i].steps) == steps) nanosleep(&moment, NULL);
+  }
 }

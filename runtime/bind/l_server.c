@@ -15,6 +15,7 @@ typedef struct server {
   rs_server *server;   /* NULL: closed */
   rs_service *service; /* NULL: it does not listen */
   rs_recipe_workers *recipe; /* NULL: no handlers of a recipe's */
+  rs_tokens *tokens;   /* of the service; NULL: it has none */
 } server;
 
 static int l_free(lua_State *L) {
@@ -24,6 +25,7 @@ static int l_free(lua_State *L) {
   rs_service_free(closing.service); /* ends the workers, who use the server */
   rs_server_free(closing.server);
   rs_recipe_workers_free(closing.recipe);
+  rs_tokens_free(closing.tokens);
   return 0;
 }
 
@@ -180,20 +182,62 @@ static int l_counts(lua_State *L) {
 
 /* The service. */
 
+/* An option that may be absent: NULL. */
+static const char *text_option(lua_State *L, const char *name) {
+  const char *text = rs_string_option(L, 2, name, "");
+  return *text ? text : NULL;
+}
+
+static int small_option(lua_State *L, const char *name) {
+  int64_t value = rs_integer_option(L, 2, name, 0, 0);
+  if (value > INT32_MAX) rs_wrong_option(L, 2, name, "less than 2^31");
+  return (int)value;
+}
+
+/* The tokens of a file, or of a text that somebody else was given. */
+static rs_status take_tokens(lua_State *L, server *s) {
+  const char *path = text_option(L, "tokens"), *text = text_option(L, "token_text");
+  rs_tokens_free(s->tokens);
+  s->tokens = NULL;
+  if (path) return rs_tokens_read(&s->tokens, path);
+  return text ? rs_tokens_parse(&s->tokens, text, strlen(text), "the tokens") : RS_OK;
+}
+
+static rs_service_options service_options(lua_State *L) {
+  rs_service_options o = {.address = rs_string_option(L, 2, "host", "127.0.0.1")};
+  o.port = small_option(L, "port");
+  luaL_argcheck(L, o.port <= 65535, 2, "option 'port' must be 65535 at the most");
+  o.workers = (int)rs_integer_option(L, 2, "workers", 1, -1);
+  o.connections = small_option(L, "connections");
+  o.per_address = small_option(L, "per_address");
+  o.rate = rs_number_option(L, 2, "rate", 0);
+  o.burst = rs_number_option(L, 2, "burst", 0);
+  o.certificate = text_option(L, "certificate");
+  o.key = text_option(L, "key");
+  o.access_log = text_option(L, "access_log");
+  o.log_addresses = rs_boolean_option(L, 2, "log_addresses", false);
+  o.max_body = rs_integer_option(L, 2, "max_body", 0, 0);
+  o.head_ms = small_option(L, "head_ms");
+  o.idle_ms = small_option(L, "idle_ms");
+  o.body_rate = small_option(L, "body_rate");
+  o.write_rate = small_option(L, "write_rate");
+  o.needs = rs_server_needs;
+  return o;
+}
+
 /* server:start { host, port, ... } -> true | nil, message, code */
 static int l_start(lua_State *L) {
-  static const char *const known[] = {"host", "port", "workers", "connections", "max_body", NULL};
+  static const char *const known[] = {"host",       "port",          "workers",     "connections", "per_address",
+                                      "rate",       "burst",         "tokens",      "token_text",  "certificate",
+                                      "key",        "access_log",    "log_addresses", "max_body",  "head_ms",
+                                      "idle_ms",    "body_rate",     "write_rate",  NULL};
   server *s = check_server(L);
   luaL_argcheck(L, !s->service, 1, "the server listens already");
   rs_check_options(L, 2, known);
-  int64_t port = rs_integer_option(L, 2, "port", 0, 0);
-  luaL_argcheck(L, port <= 65535, 2, "option 'port' must be 65535 at the most");
-  rs_service_options options = {.address = rs_string_option(L, 2, "host", "127.0.0.1"),
-                                .port = (int)port,
-                                .workers = (int)rs_integer_option(L, 2, "workers", 1, -1),
-                                .connections = (int)rs_integer_option(L, 2, "connections", 0, 0),
-                                .max_body = rs_integer_option(L, 2, "max_body", 0, 0)};
-  rs_status status = rs_service_start(&s->service, &options, rs_server_answer, s->server);
+  rs_service_options options = service_options(L);
+  rs_status status = take_tokens(L, s);
+  options.tokens = s->tokens;
+  if (status == RS_OK) status = rs_service_start(&s->service, &options, rs_server_answer, s->server);
   if (status == RS_OK) rs_server_attend(s->server, s->service);
   lua_pushboolean(L, true);
   return rs_return(L, status, 1);
@@ -208,6 +252,13 @@ static rs_service *check_service(lua_State *L) {
 /* server:port() -> integer */
 static int l_port(lua_State *L) {
   lua_pushinteger(L, rs_service_port(check_service(L)));
+  return 1;
+}
+
+/* server:reopen_log() -> true */
+static int l_reopen_log(lua_State *L) {
+  rs_service_reopen_log(check_service(L));
+  lua_pushboolean(L, true);
   return 1;
 }
 
@@ -232,7 +283,8 @@ int rs_open_server(lua_State *L) {
                                      {"keep", l_keep},     {"page", l_page},         {"recipe", l_recipe},
                                      {"clear", l_clear},   {"verify", l_verify},     {"state", l_state},
                                      {"asked", l_asked},   {"reloaded", l_reloaded}, {"counts", l_counts},
-                                     {"drain", l_drain},   {"close", l_free},        {NULL, NULL}};
+                                     {"drain", l_drain},   {"close", l_free},        {"reopen_log", l_reopen_log},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
   rs_new_type(L, SERVER, methods, meta);

@@ -1,12 +1,14 @@
 /* endpoints.c - see endpoints.h. */
 #include "serve/endpoints.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-const rs_route *const rs_tables[] = {rs_routes_health, rs_routes_metrics, rs_routes_sagemaker, rs_routes_posts,
-                                      rs_routes_page,   rs_routes_own,     NULL};
+const rs_route *const rs_tables[] = {rs_routes_health,    rs_routes_metrics, rs_routes_recommend, rs_routes_invocations,
+                                     rs_routes_sagemaker, rs_routes_posts,   rs_routes_page,      rs_routes_own,
+                                     NULL};
 
 bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts) {
   while (*pattern && *path) {
@@ -57,26 +59,12 @@ const rs_route *rs_route_at(int number) {
   return NULL;
 }
 
-rs_status rs_append_quoted(rs_buffer *b, const char *text, size_t length) {
-  static const char hex[] = "0123456789abcdef";
-  rs_status status = rs_buffer_reserve(b, 6 * length + 2);
-  if (status != RS_OK) return status;
-  char *to = b->data + b->size;
-  *to++ = '"';
-  for (size_t i = 0; i < length; i++) {
-    unsigned char c = (unsigned char)text[i];
-    if (c == '"' || c == '\\') *to++ = '\\';
-    if (c >= ' ') {
-      *to++ = (char)c;
-    } else {
-      memcpy(to, "\\u00", 4);
-      to[4] = hex[c >> 4], to[5] = hex[c & 15];
-      to += 6;
-    }
-  }
-  *to++ = '"';
-  b->size = (size_t)(to - b->data);
-  return RS_OK;
+rs_status rs_append_error(rs_buffer *b, const char *code, const char *message, const char *path) {
+  rs_status status = rs_buffer_printf(b, "{\"code\":\"%s\",\"message\":", code);
+  if (status == RS_OK) status = rs_json_string(b, message, strlen(message));
+  if (status == RS_OK && *path) status = rs_buffer_append_text(b, ",\"path\":");
+  if (status == RS_OK && *path) status = rs_json_string(b, path, strlen(path));
+  return status == RS_OK ? rs_buffer_append_text(b, "}") : status;
 }
 
 void rs_refuse(rs_reply *reply, int status, const char *code, const char *path, const char *format, ...) {
@@ -89,18 +77,39 @@ void rs_refuse(rs_reply *reply, int status, const char *code, const char *path, 
   b->size = 0;
   reply->status = status;
   reply->type = "application/json";
-  bool fine = rs_buffer_append_text(b, "{\"error\":{\"code\":") == RS_OK &&
-              rs_append_quoted(b, code, strlen(code)) == RS_OK && rs_buffer_append_text(b, ",\"message\":") == RS_OK &&
-              rs_append_quoted(b, message, strlen(message)) == RS_OK &&
-              (!*path || rs_buffer_append_text(b, ",\"path\":") == RS_OK) &&
-              (!*path || rs_append_quoted(b, path, strlen(path)) == RS_OK) && rs_buffer_append_text(b, "}}\n") == RS_OK;
+  bool fine = rs_buffer_append_text(b, "{\"error\":") == RS_OK &&
+              rs_append_error(b, code, message, path) == RS_OK && rs_buffer_append_text(b, "}\n") == RS_OK;
   if (!fine) b->size = 0; /* there is no memory for an answer: the status alone says it */
 }
 
-void rs_reply_status(rs_reply *reply, rs_status status, const char *path) {
-  bool asked = status == RS_EARG || status == RS_ERANGE;
-  int code = asked ? 400 : status == RS_ENOMEM ? 503 : 500;
-  rs_refuse(reply, code, asked ? "bad_request" : rs_status_word(status), path, "%s", rs_message());
+/* The bytes of a message that are a place in a body, as in "users[2].k: ..."; 0: it begins otherwise. */
+static size_t place_in(const char *message) {
+  size_t n = 0;
+  for (char c; (c = message[n]) && c != ':'; n++)
+    if (!(isalnum((unsigned char)c) || strchr("_.[]-", c))) return 0;
+  return message[n] == ':' && message[n + 1] == ' ' ? n : 0;
+}
+
+rs_refusal rs_refusal_of(rs_status status) {
+  rs_refusal r = {.status = 500, .code = rs_status_word(status), .message = rs_message()};
+  bool asked = status == RS_EARG || status == RS_ERANGE || status == RS_EFORMAT;
+  if (status == RS_ENOMEM) r.status = 503;
+  if (!asked) return r;
+  r.status = 400;
+  r.code = status == RS_EFORMAT ? "bad_json" : "bad_request";
+  size_t place = place_in(r.message);
+  if (place > 0 && place < sizeof r.path) memcpy(r.path, r.message, place);
+  return r;
+}
+
+void rs_refuse_status(rs_reply *reply, rs_status status) {
+  rs_refusal r = rs_refusal_of(status);
+  rs_refuse(reply, r.status, r.code, r.path, "%s", r.message);
+}
+
+bool rs_has_model(rs_exchange *x) {
+  if (!x->versions[RS_LIVE]) rs_refuse(x->reply, 503, "no_model", "", "this server has no model that is live");
+  return x->versions[RS_LIVE];
 }
 
 void rs_reply_header(rs_reply *reply, const char *name, const char *value) {

@@ -6,10 +6,13 @@
 #define RS_SERVE_ENDPOINTS_H
 #include "base/gate.h"
 #include "serve/counts.h"
+#include "serve/json_in.h"
+#include "serve/json_out.h"
 #include "serve/models.h"
 #include "serve/online.h"
 #include "serve/own.h"
 #include "serve/server.h"
+#include "serve/shadow.h"
 
 enum { RS_PATH_PARTS = 2 };
 
@@ -21,25 +24,36 @@ typedef struct rs_path_part {
 
 typedef struct rs_version {
   rs_server_model *model;
-  char *name;     /* as answers tell it: "two_tower-4" */
-  int64_t loaded; /* ms since 1970 UTC */
-  int share;      /* of 10,000 users */
+  char *name;         /* as answers tell it: "two_tower-4" */
+  int64_t loaded;     /* ms since 1970 UTC */
+  int share;          /* of 10,000 users */
+  _Atomic int pinned; /* calls that leave the gate between their answers, and hold on to it */
 } rs_version;
 
 /* Memory that a worker uses again for each of its calls. */
 typedef struct rs_worker {
   _Alignas(64) rs_buffer scratch;
+  rs_buffer line; /* of text/csv, as JSON */
+  rs_json_in *in;
+  rs_serve_scratch *serving;
+  rs_answer answer;
 } rs_worker;
 
-/* A call on its way to its answer. The versions stay as they are until the handler returns. */
+/* A call on its way to its answer. The versions are there until the handler returns, whatever is put in their places
+ * meanwhile. */
 typedef struct rs_exchange {
   rs_server *server;
+  rs_version *versions[RS_SLOTS]; /* NULL: none */
   const rs_call *call;
   rs_reply *reply;
   rs_worker *worker;
   rs_counts *counts; /* of the worker */
   rs_path_part parts[RS_PATH_PARTS];
 } rs_exchange;
+
+/* Enter the server's gate, and see the versions that are there now; leave it. */
+void rs_exchange_enter(rs_exchange *x);
+void rs_exchange_leave(rs_exchange *x);
 
 typedef struct rs_route {
   const char *name;   /* as metrics call it */
@@ -50,8 +64,8 @@ typedef struct rs_route {
 } rs_route;
 
 /* Tables of routes end with a row without a name. */
-extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_sagemaker[], rs_routes_posts[],
-    rs_routes_page[], rs_routes_own[];
+extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_recommend[], rs_routes_invocations[],
+    rs_routes_sagemaker[], rs_routes_posts[], rs_routes_page[], rs_routes_own[];
 extern const rs_route *const rs_tables[];
 
 /* Find the route of a method and a path, and fill the parts of its path. NULL when there is none; 'allowed' becomes then
@@ -77,8 +91,11 @@ void rs_page_free(rs_page *page);
 enum { RS_PAGES = 16 };
 
 struct rs_server {
-  rs_gate *gate; /* the workers and the shadow's thread are in while they use a version; who changes one closes it */
-  rs_version *versions[RS_SLOTS];
+  /* The workers and the shadow's thread are inside while they use a version. Who puts another in its place waits until
+   * they have left, and who changes what a version is made of closes it. */
+  rs_gate *gate;
+  _Atomic(rs_version *) versions[RS_SLOTS];
+  _Atomic(rs_shadow *) shadow; /* NULL until there is one */
   int workers;
   rs_worker *scratch;  /* [workers] */
   rs_counts *counts;   /* [workers + 1]; the last are the shadow's */
@@ -119,12 +136,26 @@ int64_t rs_wall_clock(void);
  * left out when it is not about a value there. */
 void rs_refuse(rs_reply *reply, int status, const char *code, const char *path, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The same for a failed status of the core: 400 for what the request is to blame for, else 500. */
-void rs_reply_status(rs_reply *reply, rs_status status, const char *path);
+/* The same for a failed status of the core: 400 for what the request is to blame for, whose place the message begins
+ * with, as in "users[2].k: ..."; else 500, or 503 for want of memory. */
+void rs_refuse_status(rs_reply *reply, rs_status status);
+/* How a failed status is told: the word for programs, the message, and where in the body it is, which the message begins
+ * with; "" when it does not. */
+typedef struct rs_refusal {
+  int status;
+  const char *code, *message;
+  char path[128];
+} rs_refusal;
+rs_refusal rs_refusal_of(rs_status status);
+/* Append { "code", "message", "path" }. */
+rs_status rs_append_error(rs_buffer *b, const char *code, const char *message, const char *path);
+
+/* Whether there is a live version; tells it when there is none. */
+bool rs_has_model(rs_exchange *x);
+
+/* What POST /invocations does, by the versions of the exchange. */
+void rs_answer_invocations(rs_exchange *x);
 
 void rs_reply_header(rs_reply *reply, const char *name, const char *value);
-
-/* Append text in quotes, as JSON. */
-rs_status rs_append_quoted(rs_buffer *b, const char *text, size_t length);
 
 #endif

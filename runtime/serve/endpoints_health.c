@@ -8,20 +8,20 @@
 enum { ROOM = 64 << 10 }; /* bytes, more than any /version has: with these reserved nothing fails half-way */
 
 /* Whether there is a model that answers, or room for some. */
-static bool serves(const rs_server *s) { return s->versions[RS_LIVE] || s->models; }
+static bool serves(const rs_exchange *x) { return x->versions[RS_LIVE] || x->server->models; }
 
 /* Whoever has an address gets an answer, as SageMaker wants it: 200 and nothing else. */
-static void ping(rs_exchange *x) { x->reply->status = serves(x->server) ? 200 : 503; }
+static void ping(rs_exchange *x) { x->reply->status = serves(x) ? 200 : 503; }
 
 static void ready(rs_exchange *x) {
-  const char *state = serves(x->server) ? x->server->state : "loading";
+  const char *state = serves(x) ? x->server->state : "loading";
   if (strcmp(state, "ready")) x->reply->status = 503;
   rs_buffer_printf(x->reply->body, "{\"status\":\"%s\"}\n", state);
 }
 
 static void openapi(rs_exchange *x) {
   if (rs_buffer_append(x->reply->body, x->server->openapi, x->server->openapi_size) != RS_OK)
-    rs_reply_status(x->reply, RS_ENOMEM, "");
+    rs_refuse_status(x->reply, RS_ENOMEM);
 }
 
 /* A moment as people and programs read it: "2024-01-31T12:00:00.000Z", in quotes. */
@@ -36,7 +36,7 @@ static void append_moment(rs_buffer *b, int64_t ms) {
 
 static void append_text(rs_buffer *b, const char *text) {
   if (text)
-    rs_append_quoted(b, text, strlen(text));
+    rs_json_string(b, text, strlen(text));
   else
     rs_buffer_append_text(b, "null");
 }
@@ -65,7 +65,7 @@ static void version(rs_exchange *x) {
   rs_server *s = x->server;
   rs_buffer *b = x->reply->body;
   if (rs_buffer_reserve(b, ROOM) != RS_OK) {
-    rs_reply_status(x->reply, RS_ENOMEM, "");
+    rs_refuse_status(x->reply, RS_ENOMEM);
     return;
   }
   rs_buffer_append_text(b, "{\"runtime\":{\"version\":");
@@ -74,9 +74,9 @@ static void version(rs_exchange *x) {
   append_text(b, s->commit);
   rs_buffer_append_text(b, "},\"started\":");
   append_moment(b, s->started);
-  append_version(b, "live", s->versions[RS_LIVE]);
-  append_version(b, "candidate", s->versions[RS_CANDIDATE]);
-  append_version(b, "shadow", s->versions[RS_SHADOW]);
+  append_version(b, "live", x->versions[RS_LIVE]);
+  append_version(b, "candidate", x->versions[RS_CANDIDATE]);
+  append_version(b, "shadow", x->versions[RS_SHADOW]);
   rs_buffer_printf(b, ",\"reloads\":{\"asked\":%lld,\"done\":%lld,\"loaded\":%lld,\"failed\":%lld,\"failure\":",
                    (long long)s->asked, (long long)s->done, (long long)s->reloads, (long long)s->failures);
   append_text(b, s->failure);

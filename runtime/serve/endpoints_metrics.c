@@ -116,22 +116,22 @@ static void shadow(rs_buffer *b, const rs_server *s) {
   histogram(b, s, "shadow_duration_seconds", "", &first->shadow_latency);
 }
 
-static void models(rs_buffer *b, const rs_server *s) {
+static void models(rs_buffer *b, rs_version *const *versions) {
   family(b, "model_info", "gauge", "The versions that are served: 1.");
   for (int i = 0; i < RS_SLOTS; i++)
-    if (s->versions[i])
+    if (versions[i])
       rs_buffer_printf(b, "recsys_model_info{slot=\"%s\",version=\"%s\",digest=\"%s\"} 1\n", slot_names[i],
-                       s->versions[i]->name, rs_server_model_digest(s->versions[i]->model));
+                       versions[i]->name, rs_server_model_digest(versions[i]->model));
   family(b, "model_age_seconds", "gauge", "Since when a version is served.");
   for (int i = 0; i < RS_SLOTS; i++)
-    if (s->versions[i])
+    if (versions[i])
       rs_buffer_printf(b, "recsys_model_age_seconds{slot=\"%s\"} %.3f\n", slot_names[i],
-                       (double)(rs_wall_clock() - s->versions[i]->loaded) / 1000);
+                       (double)(rs_wall_clock() - versions[i]->loaded) / 1000);
   family(b, "model_as_of_seconds", "gauge", "The moment just after the last event that a version knows, since 1970.");
   for (int i = 0; i < RS_SLOTS; i++)
-    if (s->versions[i])
+    if (versions[i])
       rs_buffer_printf(b, "recsys_model_as_of_seconds{slot=\"%s\"} %.3f\n", slot_names[i],
-                       (double)rs_server_model_facts(s->versions[i]->model).as_of / 1000);
+                       (double)rs_server_model_facts(versions[i]->model).as_of / 1000);
 }
 
 static void reloads(rs_buffer *b, const rs_server *s) {
@@ -176,7 +176,7 @@ static void process(rs_buffer *b, const rs_server *s) {
 static void metrics(rs_exchange *x) {
   rs_buffer *b = x->reply->body;
   if (rs_buffer_reserve(b, ROOM) != RS_OK) {
-    rs_reply_status(x->reply, RS_ENOMEM, "");
+    rs_refuse_status(x->reply, RS_ENOMEM);
     return;
   }
   x->reply->type = "text/plain; version=0.0.4; charset=utf-8";
@@ -184,8 +184,8 @@ static void metrics(rs_exchange *x) {
   latencies(b, x->server);
   answers(b, x->server);
   if (x->server->service) connections(b, x->server->service);
-  if (x->server->versions[RS_SHADOW]) shadow(b, x->server);
-  models(b, x->server);
+  if (x->versions[RS_SHADOW]) shadow(b, x->server);
+  models(b, x->versions);
   reloads(b, x->server);
   process(b, x->server);
 }

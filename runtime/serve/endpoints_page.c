@@ -48,14 +48,14 @@ static void get_file(rs_exchange *x) {
   rs_reply_header(x->reply, "Cross-Origin-Opener-Policy", "same-origin");
   rs_reply_header(x->reply, "Cache-Control", "no-cache");
   rs_status status = rs_buffer_append(x->reply->body, page->bytes, page->size);
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 /* ---- GET /schema ---- */
 
 static rs_status write_field(rs_buffer *b, int64_t *n, const char *name, const char *type) {
   rs_status status = rs_buffer_append_text(b, (*n)++ ? ",{\"name\":" : "{\"name\":");
-  if (status == RS_OK) status = rs_append_quoted(b, name, strlen(name));
+  if (status == RS_OK) status = rs_json_string(b, name, strlen(name));
   return status == RS_OK ? rs_buffer_printf(b, ",\"type\":\"%s\"", type) : status;
 }
 
@@ -81,7 +81,7 @@ static rs_status write_attribute(rs_buffer *b, int64_t *n, const rs_column *c) {
     size_t length = 0;
     const char *text = rs_dictionary_text(c->dictionary, code, &length);
     if (code > 1) status = rs_buffer_append_text(b, ",");
-    if (status == RS_OK) status = rs_append_quoted(b, text, length);
+    if (status == RS_OK) status = rs_json_string(b, text, length);
   }
   return status == RS_OK ? rs_buffer_append_text(b, "]}") : status;
 }
@@ -108,7 +108,7 @@ static void get_schema(rs_exchange *x) {
     return;
   }
   rs_status status = write_schema(x->reply->body, live->model);
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 const rs_route rs_routes_page[] = {{"page", "GET", "/", 0, get_file},

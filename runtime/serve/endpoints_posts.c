@@ -63,7 +63,7 @@ static rs_status write_refusals(rs_buffer *b, const rs_posts *posts) {
     const char *trouble = posts->posts[i].trouble ? posts->posts[i].trouble : "no memory";
     if (posts->posts[i].outcome != RS_POST_REFUSED) continue;
     status = rs_buffer_printf(b, "%s{\"index\":%lld,\"message\":", told++ ? "," : "", (long long)i);
-    if (status == RS_OK) status = rs_append_quoted(b, trouble, strlen(trouble));
+    if (status == RS_OK) status = rs_json_string(b, trouble, strlen(trouble));
     if (status == RS_OK) status = rs_buffer_append_text(b, "}");
   }
   return status;
@@ -83,7 +83,7 @@ static void answer_posts(rs_exchange *x, const rs_posts *posts, bool waited) {
                                       waited ? "true" : "false");
   if (status == RS_OK) status = write_refusals(b, posts);
   if (status == RS_OK) status = rs_buffer_append_text(b, "]}\n");
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 /* ---- POST /events, POST /items ---- */
@@ -122,7 +122,7 @@ static void handle_posts(rs_exchange *x, parser *parse) {
   rules.until = (m->as_of > rules.now ? m->as_of : rules.now) + HOUR_MS;
   rs_status status = parse(&posts, x->call->body ? x->call->body : "", x->call->size, &rules);
   if (status != RS_OK) {
-    rs_reply_status(x->reply, status == RS_EFORMAT ? RS_EARG : status, "");
+    rs_refuse_status(x->reply, status);
     return;
   }
   check_posts(posts, m);
@@ -144,7 +144,7 @@ static rs_posts *one_post(rs_exchange *x, rs_post_kind kind) {
   json_t *id = json_stringn(part.text, part.length);
   rs_status status = id ? rs_posts_new(&posts, id, 1) : rs_nomem("post", part.length);
   if (status != RS_OK) {
-    rs_reply_status(x->reply, status, "");
+    rs_refuse_status(x->reply, status);
     return NULL;
   }
   rs_post *p = &posts->posts[0];
@@ -163,7 +163,7 @@ static void delete_item(rs_exchange *x) {
   if (rs_server_model_check_post(m, &posts->posts[0]) != RS_OK)
     rs_refuse(x->reply, 404, "not_found", "", "%s", rs_message());
   else if (post(x, posts, true) && rs_buffer_append_text(x->reply->body, "{\"removed\":true}\n") != RS_OK)
-    rs_reply_status(x->reply, RS_ENOMEM, "");
+    rs_refuse_status(x->reply, RS_ENOMEM);
   rs_posts_free(posts);
 }
 
@@ -174,7 +174,7 @@ static void delete_user(rs_exchange *x) {
   bool trained = rs_vocabulary_find(m->user_ids, x->parts[0].text, x->parts[0].length) > 0;
   if (post(x, posts, true) &&
       rs_buffer_printf(x->reply->body, "{\"erased\":true,\"in_model\":%s}\n", trained ? "true" : "false") != RS_OK)
-    rs_reply_status(x->reply, RS_ENOMEM, "");
+    rs_refuse_status(x->reply, RS_ENOMEM);
   rs_posts_free(posts);
 }
 
@@ -190,10 +190,10 @@ static rs_status write_event(rs_buffer *b, const rs_server_model *m, int32_t ite
   size_t length = 0;
   const char *text = rs_server_model_item(m, item, &length);
   rs_status status = rs_buffer_append_text(b, "{\"item\":");
-  if (status == RS_OK) status = rs_append_quoted(b, text, length);
+  if (status == RS_OK) status = rs_json_string(b, text, length);
   text = rs_server_model_title(m, item, &length);
   if (status == RS_OK && length > 0) status = rs_buffer_append_text(b, ",\"title\":");
-  if (status == RS_OK && length > 0) status = rs_append_quoted(b, text, length);
+  if (status == RS_OK && length > 0) status = rs_json_string(b, text, length);
   return status == RS_OK ? rs_buffer_printf(b, ",\"time\":%lld}", (long long)time) : status;
 }
 
@@ -221,7 +221,7 @@ static void list_kept(void *context, rs_post *posts, int64_t n) {
     const rs_post *p = &posts[i];
     char *fields = json_dumps(p->fields, JSON_COMPACT);
     l->status = rs_buffer_append_text(l->out, l->n ? ",{\"item\":" : "{\"item\":");
-    if (l->status == RS_OK) l->status = rs_append_quoted(l->out, p->item, p->item_length);
+    if (l->status == RS_OK) l->status = rs_json_string(l->out, p->item, p->item_length);
     if (l->status == RS_OK)
       l->status = rs_buffer_printf(l->out, ",\"time\":%lld,\"received\":%lld,\"fields\":%s}", (long long)p->time,
                                    (long long)p->received, fields ? fields : "{}");
@@ -252,14 +252,14 @@ static void get_user(rs_exchange *x) {
   const rs_server_model *m = live->model;
   int64_t row = rs_server_model_find_user(m, x->parts[0].text, x->parts[0].length);
   rs_status status = rs_buffer_append_text(b, "{\"user\":");
-  if (status == RS_OK) status = rs_append_quoted(b, x->parts[0].text, x->parts[0].length);
+  if (status == RS_OK) status = rs_json_string(b, x->parts[0].text, x->parts[0].length);
   if (status == RS_OK)
     status = rs_buffer_printf(b, ",\"in_model\":%s,\"as_of\":%lld,", 0 <= row && row < m->user_ids->n ? "true" : "false",
                               (long long)m->as_of);
   if (status == RS_OK) status = write_history(b, m, row, limit_of(x->call));
   if (status == RS_OK && query_of(x->call, "kept") && x->server->online) status = write_kept(x);
   if (status == RS_OK) status = rs_buffer_append_text(b, "}\n");
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 /* Users whose id has a text in it, from a place on that differs from call to call where none is given. */
@@ -280,10 +280,10 @@ static void get_users(rs_exchange *x) {
     const char *id = rs_server_model_user(m, (first + i) % n, &length);
     if (like && !memmem(id, length, like, strlen(like))) continue;
     if (found++ > 0) status = rs_buffer_append_text(b, ",");
-    if (status == RS_OK) status = rs_append_quoted(b, id, length);
+    if (status == RS_OK) status = rs_json_string(b, id, length);
   }
   if (status == RS_OK) status = rs_buffer_printf(b, "],\"of\":%lld}\n", (long long)n);
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 const rs_route rs_routes_posts[] = {{"events", "POST", "/events", RS_SCOPE_USE, post_events},

@@ -8,7 +8,7 @@
 enum { PAGE = 100 }; /* models that GET /models tells at once */
 
 static void execution_parameters(rs_exchange *x) {
-  if (rs_buffer_append_text(x->reply->body, x->server->execution) != RS_OK) rs_reply_status(x->reply, RS_ENOMEM, "");
+  if (rs_buffer_append_text(x->reply->body, x->server->execution) != RS_OK) rs_refuse_status(x->reply, RS_ENOMEM);
 }
 
 /* Whether this server's models go by name; tells it when they do not. */
@@ -25,9 +25,9 @@ static void refuse_absent(rs_exchange *x) {
 
 static rs_status append_model(rs_buffer *b, const rs_named_model *named) {
   rs_status status = rs_buffer_append_text(b, "{\"modelName\":");
-  if (status == RS_OK) status = rs_append_quoted(b, named->name, strlen(named->name));
+  if (status == RS_OK) status = rs_json_string(b, named->name, strlen(named->name));
   if (status == RS_OK) status = rs_buffer_append_text(b, ",\"modelUrl\":");
-  if (status == RS_OK) status = rs_append_quoted(b, named->path, strlen(named->path));
+  if (status == RS_OK) status = rs_json_string(b, named->path, strlen(named->path));
   if (status == RS_OK) status = rs_buffer_append_text(b, "}");
   return status;
 }
@@ -46,7 +46,7 @@ static rs_status append_page(rs_buffer *b, const rs_models *m, const char *after
   if (status == RS_OK && count > shown) {
     const char *last = list[shown - 1]->name;
     status = rs_buffer_append_text(b, ",\"nextPageToken\":");
-    if (status == RS_OK) status = rs_append_quoted(b, last, strlen(last));
+    if (status == RS_OK) status = rs_json_string(b, last, strlen(last));
   }
   return status == RS_OK ? rs_buffer_append_text(b, "}\n") : status;
 }
@@ -60,7 +60,7 @@ static void list_models(rs_exchange *x) {
   rs_models_enter(x->server->models, x->call->worker);
   rs_status status = append_page(x->reply->body, x->server->models, after);
   rs_models_leave(x->server->models, x->call->worker);
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 static void show_model(rs_exchange *x) {
@@ -70,7 +70,7 @@ static void show_model(rs_exchange *x) {
   rs_status status = named ? append_model(x->reply->body, named) : RS_OK;
   rs_models_leave(x->server->models, x->call->worker);
   if (!named) refuse_absent(x);
-  if (status != RS_OK) rs_reply_status(x->reply, status, "");
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 static void unload_model(rs_exchange *x) {

@@ -25,36 +25,47 @@ static void version_free(rs_version *v) {
 
 static rs_status version_new(rs_version **out, rs_server_model *model, const char *name, int share) {
   rs_version *v = rs_alloc_zero(sizeof *v);
-  *out = v;
   if (v) v->name = rs_strdup(name);
   if (!v || !v->name) {
     version_free(v);
     return rs_nomem("version", sizeof *v);
   }
+  *out = v;
   v->model = model, v->share = share, v->loaded = rs_wall_clock();
   return RS_OK;
+}
+
+/* Wait until nobody uses a version that is in no slot any more. */
+static void let_go(rs_server *s, rs_version *v) {
+  static const struct timespec moment = {0, 500000};
+  rs_gate_pass(s->gate);
+  while (v && v->pinned > 0) nanosleep(&moment, NULL);
+  version_free(v);
 }
 
 rs_status rs_server_put(rs_server *s, rs_slot slot, rs_server_model *model, const char *name, int share) {
   rs_version *next = NULL;
   rs_status status = model ? version_new(&next, model, name, share) : RS_OK;
+  if (status == RS_OK && model && slot == RS_SHADOW && !s->shadow) {
+    rs_shadow *shadow = NULL;
+    status = rs_shadow_new(&shadow, s);
+    s->shadow = shadow;
+  }
   if (status == RS_OK) status = rs_server_catch_up(s, slot, model);
   if (status != RS_OK) {
-    if (next) next->model = NULL;
+    if (next) next->model = NULL; /* it is still the caller's */
     version_free(next);
     return status;
   }
-  rs_gate_close(s->gate);
-  rs_version *before = s->versions[slot];
-  s->versions[slot] = next;
-  rs_gate_open(s->gate);
+  rs_version *before = atomic_exchange(&s->versions[slot], next);
   rs_server_go_on(s);
-  version_free(before);
+  let_go(s, before);
   return RS_OK;
 }
 
 rs_server_model *rs_server_model_in(const rs_server *s, rs_slot slot) {
-  return s->versions[slot] ? s->versions[slot]->model : NULL;
+  const rs_version *v = s->versions[slot];
+  return v ? v->model : NULL;
 }
 
 static uint32_t fnv1a(const char *text, size_t length, uint32_t hash) {
@@ -73,23 +84,35 @@ int rs_server_bucket(const char *seed, const char *user, size_t length) {
 
 static bool is_given(const char *text) { return text && *text; }
 
+static rs_status new_workers(rs_server *s, int n) {
+  rs_json_limits limits = rs_json_limits_standard();
+  rs_status status = RS_OK;
+  s->scratch = rs_alloc_zero((size_t)n * sizeof *s->scratch);
+  if (!s->scratch) return rs_nomem("server", (size_t)n * sizeof *s->scratch);
+  for (int i = 0; status == RS_OK && i < n; i++) {
+    status = rs_json_in_new(&s->scratch[i].in, &limits);
+    if (status == RS_OK) status = rs_serve_scratch_new(&s->scratch[i].serving);
+  }
+  return status;
+}
+
 static rs_status fill(rs_server *s, const rs_server_options *options) {
   size_t n = (size_t)options->workers;
   s->workers = options->workers;
   s->state = "verifying";
   s->started = rs_wall_clock();
-  s->scratch = rs_alloc_zero(n * sizeof *s->scratch);
   s->counts = rs_alloc_zero((n + 1) * sizeof *s->counts);
   s->runtime = rs_strdup(options->runtime);
   s->commit = rs_strdup(options->commit);
   s->openapi = rs_alloc(options->openapi_size);
   s->execution = rs_strdup(is_given(options->execution) ? options->execution : "{}");
-  s->accept = rs_strdup(options->accept ? options->accept : "");
-  if (!s->scratch || !s->counts || !s->runtime || !s->commit || !s->openapi || !s->execution || !s->accept)
+  s->accept = rs_strdup(is_given(options->accept) ? options->accept : "");
+  if (!s->counts || !s->runtime || !s->commit || !s->openapi || !s->execution || !s->accept)
     return rs_nomem("server", n * sizeof *s->counts);
   memcpy(s->openapi, options->openapi, options->openapi_size);
   s->openapi_size = options->openapi_size;
-  rs_status status = rs_gate_new(&s->gate, options->workers + 1);
+  rs_status status = new_workers(s, options->workers);
+  if (status == RS_OK) status = rs_gate_new(&s->gate, options->workers + 1);
   if (status != RS_OK || !is_given(options->models_root)) return status;
   return rs_models_new(&s->models, options->models_root, options->models_room, options->workers);
 }
@@ -111,9 +134,16 @@ void rs_server_free(rs_server *s) {
   rs_online_free(s->online); /* its thread uses the versions */
   for (int i = 0; i < s->n_pages; i++) rs_page_free(&s->pages[i]);
   rs_server_own_free(s);
+  rs_shadow_free(s->shadow);
   for (int i = 0; i < RS_SLOTS; i++) version_free(s->versions[i]);
-  for (int i = 0; s->scratch && i < s->workers; i++) rs_buffer_free(&s->scratch[i].scratch);
   rs_models_free(s->models);
+  for (int i = 0; s->scratch && i < s->workers; i++) {
+    rs_buffer_free(&s->scratch[i].scratch);
+    rs_buffer_free(&s->scratch[i].line);
+    rs_json_in_free(s->scratch[i].in);
+    rs_serve_scratch_free(s->scratch[i].serving);
+    rs_answer_free(&s->scratch[i].answer);
+  }
   rs_gate_free(s->gate);
   rs_free(s->scratch);
   rs_free(s->counts);
@@ -177,10 +207,27 @@ static bool may(rs_exchange *x, const rs_route *route) {
   return false;
 }
 
+unsigned rs_server_needs(void *server, const char *method, const char *path) {
+  (void)server;
+  rs_path_part parts[RS_PATH_PARTS];
+  char allowed[64];
+  const rs_route *route = rs_route_find(method, path, parts, allowed);
+  return route ? route->scope : RS_SCOPE_USE;
+}
+
+void rs_exchange_enter(rs_exchange *x) {
+  rs_gate_enter(x->server->gate, x->call->worker);
+  for (int i = 0; i < RS_SLOTS; i++) x->versions[i] = x->server->versions[i];
+}
+
+void rs_exchange_leave(rs_exchange *x) { rs_gate_leave(x->server->gate, x->call->worker); }
+
 void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   rs_server *s = server;
   char allowed[64];
-  rs_exchange x = {s, call, reply, &s->scratch[call->worker], &s->counts[call->worker], {{0}}};
+  rs_exchange x = {.server = s, .call = call, .reply = reply};
+  x.worker = &s->scratch[call->worker];
+  x.counts = &s->counts[call->worker];
   int own = s->n_own > 0 ? rs_server_own_find(&x) : -1;
   const rs_route *route =
       own >= 0 ? rs_routes_own : rs_route_find(call->method, call->target->path, x.parts, allowed);
@@ -189,9 +236,9 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   } else if (own >= 0) {
     if (may(&x, route)) rs_server_own_answer(&x, own);
   } else if (may(&x, route)) {
-    rs_gate_enter(s->gate, call->worker);
+    rs_exchange_enter(&x);
     route->handle(&x);
-    rs_gate_leave(s->gate, call->worker);
+    rs_exchange_leave(&x);
   }
   rs_counts_request(x.counts, rs_route_number(route), reply->status, rs_clock() - call->arrived);
 }

@@ -2,8 +2,8 @@
  *
  * Up to three versions are at hand: the live one, a candidate that answers a share of the users beside it, and a shadow
  * whose answers nobody gets. They are put in place by one thread, the owner's, while the service's workers answer: a
- * version is loaded and looked at beside the others, and then changed places with by rs_server_put, which waits for the
- * answers under way and for nothing else. An answer is made by one version, from its first byte to its last.
+ * version is loaded and looked at beside the others, and then put into its place by rs_server_put, for which nobody waits.
+ * An answer is made by one version, from its first byte to its last.
  *
  * A worker takes no lock that another one takes, and allocates nothing in the steady state. */
 #ifndef RS_SERVE_SERVER_H
@@ -36,6 +36,9 @@ void rs_server_free(rs_server *s);
 
 /* Answer a call: an rs_handler, whose context is the server. */
 void rs_server_answer(void *server, const rs_call *call, rs_reply *reply);
+
+/* What a call needs to be allowed: an rs_needs, whose context is the server. */
+unsigned rs_server_needs(void *server, const char *method, const char *path);
 
 /* The service that calls, for its counts; NULL: none. Before the first call, or after the last. */
 void rs_server_attend(rs_server *s, const rs_service *service);

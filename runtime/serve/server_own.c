@@ -78,9 +78,9 @@ void rs_server_inner(const rs_own_call *own, const char *method, const char *pat
   if (!route || route->scope == RS_SCOPE_ADMIN) {
     rs_refuse(reply, 404, "not_found", "", "the server has no %.20s %.200s", method, target.path);
   } else {
-    rs_gate_enter(s->gate, call.worker);
+    rs_exchange_enter(&x);
     route->handle(&x);
-    rs_gate_leave(s->gate, call.worker);
+    rs_exchange_leave(&x);
   }
   rs_http_target_free(&target);
 }

@@ -15,6 +15,12 @@ local function share(word)
   return { word = name, share = math.floor(percent * 100 + 0.5) }
 end
 
+local function size(word)
+  local bytes = require("recsys.text").bytes(word)
+  if bytes and bytes > 0 then return bytes end
+  return nil, ("'%s' is not a size such as 6M"):format(word)
+end
+
 function command.options(parser)
   parser:argument("BUNDLE", "A bundle's file, what the registry knows (registry:NAME@ALIAS, NAME-VERSION, NAME), or a "
     .. "serve recipe, FILE.lua; without it as SageMaker's container: that of /opt/ml/model"):args "?"
@@ -37,6 +43,21 @@ function command.options(parser)
     :argname "N":convert(argument.whole_number(0, 36500))
   parser:option("--poll", "Seconds between looks at the registry for an alias that has moved; 0: none"):argname "S"
     :convert(argument.whole_number(0, 86400)):default "2"
+  parser:option("--tokens", "A file of tokens that callers must show (default: what $RECSYS_SERVE_TOKENS holds, else "
+    .. "none)"):argname "FILE"
+  parser:option("--certificate", "A PEM file: listen by TLS"):argname "FILE"
+  parser:option("--key", "The PEM file of its key"):argname "FILE"
+  parser:option("--access-log", "Append a line of JSON for each request to a file; - for standard output")
+    :argname "FILE":target "access_log"
+  parser:flag("--log-addresses", "With the clients' addresses in it"):target "log_addresses"
+  parser:option("--connections", "Connections at once"):argname "N":convert(argument.whole_number(1, 1000000))
+  parser:option("--per-address", "Connections at once of one client's address"):argname "N"
+    :convert(argument.whole_number(1, 1000000)):target "per_address"
+  parser:option("--rate", "Requests a second of a token, or of an address that shows none"):argname "N"
+    :convert(argument.whole_number(1, 1000000000))
+  parser:option("--burst", "Of them at once"):argname "N":convert(argument.whole_number(1, 1000000000))
+  parser:option("--max-body", "Bytes of a request's body, such as 6M"):argname "SIZE":convert(size)
+    :target "max_body"
   parser:option("--drain", "Seconds that calls under way have when a signal asks to stop"):argname "S"
     :convert(argument.whole_number(0, 3600)):default "25"
 end
@@ -59,7 +80,10 @@ local function options_of(args)
     host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
     models = args.models, split = args.split, shadow = args.shadow, poll = args.poll,
     events = not args.no_events and (args.events or args.BUNDLE and "artifacts/flow.db") or nil,
-    keep_days = args.keep_days }
+    keep_days = args.keep_days, tokens = args.tokens,
+    token_text = not args.tokens and os.getenv "RECSYS_SERVE_TOKENS" or nil, certificate = args.certificate,
+    key = args.key, access_log = args.access_log, log_addresses = args.log_addresses, connections = args.connections,
+    per_address = args.per_address, rate = args.rate, burst = args.burst, max_body = args.max_body }
   if args.BUNDLE then return options end
   local serving = require "recsys.sagemaker.serving"
   if not serving.is_container() then exit.usage_error "what to serve? A bundle's file, or registry:NAME@ALIAS" end
@@ -74,8 +98,8 @@ function command.run(args)
   local guard, operation = require "recsys.ui.guard", require "recsys.serve.operation"
   local options = options_of(args)
   local opened <close> = operation.open(options)
-  if args.BUNDLE and not guard.is_loopback(options.host) then
-    io.stderr:write("warning: whoever reaches ", options.host, " can ask this server\n")
+  if args.BUNDLE and not guard.is_loopback(options.host) and not (options.tokens or options.token_text) then
+    io.stderr:write("warning: whoever reaches ", options.host, " can ask this server; --tokens keeps them out\n")
   end
   opened:watch() -- before anybody knows that it is there
   print(("%s answers at %s with %d worker%s"):format(opened.slots[1] and opened.slots[1].version

@@ -63,11 +63,22 @@ local function furnish(self, options)
   if not made then error({ code = "usage", message = message }, 0) end
 end
 
+--- What the service is told of all that a server is.
+local function service_options(options)
+  local told = {}
+  for _, name in ipairs { "host", "port", "workers", "connections", "per_address", "rate", "burst", "tokens",
+    "token_text", "certificate", "key", "access_log", "log_addresses", "max_body", "head_ms", "idle_ms", "body_rate",
+    "write_rate" } do
+    told[name] = options[name]
+  end
+  return told
+end
+
 --- Load all versions and listen. The bundles' bytes are verified by run(), while the server answers.
 ---@param options { word?: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
----   split?: { word: string, share: integer }, shadow?: string, connections?: integer, max_body?: integer,
----   execution?: string, accept?: string, models_root?: string, models_room?: integer, events?: string,
----   keep_days?: number, recipe?: { path: string, limits: { time: number, memory: number } } }
+---   split?: { word: string, share: integer }, shadow?: string, execution?: string, accept?: string,
+---   models_root?: string, models_room?: integer, events?: string, keep_days?: number,
+---   recipe?: { path: string, limits: { time: number, memory: number } } }  and what ServiceOptions has
 ---   word: as recsys.serve.versions.find has it, like those of split and shadow; share: of 10,000 users; poll: seconds
 ---   between looks at the registry, 0: none; execution to models_room: of recsys.server; events: the database in which
 ---   posted events and items are kept, nil: none are taken; keep_days: 0 for ever, nil: as long as they matter; recipe:
@@ -85,8 +96,7 @@ function operation.open(options)
     local fine, message = fill(self, slot, found, true)
     if not fine then refuse("%s", message) end
   end
-  local listens, message = self.server:start { host = options.host, port = options.port, workers = options.workers,
-    connections = options.connections, max_body = options.max_body }
+  local listens, message = self.server:start(service_options(options))
   if not listens then refuse("%s", message) end
   return self
 end
@@ -145,6 +155,7 @@ end
 function Operation:step()
   local poll = self.options.poll or 2
   if self.hung_up or self.server:asked() ~= (self.answered or 0) then
+    if self.hung_up and self.options.access_log then self.server:reopen_log() end
     self.hung_up = nil
     reload(self, true)
   elseif poll > 0 and uv.hrtime() - self.polled >= poll * 1e9 then

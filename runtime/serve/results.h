@@ -1,0 +1,37 @@
+/* results.h - answers to recommendation requests, one after another, in the form that the caller wants. Within the serve
+ * folder.
+ *
+ * A result is one answer, or what was wrong in its place: nothing that one of many asks for keeps the others from
+ * theirs. As text/csv a result is a line of the items' ids; one that is wrong has the fields "#error" and the message. */
+#ifndef RS_SERVE_RESULTS_H
+#define RS_SERVE_RESULTS_H
+#include "serve/endpoints.h"
+#include "serve/media.h"
+
+typedef struct rs_results {
+  rs_exchange *x;
+  rs_media form;
+  bool several; /* of RS_MEDIA_JSON: {"answers": [...]}, else one answer as it is */
+  int64_t n;    /* so far */
+  rs_status status; /* RS_OK until the reply itself cannot be made */
+} rs_results;
+
+/* Begin a reply. */
+rs_results rs_results_begin(rs_exchange *x, rs_media form, bool several);
+
+/* Answer a request, or, where 'wrong' is a text, tell that. A single one that fails becomes the reply's error. */
+void rs_results_add(rs_results *r, const rs_request *request, const char *wrong);
+
+/* All that one line asks for, as one result. */
+void rs_results_add_asked(rs_results *r, const rs_asked *asked);
+
+/* Tell in a result's place why there is none. */
+void rs_results_refuse(rs_results *r, rs_status status);
+
+/* Finish the reply; what kept it from being made becomes its error. */
+void rs_results_end(rs_results *r);
+
+/* The version that a request is answered by. */
+const rs_version *rs_version_for(const rs_exchange *x, const rs_request *request);
+
+#endif
