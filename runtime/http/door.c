@@ -12,7 +12,7 @@
 #include "http/service_parts.h"
 
 enum {
-  PAUSE_MS = 20, /* when the system has no descriptor left */
+  PAUSE_MS = 2,  /* when no worker has room, or the system no descriptor */
   LOOK_MS = 500  /* between two looks at those who were turned away */
 };
 
@@ -34,19 +34,27 @@ void rs_door_free(rs_service *s) {
   s->door_events = s->door_wake = s->at.handle = -1;
 }
 
-/* The worker with the fewest connections and room in its inbox; NULL: the service is full. */
+static bool has_room(rs_worker *w) {
+  return atomic_load_explicit(&w->filled, memory_order_relaxed) - atomic_load(&w->emptied) < RS_INBOX;
+}
+
+/* The worker with the fewest connections and room in its inbox; NULL: none has room. */
 static rs_worker *least_busy(rs_service *s) {
   rs_worker *best = NULL;
-  int fewest = 0, all = 0;
+  int fewest = 0;
   for (rs_worker *w = s->workers; w < s->workers + s->n; w++) {
     int given = atomic_load(&w->given);
-    unsigned waiting = atomic_load_explicit(&w->filled, memory_order_relaxed) - atomic_load(&w->emptied);
-    all += given;
-    if (waiting == RS_INBOX || (best && given >= fewest)) continue;
+    if (!has_room(w) || (best && given >= fewest)) continue;
     best = w;
     fewest = given;
   }
-  return all < s->options.connections ? best : NULL;
+  return best;
+}
+
+static bool is_full(const rs_service *s) {
+  int all = 0;
+  for (const rs_worker *w = s->workers; w < s->workers + s->n; w++) all += atomic_load(&w->given);
+  return all >= s->options.connections;
 }
 
 static void turn_away(rs_service *s, int handle) {
@@ -66,21 +74,25 @@ static void give(rs_worker *w, const rs_arrival *arrival) {
   rs_service_wake(w->wake);
 }
 
-/* Accept all that wait; false when the system has no descriptor left. */
+static bool may_come(rs_service *s, const rs_arrival *a) {
+  return !is_full(s) && (!s->addresses || rs_addresses_take(s->addresses, rs_address_key(&a->from.any)));
+}
+
+/* Accept all that wait, as long as a worker has room for them: the others wait where they are. False when there is
+ * nothing to do but to try again a little later. */
 static bool accept_all(rs_service *s) {
-  for (;;) {
+  for (rs_worker *w; (w = least_busy(s));) {
     rs_arrival a = {.size = sizeof a.from};
     a.handle = accept4(s->at.handle, &a.from.any, &a.size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (a.handle < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK;
+      return errno == EAGAIN || errno == EWOULDBLOCK; /* else the system has no descriptor left */
     }
     rs_tally_add(&s->accepted, 1);
-    rs_worker *w = least_busy(s);
-    if (w && s->addresses && !rs_addresses_take(s->addresses, rs_address_key(&a.from.any))) w = NULL;
-    if (w) give(w, &a);
+    if (may_come(s, &a)) give(w, &a);
     else turn_away(s, a.handle);
   }
+  return false;
 }
 
 void *rs_door_run(void *service) {

@@ -52,7 +52,7 @@ static void close_link(rs_worker *w, rs_link *l) {
   if (l->before) l->before->after = l->after;
   if (l->after) l->after->before = l->before;
   if (w->open == l) w->open = l->after;
-  int rest = l->refused && l->stage != RS_LEFT ? fcntl(l->handle, F_DUPFD_CLOEXEC, 0) : -1;
+  int rest = l->lingers && l->stage != RS_LEFT ? fcntl(l->handle, F_DUPFD_CLOEXEC, 0) : -1;
   if (rest >= 0) rs_linger_add(&w->linger, w->events, rest, rs_service_now());
   trim(&l->target_memory);
   trim(&l->head_memory);

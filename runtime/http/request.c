@@ -77,7 +77,7 @@ static enum MHD_Result refuse(rs_link *l, struct MHD_Connection *connection, con
 
 /* The same before the body is there: the connection ends with it. */
 static enum MHD_Result refuse_early(rs_link *l, struct MHD_Connection *connection, const rs_fault *fault) {
-  l->last = l->refused = true;
+  l->last = l->lingers = true;
   return refuse(l, connection, fault);
 }
 
@@ -156,6 +156,7 @@ static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const 
   if (fault.status) return fault;
   make_pairs(l, g.fields, g.n);
   l->last = facts->chunked || !s->sees_lines;
+  l->lingers = facts->chunked;
   return fault;
 }
 
@@ -221,7 +222,7 @@ static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
   l->size += (int64_t)*size;
   if (l->size > most) { /* in pieces whose sum was not told: no reply can be queued in the middle of them */
     rs_tally_add(&l->of->tally.refused[RS_REFUSED_LARGE], 1);
-    l->refused = true;
+    l->lingers = true;
     l->status = 413;
     rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
     return MHD_NO;

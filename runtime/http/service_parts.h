@@ -64,7 +64,7 @@ typedef struct rs_link {
   bool called;     /* the first callback was there */
   bool head_only;  /* HEAD */
   bool last;       /* no other request is taken behind it */
-  bool refused;    /* and what else the client sends is passed over for a while */
+  bool lingers;    /* what the client sends behind it is passed over for a while */
   const char *line_target; /* where libmicrohttpd has its target */
   size_t target_size;
   rs_fault fault;   /* of the target; later what the request is answered by when all of it is there */

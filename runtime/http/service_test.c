@@ -240,6 +240,28 @@ static void connections_are_shared_out_evenly(void **state) {
   rs_service_free(s);
 }
 
+static void a_crowd_that_comes_at_once_waits_for_its_turn(void **state) {
+  (void)state;
+  enum { CROWD = 600 };
+  rs_service *s = serving_with((rs_service_options){.workers = 1});
+  int *handles = malloc(CROWD * sizeof *handles);
+  char answer[4096];
+  atomic_store(&pause_ms, 300); /* of the first one */
+  for (int i = 0; i < CROWD; i++) {
+    handles[i] = connected(s);
+    says(handles[i], "GET /w HTTP/1.1\r\nHost: h\r\n\r\n");
+    if (i == 0) usleep(100000);
+    if (i == 0) atomic_store(&pause_ms, 0);
+  }
+  for (int i = 0; i < CROWD; i++) {
+    hears(handles[i], answer, sizeof answer, "\n\r\n");
+    assert_non_null(strstr(answer, "HTTP/1.1 200"));
+    close(handles[i]);
+  }
+  free(handles);
+  rs_service_free(s);
+}
+
 static void one_connection_too_many_is_told_so(void **state) {
   (void)state;
   rs_service *s = serving_with((rs_service_options){.connections = 3});
@@ -676,6 +698,7 @@ int main(void) {
       cmocka_unit_test(bodies_have_an_end),
       cmocka_unit_test(ill_requests_are_refused),
       cmocka_unit_test(connections_are_shared_out_evenly),
+      cmocka_unit_test(a_crowd_that_comes_at_once_waits_for_its_turn),
       cmocka_unit_test(one_connection_too_many_is_told_so),
       cmocka_unit_test(slow_clients_are_left),
       cmocka_unit_test(a_slow_head_after_a_reply_is_left_too),
