@@ -264,7 +264,8 @@ static float *copy_end(const job *j) {
   const rs_topk_request *ask = j->ask;
   int64_t whole = ask->n_items / j->tile * j->tile;
   float *end = rs_alloc_zero((size_t)(TILE * ask->width) * sizeof *end);
-  if (end) memcpy(end, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *end);
+  if (end && whole < ask->n_items)
+    memcpy(end, ask->items + whole * ask->width, (size_t)((ask->n_items - whole) * ask->width) * sizeof *end);
   return end;
 }
 
