@@ -16,8 +16,8 @@
 #include "base/parallel.h"
 #include "base/prefetch.h"
 #include "base/scored.h"
-#include "base/wide.h"
 #include "retrieval/above.h"
+#include "retrieval/best.h"
 #include "retrieval/topk.h"
 #include "tensor/block.h"
 #include "tensor/gemm.h"
@@ -147,43 +147,6 @@ static void look(void *context, int64_t begin, int64_t end) {
       s->highs[block] = rs_codes_reach(&s->index->codes, block, s->coded, s->q->vectors, rows, lows);
   }
   __atomic_fetch_add(&s->stats.looked, looked, __ATOMIC_RELAXED);
-}
-
-/* Floats in their order as unsigned numbers, and back. */
-static uint32_t order_of(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
-}
-
-static float of_order(uint32_t order) {
-  uint32_t bits = order >> 31 ? order & INT32_MAX : ~order;
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-RS_INLINE int64_t count_from(const float *x, int64_t n, float least) {
-  int32_t count = 0;
-  for (int64_t i = 0; i < n; i++) count += x[i] >= least;
-  return count;
-}
-RS_WIDE static int64_t count_wide(const float *x, int64_t n, float least) { return count_from(x, n, least); }
-
-/* A number that at least k of the x reach, and few more than k: close to the k-th largest. */
-static float reached_by(const float *x, int64_t n, int64_t k) {
-  uint32_t low = order_of(-INFINITY), high = order_of(INFINITY);
-  if (n < k) return -INFINITY;
-  while (high - low > 1) {
-    uint32_t middle = low + (high - low) / 2;
-    int64_t count = (rs_wide() ? count_wide : count_from)(x, n, of_order(middle));
-    if (count < k)
-      high = middle;
-    else
-      low = middle;
-    if (k <= count && count <= k + k / 16) break;
-  }
-  return of_order(low);
 }
 
 /* ---- The second: products of the items that the first does not rule out ---- */
@@ -322,7 +285,7 @@ static rs_status run(const rs_index *index, const rs_index_query *q, rs_index_sc
   if (status != RS_OK) return status;
   if (s.coded) {
     rs_parallel_for(blocks, blocks >= THREADED ? TAKEN : blocks, look, &s);
-    s.least = reached_by(s.lows, (blocks + s.span - 1) / s.span * LANES, q->k);
+    s.least = rs_reached_by(s.lows, (blocks + s.span - 1) / s.span * LANES, q->k, q->k + q->k / 16);
   }
   rs_parallel_for(1, 1, pick, &s);
   found->stats = s.stats;

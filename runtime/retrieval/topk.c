@@ -1,7 +1,7 @@
 /* topk.c - see topk.h.
  *
- * A user's best so far are a heap with the worst on top. Items come in rising order of rows, so that an equal score
- * never displaces an earlier row; whether a good score belongs to a candidate is asked last, as few scores are good.
+ * Items come in rising order of rows, so that an equal score never displaces an earlier row; whether a good score belongs
+ * to a candidate is asked last, as few scores are good.
  *
  * Where the CPU has kernels of our own a score's bits depend on its user and item alone (tensor/block.h): a tile of items
  * is turned once for many blocks of users, and has as many columns as the kernels' panels like. Elsewhere each block and
@@ -18,6 +18,7 @@
 #include "base/scored.h"
 #include "base/wide.h"
 #include "retrieval/above.h"
+#include "retrieval/best.h"
 #include "tensor/block.h"
 #include "tensor/gemm.h"
 
@@ -30,7 +31,10 @@ typedef struct scratch {
   float *panels;      /* [PANELS, width, PANEL]: a tile of items, turned; NULL where BLAS computes */
   float *scores;      /* [BLOCK, TILE] */
   float *others;      /* [BLOCK, TILE] by a further vector */
-  rs_scored *heaps;   /* [group, k] */
+  rs_best *best;      /* [group]: each query's, over */
+  float *best_scores; /* [group, room] */
+  int32_t *best_rows; /* [group, room] */
+  rs_scored *heap;    /* [k]: a query's at the end */
   int32_t *barred;    /* the group's excluded items, sorted per query */
   int64_t *barred_at; /* [group + 1] where each query's begin */
 } scratch;
@@ -44,7 +48,8 @@ typedef struct job {
   int64_t tile;    /* items */
   int64_t group;   /* queries of a task, whole blocks */
   int64_t vectors; /* of each user */
-  int64_t k;   /* of the heaps: no more than there are items */
+  int64_t k;    /* to be found: no more than there are items */
+  int64_t room; /* of a query's best */
   int64_t bad; /* the smallest query << 32 | item row whose score is not finite; INT64_MAX: none */
   int64_t *rows;
   float *scores;
@@ -74,25 +79,21 @@ static void note_bad(job *j, int64_t query, int64_t item) {
   }
 }
 
-/* Take those of one query's scores that 'good' marks, of items first .. first + n - 1, into its heap; gives its size. */
-static int64_t take(job *j, const scratch *s, int64_t query, int64_t i, int64_t size, int64_t first, int64_t n,
-                    const float *row, const uint64_t *good) {
-  rs_scored *heap = s->heaps + i * j->k;
+/* Take those of one query's scores that 'good' marks, of items first .. first + n - 1. */
+static void take(job *j, const scratch *s, int64_t query, int64_t i, int64_t first, int64_t n, const float *row,
+                 const uint64_t *good) {
+  rs_best *best = &s->best[i];
   for (int64_t w = 0; w * 64 < n; w++)
     for (uint64_t left = good[w] & rs_bitmap_word_of(n, w); left; left &= left - 1) {
       int64_t t = w * 64 + rs_bitmap_first(left);
       bool finite = isfinite(row[t]);
-      if (finite && size == j->k && !(row[t] > heap[0].score)) continue;
+      if (finite && !(row[t] > best->least)) continue;
       if (!is_candidate(j, s, query, i, (int32_t)(first + t))) continue;
-      rs_scored entry = {row[t], (int32_t)(first + t)};
-      if (!finite)
+      if (finite)
+        rs_best_add(best, j->k, row[t], (int32_t)(first + t));
+      else
         note_bad(j, query, first + t);
-      else if (size == j->k)
-        rs_scored_sink(heap, size, 0, entry);
-      else if ((heap[size++] = entry, size == j->k))
-        rs_scored_heap(heap, size);
     }
-  return size;
 }
 
 static int rising(const void *a, const void *b) {
@@ -111,16 +112,19 @@ static void sort_barred(const job *j, scratch *s, int64_t first, int64_t n) {
   }
 }
 
-/* Empty the heap into the answer, worst first. */
-static void write_answer(job *j, rs_scored *heap, int64_t size, int64_t query) {
+/* A query's best into the answer, through a heap, worst first. */
+static void write_answer(job *j, const scratch *s, int64_t i, int64_t query) {
   int64_t *rows = j->rows + query * j->ask->k;
   float *scores = j->scores + query * j->ask->k;
-  if (size < j->k) rs_scored_heap(heap, size);
-  for (int64_t at = size; at < j->ask->k; at++) rows[at] = -1, scores[at] = -INFINITY;
-  for (int64_t at = size - 1; at >= 0; at--) {
-    rows[at] = heap[0].at;
-    scores[at] = heap[0].score;
-    rs_scored_sink(heap, at, 0, heap[at]);
+  rs_best *best = &s->best[i];
+  rs_best_keep(best, j->k);
+  for (int64_t at = 0; at < best->n; at++) s->heap[at] = (rs_scored){best->scores[at], best->rows[at]};
+  rs_scored_heap(s->heap, best->n);
+  for (int64_t at = best->n; at < j->ask->k; at++) rows[at] = -1, scores[at] = -INFINITY;
+  for (int64_t at = best->n - 1; at >= 0; at--) {
+    rows[at] = s->heap[0].at;
+    scores[at] = s->heap[0].score;
+    rs_scored_sink(s->heap, at, 0, s->heap[at]);
   }
 }
 
@@ -186,10 +190,12 @@ static const float *tile_of(const job *j, scratch *s, int64_t first) {
 static void search_group(void *context, int64_t begin, int64_t end) {
   job *j = context;
   scratch *s = &j->scratches[rs_thread_index()];
-  int64_t n = end - begin, sizes[GROUP] = {0}, k = j->k;
+  int64_t n = end - begin;
   uint64_t good[TILE / 64];
   lay_users(j, s, begin, n);
   sort_barred(j, s, begin, n);
+  for (int64_t i = 0; i < n; i++)
+    s->best[i] = (rs_best){s->best_scores + i * j->room, s->best_rows + i * j->room, 0, -INFINITY};
   for (int64_t first = 0; first < j->ask->n_items; first += j->tile) {
     const float *items = tile_of(j, s, first);
     int64_t tile = j->ask->n_items - first < j->tile ? j->ask->n_items - first : j->tile;
@@ -198,13 +204,11 @@ static void search_group(void *context, int64_t begin, int64_t end) {
       score_tile(j, s, block, users, items);
       for (int64_t i = at; i < at + users; i++) {
         const float *row = s->scores + (i - at) * TILE;
-        float least = sizes[i] == k ? s->heaps[i * k].score : -INFINITY;
-        if (rs_above(row, j->tile / 64, least, good))
-          sizes[i] = take(j, s, begin + i, i, sizes[i], first, tile, row, good);
+        if (rs_above(row, j->tile / 64, s->best[i].least, good)) take(j, s, begin + i, i, first, tile, row, good);
       }
     }
   }
-  for (int64_t i = 0; i < n; i++) write_answer(j, s->heaps + i * k, sizes[i], begin + i);
+  for (int64_t i = 0; i < n; i++) write_answer(j, s, i, begin + i);
 }
 
 static rs_status check_request(const rs_topk_request *ask) {
@@ -237,23 +241,27 @@ static int64_t most_barred(const rs_topk_request *ask, int64_t group) {
 static rs_status fill_scratch(scratch *s, const job *j, int64_t barred) {
   size_t users = (size_t)(j->group * j->vectors * j->ask->width) * sizeof *s->users;
   size_t panels = (size_t)(PANELS * PANEL * j->ask->width) * sizeof *s->panels;
-  size_t heaps = (size_t)(j->group * j->k) * sizeof *s->heaps, tile = BLOCK * TILE * sizeof *s->scores;
+  size_t best = (size_t)(j->group * j->room) * sizeof(float), tile = BLOCK * TILE * sizeof *s->scores;
   s->users = rs_alloc(users);
   s->panels = j->own ? rs_alloc(panels) : NULL;
   s->scores = rs_alloc_zero(tile); /* 'better' looks at all of it */
   s->others = j->vectors > 1 ? rs_alloc_zero(tile) : NULL;
-  s->heaps = rs_alloc(heaps);
+  s->best = rs_alloc((size_t)j->group * sizeof *s->best);
+  s->best_scores = rs_alloc(best);
+  s->best_rows = rs_alloc(best);
+  s->heap = rs_alloc((size_t)j->k * sizeof *s->heap);
   s->barred = rs_alloc((size_t)barred * sizeof *s->barred);
   s->barred_at = rs_alloc((size_t)(j->group + 1) * sizeof *s->barred_at);
-  bool fits = s->users && s->scores && (s->panels || !j->own) && (s->others || j->vectors == 1) && s->heaps &&
-              s->barred && s->barred_at;
-  return fits ? RS_OK : rs_nomem("top-k", users + panels + heaps);
+  bool fits = s->users && s->scores && (s->panels || !j->own) && (s->others || j->vectors == 1) && s->best &&
+              s->best_scores && s->best_rows && s->heap && s->barred && s->barred_at;
+  return fits ? RS_OK : rs_nomem("top-k", users + panels + 2 * best);
 }
 
 static void free_scratches(job *j) {
   for (int t = 0; j->scratches && t < j->threads; t++) {
     scratch *s = &j->scratches[t];
-    void *blocks[] = {s->users, s->panels, s->scores, s->others, s->heaps, s->barred, s->barred_at};
+    void *blocks[] = {s->users,       s->panels,    s->scores, s->others, s->best,
+                      s->best_scores, s->best_rows, s->heap,   s->barred, s->barred_at};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) rs_free(blocks[i]);
   }
   rs_free(j->scratches);
@@ -299,6 +307,7 @@ rs_status rs_topk(rs_tensor *rows, rs_tensor *scores, const rs_topk_request *req
     job j = {.ask = request, .bad = INT64_MAX, .rows = rs_i64(rows), .scores = rs_f32(scores)};
     j.vectors = request->vectors > 1 ? request->vectors : 1;
     j.k = request->k < request->n_items ? request->k : request->n_items;
+    j.room = rs_best_room(j.k);
     j.threads = rs_threads();
     j.own = rs_block_fast();
     j.tile = j.own ? PANELS * PANEL : TILE;
