@@ -45,7 +45,8 @@ end
 
 --- Describe a recipe.
 ---@param spec { name: string, about: string, params?: table, profiles?: table, search?: table<string, Dimension>,
----   run: fun(flow, params): any, on_failure?: any, on_success?: any, on_state?: any }
+---   plan?: fun(params): string, run: fun(flow, params): any, on_failure?: any, on_success?: any, on_state?: any }
+---   plan: what `--plan` prints behind the steps
 ---   search: what `recsys-run tune` tries for which parameter (recsys.tune.space)
 ---   on_failure, on_success, on_state: recsys.flow.hooks
 ---   run's result is the recipe's: a table whose fields go into the result (see docs/recipes.md)
@@ -59,7 +60,7 @@ function recipe.new(spec)
   if not spec.name:match "^[a-z][a-z0-9_%-]*$" then
     error(("bad argument #1 to 'recipe' (the name '%s' must be of a-z, 0-9, _ and -)"):format(spec.name), 2)
   end
-  local known = { name = true, about = true, params = true, profiles = true, search = true, run = true,
+  local known = { name = true, about = true, params = true, profiles = true, search = true, run = true, plan = true,
     on_failure = true, on_success = true, on_state = true }
   for field in pairs(spec) do
     if not known[field] then error(("bad argument #1 to 'recipe' (there is no field '%s')"):format(field), 2) end
@@ -67,7 +68,8 @@ function recipe.new(spec)
   local ok, problem = pcall(config.check_names, spec.params or {})
   if not ok then error(("bad argument #1 to 'recipe' (%s)"):format(exit.message_of(problem)), 2) end
   return setmetatable({ name = spec.name, about = spec.about, params = with_common(spec.params),
-    profiles = spec.profiles, search = spec.search, run = spec.run, hooks = hooks.read(spec, "the recipe") }, Recipe)
+    profiles = spec.profiles, search = spec.search, run = spec.run, plan = spec.plan,
+    hooks = hooks.read(spec, "the recipe") }, Recipe)
 end
 
 --- Load the recipe that a file returns. Raises {code = "usage"} when there is none.
@@ -299,9 +301,11 @@ local function show_plan(self, params, options)
   local steps, problem = plan(self, params, options)
   if problem and problem.code == "usage" then error(problem, 0) end
   io.stdout:write(steps:plan(), "\n")
-  if not problem then return end
-  if problem.code ~= "plan" then error(problem, 0) end
-  io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
+  if problem and problem.code ~= "plan" then error(problem, 0) end
+  if problem then
+    io.stdout:write(("     the plan ends here: it depends on the value of task '%s'\n"):format(problem.message))
+  end
+  if self.plan then io.stdout:write("\n", self.plan(own(params)), "\n") end
 end
 
 --- Refuse parameters that a step would refuse, names that are taken, and handles in place of values, before anything

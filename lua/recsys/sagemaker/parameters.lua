@@ -17,6 +17,9 @@ local ORIGIN <const> = "hyperparameters.json"
 
 local own = { "recsys_recipe" }
 
+--- The parameter with the model that a training goes on from: a bundle, and not the folder of its channel.
+parameters.WARM_START = "train.warm_start"
+
 --- The job's hyper-parameters, apart: the recipe's, those that choose how it is run, and the service's.
 ---@param all table<string, any>
 ---@return table<string, any> given, table<string, any> ours, table<string, any> framework
@@ -69,12 +72,27 @@ function parameters.layer(declaration, given)
   return { table = values, origin = ORIGIN }
 end
 
---- The parameter that a channel is for: the one that is called so; for one called `training` or `train`, or the only
---- one, data.dir.
-local function parameter_of(declaration, name, count)
-  if name:find("%.") and config.type_of(declaration, name) == "string" then return name end
-  local is_data = name == "training" or name == "train" or count == 1
-  return is_data and config.type_of(declaration, "data.dir") and "data.dir" or nil
+--- The parameter that a channel is called as: `train.warm_start` is also `model`, as the service calls the channel of
+--- a model that a job goes on from.
+local function named_parameter(declaration, name)
+  local parameter = name == "model" and parameters.WARM_START or name
+  return parameter:find("%.") and config.type_of(declaration, parameter) == "string" and parameter or nil
+end
+
+--- The parameters that channels are for: those that they are called as; for one called `training` or `train`, or the
+--- only one left, data.dir.
+---@return table<string, string>  channel -> parameter
+local function parameters_of(declaration, names)
+  local found, left = {}, {}
+  for _, name in ipairs(names) do
+    found[name] = named_parameter(declaration, name)
+    if not found[name] then left[#left + 1] = name end
+  end
+  for _, name in ipairs(left) do
+    local is_data = name == "training" or name == "train" or #left == 1
+    found[name] = is_data and config.type_of(declaration, "data.dir") and "data.dir" or nil
+  end
+  return found
 end
 
 --- The folders of channels as a layer of config.resolve, and words on which is which parameter's. A recipe that reads
@@ -86,8 +104,9 @@ end
 ---@return { table: table, origin: string } layer, string[] said
 function parameters.channels(declaration, job, folders, given)
   local values, by, said, names = {}, {}, {}, tree.names(job.channels)
+  local of = parameters_of(declaration, names)
   for _, name in ipairs(names) do
-    local parameter, folder = parameter_of(declaration, name, #names), folders.data .. "/" .. name
+    local parameter, folder = of[name], folders.data .. "/" .. name
     if parameter and by[parameter] then
       exit.usage_error("channels '%s' and '%s' are both for %s: give one of them another name", by[parameter], name,
         parameter)

@@ -35,6 +35,8 @@ end
 local function layers(self)
   return function(declaration)
     local channels, said = parameters.channels(declaration, self.job, self.folders, self.given)
+    local begun = channels.table[parameters.WARM_START]
+    if begun then channels.table[parameters.WARM_START] = work.model(self.work, begun) end
     self.said = said
     local places = parameters.places(declaration,
       { runs = self.work .. "/runs", ["publish.dir"] = self.work .. "/models" })
@@ -110,6 +112,7 @@ end
 local function show_config(self, args)
   local code = recipe.main(self.path, { set = args.set, layers = layers(self), show_config = true, json = args.json })
   for _, line in ipairs(self.said or {}) do io.stderr:write(line, "\n") end
+  require("recsys.resume").remove(self.work) -- a model may have been unpacked there
   return code
 end
 

@@ -9,6 +9,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local log = require "recsys.log"
 local resume = require "recsys.resume"
+local serving = require "recsys.sagemaker.serving"
 local uv = require "luv"
 
 local work = {}
@@ -57,6 +58,20 @@ function work.restore(folder, folders)
   log.warn("the checkpoint %s cannot be read, and is left out: %s", path, message)
   work.make(folder)
   return false
+end
+
+--- The bundle of a channel that holds a model, as it is or in the model.tar.gz that a job has left.
+---@param folder string   where it is unpacked
+---@param channel string  the channel's folder
+---@return string path  raises { code = "usage" } where there is none
+function work.model(folder, channel)
+  local archive, place = channel .. "/model.tar.gz", folder .. "/model"
+  if not files.exists(archive) then return serving.bundle(channel) end
+  if not files.exists(place) then
+    local ok, message = tar(("-xzf %s -C %s --no-same-owner"):format(quoted(archive), quoted(files.make_folder(place))))
+    if not ok then exit.usage_error("%s cannot be unpacked: %s", archive, message) end
+  end
+  return serving.bundle(place)
 end
 
 --- Pack the unfinished run whose training's checkpoint lies in 'place' into one file.
