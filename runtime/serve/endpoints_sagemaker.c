@@ -33,18 +33,17 @@ static rs_status append_model(rs_buffer *b, const rs_named_model *named) {
 }
 
 /* A page of the models by their names; a token is the name that the page ends with. */
-static rs_status append_page(rs_buffer *b, const rs_models *m, const char *after) {
-  int64_t count;
-  const rs_named_model *const *list = rs_models_from(m, after, &count);
-  int64_t shown = count < PAGE ? count : PAGE;
+static rs_status append_page(rs_buffer *b, const rs_model_table *table, const char *after) {
+  int64_t first = rs_models_behind(table, after);
+  int64_t end = table->n - first < PAGE ? table->n : first + PAGE;
   rs_status status = rs_buffer_append_text(b, "{\"models\":[");
-  for (int64_t i = 0; status == RS_OK && i < shown; i++) {
-    if (i) status = rs_buffer_append_text(b, ",");
-    if (status == RS_OK) status = append_model(b, list[i]);
+  for (int64_t i = first; status == RS_OK && i < end; i++) {
+    if (i > first) status = rs_buffer_append_text(b, ",");
+    if (status == RS_OK) status = append_model(b, table->list[i]);
   }
   if (status == RS_OK) status = rs_buffer_append_text(b, "]");
-  if (status == RS_OK && count > shown) {
-    const char *last = list[shown - 1]->name;
+  if (status == RS_OK && end < table->n) {
+    const char *last = table->list[end - 1]->name;
     status = rs_buffer_append_text(b, ",\"nextPageToken\":");
     if (status == RS_OK) status = rs_json_string(b, last, strlen(last));
   }
@@ -57,16 +56,16 @@ static void list_models(rs_exchange *x) {
   const char *after = "";
   for (int i = 0; i < target->n; i++)
     if (!strcmp(target->query[i].name, "next_page_token")) after = target->query[i].value;
-  rs_models_enter(x->server->models, x->call->worker);
-  rs_status status = append_page(x->reply->body, x->server->models, after);
+  const rs_model_table *table = rs_models_enter(x->server->models, x->call->worker);
+  rs_status status = append_page(x->reply->body, table, after);
   rs_models_leave(x->server->models, x->call->worker);
   if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
 static void show_model(rs_exchange *x) {
   if (!has_models(x)) return;
-  rs_models_enter(x->server->models, x->call->worker);
-  const rs_named_model *named = rs_models_find(x->server->models, x->parts[0].text, x->parts[0].length);
+  const rs_model_table *table = rs_models_enter(x->server->models, x->call->worker);
+  const rs_named_model *named = rs_models_find(table, x->parts[0].text, x->parts[0].length);
   rs_status status = named ? append_model(x->reply->body, named) : RS_OK;
   rs_models_leave(x->server->models, x->call->worker);
   if (!named) refuse_absent(x);

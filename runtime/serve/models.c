@@ -17,9 +17,8 @@ struct rs_models {
   char *root;
   int64_t room, used;     /* bytes; 'used' belongs to who holds 'change' */
   pthread_mutex_t change; /* one loads or unloads at a time */
-  rs_gate *gate;
-  rs_named_model **list; /* by rising names; changed behind the gate */
-  int64_t n, capacity;
+  rs_gate *gate;          /* who looks at the table is inside */
+  _Atomic(rs_model_table *) table;
 };
 
 static void named_free(rs_named_model *named) {
@@ -31,6 +30,12 @@ static void named_free(rs_named_model *named) {
   rs_free(named);
 }
 
+static rs_model_table *table_new(int64_t n) {
+  rs_model_table *table = rs_alloc(sizeof *table + (size_t)n * sizeof *table->list);
+  if (table) table->n = n;
+  return table;
+}
+
 rs_status rs_models_new(rs_models **out, const char *root, int64_t room, int workers) {
   rs_models *m = rs_alloc_zero(sizeof *m);
   *out = NULL;
@@ -38,7 +43,8 @@ rs_status rs_models_new(rs_models **out, const char *root, int64_t room, int wor
   pthread_mutex_init(&m->change, NULL);
   m->room = room;
   m->root = rs_strdup(root);
-  rs_status status = m->root ? rs_gate_new(&m->gate, workers) : rs_nomem("models", strlen(root));
+  m->table = table_new(0);
+  rs_status status = m->root && m->table ? rs_gate_new(&m->gate, workers) : rs_nomem("models", strlen(root));
   if (status == RS_OK)
     *out = m;
   else
@@ -48,17 +54,22 @@ rs_status rs_models_new(rs_models **out, const char *root, int64_t room, int wor
 
 void rs_models_free(rs_models *m) {
   if (!m) return;
-  for (int64_t i = 0; i < m->n; i++) named_free(m->list[i]);
+  rs_model_table *table = m->table;
+  for (int64_t i = 0; table && i < table->n; i++) named_free(table->list[i]);
   pthread_mutex_destroy(&m->change);
   rs_gate_free(m->gate);
-  rs_free(m->list);
+  rs_free(table);
   rs_free(m->root);
   rs_free(m);
 }
 
 /* Looking. */
 
-void rs_models_enter(rs_models *m, int worker) { rs_gate_enter(m->gate, worker); }
+const rs_model_table *rs_models_enter(rs_models *m, int worker) {
+  rs_gate_enter(m->gate, worker);
+  return m->table;
+}
+
 void rs_models_leave(rs_models *m, int worker) { rs_gate_leave(m->gate, worker); }
 
 /* The order of a name that is not terminated and one that is. */
@@ -68,11 +79,11 @@ static int compare(const char *name, size_t length, const char *other) {
 }
 
 /* The first place whose name is not before this one. */
-static int64_t place_of(const rs_models *m, const char *name, size_t length) {
-  int64_t low = 0, high = m->n;
+static int64_t place_of(const rs_model_table *table, const char *name, size_t length) {
+  int64_t low = 0, high = table->n;
   while (low < high) {
     int64_t middle = low + (high - low) / 2;
-    if (compare(name, length, m->list[middle]->name) > 0)
+    if (compare(name, length, table->list[middle]->name) > 0)
       low = middle + 1;
     else
       high = middle;
@@ -80,20 +91,19 @@ static int64_t place_of(const rs_models *m, const char *name, size_t length) {
   return low;
 }
 
-static bool is_at(const rs_models *m, int64_t place, const char *name, size_t length) {
-  return place < m->n && compare(name, length, m->list[place]->name) == 0;
+static bool is_at(const rs_model_table *table, int64_t place, const char *name, size_t length) {
+  return place < table->n && compare(name, length, table->list[place]->name) == 0;
 }
 
-const rs_named_model *rs_models_find(const rs_models *m, const char *name, size_t length) {
-  int64_t place = place_of(m, name, length);
-  return is_at(m, place, name, length) ? m->list[place] : NULL;
+const rs_named_model *rs_models_find(const rs_model_table *table, const char *name, size_t length) {
+  int64_t place = place_of(table, name, length);
+  return is_at(table, place, name, length) ? table->list[place] : NULL;
 }
 
-const rs_named_model *const *rs_models_from(const rs_models *m, const char *after, int64_t *count) {
-  int64_t place = *after ? place_of(m, after, strlen(after)) : 0;
-  if (*after && is_at(m, place, after, strlen(after))) place++;
-  *count = m->n - place;
-  return (const rs_named_model *const *)m->list + place;
+int64_t rs_models_behind(const rs_model_table *table, const char *name) {
+  size_t length = strlen(name);
+  int64_t place = length ? place_of(table, name, length) : 0;
+  return place + (length && is_at(table, place, name, length));
 }
 
 /* Where a bundle lies. */
@@ -157,47 +167,43 @@ static rs_status open_named(rs_named_model **out, const char *name, const char *
   return rs_server_model_open(&named->model, file);
 }
 
-static rs_status grow(rs_models *m) {
-  if (m->n < m->capacity) return RS_OK;
-  int64_t capacity = m->capacity ? 2 * m->capacity : 16;
-  rs_named_model **list = rs_alloc((size_t)capacity * sizeof *list);
-  if (!list) return rs_nomem("models", (size_t)capacity * sizeof *list);
-  if (m->n) memcpy(list, m->list, (size_t)m->n * sizeof *list);
-  rs_named_model **before = m->list;
-  rs_gate_close(m->gate);
-  m->list = list;
-  rs_gate_open(m->gate);
-  m->capacity = capacity;
+/* Put another table in the place of the one that is there, and free that when nobody looks at it any more. */
+static void change(rs_models *m, rs_model_table *next) {
+  rs_model_table *before = m->table;
+  m->table = next;
+  rs_gate_pass(m->gate);
   rs_free(before);
-  return RS_OK;
 }
 
-static void put(rs_models *m, rs_named_model *named) {
-  int64_t place = place_of(m, named->name, strlen(named->name));
-  rs_gate_close(m->gate);
-  memmove(m->list + place + 1, m->list + place, (size_t)(m->n - place) * sizeof *m->list);
-  m->list[place] = named;
-  m->n++;
-  rs_gate_open(m->gate);
-  m->used += named->bytes;
+/* The table with a model more, or, where that is NULL, without the one at the place. NULL without memory. */
+static rs_model_table *changed(const rs_model_table *before, int64_t place, rs_named_model *more) {
+  rs_model_table *next = table_new(before->n + (more ? 1 : -1));
+  if (!next) return NULL;
+  int64_t rest = place + !more, to = place + !!more;
+  memcpy(next->list, before->list, (size_t)place * sizeof *next->list);
+  if (more) next->list[place] = more;
+  memcpy(next->list + to, before->list + rest, (size_t)(before->n - rest) * sizeof *next->list);
+  return next;
 }
 
 static rs_models_outcome load(rs_models *m, const char *name, const char *path) {
-  if (rs_models_find(m, name, strlen(name))) return RS_MODELS_THERE;
+  rs_model_table *table = m->table;
+  int64_t bytes = 0, place = place_of(table, name, strlen(name));
+  if (is_at(table, place, name, strlen(name))) return RS_MODELS_THERE;
   char file[RS_MODEL_PATH];
-  int64_t bytes = 0;
   if (resolve(m, file, path, &bytes) != RS_OK) return RS_MODELS_REFUSED;
   if (bytes > m->room - m->used) return RS_MODELS_FULL;
   rs_named_model *named;
   rs_status status = open_named(&named, name, path, file);
-  if (status == RS_OK) status = grow(m);
-  if (status == RS_OK) {
-    named->bytes = bytes;
-    put(m, named);
-    return RS_MODELS_DONE;
+  rs_model_table *next = status == RS_OK ? changed(table, place, named) : NULL;
+  if (!next) {
+    named_free(named);
+    return status == RS_OK || status == RS_ENOMEM ? RS_MODELS_FULL : RS_MODELS_REFUSED;
   }
-  named_free(named);
-  return status == RS_ENOMEM ? RS_MODELS_FULL : RS_MODELS_REFUSED;
+  named->bytes = bytes;
+  m->used += bytes;
+  change(m, next);
+  return RS_MODELS_DONE;
 }
 
 rs_models_outcome rs_models_load(rs_models *m, const char *name, const char *path) {
@@ -207,19 +213,22 @@ rs_models_outcome rs_models_load(rs_models *m, const char *name, const char *pat
   return outcome;
 }
 
-rs_models_outcome rs_models_unload(rs_models *m, const char *name, size_t length) {
-  rs_named_model *gone = NULL;
-  pthread_mutex_lock(&m->change);
-  int64_t place = place_of(m, name, length);
-  if (is_at(m, place, name, length)) {
-    gone = m->list[place];
-    rs_gate_close(m->gate);
-    m->n--;
-    memmove(m->list + place, m->list + place + 1, (size_t)(m->n - place) * sizeof *m->list);
-    rs_gate_open(m->gate);
-    m->used -= gone->bytes;
-  }
-  pthread_mutex_unlock(&m->change);
+static rs_models_outcome unload(rs_models *m, const char *name, size_t length) {
+  rs_model_table *table = m->table;
+  int64_t place = place_of(table, name, length);
+  if (!is_at(table, place, name, length)) return RS_MODELS_ABSENT;
+  rs_named_model *gone = table->list[place];
+  rs_model_table *next = changed(table, place, NULL);
+  if (!next) return RS_MODELS_FULL;
+  m->used -= gone->bytes;
+  change(m, next);
   named_free(gone);
-  return gone ? RS_MODELS_DONE : RS_MODELS_ABSENT;
+  return RS_MODELS_DONE;
+}
+
+rs_models_outcome rs_models_unload(rs_models *m, const char *name, size_t length) {
+  pthread_mutex_lock(&m->change);
+  rs_models_outcome outcome = unload(m, name, length);
+  pthread_mutex_unlock(&m->change);
+  return outcome;
 }

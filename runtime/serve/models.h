@@ -1,8 +1,8 @@
 /* models.h - models that are loaded and unloaded by name while a server answers: SageMaker's multi-model endpoints.
  *
- * A request is answered by the model of its name, found without a lock behind a gate of its own. Who loads or unloads
- * waits for his like, and for the answers under way at the moment of the change alone: the bundle is opened, and every
- * byte of it verified, before. */
+ * A request is answered by the model of its name, found without a lock in a table that never changes: who loads or
+ * unloads puts another table in its place, and lets go of the old one when nobody looks at it any more. He waits for
+ * his like and for the answers under way, nobody for him. */
 #ifndef RS_SERVE_MODELS_H
 #define RS_SERVE_MODELS_H
 #include "serve/model.h"
@@ -25,7 +25,8 @@ typedef enum rs_models_outcome {
   RS_MODELS_REFUSED, /* the path is none of ours, or what lies there no bundle: rs_message says what is wrong */
 } rs_models_outcome;
 
-/* Load the one bundle (.tar) of the folder 'path', or the bundle that it is. By no one who is inside. */
+/* Load the one bundle (.tar) of the folder 'path', or the bundle that it is, every byte of it verified. By no one who is
+ * inside. */
 rs_models_outcome rs_models_load(rs_models *m, const char *name, const char *path);
 rs_models_outcome rs_models_unload(rs_models *m, const char *name, size_t length);
 
@@ -36,13 +37,16 @@ typedef struct rs_named_model {
   int64_t bytes, loaded; /* of the file; ms since 1970 UTC */
 } rs_named_model;
 
-/* Between these two nothing changes for the worker. */
-void rs_models_enter(rs_models *m, int worker);
+/* The models as they are now, which stay so for the worker until it leaves. */
+typedef struct rs_model_table {
+  int64_t n;
+  rs_named_model *list[]; /* [n] by rising names */
+} rs_model_table;
+const rs_model_table *rs_models_enter(rs_models *m, int worker);
 void rs_models_leave(rs_models *m, int worker);
 
-/* Inside: the model of a name, NULL when there is none; all models by rising names, from the first behind 'after'
- * ("": of all), and how many there are from there on. */
-const rs_named_model *rs_models_find(const rs_models *m, const char *name, size_t length);
-const rs_named_model *const *rs_models_from(const rs_models *m, const char *after, int64_t *count);
+/* The model of a name, NULL when there is none; and the place of the first behind a name ("": of all). */
+const rs_named_model *rs_models_find(const rs_model_table *table, const char *name, size_t length);
+int64_t rs_models_behind(const rs_model_table *table, const char *name);
 
 #endif

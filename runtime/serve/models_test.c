@@ -61,11 +61,10 @@ static void what_is_no_bundle_is_refused(void **state) {
   put_file("one/b.tar");
   assert_int_equal(rs_models_load(m, "x", path("one")), RS_MODELS_REFUSED);
   assert_non_null(strstr(rs_message(), "holds 2 bundles"));
-  rs_models_enter(m, 0);
-  int64_t count;
-  rs_models_from(m, "", &count);
-  assert_int_equal(count, 0);
-  assert_null(rs_models_find(m, "x", 1));
+  const rs_model_table *table = rs_models_enter(m, 0);
+  assert_int_equal(table->n, 0);
+  assert_null(rs_models_find(table, "x", 1));
+  assert_int_equal(rs_models_behind(table, "x"), 0);
   rs_models_leave(m, 0);
   assert_int_equal(rs_models_unload(m, "x", 1), RS_MODELS_ABSENT);
   rs_models_free(m);
