@@ -115,6 +115,17 @@ describe("recsys-run serve in a container", function()
       json.decode(ask("GET", "/execution-parameters").body))
   end)
 
+  it("answers in the type of SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT where the client takes any", function()
+    give_model()
+    start("serve --port 0", { SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT = "text/csv" })
+    local function type_of(accept)
+      local headers = { ["Content-Type"] = "application/json", Accept = accept }
+      return ask("POST", "/invocations", '{"user":"u1","k":2}', headers).headers["content-type"]:match "^[^;]*"
+    end
+    assert.same({ "text/csv", "text/csv", "application/json" }, { type_of(nil), type_of "*/*",
+      type_of "application/json" })
+  end)
+
   it("refuses a body of more than SAGEMAKER_MAX_PAYLOAD_IN_MB by 413", function()
     give_model()
     start("serve --port 0", { SAGEMAKER_MAX_PAYLOAD_IN_MB = "1" })
@@ -169,6 +180,27 @@ describe("recsys-run serve of many models", function()
     assert.equal(404, ask("DELETE", "/models/a").status)
     assert.equal(404, ask("GET", "/models/a").status)
     assert.equal(200, load("a", url).status)
+  end)
+
+  it("invokes each by its name, as /invocations would, and answers 404 for one that is not loaded", function()
+    load("a", folder_of "a")
+    local other = tiny.publish(tiny.build(), folder, { name = "other" })
+    command.run(("mkdir -p '%s' && cp %s '%s'"):format(tree:path "models/b", other, tree:path "models/b/other-1.tar"))
+    load("b", tree:path "models/b")
+    for name, version in pairs { a = "tiny-1", b = "other-1" } do
+      local reply = ask("POST", ("/models/%s/invoke"):format(name), '{"user":"u1","k":2}',
+        { ["Content-Type"] = "application/json" })
+      assert.equal(200, reply.status, reply.body)
+      local answer = json.decode(reply.body)
+      assert.same({ version, 2, "u1" }, { answer.model_version, #answer.items, answer.user })
+    end
+    local reply = ask("POST", "/models/a/invoke", '{"user":"u1"}\nno\n{"user":"u2"}\n',
+      { ["Content-Type"] = "application/jsonlines" })
+    assert.equal(3, select(2, reply.body:gsub("\n", "")))
+    reply = ask("POST", "/models/c/invoke", '{"user":"u1","k":2}', { ["Content-Type"] = "application/json" })
+    assert.equal(404, reply.status)
+    assert.equal("there is no model 'c' here", json.decode(reply.body).error.message)
+    assert.equal(503, ask("POST", "/invocations", '{"user":"u1"}', { ["Content-Type"] = "application/json" }).status)
   end)
 
   it("answers 507 where there is no room, until another one is unloaded", function()
@@ -239,7 +271,7 @@ describe("recsys-run serve of one model", function()
     command.run(("cp %s %s"):format(path, tree:path "model/tiny-1.tar"))
     start("serve --port 0")
     for _, one in ipairs { { "GET", "/models" }, { "POST", "/models" }, { "GET", "/models/a" },
-      { "DELETE", "/models/a" } } do
+      { "DELETE", "/models/a" }, { "POST", "/models/a/invoke" } } do
       local reply = ask(one[1], one[2], one[1] == "POST" and "{}" or nil)
       assert.equal(404, reply.status)
       assert.truthy(reply.body:find("SAGEMAKER_MULTI_MODEL=true", 1, true))

@@ -119,10 +119,27 @@ static void load_model(rs_exchange *x) {
   json_decref(object);
 }
 
+/* What /invocations does, by the model of a name. */
+static void invoke_model(rs_exchange *x) {
+  if (!has_models(x)) return;
+  const rs_model_table *table = rs_models_enter(x->server->models, x->call->worker);
+  const rs_named_model *named = rs_models_find(table, x->parts[0].text, x->parts[0].length);
+  if (named) {
+    rs_version version = {.model = named->model, .name = named->version, .loaded = named->loaded};
+    x->versions[RS_LIVE] = &version;
+    rs_answer_invocations(x);
+    x->versions[RS_LIVE] = NULL;
+  } else {
+    refuse_absent(x);
+  }
+  rs_models_leave(x->server->models, x->call->worker);
+}
+
 const rs_route rs_routes_sagemaker[] = {
     {"execution_parameters", "GET", "/execution-parameters", RS_SCOPE_USE, execution_parameters},
     {"models", "GET", "/models", RS_SCOPE_USE, list_models},
     {"load_model", "POST", "/models", RS_SCOPE_USE, load_model},
     {"model", "GET", "/models/{name}", RS_SCOPE_USE, show_model},
     {"unload_model", "DELETE", "/models/{name}", RS_SCOPE_USE, unload_model},
+    {"invoke_model", "POST", "/models/{name}/invoke", RS_SCOPE_USE, invoke_model},
     {NULL, NULL, NULL, 0, NULL}};
