@@ -101,6 +101,46 @@ describe("recsys-run serve", function()
       assert.equal(2, wait(start { path, "--split", "x" }))
     end)
 
+  it("asks for tokens, and lets an admin reload", function()
+    command.write(folder .. "/tokens", "app use app-token-0123456789\nann all ann-token-0123456789\n", "600")
+    command.run(("chmod 600 '%s/tokens'"):format(folder))
+    local log = folder .. "/access.log"
+    local one = start { path, "--port", "0", "--workers", "1", "--tokens", folder .. "/tokens", "--access-log", log }
+    local function ask(method, place, token)
+      local headers = { ["Content-Type"] = "application/json", Authorization = token and "Bearer " .. token or nil }
+      return assert(client:request { method = method, url = one.url .. place, headers = headers,
+        body = method == "POST" and '{"user":"u1"}' or nil })
+    end
+    assert.equal(200, ask("GET", "/ping").status)
+    for _ = 1, 200 do -- until its bytes are verified
+      if ask("GET", "/ready").status == 200 then break end
+      uv.sleep(25)
+    end
+    assert.equal(200, ask("GET", "/ready").status)
+    assert.equal(401, ask("POST", "/recommend").status)
+    assert.equal(401, ask("POST", "/recommend", "app-token-012345678").status)
+    assert.equal(200, ask("POST", "/recommend", "app-token-0123456789").status)
+    assert.equal(403, ask("POST", "/admin/reload", "app-token-0123456789").status)
+    assert.equal(202, ask("POST", "/admin/reload", "ann-token-0123456789").status)
+    local told
+    for _ = 1, 200 do
+      told = json.decode(ask("GET", "/version", "ann-token-0123456789").body).reloads
+      if told.done == 1 then break end
+      uv.sleep(25)
+    end
+    assert.same({ 1, 1, 1 }, { told.asked, told.done, told.loaded })
+    uv.kill(one.pid, "sigterm")
+    assert.equal(0, wait(one))
+    local lines = command.read(log)
+    assert.matches('"path":"/recommend"', lines)
+    assert.falsy(lines:find("token-0123", 1, true))
+    assert.falsy(lines:find("127.0.0.1", 1, true))
+    command.write(folder .. "/bad-tokens", "app use short\n")
+    one = start { path, "--port", "0", "--tokens", folder .. "/bad-tokens" }
+    assert.equal(1, wait(one))
+    assert.falsy(one.err:find("short", 1, true) and one.err:find("use short", 1, true))
+  end)
+
   it("says which port is taken", function()
     local one = start { path, "--port", "0" }
     local port = one.url:match ":(%d+)$"

@@ -115,6 +115,59 @@ describe("POST /recommend", function()
   end)
 end)
 
+describe("POST /similar, /score and /embed", function()
+  setup(function()
+    serving.start()
+    serving.open()
+  end)
+  teardown(serving.stop)
+
+  local function dot(a, b)
+    local sum = 0
+    for i = 1, #a do sum = sum + a[i] * b[i] end
+    return sum
+  end
+
+  it("say what fits what the vectors say", function()
+    local ids, vectors = {}, {}
+    for i = 1, tiny.n_items do ids[i] = "i" .. i end
+    for _, item in ipairs(call("POST", "/embed", { items = ids }).items) do vectors[item.id] = item.vector end
+    local user = call("POST", "/embed", { user = "u1" }).vectors[1]
+    local recommended = {}
+    for _, item in ipairs(call("POST", "/recommend", { user = "u1", k = 12, exclude_seen = false }).items) do
+      recommended[item.id] = item.score
+    end
+    local scores = call("POST", "/score", { user = "u1", items = ids })
+    assert.equal(tiny.n_items, #scores.items)
+    for i, item in ipairs(scores.items) do
+      assert.equal("i" .. i, item.id)
+      assert.equal(recommended[item.id], item.score)
+      assert.is_true(math.abs(item.score - dot(user, vectors[item.id])) < 1e-5)
+    end
+    local alike = call("POST", "/similar", { item = "i3", k = 11 })
+    assert.equal(11, #alike.items)
+    for i, item in ipairs(alike.items) do
+      local a, b = vectors.i3, vectors[item.id]
+      assert.is_true(math.abs(item.score - dot(a, b) / math.sqrt(dot(a, a) * dot(b, b))) < 1e-5)
+      assert.is_true(i == 1 or item.score <= alike.items[i - 1].score)
+      assert.not_equal("i3", item.id)
+    end
+  end)
+
+  it("tell what there is not in its place, and refuse what makes no sense", function()
+    local answers = call("POST", "/similar", { items = { "i3", "gone" }, k = 1 }).answers
+    assert.same({ "i3", "gone" }, { answers[1].item, answers[2].item })
+    assert.equal("bad_request", answers[2].error.code)
+    assert.is_string(call("POST", "/score", { user = "u1", items = { "gone" } }).items[1].error)
+    assert.is_string(call("POST", "/embed", { items = { "gone" } }).items[1].error)
+    for _, case in ipairs { { "/similar", {} }, { "/similar", { item = "gone" } }, { "/score", { user = "u1" } },
+      { "/embed", { user = "u1", k = 3 } }, { "/similar", { item = "i1", user = "u1" } } } do
+      assert.equal(400, ask("POST", case[1], case[2]).status, case[1])
+    end
+    assert.equal(415, ask("POST", "/score", "{}", { ["Content-Type"] = "text/csv" }).status)
+  end)
+end)
+
 describe("POST /invocations", function()
   setup(function()
     serving.start()

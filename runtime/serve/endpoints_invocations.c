@@ -90,7 +90,7 @@ static void answer_json(rs_exchange *x, rs_media form) {
     rs_refuse_status(x->reply, status);
     return;
   }
-  rs_results r = rs_results_begin(x, form, asked.several);
+  rs_results r = rs_results_begin(x, RS_RECOMMEND, form, asked.several);
   for (int64_t i = 0; i < asked.n && r.status == RS_OK; i++)
     rs_results_add(&r, &asked.requests[i], asked.several ? asked.wrong[i] : NULL);
   rs_results_end(&r);
@@ -118,7 +118,7 @@ void rs_answer_invocations(rs_exchange *x) {
     answer_json(x, form);
     return;
   }
-  rs_results r = rs_results_begin(x, form, true);
+  rs_results r = rs_results_begin(x, RS_RECOMMEND, form, true);
   answer_lines(x, &r, kind, header);
   rs_results_end(&r);
 }

@@ -1,7 +1,7 @@
-/* endpoints_recommend.c - POST /recommend. */
+/* endpoints_recommend.c - POST /recommend, /similar, /score and /embed. */
 #include "serve/results.h"
 
-static void recommend(rs_exchange *x) {
+static void answer_question(rs_exchange *x, rs_question question) {
   bool header;
   rs_asked asked;
   if (!rs_has_model(x)) return;
@@ -9,16 +9,24 @@ static void recommend(rs_exchange *x) {
     rs_refuse(x->reply, 415, "unsupported_media_type", "", "the body must be application/json");
     return;
   }
-  rs_status status = rs_json_in_recommend(x->worker->in, x->call->body, x->call->size, &asked);
+  rs_status status = rs_json_in_ask(x->worker->in, question, x->call->body, x->call->size, &asked);
   if (status != RS_OK) {
     rs_refuse_status(x->reply, status);
     return;
   }
-  rs_results r = rs_results_begin(x, RS_MEDIA_JSON, asked.several);
+  rs_results r = rs_results_begin(x, question, RS_MEDIA_JSON, asked.several);
   for (int64_t i = 0; i < asked.n && r.status == RS_OK; i++)
     rs_results_add(&r, &asked.requests[i], asked.several ? asked.wrong[i] : NULL);
   rs_results_end(&r);
 }
 
+static void recommend(rs_exchange *x) { answer_question(x, RS_RECOMMEND); }
+static void similar(rs_exchange *x) { answer_question(x, RS_SIMILAR); }
+static void score(rs_exchange *x) { answer_question(x, RS_SCORE); }
+static void embed(rs_exchange *x) { answer_question(x, RS_EMBED); }
+
 const rs_route rs_routes_recommend[] = {{"recommend", "POST", "/recommend", RS_SCOPE_USE, recommend},
+                                        {"similar", "POST", "/similar", RS_SCOPE_USE, similar},
+                                        {"score", "POST", "/score", RS_SCOPE_USE, score},
+                                        {"embed", "POST", "/embed", RS_SCOPE_USE, embed},
                                         {NULL, NULL, NULL, 0, NULL}};

@@ -13,8 +13,8 @@ const rs_version *rs_version_for(const rs_exchange *x, const rs_request *request
   return his ? candidate : x->versions[RS_LIVE];
 }
 
-rs_results rs_results_begin(rs_exchange *x, rs_media form, bool several) {
-  rs_results r = {.x = x, .form = form, .several = several};
+rs_results rs_results_begin(rs_exchange *x, rs_question question, rs_media form, bool several) {
+  rs_results r = {.x = x, .question = question, .form = form, .several = several};
   x->reply->type = rs_media_name(form);
   if (form == RS_MEDIA_JSON && several) r.status = rs_buffer_append_text(x->reply->body, "{\"answers\":[");
   return r;
@@ -62,17 +62,22 @@ static rs_status append_ids(rs_buffer *b, const rs_server_model *m, const rs_ans
   return status;
 }
 
+/* Append a field before others. */
+static rs_status append_field(rs_buffer *b, const char *name, rs_span value) {
+  rs_status status = rs_buffer_printf(b, "\"%s\":", name);
+  if (status == RS_OK) status = rs_json_string(b, value.text, value.length);
+  return status == RS_OK ? rs_buffer_append_text(b, ",") : status;
+}
+
 /* An error where an answer would be; 'request' is NULL where it could not be read. */
 static rs_status append_wrong(const rs_results *r, const rs_request *request, const rs_refusal *refusal) {
   rs_buffer *b = r->x->reply->body;
   bool csv = r->form == RS_MEDIA_CSV;
   rs_status status = rs_buffer_append_text(b, csv ? "#error," : "{");
   if (status == RS_OK && csv) return append_csv(b, refusal->message, strlen(refusal->message));
-  if (status == RS_OK && request && request->user.text) {
-    status = rs_buffer_append_text(b, "\"user\":");
-    if (status == RS_OK) status = rs_json_string(b, request->user.text, request->user.length);
-    if (status == RS_OK) status = rs_buffer_append_text(b, ",");
-  }
+  bool item = request && r->question == RS_SIMILAR && request->n_items > 0;
+  if (status == RS_OK && request && request->user.text) status = append_field(b, "user", request->user);
+  if (status == RS_OK && item) status = append_field(b, "item", request->items[0]);
   if (status == RS_OK) status = rs_buffer_append_text(b, "\"error\":");
   if (status == RS_OK) status = rs_append_error(b, refusal->code, refusal->message, refusal->path);
   return status == RS_OK ? rs_buffer_append_text(b, "}") : status;
@@ -84,11 +89,15 @@ static void refuse_one(rs_results *r, const rs_request *request, rs_status statu
   r->status = append_wrong(r, request, &refusal);
 }
 
+static rs_envelope envelope_of(const rs_exchange *x, const rs_version *v) {
+  return (rs_envelope){v->name, x->call->request_id, (rs_clock() - x->call->arrived) / 1000};
+}
+
 static rs_status append_answer(rs_results *r, const rs_version *v, const rs_request *request) {
   rs_exchange *x = r->x;
   const rs_answer *answer = &x->worker->answer;
   if (r->form == RS_MEDIA_CSV) return append_ids(x->reply->body, v->model, answer);
-  rs_envelope envelope = {v->name, x->call->request_id, (rs_clock() - x->call->arrived) / 1000};
+  rs_envelope envelope = envelope_of(x, v);
   return rs_json_answer(x->reply->body, v->model, request, answer, &envelope);
 }
 
@@ -100,19 +109,28 @@ static rs_status blame_model(rs_status status) {
   return rs_fail(RS_ENUMERIC, "%s", message);
 }
 
-/* Answer one request where the reply is. */
-static rs_status answer(rs_results *r, const rs_request *request) {
+static rs_status recommend(rs_results *r, const rs_version *v, const rs_request *request) {
   rs_exchange *x = r->x;
   rs_worker *w = x->worker;
-  const rs_version *v = rs_version_for(x, request);
   rs_status status = rs_recommend(v->model, w->serving, request, &w->answer);
-  if (status != RS_OK) return blame_model(status);
+  if (status != RS_OK) return status;
   rs_count_add(&x->counts->answers[v == x->versions[RS_LIVE] ? RS_LIVE : RS_CANDIDATE], 1);
   if (w->answer.fallback != RS_NO_FALLBACK) rs_count_add(&x->counts->fallbacks, 1);
   rs_shadow *shadow = x->versions[RS_SHADOW] ? x->server->shadow : NULL;
   if (shadow) rs_shadow_offer(shadow, x->call->worker, v->model, request, &w->answer);
   r->status = append_answer(r, v, request);
   return RS_OK;
+}
+
+/* Answer one request where the reply is; appends nothing when that fails. */
+static rs_status answer(rs_results *r, const rs_request *request) {
+  rs_exchange *x = r->x;
+  const rs_version *v = rs_version_for(x, request);
+  if (r->question == RS_RECOMMEND) return blame_model(recommend(r, v, request));
+  rs_asked one = {.requests = request, .n = 1};
+  rs_envelope envelope = envelope_of(x, v);
+  return blame_model(rs_json_reply(x->reply->body, r->question, v->model, x->worker->serving, &x->worker->answer, &one,
+                                   &envelope));
 }
 
 static void add(rs_results *r, const rs_request *request, const char *wrong) {

@@ -1,4 +1,4 @@
-/* results.h - answers to recommendation requests, one after another, in the form that the caller wants. Within the serve
+/* results.h - answers to requests, one after another, in the form that the caller wants. Within the serve
  * folder.
  *
  * A result is one answer, or what was wrong in its place: nothing that one of many asks for keeps the others from
@@ -10,14 +10,15 @@
 
 typedef struct rs_results {
   rs_exchange *x;
+  rs_question question;
   rs_media form;
   bool several; /* of RS_MEDIA_JSON: {"answers": [...]}, else one answer as it is */
   int64_t n;    /* so far */
   rs_status status; /* RS_OK until the reply itself cannot be made */
 } rs_results;
 
-/* Begin a reply. */
-rs_results rs_results_begin(rs_exchange *x, rs_media form, bool several);
+/* Begin a reply to RS_RECOMMEND in any form, to other questions as RS_MEDIA_JSON. */
+rs_results rs_results_begin(rs_exchange *x, rs_question question, rs_media form, bool several);
 
 /* Answer a request, or, where 'wrong' is a text, tell that. A single one that fails becomes the reply's error. */
 void rs_results_add(rs_results *r, const rs_request *request, const char *wrong);
