@@ -125,6 +125,15 @@ describe("the wrapper", function()
     assert.matches("cmake %-%-build %-%-preset release\n", log())
   end)
 
+  it("looks for what makes load only when asked to bench the server", function()
+    checkout { "wrk" }
+    wrapper "bench data"
+    assert.equal(nil, log():match "apt%-get")
+    forget_log()
+    assert.equal("built: bench serve\n", wrapper("bench serve").out)
+    assert.matches("install %-y %-%-no%-install%-recommends wrk\n", log())
+  end)
+
   it("sees to the packages that a job around it names", function()
     checkout { "valgrind" }
     assert.equal("built: 0\n", wrapper("0", "RECSYS_PACKAGES='valgrind python3-venv'").out)

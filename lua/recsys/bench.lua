@@ -265,9 +265,15 @@ end
 
 --- Run every side of a row in turns. 'options' are repeats, rounds, threads, python (nil: no peers), python_old,
 --- python_mlflow, folder, scale and say(text).
----@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[], one_thread: table? }
+---@return { row: string, sides: table, ratios: table, verdicts: table, problems: string[], one_thread: table?,
+---   skipped: string? }
 function bench.measure(suite, name, options)
   local row = bench.row(suite, name)
+  local lacks = row.skip and row.skip()
+  if lacks then
+    return { suite = suite, row = name, about = row.about, skipped = lacks, sides = {}, verdicts = json.list {},
+      problems = json.list {}, peers = json.list {} }
+  end
   local folder = files.make_folder(("%s/scale-%g"):format(options.folder, options.scale))
   options.say("preparing")
   local arguments = row.prepare and row.prepare(folder, { scale = options.scale }) or json.list {}

@@ -4,7 +4,6 @@ serve_fastapi.py HOW WORKERS ARGUMENTS REPEATS: HOW is
   vectorised  NumPy, all items at once; the handler returns what it answers, as FastAPI's tutorial has it
   tuned       the same, but the answer goes past FastAPI: written by orjson, as a Response
   loop        one item after another, otherwise as vectorised
-  noop        an answer of that shape without a model, otherwise as tuned
 The model's threads are one: there are as many workers as that pays for.
 """
 import json
@@ -30,8 +29,6 @@ def application():
     if how == "loop":
         import torch
         torch.set_num_threads(1)
-    items = [{"id": id, "title": "of nothing", "score": 0.5, "rank": n + 1, "source": "model", "reasons": []} for n, id in enumerate(model.ids[:50])]
-
     async def vectorised(q: dict):
         began = time.perf_counter()
         return model.answer(q["user"], *model.recommend(q["user"], q["k"]), began)
@@ -44,10 +41,7 @@ def application():
         began = time.perf_counter()
         return model.answer(q["user"], *model.recommend_loop(q["user"], q["k"]), began)
 
-    async def noop(q: dict):
-        return Response(orjson.dumps({"items": items}), media_type="application/json")
-
-    app.post("/recommend")({"vectorised": vectorised, "tuned": tuned, "loop": loop, "noop": noop}[how])
+    app.post("/recommend")({"vectorised": vectorised, "tuned": tuned, "loop": loop}[how])
     return app
 
 
@@ -84,14 +78,14 @@ def ask(state):
 
 
 def check(arguments, port):
-    """What the first users of the file get: ids and scores."""
+    """What the first users of the file get: ids, and the mean of scores."""
     import urllib.request
     found = []
     with open(arguments["bodies"]) as bodies:
         for _, body in zip(range(arguments["checked"]), bodies):
             r = urllib.request.Request("http://127.0.0.1:%d%s" % (port, arguments["path"]), body.encode(), {"Content-Type": "application/json"})
             items = json.load(urllib.request.urlopen(r))["items"]
-            found.append([[x["id"] for x in items], sum(x["score"] for x in items)])
+            found.append([[x["id"] for x in items], sum(x["score"] for x in items) / len(items)])
     return found
 
 
@@ -112,7 +106,7 @@ def run(command, how, version=None):
         env = dict(os.environ, SERVE_BUNDLE=os.path.abspath(arguments["bundle"]), SERVE_HOW=how, OMP_NUM_THREADS="1",
                    OPENBLAS_NUM_THREADS="1")
         server.append(start(command(port), port, env))
-        return {"arguments": arguments, "port": port, "check": check(arguments, port) if how != "noop" else None}
+        return {"arguments": arguments, "port": port, "check": check(arguments, port)}
 
     def facts(state):
         load = state["load"]

@@ -141,7 +141,7 @@ function served.scaled(size, scale)
   return { users = scaled(size.users), items = scaled(size.items), light = size.light }
 end
 
---- The bundle of a size, made once: one for each seed, which gives the same catalogue other weights.
+--- The bundle of a size, made once: one for each seed, which gives the same catalogue other weights and a name.
 ---@param folder string
 ---@param size table    such as served.news
 ---@param scale number
@@ -152,7 +152,7 @@ function served.make(folder, size, scale, seed)
   local path = bench.once(("%s/served-%dx%d-%d.tar"):format(folder, size.users, size.items, seed), function(part)
     local data, dir = dataset(size), part .. ".models"
     os.execute(("rm -rf '%s'"):format(dir))
-    local published = assert(registry.publish { name = "news", model = trained(data, size, seed), dataset = data,
+    local published = assert(registry.publish { name = "news_" .. seed, model = trained(data, size, seed), dataset = data,
       dir = files.make_folder(dir) .. "/models", created = "2024-01-22T00:00:00Z" })
     assert(os.rename(published, part))
     os.execute(("rm -rf '%s'"):format(dir))

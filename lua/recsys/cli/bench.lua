@@ -89,6 +89,7 @@ end
 
 --- A row's tables for people.
 local function show(outcome)
+  if outcome.skipped then return ("%s: skipped: %s\n\n"):format(outcome.row, outcome.skipped) end
   local lines = { ("%s: %s"):format(outcome.row, outcome.about), show_run(outcome, outcome) }
   if outcome.one_thread then
     lines[#lines + 1] = " with one thread:"
@@ -119,7 +120,8 @@ local variables = { new = "RECSYS_PEER_PYTHON", old = "RECSYS_PEER_PYTHON_OLD", 
 --- The Pythons that a suite's peers need: those given, or else ones made beside the inputs, once.
 local function pythons(args)
   if args.no_peers then return {} end
-  local wanted = ({ track = { "mlflow" }, tune = { "new" }, retrieval = { "new" } })[args.SUITE] or { "new", "old" }
+  local wanted = ({ track = { "mlflow" }, tune = { "new" }, retrieval = { "new" },
+    serve = { "new" } })[args.SUITE] or { "new", "old" }
   local found, folder, setup = {}, "artifacts/cache/peers", host.root .. "/spec/peers/setup"
   for _, which in ipairs(wanted) do found[which] = os.getenv(variables[which]) end
   found[wanted[1]] = args.python or found[wanted[1]]
