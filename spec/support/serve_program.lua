@@ -8,9 +8,11 @@ local uv = require "luv"
 local program = {}
 
 --- Start it with words; { pid, url, out, err, code } once it has told its address, or ended.
-function program.start(words)
+---@param words string[]
+---@param path? string  a program of another build
+function program.start(words, path)
   local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
-  one.handle = assert(uv.spawn(command.program, { args = { "serve", "--port", "0", table.unpack(words) },
+  one.handle = assert(uv.spawn(path or command.program, { args = { "serve", "--port", "0", table.unpack(words) },
     stdio = { nil, out, err } }, function(code, signal) one.code, one.signal = code, signal end))
   one.pid = one.handle:get_pid()
   local function take(pipe, name)
