@@ -16,7 +16,7 @@ local USERS <const>, K <const> = 200, 20
 local kills = tonumber(os.getenv "RECSYS_KILLS") or 0
 local other = os.getenv "RECSYS_SOAK_PROGRAM"
 local slow = other or command.sanitized -- an instrumented server
-local RATE <const> = slow and 200 or 2000
+local RATE <const> = slow and 600 or 2000
 local SECONDS <const> = kills >= 100 and 300 or kills > 0 and 30 or 5
 local RELOADS <const> = kills >= 100 and 100 or 10
 local EVERY <const> = 10 -- one reload of so many is of a damaged bundle
