@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parallel.h"
 
 /* ---- the fitted vocabulary ---- */
 
@@ -37,27 +38,64 @@ const char *rs_vocabulary_text(const rs_vocabulary *v, int32_t code, size_t *len
   return (const char *)rs_u8(&v->bytes) + offsets[code - 1];
 }
 
-/* The slot that holds the string, or the free one where it belongs. */
-static int64_t probe(const rs_vocabulary *v, const char *text, size_t length) {
-  int64_t mask = v->n_slots - 1, at = (int64_t)XXH3_64bits(text, length) & mask;
-  for (; v->slots[at]; at = (at + 1) & mask) {
-    size_t size;
-    const char *other = rs_vocabulary_text(v, v->slots[at], &size);
-    if (size == length && memcmp(other, text, length) == 0) break;
-  }
-  return at;
+static uint64_t hash_of(const char *text, size_t length) { return XXH3_64bits(text, length); }
+
+/* Whether a slot's string is this one: what its half of the hash rules out is not looked at. */
+static bool is_string(const rs_vocabulary *v, uint64_t slot, uint64_t hash, const char *text, size_t length) {
+  size_t size;
+  if ((slot ^ hash) >> 32) return false;
+  const char *other = rs_vocabulary_text(v, (int32_t)(uint32_t)slot, &size);
+  return size == length && memcmp(other, text, length) == 0;
 }
 
-static rs_status fill_slots(rs_vocabulary *v) {
-  for (int32_t code = 1; code <= v->n; code++) {
-    size_t length;
-    const char *text = rs_vocabulary_text(v, code, &length);
-    int64_t at = probe(v, text, length);
-    if (v->slots[at])
-      return rs_fail(RS_EFORMAT, "vocabulary: '%.*s' occurs twice", length < 200 ? (int)length : 200, text);
-    v->slots[at] = code;
+/* Put a code into the first free slot from its hash on; false when its string is in one. Any number of threads put codes
+ * at once: a slot is taken once, and all look at it from then on. */
+static bool put(rs_vocabulary *v, int32_t code, uint64_t hash) {
+  size_t length;
+  const char *text = rs_vocabulary_text(v, code, &length);
+  uint64_t mask = (uint64_t)v->n_slots - 1, entry = hash >> 32 << 32 | (uint32_t)code;
+  for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
+    uint64_t slot = 0;
+    if (atomic_compare_exchange_strong_explicit(&v->slots[at], &slot, entry, memory_order_relaxed,
+                                                memory_order_relaxed))
+      return true;
+    if (is_string(v, slot, hash, text, length)) return false;
   }
-  return RS_OK;
+}
+
+typedef struct filling {
+  rs_vocabulary *v;
+  _Atomic int32_t twice; /* a code whose string occurs before; 0: none */
+} filling;
+
+enum { AHEAD = 16, GRAIN = 16384 };
+
+/* Codes begin + 1 .. end, so many at a time that their slots come from memory together. */
+static void fill_slots(void *context, int64_t begin, int64_t end) {
+  filling *f = context;
+  rs_vocabulary *v = f->v;
+  uint64_t hashes[AHEAD], mask = (uint64_t)v->n_slots - 1;
+  for (int64_t first = begin; first < end; first += AHEAD) {
+    int n = end - first < AHEAD ? (int)(end - first) : AHEAD;
+    for (int i = 0; i < n; i++) {
+      size_t length;
+      const char *text = rs_vocabulary_text(v, (int32_t)(first + i + 1), &length);
+      hashes[i] = hash_of(text, length);
+      __builtin_prefetch((const void *)&v->slots[hashes[i] & mask], 1);
+    }
+    for (int i = 0; i < n; i++)
+      if (!put(v, (int32_t)(first + i + 1), hashes[i])) atomic_store(&f->twice, (int32_t)(first + i + 1));
+  }
+}
+
+static rs_status fill(rs_vocabulary *v) {
+  filling f = {.v = v};
+  rs_parallel_for(v->n, GRAIN, fill_slots, &f);
+  int32_t twice = atomic_load(&f.twice);
+  if (twice == 0) return RS_OK;
+  size_t length;
+  const char *text = rs_vocabulary_text(v, twice, &length);
+  return rs_fail(RS_EFORMAT, "vocabulary: '%.*s' occurs twice", length < 200 ? (int)length : 200, text);
 }
 
 rs_status rs_vocabulary_new(rs_vocabulary **out, const rs_tensor *bytes, const rs_tensor *offsets) {
@@ -73,7 +111,7 @@ rs_status rs_vocabulary_new(rs_vocabulary **out, const rs_tensor *bytes, const r
   rs_tensor_share(&v->offsets, offsets);
   size_t size = (size_t)v->n_slots * sizeof *v->slots;
   v->slots = rs_alloc_zero(size);
-  status = v->slots ? fill_slots(v) : rs_nomem("vocabulary", size);
+  status = v->slots ? fill(v) : rs_nomem("vocabulary", size);
   if (status == RS_OK)
     *out = v;
   else
@@ -87,12 +125,16 @@ void rs_vocabulary_release(rs_vocabulary *v) {
   if (!v || atomic_fetch_sub(&v->references, 1) > 1) return;
   rs_tensor_free(&v->bytes);
   rs_tensor_free(&v->offsets);
-  rs_free(v->slots);
+  rs_free((void *)v->slots);
   rs_free(v);
 }
 
 int32_t rs_vocabulary_find(const rs_vocabulary *v, const char *text, size_t length) {
-  return v->slots[probe(v, text, length)];
+  uint64_t mask = (uint64_t)v->n_slots - 1, hash = hash_of(text, length);
+  for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
+    uint64_t slot = atomic_load_explicit(&v->slots[at], memory_order_relaxed);
+    if (slot == 0 || is_string(v, slot, hash, text, length)) return (int32_t)(uint32_t)slot;
+  }
 }
 
 /* ---- counting ---- */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -103,6 +104,35 @@ static void an_index_gives_rows_and_refuses_repeats(void **state) {
   assert_int_equal(rs_alloc_blocks(), 0);
 }
 
+/* As many as several threads fill in at once; then with one of them a second time, far behind. */
+static void many_strings_are_all_found_and_a_repeat_is_told(void **state) {
+  (void)state;
+  enum { N = 100000, LENGTH = 7 };
+  rs_tensor bytes = {0}, offsets = {0};
+  rs_vocabulary *v;
+  char text[16];
+  assert_int_equal(rs_tensor_new(&bytes, RS_U8, 1, &(int64_t){N * LENGTH}), RS_OK);
+  assert_int_equal(rs_tensor_new(&offsets, RS_I64, 1, &(int64_t){N + 1}), RS_OK);
+  for (int64_t i = 0; i <= N; i++) rs_i64(&offsets)[i] = i * LENGTH;
+  for (int i = 0; i < N; i++) {
+    snprintf(text, sizeof text, "i%06d", i);
+    memcpy(rs_u8(&bytes) + i * LENGTH, text, LENGTH);
+  }
+  assert_int_equal(rs_vocabulary_new(&v, &bytes, &offsets), RS_OK);
+  for (int i = 0; i < N; i++) {
+    snprintf(text, sizeof text, "i%06d", i);
+    assert_int_equal(rs_vocabulary_find(v, text, LENGTH), i + 1);
+  }
+  assert_int_equal(rs_vocabulary_find(v, "i100000", LENGTH), 0);
+  rs_vocabulary_release(v);
+  memcpy(rs_u8(&bytes) + 90000 * LENGTH, "i000005", LENGTH);
+  assert_int_equal(rs_vocabulary_new(&v, &bytes, &offsets), RS_EFORMAT);
+  assert_string_equal(rs_message(), "vocabulary: 'i000005' occurs twice");
+  rs_tensor_free(&bytes);
+  rs_tensor_free(&offsets);
+  assert_int_equal(rs_alloc_blocks(), 0);
+}
+
 static rs_status try_tensors(const char *text, int64_t n, const int64_t *offsets) {
   rs_tensor bytes = {0}, at = {0};
   int64_t total = (int64_t)strlen(text);
@@ -136,6 +166,7 @@ int main(void) {
       cmocka_unit_test(codes_follow_the_bytes_not_the_rows),
       cmocka_unit_test(rare_strings_share_code_0),
       cmocka_unit_test(an_index_gives_rows_and_refuses_repeats),
+      cmocka_unit_test(many_strings_are_all_found_and_a_repeat_is_told),
       cmocka_unit_test(tensors_from_strangers_are_checked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
