@@ -63,6 +63,30 @@ describe("recsys-run bench", function()
     assert.equal(json.null, printed.rows[1].ratio)
   end)
 
+  it("loads a server of its own at a rate and as fast as it answers", function()
+    local folder = command.scratch(finally)
+    local ended = bench(("serve --row known_user --row latency --row start --scale 0.02 --rounds 1 --repeats 1 "
+      .. "--no-peers --json --folder '%s'"):format(folder))
+    assert.equal(0, ended.code, ended.err)
+    local known, latency, start = table.unpack(json.decode(ended.out).details)
+    local facts = known.sides.recsys.facts
+    assert.near(1 / known.sides.recsys.seconds, facts.requests_per_second, 1e-6 * facts.requests_per_second)
+    assert.is_true(facts.requests_per_second > 100 and facts.resident_mib > 1 and facts.bytes > 5000)
+    assert.equal(3, #known.sides.recsys.check)
+    assert.equal(50, #known.sides.recsys.check[1][1])
+    assert.equal(2000, latency.sides.recsys.facts.requests)
+    assert.is_true(latency.sides.recsys.facts.p50_ms <= latency.sides.recsys.facts.p99_ms)
+    assert.is_true(start.sides.recsys.seconds > 0 and start.sides.recsys.facts.proportional_mib[2] > 1)
+  end)
+
+  it("says why a row cannot run here", function()
+    local folder = command.scratch(finally)
+    local ended = command.run(("PATH='%s' '%s' bench serve --row filters --no-peers --folder '%s'"):format(folder,
+      command.program, folder))
+    assert.equal(0, ended.code, ended.err)
+    assert.equal("filters: skipped: wrk, which makes the load, is not installed (apt-get install wrk)\n\n", ended.out)
+  end)
+
   it("refuses suites and rows that are not there", function()
     local ended = bench "dates"
     assert.equal(2, ended.code)
