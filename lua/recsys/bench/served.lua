@@ -141,7 +141,8 @@ function served.scaled(size, scale)
   return { users = scaled(size.users), items = scaled(size.items), light = size.light }
 end
 
---- The bundle of a size, made once: one for each seed, which gives the same catalogue other weights and a name.
+--- The bundle of a size, made once: one for each seed, which gives the same catalogue other weights and another
+--- name.
 ---@param folder string
 ---@param size table    such as served.news
 ---@param scale number
