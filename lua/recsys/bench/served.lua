@@ -153,8 +153,8 @@ function served.make(folder, size, scale, seed)
   local path = bench.once(("%s/served-%dx%d-%d.tar"):format(folder, size.users, size.items, seed), function(part)
     local data, dir = dataset(size), part .. ".models"
     os.execute(("rm -rf '%s'"):format(dir))
-    local published = assert(registry.publish { name = "news_" .. seed, model = trained(data, size, seed), dataset = data,
-      dir = files.make_folder(dir) .. "/models", created = "2024-01-22T00:00:00Z" })
+    local published = assert(registry.publish { name = "news_" .. seed, model = trained(data, size, seed),
+      dataset = data, dir = files.make_folder(dir) .. "/models", created = "2024-01-22T00:00:00Z" })
     assert(os.rename(published, part))
     os.execute(("rm -rf '%s'"):format(dir))
   end)
