@@ -266,6 +266,24 @@ describe("recsys-run serve of many models", function()
   end)
 end)
 
+describe("the variables that serving reads", function()
+  it("are those of SageMaker's inference toolkit, and of the service for batch transform", function()
+    local python = os.getenv "RECSYS_PEER_SAGEMAKER"
+    if not python then pending "needs RECSYS_PEER_SAGEMAKER: spec/peers/setup FOLDER sagemaker" return end
+    local asked = command.run(python .. " -c 'from sagemaker_inference import parameters as p; "
+      .. "print(*[v for v in vars(p).values() if isinstance(v, str)])'")
+    assert.equal(0, asked.code, asked.err)
+    local known = { SAGEMAKER_BATCH_STRATEGY = true, SAGEMAKER_MAX_CONCURRENT_TRANSFORMS = true }
+    for name in asked.out:gmatch "SAGEMAKER_[%u_]+" do known[name] = true end
+    local source, count = command.read "lua/recsys/sagemaker/serving.lua", 0
+    for name in source:gmatch '"(SAGEMAKER_[%u_]+)"' do
+      assert.is_true(known[name], name)
+      count = count + 1
+    end
+    assert.is_true(count >= 8)
+  end)
+end)
+
 describe("recsys-run serve of one model", function()
   it("has no models by name", function()
     command.run(("cp %s %s"):format(path, tree:path "model/tiny-1.tar"))

@@ -453,6 +453,25 @@ describe("a training job that fails", function()
     assert.is_false(tree:exists "output/success")
   end)
 
+  it("says which image to build where its user may not write to the folders", function()
+    if command.run("id -u").out == "0\n" and command.run("setpriv --reuid=65534 --clear-groups true").code ~= 0 then
+      pending "needs to become another user (setpriv)"
+      return
+    end
+    tree:renew()
+    local as = command.run("id -u").out == "0\n" and "setpriv --reuid=65534 --clear-groups " or ""
+    command.run(("chmod 755 '%s' && chmod 777 '%s' && chmod 555 '%s'"):format(tree.folder, tree:path "output",
+      tree:path "model"))
+    local words = tree:words("train --threads 1"):gsub("env ", as .. "env ", 1)
+    local refused = command.run(words)
+    command.run(("chmod 755 '%s'"):format(tree:path "model"))
+    assert.equal(1, refused.code, refused.err)
+    local reason = ("cannot write to %s as this user: SageMaker gives the folders to root; build the image with "
+      .. "--build-arg RUN_AS=root"):format(tree:path "model")
+    assert.equal(reason, tree:read "output/failure")
+    assert.truthy(refused.err:find(reason, 1, true), refused.err)
+  end)
+
   it("has room for the reason on a disk that is full to the last byte", function()
     if command.run("unshare -rm true").code ~= 0 then pending "nothing may be mounted here (unshare -rm)" return end
     tree:renew()
@@ -476,7 +495,7 @@ end)
 describe("a training job that is stopped", function()
   local LONG <const> = { recsys_recipe = "two_tower", ["train.epochs"] = "12", ["train.patience"] = "12",
     ["train.checkpoint"] = "0.02", ["train.batch"] = "64", ["model.dim"] = "16", ["eval.samples"] = "10" }
-  local whole
+  local whole, duration
 
   --- Weights and figures of the model, bit for bit.
   local function outcome()
@@ -488,7 +507,7 @@ describe("a training job that is stopped", function()
     return found
   end
 
-  --- Start it, and send a signal as soon as ready() says so.
+  --- Start it, and send a signal as soon as ready() says so. It may be done before.
   local function stop(signal, ready)
     local err = assert(uv.fs_open(tree:path "here/err", "w", 420))
     local out = assert(uv.fs_open(tree:path "here/out", "w", 420))
@@ -508,8 +527,7 @@ describe("a training job that is stopped", function()
     end
     handle:close()
     uv.run "nowait"
-    assert(sent, "it ended before: " .. tree:read "here/err")
-    return ended ~= 0 and 128 + ended or code, (uv.hrtime() - sent) / 1e9
+    return ended ~= 0 and 128 + ended or code, sent and (uv.hrtime() - sent) / 1e9
   end
 
   local function has_trained() return tree:exists "here/out" and tree:read("here/out"):find "epoch=3;" ~= nil end
@@ -517,9 +535,10 @@ describe("a training job that is stopped", function()
   setup(function()
     tree = new_tree(sample .. "/news")
     tree:tell("hyperparameters", LONG)
+    local began = uv.hrtime()
     local ran = train()
     assert(ran.code == 0, ran.err)
-    whole = outcome()
+    whole, duration = outcome(), (uv.hrtime() - began) / 1e9
   end)
   teardown(function() tree:remove() end)
 
@@ -558,6 +577,28 @@ describe("a training job that is stopped", function()
     local again = train()
     assert.equal(0, again.code, again.err)
     assert.matches("resumed behind step %d+ of epoch %d", again.err)
+    assert.same(whole, outcome())
+  end)
+
+  it("at any moment of its steps, by SIGTERM and by SIGKILL, ends in the end with the same bits", function()
+    lfs.mkdir(tree:path "checkpoints")
+    local kills = tonumber(os.getenv "RECSYS_KILLS" or 4)
+    local seed = tonumber(os.getenv "RECSYS_KILL_SEED") or os.time()
+    math.randomseed(seed)
+    for i = 1, kills do
+      tree:renew "here/out here/err"
+      local moment = uv.hrtime() + math.random() * duration * 1e9
+      local signal = i % 2 == 0 and "sigkill" or "sigterm"
+      local code, seconds = stop(signal, function() return uv.hrtime() >= moment end)
+      local told = ("%s %d, seed %d: %s"):format(signal, i, seed, tree:exists "here/err" and tree:read "here/err" or "")
+      assert.is_true(code == 0 or code == (signal == "sigkill" and 137 or 143), told)
+      assert.is_true(code == 0 or seconds < 60, told)
+      assert.is_false(tree:exists "output/failure", told)
+      assert.equal(code == 0, tree:exists "output/success", told)
+    end
+    tree:renew()
+    local ran = train()
+    assert.equal(0, ran.code, ran.err)
     assert.same(whole, outcome())
   end)
 
