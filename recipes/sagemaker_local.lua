@@ -60,7 +60,9 @@ return recsys.recipe {
     local lines    = flow:task("transform", fresh, function(asked, path) return endpoint:transform(asked, path) end,
       users, flow:path "requests.jsonl")
     local stopped  = flow:task("stop",   fresh, function() return endpoint:stop() end, lines)
-    return { trained = trained, ping = ready, transform = lines, stop = stopped,
-      paths = { model = packed.path } }
+    local report   = flow:task("report", fresh, mode.report, trained, ready, lines, stopped)
+    return { trained = trained, ping = ready, transform = lines, stop = stopped, text = report.text,
+      paths = { model = packed.path },
+      next_steps = ("  %s recipes/sagemaker_local.lua --plan"):format(recsys.host.called) }
   end,
 }

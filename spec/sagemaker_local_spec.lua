@@ -87,9 +87,9 @@ describe("recsys-run recipes/sagemaker_local.lua --plan", function()
 
   it("names the steps, and each stage of the way to the real service", function()
     local at = 0
-    for _, words in ipairs { "  1  tree ", " 10  stop ", "docker build ", "docker push ", "create-training-job ",
-      "create-model ", "create-endpoint-config ", "create-endpoint ", "wait endpoint-in-service ", "invoke-endpoint ",
-      "create-transform-job " } do
+    for _, words in ipairs { "  1  tree ", " 10  stop ", " 11  report ", "docker build ", "docker push ",
+      "create-training-job ", "create-model ", "create-endpoint-config ", "create-endpoint ",
+      "wait endpoint-in-service ", "invoke-endpoint ", "create-transform-job " } do
       at = assert(text:find(words, at + 1, true), words .. " is not behind what comes before it")
     end
     assert.truthy(text:find("s3://shop/jobs/two-tower/output/model.tar.gz", 1, true))

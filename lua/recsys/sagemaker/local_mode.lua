@@ -365,4 +365,15 @@ function Endpoint:stop()
   return { seconds = (uv.hrtime() - began) / 1e9 }
 end
 
+--- What all steps have found, for people.
+---@return { text: string }
+function mode.report(trained, ready, lines, stopped)
+  return { text = table.concat({
+    ("the training container left %s and %d lines of metrics"):format(trained.model, trained.metrics),
+    ("the serving container was well after %.2f s, and answers JSON, JSON Lines and CSV alike"):format(ready.seconds),
+    ("%d lines were transformed by %d call%s, and one by one to the same"):format(lines.lines, lines.batches,
+      lines.batches == 1 and "" or "s"),
+    ("SIGTERM ended it with 0 after %.2f s"):format(stopped.seconds) }, "\n") }
+end
+
 return mode
