@@ -96,8 +96,9 @@ static void *write_lines(void *context) {
     poll(&(struct pollfd){.fd = log->wake, .events = POLLIN}, 1, EVERY_MS);
     if (read(log->wake, &times, sizeof times) < 0 && errno != EAGAIN) usleep(EVERY_MS * 1000);
     stop = atomic_load(&log->stop);
-    if (atomic_exchange(&log->moved, false)) reopen(log);
+    bool moved = atomic_exchange(&log->moved, false);
     for (int i = 0; i < log->n; i++) empty(log, &log->rings[i]);
+    if (moved) reopen(log);
   }
   return NULL;
 }

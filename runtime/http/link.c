@@ -12,9 +12,13 @@ static void trim(rs_buffer *b) {
   if (b->capacity > RS_KEPT) rs_buffer_free(b);
 }
 
+/* As a number; of an IPv4 address that came through a socket of IPv6, that of IPv4. */
 static void name_client(rs_link *l, const struct sockaddr *from) {
-  if (from->sa_family == AF_INET6)
-    inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, l->client, sizeof l->client);
+  const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+  if (from->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six))
+    inet_ntop(AF_INET, six->s6_addr + 12, l->client, sizeof l->client);
+  else if (from->sa_family == AF_INET6)
+    inet_ntop(AF_INET6, six, l->client, sizeof l->client);
   else if (from->sa_family == AF_INET)
     inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, l->client, sizeof l->client);
 }

@@ -621,6 +621,14 @@ static void a_certificate_that_is_none_is_refused_by_name(void **state) {
   for (int i = 0; i < 5; i++) unlink(paths[i]);
 }
 
+static bool has_ipv6(void) {
+  struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+  int handle = socket(AF_INET6, SOCK_STREAM, 0);
+  bool has = handle >= 0 && bind(handle, (struct sockaddr *)&any, sizeof any) == 0;
+  if (handle >= 0) close(handle);
+  return has;
+}
+
 /* The log's lines, once there are so many. */
 static void logged(const char *path, int lines, char *text, size_t room) {
   for (double end = seconds() + 5; seconds() < end; usleep(10000)) {
@@ -668,7 +676,7 @@ static void requests_stand_in_the_log_without_whose_they_are(void **state) {
   logged(path, 1, text, sizeof text);
   assert_non_null(strstr(text, "/later"));
   logged(moved, 3, text, sizeof text);
-  s = serving_with((rs_service_options){.access_log = path, .log_addresses = true});
+  s = serving_with((rs_service_options){.access_log = path, .log_addresses = true, .address = has_ipv6() ? "::" : NULL});
   answers(s, "GET /who HTTP/1.1\r\nHost: h\r\n\r\n", "GET /who 0");
   rs_service_free(s);
   logged(path, 2, text, sizeof text);

@@ -106,7 +106,9 @@ end
 function Operation:url()
   local address = self.options.host or "127.0.0.1"
   if address == "*" or address == "0.0.0.0" or address == "::" or address == "" then address = "localhost" end
-  return ("http://%s:%d"):format(address:find(":", 1, true) and "[" .. address .. "]" or address, self.server:port())
+  local scheme = self.options.certificate and "https" or "http"
+  if address:find(":", 1, true) then address = "[" .. address .. "]" end
+  return ("%s://%s:%d"):format(scheme, address, self.server:port())
 end
 
 --- Verify what was mapped. A damaged bundle ends the server (raises): what it has answered may be wrong.

@@ -1,0 +1,131 @@
+--- `recsys-run serve` with TLS, a rate, tokens of the environment, and a log that is moved away.
+
+local command = require "spec.support.command"
+local http = require "recsys.http"
+local json = require "recsys.json"
+local tiny = require "spec.support.tiny_model"
+local uv = require "luv"
+
+local folder, path
+
+--- Start the command; { pid, url, out, err, code } once it has told its address, or ended.
+local function start(words, env)
+  local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
+  local args = { "serve", path, "--port", "0", "--workers", "2", "--no-events", table.unpack(words) }
+  local environment = {}
+  for name, value in pairs(uv.os_environ()) do environment[#environment + 1] = name .. "=" .. value end
+  for _, setting in ipairs(env or {}) do environment[#environment + 1] = setting end
+  one.handle = assert(uv.spawn(command.program, { args = args, env = environment, stdio = { nil, out, err } },
+    function(code) one.code = code end))
+  one.pid = one.handle:get_pid()
+  for name, pipe in pairs { out = out, err = err } do
+    pipe:read_start(function(_, data)
+      if data then one[name] = one[name] .. data else pipe:close() end
+    end)
+  end
+  while not one.code and not one.out:find "\n" do uv.run "once" end
+  one.url = one.out:match "(https?://%S+)"
+  return one
+end
+
+local function wait(one)
+  while not one.code do uv.run "once" end
+  one.handle:close()
+  uv.run "nowait"
+  return one.code
+end
+
+local function stop(one)
+  uv.kill(one.pid, "sigterm")
+  assert.equal(0, wait(one))
+end
+
+--- A certificate for 127.0.0.1 and its key, in the folder.
+local function certificate(name)
+  command.run(("cd '%s' && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s "
+    .. "-addext subjectAltName=IP:127.0.0.1 -keyout %s.key -out %s.pem 2>openssl.log"):format(folder, name, name, name))
+  return folder .. "/" .. name .. ".pem", folder .. "/" .. name .. ".key"
+end
+
+describe("recsys-run serve, guarded", function()
+  setup(function()
+    folder = command.temporary()
+    path = tiny.publish(tiny.build(), folder .. "/models")
+  end)
+  teardown(function() command.remove(folder) end)
+
+  it("speaks TLS with a certificate, and names the file that is wrong", function()
+    local pem, key = certificate "one"
+    local other_pem, other_key = certificate "two"
+    local one = start { "--certificate", pem, "--key", key }
+    assert.matches("^https://127%.0%.0%.1:%d+$", one.url)
+    local trusting <close> = assert(http.client { ca = pem, timeout_ms = 10000 })
+    local reply = assert(trusting:request { method = "POST", url = one.url .. "/recommend",
+      body = '{"user":"u1","k":3}', headers = { ["Content-Type"] = "application/json" } })
+    assert.equal(200, reply.status)
+    local other <close> = assert(http.client { ca = other_pem, timeout_ms = 10000 })
+    local none, message = other:request { url = one.url .. "/ping" }
+    assert.is_nil(none)
+    assert.matches("certificate", message)
+    assert.is_nil((trusting:request { url = one.url:gsub("^https", "http") .. "/ping" }))
+    stop(one)
+    for _, wrong in ipairs { { pem, other_key, other_key }, { pem, folder .. "/gone", folder .. "/gone" },
+      { key, key, key }, { pem, nil, "needs its key" } } do
+      one = start { "--certificate", wrong[1], wrong[2] and "--key" or nil, wrong[2] }
+      assert.equal(1, wait(one))
+      assert.truthy(one.err:find(wrong[3], 1, true), one.err)
+    end
+  end)
+
+  it("grants requests by their rate", function()
+    local one = start { "--rate", "1", "--burst", "3" }
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    local statuses = {}
+    for i = 1, 5 do statuses[i] = assert(client:request { url = one.url .. "/version" }).status end
+    assert.same({ 200, 200, 200, 429, 429 }, statuses)
+    for _ = 1, 5 do assert.equal(200, assert(client:request { url = one.url .. "/ping" }).status) end
+    local reply = assert(client:request { url = one.url .. "/version" })
+    assert.equal("1", reply.headers["retry-after"])
+    assert.equal("rate", json.decode(reply.body).error.code)
+    stop(one)
+  end)
+
+  it("takes tokens from the environment", function()
+    local one = start({}, { "RECSYS_SERVE_TOKENS=shop use shop-token-0123456789; ops metrics ops-token-0123456789" })
+    local function status(place, token)
+      local client <close> = assert(http.client { token = token, timeout_ms = 10000 })
+      return assert(client:request { url = one.url .. place }).status
+    end
+    assert.equal(401, status "/version")
+    assert.equal(200, status("/version", "shop-token-0123456789"))
+    assert.equal(403, status("/metrics", "shop-token-0123456789"))
+    assert.equal(200, status("/metrics", "ops-token-0123456789"))
+    assert.equal(200, status "/ping")
+    stop(one)
+    one = start({}, { "RECSYS_SERVE_TOKENS=shop-token-0123456789" })
+    assert.equal(1, wait(one))
+    assert.matches("line 1 is not NAME SCOPES TOKEN", one.err)
+    assert.falsy(one.err:find("shop-token", 1, true))
+  end)
+
+  it("goes on with a new log when the old one was moved away", function()
+    local log = folder .. "/access.log"
+    local one = start { "--access-log", log }
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    local function ask(place) return assert(client:request { url = one.url .. place }) end
+    ask "/version?first=alice"
+    assert(os.rename(log, log .. ".1"))
+    uv.kill(one.pid, "sighup")
+    for _ = 1, 400 do
+      if uv.fs_stat(log) then break end
+      uv.sleep(10)
+    end
+    ask "/ping"
+    stop(one)
+    assert.matches('^{"time":"[%d-]+T[%d:.]+Z","method":"GET","path":"/version","status":200,',
+      command.read(log .. ".1"))
+    assert.matches('"path":"/ping"', command.read(log))
+    assert.falsy(command.read(log .. ".1"):find "alice")
+    for line in command.read(log):gmatch "[^\n]+" do assert.is_table(json.decode(line)) end
+  end)
+end)
