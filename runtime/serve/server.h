@@ -5,7 +5,8 @@
  * version is loaded and looked at beside the others, and then put into its place by rs_server_put, for which nobody waits.
  * An answer is made by one version, from its first byte to its last.
  *
- * A worker takes no lock that another one takes, and allocates nothing in the steady state. */
+ * A worker takes no lock that another one takes. What it writes answers with is kept for the next one; the few small
+ * blocks that a model's plan asks for come from those that the thread has freed before (base/small.h). */
 #ifndef RS_SERVE_SERVER_H
 #define RS_SERVE_SERVER_H
 #include "http/call.h"

@@ -13,7 +13,9 @@ local silent = { description = true, title = true, example = true, default = tru
 --- What a "$ref" of the document stands for.
 local function referred(ref)
   local at = openapi.document
-  for part in assert(ref:match "^#/(.+)$", ref):gmatch "[^/]+" do at = assert(at[part], ref .. " is not there") end
+  for part in assert(ref:match "^#/(.+)$", ref):gmatch "[^/]+" do
+    at = assert(at[(part:gsub("~1", "/"):gsub("~0", "~"))], ref .. " is not there")
+  end
   return at
 end
 
