@@ -33,9 +33,8 @@ static rs_status check_tensors(const rs_tensor *bytes, const rs_tensor *offsets)
 }
 
 const char *rs_vocabulary_text(const rs_vocabulary *v, int32_t code, size_t *length) {
-  const int64_t *offsets = rs_i64(&v->offsets);
-  *length = (size_t)(offsets[code] - offsets[code - 1]);
-  return (const char *)rs_u8(&v->bytes) + offsets[code - 1];
+  *length = (size_t)(v->at[code] - v->at[code - 1]);
+  return v->text + v->at[code - 1];
 }
 
 static uint64_t hash_of(const char *text, size_t length) { return XXH3_64bits(text, length); }
@@ -109,6 +108,8 @@ rs_status rs_vocabulary_new(rs_vocabulary **out, const rs_tensor *bytes, const r
   for (v->n_slots = 2; v->n_slots < 2 * v->n + 2;) v->n_slots *= 2;
   rs_tensor_share(&v->bytes, bytes);
   rs_tensor_share(&v->offsets, offsets);
+  v->text = (const char *)rs_u8(&v->bytes);
+  v->at = rs_i64(&v->offsets);
   size_t size = (size_t)v->n_slots * sizeof *v->slots;
   v->slots = rs_alloc_zero(size);
   status = v->slots ? fill(v) : rs_nomem("vocabulary", size);

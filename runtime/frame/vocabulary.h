@@ -13,6 +13,8 @@ struct rs_vocabulary {
   int64_t n;         /* codes 1 .. n */
   rs_tensor bytes;   /* u8 [total] */
   rs_tensor offsets; /* i64 [n + 1]; code c is bytes[offsets[c-1] .. offsets[c]) */
+  const char *text;  /* the first of 'bytes' */
+  const int64_t *at; /* and of 'offsets' */
   _Atomic(uint64_t) *slots; /* hash table: half a string's hash above its code; 0 = free */
   int64_t n_slots;
 };

@@ -1,6 +1,5 @@
 /* load.c - from a bundle to a model, believing nothing: each member's tensors are checked before anything indexes by
  * them, and the plan is run once, so that a model that opened answers. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -8,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "base/wide.h"
 #include "retrieval/hnsw.h"
 #include "retrieval/scan.h"
 #include "serve/loaded.h"
@@ -132,11 +132,22 @@ typedef struct finite_check {
   _Atomic bool wrong;
 } finite_check;
 
+/* Whether a number is a NaN or an infinity. */
+RS_INLINE bool any_wild(const float *values, int64_t n) {
+  uint32_t wild = 0;
+  for (int64_t i = 0; i < n; i++) {
+    uint32_t bits;
+    memcpy(&bits, &values[i], sizeof bits);
+    wild |= (bits & 0x7F800000u) == 0x7F800000u;
+  }
+  return wild;
+}
+RS_WIDE static bool any_wild_wide(const float *values, int64_t n) { return any_wild(values, n); }
+
 static void look_for_nan(void *context, int64_t begin, int64_t end) {
   finite_check *check = context;
-  bool wrong = false;
-  for (int64_t i = begin * check->width; i < end * check->width; i++) wrong |= !isfinite(check->values[i]);
-  if (wrong) check->wrong = true;
+  const float *values = check->values + begin * check->width;
+  if ((rs_wide() ? any_wild_wide : any_wild)(values, (end - begin) * check->width)) check->wrong = true;
 }
 
 static rs_status take_vectors(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
