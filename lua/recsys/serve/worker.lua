@@ -37,8 +37,9 @@ local function call(handler, ...)
   error(problem, 0)
 end
 
--- Fields of answers that are lists: an empty one reads as a table like any other, and is to be written as a list again.
-local lists = { items = true, answers = true, reasons = true, history = true, users = true, errors = true }
+-- Fields of requests and answers that are lists: an empty one is a table like any other, and is written as a list.
+local lists = { items = true, answers = true, reasons = true, history = true, users = true, errors = true,
+  exclude = true }
 
 local function mark_lists(value)
   if type(value) ~= "table" then return value end
@@ -55,7 +56,8 @@ local function server_over(inner)
 
   --- One of the server's own routes, asked in place: a value | nil, message, status.
   function server.call(_, method, path, body)
-    local status, text = inner(method, path, body and (type(body) == "string" and body or json.encode(body)))
+    if type(body) == "table" then body = json.encode(mark_lists(body)) end
+    local status, text = inner(method, path, body)
     local ok, value = pcall(json.decode, text)
     if status >= 200 and status < 300 then return ok and mark_lists(value) or text end
     return nil, ok and type(value) == "table" and value.error and value.error.message or text, status

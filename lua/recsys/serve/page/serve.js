@@ -8,7 +8,8 @@ const at = (id) => document.getElementById(id);
 
 const state = {
   who: "user", user: "", fields: {}, session: [], k: 10, lambda: 1, unseen: true, conditions: [],
-  schema: null, past: null, before: null, wanted: 0,
+  schema: null, past: null, now: NaN, before: null,
+  wanted: 0,
 };
 
 /* ---- the address keeps who asks ---- */
@@ -198,8 +199,8 @@ function filterOf() {
   for (const { name, value } of state.conditions) {
     if (value === "") continue;
     const type = state.schema.attributes.find((attribute) => attribute.name === name)?.type;
-    const values = (type === "string" || type === "list" ? value.split(/\s*,\s*/) : [Number(value)])
-      .concat(filter[name] ?? []);
+    const number = type === "number" || type === "time" ? Number(value) : NaN; // a time may be a date, too
+    const values = (Number.isNaN(number) ? value.split(/\s*,\s*/) : [number]).concat(filter[name] ?? []);
     filter[name] = values.length === 1 ? values[0] : values;
   }
   return Object.keys(filter).length ? filter : undefined;
@@ -373,10 +374,10 @@ async function click(item) {
     show();
     return refresh(true);
   }
-  const now = state.past?.as_of, old = Number.isFinite(now) && Date.now() - now > STALE;
+  const old = Number.isFinite(state.now) && Date.now() - state.now > STALE;
   const user = state.who === "user" ? state.user : `visitor-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
   try {
-    await ask("POST", "events", { user, item: item.id, type: "click", time: old ? now : undefined });
+    await ask("POST", "events", { user, item: item.id, type: "click", time: old ? state.now : undefined });
   } catch (refusal) {
     return complain(refusal);
   }
@@ -400,6 +401,7 @@ async function refresh(compare) {
     if (!compare) state.before = null;
     showBar(value, took);
     showFound(value);
+    state.now = value.now;
     state.before = value.items.map(({ id }) => id);
     say(`${value.items.length} recommendations`);
   } catch (refusal) {
