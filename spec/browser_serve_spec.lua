@@ -166,8 +166,9 @@ describe("the server's page", function()
     set(".condition input", "never")
     wait_for "document.querySelector('#found .complaint')"
     assert.is_true(#text "#found .complaint" > 10)
-    view:click ".condition button"
     view:click "text=Try again"
+    wait_for "document.querySelector('#found .complaint')"
+    view:click ".condition button"
     wait_for "document.querySelectorAll('#found .item').length === 5"
   end)
 end)

@@ -3,6 +3,7 @@
 local command = require "spec.support.command"
 local json = require "recsys.json"
 local openapi = require "spec.support.openapi"
+local program = require "spec.support.serve_program"
 local serving = require "spec.support.serving"
 local sql = require "recsys.sql"
 local tiny = require "spec.support.tiny_model"
@@ -94,6 +95,8 @@ describe("posted events", function()
     open()
     assert.equal(1, call("POST", "/events", event).known)
     assert.equal(4, call("GET", "/users/u1").events)
+    assert.equal(1, serving.metric 'recsys_posts_total{outcome="known"}')
+    assert.equal(0, serving.metric "recsys_posts_waiting")
   end)
 
   it("are taken from no form and no page of another site", function()
@@ -156,6 +159,26 @@ describe("posted events", function()
     local db = assert(sql.open(events_file()))
     assert.equal(0, db:row("SELECT count(*) AS n FROM online_events WHERE item = 'i9' AND user = 'u1'").n)
     db:close()
+  end)
+
+  -- The program is killed while events come one after another: what it has answered for is there again.
+  it("survive a kill of the program, once they are answered", function()
+    local file = serving.folder .. "/killed.db"
+    local rounds, told = math.min(tonumber(os.getenv "RECSYS_KILLS") or 3, 20), 0
+    for round = 1, rounds do
+      local one = program.start { serving.path, "--events", file, "--workers", "1" }
+      assert(one.url, one.err)
+      for i = 1, 20 + round do
+        local reply = program.ask(one, "POST", "/events", { user = "u1", item = "i" .. i % 12 + 1 })
+        assert.equal(200, reply.status)
+        told = told + 1
+      end
+      program.stop(one, "sigkill")
+    end
+    local one = program.start { serving.path, "--events", file, "--workers", "1" }
+    local _, user = program.ask(one, "GET", "/users/u1")
+    assert.equal(3 + told, user.events)
+    assert.equal(0, program.stop(one, "sigterm"))
   end)
 
   it("are not taken by a server that keeps none", function()

@@ -173,6 +173,16 @@ static void process(rs_buffer *b, const rs_server *s) {
                    (double)s->started / 1000, (long long)resident_bytes(), open_files());
 }
 
+static void posts(rs_buffer *b, rs_online *online) {
+  rs_online_counts c = rs_online_counts_of(online);
+  family(b, "posts_total", "counter", "Posted events and items, by what came of them.");
+  rs_buffer_printf(b, "recsys_posts_total{outcome=\"taken\"} %lld\nrecsys_posts_total{outcome=\"known\"} %lld\n",
+                   (long long)c.taken, (long long)c.known);
+  single(b, "posts_waiting", "gauge", "Posts that wait to be committed.", (double)c.waiting);
+  single(b, "posts_commits_total", "counter", "Transactions of posts that were committed.", (double)c.commits);
+  single(b, "posts_failures_total", "counter", "Transactions of posts that failed.", (double)c.failures);
+}
+
 static void metrics(rs_exchange *x) {
   rs_buffer *b = x->reply->body;
   if (rs_buffer_reserve(b, ROOM) != RS_OK) {
@@ -187,6 +197,7 @@ static void metrics(rs_exchange *x) {
   if (x->versions[RS_SHADOW]) shadow(b, x->server);
   models(b, x->versions);
   reloads(b, x->server);
+  if (x->server->online) posts(b, x->server->online);
   process(b, x->server);
 }
 

@@ -3,13 +3,13 @@
 import { Refusal, ask, keep } from "./ask.js";
 import { count, field, fill, later, made, score, time } from "./made.js";
 
-const SHOWN = 12, OFFERED = 12, STALE = 2 * 24 * 3600 * 1000; // ms
+const SHOWN = 20, OFFERED = 12, STALE = 2 * 24 * 3600 * 1000; // ms
 const at = (id) => document.getElementById(id);
 
 const state = {
   who: "user", user: "", fields: {}, session: [], k: 10, lambda: 1, unseen: true, conditions: [],
-  schema: null, past: null, now: NaN, before: null,
-  wanted: 0,
+  schema: null, offers: null, past: null, now: NaN,
+  before: null, wanted: 0,
 };
 
 /* ---- the address keeps who asks ---- */
@@ -70,15 +70,20 @@ function become(user) {
   refresh();
 }
 
+function showOffers(users) {
+  const offers = at("offers");
+  if (!offers || !users) return;
+  fill(offers, users.map((id) =>
+    made("li", {}, made("button", { type: "button", title: id, click: () => become(id) }, id))));
+  if (!users.length) fill(offers, made("li.quiet", {}, "No user has that in the id."));
+}
+
 async function offer(like) {
   const query = like ? `?limit=${OFFERED}&like=${encodeURIComponent(like)}` : `?limit=${OFFERED}`;
   try {
     const { value } = await ask("GET", `users${query}`);
-    const offers = at("offers");
-    if (!offers) return;
-    fill(offers, value.users.map((id) =>
-      made("li", {}, made("button", { type: "button", title: id, click: () => become(id) }, id))));
-    if (!value.users.length) fill(offers, made("li.quiet", {}, "No user has that in his id."));
+    state.offers = value.users;
+    showOffers(value.users);
     if (!state.user && state.who === "user" && value.users.length) become(value.users[0]);
   } catch (refusal) {
     complain(refusal);
@@ -170,7 +175,7 @@ function rulesPanel() {
     } }), "only what was not seen"),
     state.conditions.map(conditionRow),
     attributes.length ? made("div", {}, made("button", { type: "button", id: "filter", click: () => {
-      state.conditions.push({ name: attributes[0].name, value: "" });
+      state.conditions.push({ name: (attributes.find(({ values }) => values) ?? attributes[0]).name, value: "" });
       show();
     } }, "Add a filter")) : null);
 }
@@ -179,7 +184,8 @@ function show() {
   const panes = { user: userPane, new: newPane, session: sessionPane };
   fill(at("who"), made("div.panel.stack", {}, made("h2", {}, "Who asks"), whoSwitch(), panes[state.who]()),
     rulesPanel());
-  if (state.who === "user") offer("");
+  if (state.who === "user") showOffers(state.offers);
+  if (state.who === "user" && !state.offers) offer("");
 }
 
 /* ---- what is asked ---- */
