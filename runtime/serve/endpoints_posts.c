@@ -10,7 +10,7 @@
 #include "serve/post_in.h"
 #include "serve/posted.h"
 
-enum { MOST = 10000, HOUR_MS = 3600000, SHOWN = 50, MOST_SHOWN = 1000 };
+enum { WAIT_MS = 250, MOST = 10000, HOUR_MS = 3600000, SHOWN = 50, MOST_SHOWN = 1000 };
 
 static const char *query_of(const rs_call *call, const char *name) {
   for (int i = 0; i < call->target->n; i++)
@@ -28,14 +28,14 @@ static rs_server_model *model_and_store(rs_exchange *x) {
   return x->server->online && live ? live->model : NULL;
 }
 
-/* Post outside of the gate, which the store's thread closes, and answer when that fails. */
-static bool post(rs_exchange *x, rs_posts *posts, bool wait) {
+/* Post outside of the gate, which the store's thread closes, and answer when that fails. A worker waits for a commit, and
+ * with it the others whose connections it has: not for long. *posts is NULL when it is the store's. */
+static bool post(rs_exchange *x, rs_posts **posts, int wait_ms) {
   rs_gate_leave(x->server->gate, x->call->worker);
-  rs_status status = rs_online_post(x->server->online, posts, wait);
+  rs_status status = rs_online_post(x->server->online, posts, wait_ms);
   rs_gate_enter(x->server->gate, x->call->worker);
   if (status == RS_OK) return true;
-  rs_refuse(x->reply, status == RS_EIO ? 500 : 503, rs_status_word(status), "", "nothing was kept: %s",
-                 rs_message());
+  rs_refuse(x->reply, status == RS_EIO ? 500 : 503, rs_status_word(status), "", "nothing was kept: %s", rs_message());
   if (status == RS_EBUSY) rs_reply_header(x->reply, "Retry-After", "1");
   return false;
 }
@@ -73,6 +73,7 @@ static rs_status write_refusals(rs_buffer *b, const rs_posts *posts) {
 static void answer_posts(rs_exchange *x, const rs_posts *posts, bool waited) {
   tally t = count(posts);
   rs_buffer *b = x->reply->body;
+  b->size = 0;
   if (posts->n == 1 && t.refused == 1) {
     rs_refuse(x->reply, 400, "bad_request", "", "%s", posts->posts[0].trouble ? posts->posts[0].trouble : "");
     return;
@@ -127,10 +128,9 @@ static void handle_posts(rs_exchange *x, parser *parse) {
   }
   check_posts(posts, m);
   bool any = count(posts).taken > 0;
-  if (!wait || !any) answer_posts(x, posts, wait);
-  if (any && !post(x, posts, wait)) wait = any = true; /* the batch is ours again */
-  else if (any && wait) answer_posts(x, posts, true);
-  if (wait || !any) rs_posts_free(posts);
+  answer_posts(x, posts, !any); /* while the batch is ours */
+  if (any && post(x, &posts, wait ? WAIT_MS : 0) && posts) answer_posts(x, posts, true);
+  rs_posts_free(posts);
 }
 
 static void post_events(rs_exchange *x) { handle_posts(x, rs_posts_of_events); }
@@ -162,8 +162,9 @@ static void delete_item(rs_exchange *x) {
   if (!posts) return;
   if (rs_server_model_check_post(m, &posts->posts[0]) != RS_OK)
     rs_refuse(x->reply, 404, "not_found", "", "%s", rs_message());
-  else if (post(x, posts, true) && rs_buffer_append_text(x->reply->body, "{\"removed\":true}\n") != RS_OK)
+  else if (post(x, &posts, WAIT_MS) && rs_buffer_append_text(x->reply->body, "{\"removed\":true}\n") != RS_OK)
     rs_refuse_status(x->reply, RS_ENOMEM);
+  if (!posts) x->reply->status = 202;
   rs_posts_free(posts);
 }
 
@@ -172,9 +173,10 @@ static void delete_user(rs_exchange *x) {
   rs_posts *posts = m ? one_post(x, RS_POST_ERASURE) : NULL;
   if (!posts) return;
   bool trained = rs_vocabulary_find(m->user_ids, x->parts[0].text, x->parts[0].length) > 0;
-  if (post(x, posts, true) &&
+  if (post(x, &posts, WAIT_MS) &&
       rs_buffer_printf(x->reply->body, "{\"erased\":true,\"in_model\":%s}\n", trained ? "true" : "false") != RS_OK)
     rs_refuse_status(x->reply, RS_ENOMEM);
+  if (!posts) x->reply->status = 202;
   rs_posts_free(posts);
 }
 

@@ -114,7 +114,8 @@ static void count(rs_online *o, const rs_posts *p) {
   }
 }
 
-/* Tell those who wait; what nobody waits for and was not written goes back to the queue's front. The lock is held. */
+/* Tell those who wait. What was not written goes back to the queue's front where nobody waits for it, and where somebody
+ * else holds the database, which passes. The lock is held. */
 static void settle(rs_online *o, rs_posts *batches, rs_status status) {
   rs_posts *again = NULL, **end = &again, *last = NULL;
   while (batches) {
@@ -124,7 +125,7 @@ static void settle(rs_online *o, rs_posts *batches, rs_status status) {
     if (status != RS_OK)
       for (int64_t i = 0; i < p->n; i++)
         if (p->posts[i].outcome != RS_POST_REFUSED) p->posts[i].outcome = RS_POST_READY;
-    if (status != RS_OK && !p->wait && !o->stop) {
+    if (status != RS_OK && !o->stop && (!p->wait || status == RS_EBUSY)) {
       *end = last = p;
       end = &p->next;
       continue;
@@ -214,8 +215,8 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
   pthread_cond_init(&o->work, &clock);
+  pthread_cond_init(&o->done, &clock);
   pthread_condattr_destroy(&clock);
-  pthread_cond_init(&o->done, NULL);
   pthread_mutex_init(&o->lock, NULL);
   pthread_mutex_init(&o->held, NULL);
   o->path = rs_strdup(options->path);
@@ -263,14 +264,25 @@ static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
   return RS_OK;
 }
 
-rs_status rs_online_post(rs_online *o, rs_posts *p, bool wait) {
+/* Wait until it has ended, or leave it to the thread; the lock is held. */
+static rs_status await(rs_online *o, rs_posts **posts, int wait_ms) {
+  rs_posts *p = *posts;
+  struct timespec due = in_ms(wait_ms);
+  while (!p->ended && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
+  if (p->ended) return p->status == RS_OK ? RS_OK : rs_fail(p->status, "%s", p->message);
+  p->wait = false;
+  p->holders--;
+  *posts = NULL;
+  return RS_OK;
+}
+
+rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms) {
   pthread_mutex_lock(&o->lock);
-  rs_status status = queue(o, p, wait);
-  if (status == RS_OK && wait) {
-    while (!p->ended) pthread_cond_wait(&o->done, &o->lock);
-    status = p->status;
-    if (status != RS_OK) rs_fail(status, "%s", p->message);
-  }
+  rs_status status = queue(o, *posts, wait_ms > 0);
+  if (status == RS_OK && wait_ms > 0)
+    status = await(o, posts, wait_ms);
+  else if (status == RS_OK)
+    *posts = NULL;
   pthread_mutex_unlock(&o->lock);
   return status;
 }

@@ -71,7 +71,7 @@ typedef struct rs_online_options {
   const char *path;   /* of the database, which is made when it is not there */
   int64_t keep_ms;    /* events that were received earlier than so long ago are deleted; negative: none */
   int64_t most;       /* posts that wait at once [100,000] */
-  int busy_ms;        /* how long to wait for another process's lock before a post fails [2,000] */
+  int busy_ms;        /* how long to wait for another process's lock before the next attempt [2,000] */
   rs_online_apply *apply;
   void *context;
 } rs_online_options;
@@ -85,11 +85,11 @@ void rs_online_free(rs_online *o);
 /* How long events are kept from now on: rs_online_options.keep_ms. */
 void rs_online_keep(rs_online *o, int64_t keep_ms);
 
-/* Post a batch; posts that are refused already are passed over. With 'wait' it returns when it was committed and
- * applied, and the batch, with the outcome of each post, is still the caller's; without, it becomes the thread's. On
- * failure it is the caller's, and nothing was kept: RS_EBUSY when too much waits or another process holds the database,
- * RS_EIO, RS_ENOMEM. */
-rs_status rs_online_post(rs_online *o, rs_posts *posts, bool wait);
+/* Post a batch; posts that are refused already are passed over. It returns when the batch was committed and applied:
+ * with the outcome of each post, and *posts is still the caller's. When that takes longer than wait_ms, as while another
+ * process holds the database, the batch is the thread's, which goes on trying, and *posts is NULL. On failure it is the
+ * caller's, and nothing was kept: RS_EBUSY when too much waits already, RS_EIO, RS_ENOMEM. */
+rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms);
 
 /* While it is held nothing is committed or applied: what a version is loaded in that must miss no post and take none
  * twice. For one thread at a time, not for long. */

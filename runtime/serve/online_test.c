@@ -12,6 +12,8 @@
 #include "serve/online.h"
 #include "serve/online_store.h"
 
+enum { LONG = 60000 }; /* ms */
+
 static char path[64];
 
 static int new_path(void **state) {
@@ -96,7 +98,8 @@ static rs_posts *one(rs_post_kind kind, const char *user, const char *item, cons
 }
 
 static void posted(rs_online *o, rs_posts *posts) {
-  assert_int_equal(rs_online_post(o, posts, true), RS_OK);
+  assert_int_equal(rs_online_post(o, &posts, LONG), RS_OK);
+  assert_non_null(posts);
   for (int64_t i = 0; i < posts->n; i++) assert_int_equal(posts->posts[i].outcome, RS_POST_TAKEN);
   rs_posts_free(posts);
 }
@@ -132,7 +135,7 @@ static void an_event_counts_once(void **state) {
   posted(o, events(1, 3, "e"));
   rs_posts *again = events(2, 3, "e");
   again->posts[2].outcome = RS_POST_REFUSED; /* of e4, by whoever looked at it before */
-  assert_int_equal(rs_online_post(o, again, true), RS_OK);
+  assert_int_equal(rs_online_post(o, &again, LONG), RS_OK);
   assert_int_equal(again->posts[0].outcome, RS_POST_KNOWN);
   assert_int_equal(again->posts[1].outcome, RS_POST_KNOWN);
   assert_int_equal(again->posts[2].outcome, RS_POST_REFUSED);
@@ -163,7 +166,7 @@ static void an_erased_user_has_no_events(void **state) {
   rs_online_free(o);
 }
 
-static void a_lock_makes_posts_fail_or_wait(void **state) {
+static void a_lock_makes_posts_wait(void **state) {
   (void)state;
   static heard h;
   h = (heard){0};
@@ -171,18 +174,17 @@ static void a_lock_makes_posts_fail_or_wait(void **state) {
   rs_sql *other = NULL;
   assert_int_equal(rs_sql_open(&other, path, &(rs_sql_options){.busy_ms = 2000}), RS_OK);
   assert_int_equal(rs_sql_execute(other, "BEGIN IMMEDIATE"), RS_OK);
-  rs_posts *waited = events(1, 1, "e"), *many = events(10, 5, "e");
-  assert_int_equal(rs_online_post(o, waited, true), RS_EBUSY);
-  assert_int_equal(waited->posts[0].outcome, RS_POST_READY);
-  rs_posts_free(waited);
-  assert_int_equal(rs_online_post(o, events(2, 3, "e"), false), RS_OK);
-  assert_int_equal(rs_online_post(o, many, false), RS_EBUSY); /* the queue is full */
+  rs_posts *waited = events(1, 1, "e"), *more = events(2, 3, "e"), *many = events(10, 5, "e");
+  assert_int_equal(rs_online_post(o, &waited, 100), RS_OK);
+  assert_null(waited); /* it is left to the thread */
+  assert_int_equal(rs_online_post(o, &more, 0), RS_OK);
+  assert_int_equal(rs_online_post(o, &many, 0), RS_EBUSY); /* the queue is full */
   rs_posts_free(many);
   assert_int_equal(h.events, 0);
   assert_int_equal(rs_sql_execute(other, "ROLLBACK"), RS_OK);
   rs_sql_free(other);
   for (int i = 0; i < 500 && rs_online_counts_of(o).waiting > 0; i++) usleep(10000);
-  assert_string_equal(h.text, "event u1 e2  2; event u1 e3  3; event u1 e4  4");
+  assert_string_equal(h.text, "event u1 e1  1; event u1 e2  2; event u1 e3  3; event u1 e4  4");
   assert_true(rs_online_counts_of(o).failures > 0);
   rs_online_free(o);
 }
@@ -192,7 +194,10 @@ static void what_waits_is_written_at_the_end(void **state) {
   static heard h;
   h = (heard){0};
   rs_online *o = open_online(&h, (rs_online_options){0});
-  for (int i = 0; i < 100; i++) assert_int_equal(rs_online_post(o, events(10 * i, 10, "e"), false), RS_OK);
+  for (int i = 0; i < 100; i++) {
+    rs_posts *posts = events(10 * i, 10, "e");
+    assert_int_equal(rs_online_post(o, &posts, 0), RS_OK);
+  }
   rs_online_free(o);
   assert_int_equal(h.events, 1000);
 }
@@ -231,7 +236,7 @@ static void post_and_tell(int to) {
     char prefix[32];
     snprintf(prefix, sizeof prefix, "%d-", (int)getpid());
     rs_posts *posts = events(i, 1, prefix);
-    if (rs_online_post(o, posts, true) != RS_OK) _exit(2);
+    if (rs_online_post(o, &posts, LONG) != RS_OK || !posts) _exit(2);
     rs_posts_free(posts);
     h.text[0] = 0;
     if (write(to, &i, sizeof i) != sizeof i) _exit(3);
@@ -271,7 +276,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_is_posted_is_applied_and_handed_on_again, new_path, remove_path),
       cmocka_unit_test_setup_teardown(an_event_counts_once, new_path, remove_path),
       cmocka_unit_test_setup_teardown(an_erased_user_has_no_events, new_path, remove_path),
-      cmocka_unit_test_setup_teardown(a_lock_makes_posts_fail_or_wait, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(a_lock_makes_posts_wait, new_path, remove_path),
       cmocka_unit_test_setup_teardown(what_waits_is_written_at_the_end, new_path, remove_path),
       cmocka_unit_test_setup_teardown(events_are_forgotten_in_time, new_path, remove_path),
       cmocka_unit_test_setup_teardown(a_kill_loses_no_event_that_was_taken, new_path, remove_path),
