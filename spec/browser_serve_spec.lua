@@ -143,6 +143,18 @@ describe("the server's page", function()
     wait_for "document.querySelectorAll('#who .pills li').length === 1"
   end)
 
+  it("shows what is like an item", function()
+    open "who=user&user=u1&k=5"
+    local first = listed()[1]
+    view:click("#found .item button[data-act=similar]")
+    wait_for "document.querySelectorAll('dialog .item').length > 0"
+    local like = json.decode(view:eval
+      "JSON.stringify([...document.querySelectorAll('dialog .item')].map(e => e.dataset.id))")
+    for _, id in ipairs(like) do assert.not_equal(first, id) end
+    view:click "text=Close"
+    wait_for "document.querySelector('dialog') === null"
+  end)
+
   it("fits small screens, in light and dark, and asks nobody else", function()
     for _, dark in ipairs { false, true } do
       view:dark(dark)
