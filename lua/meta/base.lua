@@ -52,6 +52,11 @@ function base.release(least) end
 ---@return number
 function base.clock() end
 
+--- The shortest decimal text of a number that reads back as the same f32: how scores are written everywhere.
+---@param x number  rounded to an f32
+---@return string   "nan", "inf" and "-inf" for what is no number
+function base.shortest(x) end
+
 --- Positions of a stream are data: they count from 0.
 ---@class Stream
 local Stream = {}

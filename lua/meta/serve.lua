@@ -109,6 +109,36 @@ function ServedModel:recommend(request) end
 ---@return string? code     "format" for what is no JSON, "argument" for a request that makes no sense, "memory"
 function ServedModel:answer(request, call) end
 
+--- Answer a file of users into a file, block by block: docs/serving.md, "In bulk". Nothing may change the model
+--- meanwhile.
+---@param options { users: string, out: string, format: string?, to: string?, key: string?, request: string?,
+---   most: integer?, every: integer? }  format: "ids" (the default), "csv", "jsonl"; to: "jsonl" (the default),
+---   "csv"; key: what the answers depend on, so
+---   that only a batch with the same key goes on from an unfinished file; request: a JSON object, what holds for every
+---   request; most: the largest k, default 1000; every: ms between two records of how far it is, default 1000
+---@return ServedBatch?
+---@return string? message  names the file and the line
+---@return string? code     "io", "format", "argument", "busy", "memory"
+function ServedModel:batch(options) end
+
+---@class ServedBatch
+local ServedBatch = {}
+
+--- Answer a block more, by all threads.
+---@return boolean? done    true: the file is whole and in its place
+---@return string? message
+---@return string? code
+function ServedBatch:step() end
+
+--- How far it is.
+---@return { bytes: integer, read: integer, users: integer, items: integer, fallbacks: integer, short: integer,
+---   refused: integer, resumed: integer }  bytes of the users' file, in all, read and answered by an earlier run; users
+---   and items answered, of these users by popularity and with fewer than k items, and lines that could not be answered
+function ServedBatch:facts() end
+
+--- Let go of it; an unfinished file stays for the next one.
+function ServedBatch:close() end
+
 --- The best items of many users at one moment, exact; equal scores in order of items.
 ---@param options { first: integer?, n: integer?, now: integer?, k: integer?, exclude_seen: boolean? }
 ---   n users from position first on; default all

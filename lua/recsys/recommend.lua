@@ -4,6 +4,7 @@
 ---       user_ids = user_ids, item_ids = item_ids, k = 50, excluded = seen, dir = run.dir })
 ---     print(written.csv, written.jsonl, written.rows)
 
+local base = require "recsys.base"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local retrieval = require "recsys.retrieval"
@@ -11,6 +12,8 @@ local tensor = require "recsys.tensor"
 local writer = require "recsys.writer"
 
 local recommend = {}
+
+local shortest <const> = base.shortest
 
 --- A field of RFC 4180.
 local function csv(field)
@@ -26,10 +29,10 @@ local function quoted(texts, quote)
 end
 
 local formats = {
-  csv = { quote = csv, line = "%s,%d,%s,%.9g\n", titled = "%s,%d,%s,%.9g,%s\n", head = "user,rank,item,score\n",
+  csv = { quote = csv, line = "%s,%d,%s,%s\n", titled = "%s,%d,%s,%s,%s\n", head = "user,rank,item,score\n",
     titled_head = "user,rank,item,score,title\n" },
-  jsonl = { quote = json.encode, line = '{"user":%s,"rank":%d,"item":%s,"score":%.9g}\n',
-    titled = '{"user":%s,"rank":%d,"item":%s,"score":%.9g,"title":%s}\n', head = "", titled_head = "" },
+  jsonl = { quote = json.encode, line = '{"user":%s,"rank":%d,"item":%s,"score":%s}\n',
+    titled = '{"user":%s,"rank":%d,"item":%s,"score":%s,"title":%s}\n', head = "", titled_head = "" },
 }
 
 --- A file in one of the formats; `add(user, rows, scores)` appends one user's list.
@@ -42,9 +45,9 @@ local function open_file(path, format, request)
     for rank, row in ipairs(rows) do
       if row < 0 then break end
       if titles then
-        file:add(format.titled:format(id, rank, items[row + 1], scores[rank], titles[row + 1]))
+        file:add(format.titled:format(id, rank, items[row + 1], shortest(scores[rank]), titles[row + 1]))
       else
-        file:add(format.line:format(id, rank, items[row + 1], scores[rank]))
+        file:add(format.line:format(id, rank, items[row + 1], shortest(scores[rank])))
       end
     end
     users[user] = nil

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/shortest.h"
 #include "bind/bind.h"
 
 #define STREAM "recsys.Stream"
@@ -213,6 +214,13 @@ static int l_clock(lua_State *L) {
   return 1;
 }
 
+/* base.shortest(x) -> string */
+static int l_shortest(lua_State *L) {
+  char text[RS_SHORTEST_MAX];
+  lua_pushlstring(L, text, rs_shortest_f32(text, (float)luaL_checknumber(L, 1)));
+  return 1;
+}
+
 int rs_open_base(lua_State *L) {
   static const luaL_Reg stream_methods[] = {
       {"uniform", l_uniform},   {"below", l_below},     {"normal", l_normal},     {"permutation", l_permutation},
@@ -225,6 +233,7 @@ int rs_open_base(lua_State *L) {
                                        {"memory_limit", l_memory_limit},
                                        {"release", l_release},
                                        {"clock", l_clock},
+                                       {"shortest", l_shortest},
                                        {NULL, NULL}};
   rs_new_type(L, STREAM, stream_methods, NULL);
   luaL_newlib(L, functions);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "bind/fields.h"
+#include "bind/serve_batch.h"
 #include "bind/served.h"
 #include "serve/items.h"
 #include "serve/json_out.h"
@@ -471,6 +472,7 @@ int rs_open_serve(lua_State *L) {
                                      {"item", l_item},
                                      {"recommend", l_recommend},
                                      {"answer", l_answer},
+                                     {"batch", rs_serve_batch},
                                      {"recommend_users", l_recommend_users},
                                      {"advance", l_advance},
                                      {"put", l_put},
@@ -481,6 +483,7 @@ int rs_open_serve(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", l_open}, {"map", l_map}, {NULL, NULL}};
   rs_new_type(L, RS_SERVED, methods, meta);
   rs_new_scratch_type(L, SCRATCH, l_desk_free);
+  rs_new_batch_type(L);
   rs_new_scratch_type(L, CALL, l_call_free);
   luaL_newlib(L, functions);
   return 1;

@@ -481,6 +481,8 @@ rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, r
   return rs_json_in_ask(in, RS_RECOMMEND, bytes, size, out);
 }
 
+const rs_request *rs_json_in_base(const rs_json_in *in) { return &in->base; }
+
 rs_status rs_json_in_standard(rs_json_in *in, const char *bytes, size_t size) {
   reading x = {.in = in, .pages = &in->standard, .takes = fields_of[RS_RECOMMEND] & ~(1 << USERS)};
   rs_span none;

@@ -42,6 +42,9 @@ rs_status rs_json_in_ask(rs_json_in *in, rs_question question, const char *bytes
 /* The same as fields of every request to come: what stands in 'bytes' is the standard. For options of a command. */
 rs_status rs_json_in_standard(rs_json_in *in, const char *bytes, size_t size);
 
+/* That standard; its texts are the reader's. */
+const rs_request *rs_json_in_base(const rs_json_in *in);
+
 /* A duration in ms: "90m", "3d", "500ms". */
 bool rs_parse_duration(rs_span text, int64_t *ms);
 

@@ -30,6 +30,17 @@ assert(model:answer('{"users": ["u1", {"user": "\\u00e4", "exclude": ["i1"], "ca
 assert(model:answer('{"items": ["i1", "gone"], "k": 2, "exclude": ["i2"]}', "similar"):find "there is no item 'gone'")
 assert(model:answer('{"user": "u1", "items": ["i1", "gone"]}', "score"):find '"i1","score":')
 assert(model:answer('{"users": ["u1", "new"]}', "embed") and model:answer('{"items": ["i1", "gone"]}', "embed"))
+do
+  local users, out = scratch .. "/users.csv", scratch .. "/out.csv"
+  local file_of_users = assert(io.open(users, "w"))
+  file_of_users:write 'user,platform\nu1,\nnew,"ios"\n'
+  file_of_users:close()
+  local batch <close> = assert(model:batch { users = users, out = out, format = "csv", to = "csv",
+    request = '{"k": 2, "exclude": ["i1"]}', key = "a" })
+  assert(assert(batch:step() == false) and batch:facts().users == 2)
+  assert(batch:step())
+  os.remove(out)
+end
 assert(assert(model:recommend_users { k = 2 }):count() == 12)
 assert(model:user(6) == "u6" and model:item(12) == "i12" and model:facts().items == 12)
 assert(tostring(model) == "ServedModel of 6 users x 12 items")

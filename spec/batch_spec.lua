@@ -1,0 +1,226 @@
+--- Recommendations for a file of users: `recsys-run recommend BUNDLE --users FILE --out FILE`.
+
+local base = require "recsys.base"
+local command = require "spec.support.command"
+local files = require "recsys.files"
+local json = require "recsys.json"
+local lfs = require "lfs"
+local serve = require "recsys.serve"
+local tiny = require "spec.support.tiny_model"
+local users = require "recsys.recommend.users"
+local uv = require "luv"
+
+local folder, path
+
+local function run(options)
+  return command.run(("%s recommend %s %s"):format(command.program, path, options))
+end
+
+--- Answer a file in this process.
+local function write(name, bytes, out, request, more)
+  local model <close> = assert(serve.open(path))
+  local asked = { users = command.write(folder .. "/" .. name, bytes), out = folder .. "/" .. out,
+    request = request or "{}", quiet = true }
+  for key, value in pairs(more or {}) do asked[key] = value end
+  return users.write(model, asked)
+end
+
+local function lines(name)
+  local list = {}
+  for line in files.read(folder .. "/" .. name):gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
+local function leftovers()
+  local found = {}
+  for _, name in ipairs(files.names(folder)) do
+    if name:find "%.part" then found[#found + 1] = name end
+  end
+  return found
+end
+
+describe("a batch of users", function()
+  setup(function()
+    folder = command.temporary()
+    path = tiny.publish(tiny.build(), folder .. "/models")
+  end)
+  teardown(function() command.remove(folder) end)
+
+  it("answers ids, CSV with fields and JSON Lines, each as the service would", function()
+    local model <close> = assert(serve.open(path))
+    local facts = assert(write("ids.txt", "u1\r\nstranger\n\nu,4", "o.jsonl", '{"k":3}'))
+    assert.same({ model:answer '{"user":"u1","k":3}', model:answer '{"user":"stranger","k":3}',
+      model:answer '{"user":"u,4","k":3}' }, lines "o.jsonl")
+    assert.same({ 3, 9, 1, 0, 0 }, { facts.users, facts.items, facts.fallbacks, facts.short, facts.refused })
+    assert(write("f.csv", 'platform,user,shoe\nios,new,43\n,"u,4",\n"web","a ""b""\nc",\n', "o.jsonl", '{"k":2}'))
+    assert.same({ model:answer '{"user":"new","fields":{"platform":"ios"},"k":2}', model:answer '{"user":"u,4","k":2}',
+      model:answer '{"user":"a \\"b\\"\\nc","fields":{"platform":"web"},"k":2}' }, lines "o.jsonl")
+    facts = assert(write("r.jsonl", '{"user":"u1","k":1}\n{"k":0}\n'
+      .. '{"users":["u2",{"k":"x"}],"filter":{"kind":"sport"}}\n{\n', "o.jsonl", '{"k":2,"exclude":["i1"]}'))
+    assert.equal(3, facts.refused)
+    local answers = lines "o.jsonl"
+    assert.equal(model:answer '{"user":"u1","k":1,"exclude":["i1"]}', answers[1])
+    assert.equal('{"user":null,"error":{"code":"argument","message":"k: is 0; 1 to 1000 items can be asked for"}}',
+      answers[2])
+    assert.equal(model:answer '{"users":["u2",{"k":"x"}],"k":2,"exclude":["i1"],"filter":{"kind":"sport"}}', answers[3])
+    assert.equal('{"user":null,"error":{"code":"format","message":"line 1, column 2: a key in quotes is expected"}}',
+      answers[4])
+    assert.same({}, leftovers())
+  end)
+
+  it("writes CSV with the items' source", function()
+    local model <close> = assert(serve.open(path))
+    assert(write("ids.txt", "u1\nstranger\n", "o.csv", '{"k":2}'))
+    local expected = { "user,rank,item,score,title,source" }
+    for _, user in ipairs { "u1", "stranger" } do
+      for _, found in ipairs(model:recommend({ user = user, k = 2 }).items) do
+        expected[#expected + 1] = ("%s,%d,%s,%s,%s,%s"):format(user, found.rank, found.item, base.shortest(found.score),
+          '"' .. found.title:gsub('"', '""') .. '"', found.source)
+      end
+    end
+    assert.same(expected, lines "o.csv")
+  end)
+
+  it("takes the endpoint's options from the command line", function()
+    local model <close> = assert(serve.open(path))
+    command.write(folder .. "/ids.txt", "u1\nu2\nx\n")
+    local ran = run(([[--users %s/ids.txt --out %s/o.jsonl -k 4 --exclude i5,gone --filter '{"kind": ["city"]}' \
+      --cap kind=3 --diversity 0.6 --freshness 0.5:3d --now 1970-01-13 --include-seen --model-only]])
+      :format(folder, folder))
+    assert.equal(0, ran.code, ran.err)
+    assert.matches("o.jsonl: 9 items for 3 users\n  fewer items than asked for for 3 users\n", ran.out)
+    local expected = {}
+    for i, user in ipairs { "u1", "u2", "x" } do
+      expected[i] = model:answer(json.encode { user = user, k = 4, exclude = { "i5", "gone" },
+        filter = { kind = { "city" } }, caps = { kind = 3 }, diversity = { lambda = 0.6 },
+        freshness = { boost = 0.5, half_life = "3d" },
+        now = "1970-01-13", exclude_seen = false, fallback = false })
+    end
+    assert.same(expected, lines "o.jsonl")
+    local one = run [[--user u1 -k 4 --exclude i5 --filter '{"kind": ["city"]}' --cap kind=2 --json]]
+    assert.equal(2, #json.decode(one.out).items)
+    assert.same({ users = 3, items = 6, fallbacks = 1, short = 0, refused = 0, out = folder .. "/o.csv" },
+      json.decode(run(("--users %s/ids.txt --out %s/o.csv -k 2 --json"):format(folder, folder)).out))
+  end)
+
+  it("names the file and the line of what is wrong, and leaves nothing behind", function()
+    local function refused(name, bytes, message, code, request)
+      local facts, said, word = write(name, bytes, "bad.csv", request)
+      assert.same({ nil, message and folder .. "/" .. name .. message, code }, { facts, message and said, word })
+      assert.is_nil(files.read(folder .. "/bad.csv"))
+      assert.same({}, leftovers())
+    end
+    refused("a.csv", "id,platform\nu1,ios\n", ":1: there is no column 'user'", "format")
+    refused("a.csv", "user,a,a\n", ":1: two columns are called 'a'", "format")
+    refused("a.csv", 'user,platform\n"u\n1",ios\nu2\n', ":4: there are 1 columns, 2 in the header", "format")
+    refused("a.csv", "user,platform\nu1,ios,x\n", ":2: there are more than the header's 2 columns", "format")
+    refused("a.csv", 'user,platform\nu1,"ios\n', ":2: a quote is not closed", "format")
+    refused("a.csv", 'user,platform\nu1,"i"os\n', ":2: there is text behind a closing quote", "format")
+    refused("a.jsonl", '{"user":"u1"}\n\n{"user":1.5}\n', ":3: user: is not a whole number", "argument")
+    refused("a.txt", "u1\nu2\n", ":1: filter.x: items have no attribute 'x'; there are item, created, kind", "argument",
+      '{"filter":{"x":1}}')
+    refused("a.txt", "u1\n", nil, "argument", '{"k":0}')
+    local ran = run(("--users %s/none.txt --out %s/o.csv"):format(folder, folder))
+    assert.equal(1, ran.code)
+    assert.matches("none.txt", ran.err)
+    for options, message in pairs { ["--users x"] = "%-%-users wants %-%-out",
+      ["--users x --out y"] = "%-%-users wants %-%-out", ["--out y.csv --user u1"] = "%-%-out is for %-%-users",
+      ["--users x --out y.csv --user u1"] = "are for one",
+      ["--user u1 --cap kind"] = "is no cap", ["--user u1 --diversity 2"] = "no number above 0",
+      ["--user u1 --freshness 3"] = "no boost and half%-life",
+      ["--user u1 --filter x"] = "must be a JSON object" } do
+      ran = run(options)
+      assert.equal(2, ran.code, options)
+      assert.matches(message, ran.err)
+    end
+  end)
+
+  it("does not meet another one that writes the same file", function()
+    local model <close> = assert(serve.open(path))
+    command.write(folder .. "/ids.txt", "u1\n")
+    local one <close> = assert(model:batch { users = folder .. "/ids.txt", out = folder .. "/same.csv", to = "csv" })
+    local two, message, code = model:batch { users = folder .. "/ids.txt", out = folder .. "/same.csv", to = "csv" }
+    assert.same({ nil, "another process writes " .. folder .. "/same.csv", "busy" }, { two, message, code })
+    assert.is_false(one:step())
+    assert.is_true(one:step())
+    assert.equal("user,rank,item,score,title,source", lines("same.csv")[1])
+  end)
+
+  it("gives the same file with any number of threads", function()
+    local ids = {}
+    for i = 1, 5000 do ids[i] = "u" .. i % 8 end
+    local before = base.threads()
+    local texts = {}
+    for i, threads in ipairs { 1, 2, 5 } do
+      base.threads(threads)
+      assert(write("ids.txt", table.concat(ids, "\n"), "t.jsonl", '{"k":4}'))
+      texts[i] = files.read(folder .. "/t.jsonl")
+    end
+    base.threads(before)
+    assert.is_true(texts[1] == texts[2] and texts[1] == texts[3])
+    assert.equal(5000, #lines "t.jsonl")
+  end)
+
+  it("goes on from where it was killed, and ends with the bytes of one that was not", function()
+    local kills = tonumber(os.getenv "RECSYS_KILLS" or 3)
+    local seed = tonumber(os.getenv "RECSYS_KILL_SEED" or os.time())
+    local stream, ids = base.stream(seed, "user"), {}
+    for i = 1, 60000 do ids[i] = "u" .. i % 9 end
+    assert(write("ids.txt", table.concat(ids, "\n"), "whole.jsonl", '{"k":6}'))
+    local script = command.write(folder .. "/batch.lua", [[
+      local bundle, folder = ...
+      local model = assert(require("recsys.serve").open(bundle))
+      local facts = assert(require("recsys.recommend.users").write(model, { users = folder .. "/ids.txt",
+        out = folder .. "/killed.jsonl", request = '{"k":6}', every = 1, quiet = true }))
+      print(facts.resumed)
+    ]])
+    local killed, resumed = 0, nil
+    for round = 1, 50 * kills do
+      local wait = killed < kills and 20 + stream:below(round, 250) or 60000
+      local code, signal
+      local handle, pid = uv.spawn(command.program, { args = { "lua", script, path, folder },
+        stdio = { nil, nil, 2 } }, function(c, s) code, signal = c, s end)
+      assert(handle, pid)
+      local timer = uv.new_timer()
+      timer:start(wait, 0, function() handle:kill "sigkill" end)
+      repeat uv.run "once" until code
+      timer:close()
+      handle:close()
+      uv.run "nowait"
+      if signal == 9 then
+        assert.is_nil(files.read(folder .. "/killed.jsonl"))
+        if lfs.attributes(folder .. "/killed.jsonl.part.at") then killed, resumed = killed + 1, true end
+      else
+        assert.equal(0, code)
+        if killed >= kills then break end
+        os.remove(folder .. "/killed.jsonl")
+      end
+    end
+    assert.is_true(killed >= kills and resumed, ("seed %d"):format(seed))
+    assert.is_true(files.read(folder .. "/whole.jsonl") == files.read(folder .. "/killed.jsonl"),
+      ("seed %d"):format(seed))
+    assert.same({}, leftovers())
+  end)
+
+  it("begins anew when something else is asked", function()
+    local model <close> = assert(serve.open(path))
+    command.write(folder .. "/ids.txt", ("u1\n"):rep(9000))
+    local function batch(key)
+      return assert(model:batch { users = folder .. "/ids.txt", out = folder .. "/n.jsonl", key = key, every = 1,
+        request = '{"k":1}' })
+    end
+    local one = batch "a"
+    assert.is_false(one:step())
+    uv.sleep(3)
+    assert.is_false(one:step())
+    one:close()
+    local again = batch "a"
+    assert.is_true(again:facts().resumed > 0 and again:facts().users > 0)
+    again:close()
+    local other <close> = batch "b"
+    assert.equal(0, other:facts().resumed)
+    repeat until assert(other:step() ~= nil) and other:facts().read == other:facts().bytes
+    assert.is_true(other:step())
+    assert.equal(9000, #lines "n.jsonl")
+  end)
+end)
