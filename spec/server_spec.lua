@@ -80,7 +80,7 @@ describe("a server", function()
     assert.is_true(serving.metric 'recsys_request_duration_seconds_count{route="ready"}' >= 5)
     assert.is_true(serving.metric "recsys_connections_total" >= 1)
     assert.is_true(serving.metric "process_resident_memory_bytes" > 1e6)
-    assert.equal(1, serving.metric(('recsys_model_info{slot="live",version="tiny-1",digest="%s"}'):format(
+    assert.equal(1, serving.metric(('recsys_model_info{slot="live",version="tiny-1",digest="%s",index="exact"}'):format(
       call("GET", "/version").live.digest)))
   end)
 

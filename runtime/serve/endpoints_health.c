@@ -56,6 +56,7 @@ static void append_version(rs_buffer *b, const char *slot, const rs_version *v) 
   append_moment(b, facts.as_of);
   rs_buffer_printf(b, ",\"users\":%lld,\"items\":%lld,\"events\":%lld", (long long)facts.users, (long long)facts.items,
                    (long long)facts.events);
+  rs_buffer_printf(b, ",\"index\":\"%s\"", facts.index);
   if (v->share > 0) rs_buffer_printf(b, ",\"share\":%.4f", v->share / 10000.0);
   rs_buffer_append_text(b, "}");
 }

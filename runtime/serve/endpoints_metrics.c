@@ -120,8 +120,9 @@ static void models(rs_buffer *b, rs_version *const *versions) {
   family(b, "model_info", "gauge", "The versions that are served: 1.");
   for (int i = 0; i < RS_SLOTS; i++)
     if (versions[i])
-      rs_buffer_printf(b, "recsys_model_info{slot=\"%s\",version=\"%s\",digest=\"%s\"} 1\n", slot_names[i],
-                       versions[i]->name, rs_server_model_digest(versions[i]->model));
+      rs_buffer_printf(b, "recsys_model_info{slot=\"%s\",version=\"%s\",digest=\"%s\",index=\"%s\"} 1\n",
+                       slot_names[i], versions[i]->name, rs_server_model_digest(versions[i]->model),
+                       rs_server_model_facts(versions[i]->model).index);
   family(b, "model_age_seconds", "gauge", "Since when a version is served.");
   for (int i = 0; i < RS_SLOTS; i++)
     if (versions[i])
