@@ -86,7 +86,8 @@ describe("the Dockerfile", function()
     local resolved, count = command.run(("ldd %s/bin/recsys-run"):format(prefix)).out, 0
     for library in linked:gmatch "NEEDED[^\n]*%[([^%]]+)%]" do
       local path = resolved:match(library:gsub("%p", "%%%0") .. " => (%S+)")
-      if path then
+      local is_sanitizer = library:find "^lib[a-z]+san%." ~= nil -- no image is built so
+      if path and not is_sanitizer then
         local owner = command.run(("dpkg -S %s || dpkg -S $(readlink -f %s)"):format(path, path)).out:match "^([^:]+):"
         local is_base = owner == "libc6" or owner == "libgomp1" or owner == "libgcc-s1" -- of slim, or of OpenBLAS
         assert.is_true(is_base or installed[owner], ("%s is of %s"):format(library, tostring(owner)))

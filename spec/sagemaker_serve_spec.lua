@@ -252,16 +252,52 @@ describe("recsys-run serve of many models", function()
     assert.same({ models = {} }, json.decode(ask("GET", "/models").body))
   end)
 
+  --- Begin a process that asks a model until a file is there, and ends with 0 when each answer was one of its own.
+  local function asker(name, version, until_file)
+    local script = command.write(folder .. "/ask.lua", [[
+      local url, name, version, until_file = ...
+      local http, json, lfs = require "recsys.http", require "recsys.json", require "lfs"
+      local client, asked = assert(http.client { timeout_ms = 20000 }), 0
+      local body = ('{"user":"u1","k":2}\n'):rep(20)
+      repeat
+        local reply = assert(client:request { method = "POST", url = url .. "/models/" .. name .. "/invoke",
+          body = body, headers = { ["Content-Type"] = "application/jsonlines" } })
+        assert(reply.status == 200, reply.body)
+        local lines = 0
+        for line in reply.body:gmatch "[^\n]+" do
+          assert(json.decode(line).model_version == version, line)
+          lines = lines + 1
+        end
+        assert(lines == 20, reply.body)
+        asked = asked + 1
+      until lfs.attributes(until_file) and asked > 20]])
+    local one = {}
+    one.handle = assert(uv.spawn(command.program, { args = { "lua", script, running.url, name, version, until_file },
+      stdio = { nil, nil, 2 } }, function(code, signal) one.code = signal ~= 0 and 128 + signal or code end))
+    return one
+  end
+
   it("loads and unloads while others ask, and ends with 0", function()
-    local url = folder_of "a"
-    load("a", url)
-    for i = 1, 40 do
-      local name = "m" .. i % 4
-      local reply = load(name, url)
-      assert.is_true(reply.status == 200 or reply.status == 409)
-      assert.equal(200, ask("GET", "/models/a").status)
-      if i % 3 == 0 then ask("DELETE", "/models/" .. name) end
+    local other = tiny.publish(tiny.build(), folder, { name = "second" })
+    load("a", folder_of "a")
+    command.run(("mkdir -p '%s' && cp %s '%s'"):format(tree:path "models/b", other, tree:path "models/b/second-1.tar"))
+    load("b", tree:path "models/b")
+    local enough = folder .. "/enough"
+    local askers = { asker("a", "tiny-1", enough), asker("b", "second-1", enough) }
+    for i = 1, 120 do
+      local name = ("%s%d"):format(i % 2 == 0 and "0" or "m", i % 7) -- in front of those that are asked, and behind
+      local reply = load(name, tree:path "models/a/model")
+      assert.is_true(reply.status == 200 or reply.status == 409, reply.body)
+      if i % 3 ~= 0 then assert.equal(200, ask("DELETE", "/models/" .. name).status) end
     end
+    command.write(enough, "")
+    for _, one in ipairs(askers) do
+      while not one.code do uv.run "once" end
+      one.handle:close()
+      assert.equal(0, one.code)
+    end
+    uv.run "nowait"
+    os.remove(enough)
     assert.equal(0, (running:stop()))
   end)
 end)
