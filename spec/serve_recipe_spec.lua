@@ -160,6 +160,12 @@ describe("a serve recipe", function()
     assert.matches("there is no field 'handler'", fails "return require('recsys').serve_recipe { handler = {} }")
   end)
 
+  it("is told from a recipe that is run", function()
+    local ran = command.run(command.program .. " recipes/serve_news.lua")
+    assert.equal(2, ran.code)
+    assert.matches("recipes/serve_news.lua is a serve recipe: recsys%-run serve recipes/serve_news.lua", ran.err)
+  end)
+
   it("is checked where it is described", function()
     local function refused(spec)
       local ok, message = pcall(serve_recipe, spec)

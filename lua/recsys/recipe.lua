@@ -83,6 +83,9 @@ function recipe.load(path)
     error(loaded, 0)
   end
   if getmetatable(loaded) ~= Recipe then
+    if (getmetatable(loaded) or {}).__name == "recsys.ServeRecipe" then
+      error({ code = "usage", message = ("%s is a serve recipe: recsys-run serve %s"):format(path, path) }, 0)
+    end
     error({ code = "usage",
       message = path .. " returns no recipe; it must end with 'return recsys.recipe { ... }'" }, 0)
   end

@@ -358,7 +358,7 @@ async function similar(item) {
   const dialog = made("dialog", { "aria-label": `Similar to ${item.title || item.id}`, close: () => dialog.remove() });
   document.body.append(dialog);
   const close = made("button", { type: "button", click: () => dialog.close() }, "Close");
-  const head = made("div.head", {}, made("h1", {}, `Like “${item.title || item.id}”`), close);
+  const head = made("header", {}, made("h2", {}, `Like “${item.title || item.id}”`), close);
   fill(dialog, head, made("p.quiet", {}, "…"));
   dialog.showModal();
   try {
