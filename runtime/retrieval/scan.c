@@ -23,10 +23,13 @@
 #include "tensor/gemm.h"
 
 /* Products are computed of PENDING items at once, a multiple of what the kernels' panels hold. A word with up to FEW
- * items that may be found is not worth a look at its block. A thread takes TAKEN blocks at a time, and a catalogue of
- * THREADED blocks or more is worth threads. Up to WIDEST_SPAN blocks, a power of two, have their lows together. */
+ * items that may be found is not worth a look at its block; where the codes are more than CACHED bytes, so that a block
+ * comes from memory, none is as long as words have fewer than SPARSE on average, of SAMPLE words. A thread takes TAKEN
+ * blocks at a time, and a catalogue of THREADED blocks or more is worth threads. Up to WIDEST_SPAN blocks, a power of
+ * two, have their lows together. */
 enum { TILE = RS_TOPK_TILE, TILE_WORDS = TILE / 64, LANES = RS_CODES_LANES };
-enum { PENDING = 48, FEW = 2, TAKEN = 256, THREADED = 4 * TAKEN, WIDEST_SPAN = 64 };
+enum { PENDING = 48, FEW = 2, CACHED = 4 << 20, SPARSE = 7, SAMPLE = 1024, ALL = 64 };
+enum { TAKEN = 256, THREADED = 4 * TAKEN, WIDEST_SPAN = 64 };
 
 typedef struct scan {
   rs_index base;
@@ -46,6 +49,7 @@ typedef struct search {
   float *highs;       /* [blocks]: the largest bound of a block; infinite: all its items' products are wanted */
   float *lows;        /* [spans, LANES]: what some item of each lane and span reaches at the least */
   int64_t span;       /* blocks */
+  int few;            /* items of a block that are not worth a look */
   float least;        /* k items reach it */
   float *products;    /* [vectors, tile_rows, TILE] */
   float *gathered;    /* [PENDING + 64, width]; where BLAS computes, [TILE, width]: the last items and zeros */
@@ -141,7 +145,7 @@ static void look(void *context, int64_t begin, int64_t end) {
     if (block % s->span == 0)
       for (int i = 0; i < LANES; i++) lows[i] = -INFINITY;
     looked += count;
-    if (count <= FEW)
+    if (count <= s->few)
       s->highs[block] = count > 0 ? INFINITY : -INFINITY;
     else
       s->highs[block] = rs_codes_reach(&s->index->codes, block, s->coded, s->q->vectors, rows, lows);
@@ -156,7 +160,7 @@ static void pick_block(search *s, int64_t block) {
   if (s->tile_rows > 1 && block % TILE_WORDS == 0) flush(s);
   if (!(s->highs[block] > bar)) return;
   uint64_t rows = rows_of(s, block);
-  if (__builtin_popcountll(rows) > FEW && bar > -INFINITY)
+  if (__builtin_popcountll(rows) > s->few && bar > -INFINITY)
     rows &= rs_codes_above(&s->index->codes, block, s->coded, s->q->vectors, bar);
   for (; rows; rows &= rows - 1) {
     int64_t row = block * 64 + rs_bitmap_first(rows);
@@ -231,6 +235,16 @@ static void lay_users(search *s, float *users, size_t bytes) {
   s->users = users;
 }
 
+/* Whether a filter leaves so few of each word that has any. */
+static bool is_sparse(const scan *index, const rs_index_query *q) {
+  int64_t words = rs_bitmap_words(index->base.n), step = words / SAMPLE + 1, rows = 0, some = 0;
+  for (int64_t word = 0; q->allow && word < words; word += step) {
+    rows += __builtin_popcountll(q->allow[word]);
+    some += q->allow[word] != 0;
+  }
+  return rows < SPARSE * some;
+}
+
 /* The query as the codes are asked; s->coded stays NULL where there are none, where most items would be computed after
  * all, or where their sums could overflow. */
 static void lay_coded(search *s, rs_coded *coded, int8_t *p) {
@@ -239,6 +253,7 @@ static void lay_coded(search *s, rs_coded *coded, int8_t *p) {
   for (int64_t v = 0; v < s->q->vectors; v++)
     if (!rs_codes_query(codes, s->q->query + v * codes->width, p + (size_t)v * rs_coded_bytes(codes), &coded[v])) return;
   s->coded = coded;
+  s->few = rs_tensor_bytes(&codes->values) > CACHED && is_sparse(s->index, s->q) ? ALL : FEW;
 }
 
 /* Eight lows or more for each of the k, so that hardly two of the k best share one. */

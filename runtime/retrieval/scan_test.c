@@ -214,47 +214,78 @@ static void a_score_that_is_not_finite_is_named_as_topk_names_it(void **state) {
   rs_index_scratch_free(&scratch);
 }
 
-/* Many items of few kinds, so that equal scores lie in the parts of all threads, and some that may not be found. */
+/* Many items of few kinds, so that equal scores lie everywhere, looked at by several threads; some may not be found, and
+ * by turns a filter leaves hardly any. */
+enum { MANY = 200000, MANY_WIDTH = 24, MANY_K = 70, MANY_BARRED = 100 };
+
+typedef struct large {
+  rs_tensor items;
+  float query[MANY_WIDTH];
+  uint64_t allow[MANY / 64 + 1];
+  int32_t barred[MANY + MANY_BARRED]; /* the excluded, and those that are not allowed */
+  int64_t n_barred;
+  bool filtered;
+} large;
+
+static void draw_turn(large *l, const rs_stream *s, int turn) {
+  uint64_t at = (uint64_t)(MANY * MANY_WIDTH + turn * MANY * 2);
+  for (int d = 0; d < MANY_WIDTH; d++) l->query[d] = rs_stream_f32(s, at++) - 0.5F;
+  for (l->n_barred = 0; l->n_barred < MANY_BARRED;)
+    l->barred[l->n_barred++] = (int32_t)rs_stream_below(s, at++, MANY);
+  l->filtered = turn % 5 == 0;
+  rs_bitmap_fill(l->allow, MANY, !l->filtered);
+  for (int32_t i = 0; l->filtered && i < MANY; i++)
+    if (rs_stream_below(s, at++, 30) == 0)
+      rs_bitmap_set(l->allow, i);
+    else
+      l->barred[l->n_barred++] = i;
+}
+
+static void compare_turn(const large *l, const rs_index *index, rs_index_scratch *scratch) {
+  rs_tensor rows, scores;
+  int64_t found_rows[MANY_K], zero = 0;
+  float found_scores[MANY_K];
+  int32_t length = (int32_t)l->n_barred;
+  rs_topk_request ask = {.users = l->query, .items = rs_f32(&l->items), .queries = 1, .n_items = MANY};
+  ask.width = MANY_WIDTH;
+  ask.k = MANY_K;
+  ask.excluded = (rs_lists){1, &zero, &length, l->barred, length};
+  assert_int_equal(rs_topk(&rows, &scores, &ask), RS_OK);
+  rs_index_query q = {.query = l->query, .k = MANY_K, .excluded = l->barred, .n_excluded = MANY_BARRED};
+  if (l->filtered) q.allow = l->allow;
+  rs_index_found found = {.rows = found_rows, .scores = found_scores};
+  assert_int_equal(rs_index_search(index, &q, scratch, &found), RS_OK);
+  assert_int_equal(found.n, MANY_K);
+  assert_memory_equal(found_rows, rs_i64(&rows), sizeof found_rows);
+  assert_memory_equal(found_scores, rs_f32(&scores), sizeof found_scores);
+  if (l->filtered) /* a sparse one: all are computed */
+    assert_int_equal(found.stats.scored, found.stats.looked);
+  else
+    assert_in_range(found.stats.looked, MANY - MANY_BARRED, MANY - 1);
+  assert_true(found.stats.scored < MANY / 4);
+  rs_tensor_free(&rows);
+  rs_tensor_free(&scores);
+}
+
 static void all_threads_together_find_the_same(void **state) {
   (void)state;
-  enum { MANY = 200000, WIDTH = 8, K = 70 };
-  rs_tensor items, rows, scores;
+  static large l;
   rs_index *index;
   rs_index_scratch scratch = {0};
-  int64_t found_rows[K];
-  float found_scores[K];
   int before = rs_threads();
   rs_stream s = rs_stream_at(5, RS_RNG_USER, 0, 0);
-  assert_int_equal(rs_tensor_new(&items, RS_F32, 2, (int64_t[]){MANY, WIDTH}), RS_OK);
-  for (int64_t i = 0; i < MANY * WIDTH; i++) rs_f32(&items)[i] = (float)rs_stream_below(&s, (uint64_t)i, 3) - 1;
-  assert_int_equal(rs_scan_new(&index, &items), RS_OK);
-  rs_index_found found = {.rows = found_rows, .scores = found_scores};
-  for (int turn = 0; turn < 60; turn++) {
-    float query[WIDTH];
-    int32_t barred[100], length = 100;
-    int64_t zero = 0;
-    for (int d = 0; d < WIDTH; d++) query[d] = rs_stream_f32(&s, (uint64_t)(MANY * WIDTH + turn * 200 + d)) - 0.5F;
-    for (int i = 0; i < 100; i++)
-      barred[i] = (int32_t)rs_stream_below(&s, (uint64_t)(MANY * WIDTH + turn * 200 + 8 + i), MANY);
+  assert_int_equal(rs_tensor_new(&l.items, RS_F32, 2, (int64_t[]){MANY, MANY_WIDTH}), RS_OK);
+  for (int64_t i = 0; i < MANY * MANY_WIDTH; i++) rs_f32(&l.items)[i] = (float)rs_stream_below(&s, (uint64_t)i, 3) - 1;
+  assert_int_equal(rs_scan_new(&index, &l.items), RS_OK);
+  for (int turn = 0; turn < 20; turn++) {
     rs_threads_set(1 + turn % 4);
-    rs_topk_request ask = {.users = query, .items = rs_f32(&items), .queries = 1, .n_items = MANY, .width = WIDTH};
-    ask.k = K;
-    ask.excluded = (rs_lists){1, &zero, &length, barred, length};
-    assert_int_equal(rs_topk(&rows, &scores, &ask), RS_OK);
-    rs_index_query q = {.query = query, .k = K, .excluded = barred, .n_excluded = length};
-    assert_int_equal(rs_index_search(index, &q, &scratch, &found), RS_OK);
-    assert_int_equal(found.n, K);
-    assert_in_range(found.stats.looked, MANY - length, MANY);
-    assert_true(found.stats.scored < MANY / 4);
-    assert_memory_equal(found_rows, rs_i64(&rows), sizeof found_rows);
-    assert_memory_equal(found_scores, rs_f32(&scores), sizeof found_scores);
-    rs_tensor_free(&rows);
-    rs_tensor_free(&scores);
+    draw_turn(&l, &s, turn);
+    compare_turn(&l, index, &scratch);
   }
   rs_threads_set(before);
   rs_index_free(index);
   rs_index_scratch_free(&scratch);
-  rs_tensor_free(&items);
+  rs_tensor_free(&l.items);
 }
 
 /* Items come one by one, and some change; in the end all is as if they had been there from the beginning. */
