@@ -120,6 +120,17 @@ describe("posted items", function()
     assert.equal("Later", found("u6").i13.title)
   end)
 
+  it("of a model of old data come at its last moment, where they tell no time", function()
+    local path = tiny.publish(serving.built, serving.folder .. "/aging", { window = 5 * day })
+    fresh { word = path }
+    call("POST", "/items", { id = "i13", attributes = { kind = "sport" } })
+    call("POST", "/events", { user = "u1", item = "i13" })
+    local user = call("GET", "/users/u1")
+    assert.same({ "i13", true }, { user.history[1].item, user.history[1].time < 14 * day })
+    assert.is_table(found("u6").i13)
+    assert.is_true(#call("POST", "/recommend", { user = "u6", k = 20 }).items > 3)
+  end)
+
   it("are refused in place for a wrong attribute", function()
     fresh()
     local answer = call("POST", "/items", { late, { id = "i14", attributes = { kind = json.list { "a" } } } })

@@ -96,7 +96,7 @@ static bool parse_time(const char *text, int64_t *ms) {
 
 static rs_status read_time(const reading *r, const char *key, int64_t *ms) {
   const json_t *value = json_object_get(r->object, key);
-  *ms = r->rules->now;
+  *ms = r->rules->when;
   if (!value || json_is_null(value)) return RS_OK;
   if (json_is_integer(value))
     *ms = json_integer_value(value);

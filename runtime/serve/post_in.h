@@ -10,7 +10,8 @@ enum { RS_POSTED_ID = 256, RS_POSTED_TITLE = 4096 }; /* bytes, at the most */
 
 typedef struct rs_post_rules {
   bool lines;    /* JSON Lines */
-  int64_t now;   /* ms since 1970 UTC: when they came, and when what tells no time was */
+  int64_t now;   /* ms since 1970 UTC: when they came, */
+  int64_t when;  /* and when what tells no time was */
   int64_t until; /* the latest time that is believed; one that is later would make all else look old */
   int64_t most;  /* posts of one body */
 } rs_post_rules;

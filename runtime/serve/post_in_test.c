@@ -5,13 +5,13 @@
 #include "frame/column.h"
 #include "serve/post_in.h"
 
-enum { NOW = 1000000, UNTIL = 2000000 };
+enum { NOW = 1000000, WHEN = 900000, UNTIL = 2000000 };
 
 typedef rs_status parser(rs_posts **out, const char *bytes, size_t size, const rs_post_rules *rules);
 
 static rs_posts *parsed(parser *parse, const char *text, bool lines) {
   rs_posts *posts = NULL;
-  rs_post_rules rules = {lines, NOW, UNTIL, 4};
+  rs_post_rules rules = {lines, NOW, WHEN, UNTIL, 4};
   if (parse(&posts, text, strlen(text), &rules) != RS_OK) fail_msg("%s", rs_message());
   return posts;
 }
@@ -37,7 +37,7 @@ static void an_event_has_user_item_and_time(void **state) {
   assert_int_equal(posts->n, 3);
   for (int i = 0; i < 3; i++) assert_int_equal(posts->posts[i].outcome, RS_POST_READY);
   IS(posts->posts[0].item, posts->posts[0].item_length, "i\xc3\xa9");
-  assert_int_equal(posts->posts[0].time, NOW);
+  assert_int_equal(posts->posts[0].time, WHEN);
   assert_int_equal(posts->posts[0].received, NOW);
   assert_null(posts->posts[0].id);
   assert_int_equal(posts->posts[1].time, 7);
@@ -58,7 +58,7 @@ static void an_item_has_an_id_and_attributes(void **state) {
   IS(posts->posts[0].title, posts->posts[0].title_length, "T");
   assert_int_equal(posts->posts[1].kind, RS_POST_REMOVAL);
   assert_int_equal(posts->posts[2].kind, RS_POST_ITEM);
-  assert_int_equal(posts->posts[2].time, NOW);
+  assert_int_equal(posts->posts[2].time, WHEN);
   rs_posts_free(posts);
 }
 
@@ -97,7 +97,7 @@ static void lines_stand_for_themselves(void **state) {
 static void a_body_may_be_too_much(void **state) {
   (void)state;
   rs_posts *posts = NULL;
-  rs_post_rules rules = {false, NOW, UNTIL, 4};
+  rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4};
   assert_int_equal(rs_posts_of_events(&posts, "[1,1,1,1,1]", 11, &rules), RS_EARG);
   assert_int_equal(rs_posts_of_events(&posts, "[1,", 3, &rules), RS_EFORMAT);
   assert_int_equal(rs_posts_of_events(&posts, "", 0, &rules), RS_EFORMAT);
@@ -114,7 +114,7 @@ static void memory_may_be_refused_anywhere(void **state) {
   rs_status status = RS_ENOMEM;
   for (int64_t grants = 0; status != RS_OK; grants++) {
     rs_posts *posts = NULL;
-    rs_post_rules rules = {false, NOW, UNTIL, 4};
+    rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4};
     rs_alloc_fault(grants);
     status = rs_posts_of_events(&posts, text, sizeof text - 1, &rules);
     bool whole = rs_alloc_refusals() == 0;

@@ -101,6 +101,12 @@ rs_status rs_server_model_withdraw(rs_server_model *m, const char *id, size_t le
   return RS_OK;
 }
 
+int64_t rs_server_model_clock(const rs_server_model *m, int64_t now) {
+  int64_t passed;
+  bool ages = m->window >= 0 && m->created.storage;
+  return ages && (__builtin_sub_overflow(now, m->as_of, &passed) || passed > m->window) ? m->as_of : now;
+}
+
 int64_t rs_server_model_span(const rs_server_model *m) {
   return m->state.keep.events < 0 ? -1 : m->state.keep.span;
 }

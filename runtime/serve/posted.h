@@ -28,6 +28,10 @@ void rs_server_model_replay(void *model, rs_post *posts, int64_t n);
 /* Let an item be recommended no more by rs_recommend, until it is put again. RS_EARG when the catalogue lacks it. */
 rs_status rs_server_model_withdraw(rs_server_model *m, const char *id, size_t length);
 
+/* When it is by a model: 'now', but for one of sample data, all of whose items would be too old by then, and that nothing
+ * could be recommended by any more: just after the last event it knows. ms since 1970 UTC. */
+int64_t rs_server_model_clock(const rs_server_model *m, int64_t now);
+
 /* ms that posted events matter to features or as seen; -1: for ever. */
 int64_t rs_server_model_span(const rs_server_model *m);
 
