@@ -108,18 +108,39 @@ describe("recsys-run serve, guarded", function()
     assert.falsy(one.err:find("shop-token", 1, true))
   end)
 
+  it("counts what a full disk keeps from the log", function()
+    local one = start { "--access-log", "/dev/full" }
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    local function dropped()
+      local reply = assert(client:request { url = one.url .. "/metrics" })
+      assert.equal(200, reply.status)
+      return tonumber(reply.body:match "\nrecsys_access_log_dropped_total (%d+)")
+    end
+    for _ = 1, 200 do
+      if dropped() >= 3 then break end
+      uv.sleep(25)
+    end
+    assert.is_true(dropped() >= 3)
+    stop(one)
+  end)
+
   it("goes on with a new log when the old one was moved away", function()
     local log = folder .. "/access.log"
     local one = start { "--access-log", log }
     local client <close> = assert(http.client { timeout_ms = 10000 })
     local function ask(place) return assert(client:request { url = one.url .. place }) end
+    local function await(happened)
+      for _ = 1, 1000 do
+        if happened() then return end
+        uv.sleep(10)
+      end
+      error "it did not come to that in 10 s"
+    end
     ask "/version?first=alice"
+    await(function() return command.read(log) ~= "" end) -- a line is left when its answer has been sent
     assert(os.rename(log, log .. ".1"))
     uv.kill(one.pid, "sighup")
-    for _ = 1, 400 do
-      if uv.fs_stat(log) then break end
-      uv.sleep(10)
-    end
+    await(function() return uv.fs_stat(log) end)
     ask "/ping"
     stop(one)
     assert.matches('^{"time":"[%d-]+T[%d:.]+Z","method":"GET","path":"/version","status":200,',

@@ -93,6 +93,8 @@ static void connections(rs_buffer *b, const rs_service *service) {
   for (int i = 0; i < RS_REFUSED_KINDS; i++)
     rs_buffer_printf(b, "recsys_refused_total{reason=\"%s\"} %lld\n", rs_refused_word((rs_refused)i),
                      (long long)n.refused[i]);
+  single(b, "access_log_dropped_total", "counter", "Lines of the access log that were dropped, so as not to wait.",
+         (double)n.log_dropped);
 }
 
 /* What the shadow would have answered, beside what was answered. */
