@@ -184,3 +184,30 @@ describe("the server's page", function()
     wait_for "document.querySelectorAll('#found .item').length === 5"
   end)
 end)
+
+describe("the page of a server with tokens", function()
+  setup(function()
+    serving.start()
+    serving.open { events = serving.folder .. "/online.db", token_text = "ann use a-token-of-many-letters" }
+    view = browser.open {}
+  end)
+  teardown(function()
+    view:close()
+    serving.stop()
+  end)
+
+  it("asks for one, and keeps it while the tab is open", function()
+    view:go(serving.opened:url() .. "/")
+    wait_for "document.querySelector('#found input[type=password]')"
+    assert.matches("This server asks for a token", text "#found")
+    view:type("#found input[type=password]", "a-wrong-token-of-letters", true)
+    wait_for "document.querySelector('#found input[type=password]')?.value === ''"
+    view:type("#found input[type=password]", "a-token-of-many-letters", true)
+    wait_for "document.querySelectorAll('#found .item').length > 0"
+    view:go(serving.opened:url() .. "/#who=user&user=u1&k=3")
+    wait_for "document.querySelector('#found h1')?.innerText === 'For u1'"
+    view:click("#found .item button[data-act=read]")
+    wait_for "document.querySelector('#past h2 small').innerText === '4'"
+    assert.same({}, view.problems)
+  end)
+end)
