@@ -9,6 +9,7 @@ local metrics = require "recsys.sagemaker.metrics"
 local outcome = require "recsys.sagemaker.outcome"
 local parameters = require "recsys.sagemaker.parameters"
 local recipe = require "recsys.recipe"
+local signals = require "recsys.signals"
 local tree = require "recsys.sagemaker.tree"
 local uv = require "luv"
 local variables = require "recsys.sagemaker.variables"
@@ -58,8 +59,10 @@ local function deliver(self, result)
   log.info("the run: %s", self.folders.output_data)
 end
 
---- What is left when it ends: a reason, a checkpoint, or success. Gives the exit code.
+--- What is left when it ends: a reason, a checkpoint, or success. Gives the exit code. A signal that comes now comes
+--- too late: what the job has come to is said, and the exit code agrees.
 local function finish(self, code)
+  signals.hold()
   local folders = self.folders
   if code > 128 then
     local kept = self.keep()
@@ -67,12 +70,12 @@ local function finish(self, code)
     outcome.stop(folders)
   elseif code ~= exit.done then
     outcome.fail(folders, self.message or ("ended with exit code %d"):format(code))
-  else
-    outcome.succeed(folders)
   end
   if code ~= exit.done and self.run then exit.try(outcome.show, folders, self.run) end
   files.settle()
   require("recsys.resume").remove(self.work)
+  if code == exit.done then outcome.succeed(folders) end
+  if code < 128 then signals.obeyed() end
   return code
 end
 
@@ -87,6 +90,7 @@ local function run(self, args)
     resume = found and "" or nil, command = "recsys-run train",
     failed = function(message, folder) self.message, self.run = message, folder end,
     done = function(result)
+      signals.hold() -- the model is delivered whole or not at all
       self.run = result.paths.run
       local ok, problem = xpcall(deliver, exit.traced, self, result)
       if not ok then delivered = problem end
