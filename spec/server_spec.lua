@@ -135,6 +135,17 @@ describe("other versions", function()
         end))
       end, "does not answer as its publisher saw it" },
     }
+    for i, text in ipairs { "", "[]", '{"format":2,"cases":[]}', '{"format":1,"cases":[7]}',
+      '{"format":1,"cases":[{"request":{"user":3,"k":1},"items":[],"scores":[]}]}',
+      '{"format":1,"cases":[{"request":{"user":"u1","k":1},"items":["i1"],"scores":[]}]}',
+      '{"format":1,"cases":[{"request":{"user":"u1","k":0},"items":[],"scores":[]}]}',
+      '{"format":1,"cases":[{"request":{"user":"u1","k":2},"items":["i1"],"scores":[1]}]}' } do
+      cases[#cases + 1] = { text, function()
+        return command.read(damaged_version("expects" .. i .. ".tar", function(name, bytes)
+          return name == "expectations.json" and text or bytes
+        end))
+      end, "" }
+    end
     for i, case in ipairs(cases) do
       command.write(path .. ".new", case[2]())
       assert(os.rename(path .. ".new", path))

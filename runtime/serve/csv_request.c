@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 
-#include "serve/json_out.h"
 #include "serve/loaded.h"
 
 /* One field, as it stands in the line: of a quoted one what is between the quotes, which may hold doubled ones. */
@@ -36,7 +35,23 @@ static rs_status next_field(const char *line, size_t length, size_t *at, field *
   return RS_OK;
 }
 
-rs_status rs_csv_names_read(rs_csv_names *out, const char *line, size_t length) {
+/* Whether the model takes a column of users as a number or a time. */
+static bool takes_number(const rs_server_model *m, rs_span name) {
+  const char *column, *type;
+  if (!m) return false;
+  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_USER, i, &type)); i++)
+    if (rs_span_is(name, column)) return strcmp(type, "string") != 0;
+  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_EVENT, i, &type)); i++)
+    if (strncmp(column, "user.", 5) == 0 && rs_span_is(name, column + 5)) return strcmp(type, "string") != 0;
+  return false;
+}
+
+static bool is_own(rs_span name) {
+  return rs_span_is(name, "user") || rs_span_is(name, "k") || rs_span_is(name, "now") ||
+         rs_span_is(name, "exclude_seen");
+}
+
+rs_status rs_csv_names_read(rs_csv_names *out, const rs_server_model *m, const char *line, size_t length) {
   bool user = false;
   out->n = 0;
   for (size_t at = 0; at <= length; at++) {
@@ -49,6 +64,7 @@ rs_status rs_csv_names_read(rs_csv_names *out, const char *line, size_t length) 
       if (rs_span_equal(out->names[i], f.text))
         return rs_fail(RS_EARG, "the column '%.*s' is there twice", (int)f.text.length, f.text.text);
     user |= rs_span_is(f.text, "user");
+    out->numbers[out->n] = is_own(f.text) ? !rs_span_is(f.text, "user") : takes_number(m, f.text);
     out->names[out->n++] = f.text;
   }
   return user ? RS_OK : rs_fail(RS_EARG, "there is no column 'user' in the first line");
@@ -76,49 +92,43 @@ static bool is_number(rs_span s) {
   return i == s.length;
 }
 
-/* A field as a JSON string, without what doubled its quotes. */
-static rs_status append_text(rs_buffer *json, const field *f) {
-  char *plain = NULL;
-  size_t n = 0;
-  if (!f->quoted) return rs_json_string(json, f->text.text, f->text.length);
-  /* The plain text is made behind the room for the quoted one, which takes 6 bytes for each at the most. */
-  rs_status status = rs_buffer_reserve(json, 7 * f->text.length + 64);
+/* Append a JSON string, of a quoted field without what doubled its quotes. Bytes are as they were sent: those that are no
+ * UTF-8 are the reader's to refuse. */
+static rs_status append_string(rs_buffer *json, rs_span text, bool quoted) {
+  static const char hex[] = "0123456789abcdef";
+  rs_status status = rs_buffer_reserve(json, 6 * text.length + 2);
   if (status != RS_OK) return status;
-  plain = json->data + json->size + 6 * f->text.length + 64;
-  for (size_t i = 0; i < f->text.length; i++) {
-    plain[n++] = f->text.text[i];
-    if (f->text.text[i] == '"') i++;
+  char *to = json->data + json->size;
+  *to++ = '"';
+  for (size_t i = 0; i < text.length; i++) {
+    unsigned char c = (unsigned char)text.text[i];
+    if (c == '"' || c == '\\') *to++ = '\\';
+    if (c == '"' && quoted) i++;
+    if (c >= ' ') {
+      *to++ = (char)c;
+    } else {
+      memcpy(to, "\\u00", 4);
+      to[4] = hex[c >> 4], to[5] = hex[c & 15];
+      to += 6;
+    }
   }
-  return rs_json_string(json, plain, n);
+  *to++ = '"';
+  json->size = (size_t)(to - json->data);
+  return RS_OK;
 }
 
 /* A value as the request's JSON has it: bare where it is a number or a word and may be, else a string. */
 static rs_status append_value(rs_buffer *json, const field *f, bool number) {
   bool word = rs_span_is(f->text, "true") || rs_span_is(f->text, "false");
-  if (number && !f->quoted && (word || is_number(f->text))) return rs_buffer_append(json, f->text.text, f->text.length);
-  return append_text(json, f);
+  if (number && (word || is_number(f->text))) return rs_buffer_append(json, f->text.text, f->text.length);
+  return append_string(json, f->text, f->quoted);
 }
 
 static rs_status append_key(rs_buffer *json, bool *first, rs_span name) {
   rs_status status = *first ? RS_OK : rs_buffer_append_text(json, ",");
   *first = false;
-  if (status == RS_OK) status = rs_json_string(json, name.text, name.length);
+  if (status == RS_OK) status = append_string(json, name, false);
   return status == RS_OK ? rs_buffer_append_text(json, ":") : status;
-}
-
-/* Whether the model takes a column of users as a number or a time. */
-static bool takes_number(const rs_server_model *m, rs_span name) {
-  const char *column, *type;
-  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_USER, i, &type)); i++)
-    if (rs_span_is(name, column)) return strcmp(type, "string") != 0;
-  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_EVENT, i, &type)); i++)
-    if (strncmp(column, "user.", 5) == 0 && rs_span_is(name, column + 5)) return strcmp(type, "string") != 0;
-  return false;
-}
-
-static bool is_own(rs_span name) {
-  return rs_span_is(name, "user") || rs_span_is(name, "k") || rs_span_is(name, "now") ||
-         rs_span_is(name, "exclude_seen");
 }
 
 static rs_span name_of(const rs_csv_names *names, int i) {
@@ -126,9 +136,11 @@ static rs_span name_of(const rs_csv_names *names, int i) {
   return rs_span_of(i == 0 ? "user" : "k");
 }
 
+static bool is_number_column(const rs_csv_names *names, int i) { return names->n > 0 ? names->numbers[i] : i == 1; }
+
 /* The fields of a line that are the request's own ('own'), or those that are the user's. */
-static rs_status append_fields(rs_buffer *json, const rs_server_model *m, const rs_csv_names *names, const char *line,
-                               size_t length, bool own, bool *first) {
+static rs_status append_fields(rs_buffer *json, const rs_csv_names *names, const char *line, size_t length, bool own,
+                               bool *first) {
   int n = 0, most = names->n > 0 ? names->n : 2;
   rs_status status = RS_OK;
   for (size_t at = 0; at <= length && status == RS_OK; at++, n++) {
@@ -137,25 +149,24 @@ static rs_status append_fields(rs_buffer *json, const rs_server_model *m, const 
     if (status == RS_OK && n == most) status = rs_fail(RS_EARG, "the line has more than %d fields", most);
     if (status != RS_OK) return status;
     rs_span name = name_of(names, n);
-    if (is_own(name) != own || (f.text.length == 0 && !f.quoted)) continue;
+    if (is_own(name) != own || f.text.length == 0) continue;
     status = append_key(json, first, name);
-    if (status == RS_OK) status = append_value(json, &f, own ? !rs_span_is(name, "user") : takes_number(m, name));
+    if (status == RS_OK) status = append_value(json, &f, is_number_column(names, n));
   }
   if (status == RS_OK && names->n > 0 && n < most)
     return rs_fail(RS_EARG, "the line has %d fields where the first one has %d", n, most);
   return status;
 }
 
-rs_status rs_csv_request(rs_buffer *json, const rs_server_model *m, const rs_csv_names *names, const char *line,
-                         size_t length) {
+rs_status rs_csv_request(rs_buffer *json, const rs_csv_names *names, const char *line, size_t length) {
   bool first = true, first_field = true;
   if (length == 0) return rs_fail(RS_EARG, "the line is empty");
   rs_status status = rs_buffer_append_text(json, "{");
-  if (status == RS_OK) status = append_fields(json, m, names, line, length, true, &first);
+  if (status == RS_OK) status = append_fields(json, names, line, length, true, &first);
   if (status == RS_OK && names->n > 0) {
     status = append_key(json, &first, rs_span_of("fields"));
     if (status == RS_OK) status = rs_buffer_append_text(json, "{");
-    if (status == RS_OK) status = append_fields(json, m, names, line, length, false, &first_field);
+    if (status == RS_OK) status = append_fields(json, names, line, length, false, &first_field);
     if (status == RS_OK) status = rs_buffer_append_text(json, "}");
   }
   return status == RS_OK ? rs_buffer_append_text(json, "}") : status;

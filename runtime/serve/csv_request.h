@@ -3,7 +3,7 @@
  *
  * Without a line of names the first field is the user and the second, where there is one, k. With one, the columns user,
  * k, now and exclude_seen are what they are in JSON, and all others are fields of the user: a number where the model
- * takes the column as a number, else text. An empty field is missing. A field does not go on in the next line. */
+ * takes the column as a number, else text. An empty field is missing; quotes say nothing of its type. A field does not go on in the next line. */
 #ifndef RS_CSV_REQUEST_H
 #define RS_CSV_REQUEST_H
 #include "base/buffer.h"
@@ -12,17 +12,18 @@
 
 enum { RS_CSV_COLUMNS = 256 };
 
-/* The names of the columns, which point into their line. */
+/* The columns; their names point into their line. */
 typedef struct rs_csv_names {
   int n; /* 0: there is no line of names */
   rs_span names[RS_CSV_COLUMNS];
+  bool numbers[RS_CSV_COLUMNS]; /* the model takes it as a number */
 } rs_csv_names;
 
-/* Read the line of names. RS_EARG for one without the column user, with a name twice or none. */
-rs_status rs_csv_names_read(rs_csv_names *out, const char *line, size_t length);
+/* Read the line of names; without a model all fields of the user are text. RS_EARG for one without the column user, with
+ * a name twice or none. */
+rs_status rs_csv_names_read(rs_csv_names *out, const rs_server_model *m, const char *line, size_t length);
 
 /* Append the request of a line. RS_EARG for a line that is none; RS_ENOMEM. */
-rs_status rs_csv_request(rs_buffer *json, const rs_server_model *m, const rs_csv_names *names, const char *line,
-                         size_t length);
+rs_status rs_csv_request(rs_buffer *json, const rs_csv_names *names, const char *line, size_t length);
 
 #endif

@@ -46,7 +46,7 @@ static void answer_line(rs_exchange *x, rs_results *r, rs_media kind, const rs_c
   rs_status status = RS_OK;
   if (kind == RS_MEDIA_CSV) {
     w->line.size = 0;
-    status = rs_csv_request(&w->line, x->versions[RS_LIVE]->model, names, from, size);
+    status = rs_csv_request(&w->line, names, from, size);
     from = w->line.data, size = w->line.size;
   }
   if (status == RS_OK) status = rs_json_in_recommend(w->in, from, size, &asked);
@@ -67,10 +67,11 @@ static const char *content_end(const char *from, const char *to) { return to > f
 
 static void answer_lines(rs_exchange *x, rs_results *r, rs_media kind, bool header) {
   const char *from = x->call->body, *end = from ? from + x->call->size : from;
-  rs_csv_names names = {0};
+  rs_csv_names names;
+  names.n = 0;
   if (header && from < end) {
     const char *to = line_end(from, end);
-    r->status = rs_csv_names_read(&names, from, (size_t)(content_end(from, to) - from));
+    r->status = rs_csv_names_read(&names, x->versions[RS_LIVE]->model, from, (size_t)(content_end(from, to) - from));
     from = to < end ? to + 1 : end;
   }
   pin(x, 1);

@@ -5,6 +5,7 @@
 --- loaded changes nothing but the log, /version and /metrics. docs/serving.md is the manual.
 
 local core = require "recsys.core"
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local host = require "recsys.host"
 local log = require "recsys.log"
@@ -40,7 +41,8 @@ end
 ---@return true?
 ---@return string? message
 local function fill(self, slot, found, later)
-  local loaded, message = versions.load(found, later)
+  local tried, loaded, message = exit.try(versions.load, found, later) -- whatever a bundle does, the server goes on
+  if not tried then return nil, exit.message_of(loaded) end
   if not loaded then return nil, message end
   local placed, refusal = self.server:put(slot.name, loaded.model, loaded.name, slot.share)
   if not placed then return nil, refusal end
