@@ -181,6 +181,7 @@ static void a_lock_makes_posts_wait(void **state) {
   assert_int_equal(rs_online_post(o, &many, 0), RS_EBUSY); /* the queue is full */
   rs_posts_free(many);
   assert_int_equal(h.events, 0);
+  for (int i = 0; i < 500 && rs_online_counts_of(o).failures == 0; i++) usleep(10000);
   assert_int_equal(rs_sql_execute(other, "ROLLBACK"), RS_OK);
   rs_sql_free(other);
   for (int i = 0; i < 500 && rs_online_counts_of(o).waiting > 0; i++) usleep(10000);
