@@ -53,6 +53,24 @@ describe("recsys-run bench", function()
     assert.is_true(facts.exact_filtered.half_scored >= 100 and facts.exact_filtered.half_scored < 5000)
   end)
 
+  it("sets graphs beside hnswlib where its header is at hand, and runs ours alone without", function()
+    local folder, python = command.scratch(finally), os.getenv "RECSYS_PEER_PYTHON"
+    local peer = python and require("recsys.files").exists "/usr/include/hnswlib/hnswlib.h"
+    local ended = bench(("retrieval --scale 0.004 --row hnsw --row hnsw_f32 --json --folder '%s' %s"):format(folder,
+      peer and "" or "--no-peers"))
+    assert.equal(0, ended.code, ended.err)
+    for _, row in ipairs(json.decode(ended.out).details) do
+      assert.same({}, row.problems)
+      local ours, theirs = row.sides.recsys.facts, peer and row.sides.hnswlib.facts
+      for i, point in ipairs(ours.curve) do
+        assert.is_true(point.qps > 0 and point.qps1 > 0)
+        assert.is_true(not theirs or point.recall > theirs.curve[i].recall - 0.04)
+      end
+      assert.is_true(ours.curve[#ours.curve].recall > 0.95)
+      assert.is_true(not theirs or ours.memory_mib < theirs.memory_mib)
+    end
+  end)
+
   it("says which side failed, and fails", function()
     local folder = command.scratch(finally)
     local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "

@@ -24,9 +24,10 @@ typedef struct work {
   rs_index_scratch *scratch;
   int64_t ef, may, limit; /* may: how many rows may be found, as far as bitmaps say */
   bool filtered;
+  bool together; /* rows come in rising order */
   int64_t tile_rows;
   rs_hnsw_walker walker;
-  int32_t *at; /* [vectors, ef] candidates, rising and none twice from 'unite' on */
+  int32_t *at; /* [vectors, ef] candidates, none twice from 'unite' on */
   int64_t n;
   float *users, *items, *products; /* [vectors, tile_rows, width], [TILE, width], [vectors, tile_rows, TILE] */
   rs_scored *heap;                 /* [k] */
@@ -101,8 +102,9 @@ static int rising(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Rows in rising order, as equal scores go by row; those that several vectors found once. */
+/* Rows in rising order, as BLAS' tiles want them, and those that several vectors found once. */
 static void unite(work *w) {
+  if (w->q->vectors == 1 && w->tile_rows == 1) return;
   qsort(w->at, (size_t)w->n, sizeof *w->at, rising);
   int64_t n = 0;
   for (int64_t i = 0; i < w->n; i++)
@@ -117,7 +119,7 @@ static void take(work *w, int32_t row, float score) {
   if (!isfinite(score)) {
     if (row < w->bad) w->bad = row;
   } else if (w->size == w->q->k) {
-    if (score > w->heap[0].score) rs_scored_sink(w->heap, w->size, 0, entry);
+    if (rs_scored_worse(w->heap[0], entry)) rs_scored_sink(w->heap, w->size, 0, entry);
   } else if ((w->heap[w->size++] = entry, w->size == w->q->k)) {
     rs_scored_heap(w->heap, w->size);
   }
@@ -140,11 +142,11 @@ static void score(work *w, const float *items, int64_t n) {
     }
 }
 
-/* Score and take rows at[0 .. n - 1], rising, of one tile where BLAS computes. */
+/* Score and take rows at[0 .. n - 1]; where BLAS computes, of one tile and rising. */
 static void take_rows(work *w, const int32_t *at, int64_t n) {
   int64_t width = w->h->index.width, first = at[0] / TILE * TILE, left = w->h->index.n - first;
   const float *vectors = rs_f32(&w->h->vectors);
-  bool together = at[n - 1] - at[0] == n - 1;
+  bool together = w->together && at[n - 1] - at[0] == n - 1;
   w->stats.scored += n;
   if (w->tile_rows > 1) {
     score(w, vectors + first * width, left < TILE ? left : TILE);
@@ -244,6 +246,7 @@ static rs_status search(const rs_index *index, const rs_index_query *q, rs_index
   if (!approximate(&w)) {
     w.size = 0;
     w.bad = INT64_MAX;
+    w.together = true;
     rs_parallel_for(1, 1, score_allowed, &w);
   }
   found->stats = w.stats;

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/wide.h"
+
 static void floats_plain(const float *query, const void *base, int64_t width, const int32_t *at, int64_t n,
                          float *out) {
   for (int64_t i = 0; i < n; i++) {
@@ -98,9 +100,41 @@ static void floats_avx512(const float *query, const void *base, int64_t width, c
   }
 }
 
+/* The sums of four registers' lanes. */
+RS_INLINE __m128i sums_of(__m512i a, __m512i b, __m512i c, __m512i d) {
+#define HALVES(x) _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1))
+  __m256i low = _mm256_hadd_epi32(HALVES(a), HALVES(b)), high = _mm256_hadd_epi32(HALVES(c), HALVES(d));
+#undef HALVES
+  __m256i all = _mm256_hadd_epi32(low, high);
+  return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+/* Four rows at once, of a width that is a multiple of 32. */
+RS_INLINE void four_codes_avx512(const int16_t *query, const int8_t *base, int64_t width, const int32_t *at,
+                                 int32_t *out) {
+  const int8_t *rows[4];
+  __m512i sums[4];
+#pragma GCC unroll 4
+  for (int r = 0; r < 4; r++) {
+    rows[r] = base + at[r] * width;
+    sums[r] = _mm512_setzero_si512();
+  }
+  for (int64_t j = 0; j < width; j += 32) {
+    __m512i q = _mm512_loadu_si512(query + j);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++) {
+      __m512i codes = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(rows[r] + j)));
+      sums[r] = _mm512_add_epi32(sums[r], _mm512_madd_epi16(codes, q));
+    }
+  }
+  _mm_storeu_si128((__m128i *)out, sums_of(sums[0], sums[1], sums[2], sums[3]));
+}
+
 static void codes_avx512(const int16_t *query, const void *base, int64_t width, const int32_t *at, int64_t n,
                          int32_t *out) {
-  for (int64_t i = 0; i < n; i++) {
+  int64_t first = 0;
+  for (; width % 32 == 0 && first + 4 <= n; first += 4) four_codes_avx512(query, base, width, at + first, out + first);
+  for (int64_t i = first; i < n; i++) {
     const int8_t *row = (const int8_t *)base + at[i] * width;
     __m512i a = _mm512_setzero_si512();
     int64_t j = 0;

@@ -92,13 +92,11 @@ static inline float rs_hnsw_key_score(uint64_t key) {
  * that is too low. */
 static inline int64_t rs_hnsw_insert(uint64_t *list, int64_t *size, int64_t most, uint64_t key) {
   if (*size == most && key <= list[most - 1]) return most;
-  int64_t low = 0, high = *size;
-  while (low < high) {
-    int64_t middle = (low + high) / 2;
-    if (list[middle] > key)
-      low = middle + 1;
-    else
-      high = middle;
+  int64_t low = 0;
+  for (int64_t left = *size; left > 0;) { /* without branches, which nobody could predict */
+    int64_t half = (left + 1) / 2;
+    low += list[low + half - 1] > key ? half : 0;
+    left -= half;
   }
   int64_t moved = (*size < most ? *size : most - 1) - low;
   memmove(list + low + 1, list + low, (size_t)moved * sizeof *list);
