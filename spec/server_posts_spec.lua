@@ -190,6 +190,19 @@ describe("posted events", function()
     assert.equal(0, program.stop(one, "sigterm"))
   end)
 
+  it("and questions of a person leave no name in the access log", function()
+    local log = serving.folder .. "/access.log"
+    fresh { access_log = log }
+    call("POST", "/events", { user = "alice", item = "i9" })
+    call("GET", "/users/alice")
+    call("DELETE", "/users/alice")
+    serving.close()
+    local lines = command.read(log)
+    assert.truthy(lines:find('"method":"GET","path":"/users/{id}","status":200', 1, true))
+    assert.truthy(lines:find('"method":"DELETE","path":"/users/{id}","status":200', 1, true))
+    assert.is_nil(lines:find("alice", 1, true))
+  end)
+
   it("are not taken by a server that keeps none", function()
     serving.open()
     local reply, body = ask("POST", "/events", { user = "u1", item = "i9" })

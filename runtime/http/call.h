@@ -35,6 +35,8 @@ typedef struct rs_reply {
   rs_buffer *body;  /* append to it */
   rs_http_pair headers[RS_REPLY_HEADERS]; /* more headers; literals or the worker's memory */
   int n_headers;
+  const char *log_path; /* what the access log calls the path, which may tell who the user is; NULL: the path. Plain text
+                         * that lasts as long as the service */
 } rs_reply;
 
 /* Answer one call. Runs in a worker's thread: no Lua, no lock that others hold for long, no parallel region. */

@@ -45,12 +45,16 @@ static char *put_time(char *to, rs_worker *w) {
   return put(put_three(to, now.tv_nsec / 1000000), "Z");
 }
 
-/* As it came; one that was refused is not repeated. */
+/* As it came, unless the handler has named it; one that was refused is not repeated, and of one that no handler saw only
+ * the first part, as the others may name a user. */
 static char *put_path(char *to, const rs_link *l) {
-  if (!l->target.raw) return to;
-  size_t n = strcspn(l->target.raw, "?");
+  const char *path = l->log_path ? l->log_path : l->target.raw;
+  if (!path) return to;
+  size_t n = strcspn(path, "?");
+  size_t first = n > 1 ? 1 + strcspn(path + 1, "/?") : n;
+  if (!l->handed) n = first;
   if (n > PATH) n = PATH;
-  memcpy(to, l->target.raw, n);
+  memcpy(to, path, n);
   return to + n;
 }
 

@@ -247,6 +247,8 @@ static enum MHD_Result on_whole(rs_link *l, struct MHD_Connection *connection, c
                   .scopes = l->token >= 0 ? rs_tokens_scopes(tokens, l->token) : tokens ? 0 : RS_SCOPE_ALL};
   rs_reply reply = {.status = 200, .type = "application/json", .body = &s->bytes};
   w->service->handler(w->service->context, &call, &reply);
+  l->log_path = reply.log_path;
+  l->handed = true;
   return send_reply(l, connection, &reply, s);
 }
 
@@ -264,6 +266,8 @@ void *rs_request_line(void *worker, const char *target, struct MHD_Connection *c
   l->line_target = target;
   l->target_size = strlen(target);
   l->target = (rs_http_target){0};
+  l->log_path = NULL;
+  l->handed = false;
   l->fault = rs_target_check(target, RS_LINE);
   if (!l->fault.status && rs_buffer_reserve(&l->target_memory, rs_http_target_room(target)) != RS_OK)
     l->fault = (rs_fault){503, "memory", "out of memory"};

@@ -62,6 +62,7 @@ typedef struct rs_link {
   int64_t received; /* bytes that had come from it when that was last looked at while it was idle; -1: not yet */
   /* the request at hand */
   bool called;     /* the first callback was there */
+  bool handed;     /* it was handed to the handler */
   bool head_only;  /* HEAD */
   bool last;       /* no other request is taken behind it */
   bool lingers;    /* what the client sends behind it is passed over for a while */
@@ -76,6 +77,7 @@ typedef struct rs_link {
   int status; /* of its reply; 0: there was none of ours */
   const char *method; /* a literal; "" for one that is not known */
   rs_http_target target;
+  const char *log_path; /* in place of the path in the log; NULL: it stands there */
   int n_headers;
   char id[RS_REQUEST_ID + 1];
   rs_buffer target_memory, head_memory, body;

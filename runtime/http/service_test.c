@@ -31,6 +31,7 @@ static void echo(void *context, const rs_call *call, rs_reply *reply) {
     return;
   }
   reply->type = "text/plain";
+  if (!strncmp(call->target->path, "/users/", 7)) reply->log_path = "/users/{id}";
   if (!strcmp(call->target->path, "/big")) {
     size_t n = (size_t)atol(call->target->query[0].value);
     assert_int_equal(rs_buffer_reserve(reply->body, n), RS_OK);
@@ -672,14 +673,20 @@ static void requests_stand_in_the_log_without_whose_they_are(void **state) {
   rs_service_reopen_log(s);
   for (double end = seconds() + 5; access(path, F_OK) != 0 && seconds() < end;) usleep(10000);
   answers(s, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n", "GET /later 0");
+  answers(s, "GET /users/alice HTTP/1.1\r\nHost: h\r\n\r\n", "GET /users/alice 0");
+  answers(s, "POST /users/alice HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 400");
+  answers(s, "GET /later HTTP/1.1\r\nHost: h\r\n\r\n", "GET /later 0");
   rs_service_free(s);
-  logged(path, 1, text, sizeof text);
+  logged(path, 4, text, sizeof text);
   assert_non_null(strstr(text, "/later"));
+  assert_non_null(strstr(text, "\"path\":\"/users/{id}\",\"status\":200"));
+  assert_non_null(strstr(text, "\"path\":\"/users\",\"status\":400"));
+  assert_null(strstr(text, "alice"));
   logged(moved, 3, text, sizeof text);
   s = serving_with((rs_service_options){.access_log = path, .log_addresses = true, .address = has_ipv6() ? "::" : NULL});
   answers(s, "GET /who HTTP/1.1\r\nHost: h\r\n\r\n", "GET /who 0");
   rs_service_free(s);
-  logged(path, 2, text, sizeof text);
+  logged(path, 5, text, sizeof text);
   assert_non_null(strstr(text, ",\"client\":\"127.0.0.1\"}\n"));
   unlink(path);
   unlink(moved);

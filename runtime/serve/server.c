@@ -231,6 +231,8 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   int own = s->n_own > 0 ? rs_server_own_find(&x) : -1;
   const rs_route *route =
       own >= 0 ? rs_routes_own : rs_route_find(call->method, call->target->path, x.parts, allowed);
+  const char *pattern = own >= 0 ? s->own[own].path : route ? route->path : "";
+  if (strchr(pattern, '{')) reply->log_path = pattern;
   if (!route) {
     refuse_route(&x, allowed);
   } else if (own >= 0) {
