@@ -1,5 +1,5 @@
---- A server under load that is told again and again to serve another version, now and then a damaged one: no request
---- fails, no answer mixes two versions, and memory and descriptors stay as they were.
+--- A server under load that is told again and again to serve another version, now and then a damaged one, while events
+--- are posted to it: no request fails, no answer mixes two versions, and memory and descriptors stay as they were.
 ---
 --- In `./recsys-run test` it lasts some seconds; with RECSYS_KILLS half a minute, with 100 of them or more five minutes
 --- and 100 reloads. RECSYS_SOAK_PROGRAM is a server of another build, such as one under ThreadSanitizer.
@@ -88,12 +88,20 @@ describe("a server under load", function()
 
   it("reloads without a failed request, a mixed answer, or a growing process", function()
     put(command.read(bundles[1]))
-    one = program.start({ live, "--poll", "0", "--workers", "2" }, other)
+    one = program.start({ live, "--poll", "0", "--workers", "2", "--events", folder .. "/events.db" }, other)
     assert.is_truthy(one.url, one.err)
     local load <close> = assert(http.load { port = tonumber(one.url:match "%d+$"), rate = RATE, seconds = SECONDS,
       connections = 32, requests = requests() })
     local began, begun, turn, verified, versions = uv.hrtime(), 0, 1, {}, {}
-    local before
+    local before, posted = nil, 0
+
+    --- An event of somebody else, which changes what no user of ours is answered, but closes the gate for a moment.
+    local function post()
+      posted = posted + 1
+      local _, told = program.ask(one, "POST", "/events",
+        { user = "stranger-" .. posted % 7, item = ("h%08x"):format(posted % 3000 + 1), id = "event-" .. posted })
+      assert.same({ 1, 0 }, { told.taken, told.refused })
+    end
 
     --- What is due beside the load: the next reload, when the last one is over.
     local function beside()
@@ -123,6 +131,7 @@ describe("a server under load", function()
       end
       assert.equal(user, verified[told])
       if number % 50 == 0 then beside() end
+      if number % (RATE // 4) == 0 then post() end
     end
 
     local summary = load:summary()
@@ -136,6 +145,8 @@ describe("a server under load", function()
     end
     local _, told = program.ask(one, "GET", "/version")
     assert.same({ RELOADS - RELOADS // EVERY, RELOADS // EVERY }, { told.reloads.loaded, told.reloads.failed })
+    local _, history = program.ask(one, "GET", "/users/stranger-1")
+    assert.equal((posted + 6) // 7, history.events)
     local descriptors, mib = usage(one.pid)
     assert.is_true(descriptors <= before[1] + 2, ("%d descriptors, %d before"):format(descriptors, before[1]))
     if not slow then assert.is_true(mib <= before[2] + 16, ("%.1f MiB, %.1f before"):format(mib, before[2])) end

@@ -31,13 +31,15 @@ end
 local Server = {}
 Server.__index = Server
 
---- Start `recsys-run serve` and wait for the line that says where it answers.
+--- Start `recsys-run serve` and wait for the line that says where it answers. Events that were posted to a server of
+--- the user's are not this one's.
 ---@param bundle string
 ---@param words? string[]  more of its command line
 function serving.start(bundle, words)
   local out = uv.new_pipe()
   local server = setmetatable({ said = "" }, Server)
-  local args = table.move(words or {}, 1, #(words or {}), 5, { "serve", bundle, "--port", "0" })
+  words = words or {}
+  local args = table.move(words, 1, #words, 6, { "serve", bundle, "--port", "0", "--no-events" })
   local handle, pid = uv.spawn(host.executable, { args = args, stdio = { nil, out, 2 } }, function(code)
     server.ended = code
   end)
