@@ -1,8 +1,5 @@
 /* endpoints_invocations.c - POST /invocations, as SageMaker calls it: a request in JSON, or one a line in JSON Lines or
- * text/csv, with a result for each in its order.
- *
- * A call of many lines leaves the gate between them and holds on to its versions instead, so that who changes a model's
- * state waits for a line and not for all. */
+ * text/csv, with a result for each in its order. */
 #include <string.h>
 
 #include "serve/csv_request.h"
@@ -25,16 +22,6 @@ static bool echo_attributes(rs_exchange *x) {
   b->size = 0;
   if (rs_buffer_append(b, attributes, n + 1) == RS_OK) rs_reply_header(x->reply, ATTRIBUTES, b->data);
   return true;
-}
-
-static void pin(rs_exchange *x, int by) {
-  for (int i = 0; i < RS_SLOTS; i++)
-    if (x->versions[i]) x->versions[i]->pinned += by;
-}
-
-static void breathe(rs_exchange *x) {
-  rs_gate_leave(x->server->gate, x->call->worker);
-  rs_gate_enter(x->server->gate, x->call->worker);
 }
 
 /* Answer the line [from, to) of a kind. */
@@ -74,14 +61,11 @@ static void answer_lines(rs_exchange *x, rs_results *r, rs_media kind, bool head
     r->status = rs_csv_names_read(&names, x->versions[RS_LIVE]->model, from, (size_t)(content_end(from, to) - from));
     from = to < end ? to + 1 : end;
   }
-  pin(x, 1);
   while (from < end && r->status == RS_OK) {
     const char *to = line_end(from, end);
     answer_line(x, r, kind, &names, from, content_end(from, to));
     from = to < end ? to + 1 : end;
-    breathe(x);
   }
-  pin(x, -1);
 }
 
 static void answer_json(rs_exchange *x, rs_media form) {

@@ -13,8 +13,22 @@ const rs_version *rs_version_for(const rs_exchange *x, const rs_request *request
   return his ? candidate : x->versions[RS_LIVE];
 }
 
+/* Hold on to the versions, or let go of them. */
+static void pin(rs_results *r, int by) {
+  for (int i = 0; i < RS_SLOTS && r->several; i++)
+    if (r->x->versions[i]) r->x->versions[i]->pinned += by;
+}
+
+/* Let those in who wait for the gate. */
+static void breathe(const rs_results *r) {
+  if (!r->several) return;
+  rs_gate_leave(r->x->server->gate, r->x->call->worker);
+  rs_gate_enter(r->x->server->gate, r->x->call->worker);
+}
+
 rs_results rs_results_begin(rs_exchange *x, rs_question question, rs_media form, bool several) {
   rs_results r = {.x = x, .question = question, .form = form, .several = several};
+  pin(&r, 1);
   x->reply->type = rs_media_name(form);
   if (form == RS_MEDIA_JSON && several) r.status = rs_buffer_append_text(x->reply->body, "{\"answers\":[");
   return r;
@@ -31,6 +45,7 @@ static void close_result(rs_results *r) {
   if (r->form != RS_MEDIA_JSON && r->status == RS_OK) r->status = rs_buffer_append_text(r->x->reply->body, "\n");
   if (r->status == RS_OK && r->x->reply->body->size > MOST)
     r->status = rs_fail(RS_ERANGE, "the answers are more than %d bytes together: ask for fewer at once", MOST);
+  if (r->status == RS_OK) breathe(r); /* a failure's message is this thread's last one */
 }
 
 /* A field of RFC 4180. */
@@ -159,6 +174,7 @@ static void add_several(rs_results *r, const rs_asked *asked) {
   for (int64_t i = 0; i < asked->n && r->status == RS_OK; i++) {
     if (i > 0) r->status = rs_buffer_append_text(b, ",");
     if (r->status == RS_OK) add(r, &asked->requests[i], asked->wrong[i]);
+    if (r->status == RS_OK) breathe(r);
   }
   if (r->status == RS_OK) r->status = rs_buffer_append_text(b, "]}");
 }
@@ -182,4 +198,5 @@ void rs_results_end(rs_results *r) {
   rs_buffer *b = r->x->reply->body;
   if (r->form == RS_MEDIA_JSON && r->status == RS_OK) r->status = rs_buffer_append_text(b, r->several ? "]}\n" : "\n");
   if (r->status != RS_OK) rs_refuse_status(r->x->reply, r->status);
+  pin(r, -1);
 }

@@ -2,7 +2,10 @@
  * folder.
  *
  * A result is one answer, or what was wrong in its place: nothing that one of many asks for keeps the others from
- * theirs. As text/csv a result is a line of the items' ids; one that is wrong has the fields "#error" and the message. */
+ * theirs. As text/csv a result is a line of the items' ids; one that is wrong has the fields "#error" and the message.
+ *
+ * Between two of several results the gate is left for a moment, and the versions are held on to instead: who changes a
+ * model's state waits for one answer and not for all of a long call. */
 #ifndef RS_SERVE_RESULTS_H
 #define RS_SERVE_RESULTS_H
 #include "serve/endpoints.h"
