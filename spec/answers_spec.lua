@@ -103,6 +103,9 @@ describe("a request", function()
       :with("tags", "list", { { "a" }, { "a", "b" }, {}, { "b" }, { "c", "a" }, {}, {}, {}, {}, {}, {}, {} })
     local model <close> = open { dataset = data }
     assert.same(items(10, 11, 12), passing(model, '{"price": {"gte": 10}}'))
+    assert.same(items(2, 7, 12), passing(model, '{"price": [12.5, 7, 2e0, 99, 7]}'))
+    assert.same({}, passing(model, '{"price": []}'))
+    assert.same(items(2, 9), passing(model, ('{"created": ["1970-01-10", %d, "1971-01-01"]}'):format(2 * tiny.day)))
     assert.same(items(3), passing(model, '{"price": 3.0}'))
     assert.same(items(4), passing(model, '{"price": null}'))
     assert.same(items(1, 2, 4), passing(model, '{"not": {"price": {"gt": 2}}}'))
@@ -153,6 +156,8 @@ describe("a request", function()
     refused('{"created": "soon"}', "filter.created: is neither a date such as 2024-01-31T12:00 nor milliseconds")
     refused('{"and": []}', "filter.and: a list of conditions has one at least")
     refused('{"or": [{"kind": "a"}, {"kind": [true]}]}', "filter.or[1].kind[0]: a string is compared with a string")
+    refused(('{"and": [%s{"kind": "a"}]}'):format(('{"kind": "a"}, '):rep(100)),
+      "filter.and[99].kind: a filter of more than 100 conditions")
     refused('["kind"]', "filter: is a list, not an object")
     local answer, message, code = model:recommend { user = "u1", filter = '{"kind": "a",}' }
     assert.same({ nil, "filter: line 1, column 14: a key in quotes is expected", "format" }, { answer, message, code })

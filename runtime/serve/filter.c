@@ -3,10 +3,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "frame/frame.h"
 #include "frame/text.h"
+#include "serve/items.h"
 #include "serve/json_read.h"
 
 typedef struct making {
@@ -15,9 +17,12 @@ typedef struct making {
   int64_t n, words; /* items; of a bitmap */
   int64_t rows;     /* of the columns: items that came later have none, so no values */
   int conditions;
+  rs_block marks;  /* which codes of a dictionary are meant */
+  rs_block values; /* the numbers or times of a set: 8 bytes each */
 } making;
 
-enum { MOST_CONDITIONS = 1000 };
+/* Each condition looks at every item, however many values it names. */
+enum { MOST_CONDITIONS = 100 };
 
 /* ---- attributes ---- */
 
@@ -46,19 +51,18 @@ rs_status rs_attribute(const rs_server_model *m, rs_span name, const rs_column *
 
 /* ---- one value ---- */
 
-/* Rows whose code is 'code', a value of a list counting like one of a string. */
-static void rows_of_code(const rs_column *c, int32_t code, int64_t n, uint64_t *bits) {
+/* Rows one of whose codes is marked. */
+static void rows_of_marks(const rs_column *c, const uint8_t *marks, int64_t n, uint64_t *bits) {
   const int32_t *codes = rs_i32(&c->values);
   if (c->type == RS_STRING) {
-    for (int64_t i = 0; i < n; i++)
-      if (codes[i] == code) rs_bitmap_set(bits, i);
+    for (int64_t i = 0; i < n; i++) bits[i >> 6] |= (uint64_t)marks[codes[i]] << (i & 63);
     return;
   }
   const int64_t *starts = rs_i64(&c->starts);
   const int32_t *lengths = rs_i32(&c->lengths);
   for (int64_t i = 0; i < n; i++)
     for (int32_t j = 0; j < lengths[i]; j++)
-      if (codes[starts[i] + j] == code) rs_bitmap_set(bits, i);
+      if (marks[codes[starts[i] + j]]) rs_bitmap_set(bits, i);
 }
 
 /* A string of a string or list column; a whole number stands for its digits. */
@@ -80,33 +84,85 @@ static bool read_time(making *x, int64_t *ms) {
   return rs_read_refuse(&x->reader, RS_EARG, "is neither a date such as 2024-01-31T12:00 nor milliseconds");
 }
 
-/* Add the rows that are equal to the value that is read next. */
-static bool add_equal(making *x, const rs_column *c, uint64_t *bits) {
+/* ---- sets of values ---- */
+
+static bool no_memory(making *x, size_t bytes) {
+  if (x->reader.status == RS_OK) x->reader.status = rs_nomem("filter", bytes);
+  return false;
+}
+
+/* Go to the next value of a set, which a single one is, too; false at the end, and on failure. */
+static bool next_value(making *x, bool list, int64_t n) { return list ? rs_read_item(&x->reader) : n == 0; }
+
+/* Items with these ids. */
+static bool add_ids(making *x, bool list, uint64_t *bits) {
   rs_span text;
-  double number;
-  int64_t ms;
-  if (!c) { /* the id */
+  for (int64_t n = 0; next_value(x, list, n); n++) {
     if (!read_name(x, &text)) return false;
-    int32_t code = rs_vocabulary_find(x->model->item_ids, text.text, text.length);
-    if (code > 0) rs_bitmap_set(bits, code - 1);
-    return true;
+    int64_t row = rs_server_model_find_item(x->model, text.text, text.length);
+    if (row >= 0) rs_bitmap_set(bits, row);
   }
-  if (c->type == RS_STRING || c->type == RS_LIST) {
+  return x->reader.status == RS_OK;
+}
+
+static bool add_names(making *x, const rs_column *c, bool list, uint64_t *bits) {
+  size_t bytes = (size_t)c->dictionary->n + 1;
+  uint8_t *marks = rs_block_zero(&x->marks, bytes);
+  rs_span text;
+  if (!marks) return no_memory(x, bytes);
+  for (int64_t n = 0; next_value(x, list, n); n++) {
     if (!read_name(x, &text)) return false;
-    int32_t code = rs_dictionary_find(c->dictionary, text.text, text.length);
-    if (code > 0) rows_of_code(c, code, x->rows, bits);
-    return true;
+    marks[rs_dictionary_find(c->dictionary, text.text, text.length)] = 1;
   }
-  if (c->type == RS_TIME) {
-    if (!read_time(x, &ms)) return false;
-    for (int64_t i = 0; i < x->rows; i++)
-      if (rs_i64(&c->values)[i] == ms && ms != RS_TIME_MISSING) rs_bitmap_set(bits, i);
-    return true;
+  marks[0] = 0; /* what no item has, and what is missing */
+  if (x->reader.status == RS_OK) rows_of_marks(c, marks, x->rows, bits);
+  return x->reader.status == RS_OK;
+}
+
+static int by_time(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static int by_number(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Room for value n of the set. */
+static void *value_at(making *x, int64_t n) {
+  size_t bytes = (size_t)(n + 1) * sizeof(int64_t);
+  if (bytes > x->values.bytes) {
+    void *grown = rs_realloc(x->values.data, 2 * bytes + 64);
+    if (!grown) return no_memory(x, 2 * bytes), NULL;
+    x->values = (rs_block){grown, 2 * bytes + 64};
   }
-  if (!rs_read_number(&x->reader, &number)) return false;
-  for (int64_t i = 0; i < x->rows; i++)
-    if (rs_f64(&c->values)[i] == number) rs_bitmap_set(bits, i);
+  return (char *)x->values.data + (size_t)n * sizeof(int64_t);
+}
+
+/* Times or numbers: the set in order, in which each row's is looked for. A missing one is equal to none. */
+static bool add_values(making *x, const rs_column *c, bool list, uint64_t *bits) {
+  bool times = c->type == RS_TIME;
+  int64_t n = 0;
+  for (; next_value(x, list, n); n++) {
+    void *value = value_at(x, n);
+    if (!value || (times ? !read_time(x, value) : !rs_read_number(&x->reader, value))) return false;
+  }
+  if (x->reader.status != RS_OK) return false;
+  int (*compare)(const void *, const void *) = times ? by_time : by_number;
+  if (n > 1) qsort(x->values.data, (size_t)n, sizeof(int64_t), compare);
+  const char *rows = rs_tensor_data(&c->values);
+  for (int64_t i = 0; n > 0 && i < x->rows; i++)
+    if (!rs_column_is_missing(c, i) && bsearch(rows + 8 * i, x->values.data, (size_t)n, sizeof(int64_t), compare))
+      rs_bitmap_set(bits, i);
   return true;
+}
+
+/* The rows that are equal to the value that is read next, or to one of the list's; 'c' NULL: by id. */
+static bool add_equal(making *x, const rs_column *c, bool list, uint64_t *bits) {
+  if (list) rs_read_array(&x->reader);
+  if (!c) return add_ids(x, list, bits);
+  return (c->type == RS_STRING || c->type == RS_LIST ? add_names : add_values)(x, c, list, bits);
 }
 
 static void add_missing(const making *x, const rs_column *c, uint64_t *bits) {
@@ -173,13 +229,9 @@ static bool add_attribute(making *x, const rs_column *c, uint64_t *bits) {
   switch (rs_read_next(&x->reader)) {
     case RS_READ_OBJECT: return add_range(x, c, bits);
     case RS_READ_NULL: return add_missing(x, c, bits), rs_read_null(&x->reader);
-    case RS_READ_ARRAY: break;
-    default: return add_equal(x, c, bits);
+    case RS_READ_ARRAY: return add_equal(x, c, true, bits);
+    default: return add_equal(x, c, false, bits);
   }
-  rs_read_array(&x->reader);
-  while (rs_read_item(&x->reader))
-    if (!add_equal(x, c, bits)) return false;
-  return x->reader.status == RS_OK;
 }
 
 static bool condition(making *x, uint64_t *bits);
@@ -240,6 +292,8 @@ static rs_status make(const rs_server_model *m, rs_buffer *room, rs_span filter,
   x.words = rs_bitmap_words(x.n);
   rs_status status = rs_read_begin(&x.reader, filter.text, filter.length, room, "filter");
   if (status == RS_OK && condition(&x, bits)) rs_read_end(&x.reader);
+  rs_free(x.marks.data);
+  rs_free(x.values.data);
   return x.reader.status;
 }
 

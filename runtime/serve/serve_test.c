@@ -15,7 +15,7 @@
 #include "bundle/bundle.h"
 #include "serve/model.h"
 
-enum { USERS = 40, ITEMS = 300, WIDTH = 8, EVENTS = 7, WINDOW = 3, K = 12 };
+enum { USERS = 40, ITEMS = 300, WIDTH = 8, EVENTS = 7, WINDOW = 3, K = 12, KINDS = 7 };
 
 static const char features[] =
     "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
@@ -81,7 +81,7 @@ static void add_history(rs_tensors *list) {
   for (int64_t u = 0; u <= USERS; u++) starts[u] = u * EVENTS;
 }
 
-enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, LISTS };
+enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, ATTRIBUTES, LISTS };
 
 static void fill_lists(rs_tensors *l) {
   add_ids(&l[TABLES], "table.user.id.", 'u', USERS);
@@ -95,6 +95,10 @@ static void fill_lists(rs_tensors *l) {
   add_ids(&l[USER], "ids.", 'u', USERS);
   add_codes(&l[USER_FEATURES], "user.id", USERS);
   add_history(&l[HISTORY]);
+  add_ids(&l[ATTRIBUTES], "kind.", 'k', KINDS);
+  int32_t *kinds = add(&l[ATTRIBUTES], "kind.values", RS_I32, 1, (int64_t[]){ITEMS});
+  double *prices = add(&l[ATTRIBUTES], "price.values", RS_F64, 1, (int64_t[]){ITEMS});
+  for (int i = 0; i < ITEMS; i++) kinds[i] = 1 + i % KINDS, prices[i] = i;
 }
 
 static int publish(void **state) {
@@ -114,11 +118,12 @@ static int publish(void **state) {
                                 {.name = "items.features.safetensors", .tensors = &lists[ITEM_FEATURES]},
                                 {.name = "users.safetensors", .tensors = &lists[USER]},
                                 {.name = "users.features.safetensors", .tensors = &lists[USER_FEATURES]},
-                                {.name = "history.safetensors", .tensors = &lists[HISTORY]}};
+                                {.name = "history.safetensors", .tensors = &lists[HISTORY]},
+                                {.name = "items.attributes.safetensors", .tensors = &lists[ATTRIBUTES]}};
   strcpy(path, "/tmp/serve_test.XXXXXX");
   int fd = mkstemp(path);
   if (fd >= 0) close(fd);
-  rs_status status = rs_bundle_write(path, manifest, strlen(manifest), 9, sources, NULL);
+  rs_status status = rs_bundle_write(path, manifest, strlen(manifest), 10, sources, NULL);
   for (int i = 0; i < LISTS; i++) rs_tensors_free(&lists[i]);
   return status == RS_OK ? 0 : -1;
 }
@@ -269,9 +274,108 @@ static void a_stranger_is_scored_by_the_unknown_row(void **state) {
   rs_server_model_free(m);
 }
 
+/* A request of its own kind for each number: filters, caps, diversity, exclusions; 'texts' is room for what it names. */
+typedef struct odd_request {
+  char id[16], filter[128], excluded[16];
+  rs_span exclude;
+  rs_cap cap;
+  rs_request request;
+} odd_request;
+
+static void make_odd(odd_request *o, int i) {
+  o->request = request_of(o->id, i % USERS);
+  snprintf(o->filter, sizeof o->filter, "{\"kind\": [\"k%07d\", \"k%07d\"], \"not\": {\"price\": {\"lt\": %d}}}", i % KINDS,
+           i / 3 % KINDS, i % 100);
+  snprintf(o->excluded, sizeof o->excluded, "i%07d", i % ITEMS);
+  o->exclude = rs_span_of(o->excluded);
+  o->cap = (rs_cap){rs_span_of("kind"), 1 + i % 4};
+  if (i % 2) o->request.filter = rs_span_of(o->filter);
+  if (i % 3 == 0) o->request.exclude = &o->exclude, o->request.n_exclude = 1;
+  if (i % 5 == 0) o->request.caps = &o->cap, o->request.n_caps = 1;
+  if (i % 7 == 0) o->request.lambda = 0.4;
+}
+
+enum { ODD = 420 };
+
+typedef struct odd_asking {
+  const rs_server_model *model;
+  const rs_answer *expected; /* [ODD] */
+  int first, wrong;
+} odd_asking;
+
+static bool same_items(const rs_answer *a, const rs_answer *b) {
+  if (a->n != b->n || a->seen != b->seen || a->rule != b->rule || a->missing != b->missing) return false;
+  for (int64_t i = 0; i < a->n; i++)
+    if (a->items[i].row != b->items[i].row || a->items[i].score != b->items[i].score ||
+        a->items[i].n_reasons != b->items[i].n_reasons)
+      return false;
+  return true;
+}
+
+static void *ask_odd(void *context) {
+  odd_asking *a = context;
+  odd_request o;
+  rs_answer answer = {0};
+  rs_serve_scratch *scratch = NULL;
+  a->wrong += rs_serve_scratch_new(&scratch) != RS_OK;
+  for (int i = 0; i < ODD; i++) {
+    int at = (a->first + i) % ODD;
+    make_odd(&o, at);
+    if (rs_recommend(a->model, scratch, &o.request, &answer) != RS_OK || !same_items(&answer, &a->expected[at]))
+      a->wrong++;
+  }
+  rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
+  return NULL;
+}
+
+static void rules_hold_in_many_threads_and_memory_is_flat(void **state) {
+  (void)state;
+  enum { THREADS = 4 };
+  static rs_answer expected[ODD];
+  pthread_t threads[THREADS];
+  odd_asking asks[THREADS];
+  odd_request o;
+  rs_server_model *m = open_model();
+  rs_serve_scratch *scratch = new_scratch();
+  for (int i = 0; i < ODD; i++) {
+    make_odd(&o, i);
+    if (rs_recommend(m, scratch, &o.request, &expected[i]) != RS_OK) fail_msg("%s", rs_message());
+    for (int64_t n = 0; n < expected[i].n; n++) {
+      int64_t row = expected[i].items[n].row;
+      assert_false(has_seen(i % USERS, row));
+      if (i % 2) assert_true((row % KINDS == i % KINDS || row % KINDS == i / 3 % KINDS) && row >= i % 100);
+      if (i % 3 == 0) assert_true(row != i % ITEMS);
+    }
+  }
+  for (int t = 0; t < THREADS; t++) {
+    asks[t] = (odd_asking){m, expected, 31 * t, 0};
+    assert_int_equal(pthread_create(&threads[t], NULL, ask_odd, &asks[t]), 0);
+  }
+  for (int t = 0; t < THREADS; t++) {
+    pthread_join(threads[t], NULL);
+    assert_int_equal(asks[t].wrong, 0);
+  }
+  rs_answer answer = {0};
+  int64_t bytes = 0;
+  for (int round = 0; round < 6; round++) {
+    for (int i = 0; i < ODD; i++) {
+      make_odd(&o, i);
+      assert_int_equal(rs_recommend(m, scratch, &o.request, &answer), RS_OK);
+    }
+    if (round == 2) bytes = rs_alloc_bytes();
+  }
+  assert_int_equal(rs_alloc_bytes(), bytes);
+  rs_answer_free(&answer);
+  for (int i = 0; i < ODD; i++) rs_answer_free(&expected[i]);
+  rs_serve_scratch_free(scratch);
+  rs_server_model_free(m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(answers_are_the_best_unseen_items),
                                      cmocka_unit_test(many_threads_get_the_bits_of_the_batch),
-                                     cmocka_unit_test(a_stranger_is_scored_by_the_unknown_row)};
+                                     cmocka_unit_test(a_stranger_is_scored_by_the_unknown_row),
+                                     cmocka_unit_test(rules_hold_in_many_threads_and_memory_is_flat)};
   return cmocka_run_group_tests(tests, publish, remove_bundle);
 }
