@@ -139,10 +139,10 @@ static rs_server *new_server(int workers) {
   return server;
 }
 
-static void put_version(rs_server *server) {
+static void put_version(rs_server *server, rs_slot slot) {
   rs_server_model *m = NULL;
   if (rs_server_model_open(&m, bundle) != RS_OK) fail_msg("%s", rs_message());
-  assert_int_equal(rs_server_put(server, RS_LIVE, m, "v", 0), RS_OK);
+  assert_int_equal(rs_server_put(server, slot, m, "v", slot == RS_CANDIDATE ? 5000 : 0), RS_OK);
 }
 
 /* A worker's call; the status, and whether the answer ends as JSON does. */
@@ -175,6 +175,10 @@ static void *ask_on(void *context) {
     snprintf(path, sizeof path, "/users/u%03d", (int)(a->answers % USERS));
     a->wrong += ask(a->server, a->worker, "GET", path, NULL, &body) != 200;
     a->wrong += ask(a->server, a->worker, "GET", "/schema", NULL, &body) != 200;
+    char sent[96];
+    snprintf(sent, sizeof sent, "{\"user\":\"u%03d\",\"k\":%d,\"exclude\":[\"i007\"]}", (int)(a->answers % USERS),
+             1 + (int)(a->answers % 20));
+    a->wrong += ask(a->server, a->worker, "POST", "/recommend", sent, &body) != 200;
   }
   rs_buffer_free(&body);
   return NULL;
@@ -213,7 +217,11 @@ static int64_t events_of(rs_server *server, int user) {
 
 static void check_all(rs_server *server) {
   for (int u = 0; u < USERS; u++) assert_int_equal(events_of(server, u), POSTS / USERS + (u < POSTS % USERS));
-  assert_int_equal(rs_server_model_facts(rs_server_model_in(server, RS_LIVE)).items, ITEMS + POSTS);
+  for (int i = RS_LIVE; i <= RS_CANDIDATE; i++) {
+    rs_server_facts facts = rs_server_model_facts(rs_server_model_in(server, (rs_slot)i));
+    assert_int_equal(facts.items, ITEMS + POSTS);
+    assert_int_equal(facts.events, POSTS);
+  }
 }
 
 static void posts_and_versions_change_under_those_who_ask(void **state) {
@@ -222,12 +230,12 @@ static void posts_and_versions_change_under_those_who_ask(void **state) {
   _Atomic bool stop = false;
   asker askers[ASKERS + 1];
   pthread_t threads[ASKERS + 1];
-  put_version(server);
+  put_version(server, RS_LIVE);
   for (int i = 0; i <= ASKERS; i++) {
     askers[i] = (asker){server, i, &stop, 0, 0};
     assert_int_equal(pthread_create(&threads[i], NULL, i < ASKERS ? ask_on : post_on, &askers[i]), 0);
   }
-  for (int i = 0; i < RELOADS; i++) put_version(server);
+  for (int i = 0; i < RELOADS; i++) put_version(server, i % 2 ? RS_LIVE : RS_CANDIDATE);
   pthread_join(threads[ASKERS], NULL);
   stop = true;
   for (int i = 0; i < ASKERS; i++) {
@@ -238,7 +246,8 @@ static void posts_and_versions_change_under_those_who_ask(void **state) {
   check_all(server);
   rs_server_free(server);
   server = new_server(1); /* and after a restart */
-  put_version(server);
+  put_version(server, RS_LIVE);
+  put_version(server, RS_CANDIDATE);
   check_all(server);
   rs_server_free(server);
 }
