@@ -114,6 +114,28 @@ describe("other versions", function()
     assert.equal(1, serving.metric 'recsys_reloads_total{outcome="loaded"}')
   end)
 
+  it("are not looked for in a registry that cannot be read, while the one that is there is served", function()
+    local opened = serving.open { poll = 0.000001 }
+    local database = serving.folder .. "/mlflow.db"
+    local whole = command.read(database)
+    for _, text in ipairs { ("x"):rep(8192), whole:sub(1, 5000), "",
+      whole:sub(1, 4096) .. ("x"):rep(#whole - 4096), whole:sub(1, #whole // 2) .. ("x"):rep(#whole - #whole // 2) } do
+      for _, ending in ipairs { "-wal", "-shm" } do os.remove(database .. ending) end
+      command.write(database .. ".new", text)
+      assert(os.rename(database .. ".new", database))
+      for _ = 1, 2 do opened:step() end
+      opened.hung_up = true
+      opened:step()
+      assert.equal("tiny-1", served())
+      assert.equal(200, ask("POST", "/recommend", { user = "u1" }).status)
+    end
+    command.write(database .. ".new", whole)
+    assert(os.rename(database .. ".new", database))
+    opened.hung_up = true
+    opened:step()
+    assert.equal(1, call("GET", "/version").reloads.loaded)
+  end)
+
   it("are not served when they are damaged or answer otherwise than they should", function()
     local path = serving.folder .. "/served.tar"
     command.write(path, command.read(serving.path))

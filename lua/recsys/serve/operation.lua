@@ -126,7 +126,8 @@ end
 ---@return boolean? loaded  false: there is nothing new
 ---@return string? failure
 local function renew(self, slot, anew)
-  local found, message = versions.find(slot.word, self.options.models)
+  local tried, found, message = exit.try(versions.find, slot.word, self.options.models)
+  if not tried then return nil, exit.message_of(found) end
   if not found then return nil, message end
   if not anew and (found.stamp == slot.stamp or found.stamp == slot.refused) then return false end
   local before = slot.version
