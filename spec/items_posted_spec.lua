@@ -133,6 +133,20 @@ describe("an item that is put into a served model", function()
     assert.same({}, candidates(16))
   end)
 
+  it("joins a graph, too, and is found by it", function()
+    local changes = { late[1], late[2], { item = "i2", title = "Two", kind = "sport", created = 5 * tiny.day } }
+    for i = 15, 60 do changes[#changes + 1] = { item = "i" .. i, kind = i % 2 == 0 and "sport" or "city" } end
+    local dir = command.temporary()
+    local model <close> = assert(serve.open(tiny.publish(built, dir, { index = "hnsw" })))
+    command.remove(dir)
+    for _, item in ipairs(changes) do assert.is_true(put(model, item)) end
+    local expected <close> = published(changes)
+    for u = 1, tiny.n_users do
+      local question = { user = model:user(u), k = 20, exclude_seen = true }
+      assert.same(expected:recommend(question).items, model:recommend(question).items)
+    end
+  end)
+
   it("may come a thousand times", function()
     local model <close> = assert(serve.open(path))
     local many = {}
