@@ -35,8 +35,8 @@ struct rs_access_log {
   ring *rings;
 };
 
-/* Not blocking: who does not read a pipe may keep the thread from ending. Opened anew, standard output stays as it is for
- * the others that have it. */
+/* Not blocking: who does not read a pipe could keep the thread from ending. Opened anew, standard output stays as it is
+ * for the others that have it. */
 static int open_file(const char *path) {
   enum { HOW = O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC };
   if (strcmp(path, "-")) return open(path, HOW | O_CREAT, 0640);

@@ -51,7 +51,9 @@ uint64_t rs_address_key(const struct sockaddr *address) {
 }
 
 /* Addresses are a client's choice: what they cluster to is bounded by the connections that it has. */
-static size_t home(const rs_addresses *a, uint64_t key) { return (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & a->mask; }
+static size_t home(const rs_addresses *a, uint64_t key) {
+  return (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & a->mask;
+}
 
 static entry *find(rs_addresses *a, uint64_t key) {
   size_t at = home(a, key);

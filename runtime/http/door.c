@@ -1,8 +1,8 @@
 /* door.c - the thread that accepts a service's connections and gives each to the worker that has fewest.
  *
  * Workers that share a listening socket, or have one each (SO_REUSEPORT), get unequal shares where connections are few
- * and kept for long, as a load balancer's are: who wakes first accepts all that wait, and a hash of 16 ports is seldom 8
- * and 8. */
+ * and kept for long, as a load balancer's are: who wakes first accepts all that wait, and a hash of 16 ports is seldom
+ * 8 and 8. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

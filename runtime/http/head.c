@@ -104,7 +104,8 @@ static bool is_seamless(const rs_head *h) {
   for (const rs_field *f = h->fields; f < h->fields + h->n; f++) {
     const char *colon = f->name + f->name_size;
     if (f->name != at + 2 || !all_are(at, 2, "", 1)) return false;
-    if (f->value <= colon || f->value > h->end || !all_are(colon + 1, (size_t)(f->value - colon - 1), " \t", 2)) return false;
+    if (f->value <= colon || f->value > h->end) return false;
+    if (!all_are(colon + 1, (size_t)(f->value - colon - 1), " \t", 2)) return false;
     at = f->value + f->value_size;
   }
   return at + 4 == h->end && all_are(at, 4, "", 1);
@@ -180,7 +181,8 @@ static rs_fault check_encoding(const rs_head *h, const rs_field *f, rs_head_fact
     facts->chunked = true;
     return FINE;
   }
-  if (is_token(f->value, f->value_size)) return REFUSE(501, "transfer-encoding", "no Transfer-Encoding but chunked is known here");
+  if (is_token(f->value, f->value_size))
+    return REFUSE(501, "transfer-encoding", "no Transfer-Encoding but chunked is known here");
   return REFUSE(400, "transfer-encoding", "Transfer-Encoding is not the word chunked");
 }
 
@@ -194,7 +196,8 @@ static rs_fault check_framing(const rs_head *h, const deciding *d, int64_t most,
     return REFUSE(400, "body", "GET and HEAD have no body");
   if (d->content_encoding && !is_value(d->content_encoding, "identity"))
     return REFUSE(415, "content-encoding", "bodies are taken as they are, not compressed");
-  if (d->expect && !is_value(d->expect, "100-continue")) return REFUSE(417, "expect", "no Expect but 100-continue is known here");
+  if (d->expect && !is_value(d->expect, "100-continue"))
+    return REFUSE(417, "expect", "no Expect but 100-continue is known here");
   return FINE;
 }
 
@@ -204,13 +207,15 @@ rs_fault rs_head_check(const rs_head *h, const rs_head_limits *limits, rs_head_f
   rs_fault fault = check_method(h);
   if (!fault.status) fault = check_version(h);
   if (!fault.status && h->n > limits->fields) fault = REFUSE(431, "headers", "too many header fields");
-  if (!fault.status && h->end && h->end > h->method + limits->all) fault = REFUSE(431, "headers", "the head is too long");
+  if (!fault.status && h->end && h->end > h->method + limits->all)
+    fault = REFUSE(431, "headers", "the head is too long");
   for (const rs_field *f = h->fields; !fault.status && f < h->fields + h->n; f++) {
     fault = check_field(f, limits->line);
-    if (!fault.status && !sort_in(&d, f)) fault = REFUSE(400, "headers", "a header field that may come once comes twice");
+    if (!fault.status && !sort_in(&d, f))
+      fault = REFUSE(400, "headers", "a header field that may come once comes twice");
   }
   if (!fault.status && h->end && !is_seamless(h))
-    fault = REFUSE(400, "line", "a line does not end with CR LF, is folded, or has blanks or zero bytes where none may be");
+    fault = REFUSE(400, "line", "a line does not end with CR LF, is folded, or has blanks or zeros where none may be");
   if (!fault.status) fault = check_host(h, d.host);
   return fault.status ? fault : check_framing(h, &d, limits->body, facts);
 }

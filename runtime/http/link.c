@@ -23,6 +23,10 @@ static void name_client(rs_link *l, const struct sockaddr *from) {
     inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, l->client, sizeof l->client);
 }
 
+static const struct sockaddr *address_of(struct MHD_Connection *connection) {
+  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+}
+
 static rs_link *new_link(rs_worker *w) {
   rs_link *l = w->free_links;
   if (!l) return rs_alloc_zero(sizeof *l);
@@ -44,8 +48,8 @@ static rs_link *open_link(rs_worker *w, struct MHD_Connection *connection) {
   l->stage = RS_HEAD;
   l->since = rs_service_now();
   l->token = -1;
-  l->address = rs_address_key(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
-  name_client(l, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+  l->address = rs_address_key(address_of(connection));
+  name_client(l, address_of(connection));
   l->after = w->open;
   if (w->open) w->open->before = l;
   w->open = l;
@@ -75,7 +79,7 @@ void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link
   }
   if (*link) close_link(w, *link); /* and libmicrohttpd closes the socket, when this returns */
   *link = NULL;
-  rs_worker_gone(w, rs_address_key(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr));
+  rs_worker_gone(w, rs_address_key(address_of(connection)));
 }
 
 void rs_link_free(rs_link *l) {
@@ -91,7 +95,8 @@ void rs_link_say(const rs_link *l, int status, const char *reason, const char *m
   int size = snprintf(body, sizeof body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n",
                       status == 408 ? "slow" : "body", message);
   int n = snprintf(text, sizeof text,
-                   "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                   "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                   "Content-Length: %d\r\n\r\n%s",
                    status, reason, size, body);
   send(l->handle, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

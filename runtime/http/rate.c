@@ -23,8 +23,8 @@ struct rs_rate {
 
 rs_status rs_rate_new(rs_rate **out, double rate, double burst) {
   if (!(rate > 0 && rate <= 1e9) || !(burst >= 1 && burst <= 1e9))
-    return rs_fail(RS_EARG, "a rate must be more than 0 requests a second, with bursts of 1 or more, at most 1e9: not %g and %g",
-                   rate, burst);
+    return rs_fail(RS_EARG, "a rate must be more than 0 requests a second, with bursts of 1 or more, at most 1e9: "
+                   "not %g and %g", rate, burst);
   rs_rate *r = rs_alloc_zero(sizeof *r);
   if (!r) return rs_nomem("rates", sizeof *r);
   r->each = (int64_t)fmax(1, 1e9 / rate);

@@ -1,5 +1,5 @@
-/* request.c - a service's requests, by libmicrohttpd's calls: one at the first line, one at the end of the head, one for
- * each piece of a body, one when all is there, one when the reply is sent or the connection lost.
+/* request.c - a service's requests, by libmicrohttpd's calls: one at the first line, one at the end of the head, one
+ * for each piece of a body, one when all is there, one when the reply is sent or the connection lost.
  *
  * A refusal in the call at the end of the head makes libmicrohttpd close the connection behind it. The handler's reply
  * lies in a buffer that is the connection's until it is sent: one that has gone out by the time the handler is called
@@ -92,7 +92,8 @@ static uint64_t mixed(uint64_t x) { /* SplitMix64's finaliser, a bijection */
 /* A number of its own for each request of the service, in hexadecimal: its order says nothing. */
 static void make_id(rs_link *l) {
   rs_worker *w = l->of;
-  uint64_t n = mixed(w->service->seed + (w->ids++ * (uint64_t)w->service->n + (uint64_t)w->index) * 0x9e3779b97f4a7c15u);
+  uint64_t number = w->ids++ * (uint64_t)w->service->n + (uint64_t)w->index;
+  uint64_t n = mixed(w->service->seed + number * 0x9e3779b97f4a7c15u);
   for (int i = 15; i >= 0; i--, n >>= 4) l->id[i] = "0123456789abcdef"[n & 15];
   l->id[16] = 0;
 }
@@ -287,7 +288,8 @@ enum MHD_Result rs_request_event(void *worker, struct MHD_Connection *connection
 
 /* A head that libmicrohttpd has refused by itself had no call of ours, and its reply went out. */
 static void count_end(rs_link *l, enum MHD_RequestTerminationCode code) {
-  if (!l->called && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) rs_tally_add(&l->of->tally.refused[RS_REFUSED_FORMAT], 1);
+  if (!l->called && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    rs_tally_add(&l->of->tally.refused[RS_REFUSED_FORMAT], 1);
   rs_tally_add(&l->of->tally.in_flight, -1);
   if (l->called && l->of->service->log) rs_link_log(l);
 }

@@ -95,8 +95,10 @@ static bool read_request_line(reader *r, request *q) {
   size_t size;
   pass_over(r);
   if (!read_line(r, &line, &size)) return false;
-  const char *first = memchr(line, ' ', size), *second = first ? memchr(first + 1, ' ', size - (size_t)(first + 1 - line)) : NULL;
-  if (!second || line + size - second != 9 || memcmp(second, " HTTP/1.", 8) || (second[8] != '0' && second[8] != '1')) return false;
+  const char *first = memchr(line, ' ', size);
+  const char *second = first ? memchr(first + 1, ' ', size - (size_t)(first + 1 - line)) : NULL;
+  if (!second || line + size - second != 9 || memcmp(second, " HTTP/1.", 8)) return false;
+  if (second[8] != '0' && second[8] != '1') return false;
   q->method = line;
   q->method_size = (size_t)(first - line);
   q->target = first + 1;
@@ -153,6 +155,10 @@ static void read_strictly(const char *bytes, size_t size) {
 
 /* The service. */
 
+static bool is_text(const char *bytes, size_t size, const char *text) {
+  return strlen(text) == size && !memcmp(text, bytes, size);
+}
+
 static void compare(void *context, const rs_call *call, rs_reply *reply) {
   (void)context;
   if (expected.answered == expected.n) {
@@ -160,11 +166,9 @@ static void compare(void *context, const rs_call *call, rs_reply *reply) {
     return;
   }
   const request *q = &expected.of[expected.answered++];
-  bool head = q->method_size == 4 && !memcmp(q->method, "HEAD", 4);
-  const char *method = head ? "GET" : call->method;
-  if (strcmp(call->method, method) || (!head && (strlen(method) != q->method_size || memcmp(method, q->method, q->method_size))))
-    __builtin_trap();
-  if (strlen(call->target->raw) != q->target_size || memcmp(call->target->raw, q->target, q->target_size)) __builtin_trap();
+  bool head = is_text(q->method, q->method_size, "HEAD");
+  if (head ? strcmp(call->method, "GET") : !is_text(q->method, q->method_size, call->method)) __builtin_trap();
+  if (!is_text(q->target, q->target_size, call->target->raw)) __builtin_trap();
   if (call->size != q->body_size || call->n_headers != q->fields) __builtin_trap();
   for (int i = 0; i < call->n_headers; i++)
     for (const char *c = call->headers[i].value; *c; c++)

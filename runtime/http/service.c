@@ -43,7 +43,8 @@ static rs_status fill_in(rs_service_options *o) {
     return rs_fail(RS_EARG, "connections must be 1..1000000, not %d", o->connections);
   if (!o->certificate != !o->key) return rs_fail(RS_EARG, "a certificate needs its key, and a key its certificate");
   if (o->port < 0 || o->port > 65535) return rs_fail(RS_EARG, "port must be 0..65535, not %d", o->port);
-  if (o->max_body < 1 || o->per_address < 1 || o->head_ms < 1 || o->idle_ms < 1 || o->body_rate < 1 || o->write_rate < 1)
+  if (o->max_body < 1 || o->per_address < 1 || o->head_ms < 1 || o->idle_ms < 1 || o->body_rate < 1 ||
+      o->write_rate < 1)
     return rs_fail(RS_EARG, "limits of a service must be greater than 0");
   return RS_OK;
 }
@@ -95,7 +96,8 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   if (status != RS_OK) return status;
   rs_service *s = rs_alloc_zero(sizeof *s);
   if (!s) return rs_nomem("a service", sizeof *s);
-  *s = (rs_service){.options = o, .handler = handler, .context = context, .at.handle = -1, .door_events = -1, .door_wake = -1};
+  *s = (rs_service){.options = o, .handler = handler, .context = context};
+  s->at.handle = s->door_events = s->door_wake = -1;
   if (getrandom(&s->seed, sizeof s->seed, 0) != (ssize_t)sizeof s->seed) s->seed = (uint64_t)rs_service_now();
   s->sees_lines = !strcmp(MHD_get_version(), "0.9.75");
   status = rs_listen(&s->at, o.address, o.port);
