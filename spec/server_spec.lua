@@ -84,6 +84,46 @@ describe("a server", function()
       call("GET", "/version").live.digest)))
   end)
 
+  it("writes metrics as Prometheus reads them", function()
+    local types, series, buckets = {}, {}, {}
+    serving.open { shadow = serving.path, split = { word = serving.path, share = 5000 },
+      events = serving.folder .. "/counted.db" }
+    for i = 1, 6 do call("POST", "/recommend", { user = "u" .. i }) end
+    for line in ask("GET", "/metrics").body:gmatch "[^\n]+" do
+      local kind, name, rest = line:match "^# (%u+) ([%w_]+) (.+)$"
+      if kind == "TYPE" then
+        assert.is_nil(types[name], line)
+        types[name] = rest
+      elseif kind ~= "HELP" then
+        local series_name, labels, value = line:match "^([%a_][%w_]*)(%b{}) (%S+)$"
+        if not series_name then
+          labels, series_name, value = "", line:match "^([%a_][%w_]*) (%S+)$"
+        end
+        assert.is_number(tonumber(value), line)
+        assert.is_nil(series[series_name .. labels], line)
+        series[series_name .. labels] = tonumber(value)
+        local family = types[series_name] and series_name or series_name:gsub("_%l+$", "")
+        assert.is_string(types[family], line) -- said before
+        assert.matches("^{?[%w_=\",.+%-]*}?$", labels)
+        if series_name:find "_bucket$" then
+          local key = family .. labels:gsub(',?le="[^"]*"', "")
+          assert.is_true(tonumber(value) >= (buckets[key] or 0), line)
+          buckets[key] = tonumber(value)
+          if labels:find '"+Inf"' then
+            local others = labels:gsub(',?le="[^"]*"', ""):gsub("^{}$", "")
+            buckets[family .. "_count" .. others] = tonumber(value)
+          end
+        end
+      end
+    end
+    for name, count in pairs(buckets) do
+      if name:find "_count" then assert.equal(count, series[name], name) end
+    end
+    assert.is_true(series['recsys_request_duration_seconds_count{route="recommend"}'] == 6)
+    assert.equal("histogram", types.recsys_shadow_overlap)
+    serving.open()
+  end)
+
   it("lets nobody without a token tell it to reload", function()
     local reply, body = ask("POST", "/admin/reload")
     assert.equal(401, reply.status)
