@@ -120,6 +120,7 @@ describe("a batch of users", function()
     refused("a.txt", "u1\nu2\n", ":1: filter.x: items have no attribute 'x'; there are item, created, kind", "argument",
       '{"filter":{"x":1}}')
     refused("a.txt", "u1\n", nil, "argument", '{"k":0}')
+    refused("a.txt", "u1\nu\0\n", ":2: there is a zero byte: is this a text?", "format")
     local ran = run(("--users %s/none.txt --out %s/o.csv"):format(folder, folder))
     assert.equal(1, ran.code)
     assert.matches("none.txt", ran.err)

@@ -162,6 +162,8 @@ static rs_status answer_line(const rs_batch *b, worker *w, chunk *c, rs_span lin
   rs_request request = b->base;
   rs_status status = RS_OK;
   if (line.length == 0) return RS_OK;
+  if (b->options.format != RS_USERS_JSONL && memchr(line.text, 0, line.length))
+    return rs_fail(RS_EFORMAT, "there is a zero byte: is this a text?");
   if (b->options.format == RS_USERS_JSONL) {
     status = answer_json(b, w, c, line);
   } else {
