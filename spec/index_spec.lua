@@ -102,6 +102,21 @@ describe("a bundle with an index", function()
     assert.same(rows, graph_rows)
   end)
 
+  it("takes in items that are posted", function()
+    local folder, built, lists = command.scratch(finally), tiny.build(), {}
+    for _, engine in ipairs { "exact", "hnsw" } do
+      local model <close> = assert(serve.open(tiny.publish(built, folder, { index = engine })))
+      for i = 1, 300 do
+        assert(model:put { item = "new" .. i, title = "Later", created = 13 * tiny.day, fields = '{"kind":"sport"}' })
+      end
+      assert(model:put { item = "i3", title = "Changed", created = 3 * tiny.day, fields = '{"kind":"city"}' })
+      assert.same({ 312, engine }, { model:facts().items, model:facts().index })
+      lists[engine] = assert(model:recommend { user = "u1", k = 200, now = 14 * tiny.day, exclude_seen = false }).items
+      assert.equal(200, #lists[engine])
+    end
+    assert.same(lists.exact, lists.hnsw)
+  end)
+
   it("is another version, made by recsys-run index", function()
     local folder = command.scratch(finally)
     local path = tiny.publish(tiny.build(), folder)

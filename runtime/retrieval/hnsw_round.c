@@ -248,7 +248,7 @@ void rs_hnsw_round_levels(rs_hnsw_round *r, int64_t first, int64_t n) {
 void rs_hnsw_round_run(rs_hnsw_round *r) {
   rs_parallel_for(r->n, 4, link_rows, r);
   collect_backs(r);
-  rs_parallel_for(r->n_edits, 32, merge_lists, r);
+  rs_parallel_for(r->n_edits, r->n > 1 ? 32 : r->n_edits, merge_lists, r); /* those of a row alone: on this thread */
 }
 
 void rs_hnsw_round_apply(rs_hnsw_round *r) {

@@ -3,8 +3,10 @@
 #include "retrieval/hnsw.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/gate.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "base/scored.h"
@@ -448,6 +451,75 @@ static void a_row_whose_vector_changed_is_found_where_it_is_now(void **state) {
   }
 }
 
+/* Readers that pass a gate while a writer makes room beside them and closes it for each row. */
+enum { READERS = 2 };
+typedef struct reading {
+  rs_gate *gate;
+  rs_hnsw *h;
+  const rs_tensor *queries;
+  int worker;
+  atomic_bool *done;
+  int64_t searches, foreign; /* rows found that were not there */
+} reading;
+
+static void *read_on(void *context) {
+  reading *r = context;
+  rs_index_scratch scratch = {0};
+  int64_t rows[K];
+  float scores[K];
+  rs_index_found found = {.rows = rows, .scores = scores};
+  while (!atomic_load(r->done) || r->searches < 50) {
+    rs_index_query q = {.query = rs_f32(r->queries) + r->searches % QUERIES * WIDTH, .k = K, .ef = 20};
+    rs_gate_enter(r->gate, r->worker);
+    bool fine = rs_index_search(rs_hnsw_index(r->h), &q, &scratch, &found) == RS_OK && found.n == K;
+    for (int64_t i = 0; fine && i < K; i++) r->foreign += rows[i] < 0 || rows[i] >= rs_index_items(rs_hnsw_index(r->h));
+    rs_gate_leave(r->gate, r->worker);
+    r->foreign += !fine;
+    r->searches++;
+  }
+  rs_index_scratch_free(&scratch);
+  return NULL;
+}
+
+static void readers_go_on_while_rows_join_and_leave(void **state) {
+  (void)state;
+  enum { FEW = 2000, MORE = 400 };
+  rs_tensor items, queries, some;
+  rs_gate *gate;
+  atomic_bool done = false;
+  reading readers[READERS];
+  pthread_t threads[READERS];
+  draw(&items, CLUSTERS, FEW + MORE, 7);
+  draw(&queries, CLUSTERS, QUERIES, 99);
+  first_rows(&some, &items, FEW);
+  rs_hnsw *h = build(&some, true, false);
+  assert_int_equal(rs_gate_new(&gate, READERS), RS_OK);
+  for (int i = 0; i < READERS; i++) {
+    readers[i] = (reading){.gate = gate, .h = h, .queries = &queries, .worker = i, .done = &done};
+    assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers[i]), 0);
+  }
+  for (int64_t row = FEW; row < FEW + MORE; row++) {
+    rs_tensor now;
+    first_rows(&now, &items, row + 1);
+    assert_int_equal(rs_hnsw_reserve(h, row + 1), RS_OK);
+    rs_gate_close(gate);
+    rs_hnsw_put(h, &now, row);
+    if (row % 3 == 0) rs_hnsw_delete(h, row - FEW);
+    rs_gate_open(gate);
+    rs_tensor_free(&now);
+  }
+  atomic_store(&done, true);
+  for (int i = 0; i < READERS; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(readers[i].foreign, 0);
+  }
+  rs_gate_free(gate);
+  rs_hnsw_free(h);
+  rs_tensor_free(&some);
+  rs_tensor_free(&items);
+  rs_tensor_free(&queries);
+}
+
 /* ---- Files ---- */
 
 static void an_opened_index_answers_as_the_saved_one_and_copies_nothing(void **state) {
@@ -671,6 +743,7 @@ int main(void) {
       cmocka_unit_test(an_empty_index_grows),
       cmocka_unit_test(deleted_rows_are_not_found_and_the_others_still_are),
       cmocka_unit_test(a_row_whose_vector_changed_is_found_where_it_is_now),
+      cmocka_unit_test(readers_go_on_while_rows_join_and_leave),
       cmocka_unit_test(an_opened_index_answers_as_the_saved_one_and_copies_nothing),
       cmocka_unit_test(a_damaged_file_is_refused_or_does_no_harm),
       cmocka_unit_test(what_makes_no_sense_is_refused),
