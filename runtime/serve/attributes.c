@@ -100,15 +100,17 @@ static rs_status take_texts(const rs_tensors *t, const char *name, rs_texts *out
 }
 
 static bool within(const rs_tensor *t, int64_t least, int64_t limit) {
-  for (int64_t i = 0; i < t->size[0]; i++)
-    if (rs_i32(t)[i] < least || rs_i32(t)[i] >= limit) return false;
-  return true;
+  const int32_t *values = rs_i32(t);
+  bool fine = true;
+  for (int64_t i = 0; i < t->size[0]; i++) fine &= values[i] >= least && values[i] < limit;
+  return fine;
 }
 
 static bool is_finite(const rs_tensor *t) {
-  for (int64_t i = 0; i < t->size[0]; i++)
-    if (!isfinite(rs_f32(t)[i])) return false;
-  return true;
+  const float *values = rs_f32(t);
+  bool fine = true;
+  for (int64_t i = 0; i < t->size[0]; i++) fine &= isfinite(values[i]) != 0;
+  return fine;
 }
 
 static bool rises(const rs_popular *p) {
@@ -124,7 +126,8 @@ static rs_status check_permutation(const rs_tensor *rows, int64_t n) {
   uint8_t *had = rs_alloc_zero((size_t)n + 1);
   if (!had) return rs_nomem("model", (size_t)n);
   bool fine = rows->size[0] == n && within(rows, 0, n);
-  for (int64_t i = 0; fine && i < n; i++) fine = had[rs_i32(rows)[i]]++ == 0;
+  const int32_t *values = rs_i32(rows);
+  for (int64_t i = 0; fine && i < n; i++) fine = had[values[i]]++ == 0;
   rs_free(had);
   return fine ? RS_OK : bad(popular_member, "does not order the items, each once");
 }

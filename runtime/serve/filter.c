@@ -216,9 +216,10 @@ static bool add_range(making *x, const rs_column *c, uint64_t *bits) {
   }
   if (x->reader.status != RS_OK) return false;
   if (had == 0) return rs_read_refuse(&x->reader, RS_EARG, "a range has gt, gte, lt or lte");
+  const int64_t *times = c->type == RS_TIME ? rs_i64(&c->values) : NULL;
+  const double *numbers = times ? NULL : rs_f64(&c->values);
   for (int64_t i = 0; i < x->rows; i++)
-    if (c->type == RS_TIME ? within_times(&r, rs_i64(&c->values)[i]) : within_numbers(&r, rs_f64(&c->values)[i]))
-      rs_bitmap_set(bits, i);
+    bits[i >> 6] |= (uint64_t)(times ? within_times(&r, times[i]) : within_numbers(&r, numbers[i])) << (i & 63);
   return true;
 }
 
