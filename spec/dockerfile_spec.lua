@@ -142,4 +142,30 @@ describe("the Dockerfile", function()
     uv.run "nowait"
     assert.same({ 143, 0 }, { code, signal }, command.read(folder .. "/out"))
   end)
+
+  it("makes an image that trains and serves as its user, of nothing but Debian's least and its own steps", function()
+    if not os.getenv "RECSYS_LONG" then pending "takes minutes and Debian's mirror; RECSYS_LONG=1 runs it" return end
+    if command.run("debootstrap --version && unshare -m true").code ~= 0 then
+      pending "needs debootstrap, and to mount"
+      return
+    end
+    local root = command.scratch(finally) .. "/image" -- which others than its owner may enter
+    local made = command.run(("debootstrap --variant=minbase bookworm %s && cp /etc/resolv.conf %s/etc/"):format(root,
+      root))
+    assert.equal(0, made.code, made.err)
+    command.write(root .. "/tmp/run.sh", "set -e\n" .. only("RUN").rest)
+    assert.equal(0, command.run(("chroot %s sh /tmp/run.sh"):format(root)).code)
+    local copied = command.run(("cmake --install %s --prefix %s/tmp/prefix --strip && cp -a %s/tmp/prefix/. %s%s")
+      :format(command.build, root, root, root, only("COPY").words[2]))
+    assert.equal(0, copied.code, copied.err)
+    local words = only("ENTRYPOINT").list[1] .. " recipes/sagemaker_local.lua --json --set track.enabled=false"
+    command.write(root .. "/tmp/start.sh", ("mount -t proc proc %s/proc\nexec chroot --userspec=recsys %s sh -c "
+      .. "'cd %s && HOME=/home/recsys %s'\n"):format(root, root, only("WORKDIR").rest, words))
+    local ran = command.run(("unshare -m sh %s/tmp/start.sh"):format(root))
+    assert.equal(0, ran.code, ran.err)
+    assert.matches('"transform":{"batches":1,"lines":100}', ran.out)
+    local size = tonumber(command.run(("rm -rf %s/tmp/* %s/var/cache/apt && du -sm %s"):format(root, root, root)).out
+      :match "^%d+")
+    assert.is_true(size < 300, size .. " MiB")
+  end)
 end)
