@@ -87,6 +87,13 @@ static void append(const rs_server_model *m, const rs_rules *rules, rs_caps *cap
   }
 }
 
+/* Items that came later, of which nobody counted an event yet: the youngest first. */
+static void append_new(const rs_server_model *m, const rs_rules *rules, rs_caps *caps, int64_t k, rs_answer *answer) {
+  for (int64_t row = m->vectors.size[0]; row-- > m->popular.rows.size[0] && answer->n < k;)
+    if (rs_rules_allow(rules, row) && rs_caps_take(caps, row))
+      answer->items[answer->n++] = (rs_found){.row = row, .score = 0, .model = NAN, .source = RS_BY_POPULARITY};
+}
+
 rs_status rs_popular_fill(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request,
                           const rs_rules *rules, int segment, rs_answer *answer) {
   int64_t items = m->vectors.size[0], k = request->k < items ? request->k : items;
@@ -98,6 +105,7 @@ rs_status rs_popular_fill(const rs_server_model *m, rs_serve_scratch *s, const r
   if (status != RS_OK) return status;
   if (segment >= 0) append(m, rules, &caps, segment, k, answer);
   append(m, rules, &caps, -1, k, answer);
+  append_new(m, rules, &caps, k, answer);
   bool capped = request->n_caps > 0 && answer->n < items - answer->seen - answer->rule;
   answer->missing = answer->n == request->k ? RS_NONE_MISSING : capped ? RS_CAPPED : RS_FEW_CANDIDATES;
   return RS_OK;
