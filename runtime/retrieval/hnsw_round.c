@@ -203,6 +203,7 @@ static void merge_list(rs_hnsw_walker *w, const rs_hnsw_round *r, int64_t edit) 
   int64_t most, n = 0, more = r->groups[edit + 1] - r->groups[edit];
   const int32_t *list = rs_hnsw_links_of(h, level, id, &most);
   uint32_t nodes = (uint32_t)(level > 0 ? r->upper_end : r->row_end);
+  if (!list) return; /* a file said that the node stands here, and lied */
   for (int64_t i = 0; i < most && (uint32_t)list[i] < nodes; i++)
     if (!joins(r, edit, level, list[i])) out[n++] = list[i];
   if (n + more <= most) {
@@ -256,7 +257,7 @@ void rs_hnsw_round_apply(rs_hnsw_round *r) {
   for (int64_t i = 0; i < r->n_edits; i++) {
     int64_t most;
     int32_t *list = rs_hnsw_links_of(h, r->edits[i].level, r->edits[i].id, &most);
-    memcpy(list, r->lists + r->edits[i].at, (size_t)most * sizeof *list);
+    if (list) memcpy(list, r->lists + r->edits[i].at, (size_t)most * sizeof *list);
   }
   if (r->first < h->index.n) return; /* a row that was there */
   h->index.n = r->first + r->n;
