@@ -191,7 +191,8 @@ describe("a model with counts of items", function()
     local rows, scores = served:recommend_users { k = 4, exclude_seen = false }
     for user = 1, USERS, 7 do
       for rank = 1, 4 do
-        assert.are.equal(("u%d,%d,i%d,%.9g"):format(user, rank, rows:get(user, rank) + 1, scores:get(user, rank)),
+        assert.are.equal(("u%d,%d,i%d,%s"):format(user, rank, rows:get(user, rank) + 1,
+          base.shortest(scores:get(user, rank))),
           lines[1 + 4 * (user - 1) + rank])
       end
     end

@@ -43,7 +43,7 @@ end
 --- The member's tensors: docs/bundle.md.
 ---@return table<string, Tensor>
 function attributes.tensors(items, names)
-  return items:select(names):tensors()
+  return #names > 0 and items:select(names):tensors() or {}
 end
 
 return attributes
