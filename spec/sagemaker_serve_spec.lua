@@ -93,6 +93,8 @@ describe("recsys-run serve in a container", function()
     command.run(("cp %s %s"):format(path, tree:path "model/other-1.tar"))
     refused({}, tree:path "model" .. " holds 2 bundles, and one is served: other-1.tar, tiny-1.tar")
     os.remove(tree:path "model/other-1.tar")
+    command.write(tree:path "model/._tiny-1.tar", "what a Mac packs beside a file")
+    assert.equal(tree:path "model/tiny-1.tar", require("recsys.sagemaker.serving").bundle(tree:path "model"))
     refused({ SAGEMAKER_BIND_TO_PORT = "http" },
       "the variable SAGEMAKER_BIND_TO_PORT must be a whole number, 1 to 65535, not 'http'")
     refused({ SAGEMAKER_SAFE_PORT_RANGE = "3-2" }, "must be two ports such as 20000-30000, not '3-2'")

@@ -101,6 +101,18 @@ describe("recsys-run serve", function()
       assert.equal(2, wait(start { path, "--split", "x" }))
     end)
 
+  it("refuses words that would do something else than they say", function()
+    for _, case in ipairs { { 2, "%-%-host names no address", "--host", "" },
+      { 2, "%-%-burst is for %-%-rate", "--burst", "5" },
+      { 1, "%-%-events .*: there is no folder .*/nope", "--events", folder .. "/nope/x.db" },
+      { 1, "%-%-access%-log .*: there is no folder .*/nope", "--access-log", folder .. "/nope/x" } } do
+      local one = start { path, "--port", "0", case[3], case[4] }
+      assert.equal(case[1], wait(one), case[3])
+      assert.matches(case[2], one.err)
+    end
+    assert.is_nil(require("lfs").attributes(folder .. "/nope"))
+  end)
+
   it("asks for tokens, and lets an admin reload", function()
     command.write(folder .. "/tokens", "app use app-token-0123456789\nann all ann-token-0123456789\n", "600")
     command.run(("chmod 600 '%s/tokens'"):format(folder))

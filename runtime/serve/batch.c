@@ -17,6 +17,7 @@
 #include "base/shortest.h"
 #include "serve/batch_in.h"
 #include "serve/json_out.h"
+#include "serve/json_read.h"
 #include "serve/loaded.h"
 
 enum { LINES = 32, CHUNKS = 128, BLOCK_BYTES = 8 << 20, EVERY_MS = 1000 };
@@ -164,6 +165,8 @@ static rs_status answer_line(const rs_batch *b, worker *w, chunk *c, rs_span lin
   if (line.length == 0) return RS_OK;
   if (b->options.format != RS_USERS_JSONL && memchr(line.text, 0, line.length))
     return rs_fail(RS_EFORMAT, "there is a zero byte: is this a text?");
+  if (b->options.format != RS_USERS_JSONL && !rs_is_utf8(line.text, line.length)) /* JSON's reader looks itself */
+    return rs_fail(RS_EFORMAT, "this is not UTF-8");
   if (b->options.format == RS_USERS_JSONL) {
     status = answer_json(b, w, c, line);
   } else {

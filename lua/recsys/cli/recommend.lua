@@ -4,6 +4,7 @@
 local argument = require "recsys.argument"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
+local lfs = require "lfs"
 
 local recommend = { about = "Recommend items to a user, or to all users of a file, from a published model" }
 
@@ -174,6 +175,10 @@ local function check_batch(args)
   end
   if not args.out or not (args.out:match "%.csv$" or args.out:match "%.jsonl$") then
     exit.usage_error "where to? --users wants --out FILE.csv or --out FILE.jsonl"
+  end
+  local from, to = lfs.attributes(args.users), lfs.attributes(args.out) -- behind links, too
+  if from and to and from.dev == to.dev and from.ino == to.ino then
+    exit.usage_error("--out is the file of users, %s: the answers need a file of their own", args.users)
   end
 end
 

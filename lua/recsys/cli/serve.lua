@@ -2,6 +2,7 @@
 
 local argument = require "recsys.argument"
 local exit = require "recsys.exit"
+local lfs = require "lfs"
 
 local command = { about = "Answer HTTP calls from a published model" }
 
@@ -72,6 +73,18 @@ local function serve_recipe(path, bundle)
   return { path = path, bundle = bundle or found.bundle, limits = found.limits }
 end
 
+--- What is refused before anything is opened: words that would do something else than they say.
+local function check(args)
+  if args.host == "" then exit.usage_error "--host names no address; * stands for all of this machine's" end
+  if args.burst and not args.rate then exit.usage_error "--burst is for --rate N: how many of them at once" end
+  for name, path in pairs { ["--events"] = args.events, ["--access-log"] = args.access_log } do
+    local folder = path:match "^(.+)/[^/]*$"
+    if folder and lfs.attributes(folder, "mode") ~= "directory" then
+      error({ code = "failed", message = ("%s %s: there is no folder %s"):format(name, path, folder) }, 0)
+    end
+  end
+end
+
 --- What to serve, and where: what the command line says, and without a bundle what a container is told.
 local function options_of(args)
   local workers = args.workers or require("recsys.base").threads()
@@ -96,6 +109,7 @@ end
 
 function command.run(args)
   local guard, operation = require "recsys.ui.guard", require "recsys.serve.operation"
+  check(args)
   local options = options_of(args)
   local opened <close> = operation.open(options)
   if args.BUNDLE and not guard.is_loopback(options.host) and not (options.tokens or options.token_text) then

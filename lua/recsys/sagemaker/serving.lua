@@ -55,7 +55,8 @@ end
 function serving.bundle(folder)
   local found = {}
   for _, name in ipairs(files.names(folder)) do
-    if name:find "%.tar$" and lfs.attributes(folder .. "/" .. name, "mode") == "file" then found[#found + 1] = name end
+    local ours = name:find "%.tar$" and not name:find "^%." -- a Mac packs ._NAME beside NAME
+    if ours and lfs.attributes(folder .. "/" .. name, "mode") == "file" then found[#found + 1] = name end
   end
   if #found == 1 then return folder .. "/" .. found[1] end
   if #found > 1 then
