@@ -55,6 +55,23 @@ return recsys.serve_recipe {
       local version = server:call("GET", "/version")
       return { instead = version.live.version }
     end,
+    ["GET /given/{what}"] = function(request) -- line 47
+      local within = {}
+      within.self = within
+      local given = { status = { "x", 99 }, text = { "x", "200 OK" },
+        type = { "x", 200, "text/html\r\nSet-Cookie: a=b" },
+        mixed = { { 1, 2, a = 3 } }, nan = { { a = { 0 / 0 } } }, infinite = { { 1 / 0 } }, within = { within } }
+      return table.unpack(given[request.parts.what])
+    end,
+    ["POST /log"] = function(request, server)
+      server:log(request.body)
+      error(request.body)
+    end,
+    ["GET /finaliser"] = function()
+      setmetatable({}, { __gc = function() while true do end end })
+      collectgarbage()
+    end,
+    ["GET /exit"] = function() os.exit(3) end,
   },
 }
 ]]
@@ -125,6 +142,34 @@ describe("a serve recipe", function()
       { reply.status, body.error.code, body.error.message })
     assert.is_true(program.wait_for(server, "recipe.lua:21: attempt to index a nil value (field 'nothing')"))
     assert.is_true(program.wait_for(server, "GET /broken, request r-17: "))
+  end)
+
+  it("fails by 500 where what it gives is no answer", function()
+    for what, why in pairs { status = "the status is no whole number", text = "the status is no whole number",
+      type = "the media type is no text", mixed = "a table is a list and an object", nan = "JSON has no NaN",
+      infinite = "JSON has no NaN", within = "a table stands within itself" } do
+      local reply, body = ask("GET", "/given/" .. what)
+      assert.same({ what, 500, { code = "handler_failed", message = "the handler of this path failed" } },
+        { what, reply.status, body.error })
+      assert.is_true(program.wait_for(server, "recipe.lua:47: what the handler gives cannot be answered: " ..
+        why), what)
+    end
+  end)
+
+  it("writes one line of a log, whatever its text holds", function()
+    assert.equal(500, ask("POST", "/log", "a\nforged \27[31m\194\155ü", { ["Content-Type"] = "text/plain" }).status)
+    assert.is_true(program.wait_for(server, "recsys-run: a\\x0aforged \\x1b[31m\\xc2\\x9bü\n"))
+    assert.is_true(program.wait_for(server, ": a\\x0aforged \\x1b[31m\\xc2\\x9bü\n"))
+    assert.is_nil(server.err:find("\27", 1, true))
+  end)
+
+  it("has no finalisers, and does not end the server", function()
+    for path, why in pairs { ["/finaliser"] = "a serve recipe's tables have no __gc",
+      ["/exit"] = "a serve recipe does not end the server" } do
+      local reply, body = ask("GET", path)
+      assert.same({ 500, "handler_failed" }, { reply.status, body.error.code })
+      assert.is_true(program.wait_for(server, why))
+    end
   end)
 
   it("is stopped when its time is over, whatever it does", function()

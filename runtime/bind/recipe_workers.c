@@ -96,9 +96,38 @@ static int l_inner(lua_State *L) {
   return 2;
 }
 
+/* A character of a log's line at 'text': how many bytes it has; '*plain': it is printed as it is. Control characters, also
+ * those of two bytes in UTF-8, would forge lines and drive terminals. */
+static size_t log_character(const unsigned char *text, size_t left, bool *plain) {
+  *plain = text[0] >= 0x20 && text[0] != 0x7f;
+  if (text[0] != 0xc2 || left < 2 || text[1] < 0x80 || text[1] > 0x9f) return 1;
+  *plain = false;
+  return 2;
+}
+
+/* A text as a part of one line, into 'line', which has room for 4 * size + 1. It is written in one go by who calls: a
+ * stream without a buffer has a call of the system for each character otherwise. */
+static size_t plain_line(char *line, const char *text, size_t size) {
+  const unsigned char *bytes = (const unsigned char *)text;
+  size_t length = 0;
+  bool plain;
+  for (size_t at = 0, n; at < size; at += n) {
+    n = log_character(bytes + at, size - at, &plain);
+    if (plain) line[length++] = text[at];
+    for (size_t i = 0; !plain && i < n; i++) length += (size_t)snprintf(line + length, 5, "\\x%02x", bytes[at + i]);
+  }
+  line[length] = '\0';
+  return length;
+}
+
 /* log(text): a line on standard error. */
 static int l_log(lua_State *L) {
-  fprintf(stderr, "recsys-run: %s\n", luaL_checkstring(L, 1));
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  luaL_Buffer b;
+  char *line = luaL_buffinitsize(L, &b, 4 * size + 1);
+  luaL_pushresultsize(&b, plain_line(line, text, size));
+  fprintf(stderr, "recsys-run: %s\n", lua_tostring(L, -1));
   return 0;
 }
 
@@ -253,18 +282,19 @@ static void reply_error(rs_reply *reply, int status, const char *code, const cha
   reply->status = status;
   reply->type = "application/json";
   reply->body->size = 0;
-  if (rs_buffer_printf(reply->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"path\":\"\"}}\n", code, message))
+  if (rs_buffer_printf(reply->body, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}\n", code, message))
     reply->body->size = 0;
 }
 
 /* What a handler's failure is to the caller: never its message, which is the recipe's own matter and goes to the log. */
 static void fail(worker *w, const rs_own_call *own) {
-  char message[MESSAGE_LENGTH];
+  char message[MESSAGE_LENGTH], line[4 * MESSAGE_LENGTH + 1];
   take_message(w->L, message);
   if (w->over)
     snprintf(message, sizeof message, "%sit takes more than the %d ms that it has", w->where, w->time_ms);
+  plain_line(line, message, strlen(message));
   fprintf(stderr, "recsys-run: %s %s, request %s: %s\n", own->call->method, own->call->target->path,
-          own->call->request_id ? own->call->request_id : "-", message);
+          own->call->request_id ? own->call->request_id : "-", line);
   if (w->over)
     reply_error(own->reply, 504, "handler_time", "the handler of this path took too long");
   else

@@ -16,20 +16,58 @@ function Request.__index(request, name)
 end
 
 local function failure(status, code, message)
-  return status, "application/json", json.encode { error = { code = code, message = message, path = "" } } .. "\n"
+  return status, "application/json", json.encode { error = { code = code, message = message } } .. "\n"
+end
+
+--- Raise unless 'value' is all JSON can say: no NaN, no table that is a list and an object, or within itself.
+local function check_value(value, within)
+  if type(value) == "number" and (value ~= value or value == math.huge or value == -math.huge) then
+    error("JSON has no NaN and no infinity", 0)
+  end
+  if type(value) ~= "table" then return end
+  if within[value] then error("a table stands within itself", 0) end
+  within[value] = true
+  local names, numbers = false, false
+  for key, part in next, value do
+    if type(key) == "number" then numbers = true else names = true end
+    check_value(part, within)
+  end
+  if names and numbers then error("a table is a list and an object", 0) end
+  within[value] = nil
+end
+
+local function encode(value)
+  check_value(value, {})
+  return json.encode(value)
 end
 
 --- What a handler gives: a value, and perhaps a status and a type of its text.
 local function reply(value, status, kind)
+  if status ~= nil and not (math.tointeger(status) and status >= 200 and status <= 599) then
+    error("the status is no whole number of 200 to 599: " .. tostring(status), 0)
+  end
+  if kind ~= nil and not (type(kind) == "string" and #kind < 128 and kind:find "^[\32-\126]+$") then
+    error("the media type is no text of fewer than 128 plain characters: " .. tostring(kind), 0)
+  end
+  status = math.tointeger(status)
   if value == nil then return status or 204, "text/plain; charset=utf-8", "" end
   if type(value) == "string" then return status or 200, kind or "text/plain; charset=utf-8", value end
-  return status or 200, "application/json", json.encode(value) .. "\n"
+  return status or 200, "application/json", encode(value) .. "\n"
+end
+
+--- The reply of what a handler gave; raises with the handler's line, as what it gave has none.
+local function reply_of(handler, ...)
+  local given = table.pack(pcall(reply, ...))
+  if given[1] then return table.unpack(given, 2, given.n) end
+  local from = debug.getinfo(handler, "S")
+  error(("%s:%d: what the handler gives cannot be answered: %s"):format(from.short_src, from.linedefined,
+    tostring(given[2])), 0)
 end
 
 --- Call a handler; error { status = 4xx, message } within it is the caller's to hear, all else the log's.
 local function call(handler, ...)
   local results = table.pack(pcall(handler, ...))
-  if results[1] then return reply(table.unpack(results, 2, results.n)) end
+  if results[1] then return reply_of(handler, table.unpack(results, 2, results.n)) end
   local problem = results[2]
   if type(problem) == "table" and math.tointeger(problem.status) and problem.status >= 400 and problem.status < 500 then
     return failure(math.tointeger(problem.status), problem.code or "bad_request", tostring(problem.message or ""))
@@ -56,7 +94,7 @@ local function server_over(inner)
 
   --- One of the server's own routes, asked in place: a value | nil, message, status.
   function server.call(_, method, path, body)
-    if type(body) == "table" then body = json.encode(mark_lists(body)) end
+    if type(body) == "table" then body = encode(mark_lists(body)) end
     local status, text = inner(method, path, body)
     local ok, value = pcall(json.decode, text)
     if status >= 200 and status < 300 then return ok and mark_lists(value) or text end
@@ -87,12 +125,36 @@ local function hooked(recipe)
   end
 end
 
+--- Take away what would escape the limits or end the server: Lua runs finalisers without hooks, so a loop in one has no
+--- end. The program's own modules close their files by them.
+local function confine()
+  local info = debug.getinfo
+  local own = info(1, "S").source:match "^(.*/)serve/worker%.lua$"
+  local function is_foreign(finaliser)
+    return type(finaliser) ~= "function" or not own or info(finaliser, "S").source:sub(1, #own) ~= own
+  end
+  local function refusing(set)
+    return function(value, meta)
+      local finaliser = type(meta) == "table" and rawget(meta, "__gc")
+      if finaliser and is_foreign(finaliser) then
+        error("a serve recipe's tables have no __gc: finalisers are not within the time limit", 2)
+      end
+      return set(value, meta)
+    end
+  end
+  rawset(_G, "setmetatable", refusing(setmetatable))
+  rawset(debug, "setmetatable", refusing(debug.setmetatable))
+  rawset(os, "exit", function() error("a serve recipe does not end the server", 2) end)
+  rawset(debug, "sethook", function() error("a serve recipe's hook is the time limit's", 2) end)
+end
+
 --- Load the recipe at 'path'.
 ---@param inner fun(method: string, path: string, body?: string): integer, string
 ---@param log fun(text: string)
 ---@return { method: string, path: string }[] routes
 ---@return fun(route: integer, request: table): integer, string, string answer
 return function(path, inner, log)
+  confine()
   local recipe, server = serve_recipe.load(path), server_over(inner)
   local routes = table.move(recipe.routes, 1, #recipe.routes, 1, {})
   if recipe.before or recipe.after then
