@@ -157,7 +157,7 @@ describe("posted events", function()
       { user = "u2", item = "i9", time = 14 * day } })
     local kept = call("GET", "/users/u1?kept=true").kept
     assert.same({ 1, "i9", "click" }, { #kept, kept[1].item, kept[1].fields.type })
-    assert.same({ erased = true, in_model = true }, call("DELETE", "/users/u1"))
+    assert.same({ erased = true, in_model = true, committed = true }, call("DELETE", "/users/u1"))
     assert.same({}, history "u1")
     assert.same({}, call("GET", "/users/u1?kept=true").kept)
     assert.same({ "i9", "i4", "i3" }, history "u2")
@@ -168,6 +168,25 @@ describe("posted events", function()
     local db = assert(sql.open(events_file()))
     assert.equal(0, db:row("SELECT count(*) AS n FROM online_events WHERE item = 'i9' AND user = 'u1'").n)
     db:close()
+  end)
+
+  it("and items are not told to be gone before that is kept", function()
+    fresh()
+    call("POST", "/events", { user = "u1", item = "i9", time = 14 * day })
+    local other = assert(sql.open(events_file()))
+    other:execute "BEGIN IMMEDIATE"
+    local reply, body = ask("DELETE", "/users/u1")
+    assert.same({ 202, { erased = false, in_model = true, committed = false } }, { reply.status, body })
+    reply, body = ask("DELETE", "/items/i9")
+    assert.same({ 202, { removed = false, committed = false } }, { reply.status, body })
+    assert.equal(1, #call("GET", "/users/u1?kept=true").kept)
+    other:execute "ROLLBACK"
+    other:close()
+    for _ = 1, 200 do
+      if #history "u1" == 0 then break end
+      uv.sleep(25)
+    end
+    assert.same({}, history "u1")
   end)
 
   -- The program is killed while events come one after another: what it has answered for is there again.

@@ -157,15 +157,22 @@ static rs_posts *one_post(rs_exchange *x, rs_post_kind kind) {
   return posts;
 }
 
+/* It is done once it is committed: before, a kill would undo it. */
+static void answer_removal(rs_exchange *x, const char *done, bool committed, const char *more) {
+  const char *word = committed ? "true" : "false";
+  x->reply->status = committed ? 200 : 202;
+  rs_status status = rs_buffer_printf(x->reply->body, "{\"%s\":%s,\"committed\":%s%s}\n", done, word, word, more);
+  if (status != RS_OK) rs_refuse_status(x->reply, status);
+}
+
 static void delete_item(rs_exchange *x) {
   const rs_server_model *m = model_and_store(x);
   rs_posts *posts = m ? one_post(x, RS_POST_REMOVAL) : NULL;
   if (!posts) return;
   if (rs_server_model_check_post(m, &posts->posts[0]) != RS_OK)
     rs_refuse(x->reply, 404, "not_found", "", "%s", rs_message());
-  else if (post(x, &posts, WAIT_MS) && rs_buffer_append_text(x->reply->body, "{\"removed\":true}\n") != RS_OK)
-    rs_refuse_status(x->reply, RS_ENOMEM);
-  if (!posts) x->reply->status = 202;
+  else if (post(x, &posts, WAIT_MS))
+    answer_removal(x, "removed", posts != NULL, "");
   rs_posts_free(posts);
 }
 
@@ -174,10 +181,8 @@ static void delete_user(rs_exchange *x) {
   rs_posts *posts = m ? one_post(x, RS_POST_ERASURE) : NULL;
   if (!posts) return;
   bool trained = rs_vocabulary_find(m->user_ids, x->parts[0].text, x->parts[0].length) > 0;
-  if (post(x, &posts, WAIT_MS) &&
-      rs_buffer_printf(x->reply->body, "{\"erased\":true,\"in_model\":%s}\n", trained ? "true" : "false") != RS_OK)
-    rs_refuse_status(x->reply, RS_ENOMEM);
-  if (!posts) x->reply->status = 202;
+  if (post(x, &posts, WAIT_MS))
+    answer_removal(x, "erased", posts != NULL, trained ? ",\"in_model\":true" : ",\"in_model\":false");
   rs_posts_free(posts);
 }
 
