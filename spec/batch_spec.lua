@@ -68,6 +68,31 @@ describe("a batch of users", function()
     assert.same({}, leftovers())
   end)
 
+  it("answers line n of JSON Lines by line n, an empty one by what is wrong with it", function()
+    local model <close> = assert(serve.open(path))
+    local bytes = '{"user":"u1"}\n\r\n\n{"user":"u2"}'
+    local facts = assert(write("e.jsonl", bytes, "o.jsonl", '{"k":1}'))
+    local answers = lines "o.jsonl"
+    local empty = '{"user":null,"error":{"code":"format","message":"line 1, column 1: the text ends too soon"}}'
+    assert.same({ model:answer '{"user":"u1","k":1}', empty, empty, model:answer '{"user":"u2","k":1}' }, answers)
+    assert.same({ 2, 2 }, { facts.users, facts.refused })
+    facts = assert(write("e.jsonl", bytes, "o.csv", '{"k":1}')) -- which has no places
+    assert.same({ 2, 0 }, { facts.users, facts.refused })
+  end)
+
+  it("passes over the mark of UTF-8 that Excel and Notepad put first, and takes endings in capitals", function()
+    local model <close> = assert(serve.open(path))
+    local expected = { model:answer '{"user":"u1","k":1}' }
+    for name, bytes in pairs { ["m.txt"] = "u1", ["M.CSV"] = "user\nu1\n", ["M.JSONL"] = '{"user":"u1"}',
+      ["m.lines"] = '{"user":"u1"}' } do
+      for _, mark in ipairs { "", "\xEF\xBB\xBF" } do
+        assert(write(name, mark .. bytes, "o.jsonl", '{"k":1}'))
+        assert.same(expected, lines "o.jsonl", name)
+      end
+    end
+    assert.equal(0, assert(write("m.txt", "\xEF\xBB\xBF", "o.jsonl")).users)
+  end)
+
   it("writes CSV with the items' source", function()
     local model <close> = assert(serve.open(path))
     assert(write("ids.txt", "u1\nstranger\n", "o.csv", '{"k":2}'))

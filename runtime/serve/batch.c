@@ -162,7 +162,8 @@ static rs_status answer_json(const rs_batch *b, worker *w, chunk *c, rs_span lin
 static rs_status answer_line(const rs_batch *b, worker *w, chunk *c, rs_span line) {
   rs_request request = b->base;
   rs_status status = RS_OK;
-  if (line.length == 0) return RS_OK;
+  bool told = b->options.format == RS_USERS_JSONL && !b->options.csv; /* line n of the answers is for line n */
+  if (line.length == 0 && !told) return RS_OK;
   if (b->options.format != RS_USERS_JSONL && memchr(line.text, 0, line.length))
     return rs_fail(RS_EFORMAT, "there is a zero byte: is this a text?");
   if (b->options.format != RS_USERS_JSONL && !rs_is_utf8(line.text, line.length)) /* JSON's reader looks itself */
@@ -323,12 +324,15 @@ static rs_status make_workers(rs_batch *b) {
 }
 
 static rs_status read_header(rs_batch *b) {
+  static const char mark[] = "\xEF\xBB\xBF";
   char reason[512];
   const char *end = b->map.data + b->map.size;
   b->at = b->map.data;
+  if (b->map.size >= 3 && memcmp(b->at, mark, 3) == 0) b->at += 3; /* as Excel and Notepad begin a text in UTF-8 */
   if (b->options.format != RS_USERS_CSV) return RS_OK;
-  b->at = rs_record_end(b->at, end, RS_USERS_CSV);
-  rs_status status = rs_users_header_read(&b->header, b->model, rs_record_text(b->map.data, b->at));
+  const char *names = b->at;
+  b->at = rs_record_end(names, end, RS_USERS_CSV);
+  rs_status status = rs_users_header_read(&b->header, b->model, rs_record_text(names, b->at));
   if (status == RS_OK || status == RS_ENOMEM) return status;
   snprintf(reason, sizeof reason, "%s", rs_message());
   return rs_fail(status, "%s:1: %s", b->users, reason);

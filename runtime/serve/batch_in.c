@@ -80,11 +80,9 @@ static rs_status check_header(const rs_users_header *h) {
 }
 
 rs_status rs_users_header_read(rs_users_header *h, const rs_server_model *m, rs_span record) {
-  static const char mark[] = "\xEF\xBB\xBF";
   const char *at = record.text, *end = at + record.length;
   size_t starts[RS_BATCH_COLUMNS + 1] = {0};
   rs_status status = RS_OK;
-  if (record.length >= 3 && memcmp(at, mark, 3) == 0) at += 3;
   for (h->n = 0; status == RS_OK && at;) {
     if (h->n == RS_BATCH_COLUMNS) return rs_fail(RS_EFORMAT, "there are more than %d columns", RS_BATCH_COLUMNS);
     status = next_cell(&at, end, &h->text);

@@ -12,12 +12,13 @@ local QUIET_S <const> = 10 -- between lines of progress that nobody watches
 --- What a file of users holds: by its name, or a request's brace at its beginning.
 ---@return string format  "ids", "csv", "jsonl"
 local function format_of(path)
-  if path:match "%.csv$" then return "csv" end
-  if path:match "%.jsonl$" or path:match "%.ndjson$" then return "jsonl" end
+  local ending = (path:match "%.(%w+)$" or ""):lower()
+  if ending == "csv" then return "csv" end
+  if ending == "jsonl" or ending == "ndjson" then return "jsonl" end
   local file = io.open(path, "rb")
   local first = file and file:read(4096) or ""
   if file then file:close() end
-  return first:match "^%s*{" and "jsonl" or "ids"
+  return first:gsub("^\xEF\xBB\xBF", ""):match "^%s*{" and "jsonl" or "ids"
 end
 
 --- What the answers are a function of: a batch goes on from a file that was begun with the same.
