@@ -1,4 +1,5 @@
 --- The bench harness: sides in processes of their own, figures as JSON, refusals in words.
+local bench_rows = require "recsys.bench"
 local command = require "spec.support.command"
 local json = require "recsys.json"
 
@@ -51,6 +52,47 @@ describe("recsys-run bench", function()
     assert.is_true(facts.exact_one_million.scored > 0 and facts.exact_one_million.scored < 0.5)
     assert.is_true(facts.exact_request.scored > 0 and facts.exact_request.scored < 0.5)
     assert.is_true(facts.exact_filtered.half_scored >= 100 and facts.exact_filtered.half_scored < 5000)
+  end)
+
+  it("judges exact searches by the faster peer and by the time of one query, and tells other ratios", function()
+    local function side(seconds) return { seconds = seconds, anonymous_mib = 1, facts = {} } end
+    local function judged(name, seconds, ratios)
+      local row, list = bench_rows.row("retrieval", name), {}
+      local sides = { recsys = side(seconds) }
+      for peer, ratio in pairs(ratios) do sides[peer] = side(ratio * seconds) end
+      local verdicts = bench_rows.judge(row.target or {}, sides, ratios)
+      table.move(row.judge and row.judge(sides) or {}, 1, 9, #verdicts + 1, verdicts)
+      for i, verdict in ipairs(verdicts) do list[i] = { verdict.what, verdict.wanted, verdict.holds } end
+      return list
+    end
+    assert.same({ { "times as fast as torch, the fastest peer", 1.4, true } },
+      judged("exact_batch", 0.1, { torch = 1.5, faiss = 4.8 }))
+    assert.same({ { "times as fast as faiss, the fastest peer", 1.4, false } },
+      judged("exact_batch", 0.1, { torch = 1.5, faiss = 1.3 }))
+    assert.same({}, judged("exact_batch", 0.1, {}))
+    assert.same({ { "seconds a query", 5e-3, true } }, judged("exact_one_million", 50 * 4.9e-3, { faiss = 1.1 }))
+    assert.same({ { "seconds a query", 5e-3, false } }, judged("exact_one_million", 50 * 5.1e-3, { faiss = 9 }))
+    assert.same({}, judged("exact_request", 1, { numpy = 0.5 }))
+    assert.same({}, judged("exact_filtered", 1, { faiss = 0.5, torch = 0.5 }))
+  end)
+
+  it("judges graphs by hnswlib's speed at a recall of 0.95 and by its memory, halved for bytes", function()
+    local function side(speed, memory, codes)
+      return { facts = { codes = codes, memory_mib = memory, build_seconds = 300 / speed, curve = {
+        { ef = 10, recall = 0.9, qps1 = 40 * speed, qps = 80 * speed },
+        { ef = 20, recall = 0.96, qps1 = 20 * speed, qps = 40 * speed } } } }
+    end
+    local function held(name, ours, theirs)
+      local holds, told = {}, 0
+      for _, verdict in ipairs(bench_rows.row("retrieval", name).judge { recsys = ours, hnswlib = theirs }) do
+        if verdict.wanted then holds[#holds + 1] = verdict.holds else told = told + 1 end
+      end
+      return holds, told
+    end
+    assert.same({ true, true, true }, (held("hnsw", side(1.1, 200, true), side(1, 480))))
+    assert.same({ true, true, false }, (held("hnsw", side(1.1, 250, true), side(1, 480))))
+    assert.same({ true, false, true }, (held("hnsw_f32", side(0.9, 480), side(1, 480))))
+    assert.equal(3, select(2, held("hnsw_f32", side(0.5, 480), side(1, 480)))) -- building, recall at two ef
   end)
 
   it("sets graphs beside hnswlib where its header is at hand, and runs ours alone without", function()

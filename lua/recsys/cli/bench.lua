@@ -87,6 +87,13 @@ local function show_run(outcome, run)
   return table.concat(lines, "\n")
 end
 
+--- A verdict, or a figure that is told without a goal.
+local function line_of(verdict)
+  if verdict.wanted == nil then return ("         %s: %.3g"):format(verdict.what, verdict.reached) end
+  return ("  %s %s: %.3g (target %.3g)"):format(verdict.holds and "holds " or "MISSED", verdict.what, verdict.reached,
+    verdict.wanted)
+end
+
 --- A row's tables for people.
 local function show(outcome)
   if outcome.skipped then return ("%s: skipped: %s\n\n"):format(outcome.row, outcome.skipped) end
@@ -95,10 +102,7 @@ local function show(outcome)
     lines[#lines + 1] = " with one thread:"
     lines[#lines + 1] = show_run(outcome, outcome.one_thread)
   end
-  for _, verdict in ipairs(outcome.verdicts) do
-    lines[#lines + 1] = ("  %s %s: %.3g (target %.3g)"):format(verdict.holds and "holds " or "MISSED", verdict.what,
-      verdict.reached, verdict.wanted)
-  end
+  for _, verdict in ipairs(outcome.verdicts) do lines[#lines + 1] = line_of(verdict) end
   for _, problem in ipairs(outcome.problems) do lines[#lines + 1] = "  PROBLEM " .. problem end
   return table.concat(lines, "\n") .. "\n\n"
 end

