@@ -34,6 +34,13 @@ local function history(user)
   return ids
 end
 
+--- The same of any id.
+local function history_of(user)
+  local ids = {}
+  for i, event in ipairs(call("POST", "/users/lookup", { user = user }).history) do ids[i] = event.item end
+  return ids
+end
+
 describe("posted events", function()
   setup(serving.start)
   teardown(serving.stop)
@@ -170,6 +177,55 @@ describe("posted events", function()
     db:close()
   end)
 
+  it("of an id that no path can hold can be seen and erased by a body", function()
+    fresh()
+    local odd = { "a/b", "a\\b", "a\nb", "100%", "a%2Fb", "../x", "é/ü", "lookup" }
+    for i, user in ipairs(odd) do
+      call("POST", "/events", { user = user, item = "i" .. i, time = 14 * day, type = "click" })
+      local found = call("POST", "/users/lookup", { user = user, kept = true })
+      assert.same({ user, 1, "i" .. i, "click", false },
+        { found.user, found.events, found.history[1].item, found.kept[1].fields.type, found.in_model })
+    end
+    for i, user in ipairs(odd) do
+      assert.same({ erased = true, in_model = false, committed = true }, call("POST", "/users/erase", { user = user }))
+      assert.same({}, history_of(user))
+      if odd[i + 1] then assert.equal(1, #history_of(odd[i + 1])) end
+    end
+    assert.same({ erased = true, in_model = true, committed = true }, call("POST", "/users/erase", { user = "u1" }))
+    assert.same({}, history "u1")
+    open()
+    for _, user in ipairs { "u1", table.unpack(odd) } do assert.same({}, history_of(user)) end
+    call("POST", "/events", { user = "u2", item = "i9", time = 14 * day })
+    assert.same({ 3, 2 }, { call("POST", "/users/lookup", { user = "u2", limit = 2 }).events,
+      #call("POST", "/users/lookup", { user = "u2", limit = 2 }).history })
+  end)
+
+  it("are told and erased for a body alone that makes sense", function()
+    fresh()
+    local json_type = { ["Content-Type"] = "application/json" }
+    for _, case in ipairs {
+      { "lookup", "{}", "the body has no 'user'" }, { "erase", "{}", "the body has no 'user'" },
+      { "erase", '{"user":""}', "is empty", "user" }, { "lookup", '{"user":null}', "is null, not a string", "user" },
+      { "erase", '{"user":"u1","limit":1}', "there is no such field; there are user", "limit" },
+      { "lookup", '{"user":"u1","user":"u2"}', "stands there twice", "user" },
+      { "lookup", '{"user":"u1","limit":0}', "is 0; 1 to 1000 events are shown", "limit" },
+      { "lookup", '{"user":"u1","limit":"3"}', "is a string, not a number", "limit" },
+      { "lookup", '{"user":"u1","kept":1}', "is a number, not true or false", "kept" },
+      { "erase", '["u1"]', "is a list, not an object" }, { "erase", "", "the text ends too soon" },
+      { "erase", '{"user":"u1"} x', "there is something behind the value" },
+    } do
+      local reply, body = ask("POST", "/users/" .. case[1], case[2], json_type)
+      assert.same({ 400, case[4] }, { reply.status, body.error.path }, case[2])
+      assert.truthy(body.error.message:find(case[3], 1, true), case[2] .. ": " .. body.error.message)
+    end
+    assert.equal(415, ask("POST", "/users/erase", '{"user":"u1"}', { ["Content-Type"] = "text/plain" }).status)
+    assert.equal(405, ask("PUT", "/users/erase", "x").status)
+    assert.equal(3, call("GET", "/users/u1").events)
+    call("POST", "/events", { user = "17", item = "i9", time = 14 * day })
+    assert.equal("17", call("POST", "/users/lookup", { user = 17 }).user)
+    assert.equal(1, call("POST", "/users/lookup", { user = 17 }).events)
+  end)
+
   it("and items are not told to be gone before that is kept", function()
     fresh()
     call("POST", "/events", { user = "u1", item = "i9", time = 14 * day })
@@ -215,6 +271,7 @@ describe("posted events", function()
     call("POST", "/events", { user = "alice", item = "i9" })
     call("GET", "/users/alice")
     call("DELETE", "/users/alice")
+    call("POST", "/users/erase", { user = "alice" })
     serving.close()
     local lines = command.read(log)
     assert.truthy(lines:find('"method":"GET","path":"/users/{id}","status":200', 1, true))

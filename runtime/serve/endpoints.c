@@ -7,8 +7,8 @@
 #include <string.h>
 
 const rs_route *const rs_tables[] = {rs_routes_health,    rs_routes_metrics, rs_routes_recommend, rs_routes_invocations,
-                                     rs_routes_sagemaker, rs_routes_posts,   rs_routes_page,      rs_routes_own,
-                                     NULL};
+                                     rs_routes_sagemaker, rs_routes_posts,   rs_routes_users,     rs_routes_page,
+                                     rs_routes_own,       NULL};
 
 bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts) {
   while (*pattern && *path) {

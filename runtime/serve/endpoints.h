@@ -65,7 +65,7 @@ typedef struct rs_route {
 
 /* Tables of routes end with a row without a name. */
 extern const rs_route rs_routes_health[], rs_routes_metrics[], rs_routes_recommend[], rs_routes_invocations[],
-    rs_routes_sagemaker[], rs_routes_posts[], rs_routes_page[], rs_routes_own[];
+    rs_routes_sagemaker[], rs_routes_posts[], rs_routes_users[], rs_routes_page[], rs_routes_own[];
 extern const rs_route *const rs_tables[];
 
 /* Find the route of a method and a path, and fill the parts of its path. NULL when there is none; 'allowed' becomes then

@@ -94,15 +94,7 @@ static bool within(reading *x, int64_t n, int64_t limit, const char *what) {
 
 /* ---- values ---- */
 
-/* An id: a string, or a whole number, which stands for its digits. */
-static bool read_id(reading *x, rs_span *id) {
-  int64_t number;
-  if (rs_read_next(&x->r) != RS_READ_NUMBER) return rs_read_text(&x->r, id);
-  const char *from = x->r.at;
-  if (!rs_read_whole(&x->r, &number)) return false;
-  *id = (rs_span){from, (size_t)(x->r.at - from)};
-  return true;
-}
+static bool read_id(reading *x, rs_span *id) { return rs_read_id(&x->r, id); }
 
 static bool read_object_text(reading *x, rs_span *raw) {
   rs_read_kind kind = rs_read_next(&x->r);

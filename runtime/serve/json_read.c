@@ -341,6 +341,15 @@ bool rs_read_whole(rs_json_reader *r, int64_t *number) {
   return true;
 }
 
+bool rs_read_id(rs_json_reader *r, rs_span *id) {
+  int64_t number;
+  if (rs_read_next(r) != RS_READ_NUMBER) return rs_read_text(r, id);
+  const char *from = r->at;
+  if (!rs_read_whole(r, &number)) return false;
+  *id = (rs_span){from, (size_t)(r->at - from)};
+  return true;
+}
+
 /* Take a word as it stands. */
 static bool word(rs_json_reader *r, const char *text) {
   size_t n = strlen(text);

@@ -55,6 +55,8 @@ bool rs_read_text(rs_json_reader *r, rs_span *text);
 bool rs_read_number(rs_json_reader *r, double *number);
 /* A whole number within 64 bits, without fraction or exponent. */
 bool rs_read_whole(rs_json_reader *r, int64_t *number);
+/* An id: a string, or a whole number, which stands for its digits. */
+bool rs_read_id(rs_json_reader *r, rs_span *id);
 bool rs_read_boolean(rs_json_reader *r, bool *value);
 bool rs_read_null(rs_json_reader *r);
 /* Any value, checked and passed over; 'raw' is its text. */

@@ -346,7 +346,7 @@ function showPast() {
 async function loadPast() {
   state.past = null;
   if (state.who === "user" && state.user) {
-    const { value } = await ask("GET", `users/${encodeURIComponent(state.user)}?limit=${SHOWN}`);
+    const { value } = await ask("POST", "users/lookup", { user: state.user, limit: SHOWN });
     state.past = value;
   }
   showPast();
