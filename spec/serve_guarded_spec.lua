@@ -90,6 +90,47 @@ describe("recsys-run serve, guarded", function()
     stop(one)
   end)
 
+  it("answers in names of its own alone, as the page of experiments does", function()
+    local one = start { "--allow-host", "Shop.lan:80", "--allow-host", "b.example" }
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    local rule = require("recsys.ui.guard").new { names = { "shop.lan", "b.example" } }
+    local function ask(host)
+      return assert(client:request { url = one.url .. "/version", headers = { Host = host } })
+    end
+    local seen = { [200] = 0, [403] = 0 }
+    for _, host in ipairs { "localhost", "LOCALHOST:5000", "127.0.0.1", "127.9.9.9:1", "[::1]:5000", "localhost.",
+      "shop.lan", "SHOP.LAN.:80", "b.example:8080", "evil.example", "evil.example:5000", "localhost.evil.example",
+      "10.0.0.1", "localhost:x", "[::2]", "127.evil.example", "127.0.0.1.evil", "lan", "shop.lan.evil" } do
+      local taken = pcall(rule.check, rule, { method = "GET", headers = { host = host } }, true)
+      local status = ask(host).status
+      assert.equal(taken and 200 or 403, status, host)
+      seen[status] = seen[status] + 1
+    end
+    assert.same({ [200] = 9, [403] = 10 }, seen)
+    local told = json.decode(ask("evil.example").body).error
+    assert.equal("host", told.code)
+    assert.matches("%-%-allow%-host", told.message)
+    stop(one)
+    one = start({}, { "RECSYS_SERVE_TOKENS=shop use shop-token-0123456789" })
+    assert.equal(401, ask("evil.example").status)
+    stop(one)
+    one = start { "--allow-host", "a b" }
+    assert.equal(2, wait(one))
+    assert.matches("'a b' is not the name of a host", one.err)
+  end)
+
+  it("listens on IPv6 as it is written in a URL", function()
+    local socket = uv.new_tcp()
+    local known = socket:bind("::1", 0)
+    socket:close()
+    if not known then return pending "this machine has no IPv6" end
+    local one = start { "--host", "[::1]" }
+    assert.matches("^http://%[::1%]:%d+$", one.url, 1, one.err)
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    assert.equal(200, assert(client:request { url = one.url .. "/version" }).status)
+    stop(one)
+  end)
+
   it("takes tokens from the environment", function()
     local one = start({}, { "RECSYS_SERVE_TOKENS=shop use shop-token-0123456789; ops metrics ops-token-0123456789" })
     local function status(place, token)

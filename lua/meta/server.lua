@@ -89,6 +89,8 @@ function Server:reloaded(asked, failure) end
 ---@class ServiceOptions
 ---@field host? string           default "127.0.0.1"
 ---@field port? integer          0 (default) for any that is free
+---@field names? string          words with a blank between: what Host may name beside loopback and 'host', where that
+---   is loopback and there are no tokens; others are told 403
 ---@field workers integer        as many as the server was made for
 ---@field connections? integer   at once; per_address: of one client's address
 ---@field per_address? integer

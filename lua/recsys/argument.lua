@@ -16,4 +16,21 @@ function argument.whole_number(least, most)
   end
 end
 
+--- An address to listen on. As part of a URL IPv6 has brackets, which are taken off.
+---@param word string
+---@return string
+function argument.address(word)
+  return word:match "^%[([%x:.]+)%]$" or word
+end
+
+--- A name that a Host header may have; its port is passed over.
+---@param word string
+---@return string?
+---@return string? message
+function argument.host_name(word)
+  local name = require("recsys.ui.guard").host_name(word)
+  if name then return name end
+  return nil, ("'%s' is not the name of a host, as in shop.lan"):format(word)
+end
+
 return argument

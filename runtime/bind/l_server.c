@@ -207,6 +207,7 @@ static rs_service_options service_options(lua_State *L) {
   rs_service_options o = {.address = rs_string_option(L, 2, "host", "127.0.0.1")};
   o.port = small_option(L, "port");
   luaL_argcheck(L, o.port <= 65535, 2, "option 'port' must be 65535 at the most");
+  o.names = rs_string_option(L, 2, "names", "");
   o.workers = (int)rs_integer_option(L, 2, "workers", 1, -1);
   o.connections = small_option(L, "connections");
   o.per_address = small_option(L, "per_address");
@@ -230,7 +231,7 @@ static int l_start(lua_State *L) {
   static const char *const known[] = {"host",       "port",          "workers",     "connections", "per_address",
                                       "rate",       "burst",         "tokens",      "token_text",  "certificate",
                                       "key",        "access_log",    "log_addresses", "max_body",  "head_ms",
-                                      "idle_ms",    "body_rate",     "write_rate",  NULL};
+                                      "idle_ms",    "body_rate",     "write_rate",  "names",       NULL};
   server *s = check_server(L);
   luaL_argcheck(L, !s->service, 1, "the server listens already");
   rs_check_options(L, 2, known);

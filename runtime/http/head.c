@@ -1,6 +1,7 @@
 /* head.c - see head.h. */
 #include "http/head.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
 
@@ -156,6 +157,51 @@ static bool is_value(const rs_field *f, const char *value) {
   return f->value_size == strlen(value) && !strncasecmp(f->value, value, f->value_size);
 }
 
+/* The name or number of a Host in 'text', terminated, without its port, its brackets and a dot at its end; false: it is
+ * none of 1 to 'room' - 1 bytes. */
+static bool host_name(char *text, size_t room, const rs_field *host) {
+  const char *at = host->value, *end = at + host->value_size;
+  bool bracket = at < end && *at == '[';
+  const char *stop = memchr(at, bracket ? ']' : ':', (size_t)(end - at)), *port = stop ? stop + bracket : end;
+  if (bracket) at++;
+  if ((bracket && !stop) || (port < end && (*port != ':' || end - port < 2))) return false;
+  for (const char *c = port + 1; c < end; c++)
+    if (!is_digit(*c)) return false;
+  if (!stop) stop = end;
+  if (!bracket && stop > at && stop[-1] == '.') stop--;
+  size_t size = (size_t)(stop - at);
+  if (size < 1 || size >= room) return false;
+  memcpy(text, at, size);
+  text[size] = 0;
+  return true;
+}
+
+static bool is_loopback(const char *name) {
+  struct in_addr v4;
+  struct in6_addr v6;
+  if (!strcasecmp(name, "localhost")) return true;
+  if (inet_pton(AF_INET, name, &v4) == 1) return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+  return inet_pton(AF_INET6, name, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static bool is_among(const char *name, const char *words) {
+  size_t size = strlen(name);
+  for (const char *at = words; *at; at += strspn(at, " ")) {
+    size_t word = strcspn(at, " ");
+    if (word == size && !strncasecmp(at, name, size)) return true;
+    at += word;
+  }
+  return false;
+}
+
+/* A page of somebody else's, whose name was made to point to this machine (DNS rebinding), asks in its own name; a
+ * number cannot be made to point elsewhere. lua/recsys/ui/guard.lua holds to the same. */
+static rs_fault check_name(const rs_field *host, const char *names) {
+  char name[256];
+  if (!names || (host_name(name, sizeof name, host) && (is_loopback(name) || is_among(name, names)))) return FINE;
+  return REFUSE(403, "host", "Host is none of this server's names; if it is one, start the server with --allow-host");
+}
+
 static rs_fault check_host(const rs_head *h, const rs_field *host) {
   if (!host) return strcmp(h->version, "HTTP/1.1") ? FINE : REFUSE(400, "host", "there is no Host");
   for (size_t i = 0; i < host->value_size; i++) {
@@ -217,5 +263,6 @@ rs_fault rs_head_check(const rs_head *h, const rs_head_limits *limits, rs_head_f
   if (!fault.status && h->end && !is_seamless(h))
     fault = REFUSE(400, "line", "a line does not end with CR LF, is folded, or has blanks or zeros where none may be");
   if (!fault.status) fault = check_host(h, d.host);
+  if (!fault.status && d.host) fault = check_name(d.host, limits->names);
   return fault.status ? fault : check_framing(h, &d, limits->body, facts);
 }

@@ -27,6 +27,7 @@ typedef struct rs_head_limits {
   size_t line, all; /* bytes of the target or of a field, and of all */
   int fields;
   int64_t body;
+  const char *names; /* words with a blank between: what Host may name beside this machine's loopback; NULL: anything */
 } rs_head_limits;
 
 /* Why a request is refused. All-zero: it is not. */

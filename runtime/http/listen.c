@@ -21,6 +21,11 @@ static int open_socket(const struct addrinfo *a) {
   return -1;
 }
 
+static bool is_loopback(const struct sockaddr_storage *a) {
+  if (a->ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+  return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 rs_status rs_listen(rs_listening *out, const char *address, int port) {
   const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
   struct addrinfo *found = NULL;
@@ -43,5 +48,6 @@ rs_status rs_listen(rs_listening *out, const char *address, int port) {
   getsockname(out->handle, (struct sockaddr *)&own, &size);
   out->port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&own)->sin6_port
                                               : ((struct sockaddr_in *)(void *)&own)->sin_port);
+  out->loopback = is_loopback(&own);
   return RS_OK;
 }

@@ -145,7 +145,8 @@ static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const 
                            rs_head_facts *facts) {
   const rs_service *s = l->of->service;
   size_t size = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
-  const rs_head_limits limits = {RS_LINE, RS_HEAD_BYTES, RS_SERVICE_HEADERS, s->options.max_body};
+  const rs_head_limits limits = {RS_LINE, RS_HEAD_BYTES, RS_SERVICE_HEADERS, s->options.max_body,
+                                 s->names.data};
   if (size > RS_HEAD_BYTES) return (rs_fault){431, "headers", "the head is too long"};
   if (rs_buffer_reserve(&l->head_memory, TEXTS_AT + size) != RS_OK) return (rs_fault){503, "memory", "out of memory"};
   gathering g = {.fields = (rs_field *)(void *)l->head_memory.data};

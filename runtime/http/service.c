@@ -58,9 +58,18 @@ static rs_status run_thread(pthread_t *thread, bool *running, void *(*body)(void
   return *running ? RS_OK : rs_fail(RS_EIO, "the system refuses a thread for the HTTP service");
 }
 
+/* What Host may name: whoever has to show a token, or can ask from elsewhere, is not kept out by it. */
+static rs_status take_names(rs_service *s) {
+  const rs_service_options *o = &s->options;
+  if (!o->names || o->tokens || !s->at.loopback) return RS_OK;
+  rs_status status = rs_buffer_printf(&s->names, "%s %s", o->address, o->names);
+  return status == RS_OK ? rs_buffer_append(&s->names, "", 1) : status;
+}
+
 static rs_status make_parts(rs_service *s) {
   const rs_service_options *o = &s->options;
-  rs_status status = RS_OK;
+  rs_status status = take_names(s);
+  if (status != RS_OK) return status;
   if (o->per_address < o->connections) status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
   if (status == RS_OK && o->rate != 0) status = rs_rate_new(&s->rate, o->rate, o->burst);
   if (status == RS_OK && o->certificate) status = rs_tls_read(&s->tls, o->certificate, o->key);
@@ -105,7 +114,8 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   if (status == RS_OK) status = make_parts(s);
   if (status == RS_OK) status = make_workers(s);
   if (status == RS_OK) status = start_threads(s);
-  s->options.address = s->options.certificate = s->options.key = s->options.access_log = NULL; /* the caller's */
+  s->options.address = s->options.names = s->options.access_log = NULL; /* the caller's */
+  s->options.certificate = s->options.key = NULL;
   if (status == RS_OK)
     *out = s;
   else
@@ -156,6 +166,7 @@ void rs_service_free(rs_service *s) {
   rs_rate_free(s->rate);
   rs_access_log_close(s->log);
   rs_tls_free(&s->tls);
+  rs_buffer_free(&s->names);
   rs_free(s);
 }
 

@@ -25,6 +25,8 @@ typedef unsigned rs_needs(void *context, const char *method, const char *path);
 typedef struct rs_service_options {
   const char *address; /* a name or number of this machine ["127.0.0.1"]; "*": all of its addresses */
   int port;            /* [any that is free] */
+  const char *names;   /* words with a blank between: what Host may name beside loopback and 'address', where the service
+                          listens on loopback and has no tokens: other names are told 403 [any name may be there] */
   int workers;         /* threads that answer [as many as rs_threads()] */
   int connections;     /* at once, in all [1024]: one more is told 503 */
   int per_address;     /* of one client's address, or /64 of IPv6 [as many as in all]: one more is told 503 */

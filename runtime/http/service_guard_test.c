@@ -70,6 +70,45 @@ static void rates_are_of_tokens_and_of_addresses(void **state) {
   rs_tokens_free(tokens);
 }
 
+/* What "GET /a" is told whose Host is this. */
+static int told(const rs_service *s, const char *host) {
+  char request[512], answer[4096];
+  int status = 0, handle = connected(s);
+  snprintf(request, sizeof request, "GET /a HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host);
+  says(handle, request);
+  hears(handle, answer, sizeof answer, NULL);
+  close(handle);
+  assert_int_equal(sscanf(answer, "HTTP/1.1 %d", &status), 1);
+  return status;
+}
+
+static void a_host_must_be_a_name_of_ours_on_loopback_without_tokens(void **state) {
+  (void)state;
+  static const char *const ours[] = {"localhost", "LOCALHOST:80", "localhost.", "127.0.0.1", "127.0.0.1:8080",
+                                     "127.8.0.1", "[::1]", "[::1]:5", "Shop.lan", "shop.LAN:80", "b"};
+  static const char *const others[] = {"evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.1", "lan",
+                                       "shop.lan.evil", "shop", "localhost:x", "localhost:", "[::2]", "[::1", "[::1]x",
+                                       "::1", "127.0.0.1.evil", "localhost,evil.example", "127.1", ":80", "[]"};
+  rs_service *s = serving_with((rs_service_options){.names = "shop.lan  b"});
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (told(s, ours[i]) != 200) fail_msg("%s is refused", ours[i]);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (told(s, others[i]) != 403) fail_msg("%s is let in", others[i]);
+  assert_int_equal(rs_service_counts_of(s).refused[RS_REFUSED_ACCESS], sizeof others / sizeof *others);
+  answers_and_closes(s, "POST /a HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 3\r\n\r\nxxx", "--allow-host");
+  answers(s, "GET /a HTTP/1.0\r\n\r\n", "GET /a 0"); /* no browser asks so */
+  rs_service_free(s);
+  rs_tokens *tokens = NULL;
+  assert_int_equal(rs_tokens_parse(&tokens, "shop use 0123456789abcdef", 25, "tokens"), RS_OK);
+  s = serving_with((rs_service_options){.tokens = tokens, .names = ""});
+  assert_int_equal(told(s, "evil.example"), 401);
+  rs_service_free(s);
+  rs_tokens_free(tokens);
+  s = serving_with((rs_service_options){.address = "0.0.0.0", .names = ""});
+  assert_int_equal(told(s, "evil.example"), 200);
+  rs_service_free(s);
+}
+
 static void an_address_has_so_many_connections(void **state) {
   (void)state;
   rs_service *s = serving_with((rs_service_options){.per_address = 2});
@@ -271,6 +310,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(tokens_open_what_they_are_for),
       cmocka_unit_test(rates_are_of_tokens_and_of_addresses),
+      cmocka_unit_test(a_host_must_be_a_name_of_ours_on_loopback_without_tokens),
       cmocka_unit_test(an_address_has_so_many_connections),
       cmocka_unit_test(tls_is_spoken_with_a_certificate),
       cmocka_unit_test(a_certificate_that_is_none_is_refused_by_name),

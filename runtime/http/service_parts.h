@@ -124,6 +124,7 @@ struct rs_service {
   rs_handler *handler;
   void *context;
   rs_listening at;
+  rs_buffer names; /* what Host may name, terminated; empty: anything */
   int n; /* workers */
   rs_worker *workers;
   rs_addresses *addresses; /* NULL: they are not counted */

@@ -26,9 +26,11 @@ function command.options(parser)
   parser:argument("BUNDLE", "A bundle's file, what the registry knows (registry:NAME@ALIAS, NAME-VERSION, NAME), or a "
     .. "serve recipe, FILE.lua; without it as SageMaker's container: that of /opt/ml/model"):args "?"
   parser:option("--host", "The address to listen on; * for all of this machine's (default: 127.0.0.1; in a container "
-    .. "0.0.0.0)"):argname "ADDRESS"
+    .. "0.0.0.0)"):argname "ADDRESS":convert(argument.address)
   parser:option("--port", "The port to listen on; 0 for any that is free (default: 8080)"):argname "N"
     :convert(argument.whole_number(0, 65535))
+  parser:option("--allow-host", "A further name that the server is called by, where it listens on loopback and has no "
+    .. "tokens"):argname "NAME":count "*":target "names":convert(argument.host_name)
   parser:option("--workers", "Threads that answer (default: the cores)"):argname "N"
     :convert(argument.whole_number(1, 1024))
   parser:option("--models", "Where published models lie"):argname "DIR"
@@ -90,7 +92,7 @@ local function options_of(args)
   local workers = args.workers or require("recsys.base").threads()
   local recipe = args.BUNDLE and args.BUNDLE:find "%.lua$" and serve_recipe(args.BUNDLE, args.bundle) or nil
   local options = { word = recipe and recipe.bundle or args.BUNDLE, recipe = recipe,
-    host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
+    names = args.names, host = args.host or "127.0.0.1", port = args.port or 8080, workers = workers,
     models = args.models, split = args.split, shadow = args.shadow, poll = args.poll,
     events = not args.no_events and (args.events or args.BUNDLE and "artifacts/flow.db") or nil,
     keep_days = args.keep_days, tokens = args.tokens,

@@ -8,9 +8,10 @@ function command.options(parser)
   parser:option("--port", "The port to listen on; 0 for any that is free"):argname "N"
     :convert(argument.whole_number(0, 65535)):default "5000"
   parser:option("--address", "The address to listen on; * for all of this machine's"):argname "ADDRESS"
-    :default "127.0.0.1"
+    :default "127.0.0.1":convert(argument.address)
   parser:option("--token", "What every request must bring; default $RECSYS_UI_TOKEN, else none"):argname "TOKEN"
   parser:option("--allow-host", "A further name that the server is called by"):argname "NAME":count "*":target "names"
+    :convert(argument.host_name)
   parser:option("--store", "The folder of the store"):argname "FOLDER":default "artifacts"
 end
 

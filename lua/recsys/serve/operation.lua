@@ -73,18 +73,19 @@ local function service_options(options)
     "write_rate" } do
     told[name] = options[name]
   end
+  told.names = table.concat(options.names or {}, " ")
   return told
 end
 
 --- Load all versions and listen. The bundles' bytes are verified by run(), while the server answers.
 ---@param options { word?: string, host?: string, port?: integer, workers: integer, models?: string, poll?: number,
 ---   split?: { word: string, share: integer }, shadow?: string, execution?: string, accept?: string,
----   models_root?: string, models_room?: integer, events?: string, keep_days?: number,
+---   models_root?: string, models_room?: integer, events?: string, keep_days?: number, names?: string[],
 ---   recipe?: { path: string, limits: { time: number, memory: number } } }  and what ServiceOptions has
 ---   word: as recsys.serve.versions.find has it, like those of split and shadow; share: of 10,000 users; poll: seconds
 ---   between looks at the registry, 0: none; execution to models_room: of recsys.server; events: the database in which
----   posted events and items are kept, nil: none are taken; keep_days: 0 for ever, nil: as long as they matter; recipe:
----   a serve recipe and its path
+---   posted events and items are kept, nil: none are taken; keep_days: 0 for ever, nil: as long as they matter;
+---   names: what Host may name besides; recipe: a serve recipe and its path
 ---@return recsys.serve.Operation  raises { code, message }
 function operation.open(options)
   local self = setmetatable({ options = options, slots = slots_of(options), polled = uv.hrtime() }, Operation)

@@ -2,7 +2,8 @@
 ---
 --- It listens on this machine's loopback and serves whoever is on it; what it must keep out is a web page of somebody
 --- else's in the browser of that person. Such a page can reach the loopback, so:
---- * the Host header must be a name of ours (a foreign name that resolves to 127.0.0.1 is refused: DNS rebinding);
+--- * the Host header must be a name of ours (a foreign name that resolves to 127.0.0.1 is refused: DNS rebinding;
+---   runtime/http/head.c holds a server of models to the same);
 --- * what changes something must not come from another origin (Origin, Sec-Fetch-Site), and must be JSON, which a form
 ---   cannot send and a script only after it has asked, which is never granted;
 --- * answers may not be read, framed or embedded from elsewhere, and files that people logged run no script.
@@ -82,7 +83,7 @@ local function refuse(code, message) error({ code = code, message = message }, 0
 
 local function check_host(self, headers)
   local name = guard.host_name(headers.host)
-  if name and (self.names[name] or self.any_number and is_number(name)) then return end
+  if name and (self.names[name] or is_number(name) and (self.any_number or guard.is_loopback(name))) then return end
   refuse("PERMISSION_DENIED", ("The Host header '%s' is none of this server's names. If it is one, start the server "
     .. "with --allow-host."):format((headers.host or ""):sub(1, 100)))
 end
