@@ -265,6 +265,35 @@ describe("posted events", function()
     assert.equal(0, program.stop(one, "sigterm"))
   end)
 
+  it("that a locked database does not take before a stop's time is over are told to be lost", function()
+    for _, case in ipairs { { drain = "0", held_ms = 1e9, code = 1, events = 3 },
+      { drain = "20", held_ms = 700, code = 0, events = 6 } } do
+      local file = ("%s/stopped-%s.db"):format(serving.folder, case.drain)
+      local one = program.start { serving.path, "--events", file, "--workers", "1", "--drain", case.drain }
+      assert(one.url, one.err)
+      local other = assert(sql.open(file))
+      other:execute "BEGIN IMMEDIATE"
+      for i = 1, 3 do
+        local reply = program.ask(one, "POST", "/events?wait=false", { user = "u1", item = "i" .. i })
+        assert.equal(202, reply.status)
+      end
+      local timer = uv.new_timer()
+      timer:start(case.held_ms, 0, function() other:execute "ROLLBACK" end)
+      assert.equal(case.code, program.stop(one, "sigterm"), one.err)
+      timer:close()
+      other:close()
+      if case.code == 0 then
+        assert.equal("", one.err)
+      else
+        assert.matches("answered by 202 are lost, 3 of them: .*/stopped%-0%.db: database is locked", one.err)
+      end
+      one = program.start { serving.path, "--events", file, "--workers", "1" }
+      local _, user = program.ask(one, "GET", "/users/u1")
+      assert.equal(case.events, user.events)
+      assert.equal(0, program.stop(one, "sigterm"))
+    end
+  end)
+
   it("and questions of a person leave no name in the access log", function()
     local log = serving.folder .. "/access.log"
     fresh { access_log = log }

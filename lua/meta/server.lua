@@ -133,6 +133,12 @@ function Server:counts() end
 ---@return true
 function Server:drain(timeout_ms) end
 
+--- Write what was posted and waits for the database, when the server is drained: nothing can be posted any more.
+---@param timeout_ms integer  how long to go on trying; there is one attempt at the least, of 2 s at the most
+---@return integer lost       posts that callers were told to be taken (202) and that could not be written
+---@return string? message    why, with the database's path
+function Server:finish(timeout_ms) end
+
 --- Let go of all versions and connections.
 function Server:close() end
 

@@ -271,6 +271,16 @@ static int l_drain(lua_State *L) {
   return 1;
 }
 
+/* server:finish(timeout_ms) -> lost, message */
+static int l_finish(lua_State *L) {
+  server *s = check_server(L);
+  int64_t lost = rs_server_finish(s->server, (int)luaL_checkinteger(L, 2));
+  lua_pushinteger(L, lost);
+  if (lost == 0) return 1;
+  lua_pushstring(L, rs_message());
+  return 2;
+}
+
 static int l_tostring(lua_State *L) {
   server *s = luaL_checkudata(L, 1, SERVER);
   if (!s->server) return lua_pushliteral(L, "Server (closed)"), 1;
@@ -284,8 +294,8 @@ int rs_open_server(lua_State *L) {
                                      {"keep", l_keep},     {"page", l_page},         {"recipe", l_recipe},
                                      {"clear", l_clear},   {"verify", l_verify},     {"state", l_state},
                                      {"asked", l_asked},   {"reloaded", l_reloaded}, {"counts", l_counts},
-                                     {"drain", l_drain},   {"close", l_free},        {"reopen_log", l_reopen_log},
-                                     {NULL, NULL}};
+                                     {"drain", l_drain},   {"finish", l_finish},     {"reopen_log", l_reopen_log},
+                                     {"close", l_free},    {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
   rs_new_type(L, SERVER, methods, meta);

@@ -25,6 +25,7 @@ struct rs_online {
   rs_posts *first, *last;
   bool stop;
   rs_online_counts counts;
+  char failure[512]; /* of the last attempt that failed */
 };
 
 /* ---- batches ---- */
@@ -111,13 +112,20 @@ static void count(rs_online *o, const rs_posts *p) {
   for (int64_t i = 0; i < p->n; i++) {
     o->counts.taken += p->posts[i].outcome == RS_POST_TAKEN;
     o->counts.known += p->posts[i].outcome == RS_POST_KNOWN;
+    o->counts.lost += p->posts[i].outcome == RS_POST_READY && !p->wait;
   }
 }
 
 /* Tell those who wait. What was not written goes back to the queue's front where nobody waits for it, and where somebody
- * else holds the database, which passes. The lock is held. */
+ * else holds the database, which passes; at the end it is given up, with all that lies behind it. The lock is held. */
 static void settle(rs_online *o, rs_posts *batches, rs_status status) {
   rs_posts *again = NULL, **end = &again, *last = NULL;
+  if (status != RS_OK) snprintf(o->failure, sizeof o->failure, "%s", rs_message());
+  if (status != RS_OK && o->stop) {
+    for (last = batches; last->next;) last = last->next;
+    last->next = o->first;
+    o->first = o->last = NULL;
+  }
   while (batches) {
     rs_posts *p = batches;
     batches = p->next;
@@ -130,10 +138,8 @@ static void settle(rs_online *o, rs_posts *batches, rs_status status) {
       end = &p->next;
       continue;
     }
-    if (status == RS_OK)
-      count(o, p);
-    else
-      snprintf(p->message, sizeof p->message, "%s", rs_message());
+    if (status != RS_OK) snprintf(p->message, sizeof p->message, "%s", o->failure);
+    count(o, p);
     p->status = status;
     p->ended = true;
     o->counts.waiting -= p->n;
@@ -231,13 +237,22 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   return status;
 }
 
-void rs_online_free(rs_online *o) {
-  if (!o) return;
+int64_t rs_online_finish(rs_online *o, int timeout_ms) {
   pthread_mutex_lock(&o->lock);
+  struct timespec due = in_ms(timeout_ms);
+  while (o->counts.waiting > 0 && !o->stop && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
   o->stop = true;
   pthread_cond_signal(&o->work);
   pthread_mutex_unlock(&o->lock);
   if (o->running) pthread_join(o->thread, NULL);
+  o->running = false;
+  if (o->counts.lost > 0) rs_fail(RS_EIO, "%s", o->failure);
+  return o->counts.lost;
+}
+
+void rs_online_free(rs_online *o) {
+  if (!o) return;
+  rs_online_finish(o, 0);
   rs_sql_free(o->db);
   rs_free(o->path);
   pthread_cond_destroy(&o->work);
@@ -250,6 +265,7 @@ void rs_online_free(rs_online *o) {
 /* ---- whoever posts ---- */
 
 static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
+  if (o->stop) return rs_fail(RS_EBUSY, "the server stops");
   if (o->counts.waiting + p->n > o->options.most)
     return rs_fail(RS_EBUSY, "%lld posts wait already to be written", (long long)o->counts.waiting);
   p->wait = wait;

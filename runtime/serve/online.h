@@ -51,7 +51,7 @@ struct rs_posts {
   int holders;      /* the rest is the queue's */
   bool wait, ended;
   rs_status status; /* of all of them */
-  char message[256];
+  char message[512];
   rs_posts *next;
 };
 
@@ -79,7 +79,11 @@ typedef struct rs_online_options {
 /* Open or make the tables and begin to write. RS_EIO, RS_EFORMAT for a file that is no database or whose tables a later
  * version of this program has made, RS_ENOMEM. */
 rs_status rs_online_open(rs_online **out, const rs_online_options *options);
-/* Write what waits, end the thread and close; NULL is fine. */
+/* Write what waits, and end the thread: posts are refused from then on (RS_EBUSY). It goes on trying for timeout_ms, and
+ * for one attempt at the least, which takes busy_ms where somebody else holds the database. The count of the posts that
+ * were taken from whoever did not wait for them and are lost by that; the thread's message says why. Once more is fine. */
+int64_t rs_online_finish(rs_online *o, int timeout_ms);
+/* The same without patience, and close; NULL is fine. */
 void rs_online_free(rs_online *o);
 
 /* How long events are kept from now on: rs_online_options.keep_ms. */
@@ -88,7 +92,7 @@ void rs_online_keep(rs_online *o, int64_t keep_ms);
 /* Post a batch; posts that are refused already are passed over. It returns when the batch was committed and applied:
  * with the outcome of each post, and *posts is still the caller's. When that takes longer than wait_ms, as while another
  * process holds the database, the batch is the thread's, which goes on trying, and *posts is NULL. On failure it is the
- * caller's, and nothing was kept: RS_EBUSY when too much waits already, RS_EIO, RS_ENOMEM. */
+ * caller's, and nothing was kept: RS_EBUSY when too much waits already or the end has come, RS_EIO, RS_ENOMEM. */
 rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms);
 
 /* While it is held nothing is committed or applied: what a version is loaded in that must miss no post and take none
@@ -107,6 +111,7 @@ typedef struct rs_online_counts {
   int64_t waiting;                 /* posts */
   int64_t taken, known;            /* since the start */
   int64_t failures;                /* transactions that did not come to an end */
+  int64_t lost;                    /* posts that were not written at the end, and nobody was told */
   int64_t commits;
 } rs_online_counts;
 rs_online_counts rs_online_counts_of(rs_online *o);

@@ -1,4 +1,5 @@
 /* What is posted is committed before it counts, once, in order; a kill, a lock and a full queue lose nothing. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +273,59 @@ static void a_kill_loses_no_event_that_was_taken(void **state) {
   assert_true(h.events >= told && told > 0);
 }
 
+/* A database that another connection holds, and posts that nobody waits for. */
+static rs_online *left_behind(heard *h, rs_sql **other, int64_t n) {
+  rs_online *o = open_online(h, (rs_online_options){.busy_ms = 10});
+  assert_int_equal(rs_sql_open(other, path, &(rs_sql_options){0}), RS_OK);
+  assert_int_equal(rs_sql_execute(*other, "BEGIN IMMEDIATE"), RS_OK);
+  for (int64_t i = 0; i < n; i += 4000) {
+    rs_posts *posts = events(i, n - i < 4000 ? n - i : 4000, "e");
+    assert_int_equal(rs_online_post(o, &posts, 0), RS_OK);
+    assert_null(posts);
+  }
+  return o;
+}
+
+static void what_is_lost_at_the_end_is_told(void **state) {
+  (void)state;
+  static heard h;
+  rs_sql *other = NULL;
+  rs_online *o = left_behind(&h, &other, 9000);
+  assert_int_equal(rs_online_finish(o, 50), 9000);
+  assert_non_null(strstr(rs_message(), path));
+  assert_non_null(strstr(rs_message(), "locked"));
+  assert_int_equal(rs_online_finish(o, LONG), 9000);
+  rs_online_counts counts = rs_online_counts_of(o);
+  assert_int_equal(counts.waiting, 0);
+  assert_int_equal(counts.taken, 0);
+  rs_posts *late = events(1, 1, "late");
+  assert_int_equal(rs_online_post(o, &late, LONG), RS_EBUSY);
+  rs_posts_free(late);
+  rs_online_free(o);
+  rs_sql_free(other);
+}
+
+static void *give_up_the_lock(void *other) {
+  usleep(300000);
+  rs_sql_execute(other, "ROLLBACK");
+  return NULL;
+}
+
+static void the_end_waits_for_a_lock_that_passes(void **state) {
+  (void)state;
+  static heard h;
+  rs_sql *other = NULL;
+  pthread_t holder;
+  rs_online *o = left_behind(&h, &other, 3);
+  assert_int_equal(pthread_create(&holder, NULL, give_up_the_lock, other), 0);
+  assert_int_equal(rs_online_finish(o, LONG), 0);
+  pthread_join(holder, NULL);
+  assert_int_equal(h.events, 3);
+  assert_int_equal(rs_online_counts_of(o).taken, 3);
+  rs_online_free(o);
+  rs_sql_free(other);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_is_posted_is_applied_and_handed_on_again, new_path, remove_path),
@@ -279,6 +333,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(an_erased_user_has_no_events, new_path, remove_path),
       cmocka_unit_test_setup_teardown(a_lock_makes_posts_wait, new_path, remove_path),
       cmocka_unit_test_setup_teardown(what_waits_is_written_at_the_end, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(what_is_lost_at_the_end_is_told, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(the_end_waits_for_a_lock_that_passes, new_path, remove_path),
       cmocka_unit_test_setup_teardown(events_are_forgotten_in_time, new_path, remove_path),
       cmocka_unit_test_setup_teardown(a_kill_loses_no_event_that_was_taken, new_path, remove_path),
   };

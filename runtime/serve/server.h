@@ -55,6 +55,10 @@ rs_status rs_server_put(rs_server *s, rs_slot slot, rs_server_model *model, cons
 #define RS_KEEP_AS_NEEDED INT64_MIN
 rs_status rs_server_keep(rs_server *s, const char *path, int64_t keep_ms);
 
+/* Write what was posted and is not written yet, for timeout_ms at the most, when no service calls any more: rs_online_finish.
+ * 0 where nothing is kept. */
+int64_t rs_server_finish(rs_server *s, int timeout_ms);
+
 /* Give the server a file of its page: before the first call. RS_EARG for too many, RS_ENOMEM. */
 rs_status rs_server_page(rs_server *s, const char *path, const char *type, const char *bytes, size_t size);
 

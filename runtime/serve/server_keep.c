@@ -82,3 +82,7 @@ rs_status rs_server_catch_up(rs_server *s, rs_slot slot, rs_server_model *m) {
 void rs_server_go_on(rs_server *s) {
   if (s->online) rs_online_release(s->online);
 }
+
+int64_t rs_server_finish(rs_server *s, int timeout_ms) {
+  return s->online ? rs_online_finish(s->online, timeout_ms) : 0;
+}

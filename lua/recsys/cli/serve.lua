@@ -61,7 +61,8 @@ function command.options(parser)
   parser:option("--burst", "Of them at once"):argname "N":convert(argument.whole_number(1, 1000000000))
   parser:option("--max-body", "Bytes of a request's body, such as 6M"):argname "SIZE":convert(size)
     :target "max_body"
-  parser:option("--drain", "Seconds that calls under way have when a signal asks to stop"):argname "S"
+  parser:option("--drain", "Seconds that calls under way, and posts that are not written yet, have when a signal asks "
+    .. "to stop"):argname "S"
     :convert(argument.whole_number(0, 3600)):default "25"
 end
 

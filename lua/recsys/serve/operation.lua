@@ -176,24 +176,41 @@ function Operation:watch()
   self.hang_up:start("sighup", function() self.hung_up = true end)
 end
 
---- Serve until a signal asks to stop; then answer what has come, and end. watch() was called before.
----@param patience_ms? integer  that open connections have then, default 25,000
----@return integer signal  which is taken as obeyed: the program may end with 0
+--- Write what still waits for the database; what is lost is told.
+---@return string? message
+local function finish(self, patience_ms)
+  self.finished = true
+  local lost, message = self.server:finish(patience_ms)
+  if lost == 0 then return end
+  return ("posted events and items that were answered by 202 are lost, %d of them: %s"):format(lost, message)
+end
+
+--- Serve until a signal asks to stop; then answer what has come, write what was posted, and end. watch() was called
+--- before.
+---@param patience_ms? integer  that all of this has then, default 25,000
+---@return integer signal  which is taken as obeyed: the program may end with 0; raises where posts are lost
 function Operation:run(patience_ms)
   self:verify()
   while not signals.stopped() do
     self:step()
     loop.rest(REST)
   end
+  patience_ms = patience_ms or 25000
+  local begun = uv.hrtime()
   self.server:state "draining"
-  self.server:drain(patience_ms or 25000)
-  return signals.obeyed()
+  self.server:drain(patience_ms)
+  local loss = finish(self, math.max(0, patience_ms - (uv.hrtime() - begun) // 1000000))
+  local signal = signals.obeyed()
+  if loss then refuse("%s", loss) end
+  return signal
 end
 
 function Operation:close()
   if self.hang_up then self.hang_up:close() end
   self.hang_up = nil
   uv.run "nowait"
+  local loss = not self.finished and finish(self, 0)
+  if loss then log.warn("%s", loss) end
   self.server:close()
 end
 Operation.__close = Operation.close
