@@ -208,6 +208,29 @@ describe("recommendations", function()
     assert.is_nil(first)
   end)
 
+  it("of a CSV are those of its lines as JSON, in a batch and by /invocations", function()
+    local rows, requests = { "k,user,age,likes,exclude_seen,platform,now" }, {}
+    for i = 1, 300 do
+      local k, age, now = i % 3 > 0 and i % 5 + 1, i % 4 > 0 and 20 + i / 4, i % 6 == 0 and (60 + i) * wide.day
+      local likes = ({ { "3" }, { "1", "6" }, { "5", "x y", "0" }, false })[1 + i % 4]
+      local platform, seen = ({ "ios", "web", false })[1 + i % 3], i % 7 == 0
+      local user = i % 2 == 0 and "new, " .. i or "u" .. i
+      rows[i + 1] = ('%s,"%s",%s,%s,%s,%s,%s'):format(k or "", user, age or "",
+        likes and table.concat(likes, "|") or "", seen and "false" or "", platform or "", now or "")
+      requests[i] = { text = json.encode { user = user, k = k or nil, exclude_seen = not seen, now = now or nil,
+        fields = { age = age or nil, likes = likes and json.list(likes) or nil, platform = platform or nil } } }
+    end
+    local text, out = table.concat(rows, "\n") .. "\n", folder .. "/csv.jsonl"
+    local expected = ways["the model in this process"](requests)
+    local ran = command.run(("%s recommend %s --users %s --out %s"):format(command.program, path,
+      command.write(folder .. "/users.csv", text), out))
+    assert.equal(0, ran.code, ran.err)
+    assert.same(expected, lines_of(files.read(out)))
+    assert.same(expected, lines_of(served(function(ask)
+      return ask("/invocations", text, "text/csv; header=present")
+    end)))
+  end)
+
   it("are those of a recipe's own batch, rows and scores", function()
     local requests = draw_requests()
     local ours, theirs = items_of(ways["the model in this process"](requests)), by_recipe(requests)

@@ -68,6 +68,24 @@ describe("a batch of users", function()
     assert.same({}, leftovers())
   end)
 
+  it("takes k, now and exclude_seen of CSV as a request's, and the others from the options", function()
+    local model <close> = assert(serve.open(path))
+    local rows = { "k,user,now,exclude_seen,platform", "1,u1,,,", ",u1,1970-01-12,false,",
+      '"2",new,86400000,true,ios' }
+    assert(write("k.csv", table.concat(rows, "\n"), "o.jsonl", '{"k":3,"exclude":["i9"]}'))
+    assert.same({ model:answer '{"user":"u1","k":1,"exclude":["i9"]}',
+      model:answer '{"user":"u1","k":3,"exclude":["i9"],"now":"1970-01-12","exclude_seen":false}',
+      model:answer '{"user":"new","k":2,"exclude":["i9"],"now":86400000,"fields":{"platform":"ios"}}' },
+      lines "o.jsonl")
+    for cells, message in pairs { ["0,,"] = "k: is 0; 1 to 1000 items can be asked for",
+      ["ten,,"] = "k: is a string, not a number", ["1.5,,"] = "k: is not a whole number",
+      [",soon,"] = "now: is neither a date such as 2024-01-31T12:00 nor milliseconds",
+      [",,True"] = "exclude_seen: is a string, not true or false" } do
+      local _, said, code = write("k.csv", "user,k,now,exclude_seen\nu1,1,,\nu2," .. cells .. "\n", "o.jsonl")
+      assert.same({ folder .. "/k.csv:3: " .. message, "argument" }, { said, code })
+    end
+  end)
+
   it("answers line n of JSON Lines by line n, an empty one by what is wrong with it", function()
     local model <close> = assert(serve.open(path))
     local bytes = '{"user":"u1"}\n\r\n\n{"user":"u2"}'

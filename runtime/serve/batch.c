@@ -159,6 +159,21 @@ static rs_status answer_json(const rs_batch *b, worker *w, chunk *c, rs_span lin
   return status == RS_OK && list ? rs_buffer_append(&c->out, "]}", 2) : status;
 }
 
+/* A record of CSV as a request; what stands beside user and fields is read as it would be in JSON. */
+static rs_status read_record(const rs_batch *b, worker *w, rs_span line, rs_request *request) {
+  rs_asked asked;
+  rs_users_reader *r = &w->reader;
+  rs_status status = rs_users_record(r, &b->header, line, request);
+  if (status != RS_OK || r->options.size == 0) return status;
+  rs_request own = *request;
+  status = rs_json_in_recommend(w->in, r->options.data, r->options.size, &asked);
+  if (status != RS_OK) return status;
+  *request = asked.requests[0];
+  request->user = own.user;
+  request->fields = own.fields;
+  return RS_OK;
+}
+
 static rs_status answer_line(const rs_batch *b, worker *w, chunk *c, rs_span line) {
   rs_request request = b->base;
   rs_status status = RS_OK;
@@ -172,7 +187,7 @@ static rs_status answer_line(const rs_batch *b, worker *w, chunk *c, rs_span lin
     status = answer_json(b, w, c, line);
   } else {
     request.user = line;
-    if (b->options.format == RS_USERS_CSV) status = rs_users_record(&w->reader, &b->header, line, &request);
+    if (b->options.format == RS_USERS_CSV) status = read_record(b, w, line, &request);
     if (status == RS_OK) status = answer_one(b, w, c, &request);
   }
   return status == RS_OK && !b->options.csv ? rs_buffer_append(&c->out, "\n", 1) : status;
@@ -393,6 +408,7 @@ void rs_batch_free(rs_batch *b) {
     rs_answer_free(&w->answer);
     rs_buffer_free(&w->reader.id);
     rs_buffer_free(&w->reader.fields);
+    rs_buffer_free(&w->reader.options);
   }
   rs_free(b->workers);
   for (int i = 0; i < CHUNKS; i++) rs_buffer_free(&b->chunks[i].out);

@@ -10,7 +10,8 @@
 
 typedef enum rs_users_format {
   RS_USERS_IDS,  /* an id a line; empty lines are passed over */
-  RS_USERS_CSV,  /* a header with a column "user"; the others are fields, lists separated by '|', an empty one missing */
+  RS_USERS_CSV,  /* a header with a column "user"; k, now and exclude_seen are as in a request, the others are fields, lists
+                    separated by '|'; an empty one is missing */
   RS_USERS_JSONL /* a request a line, as to the service; one that cannot be answered is told in its place, an empty one,
                     too; in CSV, where there are no places, empty ones are passed over and a wrong one ends the batch */
 } rs_users_format;

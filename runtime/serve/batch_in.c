@@ -55,19 +55,6 @@ static rs_status next_cell(const char **at, const char *end, rs_buffer *out) {
 
 /* ---- the header ---- */
 
-/* What the encoder reads the column as, by its type's name. */
-static rs_cell cell_of(const rs_server_model *m, rs_span name) {
-  const char *column, *type;
-  if (rs_span_is(name, "user")) return RS_CELL_USER;
-  for (int side = RS_USER; side <= RS_EVENT; side++)
-    for (int i = 0; (column = rs_encoder_column(m->encoder, (rs_side)side, i, &type)); i++) {
-      const char *bare = side == RS_USER ? column : strncmp(column, "user.", 5) == 0 ? column + 5 : "";
-      if (*bare && rs_span_is(name, bare))
-        return strcmp(type, "number") == 0 ? RS_CELL_NUMBER : strcmp(type, "string") == 0 ? RS_CELL_TEXT : RS_CELL_LIST;
-    }
-  return RS_CELL_TEXT; /* a segment of popularity may go by it */
-}
-
 static rs_status check_header(const rs_users_header *h) {
   bool user = false;
   for (int i = 0; i < h->n; i++) {
@@ -90,7 +77,7 @@ rs_status rs_users_header_read(rs_users_header *h, const rs_server_model *m, rs_
   }
   for (int i = 0; status == RS_OK && i < h->n; i++) {
     h->names[i] = (rs_span){h->text.data ? h->text.data + starts[i] : "", starts[i + 1] - starts[i]};
-    h->cells[i] = cell_of(m, h->names[i]);
+    h->cells[i] = rs_cell_of(m, h->names[i]);
   }
   return status == RS_OK ? check_header(h) : status;
 }
@@ -121,12 +108,14 @@ static rs_status append_number(rs_buffer *out, rs_span cell, rs_span name) {
   return rs_buffer_append(out, text, rs_format_number(text, number));
 }
 
+/* Append a member of the object that is being made. */
 static rs_status append_field(rs_buffer *out, rs_span name, rs_cell kind, rs_span cell) {
-  rs_status status = rs_buffer_append(out, out->size > 1 ? "," : "", out->size > 1);
+  rs_status status = rs_buffer_append(out, out->size == 0 ? "{" : ",", 1);
   if (status == RS_OK) status = rs_json_string(out, name.text, name.length);
   if (status == RS_OK) status = rs_buffer_append(out, ":", 1);
   if (status != RS_OK) return status;
   switch (kind) {
+    case RS_CELL_OPTION: return rs_csv_option(out, cell);
     case RS_CELL_NUMBER: return append_number(out, cell, name);
     case RS_CELL_LIST: return append_list(out, cell);
     default: return rs_json_string(out, cell.text, cell.length);
@@ -137,8 +126,8 @@ rs_status rs_users_record(rs_users_reader *r, const rs_users_header *h, rs_span 
   const char *at = record.text, *end = at + record.length;
   int n = 0;
   size_t user = 0, user_end = 0;
-  r->id.size = r->fields.size = 0;
-  rs_status status = rs_buffer_append(&r->fields, "{", 1);
+  r->id.size = r->fields.size = r->options.size = 0;
+  rs_status status = RS_OK;
   for (; status == RS_OK && at; n++) {
     size_t from = r->id.size;
     if (n == h->n) return rs_fail(RS_EFORMAT, "there are more than the header's %d columns", h->n);
@@ -147,10 +136,11 @@ rs_status rs_users_record(rs_users_reader *r, const rs_users_header *h, rs_span 
     if (h->cells[n] == RS_CELL_USER)
       user = from, user_end = r->id.size;
     else if (status == RS_OK && cell.length > 0)
-      status = append_field(&r->fields, h->names[n], h->cells[n], cell);
+      status = append_field(h->cells[n] == RS_CELL_OPTION ? &r->options : &r->fields, h->names[n], h->cells[n], cell);
   }
   if (status == RS_OK && n < h->n) return rs_fail(RS_EFORMAT, "there are %d columns, %d in the header", n, h->n);
-  if (status == RS_OK) status = rs_buffer_append(&r->fields, "}", 1);
+  if (status == RS_OK) status = rs_buffer_append_text(&r->fields, r->fields.size == 0 ? "{}" : "}");
+  if (status == RS_OK && r->options.size > 0) status = rs_buffer_append_text(&r->options, "}");
   if (status != RS_OK) return status;
   request->user = user_end > user ? (rs_span){r->id.data + user, user_end - user} : (rs_span){0};
   request->fields = (rs_span){r->fields.data, r->fields.size};

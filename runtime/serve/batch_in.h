@@ -3,9 +3,7 @@
 #define RS_BATCH_IN_H
 #include "base/buffer.h"
 #include "serve/batch.h"
-
-/* What becomes of a column of CSV. */
-typedef enum rs_cell { RS_CELL_USER, RS_CELL_TEXT, RS_CELL_NUMBER, RS_CELL_LIST } rs_cell;
+#include "serve/csv_request.h"
 
 enum { RS_BATCH_COLUMNS = 256 };
 
@@ -26,9 +24,11 @@ void rs_users_header_free(rs_users_header *h);
 /* What one thread makes requests with. */
 typedef struct rs_users_reader {
   rs_buffer id, fields; /* without quotes; as JSON */
+  rs_buffer options;    /* k, now and exclude_seen as a request in JSON; of size 0 where there are none */
 } rs_users_reader;
 
-/* User and fields of a record of CSV into the request. RS_EARG names the column. */
+/* User and fields of a record of CSV into the request; its options are for rs_json_in_recommend. RS_EARG names the
+ * column. */
 rs_status rs_users_record(rs_users_reader *r, const rs_users_header *h, rs_span record, rs_request *request);
 
 /* A record without its newline. */

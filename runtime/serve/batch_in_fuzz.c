@@ -8,12 +8,12 @@
 #include "serve/batch_in.h"
 #include "serve/json_read.h"
 
-/* The fields are an object. */
-static void check_fields(rs_span fields) {
+/* The text is an object. */
+static void check_object(rs_span text) {
   static rs_buffer room;
   rs_json_reader r;
   rs_span raw;
-  if (rs_read_begin(&r, fields.text, fields.length, &room, "") == RS_OK && rs_read_next(&r) == RS_READ_OBJECT &&
+  if (rs_read_begin(&r, text.text, text.length, &room, "") == RS_OK && rs_read_next(&r) == RS_READ_OBJECT &&
       rs_read_any(&r, &raw) && rs_read_end(&r) == RS_OK)
     return;
   __builtin_trap();
@@ -21,10 +21,10 @@ static void check_fields(rs_span fields) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static rs_users_reader reader;
-  rs_users_header h = {.n = 4};
-  static const char *const names[] = {"age", "user", "tags", "kind"};
-  static const rs_cell cells[] = {RS_CELL_NUMBER, RS_CELL_USER, RS_CELL_LIST, RS_CELL_TEXT};
-  for (int i = 0; i < 4; i++) h.names[i] = rs_span_of(names[i]), h.cells[i] = cells[i];
+  rs_users_header h = {.n = 5};
+  static const char *const names[] = {"age", "user", "tags", "kind", "k"};
+  static const rs_cell cells[] = {RS_CELL_NUMBER, RS_CELL_USER, RS_CELL_LIST, RS_CELL_TEXT, RS_CELL_OPTION};
+  for (int i = 0; i < 5; i++) h.names[i] = rs_span_of(names[i]), h.cells[i] = cells[i];
   char *bytes = malloc(size ? size : 1);
   memcpy(bytes, data, size);
   const char *end = bytes + size, *next;
@@ -33,10 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     next = rs_record_end(at, end, RS_USERS_CSV);
     if (next <= at || next > end) __builtin_trap();
     if (memchr(at, 0, (size_t)(next - at))) continue; /* which the batch refuses before */
-    if (rs_users_record(&reader, &h, rs_record_text(at, next), &request) == RS_OK)
-      check_fields(request.fields);
-    else if (!*rs_message())
+    if (rs_users_record(&reader, &h, rs_record_text(at, next), &request) == RS_OK) {
+      check_object(request.fields);
+      if (reader.options.size > 0) check_object((rs_span){reader.options.data, reader.options.size});
+    } else if (!*rs_message()) {
       __builtin_trap();
+    }
   }
   free(bytes);
   return 0;

@@ -35,27 +35,24 @@ static rs_status next_field(const char *line, size_t length, size_t *at, field *
   return RS_OK;
 }
 
-/* Whether the model takes a column of users as a number or a time. */
-static bool takes_number(const rs_server_model *m, rs_span name) {
+rs_cell rs_cell_of(const rs_server_model *m, rs_span name) {
   const char *column, *type;
-  if (!m) return false;
-  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_USER, i, &type)); i++)
-    if (rs_span_is(name, column)) return strcmp(type, "string") != 0;
-  for (int i = 0; (column = rs_encoder_column(m->encoder, RS_EVENT, i, &type)); i++)
-    if (strncmp(column, "user.", 5) == 0 && rs_span_is(name, column + 5)) return strcmp(type, "string") != 0;
-  return false;
-}
-
-static bool is_own(rs_span name) {
-  return rs_span_is(name, "user") || rs_span_is(name, "k") || rs_span_is(name, "now") ||
-         rs_span_is(name, "exclude_seen");
+  if (rs_span_is(name, "user")) return RS_CELL_USER;
+  if (rs_span_is(name, "k") || rs_span_is(name, "now") || rs_span_is(name, "exclude_seen")) return RS_CELL_OPTION;
+  for (int side = RS_USER; m && side <= RS_EVENT; side++)
+    for (int i = 0; (column = rs_encoder_column(m->encoder, (rs_side)side, i, &type)); i++) {
+      const char *bare = side == RS_USER ? column : strncmp(column, "user.", 5) == 0 ? column + 5 : "";
+      if (*bare && rs_span_is(name, bare))
+        return strcmp(type, "number") == 0 ? RS_CELL_NUMBER : strcmp(type, "string") == 0 ? RS_CELL_TEXT : RS_CELL_LIST;
+    }
+  return RS_CELL_TEXT; /* a segment of popularity may go by it */
 }
 
 rs_status rs_csv_names_read(rs_csv_names *out, const rs_server_model *m, const char *line, size_t length) {
   bool user = false;
   out->n = 0;
   for (size_t at = 0; at <= length; at++) {
-    field f;
+    field f = {0};
     rs_status status = next_field(line, length, &at, &f);
     if (status != RS_OK) return status;
     if (f.text.length == 0) return rs_fail(RS_EARG, "a column of the first line has no name");
@@ -64,7 +61,7 @@ rs_status rs_csv_names_read(rs_csv_names *out, const rs_server_model *m, const c
       if (rs_span_equal(out->names[i], f.text))
         return rs_fail(RS_EARG, "the column '%.*s' is there twice", (int)f.text.length, f.text.text);
     user |= rs_span_is(f.text, "user");
-    out->numbers[out->n] = is_own(f.text) ? !rs_span_is(f.text, "user") : takes_number(m, f.text);
+    out->cells[out->n] = rs_cell_of(m, f.text);
     out->names[out->n++] = f.text;
   }
   return user ? RS_OK : rs_fail(RS_EARG, "there is no column 'user' in the first line");
@@ -117,11 +114,30 @@ static rs_status append_string(rs_buffer *json, rs_span text, bool quoted) {
   return RS_OK;
 }
 
-/* A value as the request's JSON has it: bare where it is a number or a word and may be, else a string. */
-static rs_status append_value(rs_buffer *json, const field *f, bool number) {
-  bool word = rs_span_is(f->text, "true") || rs_span_is(f->text, "false");
-  if (number && (word || is_number(f->text))) return rs_buffer_append(json, f->text.text, f->text.length);
-  return append_string(json, f->text, f->quoted);
+rs_status rs_csv_option(rs_buffer *json, rs_span cell) {
+  bool bare = rs_span_is(cell, "true") || rs_span_is(cell, "false") || is_number(cell);
+  return bare ? rs_buffer_append(json, cell.text, cell.length) : append_string(json, cell, false);
+}
+
+/* "a|b" as ["a","b"]. */
+static rs_status append_list(rs_buffer *json, const field *f) {
+  rs_status status = rs_buffer_append_text(json, "[");
+  const char *at = f->text.text, *end = at + f->text.length;
+  for (bool first = true; status == RS_OK && at; first = false) {
+    const char *bar = memchr(at, '|', (size_t)(end - at)), *to = bar ? bar : end;
+    if (!first) status = rs_buffer_append_text(json, ",");
+    if (status == RS_OK) status = append_string(json, (rs_span){at, (size_t)(to - at)}, f->quoted);
+    at = bar ? bar + 1 : NULL;
+  }
+  return status == RS_OK ? rs_buffer_append_text(json, "]") : status;
+}
+
+/* A value as the request's JSON has it. */
+static rs_status append_value(rs_buffer *json, const field *f, rs_cell cell) {
+  if (cell == RS_CELL_LIST) return append_list(json, f);
+  bool bare = cell == RS_CELL_OPTION || (cell == RS_CELL_NUMBER && is_number(f->text));
+  return bare && !memchr(f->text.text, '"', f->text.length) ? rs_csv_option(json, f->text)
+                                                            : append_string(json, f->text, f->quoted);
 }
 
 static rs_status append_key(rs_buffer *json, bool *first, rs_span name) {
@@ -136,7 +152,10 @@ static rs_span name_of(const rs_csv_names *names, int i) {
   return rs_span_of(i == 0 ? "user" : "k");
 }
 
-static bool is_number_column(const rs_csv_names *names, int i) { return names->n > 0 ? names->numbers[i] : i == 1; }
+static rs_cell cell_at(const rs_csv_names *names, int i) {
+  if (names->n > 0) return names->cells[i];
+  return i == 0 ? RS_CELL_USER : RS_CELL_OPTION;
+}
 
 /* The fields of a line that are the request's own ('own'), or those that are the user's. */
 static rs_status append_fields(rs_buffer *json, const rs_csv_names *names, const char *line, size_t length, bool own,
@@ -144,14 +163,14 @@ static rs_status append_fields(rs_buffer *json, const rs_csv_names *names, const
   int n = 0, most = names->n > 0 ? names->n : 2;
   rs_status status = RS_OK;
   for (size_t at = 0; at <= length && status == RS_OK; at++, n++) {
-    field f;
+    field f = {0};
     status = next_field(line, length, &at, &f);
     if (status == RS_OK && n == most) status = rs_fail(RS_EARG, "the line has more than %d fields", most);
     if (status != RS_OK) return status;
-    rs_span name = name_of(names, n);
-    if (is_own(name) != own || f.text.length == 0) continue;
-    status = append_key(json, first, name);
-    if (status == RS_OK) status = append_value(json, &f, is_number_column(names, n));
+    rs_cell cell = cell_at(names, n);
+    if ((cell == RS_CELL_USER || cell == RS_CELL_OPTION) != own || f.text.length == 0) continue;
+    status = append_key(json, first, name_of(names, n));
+    if (status == RS_OK) status = append_value(json, &f, cell);
   }
   if (status == RS_OK && names->n > 0 && n < most)
     return rs_fail(RS_EARG, "the line has %d fields where the first one has %d", n, most);

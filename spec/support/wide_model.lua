@@ -1,5 +1,5 @@
 --- A model of more users and items than a person would write down, untrained, published: for specs that compare many
---- answers. Items have a kind, a price, tags and a creation time; users a platform and an age.
+--- answers. Items have a kind, a price, tags and a creation time; users a platform, an age and likes.
 
 local base = require "recsys.base"
 local feature = require "recsys.feature"
@@ -44,11 +44,13 @@ local function items(values)
 end
 
 local function users()
-  local draw, ids, platforms, ages = draws(2), {}, {}, {}
+  local draw, ids, platforms, ages, likes = draws(2), {}, {}, {}, {}
   for i = 1, wide.n_users do
     ids[i], platforms[i], ages[i] = "u" .. i, PLATFORMS[1 + draw(3)], 15 + draw(60)
+    likes[i] = { tostring(i % 7), tostring(i % 4) }
   end
-  return frame.from { { "user", "string", ids }, { "platform", "string", platforms }, { "age", "number", ages } }
+  return frame.from { { "user", "string", ids }, { "platform", "string", platforms }, { "age", "number", ages },
+    { "likes", "list", likes } }
 end
 
 local function interactions()
@@ -72,7 +74,8 @@ function wide.build()
   self.dataset = { name = "wide", fingerprint = ("1"):rep(64), users = users(), items = items(self.values),
     interactions = interactions() }
   self.encoder = feature.fit(self.dataset, nil, {
-    user = { feature.id { "user" }, feature.category { "platform" }, feature.number { "age" } },
+    user = { feature.id { "user" }, feature.category { "platform" }, feature.number { "age" },
+      feature.categories { "likes" } },
     event = { feature.history { of = "id", length = 5 } },
     item = { feature.id { "item" }, feature.category { "kind" } },
   })
