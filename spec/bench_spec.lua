@@ -113,6 +113,31 @@ describe("recsys-run bench", function()
     end
   end)
 
+  it("has sides that are ready take turns, and tells what ended one that does not", function()
+    local side = require "recsys.bench.side"
+    local function shell(text) return assert(side.start("/bin/sh", { "-c", text })) end
+    local fine = shell [[echo {}; s=0; while read turn; do s=$((s + turn)); echo {}; done; echo "{\"sum\": $s}"]]
+    local other = shell "echo {}; read turn; echo {}; read turn; echo it is over >&2; exit 3"
+    assert.is_true(fine:says() and other:says())
+    assert.is_true(fine:turn(1) and other:turn(1))
+    assert.is_true(fine:turn(2))
+    assert.is_false(other:turn(2))
+    assert.is_true(fine:turn(3))
+    assert.is_false(other:turn(3))
+    assert.equal(6, fine:finish().sum)
+    local gone = shell "echo {}; exec 1>&- 0<&-; sleep 0.1; kill -9 $$"
+    assert.is_true(gone:says())
+    os.execute "sleep 0.3"
+    assert.is_false(gone:turn(1)) -- that it is gone comes to light as it is told
+    assert.match("^exit code 137", select(2, gone:finish()))
+    local result, why = other:finish()
+    assert.is_nil(result)
+    assert.match("^exit code 3: it is over", why)
+    result, why = side.start("/nowhere/python", {})
+    assert.is_nil(result)
+    assert.match("^cannot start /nowhere/python: ENOENT", why)
+  end)
+
   it("says which side failed, and fails", function()
     local folder = command.scratch(finally)
     local ended = bench(("data --row csv_write --scale 0.001 --rounds 1 --repeats 1 --python /bin/false --json "
@@ -128,6 +153,7 @@ describe("recsys-run bench", function()
     local ended = bench(("serve --row known_user --row latency --row start --scale 0.02 --rounds 1 --repeats 1 "
       .. "--no-peers --json --folder '%s'"):format(folder))
     assert.equal(0, ended.code, ended.err)
+    assert.equal(1, #json.decode(ended.out).details[1].sides.recsys.runs)
     local known, latency, start = table.unpack(json.decode(ended.out).details)
     local facts = known.sides.recsys.facts
     assert.near(1 / known.sides.recsys.seconds, facts.requests_per_second, 1e-6 * facts.requests_per_second)

@@ -2,8 +2,9 @@
 ---
 --- A row is a file lua/recsys/bench/<suite>/<row>.lua; docs/development.md, "Benches", says what it returns. Each side
 --- runs in a process of its own: a first call that is not counted, then some that are. The processes of the sides take
---- turns, so that what else the machine does falls on all of them alike. Memory is what a process had in anonymous
---- pages at the most, looked at every few milliseconds: mapped files are the kernel's to drop and do not count.
+--- turns, so that what else the machine does falls on all of them alike; where getting ready takes long each side has
+--- one, and the calls take turns. Memory is what a process had in anonymous pages at the most, looked at every few
+--- milliseconds: mapped files are the kernel's to drop and do not count.
 ---
 --- Rows of `train` are run with one thread, too (at full scale), and set their speed beside the machine's: what a large
 --- product of matrices reaches is measured between the rounds, with as many threads.
@@ -13,12 +14,12 @@ local files = require "recsys.files"
 local host = require "recsys.host"
 local json = require "recsys.json"
 local machine = require "recsys.machine"
+local process = require "recsys.bench.side"
 local lfs = require "lfs"
 local uv = require "luv"
 
 local bench = {}
 
-local SAMPLE_MS = 4
 local PEAK, PEAK_ROUNDS = 2048, 10 -- sizes of the product whose fastest is called the machine's peak
 
 --- Names of the suites, or of the rows of one, sorted.
@@ -41,19 +42,42 @@ function bench.row(suite, name)
   return require(("recsys.bench.%s.%s"):format(suite, name))
 end
 
+--- The turns that the bench tells a side to take, one line each, behind the line that says that it is ready.
+local function told_turns()
+  io.stdout:write "{}\n"
+  io.stdout:flush()
+  local before = false
+  return function()
+    if before then io.stdout:write "{}\n" end
+    io.stdout:flush()
+    before = true
+    return math.tointeger(io.read "n")
+  end
+end
+
+local function counted_turns(n)
+  local turn = 0
+  return function()
+    turn = turn + 1
+    return turn <= n and turn or nil
+  end
+end
+
 --- Our side, in the process that the bench started for it: one uncounted call (less where the row says `once`), then
---- 'repeats' counted ones. A row's run() may give, second, the seconds that count, where these are not the call's.
+--- 'repeats' counted ones, or those that it is told to make. A row's run(state, turn) may give, second, the seconds
+--- that count, where these are not the call's.
+---@param repeats integer?  nil: as told
 ---@return { seconds: number[], check: any, facts: table? }
 function bench.work(row, arguments, repeats)
   local clock = base.clock
   local state = row.setup and row.setup(arguments) or arguments
-  local check, seconds = not row.once and row.run(state) or nil, {}
-  for i = 1, repeats do
+  local check, seconds = not row.once and row.run(state, 1) or nil, {}
+  for turn in repeats and counted_turns(repeats) or told_turns() do
     collectgarbage()
     local began = clock()
     local counted
-    check, counted = row.run(state)
-    seconds[i] = counted or clock() - began
+    check, counted = row.run(state, turn)
+    seconds[turn] = counted or clock() - began
   end
   return { seconds = seconds, check = check, facts = row.facts and row.facts(state) }
 end
@@ -75,58 +99,16 @@ local function environment(threads, is_tuned)
   return is_tuned and table.move(tuned, 1, #tuned, #list + 1, list) or list
 end
 
---- Anonymous bytes that a process has now; nil when it is gone or the system does not tell.
-local function anonymous(pid)
-  local file = io.open(("/proc/%d/status"):format(pid))
-  if not file then return nil end
-  local kib = file:read "a":match "RssAnon:%s*(%d+)"
-  file:close()
-  return kib and tonumber(kib) * 1024
-end
-
-local function collect(pipe, into)
-  pipe:read_start(function(_, chunk) into[#into + 1] = chunk end)
-end
-
---- Run a side to its end: what it printed last, decoded, with `anonymous_mib` added; nil and why it failed.
-local function run_side(program, words, env)
-  local out, err = uv.new_pipe(), uv.new_pipe()
-  local printed, complained, code, most = {}, {}, nil, 0
-  local handle, pid = uv.spawn(program, { args = words, env = env, stdio = { nil, out, err } },
-    function(status, signal) code = signal ~= 0 and 128 + signal or status end)
-  if not handle then
-    out:close()
-    err:close()
-    uv.run "nowait" -- pipes that are still open when the program ends would crash it
-    return nil, ("cannot start %s: %s"):format(program, pid)
-  end
-  collect(out, printed)
-  collect(err, complained)
-  local timer = uv.new_timer()
-  timer:start(0, SAMPLE_MS, function() most = math.max(most, anonymous(pid) or 0) end)
-  while not code do uv.run "once" end
-  timer:close()
-  handle:close()
-  uv.run "nowait"
-  out:close()
-  err:close()
-  uv.run "nowait"
-  local text = table.concat(printed)
-  local result = code == 0 and json.decode(text:match "([^\n]+)\n*$" or "")
-  if type(result) ~= "table" then
-    return nil, ("exit code %d: %s"):format(code, (table.concat(complained) .. text):sub(-600))
-  end
-  result.anonymous_mib = most / 2 ^ 20
-  return result
-end
-
+--- Start our side; a side that takes turns has no number of repeats.
 local function ours(suite, name, arguments, options)
-  return run_side(host.executable, { "bench", suite, "--worker", name, "--arguments", json.encode(arguments),
-    "--repeats", tostring(options.repeats), "--threads", tostring(options.threads) })
+  local words = { "bench", suite, "--worker", name, "--arguments", json.encode(arguments), "--threads",
+    tostring(options.threads), options.turns and "--turns" or "--repeats" }
+  if not options.turns then words[#words + 1] = tostring(options.repeats) end
+  return process.start(host.executable, words)
 end
 
---- A peer, whose command is "[old|mlflow] [tuned] FILE WORDS...": "old" runs it by the Python with the older packages,
---- "mlflow" by that with MLflow, "tuned" with an allocator that keeps memory.
+--- Start a peer, whose command is "[old|mlflow] [tuned] FILE WORDS...": "old" runs it by the Python with the older
+--- packages, "mlflow" by that with MLflow, "tuned" with an allocator that keeps memory.
 local function peer(command, arguments, options)
   local words, python, is_tuned = {}, options.python, false
   for word in command:gmatch "%S+" do words[#words + 1] = word end
@@ -136,13 +118,15 @@ local function peer(command, arguments, options)
   if not python then return nil, "no Python with it is at hand" end
   words[1] = host.root .. "/spec/peers/" .. words[1]
   words[#words + 1] = json.encode(arguments)
-  words[#words + 1] = tostring(options.repeats)
-  return run_side(python, words, environment(options.threads, is_tuned))
+  words[#words + 1] = options.turns and "turns" or tostring(options.repeats)
+  return process.start(python, words, environment(options.threads, is_tuned))
 end
 
 -- Figures -------------------------------------------------------------------------------------------------------------
 
-local function median(values)
+---@param values number[]
+---@return number
+function bench.median(values)
   local sorted = table.move(values, 1, #values, 1, {})
   table.sort(sorted)
   local n = #sorted
@@ -157,7 +141,7 @@ local function add_process(side, result)
   side.check, side.facts = result.check, result.facts
   side.version = type(result.version) == "string" and result.version or nil -- a script may be of no library alone
   side.anonymous_mib = math.max(side.anonymous_mib, result.anonymous_mib)
-  side.seconds = median(side.runs)
+  side.seconds = bench.median(side.runs)
   side.least, side.most = math.min(table.unpack(side.runs)), math.max(table.unpack(side.runs))
   return side
 end
@@ -182,7 +166,7 @@ local function pair_of(row, us, them)
     local pair = row.against(us.all_facts[i], them.all_facts[i])
     our_seconds[i], peers[i], what = pair.ours, pair.peer, pair.what
   end
-  return { ours = median(our_seconds), peer = median(peers), what = what }
+  return { ours = bench.median(our_seconds), peer = bench.median(peers), what = what }
 end
 
 --- The ratio of the peer that comes nearest to us, and its name; nil where none ran.
@@ -237,28 +221,68 @@ function bench.peers(row, options)
   return names
 end
 
---- Every side of a row in turns: sides, ratios, problems and the peak, operations a second, that was measured between.
-local function run_sides(suite, row, name, arguments, options)
-  local sides, ratios, beside, problems, peaks = {}, {}, {}, json.list {}, {}
-  local names = { "recsys", table.unpack(bench.peers(row, options)) }
-  local rounds = row.rounds or options.rounds
+--- The processes of the sides one after another, round by round.
+local function by_rounds(row, names, options, start, add)
+  local peaks, rounds = {}, row.rounds or options.rounds
   for round = 1, rounds do
     if row.flops then peaks[round] = machine.sgemm(PEAK, PEAK, PEAK, false, PEAK_ROUNDS) end
-    for _, side in ipairs(names) do
-      options.say(("round %d of %d, %s, threads: %d"):format(round, rounds, side, options.threads))
-      local result, why
-      if side == "recsys" then
-        result, why = ours(suite, name, arguments, options)
+    for _, name in ipairs(names) do
+      options.say(("round %d of %d, %s, threads: %d"):format(round, rounds, name, options.threads))
+      local started, why = start(name)
+      if started then
+        add(name, started:finish())
       else
-        result, why = peer(row.peers[side], arguments, options)
-      end
-      if result then
-        sides[side] = add_process(sides[side], result)
-      else
-        problems[#problems + 1] = ("%s: %s"):format(side, why)
+        add(name, nil, why)
       end
     end
   end
+  return #peaks > 0 and math.max(table.unpack(peaks)) or nil
+end
+
+--- One process of each side, all of which are made ready first; then they take turns, in which each stands right beside
+--- the other sides', every other time in the opposite order.
+local function by_turns(row, names, options, start, add)
+  local started, turns = {}, row.turns == true and options.repeats * options.rounds or row.turns
+  for _, name in ipairs(names) do
+    options.say(("%s gets ready, threads: %d"):format(name, options.threads))
+    local why
+    started[name], why = start(name)
+    if not started[name] then
+      add(name, nil, why)
+    else
+      started[name]:says()
+    end
+  end
+  for turn = 1, turns do
+    options.say(("turn %d of %d, threads: %d"):format(turn, turns, options.threads))
+    for i = 1, #names do
+      local one = started[names[turn % 2 == 1 and i or #names + 1 - i]]
+      if one then one:turn(turn) end
+    end
+  end
+  for _, name in ipairs(names) do
+    if started[name] then add(name, started[name]:finish()) end
+  end
+end
+
+--- Every side of a row: sides, ratios, problems and the peak, operations a second, that was measured between.
+local function run_sides(suite, row, name, arguments, options)
+  local sides, ratios, beside, problems = {}, {}, {}, json.list {}
+  options = setmetatable({ turns = row.turns }, { __index = options })
+  local function start(side)
+    if side == "recsys" then return ours(suite, name, arguments, options) end
+    return peer(row.peers[side], arguments, options)
+  end
+  local function add(side, result, why)
+    if result then
+      if row.seconds then result.seconds = row.seconds(result.facts) end
+      sides[side] = add_process(sides[side], result)
+    else
+      problems[#problems + 1] = ("%s: %s"):format(side, why)
+    end
+  end
+  local names = { "recsys", table.unpack(bench.peers(row, options)) }
+  local peak = (row.turns and by_turns or by_rounds)(row, names, options, start, add)
   local us = sides.recsys
   for side, figures in pairs(us and sides or {}) do
     if side ~= "recsys" then
@@ -271,7 +295,7 @@ local function run_sides(suite, row, name, arguments, options)
     end
   end
   return { sides = sides, ratios = ratios, beside = beside, problems = problems, threads = options.threads,
-    peak = #peaks > 0 and math.max(table.unpack(peaks)) or nil }
+    peak = peak }
 end
 
 --- What a run's median speed is of the peak that was measured in it; nil for rows that count no operations.

@@ -12,16 +12,27 @@ class Timed:
         self.check, self.seconds = check, seconds
 
 
+def told(state):
+    print("{}", flush=True)
+    for turn in sys.stdin:
+        state["turn"] = int(turn)
+        yield
+        print("{}", flush=True)
+
+
 def bench(run, setup=None, facts=None, uncounted=True, version=None):
     """Call run(state) once uncounted, then REPEATS times by the clock, and print seconds and the last check.
+
+    Where REPEATS is "turns" it is called for each number that comes on stdin, which stands in state["turn"]; a line says
+    that the side is ready, and one that a turn was taken.
 
     The state is setup(arguments), or the arguments themselves; facts(state) may add what cannot be compared by
     equality, such as accuracies. The version told is that of the imported library that the script is called with.
     """
-    arguments, repeats = json.loads(sys.argv[-2]), int(sys.argv[-1])
+    arguments = json.loads(sys.argv[-2])
     state = setup(arguments) if setup else arguments
     check, seconds = run(state) if uncounted else None, []
-    for _ in range(repeats):
+    for _ in told(state) if sys.argv[-1] == "turns" else range(int(sys.argv[-1])):
         check = None
         gc.collect()
         began = time.perf_counter()

@@ -1,7 +1,8 @@
 // Peer of the bench rows hnsw*: hnswlib over inner products, its index built by all threads, searched by one and by all.
 //
-// hnswlib ITEMS QUERIES TRUTH N Q WIDTH M EF_CONSTRUCTION THREADS SECONDS EF...: .npy files of f32 [n, width],
-// f32 [q, width], i64 [q, 10]; prints facts as JSON. A point of the curve is searched again and again for SECONDS.
+// hnswlib ITEMS QUERIES TRUTH N Q WIDTH M EF_CONSTRUCTION THREADS SECONDS: .npy files of f32 [n, width], f32 [q, width],
+// i64 [q, 10]; prints a line of facts as JSON once the index is built, then a point of the curve for each ef that comes on
+// stdin, which is searched again and again for SECONDS: the fastest pass counts.
 #include <hnswlib/hnswlib.h>
 #include <omp.h>
 
@@ -40,7 +41,7 @@ static long resident() {  // KiB
 }
 
 int main(int count, char **words) {
-  if (count < 12) return 2;
+  if (count < 11) return 2;
   size_t n = std::atol(words[4]), q = std::atol(words[5]), width = std::atol(words[6]);
   int threads = std::atoi(words[9]);
   double seconds = std::atof(words[10]);
@@ -54,9 +55,10 @@ int main(int count, char **words) {
 #pragma omp parallel for schedule(dynamic, 64) num_threads(threads)
   for (size_t i = 1; i < n; i++) index.addPoint(&items[i * width], i);
   double built = now() - began;
-  std::printf("{\"build_seconds\": %.3f, \"memory_mib\": %.1f, \"curve\": [", built, (resident() - before) / 1024.0);
-  for (int e = 11; e < count; e++) {
-    index.setEf(std::atoi(words[e]));
+  std::printf("{\"build_seconds\": %.3f, \"memory_mib\": %.1f}\n", built, (resident() - before) / 1024.0);
+  std::fflush(stdout);
+  for (int ef; std::scanf("%d", &ef) == 1;) {
+    index.setEf(ef);
     double rate[2], recall = 0;
     for (int all = 0; all < 2; all++) {
       double best = 0, start = now();
@@ -72,8 +74,7 @@ int main(int count, char **words) {
       } while (now() - start < seconds);
       rate[all] = best;
     }
-    std::printf("%s{\"ef\": %s, \"recall\": %.5f, \"qps1\": %.0f, \"qps\": %.0f}", e > 11 ? ", " : "", words[e], recall,
-                rate[0], rate[1]);
+    std::printf("{\"ef\": %d, \"recall\": %.5f, \"qps1\": %.0f, \"qps\": %.0f}\n", ef, recall, rate[0], rate[1]);
+    std::fflush(stdout);
   }
-  std::printf("]}\n");
 }

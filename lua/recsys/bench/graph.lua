@@ -1,9 +1,11 @@
 --- The rows hnsw* of `retrieval`: a graph's queries a second against its recall, beside hnswlib's over the same vectors
 --- with the same M and ef_construction.
 ---
---- Both sides build their index by all threads, then search for the 10 best of each query by one thread and by all,
---- at each ef in turn, as often as fits into the time for it: the fastest pass counts. Ours is searched as a server has
---- it, mapped from a file. A side's figure is the time of a query at a recall of 0.95, between the points around it.
+--- Both sides build their index by all threads. Then they search in turns, right after one another: for the 10 best of
+--- each query by one thread and by all, at an ef, as often as fits into the time for it, of which the fastest pass
+--- counts; then at the next ef, and all that ROUNDS times, whose medians make a side's curve. Ours is searched as a
+--- server has it, mapped from a file. A side's figure is the time of a query at a recall of 0.95, between the points
+--- around it.
 
 local base = require("recsys.core").base
 local bench = require "recsys.bench"
@@ -16,7 +18,7 @@ local graph = {}
 
 local ITEMS, QUERIES, WIDTH, K, M, EF_CONSTRUCTION = 1000000, 10000, 64, 10, 16, 100
 local EFS = { 10, 12, 14, 16, 20, 24, 32, 48, 80, 160 }
-local RECALL, SECONDS = 0.95, 0.5
+local RECALL, SECONDS, ROUNDS = 0.95, 0.2, 5
 
 local function prepare(folder, options)
   local n, q = math.ceil(ITEMS * options.scale), math.max(100, math.ceil(QUERIES * options.scale))
@@ -83,6 +85,28 @@ function graph.at(curve, wanted, key)
   return curve[#curve][key]
 end
 
+--- A turn: both rates at an ef.
+local function run(state, turn)
+  local at = (turn - 1) % #EFS + 1
+  local one, rows = rate(state, EFS[at], 1)
+  local all = rate(state, EFS[at], state.threads)
+  local point = state.points[at] or { ef = EFS[at], recall = recall(rows, state.truth), one = {}, all = {} }
+  state.points[at] = point
+  table.insert(point.one, one)
+  table.insert(point.all, all)
+  return nil, 1 / all
+end
+
+local function facts(state)
+  local told = state.facts
+  told.curve = {}
+  for i, point in ipairs(state.points) do
+    told.curve[i] = { ef = point.ef, recall = point.recall, qps1 = bench.median(point.one),
+      qps = bench.median(point.all) }
+  end
+  return told
+end
+
 local function judge(sides)
   local ours, theirs = sides.recsys.facts, sides.hnswlib and sides.hnswlib.facts
   local verdicts, last = {}, ours.curve[#ours.curve]
@@ -106,24 +130,17 @@ end
 ---@param codes boolean  items are compared by bytes
 function graph.row(about, codes)
   return {
-    about = about, unit = "query", per = function() return 1 end, same = false, once = true, rounds = 1,
+    about = about, unit = "query", per = function() return 1 end, same = false, once = true,
+    turns = ROUNDS * #EFS,
     prepare = prepare,
     setup = function(arguments)
-      local index, facts = served(arguments, codes)
-      facts.codes, facts.curve = codes, {}
-      return { index = index, facts = facts, queries = assert(tensor.load_npy(arguments.queries)),
-        truth = assert(tensor.load_npy(arguments.truth)), seconds = arguments.seconds }
+      local index, told = served(arguments, codes)
+      told.codes = codes
+      return { index = index, facts = told, points = {}, threads = base.threads(), seconds = arguments.seconds,
+        queries = assert(tensor.load_npy(arguments.queries)), truth = assert(tensor.load_npy(arguments.truth)) }
     end,
-    run = function(state)
-      local threads = base.threads()
-      for i, ef in ipairs(EFS) do
-        local one, rows = rate(state, ef, 1)
-        state.facts.curve[i] = { ef = ef, recall = recall(rows, state.truth), qps1 = one,
-          qps = (rate(state, ef, threads)) }
-      end
-      return nil, 1 / graph.at(state.facts.curve, RECALL, "qps")
-    end,
-    facts = function(state) return state.facts end,
+    run = run, facts = facts,
+    seconds = function(told) return { 1 / graph.at(told.curve, RECALL, "qps") } end,
     against = function(ours, theirs)
       return { ours = 1 / graph.at(ours.curve, RECALL, "qps"), peer = 1 / graph.at(theirs.curve, RECALL, "qps"),
         what = ("seconds a query at recall@10 of %g by all threads"):format(RECALL) }

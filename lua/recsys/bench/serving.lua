@@ -179,7 +179,7 @@ function serving.row(name, row)
   local each = row.each or 1
   return {
     about = row.about, unit = each == 1 and "request" or "user", per = function() return each end,
-    skip = serving.lacks_wrk, same = row.compared or false,
+    skip = serving.lacks_wrk, same = row.compared or false, turns = row.peers and true or nil,
     prepare = prepare(name, row),
     setup = function(arguments)
       local server = serving.start(arguments.bundle, { "--workers", tostring(base.threads()), "--poll", "0" }):wait()

@@ -26,11 +26,13 @@ function command.options(parser)
   parser:flag("--json", "One JSON object on stdout, all else on stderr")
   parser:option("--worker", "Run one side (the bench does this itself)"):argname "ROW":hidden(true)
   parser:option("--arguments", "Of the worker"):argname "JSON":hidden(true)
+  parser:flag("--turns", "The worker makes the calls that it is told to make"):hidden(true)
 end
 
 local function work(args)
   local arguments = json.decode(args.arguments or "{}")
-  io.stdout:write(json.encode(bench.work(bench.row(args.SUITE, args.worker), arguments, args.repeats)), "\n")
+  local repeats = not args.turns and args.repeats or nil
+  io.stdout:write(json.encode(bench.work(bench.row(args.SUITE, args.worker), arguments, repeats)), "\n")
   return exit.done
 end
 
