@@ -107,10 +107,11 @@ ways["recommend BUNDLE --users"] = function(requests)
   return lines_of(files.read(out))
 end
 
---- A server while 'fn' asks it.
-local function served(fn)
+--- A server while 'fn' asks it; behind a recipe where its path is given.
+local function served(fn, recipe)
   log.level = "quiet"
-  local opened = operation.open { word = path, port = 0, workers = 2, poll = 0 }
+  local opened = operation.open { word = path, port = 0, workers = 2, poll = 0,
+    recipe = recipe and { path = recipe, limits = { time = 1, memory = 64 } } }
   local client <close> = assert(http.client { timeout_ms = 20000 })
   local ok, result = pcall(fn, function(route, body, kind)
     local reply = assert(client:request { method = "POST", url = opened:url() .. route, body = body,
@@ -133,6 +134,13 @@ end
 
 ways["POST /invocations, JSON Lines"] = function(requests)
   return served(function(ask) return lines_of(ask("/invocations", texts_of(requests), "application/jsonlines")) end)
+end
+
+ways["POST /invocations, behind a hook that changes nothing"] = function(requests)
+  local recipe = command.write(folder .. "/recipe.lua",
+    "return require('recsys').serve_recipe { before = function(asked) assert(asked.user) end }")
+  return served(function(ask) return lines_of(ask("/invocations", texts_of(requests), "application/jsonlines")) end,
+    recipe)
 end
 
 --- Of each answer the items and the texts of their scores.

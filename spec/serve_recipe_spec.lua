@@ -22,6 +22,7 @@ return recsys.serve_recipe {
       return { what = request.parts.what, how = request.parts.how, json = request.json, method = request.method }, 201
     end,
     ["GET /nothing"] = function() end,
+    ["POST /plain"] = function(request, server) return assert(server:recommend { user = request.body, k = 1 }) end,
     ["GET /page"] = function() return "<p>hi</p>", 200, "text/html" end,
     ["GET /count"] = function()
       calls = calls + 1
@@ -29,7 +30,7 @@ return recsys.serve_recipe {
     end,
     ["GET /refused"] = function(_, server) server:refuse(409, "not today") end,
     ["GET /broken"] = function(request)
-      return request.nothing.at_all -- line 21
+      return request.nothing.at_all -- line 22
     end,
     ["GET /forever"] = function() while true do end end,
     ["GET /stubborn"] = function()
@@ -55,7 +56,7 @@ return recsys.serve_recipe {
       local version = server:call("GET", "/version")
       return { instead = version.live.version }
     end,
-    ["GET /given/{what}"] = function(request) -- line 47
+    ["GET /given/{what}"] = function(request) -- line 48
       local within = {}
       within.self = within
       local given = { status = { "x", 99 }, text = { "x", "200 OK" },
@@ -125,6 +126,8 @@ describe("a serve recipe", function()
     local _, body = ask("GET", "/server")
     assert.same({ 3, 6, 404 }, { #body.users, body.of, body.status })
     assert.matches("the server has no GET /gone", body.message)
+    local reply, answer = ask("POST", "/plain", "u1", { ["Content-Type"] = "text/plain", Accept = "text/csv" })
+    assert.same({ 200, "u1" }, { reply.status, answer.user })
     _, body = ask("GET", "/version")
     assert.same({ instead = "tiny-1" }, body)
   end)
@@ -133,14 +136,18 @@ describe("a serve recipe", function()
     local reply, body = ask("GET", "/refused")
     assert.same({ 409, "not today" }, { reply.status, body.error.message })
     reply, body = ask("POST", "/echo/a/b", "no json", { ["Content-Type"] = "application/json" })
-    assert.same({ 400, "the body is no JSON" }, { reply.status, body.error.message })
+    assert.same({ 400, "bad_json", "the body is no JSON: line 1, column 1: no value stands here" },
+      { reply.status, body.error.code, body.error.message })
+    for _, text in ipairs { '{"a":NaN}', '{"a":1e400}', '{"a":1,"a":2}', "" } do
+      assert.equal(400, ask("POST", "/echo/a/b", text, { ["Content-Type"] = "application/json" }).status)
+    end
   end)
 
   it("fails by 500, and its line stands in the log, not in the answer", function()
     local reply, body = ask("GET", "/broken", nil, { ["X-Request-Id"] = "r-17" })
     assert.same({ 500, "handler_failed", "the handler of this path failed" },
       { reply.status, body.error.code, body.error.message })
-    assert.is_true(program.wait_for(server, "recipe.lua:21: attempt to index a nil value (field 'nothing')"))
+    assert.is_true(program.wait_for(server, "recipe.lua:22: attempt to index a nil value (field 'nothing')"))
     assert.is_true(program.wait_for(server, "GET /broken, request r-17: "))
   end)
 
@@ -151,7 +158,7 @@ describe("a serve recipe", function()
       local reply, body = ask("GET", "/given/" .. what)
       assert.same({ what, 500, { code = "handler_failed", message = "the handler of this path failed" } },
         { what, reply.status, body.error })
-      assert.is_true(program.wait_for(server, "recipe.lua:47: what the handler gives cannot be answered: " ..
+      assert.is_true(program.wait_for(server, "recipe.lua:48: what the handler gives cannot be answered: " ..
         why), what)
     end
   end)
@@ -179,7 +186,7 @@ describe("a serve recipe", function()
       assert.is_true(seconds < 5, path .. " took " .. seconds)
     end
     assert.is_true(program.wait_for(server, "it takes more than the 100 ms that it has"))
-    assert.is_true(program.wait_for(server, "recipe.lua:23: it takes"))
+    assert.is_true(program.wait_for(server, "recipe.lua:24: it takes"))
     assert.equal("hello you", ask("GET", "/hello").body)
     local _, body = ask("GET", "/count") -- by a new state: what the old one was at is half done
     assert.equal(1, body.calls)

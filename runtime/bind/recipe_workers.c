@@ -82,7 +82,7 @@ static void begin(worker *w, lua_State *L) {
 
 /* ---- what a handler can call ---- */
 
-/* inner(method, path, [body]) -> status, body */
+/* inner(method, path, [body], [free]) -> status, body; 'free': what it takes is not of the handler's time */
 static int l_inner(lua_State *L) {
   worker *w = worker_of(L);
   size_t size = 0;
@@ -90,7 +90,9 @@ static int l_inner(lua_State *L) {
   if (!w->own) luaL_error(L, "the server answers only while a handler is at work");
   w->inner.size = 0;
   rs_reply reply = {.status = 200, .type = "application/json", .body = &w->inner};
+  int64_t begun = clock_ns();
   rs_server_inner(w->own, method, path, body, size, &reply);
+  if (lua_toboolean(L, 4)) w->deadline += clock_ns() - begun;
   lua_pushinteger(L, reply.status);
   lua_pushlstring(L, w->inner.data ? w->inner.data : "", w->inner.size);
   return 2;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "serve/media.h"
+
 const rs_route *const rs_tables[] = {rs_routes_health,    rs_routes_metrics, rs_routes_recommend, rs_routes_invocations,
                                      rs_routes_sagemaker, rs_routes_posts,   rs_routes_users,     rs_routes_page,
                                      rs_routes_own,       NULL};
@@ -110,6 +112,12 @@ void rs_refuse_status(rs_reply *reply, rs_status status) {
 bool rs_has_model(rs_exchange *x) {
   if (!x->versions[RS_LIVE]) rs_refuse(x->reply, 503, "no_model", "", "this server has no model that is live");
   return x->versions[RS_LIVE];
+}
+
+bool rs_has_json(rs_exchange *x) {
+  bool header, json = rs_media_of(rs_call_header(x->call, "content-type"), &header) == RS_MEDIA_JSON;
+  if (!json) rs_refuse(x->reply, 415, "unsupported_media_type", "", "the body must be application/json");
+  return json;
 }
 
 void rs_reply_header(rs_reply *reply, const char *name, const char *value) {

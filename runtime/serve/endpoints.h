@@ -34,6 +34,7 @@ typedef struct rs_version {
 typedef struct rs_worker {
   _Alignas(64) rs_buffer scratch;
   rs_buffer line; /* of text/csv, as JSON */
+  rs_buffer hooked, room; /* what stands before /recommend has answered, and texts of it */
   rs_json_in *in;
   rs_serve_scratch *serving;
   rs_answer answer;
@@ -49,6 +50,7 @@ typedef struct rs_exchange {
   rs_worker *worker;
   rs_counts *counts; /* of the worker */
   rs_path_part parts[RS_PATH_PARTS];
+  bool inner; /* a handler asks, before which no other one stands */
 } rs_exchange;
 
 /* Enter the server's gate, and see the versions that are there now; leave it. */
@@ -115,13 +117,15 @@ struct rs_server {
   int n_pages;
   rs_own_route own[RS_OWN_ROUTES]; /* of whoever runs the server */
   int n_own;
+  int own_recommend; /* the one of them that stands before POST /recommend, from 1; 0: none does */
   rs_own_handler *own_handle;
   void *own_context;
 };
 
 /* The number of the route of whoever runs the server that a call is for, with the parts of its path; -1: none is. */
 int rs_server_own_find(rs_exchange *x);
-void rs_server_own_answer(const rs_exchange *x, int number);
+/* 'outer' is as in rs_own_call. */
+void rs_server_own_answer(const rs_exchange *x, int number, const rs_exchange *outer);
 void rs_server_own_free(rs_server *s);
 
 /* Bring a model that is to go into a slot (NULL: none is) up to what is kept, and hold the store until rs_server_go_on:
@@ -152,6 +156,8 @@ rs_status rs_append_error(rs_buffer *b, const char *code, const char *message, c
 
 /* Whether there is a live version; tells it when there is none. */
 bool rs_has_model(rs_exchange *x);
+/* Whether the body is said to be application/json; tells it when it is not. */
+bool rs_has_json(rs_exchange *x);
 
 /* What POST /invocations does, by the versions of the exchange. */
 void rs_answer_invocations(rs_exchange *x);

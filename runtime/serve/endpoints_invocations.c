@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "serve/csv_request.h"
+#include "serve/hooked.h"
 #include "serve/results.h"
 
 #define ATTRIBUTES "X-Amzn-SageMaker-Custom-Attributes"
@@ -35,6 +36,10 @@ static void answer_line(rs_exchange *x, rs_results *r, rs_media kind, const rs_c
     w->line.size = 0;
     status = rs_csv_request(&w->line, names, from, size);
     from = w->line.data, size = w->line.size;
+  }
+  if (status == RS_OK && rs_is_hooked(x)) {
+    rs_hooked_add(r, from, size);
+    return;
   }
   if (status == RS_OK) status = rs_json_in_recommend(w->in, from, size, &asked);
   if (status == RS_OK)
@@ -97,6 +102,10 @@ void rs_answer_invocations(rs_exchange *x) {
   if (form == RS_MEDIA_OTHER) {
     rs_refuse(x->reply, 406, "not_acceptable", "",
               "answers are application/json, application/jsonlines or text/csv; Accept wants none of them");
+    return;
+  }
+  if (kind == RS_MEDIA_JSON && rs_is_hooked(x)) {
+    rs_hooked_answer(x, form);
     return;
   }
   if (kind == RS_MEDIA_JSON) {

@@ -2,13 +2,8 @@
 #include "serve/results.h"
 
 static void answer_question(rs_exchange *x, rs_question question) {
-  bool header;
   rs_asked asked;
-  if (!rs_has_model(x)) return;
-  if (rs_media_of(rs_call_header(x->call, "content-type"), &header) != RS_MEDIA_JSON) {
-    rs_refuse(x->reply, 415, "unsupported_media_type", "", "the body must be application/json");
-    return;
-  }
+  if (!rs_has_model(x) || !rs_has_json(x)) return;
   rs_status status = rs_json_in_ask(x->worker->in, question, x->call->body, x->call->size, &asked);
   if (status != RS_OK) {
     rs_refuse_status(x->reply, status);

@@ -11,9 +11,12 @@ typedef struct rs_own_part {
   size_t length;
 } rs_own_part;
 
+struct rs_exchange;
+
 /* A call of such a route. */
 typedef struct rs_own_call {
   rs_server *server;
+  const struct rs_exchange *outer; /* whose versions answer what the handler asks; NULL: those that are live then */
   const rs_call *call;
   rs_reply *reply;
   int route; /* its number among those that were given */
@@ -27,12 +30,14 @@ typedef struct rs_own_route {
   const char *method, *path; /* as in rs_route; one of the server's may be among them: it stands before that then */
 } rs_own_route;
 
-/* Before the first call. The texts are copied, the context must outlive the service. RS_EARG for more than
+/* One that is POST /recommend stands before each request of /invocations, too (hooked.h): the call's body is that request.
+ *
+ * Before the first call. The texts are copied, the context must outlive the service. RS_EARG for more than
  * RS_OWN_ROUTES, or a path that is none; RS_ENOMEM. */
 rs_status rs_server_own(rs_server *s, const rs_own_route *routes, int n, rs_own_handler *handle, void *context);
 
-/* Ask one of the server's own routes from within a handler; 'reply' is the caller's. By one version, from its first byte
- * to its last. */
+/* Ask one of the server's own routes from within a handler, as application/json; 'reply' is the caller's. By one version,
+ * from its first byte to its last. No handler stands before what is asked here. */
 void rs_server_inner(const rs_own_call *own, const char *method, const char *path, const char *body, size_t size,
                      rs_reply *reply);
 

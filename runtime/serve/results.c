@@ -13,10 +13,9 @@ const rs_version *rs_version_for(const rs_exchange *x, const rs_request *request
   return his ? candidate : x->versions[RS_LIVE];
 }
 
-/* Hold on to the versions, or let go of them. */
-static void pin(rs_results *r, int by) {
-  for (int i = 0; i < RS_SLOTS && r->several; i++)
-    if (r->x->versions[i]) r->x->versions[i]->pinned += by;
+void rs_versions_pin(const rs_exchange *x, int by) {
+  for (int i = 0; i < RS_SLOTS; i++)
+    if (x->versions[i]) x->versions[i]->pinned += by;
 }
 
 /* Let those in who wait for the gate. */
@@ -28,28 +27,26 @@ static void breathe(const rs_results *r) {
 
 rs_results rs_results_begin(rs_exchange *x, rs_question question, rs_media form, bool several) {
   rs_results r = {.x = x, .question = question, .form = form, .several = several};
-  pin(&r, 1);
+  if (several) rs_versions_pin(x, 1);
   x->reply->type = rs_media_name(form);
   if (form == RS_MEDIA_JSON && several) r.status = rs_buffer_append_text(x->reply->body, "{\"answers\":[");
   return r;
 }
 
-/* What stands before a result, and behind it. */
-static void open_result(rs_results *r) {
+void rs_results_open(rs_results *r) {
   if (r->form == RS_MEDIA_JSON && r->n > 0 && r->status == RS_OK)
     r->status = rs_buffer_append_text(r->x->reply->body, ",\n");
   r->n++;
 }
 
-static void close_result(rs_results *r) {
+void rs_results_close(rs_results *r) {
   if (r->form != RS_MEDIA_JSON && r->status == RS_OK) r->status = rs_buffer_append_text(r->x->reply->body, "\n");
   if (r->status == RS_OK && r->x->reply->body->size > MOST)
     r->status = rs_fail(RS_ERANGE, "the answers are more than %d bytes together: ask for fewer at once", MOST);
   if (r->status == RS_OK) breathe(r); /* a failure's message is this thread's last one */
 }
 
-/* A field of RFC 4180. */
-static rs_status append_csv(rs_buffer *b, const char *text, size_t length) {
+rs_status rs_results_field(rs_buffer *b, const char *text, size_t length) {
   bool plain = length > 0 && *text != '#';
   for (size_t i = 0; i < length; i++) plain = plain && !strchr("\",\r\n", text[i]) && text[i];
   if (plain || length == 0) return rs_buffer_append(b, text, length);
@@ -72,7 +69,7 @@ static rs_status append_ids(rs_buffer *b, const rs_server_model *m, const rs_ans
     size_t length;
     const char *id = rs_server_model_item(m, answer->items[i].row, &length);
     if (i > 0) status = rs_buffer_append_text(b, ",");
-    if (status == RS_OK) status = append_csv(b, id, length);
+    if (status == RS_OK) status = rs_results_field(b, id, length);
   }
   return status;
 }
@@ -89,7 +86,7 @@ static rs_status append_wrong(const rs_results *r, const rs_request *request, co
   rs_buffer *b = r->x->reply->body;
   bool csv = r->form == RS_MEDIA_CSV;
   rs_status status = rs_buffer_append_text(b, csv ? "#error," : "{");
-  if (status == RS_OK && csv) return append_csv(b, refusal->message, strlen(refusal->message));
+  if (status == RS_OK && csv) return rs_results_field(b, refusal->message, strlen(refusal->message));
   bool item = request && r->question == RS_SIMILAR && request->n_items > 0;
   if (status == RS_OK && request && request->user.text) status = append_field(b, "user", request->user);
   if (status == RS_OK && item) status = append_field(b, "item", request->items[0]);
@@ -158,9 +155,9 @@ static void add(rs_results *r, const rs_request *request, const char *wrong) {
 }
 
 void rs_results_add(rs_results *r, const rs_request *request, const char *wrong) {
-  open_result(r);
+  rs_results_open(r);
   if (r->status == RS_OK) add(r, request, wrong);
-  close_result(r);
+  rs_results_close(r);
 }
 
 /* Several users of one line are one result, as a call of its own would have them. */
@@ -180,23 +177,27 @@ static void add_several(rs_results *r, const rs_asked *asked) {
 }
 
 void rs_results_add_asked(rs_results *r, const rs_asked *asked) {
-  open_result(r);
+  rs_results_open(r);
   if (r->status == RS_OK && asked->several)
     add_several(r, asked);
   else if (r->status == RS_OK)
     add(r, &asked->requests[0], NULL);
-  close_result(r);
+  rs_results_close(r);
+}
+
+void rs_results_wrong(rs_results *r, const rs_request *request, rs_status status) {
+  if (r->status == RS_OK) refuse_one(r, request, status);
 }
 
 void rs_results_refuse(rs_results *r, rs_status status) {
-  open_result(r);
+  rs_results_open(r);
   if (r->status == RS_OK) refuse_one(r, NULL, status);
-  close_result(r);
+  rs_results_close(r);
 }
 
 void rs_results_end(rs_results *r) {
   rs_buffer *b = r->x->reply->body;
   if (r->form == RS_MEDIA_JSON && r->status == RS_OK) r->status = rs_buffer_append_text(b, r->several ? "]}\n" : "\n");
   if (r->status != RS_OK) rs_refuse_status(r->x->reply, r->status);
-  pin(r, -1);
+  if (r->several) rs_versions_pin(r->x, -1);
 }

@@ -17,6 +17,7 @@ typedef struct rs_results {
   rs_media form;
   bool several; /* of RS_MEDIA_JSON: {"answers": [...]}, else one answer as it is */
   int64_t n;    /* so far */
+  int late;     /* of them took too long (hooked.h) */
   rs_status status; /* RS_OK until the reply itself cannot be made */
 } rs_results;
 
@@ -31,6 +32,18 @@ void rs_results_add_asked(rs_results *r, const rs_asked *asked);
 
 /* Tell in a result's place why there is none. */
 void rs_results_refuse(rs_results *r, rs_status status);
+
+/* For a result that somebody else appends to the reply's body, in its form: what stands before it and behind it. Between
+ * them rs_results_wrong tells why there is none; of the request it reads the user. */
+void rs_results_open(rs_results *r);
+void rs_results_close(rs_results *r);
+void rs_results_wrong(rs_results *r, const rs_request *request, rs_status status);
+
+/* Append a field of text/csv (RFC 4180), which stays a line. */
+rs_status rs_results_field(rs_buffer *b, const char *text, size_t length);
+
+/* Hold on to the versions of a call that leaves the gate (by 1), or let go of them (by -1). */
+void rs_versions_pin(const rs_exchange *x, int by);
 
 /* Finish the reply; what kept it from being made becomes its error. */
 void rs_results_end(rs_results *r);

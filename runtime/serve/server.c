@@ -140,6 +140,8 @@ void rs_server_free(rs_server *s) {
   for (int i = 0; s->scratch && i < s->workers; i++) {
     rs_buffer_free(&s->scratch[i].scratch);
     rs_buffer_free(&s->scratch[i].line);
+    rs_buffer_free(&s->scratch[i].hooked);
+    rs_buffer_free(&s->scratch[i].room);
     rs_json_in_free(s->scratch[i].in);
     rs_serve_scratch_free(s->scratch[i].serving);
     rs_answer_free(&s->scratch[i].answer);
@@ -236,7 +238,8 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   if (!route) {
     refuse_route(&x, allowed);
   } else if (own >= 0) {
-    if (may(&x, route)) rs_server_own_answer(&x, own);
+    bool allowed_to = may(&x, route) && (own + 1 != s->own_recommend || rs_has_json(&x));
+    if (allowed_to) rs_server_own_answer(&x, own, NULL);
   } else if (may(&x, route)) {
     rs_exchange_enter(&x);
     route->handle(&x);

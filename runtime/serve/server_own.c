@@ -29,6 +29,7 @@ rs_status rs_server_own(rs_server *s, const rs_own_route *routes, int n, rs_own_
     rs_own_route *own = &s->own[s->n_own++];
     *own = (rs_own_route){rs_strdup(routes[i].method), rs_strdup(routes[i].path)};
     if (!own->method || !own->path) status = rs_nomem("server", strlen(routes[i].path));
+    if (!strcmp(routes[i].method, "POST") && !strcmp(routes[i].path, "/recommend")) s->own_recommend = s->n_own;
   }
   s->own_handle = handle;
   s->own_context = context;
@@ -51,8 +52,8 @@ int rs_server_own_find(rs_exchange *x) {
   return -1;
 }
 
-void rs_server_own_answer(const rs_exchange *x, int number) {
-  rs_own_call own = {x->server, x->call, x->reply, number, {{0}}};
+void rs_server_own_answer(const rs_exchange *x, int number, const rs_exchange *outer) {
+  rs_own_call own = {x->server, outer, x->call, x->reply, number, {{0}}};
   for (int i = 0; i < RS_OWN_PARTS && i < RS_PATH_PARTS; i++)
     own.parts[i] = (rs_own_part){x->parts[i].text, x->parts[i].length};
   x->server->own_handle(x->server->own_context, &own);
@@ -61,6 +62,7 @@ void rs_server_own_answer(const rs_exchange *x, int number) {
 void rs_server_inner(const rs_own_call *own, const char *method, const char *path, const char *body, size_t size,
                      rs_reply *reply) {
   rs_server *s = own->server;
+  static const rs_http_pair json = {"content-type", "application/json"};
   rs_http_target target = {0};
   char allowed[64];
   rs_call call = *own->call;
@@ -72,13 +74,16 @@ void rs_server_inner(const rs_own_call *own, const char *method, const char *pat
   call.target = &target;
   call.body = body;
   call.size = size;
-  rs_exchange x = {.server = s, .call = &call, .reply = reply, .worker = &s->scratch[call.worker]};
+  call.headers = &json; /* what the caller has sent is about his own body */
+  call.n_headers = 1;
+  rs_exchange x = {.server = s, .call = &call, .reply = reply, .worker = &s->scratch[call.worker], .inner = true};
   x.counts = &s->counts[call.worker];
   const rs_route *route = rs_route_find(method, target.path, x.parts, allowed);
   if (!route || route->scope == RS_SCOPE_ADMIN) {
     rs_refuse(reply, 404, "not_found", "", "the server has no %.20s %.200s", method, target.path);
   } else {
     rs_exchange_enter(&x);
+    if (own->outer) memcpy(x.versions, own->outer->versions, sizeof x.versions);
     route->handle(&x);
     rs_exchange_leave(&x);
   }

@@ -6,11 +6,11 @@ local serve_recipe = require "recsys.serve_recipe"
 
 local Request = {}
 
---- request.json is the body as a value, read when it is first asked for.
+--- request.json is the body as a value, read when it is first asked for: as strictly as the server's own routes read.
 function Request.__index(request, name)
   if name ~= "json" then return nil end
-  local ok, value = pcall(json.decode, request.body)
-  if not ok or value == nil then error({ status = 400, code = "bad_request", message = "the body is no JSON" }, 0) end
+  local value, message = json.exact(request.body)
+  if value == nil then error({ status = 400, code = "bad_json", message = "the body is no JSON: " .. message }, 0) end
   rawset(request, "json", value)
   return value
 end
@@ -110,18 +110,43 @@ local function server_over(inner)
   return server
 end
 
---- POST /recommend with the recipe's hooks around it.
-local function hooked(recipe)
+--- What a hook gives in place of 'value', which it may have changed: a table.
+local function given_or(hook, name, given, value)
+  if given == nil or given == false then return value end
+  if type(given) == "table" then return given end
+  local from = debug.getinfo(hook, "S")
+  error(("%s:%d: '%s' gives a %s, not a table"):format(from.short_src, from.linedefined, name, type(given)), 0)
+end
+
+--- What 'before' makes of a request, as text; or, of a body that is no request for it to see, nil, why.
+---@return string? body
+---@return any instead, integer? status  its own answer, where it gives a status
+local function asked_of(before, request, server)
+  local asked, message = json.exact(request.body)
+  if type(asked) ~= "table" or json.is_list(asked) then return nil, message or "it is no object" end
+  rawset(request, "json", asked)
+  local given, status = before(asked, server, request)
+  if status then return nil, given, status end
+  asked = given_or(before, "before", given, asked)
+  local fine, text = pcall(encode, mark_lists(asked))
+  if fine then return text end
+  local from = debug.getinfo(before, "S")
+  error(("%s:%d: what 'before' makes cannot be asked: %s"):format(from.short_src, from.linedefined, text), 0)
+end
+
+--- POST /recommend with the recipe's hooks around it. Where nothing is to be changed texts stay what they are. What the
+--- server itself takes is not of the hooks' time: it may be the answer to a thousand users.
+local function hooked(recipe, inner)
+  local before, after = recipe.before, recipe.after
   return function(request, server)
-    local asked = request.json
-    if recipe.before then
-      local given, status = recipe.before(asked, server, request)
-      if status then return given, status end
-      asked = given or asked
-    end
-    local answer, message, status = server:recommend(asked)
-    if answer == nil then error({ status = status, message = message }, 0) end
-    return recipe.after and recipe.after(answer, server, request) or answer
+    local body, instead, given_status = request.body, nil, nil
+    if before then body, instead, given_status = asked_of(before, request, server) end
+    if given_status then return instead, given_status end
+    local status, text = inner("POST", "/recommend", body or request.body, true)
+    if not body and status < 400 then error({ status = 400, code = "bad_json", message = instead }, 0) end
+    if status ~= 200 or not after then return text, status, "application/json" end
+    local answer = mark_lists(json.decode(text))
+    return given_or(after, "after", after(answer, server, request), answer)
   end
 end
 
@@ -158,7 +183,7 @@ return function(path, inner, log)
   local recipe, server = serve_recipe.load(path), server_over(inner)
   local routes = table.move(recipe.routes, 1, #recipe.routes, 1, {})
   if recipe.before or recipe.after then
-    routes[#routes + 1] = { method = "POST", path = "/recommend", names = {}, handler = hooked(recipe) }
+    routes[#routes + 1] = { method = "POST", path = "/recommend", names = {}, handler = hooked(recipe, inner) }
   end
   server.log = function(_, text) log(tostring(text)) end
   return routes, function(number, request)
