@@ -10,7 +10,7 @@ local folder, server
 
 local source = [[
 local recsys = require "recsys"
-local calls = 0
+local calls, closed, reached = 0, 0, 0
 
 return recsys.serve_recipe {
   about = "handlers that do all sorts of things",
@@ -29,8 +29,32 @@ return recsys.serve_recipe {
       return { calls = calls }
     end,
     ["GET /refused"] = function(_, server) server:refuse(409, "not today") end,
+    ["GET /refused/{how}"] = function(request, server)
+      local function refuse() server:refuse(404, "not here") end
+      local tidy <close> = setmetatable({}, { __close = function()
+        assert(not pcall(error, "in passing"))
+        closed = closed + 1
+      end })
+      local ways = {
+        pcall = function() pcall(server.refuse, server, 404, "not here") end,
+        xpcall = function() xpcall(refuse, function() return "caught" end) end,
+        resume = function() coroutine.resume(coroutine.create(refuse)) end,
+        wrap = function() pcall(coroutine.wrap(refuse)) end,
+        deep = function() pcall(xpcall, pcall, print, refuse) end,
+        reader = function() load(refuse) end,
+      }
+      ways[request.parts.how]()
+      if request.parts.how ~= "reader" then reached = reached + 1 end
+    end,
+    ["GET /unrefused"] = function(_, server)
+      local co = coroutine.create(function(x) return x + coroutine.yield(1) end)
+      return { pcall = { pcall(error, "a") }, xpcall = { xpcall(error, function(e) return e .. "!" end, "b") },
+        fine = { pcall(math.max, 1, 2) }, first = { coroutine.resume(co, 5) }, second = { coroutine.resume(co, 6) },
+        closed = closed, reached = reached, status = { pcall(server.refuse, server, 200, "fine") } }
+    end,
+    ["GET /unavailable"] = function(_, server) server:refuse(503, "later") end,
     ["GET /broken"] = function(request)
-      return request.nothing.at_all -- line 22
+      return request.nothing.at_all -- line 46
     end,
     ["GET /forever"] = function() while true do end end,
     ["GET /stubborn"] = function()
@@ -56,7 +80,7 @@ return recsys.serve_recipe {
       local version = server:call("GET", "/version")
       return { instead = version.live.version }
     end,
-    ["GET /given/{what}"] = function(request) -- line 48
+    ["GET /given/{what}"] = function(request) -- line 72
       local within = {}
       within.self = within
       local given = { status = { "x", 99 }, text = { "x", "200 OK" },
@@ -143,11 +167,25 @@ describe("a serve recipe", function()
     end
   end)
 
+  it("ends where it refuses, whatever would catch that", function()
+    local ways = { "pcall", "xpcall", "resume", "wrap", "deep", "reader" }
+    for _, how in ipairs(ways) do
+      local reply, body = ask("GET", "/refused/" .. how)
+      assert.same({ how, 404, "not here" }, { how, reply.status, body and body.error.message })
+    end
+    local _, body = ask("GET", "/unrefused")
+    assert.same({ closed = #ways, reached = 0, pcall = { false, "a" }, xpcall = { false, "b!" }, fine = { true, 2 },
+      first = { true, 1 }, second = { true, 11 },
+      status = { false, "server:refuse takes a status of 400 to 599, not 200" } }, body)
+    local reply, later = ask("GET", "/unavailable")
+    assert.same({ 503, "unavailable", "later" }, { reply.status, later.error.code, later.error.message })
+  end)
+
   it("fails by 500, and its line stands in the log, not in the answer", function()
     local reply, body = ask("GET", "/broken", nil, { ["X-Request-Id"] = "r-17" })
     assert.same({ 500, "handler_failed", "the handler of this path failed" },
       { reply.status, body.error.code, body.error.message })
-    assert.is_true(program.wait_for(server, "recipe.lua:22: attempt to index a nil value (field 'nothing')"))
+    assert.is_true(program.wait_for(server, "recipe.lua:46: attempt to index a nil value (field 'nothing')"))
     assert.is_true(program.wait_for(server, "GET /broken, request r-17: "))
   end)
 
@@ -158,7 +196,7 @@ describe("a serve recipe", function()
       local reply, body = ask("GET", "/given/" .. what)
       assert.same({ what, 500, { code = "handler_failed", message = "the handler of this path failed" } },
         { what, reply.status, body.error })
-      assert.is_true(program.wait_for(server, "recipe.lua:48: what the handler gives cannot be answered: " ..
+      assert.is_true(program.wait_for(server, "recipe.lua:72: what the handler gives cannot be answered: " ..
         why), what)
     end
   end)
@@ -186,7 +224,7 @@ describe("a serve recipe", function()
       assert.is_true(seconds < 5, path .. " took " .. seconds)
     end
     assert.is_true(program.wait_for(server, "it takes more than the 100 ms that it has"))
-    assert.is_true(program.wait_for(server, "recipe.lua:24: it takes"))
+    assert.is_true(program.wait_for(server, "recipe.lua:48: it takes"))
     assert.equal("hello you", ask("GET", "/hello").body)
     local _, body = ask("GET", "/count") -- by a new state: what the old one was at is half done
     assert.equal(1, body.calls)

@@ -4,6 +4,10 @@
 local json = require "recsys.json"
 local serve_recipe = require "recsys.serve_recipe"
 
+local pcall, xpcall = pcall, xpcall -- the recipe's let refusals through (confine)
+
+local refused -- what server:refuse has raised in the call that is at hand
+
 local Request = {}
 
 --- request.json is the body as a value, read when it is first asked for: as strictly as the server's own routes read.
@@ -64,9 +68,12 @@ local function reply_of(handler, ...)
     tostring(given[2])), 0)
 end
 
---- Call a handler; error { status = 4xx, message } within it is the caller's to hear, all else the log's.
+--- Call a handler; server:refuse and error { status = 4xx, message } within it are the caller's to hear, all else the
+--- log's.
 local function call(handler, ...)
+  refused = nil
   local results = table.pack(pcall(handler, ...))
+  if refused then return failure(refused.status, refused.code, refused.message) end
   if results[1] then return reply_of(handler, table.unpack(results, 2, results.n)) end
   local problem = results[2]
   if type(problem) == "table" and math.tointeger(problem.status) and problem.status >= 400 and problem.status < 500 then
@@ -105,8 +112,16 @@ local function server_over(inner)
   function server.similar(self, asked) return self:call("POST", "/similar", asked) end
   function server.score(self, asked) return self:call("POST", "/score", asked) end
 
-  --- End the handler: the caller hears this.
-  function server.refuse(_, status, message) error({ status = status, message = message }, 0) end
+  --- End the handler: the caller hears this, even if something catches it.
+  function server.refuse(_, status, message)
+    local whole = math.tointeger(status)
+    if not whole or whole < 400 or whole > 599 then
+      error("server:refuse takes a status of 400 to 599, not " .. tostring(status), 2)
+    end
+    refused = { status = whole, code = whole < 500 and "bad_request" or "unavailable",
+      message = tostring(message or "") }
+    error(refused, 0)
+  end
   return server
 end
 
@@ -150,6 +165,27 @@ local function hooked(recipe, inner)
   end
 end
 
+--- What a protected call gives, unless that is the refusal at hand.
+local function passing(...)
+  local ok, problem = ...
+  if not ok and refused and rawequal(problem, refused) then error(problem, 0) end
+  return ...
+end
+
+--- Have the recipe's protected calls let refusals through. What is to be closed is closed on their way.
+local function let_refusals_through()
+  local resume = coroutine.resume
+  rawset(_G, "pcall", function(...) return passing(pcall(...)) end)
+  rawset(_G, "xpcall", function(f, handler, ...)
+    local function unless_refused(problem)
+      if refused and rawequal(problem, refused) then return problem end
+      return handler(problem)
+    end
+    return passing(xpcall(f, unless_refused, ...))
+  end)
+  rawset(coroutine, "resume", function(...) return passing(resume(...)) end)
+end
+
 --- Take away what would escape the limits or end the server: Lua runs finalisers without hooks, so a loop in one has no
 --- end. The program's own modules close their files by them.
 local function confine()
@@ -169,6 +205,7 @@ local function confine()
   end
   rawset(_G, "setmetatable", refusing(setmetatable))
   rawset(debug, "setmetatable", refusing(debug.setmetatable))
+  let_refusals_through()
   rawset(os, "exit", function() error("a serve recipe does not end the server", 2) end)
   rawset(debug, "sethook", function() error("a serve recipe's hook is the time limit's", 2) end)
 end
