@@ -188,19 +188,18 @@ static rs_status longer(rs_tensor *out, const rs_tensor *t, int64_t blocks) {
   return RS_OK;
 }
 
-rs_status rs_codes_reserve(rs_codes *codes, int64_t n) {
+bool rs_codes_has_room(const rs_codes *codes, int64_t n) {
   int64_t blocks = (n + BLOCK - 1) / BLOCK;
-  rs_tensor *old[] = {&codes->values, &codes->scales, &codes->bounds}, made[3] = {0};
-  rs_status status = RS_OK;
-  for (int i = 0; status == RS_OK && i < 3; i++)
-    if (!has_room(old[i], blocks)) status = longer(&made[i], old[i], blocks);
-  for (int i = 0; i < 3; i++)
-    if (status == RS_OK && made[i].storage) {
-      rs_tensor_free(old[i]);
-      *old[i] = made[i];
-    } else {
-      rs_tensor_free(&made[i]);
-    }
+  return has_room(&codes->values, blocks) && has_room(&codes->scales, blocks) && has_room(&codes->bounds, blocks);
+}
+
+rs_status rs_codes_longer(rs_codes *out, const rs_codes *codes, int64_t n) {
+  int64_t blocks = (n + BLOCK - 1) / BLOCK;
+  *out = (rs_codes){.n = codes->n, .width = codes->width, .longest = codes->longest};
+  rs_status status = longer(&out->values, &codes->values, blocks);
+  if (status == RS_OK) status = longer(&out->scales, &codes->scales, blocks);
+  if (status == RS_OK) status = longer(&out->bounds, &codes->bounds, blocks);
+  if (status != RS_OK) rs_codes_free(out);
   return status;
 }
 

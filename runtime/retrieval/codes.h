@@ -39,10 +39,12 @@ rs_status rs_codes_over(rs_codes *out, int64_t n, int64_t width, const rs_tensor
                         const rs_tensor *bounds);
 /* Whether the codes are of these items, by a sample of rows coded anew. */
 bool rs_codes_fit(const rs_codes *codes, const float *items);
-/* Make room for 'n' items, more than there are or as many, of which rs_codes_put may then write any: codes that others
- * hold, or that are mapped, are copied. RS_ENOMEM; the codes are as before. */
-rs_status rs_codes_reserve(rs_codes *codes, int64_t n);
-/* Code an item's vector anew at its row, which may be one behind the last: within what was reserved. */
+/* Whether rs_codes_put may write any of 'n' items, more than there are or as many: not to codes that others hold, or that
+ * are mapped. */
+bool rs_codes_has_room(const rs_codes *codes, int64_t n);
+/* A copy that has room. RS_ENOMEM; then 'out' is empty. */
+rs_status rs_codes_longer(rs_codes *out, const rs_codes *codes, int64_t n);
+/* Code an item's vector anew at its row, which may be one behind the last: where there is room. */
 void rs_codes_put(rs_codes *codes, int64_t row, const float *vector);
 void rs_codes_free(rs_codes *codes); /* any codes, empty or freed before included */
 

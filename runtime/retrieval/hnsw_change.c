@@ -67,6 +67,7 @@ static rs_status make_round(rs_hnsw *h, int64_t rows) {
 rs_status rs_hnsw_reserve(rs_hnsw *h, int64_t n) {
   if (n < h->index.n || n > INT32_MAX)
     return rs_fail(RS_EARG, "index: room for %lld rows in an index of %lld", (long long)n, (long long)h->index.n);
+  for (int i = 0; !h->ready && i < RS_HNSW_PARTS; i++) rs_tensor_free(&h->next[i]);
   if (h->round && h->round->room >= n) return RS_OK;
   int64_t rows = n + n / 8 + LEAST_ROOM;
   if (rows > INT32_MAX) rows = INT32_MAX;

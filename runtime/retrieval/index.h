@@ -60,9 +60,10 @@ rs_status rs_index_search(const rs_index *index, const rs_index_query *query, rs
 rs_status rs_index_search_many(const rs_index *index, const rs_index_query *queries, int64_t n, rs_tensor *rows,
                                rs_tensor *scores, rs_index_stats *stats);
 
-/* A catalogue that grows or changes, row by row, while nobody searches. First room for 'n' items in all (RS_ENOMEM: the
- * index is as before), then, once the tensor holds the row's vector, the row, which may be the one behind the last: that
- * cannot fail. 'items' is the tensor as it is now, perhaps a longer copy. */
+/* A catalogue that grows or changes, row by row, by one writer. First room for 'n' items in all, made beside those who
+ * search (RS_ENOMEM: the index is as before), then, while nobody searches and once the tensor holds the row's vector, the
+ * row, which may be the one behind the last: that cannot fail. 'items' is the tensor as it is now, perhaps a longer
+ * copy. */
 rs_status rs_index_reserve(rs_index *index, int64_t n);
 void rs_index_put(rs_index *index, const rs_tensor *items, int64_t row);
 

@@ -36,6 +36,8 @@ typedef struct scan {
   rs_tensor held;
   const float *items; /* [n, width] */
   rs_codes codes;     /* empty: none */
+  rs_codes next;      /* what rs_scan_reserve has made, or, once that is in use, what it was made of */
+  bool ready;         /* 'next' is to be used */
 } scan;
 
 /* A search at work. */
@@ -315,6 +317,7 @@ static void scan_free(rs_index *index) {
   scan *s = (scan *)index;
   rs_tensor_free(&s->held);
   rs_codes_free(&s->codes);
+  rs_codes_free(&s->next);
   rs_free(s);
 }
 
@@ -367,12 +370,27 @@ const rs_codes *rs_scan_codes(const rs_index *index) {
 
 rs_status rs_scan_reserve(rs_index *index, int64_t n) {
   scan *s = (scan *)index;
-  return s->codes.values.storage ? rs_codes_reserve(&s->codes, n) : RS_OK;
+  if (!s->codes.values.storage) return RS_OK;
+  if (s->ready && rs_codes_has_room(&s->next, n)) return RS_OK;
+  rs_codes_free(&s->next);
+  if (!s->ready && rs_codes_has_room(&s->codes, n)) return RS_OK;
+  rs_status status = rs_codes_longer(&s->next, &s->codes, n);
+  s->ready = status == RS_OK;
+  return status;
+}
+
+/* Use what was reserved; what was in use is freed by the next reservation, not now. */
+static void use_next(scan *s) {
+  rs_codes before = s->codes;
+  if (!s->ready) return;
+  s->codes = s->next, s->next = before;
+  s->ready = false;
 }
 
 void rs_scan_put(rs_index *index, const rs_tensor *items, int64_t row) {
   scan *s = (scan *)index;
   rs_tensor before = s->held;
+  use_next(s);
   rs_tensor_share(&s->held, items);
   rs_tensor_free(&before);
   s->items = rs_f32(&s->held);

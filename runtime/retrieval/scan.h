@@ -20,9 +20,10 @@ rs_status rs_scan_with(rs_index **out, const rs_tensor *items, const rs_codes *c
 /* Its codes, empty where it has none; NULL for an index of another engine. */
 const rs_codes *rs_scan_codes(const rs_index *index);
 
-/* A catalogue that grows or changes, row by row, while nobody searches. First room for the codes of 'n' items in all
- * (RS_ENOMEM: the index is as before), then, once the tensor holds the row's vector, the row, which may be one behind
- * the last: that cannot fail. 'items' is the tensor as it is now, perhaps a longer copy. */
+/* A catalogue that grows or changes, row by row, by one writer. First room for the codes of 'n' items in all, made beside
+ * those who search (RS_ENOMEM: the index is as before), then, while nobody searches and once the tensor holds the row's
+ * vector, the row, which may be one behind the last: that cannot fail. 'items' is the tensor as it is now, perhaps a
+ * longer copy. */
 rs_status rs_scan_reserve(rs_index *scan, int64_t n);
 void rs_scan_put(rs_index *scan, const rs_tensor *items, int64_t row);
 

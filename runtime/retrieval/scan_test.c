@@ -320,6 +320,35 @@ static void a_catalogue_grows_row_by_row(void **state) {
   rs_index_scratch_free(&scratch);
 }
 
+/* Room is made beside those who search, who go on with the codes as they are until a row is put. */
+static void room_is_made_beside_those_who_search(void **state) {
+  (void)state;
+  enum { BLOCKS = 640 }; /* whole ones: the next item has no room */
+  rs_tensor items = {0};
+  rs_index *index;
+  assert_int_equal(rs_tensor_zeros(&items, RS_F32, 2, (int64_t[]){BLOCKS + 1, 24}), RS_OK);
+  items.size[0] = BLOCKS;
+  assert_int_equal(rs_scan_new(&index, &items), RS_OK);
+  const rs_codes *codes = rs_scan_codes(index);
+  rs_storage *before = codes->values.storage;
+  int64_t bytes = rs_alloc_bytes();
+  assert_int_equal(rs_scan_reserve(index, BLOCKS + 1), RS_OK);
+  assert_ptr_equal(codes->values.storage, before);
+  assert_true(rs_alloc_bytes() > bytes);
+  bytes = rs_alloc_bytes();
+  assert_int_equal(rs_scan_reserve(index, BLOCKS + 1), RS_OK); /* there is room */
+  assert_int_equal(rs_alloc_bytes(), bytes);
+  items.size[0] = BLOCKS + 1;
+  rs_scan_put(index, &items, BLOCKS);
+  assert_ptr_not_equal(codes->values.storage, before);
+  assert_int_equal(codes->n, BLOCKS + 1);
+  assert_int_equal(rs_alloc_bytes(), bytes); /* what takes time, as freeing, is not done while nobody may search */
+  assert_int_equal(rs_scan_reserve(index, BLOCKS + 1), RS_OK);
+  assert_true(rs_alloc_bytes() < bytes);
+  rs_index_free(index);
+  rs_tensor_free(&items);
+}
+
 static void many_queries_are_searched_as_one_is(void **state) {
   (void)state;
   enum { QUERIES = 40, K = 20 };
@@ -430,6 +459,7 @@ int main(void) {
       cmocka_unit_test(a_score_that_is_not_finite_is_named_as_topk_names_it),
       cmocka_unit_test(all_threads_together_find_the_same),
       cmocka_unit_test(a_catalogue_grows_row_by_row),
+      cmocka_unit_test(room_is_made_beside_those_who_search),
       cmocka_unit_test(many_queries_are_searched_as_one_is),
       cmocka_unit_test(a_search_allocates_nothing_once_its_scratch_has_grown),
       cmocka_unit_test(what_makes_no_sense_is_refused),

@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/bitmap.h"
-#include "retrieval/hnsw.h"
 #include "serve/item_attributes.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
@@ -105,8 +104,8 @@ static rs_status make_room(rs_new_item *item, const rs_server_model *m) {
     if (t->storage && !has_room(m, t, more)) status = longer(&item->columns[i], t, more);
   }
   int64_t rows = m->vectors.size[0] + 1;
-  /* A graph's first room is a copy of it: made here, while others are answered. */
-  if (status == RS_OK && rs_hnsw_of(m->index)) status = rs_index_reserve(m->index, rows);
+  /* The index's first room is a copy of it: made here, while others are answered. */
+  if (status == RS_OK) status = rs_index_reserve(m->index, rows);
   if (status != RS_OK || rows <= m->titles_capacity) return status;
   item->titles_capacity = rows + rows / 8 + LEAST_ROOM;
   bytes = (size_t)item->titles_capacity * sizeof *item->titles;
@@ -208,6 +207,7 @@ static rs_status copy_texts(rs_new_item *item, const rs_item *given) {
   return RS_OK;
 }
 
+/* All but room. */
 static rs_status make(rs_new_item *item, const rs_server_model *m, const rs_item *given) {
   if (given->id_length == 0) return rs_fail(RS_EARG, "an item has an id that is not empty");
   item->created = given->created;
@@ -215,8 +215,15 @@ static rs_status make(rs_new_item *item, const rs_server_model *m, const rs_item
   rs_status status = copy_texts(item, given);
   if (status == RS_OK) status = take_fields(item, m, given);
   if (status == RS_OK) status = encode(item, m);
-  if (status == RS_OK) status = embed(item, m);
-  return status == RS_OK ? make_room(item, m) : status;
+  return status == RS_OK ? embed(item, m) : status;
+}
+
+rs_status rs_server_model_check_item(const rs_server_model *m, const rs_item *given) {
+  rs_new_item *item = rs_alloc_zero(sizeof *item);
+  if (!item) return rs_nomem("item", sizeof *item);
+  rs_status status = make(item, m, given);
+  rs_new_item_free(item);
+  return status;
 }
 
 rs_status rs_server_model_make_item(rs_new_item **out, const rs_server_model *m, const rs_item *given) {
@@ -224,6 +231,7 @@ rs_status rs_server_model_make_item(rs_new_item **out, const rs_server_model *m,
   *out = NULL;
   if (!item) return rs_nomem("item", sizeof *item);
   rs_status status = make(item, m, given);
+  if (status == RS_OK) status = make_room(item, m);
   if (status == RS_OK)
     *out = item;
   else

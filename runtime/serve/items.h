@@ -17,14 +17,17 @@ typedef struct rs_item {
 
 typedef struct rs_new_item rs_new_item;
 
-/* Encode an item and make room for it: what takes time. Other threads may ask the model meanwhile, one at a time may
- * make or put items. RS_EARG for an empty id or a field of the wrong type; RS_EFORMAT when the bundle has no item plan
- * or its vector is not finite; RS_ENOMEM. */
+/* Encode an item and make room for it: what takes time, for the first one as long as a copy of the catalogue. Other
+ * threads may ask the model meanwhile, and check items; one alone makes and puts them. RS_EARG for an empty id or a field
+ * of the wrong type; RS_EFORMAT when the bundle has no item plan or its vector is not finite; RS_ENOMEM. */
 rs_status rs_server_model_make_item(rs_new_item **out, const rs_server_model *m, const rs_item *item);
 void rs_new_item_free(rs_new_item *item); /* NULL is fine */
 
-/* Put a made item into the catalogue, in the place of one of that id, and move 'as_of' behind its creation. No other call on the model may run meanwhile, and
- * none that changes it since the item was made. RS_ENOMEM: the model is unharmed. */
+/* Whether an item could be made: that fails as making it does, and changes nothing. Any number of threads may ask. */
+rs_status rs_server_model_check_item(const rs_server_model *m, const rs_item *item);
+
+/* Put a made item into the catalogue, in the place of one of that id, and move 'as_of' behind its creation. No other call on
+ * the model may run meanwhile, and none that changes it since the item was made. RS_ENOMEM: the model is unharmed. */
 rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item);
 
 /* The catalogue row of an id; -1 when there is none. */

@@ -10,8 +10,9 @@
 #include "base/testing.h"
 #include "bundle/bundle.h"
 #include "serve/endpoints.h"
+#include "serve/posted.h"
 
-enum { USERS = 20, ITEMS = 600, WIDTH = 8, ASKERS = 2, POSTS = 150, RELOADS = 6 };
+enum { USERS = 20, ITEMS = 640, WIDTH = 8, ASKERS = 2, POSTS = 150, RELOADS = 6 };
 
 static char bundle[64], database[64];
 
@@ -31,14 +32,14 @@ static const char user_plan[] =
     "{\"name\":\"event.history\",\"dtype\":\"i32\",\"shape\":[-1]},"
     "{\"name\":\"event.history.offsets\",\"dtype\":\"i64\",\"shape\":[-1]}],"
     "\"weights\":[{\"name\":\"users\",\"dtype\":\"f32\",\"shape\":[21,8]},"
-    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[601,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
+    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[641,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
     "\"steps\":[{\"op\":\"embedding\",\"operands\":[3,0],\"attributes\":{}},"
     "{\"op\":\"embedding_bag\",\"operands\":[4,1,2],\"attributes\":{\"mode\":\"mean\"}},"
     "{\"op\":\"add\",\"operands\":[5,6],\"attributes\":{}}]}";
 
 static const char item_plan[] =
     "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"item.id\",\"dtype\":\"i32\",\"shape\":[-1]}],"
-    "\"weights\":[{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[601,8]}],"
+    "\"weights\":[{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[641,8]}],"
     "\"outputs\":[{\"name\":\"item\",\"slot\":2}],"
     "\"steps\":[{\"op\":\"embedding\",\"operands\":[1,0],\"attributes\":{}}]}";
 
@@ -252,7 +253,25 @@ static void posts_and_versions_change_under_those_who_ask(void **state) {
   rs_server_free(server);
 }
 
+/* Workers check what is posted side by side: room, which is a copy of the catalogue, is the store's thread's to make. The
+ * items fill whole blocks of codes, so that another one has none. */
+static void checking_an_item_makes_no_room(void **state) {
+  (void)state;
+  rs_server *server = new_server(1);
+  put_version(server, RS_LIVE);
+  const rs_server_model *m = rs_server_model_in(server, RS_LIVE);
+  rs_post post = {.kind = RS_POST_ITEM, .item = "new", .item_length = 3, .time = RS_TIME_MISSING};
+  int64_t bytes = rs_alloc_bytes();
+  assert_int_equal(rs_server_model_check_post(m, &post), RS_OK);
+  assert_int_equal(rs_alloc_bytes(), bytes);
+  post.item_length = 0;
+  assert_int_equal(rs_server_model_check_post(m, &post), RS_EARG);
+  assert_int_equal(rs_server_model_facts(m).items, ITEMS);
+  rs_server_free(server);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(posts_and_versions_change_under_those_who_ask)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(checking_an_item_makes_no_room),
+                                     cmocka_unit_test(posts_and_versions_change_under_those_who_ask)};
   return cmocka_run_group_tests(tests, publish, clean);
 }

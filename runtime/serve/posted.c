@@ -36,13 +36,17 @@ rs_status rs_server_model_take_post(rs_server_model *m, const rs_post *post) {
   }
 }
 
+static rs_item item_of(const rs_post *post) {
+  return (rs_item){.id = post->item,
+                   .title = post->title,
+                   .id_length = post->item_length,
+                   .title_length = post->title_length,
+                   .created = post->time,
+                   .fields = post->fields};
+}
+
 rs_status rs_server_model_make_posted(rs_new_item **out, const rs_server_model *m, const rs_post *post) {
-  rs_item item = {.id = post->item,
-                  .title = post->title,
-                  .id_length = post->item_length,
-                  .title_length = post->title_length,
-                  .created = post->time,
-                  .fields = post->fields};
+  rs_item item = item_of(post);
   return rs_server_model_make_item(out, m, &item);
 }
 
@@ -54,14 +58,11 @@ static rs_status check_event(const rs_server_model *m, const rs_post *post) {
 }
 
 rs_status rs_server_model_check_post(const rs_server_model *m, const rs_post *post) {
-  rs_new_item *item = NULL;
+  rs_item item = item_of(post);
   if (post->kind == RS_POST_EVENT) return check_event(m, post);
   if (post->kind == RS_POST_REMOVAL && rs_server_model_find_item(m, post->item, post->item_length) < 0)
     return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)post->item_length, post->item);
-  if (post->kind != RS_POST_ITEM) return RS_OK;
-  rs_status status = rs_server_model_make_posted(&item, m, post);
-  rs_new_item_free(item);
-  return status;
+  return post->kind == RS_POST_ITEM ? rs_server_model_check_item(m, &item) : RS_OK;
 }
 
 void rs_server_model_replay(void *model, rs_post *posts, int64_t n) {
