@@ -186,9 +186,13 @@ describe("a request", function()
     assert.equal("caps", answer.missing)
     assert.is_nil(model:recommend({ user = "u6", k = 4, caps = { kind = 2 } }).missing)
     assert.has_error(function() model:recommend { user = "u6", caps = { kind = 0 } } end,
-      "caps: at most 0 of 'kind'; 1 or more is expected")
+      "caps.kind: is 0; 1 or more is expected")
     assert.has_error(function() model:recommend { user = "u6", caps = { created = 1 } } end,
-      "caps: 'created' holds times; a cap is of an attribute of strings")
+      "caps.created: holds times; a cap is of an attribute of strings")
+    for _, name in ipairs { "item", "none" } do
+      assert.has_error(function() model:recommend { user = "u6", caps = { [name] = 1 } } end,
+        ("caps.%s: items have no attribute '%s' of strings; there are kind"):format(name, name))
+    end
   end)
 
   it("boosts what is fresh, over all candidates, exactly", function()
@@ -341,7 +345,7 @@ describe("a request", function()
   it("reads fields as the encoder's side does, and refuses others' types", function()
     local model <close> = open()
     assert.has_error(function() model:recommend { user = "x", fields = '{"platform": true}' } end,
-      "field 'platform' is true, not a string or a number")
+      "fields.platform: field 'platform' is true, not a string or a number")
     assert.has_error(function() model:recommend { user = "x", fields = '{"platform": "a", "platform": "b"}' } end,
       "fields.platform: stands there twice")
     local answer, message, code = model:recommend { user = "x", fields = '{"platform": "a"' }
@@ -407,7 +411,7 @@ describe("a request as JSON", function()
       .. '"missing":null,"foreign":0,"unknown":0}$', one)
     assert.equal('{"answers":[' .. one .. ',{"user":"u2","error":{"code":"argument","message":"users[1].k: is 0; '
       .. '1 to 1000 items can be asked for"}},{"user":"u3","error":{"code":"argument","message":"'
-      .. "filter.x: items have no attribute 'x'; there are item, created, kind\"}}]}", model:answer [[{"k": 1,
+      .. "users[2].filter.x: items have no attribute 'x'; there are item, created, kind\"}}]}", model:answer [[{"k": 1,
         "users": ["u1", {"user": "u2", "k": 0}, {"user": "u3", "filter": {"x": 1}}]}]])
     assert.equal('{"answers":[]}', model:answer '{"users": []}')
     assert.same({ nil, "filter.x: items have no attribute 'x'; there are item, created, kind", "argument" },

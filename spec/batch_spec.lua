@@ -66,6 +66,10 @@ describe("a batch of users", function()
     assert.equal('{"user":null,"error":{"code":"format","message":"line 1, column 2: a key in quotes is expected"}}',
       answers[4])
     assert.same({}, leftovers())
+    assert(write("w.jsonl", '{"users":["u1",{"user":"x","fields":{"platform":true}}]}', "o.jsonl"))
+    assert.equal("users[1].fields.platform: field 'platform' is true, not a string or a number",
+      json.decode(lines("o.jsonl")[1]).answers[2].error.message)
+    assert.equal(model:answer '{"users":["u1",{"user":"x","fields":{"platform":true}}]}', lines("o.jsonl")[1])
   end)
 
   it("takes k, now and exclude_seen of CSV as a request's, and the others from the options", function()

@@ -93,19 +93,42 @@ describe("POST /recommend", function()
   it("refuses what makes no sense, and says where it is", function()
     local cases = { { '{"user":"u1","k":0}', "bad_request", "k" }, { '{"user":"u1","x":1}', "bad_request", "x" },
       { '{"user":"u1","k":"five"}', "bad_request", "k" }, { '{"user":"u1"', "bad_json" }, { "", "bad_json" },
-      { '{"user":"u1","fields":{"platform":3}}', nil }, { '{"users":[{"user":"u1"}],"user":"u1"', "bad_json" },
-      { '{"user":"u1"} {}', "bad_json" }, { "[1]", nil }, { '{"user":"u1","user":"u2"}', nil } }
+      { '{"user":"new","fields":{"platform":["a"]}}', "bad_request", "fields.platform" },
+      { '{"fields":{"platform":{"a":1}}}', "bad_request", "fields.platform" },
+      { '{"fields":{"platform":true}}', "bad_request", "fields.platform" },
+      { '{"history":[{"item":"i1","time":2},{"item":"i2","time":1}]}', "bad_request", "history" },
+      { '{"user":"u1","caps":{"nope":1}}', "bad_request", "caps.nope" },
+      { '{"user":"u1","caps":{"item":1}}', "bad_request", "caps.item" },
+      { '{"user":"u1","caps":{"created":1}}', "bad_request", "caps.created" },
+      { '{"user":"u1","filter":{"nope":1}}', "bad_request", "filter.nope" },
+      { '{"users":[{"user":"u1"}],"user":"u1"', "bad_json" }, { '{"user":"u1"} {}', "bad_json" },
+      { "[1]", "bad_request" }, { '{"user":"u1","user":"u2"}', "bad_request", "user" } }
     for _, case in ipairs(cases) do
       local reply, body = ask("POST", "/recommend", case[1], { ["Content-Type"] = "application/json" })
-      if reply.status ~= 200 or case[2] then
-        assert.equal(400, reply.status, case[1] .. reply.body)
-        if case[2] then assert.equal(case[2], body.error.code, case[1] .. reply.body) end
-        if case[3] then assert.equal(case[3], body.error.path, case[1]) end
-      end
+      assert.equal(400, reply.status, case[1] .. reply.body)
+      assert.same({ case[2], case[3] }, { body.error.code, body.error.path }, case[1] .. reply.body)
     end
     assert.equal(415, ask("POST", "/recommend", "user=u1",
       { ["Content-Type"] = "application/x-www-form-urlencoded" }).status)
     assert.equal(405, ask("GET", "/recommend").status)
+  end)
+
+  it("says whose it is that makes no sense, and what stands beside the list", function()
+    local function paths(request)
+      local found = {}
+      for i, answer in ipairs(call("POST", "/recommend", request).answers) do
+        found[i] = answer.error and answer.error.path or "fine"
+      end
+      return found
+    end
+    assert.same({ "fine", "users[1].fields.platform", "users[2].filter.nope", "users[3].caps.item",
+      "users[4].history" }, paths { users = { "u1",
+        { user = "new", fields = { platform = { "a" } } }, { user = "u2", filter = { nope = 1 } },
+        { user = "u6", caps = { item = 1 } },
+        { history = { { item = "i2", time = 5 }, { item = "i1", time = 4 } } } } })
+    assert.same({ "filter.nope", "users[1].filter.none", "fine" }, paths { filter = { nope = 1 },
+      users = { "u1", { user = "u2", filter = { none = 1 } }, { user = "u6", filter = { kind = "city" } } } })
+    assert.same({ "caps.nope", "caps.nope" }, paths { caps = { nope = 1 }, users = { "u1", "u2" } })
   end)
 
   it("counts its answers", function()

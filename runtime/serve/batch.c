@@ -135,10 +135,11 @@ static rs_status refuse(const rs_batch *b, chunk *c, const rs_request *request, 
   return rs_json_refusal(&c->out, request, why, copy);
 }
 
-static rs_status answer_in_place(const rs_batch *b, worker *w, chunk *c, const rs_request *request,
-                                 const char *wrong) {
+static rs_status answer_in_place(const rs_batch *b, worker *w, chunk *c, const rs_asked *asked, int64_t i) {
+  const rs_request *request = &asked->requests[i];
+  const char *wrong = asked->wrong[i];
   size_t before = c->out.size;
-  rs_status status = wrong ? rs_fail(RS_EARG, "%s", wrong) : answer_one(b, w, c, request);
+  rs_status status = wrong ? rs_fail(RS_EARG, "%s", wrong) : rs_json_whose(asked, i, answer_one(b, w, c, request));
   if (status == RS_OK) return RS_OK;
   c->out.size = before;
   return refuse(b, c, request, status, rs_message());
@@ -154,7 +155,7 @@ static rs_status answer_json(const rs_batch *b, worker *w, chunk *c, rs_span lin
   if (list) status = rs_buffer_append_text(&c->out, "{\"answers\":[");
   for (int64_t i = 0; status == RS_OK && i < asked.n; i++) {
     if (list && i > 0) status = rs_buffer_append(&c->out, ",", 1);
-    if (status == RS_OK) status = answer_in_place(b, w, c, &asked.requests[i], asked.wrong[i]);
+    if (status == RS_OK) status = answer_in_place(b, w, c, &asked, i);
   }
   return status == RS_OK && list ? rs_buffer_append(&c->out, "]}", 2) : status;
 }

@@ -82,7 +82,7 @@ static void answer_json(rs_exchange *x, rs_media form) {
   }
   rs_results r = rs_results_begin(x, RS_RECOMMEND, form, asked.several);
   for (int64_t i = 0; i < asked.n && r.status == RS_OK; i++)
-    rs_results_add(&r, &asked.requests[i], asked.several ? asked.wrong[i] : NULL);
+    rs_results_add(&r, &asked, i);
   rs_results_end(&r);
 }
 

@@ -11,7 +11,7 @@ static void answer_question(rs_exchange *x, rs_question question) {
   }
   rs_results r = rs_results_begin(x, question, RS_MEDIA_JSON, asked.several);
   for (int64_t i = 0; i < asked.n && r.status == RS_OK; i++)
-    rs_results_add(&r, &asked.requests[i], asked.several ? asked.wrong[i] : NULL);
+    rs_results_add(&r, &asked, i);
   rs_results_end(&r);
 }
 

@@ -39,7 +39,7 @@ static rs_status fill_list(rs_row *row, int i, rs_json_reader *reader) {
   return status;
 }
 
-static rs_status fill(rs_row *row, int i, rs_json_reader *reader) {
+static rs_status fill_value(rs_row *row, int i, rs_json_reader *reader) {
   rs_span text;
   double number;
   bool truth;
@@ -52,6 +52,13 @@ static rs_status fill(rs_row *row, int i, rs_json_reader *reader) {
       return rs_read_boolean(reader, &truth) ? rs_row_refuse(row, i, truth ? "true" : "false") : RS_OK;
     default: return RS_OK; /* rs_read_any says what it is */
   }
+}
+
+/* What the row refuses is told with its place. */
+static rs_status fill(rs_row *row, int i, rs_json_reader *reader) {
+  rs_status status = fill_value(row, i, reader);
+  if (status == RS_EARG && reader->status == RS_OK) rs_read_refuse(reader, RS_EARG, "%s", rs_message());
+  return status;
 }
 
 rs_status rs_fill_row(rs_row *row, const char *prefix, rs_span fields, rs_span user, rs_buffer *room, int *filled) {

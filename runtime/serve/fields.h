@@ -9,7 +9,8 @@
 /* Clear the row and fill it from the JSON object 'fields' (text NULL: none) and the id 'user' (likewise): of the column
  * prefix + "x" from the field x. A number column takes numbers, a string column strings and numbers, a column of lists
  * strings and lists of them; null is missing, fields that no column reads are ignored. *filled counts those that were
- * read, without the id. RS_EFORMAT for what is no JSON object, RS_EARG names a field of the wrong type. */
+ * read, without the id. RS_EFORMAT for what is no JSON object, RS_EARG names a field of the wrong type, with
+ * its place ("fields.age: ..."). */
 rs_status rs_fill_row(rs_row *row, const char *prefix, rs_span fields, rs_span user, rs_buffer *room, int *filled);
 
 #endif

@@ -26,16 +26,21 @@ enum { MOST_CONDITIONS = 100 };
 
 /* ---- attributes ---- */
 
-static size_t list_attributes(const rs_server_model *m, char *out, size_t room) {
-  size_t n = (size_t)snprintf(out, room, "item");
+/* What a filter, or a cap, may name. */
+static void list_attributes(const rs_server_model *m, bool cap, char *out, size_t room) {
+  size_t n = (size_t)snprintf(out, room, "%s", cap ? "" : "item");
   for (int i = 0; i < m->attributes.n_columns && n + 8 < room; i++) {
-    int wrote = snprintf(out + n, room - n, ", %.64s", m->attributes.columns[i].name);
+    const rs_column *c = &m->attributes.columns[i];
+    if (cap && !rs_may_cap(c)) continue;
+    int wrote = snprintf(out + n, room - n, "%s%.64s", n > 0 ? ", " : "", c->name);
     n += (size_t)wrote < room - n ? (size_t)wrote : room - n - 1;
   }
-  return n;
+  if (n == 0) snprintf(out, room, "none");
 }
 
-rs_status rs_attribute(const rs_server_model *m, rs_span name, const rs_column **out) {
+bool rs_may_cap(const rs_column *c) { return c->type == RS_STRING || c->type == RS_LIST; }
+
+rs_status rs_attribute(const rs_server_model *m, rs_span name, bool cap, const rs_column **out) {
   char known[300];
   *out = NULL;
   for (int i = 0; i < m->attributes.n_columns; i++)
@@ -44,9 +49,9 @@ rs_status rs_attribute(const rs_server_model *m, rs_span name, const rs_column *
   if (!m->has_attributes)
     return rs_fail(RS_EARG, "the bundle has no member items.attributes.safetensors, which filters and caps read: "
                    "publish the model anew");
-  list_attributes(m, known, sizeof known);
-  return rs_fail(RS_EARG, "items have no attribute '%.*s'; there are %s", (int)(name.length < 64 ? name.length : 64),
-                 name.text, known);
+  list_attributes(m, cap, known, sizeof known);
+  return rs_fail(RS_EARG, "items have no attribute '%.*s'%s; there are %s", (int)(name.length < 64 ? name.length : 64),
+                 name.text, cap ? " of strings" : "", known);
 }
 
 /* ---- one value ---- */
@@ -264,7 +269,7 @@ static bool part(making *x, rs_span key, uint64_t *bits, uint64_t *own) {
     memcpy(bits, own, (size_t)x->words * sizeof *bits);
     return true;
   }
-  if (!rs_span_is(key, "item") && rs_attribute(x->model, key, &c) != RS_OK) {
+  if (!rs_span_is(key, "item") && rs_attribute(x->model, key, false, &c) != RS_OK) {
     char why[400];
     snprintf(why, sizeof why, "%s", rs_message());
     return rs_read_refuse(&x->reader, RS_EARG, "%s", why);

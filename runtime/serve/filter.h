@@ -22,7 +22,9 @@
 rs_status rs_filter_bitmap(const rs_server_model *m, rs_serve_scratch *scratch, rs_span filter, const uint64_t **bits,
                            int64_t *n);
 
-/* The column of items that a filter or a cap names, or a message that lists what there is, or what the bundle lacks. */
-rs_status rs_attribute(const rs_server_model *m, rs_span name, const rs_column **out);
+/* The column of items that a filter names, or a cap, or a message that lists what there is, or what the bundle lacks. */
+rs_status rs_attribute(const rs_server_model *m, rs_span name, bool cap, const rs_column **out);
+/* Whether caps are of such columns: of strings, and of lists of them. */
+bool rs_may_cap(const rs_column *c);
 
 #endif

@@ -365,6 +365,24 @@ static bool read_one(reading *x, int64_t i, const rs_request *base, rs_request *
   return true;
 }
 
+/* Whether a message's place is in a field. */
+static bool is_about(const char *message, const char *field) {
+  size_t n = strlen(field);
+  return strncmp(message, field, n) == 0 && message[n] && strchr(".[:", message[n]);
+}
+
+rs_status rs_json_whose(const rs_asked *asked, int64_t i, rs_status status) {
+  char message[1024];
+  const rs_request *own = &asked->requests[i], *all = asked->standard;
+  if (status == RS_OK || status == RS_ENOMEM || !all) return status;
+  snprintf(message, sizeof message, "%s", rs_message());
+  bool his = (own->fields.text != all->fields.text && is_about(message, "fields")) ||
+             (own->history != all->history && is_about(message, "history")) ||
+             (own->filter.text != all->filter.text && is_about(message, "filter")) ||
+             (own->caps != all->caps && is_about(message, "caps"));
+  return his ? rs_fail(status, "users[%lld].%s", (long long)i, message) : status;
+}
+
 static bool read_users(reading *x, rs_span users, const rs_request *base, rs_asked *out) {
   int64_t n = 0;
   reading list = {.in = x->in, .pages = x->pages, .takes = x->takes};
@@ -383,7 +401,7 @@ static bool read_users(reading *x, rs_span users, const rs_request *base, rs_ask
   if (!requests || !wrong) return no_memory(x, (size_t)n * sizeof *requests);
   bool fine = rs_read_array(&list.r);
   for (int64_t i = 0; fine && rs_read_item(&list.r); i++) fine = read_one(&list, i, base, &requests[i], &wrong[i]);
-  *out = (rs_asked){requests, wrong, n, true};
+  *out = (rs_asked){requests, wrong, n, true, base};
   x->r.status = list.r.status;
   return fine;
 }
@@ -400,7 +418,7 @@ static bool split_items(reading *x, const rs_request *base, rs_asked *out) {
     requests[i].n_items = 1;
     wrong[i] = NULL;
   }
-  *out = (rs_asked){requests, wrong, n, true};
+  *out = (rs_asked){requests, wrong, n, true, NULL};
   return true;
 }
 
@@ -428,7 +446,7 @@ static bool read_call(reading *x, rs_question question, rs_asked *out) {
   *wrong = NULL;
   if (!read_request(x, base, &users, &had) || rs_read_end(&x->r) != RS_OK || !check_fields(x, question, had))
     return false;
-  *out = (rs_asked){base, wrong, 1, false};
+  *out = (rs_asked){base, wrong, 1, false, NULL};
   if (question == RS_SIMILAR && (had & 1 << ITEMS)) return split_items(x, base, out);
   return users.text ? read_users(x, users, base, out) : true;
 }

@@ -27,6 +27,7 @@ typedef struct rs_asked {
   const char *const *wrong; /* [n] why a request of several cannot be answered; NULL where it can */
   int64_t n;
   bool several; /* there was a list of users, or of items to /similar, of any length: so is the answer */
+  const rs_request *standard; /* what stands beside a list of users; NULL: there is none */
 } rs_asked;
 
 typedef struct rs_json_in rs_json_in;
@@ -44,6 +45,10 @@ rs_status rs_json_in_standard(rs_json_in *in, const char *bytes, size_t size);
 
 /* That standard; its texts are the reader's. */
 const rs_request *rs_json_in_base(const rs_json_in *in);
+
+/* Answering request i has failed with 'status': where the message tells a place in what that user has for himself, tell
+ * it as one in the list ("fields.age: ..." as "users[3].fields.age: ..."). Gives 'status'. */
+rs_status rs_json_whose(const rs_asked *asked, int64_t i, rs_status status);
 
 /* A duration in ms: "90m", "3d", "500ms". */
 bool rs_parse_duration(rs_span text, int64_t *ms);

@@ -400,20 +400,21 @@ static rs_status refuse_one(const replying *x, const rs_request *request, rs_sta
 }
 
 /* One of several. */
-static rs_status append_one(const replying *x, const rs_request *request, const char *wrong) {
+static rs_status append_one(const replying *x, const rs_asked *asked, int64_t i) {
+  const rs_request *request = &asked->requests[i];
   size_t before = x->out->size;
-  if (wrong) return refuse_one(x, request, RS_EARG, wrong);
+  if (asked->wrong[i]) return refuse_one(x, request, RS_EARG, asked->wrong[i]);
   rs_status status = reply_one(x, request, NULL);
   if (status == RS_OK || status == RS_ENOMEM) return status;
   x->out->size = before;
-  return refuse_one(x, request, status, rs_message());
+  return refuse_one(x, request, rs_json_whose(asked, i, status), rs_message());
 }
 
 static rs_status append_all(const replying *x, const rs_asked *asked, const rs_envelope *envelope) {
   rs_status status = rs_buffer_append_text(x->out, "{\"answers\":[");
   for (int64_t i = 0; status == RS_OK && i < asked->n; i++) {
     if (i > 0) status = rs_buffer_append(x->out, ",", 1);
-    if (status == RS_OK) status = append_one(x, &asked->requests[i], asked->wrong[i]);
+    if (status == RS_OK) status = append_one(x, asked, i);
   }
   if (status == RS_OK) status = rs_buffer_append(x->out, "]", 1);
   return status == RS_OK ? finish(x->out, envelope) : status;

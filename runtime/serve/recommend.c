@@ -1,5 +1,6 @@
 /* recommend.c - from a request to its answer: who asks, what may be recommended, the model's best of that, and why. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -31,14 +32,23 @@ static rs_status encode_stranger(asker *a, const rs_server_model *m, rs_serve_sc
   return status == RS_OK ? rs_row_run(a->own, NULL, &a->features) : status;
 }
 
+/* What is wrong with an event of the request's history. */
+static rs_status refuse_event(const rs_past_event *given, rs_status status, const char *verb, const char *what) {
+  char why[400];
+  snprintf(why, sizeof why, "%s", what);
+  return rs_fail(status, "history: the event of item '%.*s'%s%s",
+                 (int)(given->item.length < 200 ? given->item.length : 200), given->item.text, verb, why);
+}
+
 /* Weight and marks of an event with fields of its own. */
-static rs_status weigh(const rs_server_model *m, rs_span fields, rs_event *event) {
+static rs_status weigh(const rs_server_model *m, const rs_past_event *given, rs_event *event) {
   json_t *parsed = NULL;
+  rs_span fields = given->fields;
   rs_status status = RS_OK;
-  if (fields.text) status = rs_json_object(&parsed, fields.text, fields.length, "the fields of an event");
+  if (fields.text) status = rs_json_object(&parsed, fields.text, fields.length, "its fields");
   if (status == RS_OK) status = rs_encoder_event(m->encoder, parsed, event);
   json_decref(parsed);
-  return status;
+  return status == RS_OK || status == RS_ENOMEM ? status : refuse_event(given, status, ": ", rs_message());
 }
 
 /* The request's history as a sequence: items -1 are not in the catalogue. */
@@ -52,14 +62,13 @@ static rs_status take_history(asker *a, const rs_server_model *m, rs_serve_scrat
   for (size_t i = 0; i < n; i++) {
     const rs_past_event *given = &request->history[i];
     rs_event event = {0};
-    rs_status status = weigh(m, given->fields, &event);
+    rs_status status = weigh(m, given, &event);
     if (status != RS_OK) return status;
     times[i] = given->time, weights[i] = event.weight, marks[i] = event.marks;
     items[i] = (int32_t)rs_server_model_find_item(m, given->item.text, given->item.length);
     a->foreign += items[i] < 0;
     if (i > 0 && times[i] < times[i - 1])
-      return rs_fail(RS_EARG, "the history is not in order: the event of item '%.*s' is earlier than the one before it",
-                     (int)(given->item.length < 200 ? given->item.length : 200), given->item.text);
+      return refuse_event(given, RS_EARG, " is ", "earlier than the one before it; the oldest comes first");
   }
   a->events = (rs_sequence){request->n_history, items, times, NULL, weights, marks};
   answer->foreign = a->foreign;

@@ -2,6 +2,7 @@
 #include "serve/rerank.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -26,20 +27,28 @@ rs_status rs_answer_room(rs_answer *answer, int64_t n) {
 
 /* ---- caps ---- */
 
+/* The column of a cap. */
+static rs_status column_of(const rs_server_model *m, const rs_cap *cap, const rs_column **out) {
+  char why[400];
+  rs_span name = cap->attribute;
+  rs_status status = rs_attribute(m, name, true, out);
+  if (status == RS_OK && cap->most < 1)
+    status = rs_fail(RS_EARG, "is %lld; 1 or more is expected", (long long)cap->most);
+  if (status == RS_OK && !rs_may_cap(*out))
+    status = rs_fail(RS_EARG, "holds %ss; a cap is of an attribute of strings", rs_column_type_name((*out)->type));
+  if (status == RS_OK) return RS_OK;
+  snprintf(why, sizeof why, "%s", rs_message());
+  return rs_fail(status, "caps.%.*s: %s", (int)(name.length < 64 ? name.length : 64), name.text, why);
+}
+
 rs_status rs_caps_begin(rs_caps *caps, const rs_server_model *m, rs_serve_scratch *s, const rs_request *request) {
   size_t total = 0;
   caps->n = 0;
   if (request->n_caps > MOST_CAPS) return rs_fail(RS_EARG, "caps: at most %d of them", MOST_CAPS);
   for (int i = 0; i < request->n_caps; i++) {
     const rs_column *c = NULL;
-    rs_status status = rs_attribute(m, request->caps[i].attribute, &c);
+    rs_status status = column_of(m, &request->caps[i], &c);
     if (status != RS_OK) return status;
-    if (c->type != RS_STRING && c->type != RS_LIST)
-      return rs_fail(RS_EARG, "caps: '%.64s' holds %ss; a cap is of an attribute of strings", c->name,
-                     rs_column_type_name(c->type));
-    if (request->caps[i].most < 1)
-      return rs_fail(RS_EARG, "caps: at most %lld of '%.64s'; 1 or more is expected", (long long)request->caps[i].most,
-                     c->name);
     caps->columns[i] = c;
     caps->most[i] = request->caps[i].most;
     total += (size_t)c->dictionary->n + 1;

@@ -145,8 +145,10 @@ static rs_status answer(rs_results *r, const rs_request *request) {
                                    &envelope));
 }
 
-static void add(rs_results *r, const rs_request *request, const char *wrong) {
-  rs_status status = wrong ? rs_fail(RS_EARG, "%s", wrong) : answer(r, request);
+static void add(rs_results *r, const rs_asked *asked, int64_t i) {
+  const rs_request *request = &asked->requests[i];
+  const char *wrong = asked->wrong[i];
+  rs_status status = wrong ? rs_fail(RS_EARG, "%s", wrong) : rs_json_whose(asked, i, answer(r, request));
   if (status == RS_OK) return;
   if (r->form == RS_MEDIA_JSON && !r->several)
     r->status = status; /* it is all that was asked for */
@@ -154,9 +156,9 @@ static void add(rs_results *r, const rs_request *request, const char *wrong) {
     refuse_one(r, request, status);
 }
 
-void rs_results_add(rs_results *r, const rs_request *request, const char *wrong) {
+void rs_results_add(rs_results *r, const rs_asked *asked, int64_t i) {
   rs_results_open(r);
-  if (r->status == RS_OK) add(r, request, wrong);
+  if (r->status == RS_OK) add(r, asked, i);
   rs_results_close(r);
 }
 
@@ -170,7 +172,7 @@ static void add_several(rs_results *r, const rs_asked *asked) {
   r->status = rs_buffer_append_text(b, "{\"answers\":[");
   for (int64_t i = 0; i < asked->n && r->status == RS_OK; i++) {
     if (i > 0) r->status = rs_buffer_append_text(b, ",");
-    if (r->status == RS_OK) add(r, &asked->requests[i], asked->wrong[i]);
+    if (r->status == RS_OK) add(r, asked, i);
     if (r->status == RS_OK) breathe(r);
   }
   if (r->status == RS_OK) r->status = rs_buffer_append_text(b, "]}");
@@ -181,7 +183,7 @@ void rs_results_add_asked(rs_results *r, const rs_asked *asked) {
   if (r->status == RS_OK && asked->several)
     add_several(r, asked);
   else if (r->status == RS_OK)
-    add(r, &asked->requests[0], NULL);
+    add(r, asked, 0);
   rs_results_close(r);
 }
 

@@ -24,8 +24,8 @@ typedef struct rs_results {
 /* Begin a reply to RS_RECOMMEND in any form, to other questions as RS_MEDIA_JSON. */
 rs_results rs_results_begin(rs_exchange *x, rs_question question, rs_media form, bool several);
 
-/* Answer a request, or, where 'wrong' is a text, tell that. A single one that fails becomes the reply's error. */
-void rs_results_add(rs_results *r, const rs_request *request, const char *wrong);
+/* Answer request i, or tell what is wrong with it. A single one that fails becomes the reply's error. */
+void rs_results_add(rs_results *r, const rs_asked *asked, int64_t i);
 
 /* All that one line asks for, as one result. */
 void rs_results_add_asked(rs_results *r, const rs_asked *asked);
