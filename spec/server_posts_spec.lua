@@ -86,11 +86,26 @@ describe("posted events", function()
     assert.equal(400, ask("POST", "/events", "{", { ["Content-Type"] = "application/json" }).status)
   end)
 
+  it("name ids and times as requests do", function()
+    fresh()
+    call("POST", "/items", { { id = 501, created = 13 * day }, { id = "502", created = "1970-01-13T01:00+01:00" } })
+    call("POST", "/events", { { user = 17, item = 501, time = "1970-01-15T05:30:00+05:30" },
+      { user = "17", item = 502, time = "1970-01-16", id = 9 }, { user = 17, item = 502, time = 14 * day, id = "9" } })
+    local user = call("POST", "/users/lookup", { user = 17 })
+    assert.same({ "502", 15 * day, "501", 14 * day }, { user.history[1].item, user.history[1].time,
+      user.history[2].item, user.history[2].time })
+    assert.equal(2, user.events)
+    local one = call("POST", "/recommend", { user = 17, k = 20, now = "1970-01-16T05:30:00.001+05:30",
+      filter = { item = { 501, 502 }, created = { gte = "1970-01-13T01:00+01:00", lt = "1970-01-13T00:00:01Z" } },
+      exclude_seen = false })
+    assert.same({ 15 * day + 1, 1, "502" }, { one.now, #one.items, one.items[1].id })
+  end)
+
   it("may come in lines", function()
     fresh()
     local lines = '{"user":"u1","item":"i9"}\n\nnonsense\n{"user":"u2","item":"i9"}\n'
     local answer = call("POST", "/events", lines, { ["Content-Type"] = "application/jsonlines" })
-    assert.same({ 2, 1, 1 }, { answer.taken, answer.refused, answer.errors[1].index })
+    assert.same({ 2, 1, 2 }, { answer.taken, answer.refused, answer.errors[1].index }) -- line 3
     assert.same({ "i9", "i4", "i3" }, history "u2")
   end)
 

@@ -61,7 +61,8 @@ static rs_status write_refusals(rs_buffer *b, const rs_posts *posts) {
   for (int64_t i = 0, told = 0; i < posts->n && status == RS_OK; i++) {
     const char *trouble = posts->posts[i].trouble ? posts->posts[i].trouble : "no memory";
     if (posts->posts[i].outcome != RS_POST_REFUSED) continue;
-    status = rs_buffer_printf(b, "%s{\"index\":%lld,\"message\":", told++ ? "," : "", (long long)i);
+    status = rs_buffer_printf(b, "%s{\"index\":%lld,\"message\":", told++ ? "," : "",
+                              (long long)posts->posts[i].index);
     if (status == RS_OK) status = rs_json_string(b, trouble, strlen(trouble));
     if (status == RS_OK) status = rs_buffer_append_text(b, "}");
   }

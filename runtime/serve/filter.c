@@ -78,15 +78,11 @@ static bool read_name(making *x, rs_span *text) {
   return rs_read_text(&x->reader, text);
 }
 
-/* Milliseconds, or a date. */
 static bool read_time(making *x, int64_t *ms) {
-  rs_span text;
-  if (rs_read_next(&x->reader) == RS_READ_NUMBER) return rs_read_whole(&x->reader, ms);
-  if (rs_read_next(&x->reader) != RS_READ_STRING)
+  rs_read_kind kind = rs_read_next(&x->reader);
+  if (kind != RS_READ_NUMBER && kind != RS_READ_STRING)
     return rs_read_refuse(&x->reader, RS_EARG, "a time is compared with a date such as 2024-01-31T12:00, or with ms");
-  if (!rs_read_text(&x->reader, &text)) return false;
-  if (rs_parse_time(text.text, text.length, ms)) return true;
-  return rs_read_refuse(&x->reader, RS_EARG, "is neither a date such as 2024-01-31T12:00 nor milliseconds");
+  return rs_read_time(&x->reader, ms);
 }
 
 /* ---- sets of values ---- */

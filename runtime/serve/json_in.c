@@ -102,18 +102,6 @@ static bool read_object_text(reading *x, rs_span *raw) {
   return rs_read_any(&x->r, raw);
 }
 
-/* ms, or a date. */
-static bool read_time(reading *x, int64_t *ms) {
-  rs_span text;
-  if (rs_read_next(&x->r) == RS_READ_NUMBER) {
-    if (!rs_read_whole(&x->r, ms)) return false;
-    return *ms != RS_TIME_MISSING || rs_read_refuse(&x->r, RS_EARG, "is a number out of range");
-  }
-  if (!rs_read_text(&x->r, &text)) return false;
-  if (rs_parse_time(text.text, text.length, ms)) return true;
-  return rs_read_refuse(&x->r, RS_EARG, "is neither a date such as 2024-01-31T12:00 nor milliseconds");
-}
-
 bool rs_parse_duration(rs_span text, int64_t *ms) {
   static const struct {
     const char *unit;
@@ -165,7 +153,7 @@ static bool read_event_object(reading *x, rs_past_event *event) {
     had |= field;
     if (field != 1 && rs_read_next(&x->r) == RS_READ_NULL ? !rs_read_null(&x->r)
         : field == 1                                      ? !read_id(x, &event->item)
-        : field == 2                                      ? !read_time(x, &event->time)
+        : field == 2                                      ? !rs_read_time(&x->r, &event->time)
                                                           : !read_object_text(x, &event->fields))
       return false;
   }
@@ -294,7 +282,7 @@ static bool read_field(reading *x, int field, rs_request *q) {
     case USER: return read_id(x, &q->user);
     case FIELDS: return read_object_text(x, &q->fields);
     case HISTORY: return read_history(x, q);
-    case NOW: return read_time(x, &q->now);
+    case NOW: return rs_read_time(&x->r, &q->now);
     case K: return read_k(x, q);
     case SEEN: return rs_read_boolean(&x->r, &q->exclude_seen);
     case EXCLUDE: return read_ids(x, &q->exclude, &q->n_exclude);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "frame/column.h"
 #include "frame/text.h"
 
 /* ---- failing ---- */
@@ -348,6 +349,17 @@ bool rs_read_id(rs_json_reader *r, rs_span *id) {
   if (!rs_read_whole(r, &number)) return false;
   *id = (rs_span){from, (size_t)(r->at - from)};
   return true;
+}
+
+bool rs_read_time(rs_json_reader *r, int64_t *ms) {
+  rs_span text;
+  if (rs_read_next(r) == RS_READ_NUMBER) {
+    if (!rs_read_whole(r, ms)) return false;
+    return *ms != RS_TIME_MISSING || rs_read_refuse(r, RS_EARG, "is a number out of range");
+  }
+  if (!rs_read_text(r, &text)) return false;
+  return rs_parse_time(text.text, text.length, ms) ||
+         rs_read_refuse(r, RS_EARG, "is neither a date such as 2024-01-31T12:00 nor milliseconds");
 }
 
 /* Take a word as it stands. */

@@ -57,6 +57,8 @@ bool rs_read_number(rs_json_reader *r, double *number);
 bool rs_read_whole(rs_json_reader *r, int64_t *number);
 /* An id: a string, or a whole number, which stands for its digits. */
 bool rs_read_id(rs_json_reader *r, rs_span *id);
+/* ms since 1970 UTC, or a text as rs_parse_time has it. */
+bool rs_read_time(rs_json_reader *r, int64_t *ms);
 bool rs_read_boolean(rs_json_reader *r, bool *value);
 bool rs_read_null(rs_json_reader *r);
 /* Any value, checked and passed over; 'raw' is its text. */

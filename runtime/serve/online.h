@@ -38,6 +38,7 @@ typedef struct rs_post {
   size_t id_length, user_length, item_length, title_length;
   int64_t time;     /* ms since 1970 UTC, or RS_TIME_MISSING */
   int64_t received; /* the same, by the server's clock */
+  int64_t index;    /* where it stood in what was sent, from 0; of JSON Lines the line */
   json_t *fields;   /* an object, or NULL */
   char *trouble;    /* why it is refused */
 } rs_post;

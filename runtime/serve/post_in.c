@@ -1,12 +1,13 @@
 /* post_in.c - see post_in.h. */
 #include "serve/post_in.h"
 
+#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
 #include "frame/column.h"
+#include "frame/text.h"
 
 /* ---- bodies to values ---- */
 
@@ -24,15 +25,18 @@ static bool is_blank(const char *at, const char *end) {
   return at == end;
 }
 
-/* The values of all lines that are not blank; a line that is no JSON is a string, which says why. */
-static rs_status parse_lines(json_t **out, const char *bytes, size_t size) {
+/* The values of all lines that are not blank, with their numbers in 'lines'; a line that is no JSON is a string, which
+ * says why. */
+static rs_status parse_lines(json_t **out, int64_t *lines, const char *bytes, size_t size) {
   json_t *all = json_array();
+  int64_t line = 0;
   rs_status status = all ? RS_OK : rs_nomem("posts", 0);
-  for (const char *at = bytes, *end = bytes + size; status == RS_OK && at < end;) {
+  for (const char *at = bytes, *end = bytes + size; status == RS_OK && at < end; line++) {
     json_t *value = NULL;
     const char *stop = memchr(at, '\n', (size_t)(end - at));
     if (!stop) stop = end;
     if (!is_blank(at, stop)) {
+      lines[json_array_size(all)] = line;
       status = rs_json_parse(&value, at, (size_t)(stop - at), "the line");
       if (status == RS_EFORMAT) value = json_string(rs_message()), status = value ? RS_OK : rs_nomem("posts", 0);
       if (status == RS_OK && json_array_append_new(all, value) != 0) status = rs_nomem("posts", 0);
@@ -64,7 +68,7 @@ static rs_status parse_whole(json_t **out, const char *bytes, size_t size) {
 /* ---- values to posts ---- */
 
 typedef struct reading {
-  const json_t *object;
+  json_t *object;
   const rs_post_rules *rules;
   rs_post *post;
 } reading;
@@ -83,15 +87,17 @@ static rs_status read_text(const reading *r, const char *key, bool needed, size_
   return RS_OK;
 }
 
-static bool parse_time(const char *text, int64_t *ms) {
-  struct tm t = {0};
-  const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &t);
-  int fraction = 0, scale = 100;
-  if (!end) return false;
-  if (*end == '.')
-    for (end++; *end >= '0' && *end <= '9'; end++, scale /= 10) fraction += scale * (*end - '0');
-  *ms = (int64_t)timegm(&t) * 1000 + fraction;
-  return strcmp(end, "Z") == 0;
+/* An id: a string, or a whole number, in whose place its digits are put. */
+static rs_status read_id(const reading *r, const char *key, bool needed, const char **text, size_t *length) {
+  const json_t *value = json_object_get(r->object, key);
+  if (json_is_integer(value)) {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%lld", (long long)json_integer_value(value));
+    if (json_object_set_new(r->object, key, json_string(digits)) != 0) return rs_nomem("posts", sizeof digits);
+  } else if (value && !json_is_null(value) && !json_is_string(value)) {
+    return rs_fail(RS_EARG, "'%s' is neither a string nor a whole number", key);
+  }
+  return read_text(r, key, needed, RS_POSTED_ID, text, length);
 }
 
 static rs_status read_time(const reading *r, const char *key, int64_t *ms) {
@@ -100,9 +106,8 @@ static rs_status read_time(const reading *r, const char *key, int64_t *ms) {
   if (!value || json_is_null(value)) return RS_OK;
   if (json_is_integer(value))
     *ms = json_integer_value(value);
-  else if (!json_is_string(value) || !parse_time(json_string_value(value), ms))
-    return rs_fail(RS_EARG, "'%s' is neither whole milliseconds since 1970 nor a time like \"2026-11-26T10:00:00Z\"",
-                   key);
+  else if (!json_is_string(value) || !rs_parse_time(json_string_value(value), json_string_length(value), ms))
+    return rs_fail(RS_EARG, "'%s' is neither a date such as 2024-01-31T12:00 nor milliseconds", key);
   if (*ms <= RS_TIME_MISSING) return rs_fail(RS_EARG, "'%s' is too early", key);
   if (*ms > r->rules->until) return rs_fail(RS_EARG, "'%s' lies in the future, by the server's clock", key);
   return RS_OK;
@@ -119,7 +124,7 @@ static rs_status read_fields(const reading *r, const char *key) {
 static rs_status check_keys(const reading *r, const char *const *known, const char *all) {
   const char *key;
   json_t *value;
-  json_object_foreach((json_t *)r->object, key, value) {
+  json_object_foreach(r->object, key, value) {
     int i = 0;
     while (known[i] && strcmp(known[i], key) != 0) i++;
     if (!known[i]) return rs_fail(RS_EARG, "there is no '%.100s' here (%s)", key, all);
@@ -139,9 +144,9 @@ static rs_status read_event(const reading *r) {
   static const char *const known[] = {"user", "item", "time", "id", "type", "fields", NULL};
   rs_post *p = r->post;
   rs_status status = check_keys(r, known, "user, item, time, id, type, fields");
-  if (status == RS_OK) status = read_text(r, "user", true, RS_POSTED_ID, &p->user, &p->user_length);
-  if (status == RS_OK) status = read_text(r, "item", true, RS_POSTED_ID, &p->item, &p->item_length);
-  if (status == RS_OK) status = read_text(r, "id", false, RS_POSTED_ID, &p->id, &p->id_length);
+  if (status == RS_OK) status = read_id(r, "user", true, &p->user, &p->user_length);
+  if (status == RS_OK) status = read_id(r, "item", true, &p->item, &p->item_length);
+  if (status == RS_OK) status = read_id(r, "id", false, &p->id, &p->id_length);
   if (status == RS_OK) status = read_time(r, "time", &p->time);
   if (status == RS_OK) status = read_fields(r, "fields");
   if (status == RS_OK) status = read_type(r);
@@ -156,7 +161,7 @@ static rs_status read_item(const reading *r) {
   rs_status status = check_keys(r, known, "id, title, created, attributes, removed");
   if (status == RS_OK && removed && !json_is_boolean(removed))
     status = rs_fail(RS_EARG, "'removed' is neither true nor false");
-  if (status == RS_OK) status = read_text(r, "id", true, RS_POSTED_ID, &p->item, &p->item_length);
+  if (status == RS_OK) status = read_id(r, "id", true, &p->item, &p->item_length);
   if (status == RS_OK) status = read_text(r, "title", false, RS_POSTED_TITLE, &p->title, &p->title_length);
   if (status == RS_OK) status = read_time(r, "created", &p->time);
   if (status == RS_OK) status = read_fields(r, "attributes");
@@ -168,37 +173,51 @@ static rs_status read_item(const reading *r) {
   return status;
 }
 
-static rs_status read_posts(rs_posts **out, const char *bytes, size_t size, const rs_post_rules *rules,
-                            rs_status (*read)(const reading *r)) {
-  json_t *all = NULL;
-  *out = NULL;
-  if (rules->lines && count_lines(bytes, size) > rules->most)
-    return rs_fail(RS_EARG, "more than %lld lines; send them in parts", (long long)rules->most);
-  rs_status status = rules->lines ? parse_lines(&all, bytes, size) : parse_whole(&all, bytes, size);
-  if (status != RS_OK) return status;
+typedef rs_status reader(const reading *r);
+
+/* One value of the body into its post; what is wrong with it is told there. */
+static rs_status read_post(const reading *r, reader *read) {
+  rs_status status = RS_OK;
+  if (r->rules->lines && json_is_string(r->object))
+    status = rs_fail(RS_EARG, "%s", json_string_value(r->object));
+  else if (!json_is_object(r->object))
+    status = rs_fail(RS_EARG, "this is no object");
+  else
+    status = read(r);
+  if (status != RS_OK) rs_post_refuse(r->post);
+  return status == RS_ENOMEM ? status : RS_OK;
+}
+
+static rs_status read_values(rs_posts **out, json_t *all, const int64_t *lines, const rs_post_rules *rules,
+                             reader *read) {
   int64_t n = (int64_t)json_array_size(all);
   if (n > rules->most) {
     json_decref(all);
     return rs_fail(RS_EARG, "more than %lld; send them in parts", (long long)rules->most);
   }
-  status = rs_posts_new(out, all, n);
+  rs_status status = rs_posts_new(out, all, n);
   for (int64_t i = 0; status == RS_OK && i < n; i++) {
     reading r = {json_array_get(all, (size_t)i), rules, &(*out)->posts[i]};
     r.post->received = rules->now;
-    rs_status one = RS_OK;
-    if (rules->lines && json_is_string(r.object))
-      one = rs_fail(RS_EARG, "%s", json_string_value(r.object));
-    else if (!json_is_object(r.object))
-      one = rs_fail(RS_EARG, "this is no object");
-    else
-      one = read(&r);
-    if (one == RS_ENOMEM) status = one;
-    if (one != RS_OK) rs_post_refuse(r.post);
+    r.post->index = lines ? lines[i] : i;
+    status = read_post(&r, read);
   }
   if (status != RS_OK) {
     rs_posts_free(*out);
     *out = NULL;
   }
+  return status;
+}
+
+static rs_status read_posts(rs_posts **out, const char *bytes, size_t size, const rs_post_rules *rules, reader *read) {
+  json_t *all = NULL;
+  int64_t *lines = NULL, n = rules->lines ? count_lines(bytes, size) : 0;
+  *out = NULL;
+  if (n > rules->most) return rs_fail(RS_EARG, "more than %lld lines; send them in parts", (long long)rules->most);
+  if (n > 0 && !(lines = rs_alloc((size_t)n * sizeof *lines))) return rs_nomem("posts", (size_t)n * sizeof *lines);
+  rs_status status = rules->lines ? parse_lines(&all, lines, bytes, size) : parse_whole(&all, bytes, size);
+  if (status == RS_OK) status = read_values(out, all, lines, rules, read);
+  rs_free(lines);
   return status;
 }
 

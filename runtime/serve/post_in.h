@@ -16,8 +16,8 @@ typedef struct rs_post_rules {
   int64_t most;  /* posts of one body */
 } rs_post_rules;
 
-/* { "user", "item", "time", "id", "type", "fields" }: time in ms or "2026-11-26T10:00:00Z", absent: now; "type" is short
- * for a field of that name. */
+/* { "user", "item", "time", "id", "type", "fields" }: an id that is a whole number stands for its digits; time in ms or as
+ * rs_parse_time has it, absent: now; "type" is short for a field of that name. */
 rs_status rs_posts_of_events(rs_posts **out, const char *bytes, size_t size, const rs_post_rules *rules);
 
 /* { "id", "title", "created", "attributes", "removed" }: created as a time, absent: now; attributes: the other columns of

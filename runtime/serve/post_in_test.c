@@ -1,4 +1,5 @@
 /* Bodies of posts: what is taken, what is refused in its place, and why. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/testing.h"
@@ -67,20 +68,51 @@ static void what_is_wrong_is_told(void **state) {
   refused(rs_posts_of_events, "7", "no object");
   refused(rs_posts_of_events, "{}", "'user' is missing");
   refused(rs_posts_of_events, "{\"user\":\"u\"}", "'item' is missing");
-  refused(rs_posts_of_events, "{\"user\":7,\"item\":\"i\"}", "'user' is no string");
+  refused(rs_posts_of_events, "{\"user\":7.5,\"item\":\"i\"}", "'user' is neither a string nor a whole number");
+  refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":[1]}", "'item' is neither a string nor a whole number");
   refused(rs_posts_of_events, "{\"user\":\"\",\"item\":\"i\"}", "'user' has 0 bytes; it may have 1 to 256");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"when\":1}", "there is no 'when' here");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":1.5}", "'time' is neither");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":\"yesterday\"}", "'time' is neither");
-  refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":\"1970-01-01T00:00:00+01:00\"}", "'time' is nei");
+  refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":\"1970-02-30\"}", "'time' is neither");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":2000001}", "lies in the future");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"time\":-9223372036854775808}", "too early");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"fields\":[]}", "'fields' is no object");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"type\":1}", "'type' is no string");
   refused(rs_posts_of_events, "{\"user\":\"u\",\"item\":\"i\",\"type\":\"a\",\"fields\":{\"type\":\"b\"}}", "too");
   refused(rs_posts_of_items, "{\"title\":\"T\"}", "'id' is missing");
+  refused(rs_posts_of_items, "{\"id\":\"n\",\"title\":7}", "'title' is no string");
   refused(rs_posts_of_items, "{\"id\":\"n\",\"attributes\":{\"title\":\"T\"}}", "'title' is no attribute");
   refused(rs_posts_of_items, "{\"id\":\"n\",\"removed\":1}", "'removed' is neither");
+}
+
+static void an_id_may_be_a_whole_number(void **state) {
+  (void)state;
+  rs_posts *posts = parsed(rs_posts_of_events, "{\"user\":17,\"item\":-9223372036854775808,\"id\":0}", false);
+  IS(posts->posts[0].user, posts->posts[0].user_length, "17");
+  IS(posts->posts[0].item, posts->posts[0].item_length, "-9223372036854775808");
+  IS(posts->posts[0].id, posts->posts[0].id_length, "0");
+  rs_posts_free(posts);
+  posts = parsed(rs_posts_of_items, "{\"id\":5}", false);
+  IS(posts->posts[0].item, posts->posts[0].item_length, "5");
+  rs_posts_free(posts);
+}
+
+static void a_time_is_read_as_in_requests(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t ms;
+  } cases[] = {{"1970-01-01", 0},           {"1970-01-01T00:10", 600000}, {"1970-01-01T05:30:01+05:30", 1000},
+               {"1970-01-01 00:00:02", 2000}, {"1-Jan-1970", 0},            {"1970-01-01T00:00:01.2345Z", 1234}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[200];
+    snprintf(text, sizeof text, "{\"user\":\"u\",\"item\":\"i\",\"time\":\"%s\"}", cases[i].text);
+    rs_posts *posts = parsed(rs_posts_of_events, text, false);
+    assert_int_equal(posts->posts[0].outcome, RS_POST_READY);
+    assert_int_equal(posts->posts[0].time, cases[i].ms);
+    rs_posts_free(posts);
+  }
 }
 
 static void lines_stand_for_themselves(void **state) {
@@ -91,6 +123,7 @@ static void lines_stand_for_themselves(void **state) {
   assert_int_equal(posts->posts[0].outcome, RS_POST_READY);
   assert_int_equal(posts->posts[1].outcome, RS_POST_REFUSED);
   assert_int_equal(posts->posts[2].outcome, RS_POST_READY);
+  for (int i = 0; i < 3; i++) assert_int_equal(posts->posts[i].index, i + (i > 0)); /* the empty line counts */
   rs_posts_free(posts);
 }
 
@@ -110,7 +143,7 @@ static void a_body_may_be_too_much(void **state) {
 
 static void memory_may_be_refused_anywhere(void **state) {
   (void)state;
-  static const char text[] = "[{\"user\":\"u1\",\"item\":\"i\",\"type\":\"click\",\"fields\":{\"a\":1}},{\"user\":7}]";
+  static const char text[] = "[{\"user\":1,\"item\":\"i\",\"type\":\"click\",\"fields\":{\"a\":1}},{\"user\":7}]";
   rs_status status = RS_ENOMEM;
   for (int64_t grants = 0; status != RS_OK; grants++) {
     rs_posts *posts = NULL;
@@ -130,7 +163,8 @@ static void memory_may_be_refused_anywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_event_has_user_item_and_time), cmocka_unit_test(an_item_has_an_id_and_attributes),
-      cmocka_unit_test(what_is_wrong_is_told),           cmocka_unit_test(lines_stand_for_themselves),
+      cmocka_unit_test(what_is_wrong_is_told),           cmocka_unit_test(an_id_may_be_a_whole_number),
+      cmocka_unit_test(a_time_is_read_as_in_requests),   cmocka_unit_test(lines_stand_for_themselves),
       cmocka_unit_test(a_body_may_be_too_much),          cmocka_unit_test(memory_may_be_refused_anywhere),
   };
   return cmocka_run_group_tests(tests, NULL, no_blocks_remain);
