@@ -131,6 +131,36 @@ describe("posted events", function()
     assert.equal(3, call("GET", "/users/u1").events)
   end)
 
+  it("and questions of users are refused for a query that makes no sense", function()
+    fresh()
+    local event = { user = "u1", item = "i9" }
+    for _, case in ipairs {
+      { "POST", "/events?wait=maybe", event, "wait", "is 'maybe', neither true nor false" },
+      { "POST", "/events?wait", event, "wait", "is '', neither true nor false" },
+      { "POST", "/events?wiat=false", event, "wiat", "there is no such word of the query; there is wait" },
+      { "POST", "/items?k=1", { id = "i13" }, "k", "there is wait" },
+      { "POST", "/events?wait=true&wait=true", event, "wait", "stands there twice" },
+      { "GET", "/users/u1?limit=abc", nil, "limit", "is 'abc'; a whole number of 1 to 1000 is expected" },
+      { "GET", "/users/u1?limit=0", nil, "limit", "is '0'" }, { "GET", "/users/u1?limit=1001", nil, "limit", "'1001'" },
+      { "GET", "/users?limit=-1", nil, "limit", "is '-1'" }, { "GET", "/users?limit=%201", nil, "limit", "is ' 1'" },
+      { "GET", "/users?limit=99999999999999999999", nil, "limit", "to 1000" },
+      { "GET", "/users?limit=", nil, "limit", "''" },
+      { "GET", "/users/u1?kept=x", nil, "kept", "neither true nor false" },
+      { "GET", "/users?kept=true", nil, "kept", "there are like, limit" },
+      { "DELETE", "/users/u1?user=u2", nil, "user", "there is none" },
+      { "DELETE", "/items/i9?x", nil, "x", "there is none" },
+      { "POST", "/users/erase?user=u2", { user = "u1" }, "user", "there is none" },
+      { "POST", "/recommend?k=3", { user = "u1" }, "k", "there is none" },
+    } do
+      local reply, body = ask(case[1], case[2], case[3])
+      assert.same({ 400, "bad_request", case[4] }, { reply.status, body.error.code, body.error.path }, case[2])
+      assert.truthy(body.error.message:find(case[5], 1, true), body.error.message)
+    end
+    assert.equal(3, call("GET", "/users/u1?kept=false&limit=1000").events)
+    assert.is_nil(call("GET", "/users/u1?kept=false").kept)
+    assert.equal(1, call("POST", "/events?wait=true", event).taken)
+  end)
+
   it("need not be waited for", function()
     fresh()
     local reply, answer = ask("POST", "/events?wait=false", { user = "u1", item = "i9" })

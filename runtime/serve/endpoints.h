@@ -136,8 +136,8 @@ void rs_server_go_on(rs_server *s);
 /* Milliseconds since 1970 UTC. */
 int64_t rs_wall_clock(void);
 
-/* Answer by an error: { "error": { code, message, path } }. 'path' is where in the body it is, as "users[2].k"; "" and
- * left out when it is not about a value there. */
+/* Answer by an error: { "error": { code, message, path } }. 'path' is where in the body it is, as "users[2].k", or the word
+ * of the query; "" and left out when it is not about a value there. */
 void rs_refuse(rs_reply *reply, int status, const char *code, const char *path, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* The same for a failed status of the core: 400 for what the request is to blame for, whose place the message begins
@@ -153,6 +153,14 @@ typedef struct rs_refusal {
 rs_refusal rs_refusal_of(rs_status status);
 /* Append { "code", "message", "path" }. */
 rs_status rs_append_error(rs_buffer *b, const char *code, const char *message, const char *path);
+
+/* Whether the words of the query are those of a list such as "like, limit", each once; answers when they are not. */
+bool rs_query_fits(rs_exchange *x, const char *known);
+/* The value of a word, whose variable is left as it is where the word is not there (text: NULL). They answer, and give
+ * false, when it makes no sense. */
+const char *rs_query_text(const rs_exchange *x, const char *name);
+bool rs_query_whole(rs_exchange *x, const char *name, int64_t least, int64_t most, int64_t *number);
+bool rs_query_boolean(rs_exchange *x, const char *name, bool *value);
 
 /* Whether there is a live version; tells it when there is none. */
 bool rs_has_model(rs_exchange *x);

@@ -12,12 +12,6 @@
 
 enum { WAIT_MS = 250, MOST = 10000, HOUR_MS = 3600000 };
 
-const char *rs_query_of(const rs_call *call, const char *name) {
-  for (int i = 0; i < call->target->n; i++)
-    if (strcmp(call->target->query[i].name, name) == 0) return call->target->query[i].value;
-  return NULL;
-}
-
 rs_server_model *rs_posting_model(rs_exchange *x) {
   const rs_version *live = x->server->versions[RS_LIVE];
   if (!x->server->online)
@@ -109,11 +103,10 @@ static void check_posts(rs_posts *posts, const rs_server_model *m) {
 typedef rs_status parser(rs_posts **out, const char *bytes, size_t size, const rs_post_rules *rules);
 
 static void handle_posts(rs_exchange *x, parser *parse) {
-  const char *asked = rs_query_of(x->call, "wait");
-  bool wait = !asked || strcmp(asked, "false") != 0;
+  bool wait = true;
   const rs_server_model *m = rs_posting_model(x);
   rs_posts *posts = NULL;
-  if (!m) return;
+  if (!m || !rs_query_fits(x, "wait") || !rs_query_boolean(x, "wait", &wait)) return;
   if (!is_lines(x->call) && !rs_posting_type(x->call, "application/json")) { /* which no page of another site can send */
     rs_refuse(x->reply, 415, "unsupported_type", "", "send Content-Type: application/json, or application/jsonlines");
     return;
@@ -169,7 +162,7 @@ void rs_posting_removal(rs_exchange *x, rs_posts *posts, const char *done, const
 }
 
 static void delete_item(rs_exchange *x) {
-  const rs_server_model *m = rs_posting_model(x);
+  const rs_server_model *m = rs_query_fits(x, "") ? rs_posting_model(x) : NULL;
   rs_posts *posts = m ? rs_posting_one(x, RS_POST_REMOVAL, (rs_span){x->parts[0].text, x->parts[0].length}) : NULL;
   if (!posts) return;
   if (rs_server_model_check_post(m, &posts->posts[0]) == RS_OK) {

@@ -3,7 +3,7 @@
 
 static void answer_question(rs_exchange *x, rs_question question) {
   rs_asked asked;
-  if (!rs_has_model(x) || !rs_has_json(x)) return;
+  if (!rs_has_model(x) || !rs_has_json(x) || !rs_query_fits(x, "")) return;
   rs_status status = rs_json_in_ask(x->worker->in, question, x->call->body, x->call->size, &asked);
   if (status != RS_OK) {
     rs_refuse_status(x->reply, status);

@@ -1,5 +1,4 @@
 /* endpoints_users.c - what is known of a person, and its erasure. docs/serving.md, "Events". */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,12 +15,6 @@ typedef struct lookup {
 } lookup;
 
 /* ---- what is known of one ---- */
-
-static int64_t limit_of(const rs_call *call) {
-  const char *asked = rs_query_of(call, "limit");
-  long n = asked ? strtol(asked, NULL, 10) : SHOWN;
-  return n < 1 ? 1 : n > MOST_SHOWN ? MOST_SHOWN : n;
-}
 
 static rs_status write_event(rs_buffer *b, const rs_server_model *m, int32_t item, int64_t time) {
   size_t length = 0;
@@ -111,10 +104,15 @@ static void erase_user(rs_exchange *x, rs_span user) {
 static rs_span id_of(const rs_exchange *x) { return (rs_span){x->parts[0].text, x->parts[0].length}; }
 
 static void get_user(rs_exchange *x) {
-  answer_user(x, &(lookup){id_of(x), limit_of(x->call), rs_query_of(x->call, "kept")});
+  lookup asked = {id_of(x), SHOWN, false};
+  if (rs_query_fits(x, "limit, kept") && rs_query_whole(x, "limit", 1, MOST_SHOWN, &asked.limit) &&
+      rs_query_boolean(x, "kept", &asked.kept))
+    answer_user(x, &asked);
 }
 
-static void delete_user(rs_exchange *x) { erase_user(x, id_of(x)); }
+static void delete_user(rs_exchange *x) {
+  if (rs_query_fits(x, "")) erase_user(x, id_of(x));
+}
 
 /* ---- POST /users/lookup and /users/erase: the same of ids that no path can hold, as with a slash ---- */
 
@@ -153,6 +151,7 @@ static bool read_fields(rs_json_reader *r, lookup *out, bool erasing) {
 static bool read_body(rs_exchange *x, lookup *out, bool erasing) {
   rs_json_reader r;
   *out = (lookup){.limit = SHOWN};
+  if (!rs_query_fits(x, "")) return false;
   if (!rs_posting_type(x->call, "application/json")) {
     rs_refuse(x->reply, 415, "unsupported_type", "", "send Content-Type: application/json");
     return false;
@@ -178,14 +177,16 @@ static void erase(rs_exchange *x) {
 /* Users whose id has a text in it, from a place on that differs from call to call where none is given. */
 static void get_users(rs_exchange *x) {
   const rs_version *live = x->server->versions[RS_LIVE];
-  const char *like = rs_query_of(x->call, "like");
+  const char *like = rs_query_text(x, "like");
   rs_buffer *b = x->reply->body;
+  int64_t limit = SHOWN;
+  if (!rs_query_fits(x, "like, limit") || !rs_query_whole(x, "limit", 1, MOST_SHOWN, &limit)) return;
   if (!live) {
     rs_refuse(x->reply, 503, "no_model", "", "no model is loaded yet");
     return;
   }
   const rs_server_model *m = live->model;
-  int64_t n = m->user_ids->n, limit = limit_of(x->call), found = 0;
+  int64_t n = m->user_ids->n, found = 0;
   int64_t first = like || n == 0 ? 0 : (int64_t)((uint64_t)x->call->arrived / 1000 % (uint64_t)n);
   rs_status status = rs_buffer_printf(b, "{\"users\":[");
   for (int64_t i = 0; i < n && found < limit && status == RS_OK; i++) {

@@ -4,9 +4,6 @@
 #include "base/span.h"
 #include "serve/endpoints.h"
 
-/* The value of a word of the query; NULL when it is not there. */
-const char *rs_query_of(const rs_call *call, const char *name);
-
 /* Whether the body is said to be of a type, whatever its parameters. */
 bool rs_posting_type(const rs_call *call, const char *type);
 
