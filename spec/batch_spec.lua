@@ -55,12 +55,12 @@ describe("a batch of users", function()
     assert(write("f.csv", 'platform,user,shoe\nios,new,43\n,"u,4",\n"web","a ""b""\nc",\n', "o.jsonl", '{"k":2}'))
     assert.same({ model:answer '{"user":"new","fields":{"platform":"ios"},"k":2}', model:answer '{"user":"u,4","k":2}',
       model:answer '{"user":"a \\"b\\"\\nc","fields":{"platform":"web"},"k":2}' }, lines "o.jsonl")
-    facts = assert(write("r.jsonl", '{"user":"u1","k":1}\n{"k":0}\n'
+    facts = assert(write("r.jsonl", '{"user":"u1","k":1}\n{"k":0,"user":"u2"}\n'
       .. '{"users":["u2",{"k":"x"}],"filter":{"kind":"sport"}}\n{\n', "o.jsonl", '{"k":2,"exclude":["i1"]}'))
     assert.equal(3, facts.refused)
     local answers = lines "o.jsonl"
     assert.equal(model:answer '{"user":"u1","k":1,"exclude":["i1"]}', answers[1])
-    assert.equal('{"user":null,"error":{"code":"argument","message":"k: is 0; 1 to 1000 items can be asked for"}}',
+    assert.equal('{"user":"u2","error":{"code":"argument","message":"k: is 0; 1 to 1000 items can be asked for"}}',
       answers[2])
     assert.equal(model:answer '{"users":["u2",{"k":"x"}],"k":2,"exclude":["i1"],"filter":{"kind":"sport"}}', answers[3])
     assert.equal('{"user":null,"error":{"code":"format","message":"line 1, column 2: a key in quotes is expected"}}',

@@ -147,10 +147,9 @@ static rs_status answer_in_place(const rs_batch *b, worker *w, chunk *c, const r
 
 /* A line of JSON: a request, or several. */
 static rs_status answer_json(const rs_batch *b, worker *w, chunk *c, rs_span line) {
-  static const rs_request nobody;
   rs_asked asked;
   rs_status status = rs_json_in_recommend(w->in, line.text, line.length, &asked);
-  if (status != RS_OK) return refuse(b, c, &nobody, status, rs_message());
+  if (status != RS_OK) return refuse(b, c, &(rs_request){.user = rs_json_in_refused(w->in)}, status, rs_message());
   bool list = asked.several && !b->options.csv;
   if (list) status = rs_buffer_append_text(&c->out, "{\"answers\":[");
   for (int64_t i = 0; status == RS_OK && i < asked.n; i++) {

@@ -41,11 +41,15 @@ static void answer_line(rs_exchange *x, rs_results *r, rs_media kind, const rs_c
     rs_hooked_add(r, from, size);
     return;
   }
-  if (status == RS_OK) status = rs_json_in_recommend(w->in, from, size, &asked);
+  if (status != RS_OK) {
+    rs_results_refuse(r, (rs_span){0}, status);
+    return;
+  }
+  status = rs_json_in_recommend(w->in, from, size, &asked);
   if (status == RS_OK)
     rs_results_add_asked(r, &asked);
   else
-    rs_results_refuse(r, status);
+    rs_results_refuse(r, rs_json_in_refused(w->in), status);
 }
 
 /* The end of the line that begins at 'from': its line feed, or the end of all. */

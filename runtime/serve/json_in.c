@@ -26,6 +26,7 @@ struct rs_json_in {
   rs_buffer standard_text;
   rs_request base; /* the standard of every request */
   rs_block list;   /* being gathered */
+  rs_span refused; /* user */
 };
 
 rs_json_limits rs_json_limits_standard(void) { return (rs_json_limits){1000, 1000, 1000, 10000}; }
@@ -157,7 +158,7 @@ static bool read_event_object(reading *x, rs_past_event *event) {
                                                           : !read_object_text(x, &event->fields))
       return false;
   }
-  return (had & 1) || rs_read_refuse(&x->r, RS_EARG, "an event has an item");
+  return x->r.status == RS_OK && ((had & 1) || rs_read_lacks(&x->r, "item"));
 }
 
 static bool read_history(reading *x, rs_request *q) {
@@ -225,7 +226,7 @@ static bool read_diversity(reading *x, rs_request *q) {
     if (field == 1 && !(q->lambda > 0 && q->lambda <= 1))
       return rs_read_refuse(&x->r, RS_EARG, "is %g; it lies above 0, up to 1", q->lambda);
   }
-  return x->r.status == RS_OK && ((had & 1) || rs_read_refuse(&x->r, RS_EARG, "diversity has a lambda"));
+  return x->r.status == RS_OK && ((had & 1) || rs_read_lacks(&x->r, "lambda"));
 }
 
 static bool read_freshness(reading *x, rs_request *q) {
@@ -243,7 +244,7 @@ static bool read_freshness(reading *x, rs_request *q) {
     if (field == 2 && !(q->boost >= 0 && q->boost <= 1e30))
       return rs_read_refuse(&x->r, RS_EARG, "is %g; it lies between 0 and 1e30", q->boost);
   }
-  return x->r.status == RS_OK && ((had & 1) || rs_read_refuse(&x->r, RS_EARG, "freshness has a half_life"));
+  return x->r.status == RS_OK && ((had & 1) || rs_read_lacks(&x->r, "half_life"));
 }
 
 static bool read_negated(reading *x, bool *value) {
@@ -328,6 +329,21 @@ static bool read_request(reading *x, rs_request *q, rs_span *users, int *had) {
   return x->r.status == RS_OK;
 }
 
+/* The user of a request that is wrong elsewhere, perhaps before his id; text NULL: it tells none. What it reads is put
+ * behind what 'room' holds. */
+static rs_span find_user(rs_buffer *room, const char *bytes, size_t size) {
+  rs_json_reader r;
+  rs_span key, raw, user = {0};
+  rs_read_begin(&r, bytes, size, NULL, ""); /* UTF-8, as it was looked at */
+  r.room = room;
+  if (rs_read_next(&r) != RS_READ_OBJECT || !rs_read_object(&r)) return user;
+  while (rs_read_key(&r, &key)) {
+    if (rs_span_is(key, "user")) return rs_read_id(&r, &user) ? user : (rs_span){0};
+    if (!rs_read_any(&r, &raw)) break;
+  }
+  return user;
+}
+
 /* ---- several users ---- */
 
 /* Element i of the list: what is wrong with it is told there, not to the whole call. */
@@ -350,6 +366,7 @@ static bool read_one(reading *x, int64_t i, const rs_request *base, rs_request *
   if (!message) return no_memory(x, n);
   memcpy(message, rs_message(), n);
   *wrong = message;
+  if (!q->user.text) q->user = find_user(x->r.room, raw.text, raw.length);
   return true;
 }
 
@@ -459,21 +476,35 @@ void rs_json_in_free(rs_json_in *in) {
   rs_free(in);
 }
 
-/* Escapes of an element are read twice, ahead and by themselves: room for that. */
+/* Escapes of an element are read up to four times: within the list, ahead, by themselves, and for the user of one that is
+ * wrong. Room for that. */
 static rs_status begin(reading *x, const char *bytes, size_t size) {
   reset_pages(x->pages);
   rs_status status = rs_read_begin(&x->r, bytes, size, &x->pages->room, "");
   return status == RS_OK ? rs_buffer_reserve(&x->pages->room, 4 * size + 16) : status;
 }
 
+/* Keep who asked in vain; the message stays. Nothing else of the call is of use any more. */
+static rs_status keep_refused(rs_json_in *in, const char *bytes, size_t size) {
+  char message[1024];
+  snprintf(message, sizeof message, "%s", rs_message());
+  in->call.room.size = 0;
+  in->refused = find_user(&in->call.room, bytes, size);
+  return rs_fail(RS_EARG, "%s", message);
+}
+
 rs_status rs_json_in_ask(rs_json_in *in, rs_question question, const char *bytes, size_t size, rs_asked *out) {
   reading x = {.in = in, .pages = &in->call, .takes = fields_of[question]};
   *out = (rs_asked){0};
+  in->refused = (rs_span){0};
   rs_status status = begin(&x, bytes, size);
   if (status == RS_OK && !read_call(&x, question, out)) status = x.r.status;
-  if (status != RS_OK) *out = (rs_asked){0};
-  return status;
+  if (status == RS_OK) return status;
+  *out = (rs_asked){0};
+  return status == RS_EARG ? keep_refused(in, bytes, size) : status;
 }
+
+rs_span rs_json_in_refused(const rs_json_in *in) { return in->refused; }
 
 rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, rs_asked *out) {
   return rs_json_in_ask(in, RS_RECOMMEND, bytes, size, out);

@@ -37,6 +37,8 @@ void rs_json_in_free(rs_json_in *in); /* NULL is fine */
 /* The body of POST /recommend, or a line of a batch. RS_EFORMAT for what is no JSON, RS_EARG for a request that makes no
  * sense, RS_ENOMEM. Of several users a wrong one is told in its place. */
 rs_status rs_json_in_recommend(rs_json_in *in, const char *bytes, size_t size, rs_asked *out);
+/* The user of the request that was refused by RS_EARG last, where it tells one: so that the refusal tells him, too. */
+rs_span rs_json_in_refused(const rs_json_in *in);
 /* The body of any of the calls. */
 rs_status rs_json_in_ask(rs_json_in *in, rs_question question, const char *bytes, size_t size, rs_asked *out);
 

@@ -123,7 +123,8 @@ static void what_is_wrong_is_told_with_its_place(void **state) {
     const char *message;
   } cases[] = {
       {"", RS_EFORMAT, "line 1, column 1: the text ends too soon"},
-      {"[]", RS_EARG, "is a list, not an object"},
+      {"[]", RS_EARG, "the JSON is a list, not an object"},
+      {"null", RS_EARG, "the JSON is null, not an object"},
       {"{\"k\": 1", RS_EFORMAT, "line 1, column 8: ',' or '}' is expected"},
       {"{\"k\": 1}x", RS_EFORMAT, "line 1, column 9: there is something behind the value"},
       {"{\"k\": 1,}", RS_EFORMAT, "line 1, column 9: a key in quotes is expected"},
@@ -149,14 +150,15 @@ static void what_is_wrong_is_told_with_its_place(void **state) {
       {"{\"exclude\": [\"a\", []]}", RS_EARG, "exclude[1]: is a list, not a string"},
       {"{\"exclude\": [1,2,3,4,5,6]}", RS_EARG, "exclude[5]: more than 5 ids"},
       {"{\"history\": [1,2,3,4,5]}", RS_EARG, "history[4]: more than 4 events"},
-      {"{\"history\": [{\"time\": 1}]}", RS_EARG, "history[0]: an event has an item"},
+      {"{\"history\": [{\"time\": 1}]}", RS_EARG, "history[0].item: is missing"},
       {"{\"history\": [{\"item\": 1, \"at\": 2}]}", RS_EARG,
        "history[0].at: there is no such field; there are item, time, fields"},
       {"{\"history\": [{\"item\": 1, \"fields\": []}]}", RS_EARG, "history[0].fields: is a list, not an object"},
       {"{\"now\": \"soon\"}", RS_EARG, "now: is neither a date such as 2024-01-31T12:00 nor milliseconds"},
       {"{\"caps\": {\"a\": 0}}", RS_EARG, "caps.a: is 0; 1 or more is expected"},
       {"{\"caps\": {\"a\": 1, \"a\": 1}}", RS_EARG, "caps.a: stands there twice"},
-      {"{\"diversity\": {}}", RS_EARG, "diversity: diversity has a lambda"},
+      {"{\"diversity\": {}}", RS_EARG, "diversity.lambda: is missing"},
+      {"{\"freshness\": {}}", RS_EARG, "freshness.half_life: is missing"},
       {"{\"diversity\": {\"lambda\": 0}}", RS_EARG, "diversity.lambda: is 0; it lies above 0, up to 1"},
       {"{\"freshness\": {\"half_life\": \"3y\"}}", RS_EARG,
        "freshness.half_life: is no duration such as \"3d\", \"90m\", or a number of ms"},
@@ -177,6 +179,31 @@ static void what_is_wrong_is_told_with_its_place(void **state) {
     assert_null(strchr(rs_message(), 0x1B));
     assert_null(asked.requests);
   }
+  read_text(NULL, NULL);
+}
+
+static void a_refused_request_tells_its_user(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *user;
+  } cases[] = {{"{\"user\": \"u\", \"k\": 0}", "u"},
+               {"{\"k\": \"\\u00e4\", \"filter\": {\"a\": [1]}, \"user\": \"\\u00e4\"}", "\xC3\xA4"},
+               {"{\"k\": 0, \"user\": -0}", "0"},
+               {"{\"user\": true, \"k\": 0}", NULL},
+               {"{\"k\": 0}", NULL},
+               {"[]", NULL}};
+  rs_asked asked;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_int_equal(read_text(cases[i].text, &asked), RS_EARG);
+    rs_span user = rs_json_in_refused(in);
+    if (cases[i].user ? !user.text || !rs_span_is(user, cases[i].user) : !!user.text) fail_msg("%s", cases[i].text);
+  }
+  assert_int_equal(read_text("{\"users\": [{\"k\": 0, \"user\": \"\\u0061\"}, \"\\u0062\"]}", &asked), RS_OK);
+  assert_true(asked.wrong[0] && rs_span_is(asked.requests[0].user, "a"));
+  assert_string_equal(asked.wrong[0], "users[0].k: is 0; 1 to 50 items can be asked for");
+  assert_true(!asked.wrong[1] && rs_span_is(asked.requests[1].user, "b"));
+  assert_null(rs_json_in_refused(in).text);
+  assert_true(rs_span_is(one("{\"user\": -0}")->user, "0"));
   read_text(NULL, NULL);
 }
 
@@ -212,6 +239,7 @@ int main(void) {
                                      cmocka_unit_test(several_users_share_what_stands_beside_them),
                                      cmocka_unit_test(a_standard_holds_for_every_request),
                                      cmocka_unit_test(what_is_wrong_is_told_with_its_place),
+                                     cmocka_unit_test(a_refused_request_tells_its_user),
                                      cmocka_unit_test(levels_are_counted),
                                      cmocka_unit_test(nothing_is_allocated_once_a_reader_has_grown)};
   return cmocka_run_group_tests(tests, make, unmake);

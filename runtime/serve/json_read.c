@@ -58,6 +58,14 @@ static bool no_json(rs_json_reader *r, const char *what) {
   return false;
 }
 
+bool rs_read_lacks(rs_json_reader *r, const char *key) {
+  char where[512];
+  if (r->status != RS_OK) return false;
+  place(r, where, sizeof where);
+  r->status = rs_fail(RS_EARG, "%s%s%s: is missing", where, *where ? "." : "", key);
+  return false;
+}
+
 bool rs_read_twice(rs_json_reader *r) { return rs_read_refuse(r, RS_EARG, "stands there twice"); }
 
 bool rs_read_unknown(rs_json_reader *r, const char *known) {
@@ -144,7 +152,8 @@ static bool expect(rs_json_reader *r, rs_read_kind kind) {
   if (found == kind) return true;
   if (r->status != RS_OK) return false;
   if (found == RS_READ_NOTHING) return no_json(r, r->at == r->end ? "the text ends too soon" : "a value is expected");
-  return rs_read_refuse(r, RS_EARG, "is %s, not %s", names[found], names[kind]);
+  bool all = r->depth == 0 && !*r->prefix; /* which has no place */
+  return rs_read_refuse(r, RS_EARG, "%sis %s, not %s", all ? "the JSON " : "", names[found], names[kind]);
 }
 
 /* ---- objects and arrays ---- */
@@ -347,6 +356,7 @@ bool rs_read_id(rs_json_reader *r, rs_span *id) {
   if (rs_read_next(r) != RS_READ_NUMBER) return rs_read_text(r, id);
   const char *from = r->at;
   if (!rs_read_whole(r, &number)) return false;
+  if (number == 0) from = r->at - 1; /* of -0, too */
   *id = (rs_span){from, (size_t)(r->at - from)};
   return true;
 }

@@ -67,6 +67,8 @@ bool rs_read_any(rs_json_reader *r, rs_span *raw);
 /* Fail, at the place that is being read; gives false. */
 bool rs_read_refuse(rs_json_reader *r, rs_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The object that was just left has no such key: fail and name it. */
+bool rs_read_lacks(rs_json_reader *r, const char *key);
 /* The key is the object's second of that name, or there is no such key: fail and name it. */
 bool rs_read_twice(rs_json_reader *r);
 bool rs_read_unknown(rs_json_reader *r, const char *known);

@@ -101,7 +101,7 @@ typedef struct rs_request {
   const rs_cap *caps; /* the best items within all of them */
   int n_caps;
   double lambda;     /* of MMR, in (0, 1]: what the score counts against likeness to what stands before; 0 or 1: by score */
-  int64_t pool;      /* of how many best candidates MMR chooses; 0: RS_POOL, at least 5 k */
+  int64_t pool;      /* of how many best candidates MMR chooses, k at the least; 0: RS_POOL, at least 5 k */
   double boost;      /* added to the score of an item of age 0; 0: none */
   int64_t half_life; /* ms in which the boost of an item halves; 1 or more where there is a boost */
   const rs_span *items; /* ids of items that it is about: of rs_similar, rs_score and rs_embed_items */

@@ -191,9 +191,9 @@ void rs_results_wrong(rs_results *r, const rs_request *request, rs_status status
   if (r->status == RS_OK) refuse_one(r, request, status);
 }
 
-void rs_results_refuse(rs_results *r, rs_status status) {
+void rs_results_refuse(rs_results *r, rs_span user, rs_status status) {
   rs_results_open(r);
-  if (r->status == RS_OK) refuse_one(r, NULL, status);
+  if (r->status == RS_OK) refuse_one(r, &(rs_request){.user = user}, status);
   rs_results_close(r);
 }
 

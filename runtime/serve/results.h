@@ -30,8 +30,8 @@ void rs_results_add(rs_results *r, const rs_asked *asked, int64_t i);
 /* All that one line asks for, as one result. */
 void rs_results_add_asked(rs_results *r, const rs_asked *asked);
 
-/* Tell in a result's place why there is none. */
-void rs_results_refuse(rs_results *r, rs_status status);
+/* Tell in a result's place why there is none, and for whom, as far as that is known. */
+void rs_results_refuse(rs_results *r, rs_span user, rs_status status);
 
 /* For a result that somebody else appends to the reply's body, in its form: what stands before it and behind it. Between
  * them rs_results_wrong tells why there is none; of the request it reads the user. */
