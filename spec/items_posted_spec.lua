@@ -169,6 +169,27 @@ describe("an item that is put into a served model", function()
     assert.equal(12, model:facts().items)
   end)
 
+  it("keeps the graph that was asked for when items are counted anew", function()
+    local answers = {}
+    for _, engine in ipairs { "exact", "hnsw" } do
+      local dir = command.temporary()
+      local model <close> = assert(serve.open(tiny.publish_counting(dir, engine)))
+      command.remove(dir)
+      local function ask() return model:recommend({ user = "u2", k = 20, now = 16 * tiny.day }).items end
+      local before = ask()
+      assert.is_true(model:put { item = "i13" })
+      assert.is_true(model:advance { user = "u1", item = "i13", time = 14 * tiny.day })
+      assert.is_true(model:refresh(15 * tiny.day))
+      local counted = ask()
+      assert.not_same(before, counted)
+      assert.is_true(model:put { item = "i14" })
+      assert.is_true(model:refresh(15 * tiny.day))
+      assert.equal(engine, model:facts().index)
+      answers[engine] = { before, counted, ask() }
+    end
+    assert.same(answers.exact, answers.hnsw)
+  end)
+
   it("knows no events where items count them, until they are counted anew", function()
     local dir = command.temporary()
     local model <close> = assert(serve.open(tiny.publish_counting(dir)))

@@ -46,6 +46,12 @@ typedef struct rs_hnsw_options {
 rs_status rs_hnsw_build(rs_hnsw **out, const rs_tensor *vectors, const rs_hnsw_options *options);
 void rs_hnsw_free(rs_hnsw *h); /* NULL is fine */
 
+/* The same graph over other vectors of the same rows, as when all were computed anew: links, levels and what was deleted
+ * are h's, of which handles are kept, so that 'h' is not to be changed any more. It finds as much as the neighbourhoods
+ * have stayed what they were (docs/retrieval.md has figures); what it finds is scored by the new vectors. Takes a look at
+ * each vector. RS_EDTYPE, RS_ESHAPE, RS_ENUMERIC, RS_ENOMEM. */
+rs_status rs_hnsw_over(rs_hnsw **out, const rs_hnsw *h, const rs_tensor *vectors);
+
 /* The index as an engine of index.h, which lives as long as 'h'; rs_index_free frees 'h'. A query's ef is at least
  * its k; 0 means twice its k, and RS_HNSW_EF at the least. */
 rs_index *rs_hnsw_index(rs_hnsw *h);

@@ -218,3 +218,38 @@ rs_status rs_hnsw_build(rs_hnsw **out, const rs_tensor *vectors, const rs_hnsw_o
   *out = NULL;
   return status;
 }
+
+/* ---- Other vectors ---- */
+
+/* What is made of the vectors: codes and scales; coordinates that rows are linked by are made as room is (hnsw_change.c). */
+static rs_status make_codes(rs_hnsw *h) {
+  rows_job job = {.h = h, .vectors = rs_f32(&h->vectors)};
+  if (!h->options.codes) return RS_OK;
+  rs_status status = rs_tensor_new(&h->parts[RS_HNSW_CODES], RS_U8, 2, (int64_t[]){h->index.n, h->index.width});
+  if (status == RS_OK) status = rs_tensor_new(&h->parts[RS_HNSW_SCALES], RS_F32, 1, &h->index.n);
+  if (status == RS_OK) rs_parallel_for(h->index.n, CHUNK, prepare_rows, &job);
+  return status;
+}
+
+rs_status rs_hnsw_over(rs_hnsw **out, const rs_hnsw *h, const rs_tensor *vectors) {
+  static const rs_hnsw_part shared[] = {RS_HNSW_LINKS, RS_HNSW_UPPER_ROWS, RS_HNSW_UPPER_STARTS, RS_HNSW_UPPER_LINKS,
+                                        RS_HNSW_DEAD};
+  *out = NULL;
+  if (vectors->ndim != 2 || vectors->size[0] != h->index.n || vectors->size[1] != h->index.width)
+    return rs_fail(RS_ESHAPE, "index: vectors are %s; those of %lld rows of %lld numbers expected",
+                   rs_shape(vectors).text, (long long)h->index.n, (long long)h->index.width);
+  rs_status status = rs_hnsw_new(out, vectors, &h->options);
+  if (status != RS_OK) return status;
+  rs_hnsw *next = *out;
+  for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+    if (h->parts[shared[i]].storage) rs_tensor_share(&next->parts[shared[i]], &h->parts[shared[i]]);
+  next->n_upper = h->n_upper, next->entry = h->entry, next->levels = h->levels, next->n_dead = h->n_dead;
+  status = find_bound(next, h->index.n);
+  next->index.n = h->index.n;
+  if (status == RS_OK) status = make_codes(next);
+  rs_hnsw_look(next);
+  if (status == RS_OK) return RS_OK;
+  rs_hnsw_free(next);
+  *out = NULL;
+  return status;
+}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "retrieval/hnsw.h"
 #include "retrieval/scan.h"
 #include "serve/loaded.h"
 
@@ -95,6 +96,16 @@ static rs_status embed(const rs_server_model *m, const rs_features *items, int64
   return status;
 }
 
+/* The engine that the model has, over vectors made anew: a graph keeps its links. */
+static rs_status index_over(rs_index **out, rs_index *before, const rs_tensor *vectors) {
+  const rs_hnsw *graph = rs_hnsw_of(before);
+  rs_hnsw *next = NULL;
+  if (!graph) return rs_scan_new(out, vectors);
+  rs_status status = rs_hnsw_over(&next, graph, vectors);
+  if (status == RS_OK) *out = rs_hnsw_index(next);
+  return status;
+}
+
 struct rs_recount {
   rs_features items;
   rs_tensor vectors;
@@ -130,7 +141,7 @@ rs_status rs_server_model_recount(rs_recount **out, const rs_server_model *m, in
   if (status == RS_OK) status = rs_tensor_new(&r->vectors, RS_F32, 2, (int64_t[]){n, m->vectors.size[1]});
   for (int64_t first = 0; status == RS_OK && first < n; first += CHUNK)
     status = embed(m, &r->items, first, n - first < CHUNK ? n - first : CHUNK, &r->vectors);
-  if (status == RS_OK) status = rs_scan_new(&r->index, &r->vectors);
+  if (status == RS_OK) status = index_over(&r->index, m->index, &r->vectors);
   if (status == RS_OK)
     *out = r;
   else

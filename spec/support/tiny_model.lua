@@ -157,8 +157,10 @@ end
 
 --- A two-tower model of untrained weights whose items count the events of the last two days, published below 'dir' as
 --- "counting".
+---@param dir string
+---@param index? string|table  as registry.publish takes it
 ---@return string path
-function tiny.publish_counting(dir)
+function tiny.publish_counting(dir, index)
   local dataset, first = tiny.dataset(), range(1)
   local encoder = feature.fit(dataset, nil, { user = { feature.id { "user" } },
     item = { feature.id { "item" }, feature.count { window = "2d" } } })
@@ -167,7 +169,7 @@ function tiny.publish_counting(dir)
   local trained = require("recsys.model").record(network, encoder, "two_tower", {},
     { user = encoder:encode_users(dataset.users):gather(first),
       item = encoder:encode_items(dataset.items):gather(first) })
-  return assert(registry.publish { name = "counting", dir = dir, model = trained, dataset = dataset })
+  return assert(registry.publish { name = "counting", dir = dir, model = trained, dataset = dataset, index = index })
 end
 
 return tiny
