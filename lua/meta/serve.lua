@@ -14,11 +14,14 @@ function serve.open(bundle, dir) end
 
 --- The same but for the members' hashes, which ServedModel:verify looks at: what a model needs is checked all the same,
 --- so that a damaged bundle may answer wrongly until then, and does no other harm. A million items take a moment.
----@param path string  a file
+---@param path string    a file
+---@param copy? boolean  others may write into the file: ServedModel:verify copies it, and the model goes on with that;
+---   until then who opens the file to write is kept waiting where the system can. Default false: the file is never
+---   written into but replaced, as the registry's are
 ---@return ServedModel?
 ---@return string? message
 ---@return string? code
-function serve.map(path) end
+function serve.map(path, copy) end
 
 --- A loaded model, changed by posted events and items alone; closing it twice is fine.
 ---@class ServedModel
@@ -29,6 +32,11 @@ local ServedModel = {}
 ---@return string? message  names the file and the member
 ---@return string? code     "format", "memory"
 function ServedModel:verify() end
+
+--- The bytes of a member of the bundle, "manifest.json" too.
+---@param name string
+---@return string?
+function ServedModel:member(name) end
 
 --- The bundle's digest: the hash of its manifest, which vouches for every byte.
 ---@return string  64 hexadecimal digits

@@ -61,18 +61,20 @@ static int finish(lua_State *L, rs_status status, int results) {
   return rs_return(L, status, results);
 }
 
-/* serve.open(path) -> ServedModel | nil, message, code */
+/* serve.open(path, [copy = false]) -> ServedModel | nil, message, code */
 static int l_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
+  bool copy = lua_toboolean(L, 2);
   rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 1);
-  return rs_return(L, rs_server_model_open(m, path), 1);
+  return rs_return(L, (copy ? rs_server_model_open_copy : rs_server_model_open)(m, path), 1);
 }
 
-/* serve.map(path) -> ServedModel | nil, message, code */
+/* serve.map(path, [copy = false]) -> ServedModel | nil, message, code */
 static int l_map(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
+  bool copy = lua_toboolean(L, 2);
   rs_server_model **m = rs_push_object(L, sizeof *m, RS_SERVED, 1);
-  return rs_return(L, rs_server_model_map(m, path), 1);
+  return rs_return(L, (copy ? rs_server_model_map_copy : rs_server_model_map)(m, path), 1);
 }
 
 /* m:verify() -> true | nil, message, code */
@@ -85,6 +87,14 @@ static int l_verify(lua_State *L) {
 /* m:digest() -> string */
 static int l_digest(lua_State *L) {
   lua_pushstring(L, rs_server_model_digest(check_model(L)));
+  return 1;
+}
+
+/* m:member(name) -> string | nil */
+static int l_member(lua_State *L) {
+  const rs_member *found = rs_server_model_member(check_model(L), luaL_checkstring(L, 2));
+  if (!found) return lua_pushnil(L), 1;
+  lua_pushlstring(L, found->data, found->size);
   return 1;
 }
 
@@ -466,6 +476,7 @@ static int l_tostring(lua_State *L) {
 
 int rs_open_serve(lua_State *L) {
   static const luaL_Reg methods[] = {{"digest", l_digest},
+                                     {"member", l_member},
                                      {"verify", l_verify},
                                      {"facts", l_facts},
                                      {"user", l_user},

@@ -276,7 +276,8 @@ static rs_status verify_chunks(const rs_bundle *b, const json_t *members) {
 
 rs_status rs_bundle_verify_late(const rs_bundle *b) {
   json_t *manifest = NULL;
-  rs_status status = rs_json_object(&manifest, b->entries[0].data, b->entries[0].size, b->path);
+  rs_status status = rs_region_detach(b->region, b->path);
+  if (status == RS_OK) status = rs_json_object(&manifest, b->entries[0].data, b->entries[0].size, b->path);
   if (status == RS_OK) status = verify_chunks(b, json_object_get(manifest, "members"));
   json_decref(manifest);
   return status;
@@ -312,19 +313,31 @@ static rs_status check(rs_bundle *b, bool verify) {
   return status;
 }
 
-rs_status rs_bundle_open(rs_bundle **out, const char *path, bool verify) {
+static rs_status open_region(rs_bundle **out, const char *path, bool verify, bool copy) {
   rs_bundle *b = rs_alloc_zero(sizeof *b);
   *out = NULL;
   if (!b) return rs_nomem("bundle", sizeof *b);
   b->path = rs_strdup(path);
   b->entries = rs_alloc_zero(ENTRY_LIMIT * sizeof *b->entries);
-  rs_status status = b->path && b->entries ? rs_region_open(&b->region, path) : rs_nomem("bundle", 0);
+  rs_status status = RS_OK;
+  if (!b->path || !b->entries)
+    status = rs_nomem("bundle", 0);
+  else
+    status = copy ? rs_region_open_copy(&b->region, path, !verify) : rs_region_open(&b->region, path);
   if (status == RS_OK) status = check(b, verify);
   if (status == RS_OK)
     *out = b;
   else
     rs_bundle_free(b);
   return status;
+}
+
+rs_status rs_bundle_open(rs_bundle **out, const char *path, bool verify) {
+  return open_region(out, path, verify, false);
+}
+
+rs_status rs_bundle_open_copy(rs_bundle **out, const char *path, bool verify) {
+  return open_region(out, path, verify, true);
 }
 
 void rs_bundle_free(rs_bundle *b) {

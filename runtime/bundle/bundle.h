@@ -10,7 +10,7 @@
  * where it lies: libarchive walks the headers, nothing is ever extracted. A member of more than a MiB also has a hash
  * for each MiB, which all threads check. A bundle holds data, never code, and is not trusted until it has been checked
  * whole. An open bundle is immutable and may be read from many threads. Its file must not be changed in place (writers
- * replace it). */
+ * replace it), unless it was opened as a copy. */
 #ifndef RS_BUNDLE_H
 #define RS_BUNDLE_H
 #include "bundle/safetensors.h"
@@ -52,6 +52,9 @@ typedef struct rs_member {
  * 'verify' also the bytes of every member. RS_EFORMAT with a message that names the file, the member and what to do;
  * RS_EIO. */
 rs_status rs_bundle_open(rs_bundle **out, const char *path, bool verify);
+/* The same of a file that others may write into, by a copy of it that is ours: with 'verify' it is made before anything
+ * is looked at, without by rs_bundle_verify_late, and until then the file is mapped. */
+rs_status rs_bundle_open_copy(rs_bundle **out, const char *path, bool verify);
 void rs_bundle_free(rs_bundle *b); /* NULL is fine; tensors taken from it live on */
 
 int rs_bundle_count(const rs_bundle *b);

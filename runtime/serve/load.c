@@ -371,10 +371,10 @@ static rs_status load(loader *l) {
   return status;
 }
 
-static rs_status open_bundle(rs_server_model **out, const char *path, bool verify) {
+static rs_status open_bundle(rs_server_model **out, const char *path, bool verify, bool copy) {
   rs_bundle *bundle = NULL;
   *out = NULL;
-  rs_status status = rs_bundle_open(&bundle, path, verify);
+  rs_status status = (copy ? rs_bundle_open_copy : rs_bundle_open)(&bundle, path, verify);
   if (status != RS_OK) return status;
   loader l = {bundle, path, rs_alloc_zero(sizeof *l.model)};
   if (!l.model) {
@@ -390,8 +390,26 @@ static rs_status open_bundle(rs_server_model **out, const char *path, bool verif
   return status;
 }
 
-rs_status rs_server_model_open(rs_server_model **out, const char *path) { return open_bundle(out, path, true); }
-rs_status rs_server_model_map(rs_server_model **out, const char *path) { return open_bundle(out, path, false); }
+rs_status rs_server_model_open(rs_server_model **out, const char *path) {
+  return open_bundle(out, path, true, false);
+}
+
+rs_status rs_server_model_map(rs_server_model **out, const char *path) {
+  return open_bundle(out, path, false, false);
+}
+
+rs_status rs_server_model_open_copy(rs_server_model **out, const char *path) {
+  return open_bundle(out, path, true, true);
+}
+
+rs_status rs_server_model_map_copy(rs_server_model **out, const char *path) {
+  return open_bundle(out, path, false, true);
+}
+
+const rs_member *rs_server_model_member(const rs_server_model *m, const char *name) {
+  return strcmp(name, "manifest.json") ? rs_bundle_find(m->bundle, name) : rs_bundle_manifest(m->bundle);
+}
+
 rs_status rs_server_model_verify(const rs_server_model *m) { return rs_bundle_verify_late(m->bundle); }
 const char *rs_server_model_digest(const rs_server_model *m) { return rs_bundle_manifest(m->bundle)->sha256; }
 

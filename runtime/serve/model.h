@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "base/span.h"
+#include "bundle/bundle.h"
 #include "frame/column.h"
 
 typedef struct rs_server_model rs_server_model;
@@ -23,6 +24,15 @@ void rs_server_model_free(rs_server_model *m); /* NULL is fine */
  * RS_EFORMAT names the member that does not have its hash. */
 rs_status rs_server_model_map(rs_server_model **out, const char *path);
 rs_status rs_server_model_verify(const rs_server_model *m);
+
+/* The same as both, of a file that others may write into: from a copy of it that is the model's own. One to be verified
+ * later is mapped until rs_server_model_verify has copied it; who writes into it meanwhile is kept waiting where the
+ * system can (base/file.h). */
+rs_status rs_server_model_open_copy(rs_server_model **out, const char *path);
+rs_status rs_server_model_map_copy(rs_server_model **out, const char *path);
+
+/* A member of the bundle, "manifest.json" too; NULL when it is absent. */
+const rs_member *rs_server_model_member(const rs_server_model *m, const char *name);
 
 /* The bundle's digest: the hash of its manifest, which vouches for every byte. */
 const char *rs_server_model_digest(const rs_server_model *m);

@@ -15,6 +15,11 @@ end
 
 local model <close> = assert(core.serve.open(path))
 local mapped <close> = assert(core.serve.map(path))
+do
+  local copied <close> = assert(core.serve.open(path, true))
+  local later <close> = assert(core.serve.map(path, true))
+  assert(later:verify() and later:member "manifest.json" == copied:member "manifest.json" and not copied:member "none")
+end
 assert(mapped:verify() and mapped:digest() == model:digest())
 local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 })
 assert(answer.known and #answer.items == 3)
