@@ -35,6 +35,7 @@ return function(config, encoder, settings)
   local self = setmetatable({ config = config }, CatalogueMF)
   self.users = towers.tower("user", tables, { "user" }, shape)
   self.items = towers.tower("item", tables, { "item" }, shape)
+  self.likeness = self.items:width()
   self.bias = config.bias and towers.bias(encoder, "item.id", settings) or nil
   self.parameters = towers.parameters(self.users, self.items, self.bias)
   return self

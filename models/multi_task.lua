@@ -47,7 +47,8 @@ end
 
 return function(config, encoder, settings)
   local tables, dim = towers.tables(encoder, config.dim, settings, true), config.dim
-  local self = setmetatable({ config = config, similarity = towers.similarity(config, settings) }, MultiTask)
+  local self = setmetatable({ config = config, likeness = dim, similarity = towers.similarity(config, settings) },
+    MultiTask)
   local shape = { dim = dim, hidden = config.hidden, dropout = config.dropout, normalize = self.similarity.normalize }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)

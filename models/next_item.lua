@@ -40,6 +40,7 @@ return function(config, encoder, settings)
   self.pools = towers.tower("user", tables, { "event" },
     { history = towers.ways(config) })
   self.items = towers.tower("item", tables, { "item" })
+  self.likeness = self.items:width()
   local width, seed = self.pools:width(), settings.seed
   self.hidden = nn.linear { name = "user.hidden", inputs = width, outputs = config.hidden[1], activation = "relu",
     seed = seed }

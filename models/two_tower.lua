@@ -3,7 +3,8 @@
 ---     user = [ tower(user and event features) / temperature, freshness of the moment, 1 ]
 ---     item = [ tower(item features),                         freshness of the item,   bias of the item id ]
 ---
---- Appended dimensions are additive terms: item vectors stay precomputable. Of a user's `interests` the best counts.
+--- Appended dimensions are additive terms: item vectors stay precomputable, and likeness of items goes by the tower
+--- alone. Of a user's `interests` the best counts.
 --- Huang et al. 2013 (DSSM), doi:10.1145/2505515.2505665; Yi et al. 2019, doi:10.1145/3298689.3346996.
 
 local autograd = require "recsys.autograd"
@@ -50,6 +51,7 @@ return function(config, encoder, settings)
     normalize = self.similarity.normalize, history = towers.ways(config) }
   self.user_tower = towers.tower("user", tables, { "user", "event" }, shape)
   self.item_tower = towers.tower("item", tables, { "item" }, shape)
+  self.likeness = self.item_tower:width()
   self.freshness, self.shown = towers.freshness(encoder, settings), towers.shown(encoder, config, settings)
   self.bias = config.bias and towers.has_codes(encoder, "item.id") and towers.bias(encoder, "item.id", settings)
   self.hard, self.ignored = towers.hard(config), towers.ignored(config)

@@ -68,6 +68,17 @@ describe("a model's network", function()
       loss = function(_, tape) return tape:input(nil, tensor.zeros(2, 2)) end }))
   end)
 
+  it("is refused when likeness is to go by numbers that its vectors do not have", function()
+    assert.is_nil(complaint(made { likeness = 2 }))
+    assert.equal("models/mine.lua: its 'likeness' is 3, but item() gives vectors of 2 numbers",
+      complaint(made { likeness = 3 }))
+    local says = "; how many of a vector's numbers, the first, say what an item is: 1 or more"
+    for shown, likeness in pairs { ["0"] = 0, ["1.5"] = 1.5, ["a string"] = "2" } do
+      assert.equal(("models/mine.lua: its 'likeness' is %s%s"):format(shown, says),
+        complaint(made { likeness = likeness }))
+    end
+  end)
+
   it("is refused when its plan would read what is not there, with what there is", function()
     local other = autograd.parameter("bias", tensor.zeros(2))
     assert.equal("models/mine.lua: item() uses 'bias', which is not among the model's parameters: hand its layer to "

@@ -86,8 +86,8 @@ describe("a served model", function()
 
   it("tells what it knows", function()
     local model <close> = open()
-    assert.same({ users = 6, items = 12, events = 9, width = 5, index = "exact", as_of = 13 * tiny.day + 1 },
-      model:facts())
+    assert.same({ users = 6, items = 12, events = 9, width = 5, likeness = 5, index = "exact",
+      as_of = 13 * tiny.day + 1 }, model:facts())
     assert.equal("u\"5", model:user(5))
     assert.same({ "i2", "Title 2, \"quoted\"" }, { model:item(2) })
     assert.equal("", select(2, model:item(4)))
@@ -275,6 +275,17 @@ describe("a served model", function()
         manifest.serving.window = -5
         return manifest
       end))
+    end)
+
+    it("when its likeness goes by dimensions that there are not", function()
+      for likeness, said in pairs { [6] = "model.likeness is 6, but vectors have 5 dimensions",
+        [0] = "model.likeness is not a whole number of 1 or more",
+        ["5"] = "model.likeness is not a whole number of 1 or more" } do
+        assert.truthy(altered("manifest.json", function(manifest)
+          manifest.model.likeness = likeness
+          return manifest
+        end):find("manifest.json: " .. said, 1, true))
+      end
     end)
 
     it("when a member is of another model", function()

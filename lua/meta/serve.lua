@@ -43,9 +43,10 @@ function ServedModel:member(name) end
 function ServedModel:digest() end
 
 --- What the bundle knows.
----@return { users: integer, items: integer, events: integer, width: integer, as_of: integer, window: integer?,
----   index: string }  as_of: ms since 1970 UTC, just after the last event; window: ms that an item stays a candidate,
----   nil: for ever; index: what finds items, "exact" or "hnsw" (docs/retrieval.md)
+---@return { users: integer, items: integer, events: integer, width: integer, likeness: integer, as_of: integer,
+---   window: integer?, index: string }  likeness: so many of a vector's dimensions, the first, say what an item is;
+---   as_of: ms since 1970 UTC, just after the last event; window: ms that an item stays a candidate, nil: for ever;
+---   index: what finds items, "exact" or "hnsw" (docs/retrieval.md)
 function ServedModel:facts() end
 
 --- The id of a user.

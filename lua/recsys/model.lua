@@ -17,6 +17,7 @@ local model = {}
 ---@field encoder Encoder
 ---@field plans { user: Plan, item: Plan }
 ---@field weights table<string, Tensor>
+---@field likeness? integer  so many of an item vector's dimensions, the first, say what it is; nil: all of them
 ---@field curves table[]   a row an epoch, from train.fit
 ---@field epoch integer    whose weights these are
 local Model = {}
@@ -49,13 +50,14 @@ end
 ---@param made table      what network.build gave
 ---@param batches { user: table<string, Tensor>, item: table<string, Tensor> }  a row or more of each tower's inputs
 function model.record(made, encoder, kind, config, batches)
-  local self = setmetatable({ kind = kind, config = config, encoder = encoder, weights = {}, plans = {} }, Model)
+  local self = setmetatable({ kind = kind, config = config, encoder = encoder, weights = {}, plans = {},
+    likeness = made.likeness }, Model)
   for _, parameter in ipairs(made.parameters) do self.weights[parameter:name()] = parameter:value() end
   local widths = {}
   for _, side in ipairs { "user", "item" } do
     self.plans[side], widths[side] = record(made, kind, side, batches[side], self.weights)
   end
-  network.check_widths(kind, widths)
+  network.check_widths(kind, widths, self.likeness)
   return self
 end
 
@@ -101,7 +103,8 @@ end
 store.class("recsys.model", Model, function(self)
   local encoder = self.encoder:save()
   return { kind = self.kind, config = self.config, weights = self.weights, curves = self.curves, epoch = self.epoch,
-    constant = self.constant, plans = { user = self.plans.user:json(), item = self.plans.item:json() },
+    constant = self.constant, likeness = self.likeness,
+    plans = { user = self.plans.user:json(), item = self.plans.item:json() },
     encoder = { json = encoder.json, tensors = encoder.tensors } }
 end, function(saved)
   local self = setmetatable(saved, Model)

@@ -31,10 +31,18 @@ local function check_parameters(kind, parameters)
   end
 end
 
+--- What tells how many of a vector's numbers say what an item is; nil: all.
+local function check_likeness(kind, likeness)
+  if likeness ~= nil and not (math.type(likeness) == "integer" and likeness >= 1) then
+    refuse(kind, "its 'likeness' is %s; how many of a vector's numbers, the first, say what an item is: 1 or more",
+      type(likeness) == "number" and tostring(likeness) or kind_of(likeness))
+  end
+end
+
 --- Call a model's definition.
 ---@param definition fun(config, encoder, settings): table
 ---@param kind string   the file's name
----@return table network  with `parameters`, `user`, `item` and `loss`
+---@return table network  with `parameters`, `user`, `item` and `loss`; `likeness`, where the file tells it
 function network.build(definition, kind, config, encoder, settings)
   local made = definition(config, encoder, settings)
   if type(made) ~= "table" then
@@ -44,6 +52,7 @@ function network.build(definition, kind, config, encoder, settings)
     if type(made[method]) ~= "function" then refuse(kind, "the model has no method '%s'", method) end
   end
   check_parameters(kind, made.parameters)
+  check_likeness(kind, made.likeness)
   return made
 end
 
@@ -84,12 +93,16 @@ function network.vectors(made, kind, side, tape, batch)
   return var
 end
 
---- Refuse vectors whose dot product does not exist.
+--- Refuse vectors whose dot product does not exist, or that are narrower than what likeness goes by.
 ---@param widths { user: integer, item: integer }
-function network.check_widths(kind, widths)
+---@param likeness? integer
+function network.check_widths(kind, widths, likeness)
   if widths.user ~= widths.item then
     refuse(kind, "user() gives vectors of %d numbers, item() of %d: a score is their dot product", widths.user,
       widths.item)
+  end
+  if likeness and likeness > widths.item then
+    refuse(kind, "its 'likeness' is %d, but item() gives vectors of %d numbers", likeness, widths.item)
   end
 end
 

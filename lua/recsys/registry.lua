@@ -175,8 +175,8 @@ end
 
 --- Publish a model as the next version of its name, once it has been loaded and has answered.
 ---
---- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, and item_vectors unless 'vectors'
---- are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], one a row of the
+--- request.model is a Model (recsys.model): kind, config, encoder, plans, weights, likeness, and item_vectors unless
+--- 'vectors' are given; these may also stand in the request itself. Optional: vectors (f32 [items, d], by row of the
 --- catalogue), items and users (encoded Features), history (encoder:sequences), as_of (ms; the moment that requests
 --- are answered for by default: just after the last interaction), window (ms that an item stays a candidate after its
 --- creation; nil: for ever), parameters, metrics, intervals, test (what they were measured on), rival (the champion

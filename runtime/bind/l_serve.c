@@ -101,12 +101,13 @@ static int l_member(lua_State *L) {
 /* m:facts() -> { users, items, events, width, as_of, window, index } */
 static int l_facts(lua_State *L) {
   rs_server_facts facts = rs_server_model_facts(check_model(L));
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 8);
   rs_set_text(L, "index", facts.index);
   rs_set_integer(L, "users", facts.users);
   rs_set_integer(L, "items", facts.items);
   rs_set_integer(L, "events", facts.events);
   rs_set_integer(L, "width", facts.width);
+  rs_set_integer(L, "likeness", facts.likeness);
   rs_set_integer(L, "as_of", facts.as_of);
   if (facts.window >= 0) rs_set_integer(L, "window", facts.window);
   return 1;

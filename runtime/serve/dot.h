@@ -1,4 +1,6 @@
-/* dot.h - products of a few vectors, for reasons and diversity; scores are the index's. Within the serve folder.
+/* dot.h - products of a few vectors, for likeness, reasons and diversity; scores are the index's. Within the serve
+ * folder. Items are compared by the dimensions that say what they are (rs_server_model's 'likeness'): those behind, such
+ * as the age and a bias, are terms of a score, and would have items of one hour be alike.
  *
  * Eight sums side by side, added up in one order: the bits are the same with and without AVX2. */
 #ifndef RS_DOT_H

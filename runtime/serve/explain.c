@@ -24,27 +24,29 @@ static void look_back(const rs_server_model *m, const rs_sequence *events, lates
     bool had = row < 0;
     for (int j = 0; j < out->n && !had; j++) had = out->rows[j] == row;
     if (had) continue;
-    out->inverse[out->n] = rs_inverse_length(rs_f32(&m->vectors) + row * width, width);
+    out->inverse[out->n] = rs_inverse_length(rs_f32(&m->vectors) + row * width, m->likeness);
     out->rows[out->n++] = row;
   }
 }
 
-RS_INLINE void most_alike(const float *vectors, int64_t width, const latest *l, rs_answer *answer) {
+RS_INLINE void most_alike(const rs_server_model *m, const latest *l, rs_answer *answer) {
+  const float *vectors = rs_f32(&m->vectors);
+  int64_t width = m->vectors.size[1], d = m->likeness;
   for (int64_t i = 0; i < answer->n; i++) {
     rs_found *item = &answer->items[i];
     const float *mine = vectors + item->row * width;
-    float inverse = rs_inverse_length(mine, width), best = 0;
+    float inverse = rs_inverse_length(mine, d), best = 0;
     int64_t at = -1;
     for (int j = 0; j < l->n; j++) {
       if (l->rows[j] == item->row) continue;
-      float cosine = rs_dot(mine, vectors + l->rows[j] * width, width) * inverse * l->inverse[j];
+      float cosine = rs_dot(mine, vectors + l->rows[j] * width, d) * inverse * l->inverse[j];
       if (cosine > best) best = cosine, at = l->rows[j];
     }
     if (at >= 0) add(item, RS_LIKE, best < 1 ? best : 1, at);
   }
 }
-RS_WIDE static void most_alike_wide(const float *vectors, int64_t width, const latest *l, rs_answer *answer) {
-  most_alike(vectors, width, l, answer);
+RS_WIDE static void most_alike_wide(const rs_server_model *m, const latest *l, rs_answer *answer) {
+  most_alike(m, l, answer);
 }
 
 /* What the boost added: the difference is what it was to a rounding. */
@@ -75,8 +77,7 @@ rs_status rs_explain(const rs_server_model *m, rs_serve_scratch *s, const rs_req
   if (!rows) return rs_nomem("answer", (size_t)answer->n * sizeof *rows);
   for (int64_t i = 0; i < answer->n; i++) rows[i] = (int32_t)answer->items[i].row;
   look_back(m, events, &l);
-  if (l.n > 0)
-    (rs_wide() ? most_alike_wide : most_alike)(rs_f32(&m->vectors), m->vectors.size[1], &l, answer);
+  if (l.n > 0) (rs_wide() ? most_alike_wide : most_alike)(m, &l, answer);
   say_fresh(request, answer);
   say_popular(m, segment, rows, answer);
   return RS_OK;

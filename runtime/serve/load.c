@@ -35,13 +35,15 @@ static rs_status text_member(const loader *l, const char *name, const rs_member 
   return *out ? RS_OK : rs_fail(RS_EFORMAT, "%s is no model: it has no member '%s'", l->path, name);
 }
 
-/* manifest.json: the moment and the window. */
+/* manifest.json: the moment, the window, and what likeness goes by. */
 
-static rs_status read_integer(const loader *l, const json_t *object, const char *key, int64_t least, int64_t *out) {
-  const json_t *value = json_object_get(object, key);
+/* The field "group.key" of the manifest; without it *out stays as it is. */
+static rs_status read_integer(const loader *l, const json_t *manifest, const char *group, const char *key,
+                              int64_t least, int64_t *out) {
+  const json_t *value = json_object_get(json_object_get(manifest, group), key);
   if (!value || json_is_null(value)) return RS_OK;
   if (!json_is_integer(value) || json_integer_value(value) < least)
-    return rs_fail(RS_EFORMAT, "%s: manifest.json: serving.%s is not a whole number of %lld or more", l->path, key,
+    return rs_fail(RS_EFORMAT, "%s: manifest.json: %s.%s is not a whole number of %lld or more", l->path, group, key,
                    (long long)least);
   *out = json_integer_value(value);
   return RS_OK;
@@ -58,12 +60,12 @@ static rs_status load_manifest(loader *l) {
   const rs_member *m = rs_bundle_manifest(l->bundle);
   json_t *manifest = NULL;
   rs_status status = rs_json_object(&manifest, m->data, m->size, l->path);
-  const json_t *serving = json_object_get(manifest, "serving");
-  if (status == RS_OK && !json_is_object(serving))
+  if (status == RS_OK && !json_is_object(json_object_get(manifest, "serving")))
     status = rs_fail(RS_EFORMAT, "%s is no model: its manifest does not say how to serve it", l->path);
   l->model->window = -1;
-  if (status == RS_OK) status = read_integer(l, serving, "as_of", INT64_MIN + 1, &l->model->as_of);
-  if (status == RS_OK) status = read_integer(l, serving, "window", 0, &l->model->window);
+  if (status == RS_OK) status = read_integer(l, manifest, "serving", "as_of", INT64_MIN + 1, &l->model->as_of);
+  if (status == RS_OK) status = read_integer(l, manifest, "serving", "window", 0, &l->model->window);
+  if (status == RS_OK) status = read_integer(l, manifest, "model", "likeness", 1, &l->model->likeness);
   l->model->known_until = l->model->as_of;
   l->model->counted = INT64_MIN;
   l->model->made = moment_of_text(json_string_value(json_object_get(manifest, "created")));
@@ -164,6 +166,16 @@ static rs_status take_vectors(const loader *l, const char *member, const rs_tens
   return RS_OK;
 }
 
+/* Without the manifest's word on it all dimensions count. */
+static rs_status settle_likeness(const loader *l) {
+  rs_server_model *m = l->model;
+  int64_t width = m->vectors.size[1];
+  if (m->likeness == 0) m->likeness = width;
+  if (m->likeness <= width) return RS_OK;
+  return rs_fail(RS_EFORMAT, "%s: manifest.json: model.likeness is %lld, but vectors have %lld dimensions", l->path,
+                 (long long)m->likeness, (long long)width);
+}
+
 /* The item vectors are of the training that the user tower is of: both carry its version, and bundles from before there
  * were versions carry none. Products of vectors of two trainings would be finite, and noise. */
 static rs_status check_versions(const loader *l, const char *member, const rs_tensors *t) {
@@ -186,6 +198,7 @@ static rs_status load_items(loader *l) {
   int64_t n = status == RS_OK ? l->model->item_ids->n : 0;
   if (status == RS_OK && n == 0) status = bad(l, member, "holds no items");
   if (status == RS_OK) status = take_vectors(l, member, &t, n);
+  if (status == RS_OK) status = settle_likeness(l);
   if (status == RS_OK) status = take_titles(l, member, &t, n);
   if (status == RS_OK) status = check_versions(l, member, &t);
   rs_tensors_free(&t);
@@ -449,6 +462,7 @@ rs_server_facts rs_server_model_facts(const rs_server_model *m) {
                            .items = m->vectors.size[0],
                            .events = m->state.base.items.size[0] + m->state.posted,
                            .width = m->vectors.size[1],
+                           .likeness = m->likeness,
                            .as_of = m->as_of,
                            .window = m->window,
                            .index = rs_index_engine_name(m->index)};

@@ -52,6 +52,7 @@ struct rs_server_model {
   rs_plan *item_plan;                 /* of the item tower, output "item"; NULL in a bundle without one */
   rs_tensors weights;                 /* of the plan */
   rs_tensor vectors;                  /* f32 [items, width] */
+  int64_t likeness;                   /* the first so many dimensions say what an item is: items are compared by them */
   rs_tensor created;                  /* i64 [items], ms, or empty */
   rs_vocabulary *item_ids, *user_ids; /* of the bundle: code = row + 1 */
   rs_dictionary *new_items; /* code - 1 + the bundle's items: rows of items that came later; NULL: none (items.h) */

@@ -40,6 +40,7 @@ const char *rs_server_model_digest(const rs_server_model *m);
 typedef struct rs_server_facts {
   int64_t users, items, events; /* that the bundle knows */
   int64_t width;                /* dimensions of the vectors */
+  int64_t likeness;             /* the first so many of them are what items are compared by */
   int64_t as_of;                /* ms since 1970 UTC: just after the last event it knows */
   int64_t window;               /* ms that an item stays a candidate after its creation; -1: for ever */
   const char *index;            /* what finds items: "exact", "hnsw" (retrieval/index.h) */
@@ -191,8 +192,8 @@ void rs_serve_scratch_free(rs_serve_scratch *scratch); /* NULL is fine */
 rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request,
                        rs_answer *answer);
 
-/* The items most like the request's first one, by the cosine of their vectors, which is their score: best first, ties by
- * row, itself left out. Filter, exclusions, window and k hold; nobody in particular asks. RS_EARG when the catalogue does
+/* The items most like the request's first one, by the cosine of the first 'likeness' dimensions of their vectors, which is
+ * their score: best first, ties by row, itself left out. Filter, exclusions, window and k hold; nobody in particular asks. RS_EARG when the catalogue does
  * not hold it, and as rs_recommend. */
 rs_status rs_similar(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request, rs_answer *answer);
 

@@ -143,10 +143,10 @@ static void choose_by_score(rs_answer *answer, rs_caps *caps, const candidate *c
     if (rs_caps_take(caps, c[i].row)) put(answer, &c[i]);
 }
 
-/* Likeness of the pool to what was taken: 'unlike' [n] holds the largest cosine so far. */
+/* Likeness of the pool to what was taken: 'most' [n] holds the largest cosine so far. */
 typedef struct likeness {
   const float *vectors;
-  int64_t width, n;
+  int64_t width, d, n; /* vectors of 'width', the first 'd' dimensions of which are compared */
   const candidate *pool;
   float *inverse, *most;
   bool *taken;
@@ -156,7 +156,7 @@ RS_INLINE void raise_likeness(const likeness *l, int64_t chosen) {
   const float *mine = l->vectors + l->pool[chosen].row * l->width;
   for (int64_t i = 0; i < l->n; i++) {
     if (l->taken[i]) continue;
-    float cosine = rs_dot(mine, l->vectors + l->pool[i].row * l->width, l->width) * l->inverse[i] * l->inverse[chosen];
+    float cosine = rs_dot(mine, l->vectors + l->pool[i].row * l->width, l->d) * l->inverse[i] * l->inverse[chosen];
     if (cosine > l->most[i]) l->most[i] = cosine;
   }
 }
@@ -177,13 +177,13 @@ static int64_t most_relevant(const likeness *l, double lambda, bool first) {
 
 static rs_status choose_unlike(const rs_ranking *x, rs_serve_scratch *s, rs_answer *answer, rs_caps *caps,
                                const candidate *pool, int64_t n, int64_t k) {
-  int64_t width = x->model->vectors.size[1];
+  int64_t width = x->model->vectors.size[1], d = x->model->likeness;
   size_t bytes = (size_t)n * (2 * sizeof(float) + sizeof(bool)) + 1;
   float *room = rs_block_need(&s->unlike, bytes);
   if (!room) return rs_nomem("diversity", bytes);
-  likeness l = {rs_f32(&x->model->vectors), width, n, pool, room, room + n, (bool *)(room + 2 * n)};
+  likeness l = {rs_f32(&x->model->vectors), width, d, n, pool, room, room + n, (bool *)(room + 2 * n)};
   for (int64_t i = 0; i < n; i++) {
-    l.inverse[i] = rs_inverse_length(l.vectors + pool[i].row * width, width);
+    l.inverse[i] = rs_inverse_length(l.vectors + pool[i].row * width, d);
     l.most[i] = -1;
     l.taken[i] = false;
   }

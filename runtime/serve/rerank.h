@@ -6,7 +6,8 @@
  *   once the k-th is above what the first one that was not looked at could get; else more are looked at.
  * - Diversity is maximal marginal relevance (Carbonell and Goldstein 1998, doi:10.1145/290941.291025) among the pool of
  *   the best: next comes the item of the largest lambda * score - (1 - lambda) * likeness, where scores are mapped to
- *   0 .. 1 over the pool and likeness is the largest cosine with an item that was taken.
+ *   0 .. 1 over the pool and likeness is the largest cosine with an item that was taken, of the dimensions that likeness
+ *   goes by.
  * - Caps skip an item one of whose values has its number already; where the pool does not hold enough others, it is
  *   doubled. */
 #ifndef RS_RERANK_H

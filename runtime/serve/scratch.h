@@ -42,7 +42,7 @@ struct rs_serve_scratch {
   rs_block rows, scores; /* i64 and f32, as the index finds them */
   rs_block pool, chosen, unlike, counts; /* of rerank.c */
   rs_block looked;                       /* of explain.c */
-  rs_block inverse;                      /* f32 [items] 1 over the length of each vector, of similar.c */
+  rs_block inverse;                      /* f32 [items] 1 over the length that likeness goes by, of similar.c */
   uint64_t inverse_of;                   /* the model's identity that these are of; 0: none */
 };
 

@@ -20,28 +20,27 @@ const float *rs_server_model_vector(const rs_server_model *m, int64_t row) {
 
 /* ---- alike ---- */
 
-RS_INLINE void invert_lengths(const float *vectors, int64_t n, int64_t width, float *inverse) {
-  for (int64_t i = 0; i < n; i++) inverse[i] = rs_inverse_length(vectors + i * width, width);
+RS_INLINE void invert_lengths(const rs_server_model *m, float *inverse) {
+  const float *vectors = rs_f32(&m->vectors);
+  int64_t width = m->vectors.size[1];
+  for (int64_t i = 0; i < m->vectors.size[0]; i++) inverse[i] = rs_inverse_length(vectors + i * width, m->likeness);
 }
-RS_WIDE static void invert_lengths_wide(const float *vectors, int64_t n, int64_t width, float *inverse) {
-  invert_lengths(vectors, n, width, inverse);
-}
+RS_WIDE static void invert_lengths_wide(const rs_server_model *m, float *inverse) { invert_lengths(m, inverse); }
 
-/* 1 over the length of every item's vector, made when a thread first asks this model; NULL: no memory. */
+/* 1 over the length of what every item's vector says of likeness, made when a thread first asks this model; NULL: no memory. */
 static const float *inverse_lengths(const rs_server_model *m, rs_serve_scratch *s) {
   int64_t n = m->vectors.size[0];
   if (s->inverse_of == m->identity) return s->inverse.data;
   float *inverse = rs_block_need(&s->inverse, (size_t)n * sizeof *inverse);
   s->inverse_of = inverse ? m->identity : 0;
-  if (inverse)
-    (rs_wide() ? invert_lengths_wide : invert_lengths)(rs_f32(&m->vectors), n, m->vectors.size[1], inverse);
+  if (inverse) (rs_wide() ? invert_lengths_wide : invert_lengths)(m, inverse);
   return inverse;
 }
 
 /* What is looked through. */
 typedef struct looking {
   const float *vectors, *inverse;
-  int64_t n, width, row;
+  int64_t n, width, d, row; /* vectors of 'width', the first 'd' dimensions of which are compared */
   const rs_rules *rules;
   rs_scored *heap;
   int64_t size, k;
@@ -51,7 +50,7 @@ RS_INLINE void look_through(looking *l) {
   const float *mine = l->vectors + l->row * l->width;
   for (int64_t i = 0; i < l->n; i++) {
     if (i == l->row || !rs_rules_allow(l->rules, i)) continue;
-    rs_scored entry = {rs_dot(mine, l->vectors + i * l->width, l->width) * l->inverse[i] * l->inverse[l->row],
+    rs_scored entry = {rs_dot(mine, l->vectors + i * l->width, l->d) * l->inverse[i] * l->inverse[l->row],
                        (int32_t)i};
     if (l->size < l->k) {
       l->heap[l->size++] = entry;
@@ -77,7 +76,14 @@ static void take_heap(looking *l, rs_answer *answer) {
 static rs_status find_alike(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, int64_t row,
                             const rs_rules *rules, rs_answer *answer) {
   int64_t items = m->vectors.size[0], k = request->k < items ? request->k : items;
-  looking l = {rs_f32(&m->vectors), inverse_lengths(m, s), items, m->vectors.size[1], row, rules, NULL, 0, k};
+  looking l = {.vectors = rs_f32(&m->vectors),
+               .inverse = inverse_lengths(m, s),
+               .n = items,
+               .width = m->vectors.size[1],
+               .d = m->likeness,
+               .row = row,
+               .rules = rules,
+               .k = k};
   l.heap = rs_block_need(&s->pool, (size_t)k * sizeof *l.heap);
   if (!l.inverse || !l.heap) return rs_nomem("request", (size_t)items * sizeof *l.inverse);
   rs_status status = rs_answer_room(answer, k);

@@ -35,7 +35,8 @@ class Model:
             manifest = json.load(tar.extractfile("manifest.json"))
         self.version, self.now = "%s-%s" % (manifest["name"], manifest["version"]), manifest["serving"]["as_of"]
         self.vectors = np.ascontiguousarray(items["vectors"])
-        self.directions = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        content = self.vectors[:, :manifest["model"].get("likeness")]
+        self.directions = content / np.linalg.norm(content, axis=1, keepdims=True)
         self.ids, self.titles = texts(items, "ids"), texts(items, "titles")
         self.rows = {id: i for i, id in enumerate(texts(users, "ids"))}
         self.codes = [(self.weights[table], user_codes[name]) for table, name in FEATURES]

@@ -77,16 +77,24 @@ local function embed(self, tape, batch, name)
   return autograd.embedding(tape:parameter(self.parameters[name .. ".table"]), tape:input(name, batch[name]))
 end
 
+--- Behind the vectors what stands for terms of a score: two more dimensions, the
+--- first times the factor, and the factor.
+local function beside(self, vectors, factor)
+  if not self.terms then return vectors end
+  local first = vectors:narrow(2, 1, 1)
+  return autograd.concat { vectors, autograd.affine(first, factor), autograd.affine(first, 0, factor) }
+end
+
 function Model:user(tape, batch)
   local history = autograd.embedding_bag(tape:parameter(self.parameters["item.id.table"]),
     tape:input("event.history", batch["event.history"]),
     tape:input("event.history.offsets", batch["event.history.offsets"]), nil, "mean")
-  return embed(self, tape, batch, "user.id") + embed(self, tape, batch, "user.platform")
-    + embed(self, tape, batch, "event.time_weekday") + history
+  return beside(self, embed(self, tape, batch, "user.id") + embed(self, tape, batch, "user.platform")
+    + embed(self, tape, batch, "event.time_weekday") + history, 0.01)
 end
 
 function Model:item(tape, batch)
-  return embed(self, tape, batch, "item.id") + embed(self, tape, batch, "item.kind")
+  return beside(self, embed(self, tape, batch, "item.id") + embed(self, tape, batch, "item.kind"), self.terms)
 end
 
 local function merged(a, b)
@@ -108,11 +116,12 @@ function tiny.user_batch(encoder, dataset, now)
 end
 
 --- Everything that a spec compares with: dataset, encoder, model, and plans, vectors and weights as published.
-function tiny.build()
-  local self = { dataset = tiny.dataset() }
+---@param terms? number  behind what an item's vector says of it, stand two dimensions about so large that say nothing
+function tiny.build(terms)
+  local self = { dataset = tiny.dataset(), likeness = terms and tiny.width }
   self.encoder = tiny.encoder(self.dataset)
   self.weights = weights_of(self.encoder)
-  self.model = setmetatable({ parameters = {} }, Model)
+  self.model = setmetatable({ parameters = {}, terms = terms }, Model)
   for name, t in pairs(self.weights) do self.model.parameters[name] = autograd.parameter(name, t) end
   local user_tape <close> = autograd.tape {}
   local item_tape <close> = autograd.tape {}
@@ -127,7 +136,7 @@ end
 --- As recsys.model has it.
 function tiny.model(self)
   return { kind = "sum", config = { width = tiny.width }, plans = self.plans, weights = self.weights,
-    encoder = self.encoder, item_vectors = function() return self.vectors end }
+    encoder = self.encoder, likeness = self.likeness, item_vectors = function() return self.vectors end }
 end
 
 --- Publish it below 'dir'; 'changes' go into the request.

@@ -167,7 +167,7 @@ function contents.manifest(request, vectors, found_by)
   return {
     created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
     model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
-      dimensions = vectors:size(2) },
+      dimensions = vectors:size(2), likeness = model.likeness },
     parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
     intervals = request.intervals, test = request.test, rival = request.rival,
     data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),
