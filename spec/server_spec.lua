@@ -8,12 +8,12 @@ local tiny = require "spec.support.tiny_model"
 
 local ask, call = serving.ask, serving.call
 
---- The rows of the tables of routes in C: { method, path }.
+--- The rows of the tables of routes in C: { method, path }; the page's files are nobody's operations.
 local function routes()
   local list = {}
   for file in io.popen("ls runtime/serve/endpoints_*.c"):lines() do
-    for method, path in command.read(file):gmatch '{"[%w_]+",%s*"(%u+)",%s*"(/[^"]*)"' do
-      list[#list + 1] = { method = method, path = path }
+    for name, method, path in command.read(file):gmatch '{"([%w_]+)",%s*"(%u+)",%s*"(/[^"]*)"' do
+      if not name:find "^page" then list[#list + 1] = { method = method, path = path } end
     end
   end
   return list

@@ -11,8 +11,9 @@
 
 enum { RS_REPLY_HEADERS = 8 };
 
-/* What a token allows. */
-enum { RS_SCOPE_USE = 1, RS_SCOPE_ADMIN = 2, RS_SCOPE_METRICS = 4, RS_SCOPE_ALL = 7 };
+/* What a token allows: to ask; what is an admin's; to read metrics; to change or see what is kept of people and items. A
+ * token with the admin's scope has all of them. */
+enum { RS_SCOPE_USE = 1, RS_SCOPE_ADMIN = 2, RS_SCOPE_METRICS = 4, RS_SCOPE_WRITE = 8, RS_SCOPE_ALL = 15 };
 
 typedef struct rs_call {
   int worker;                   /* 0-based: who answers; a handler keeps its scratch memory by it */

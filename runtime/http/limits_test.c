@@ -32,11 +32,14 @@ static void tokens_are_found_by_what_is_shown(void **state) {
   assert_int_equal(rs_tokens_find(t, ""), -1);
   assert_string_equal(rs_tokens_name(t, 1), "ops");
   assert_int_equal(rs_tokens_scopes(t, 0), RS_SCOPE_USE);
-  assert_int_equal(rs_tokens_scopes(t, 1), RS_SCOPE_ADMIN | RS_SCOPE_METRICS);
+  assert_int_equal(rs_tokens_scopes(t, 1), RS_SCOPE_ALL); /* an admin's */
   assert_int_equal(rs_tokens_scopes(t, 2), RS_SCOPE_ALL);
   rs_tokens_free(t);
-  t = parsed("a use 0123456789abcdef; b admin 0123456789abcdeg");
+  t = parsed("a use 0123456789abcdef; b write,metrics 0123456789abcdeg");
   assert_int_equal(rs_tokens_find(t, "Bearer 0123456789abcdeg"), 1);
+  assert_int_equal(rs_tokens_scopes(t, 1), RS_SCOPE_WRITE | RS_SCOPE_METRICS);
+  assert_string_equal(rs_scope_word(RS_SCOPE_WRITE), "write");
+  assert_string_equal(rs_scope_word(RS_SCOPE_ADMIN), "admin");
   rs_tokens_free(t);
 }
 

@@ -167,15 +167,30 @@ static const char *header_of(const rs_link *l, const char *name) {
   return rs_call_header(&call, name);
 }
 
+/* By the scope that is needed. */
+static rs_fault lacking(unsigned needed) {
+  static const struct {
+    unsigned scope;
+    const char *message;
+  } all[] = {{RS_SCOPE_USE, "this wants a token with the scope 'use'; the token that was shown lacks it"},
+             {RS_SCOPE_WRITE, "this wants a token with the scope 'write'; the token that was shown lacks it"},
+             {RS_SCOPE_METRICS, "this wants a token with the scope 'metrics'; the token that was shown lacks it"},
+             {RS_SCOPE_ADMIN, "this wants a token with the scope 'admin'; the token that was shown lacks it"}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    if (all[i].scope == needed) return (rs_fault){403, "scope", all[i].message};
+  return (rs_fault){403, "scope", "the token does not allow this"};
+}
+
 /* Who asks, by the token shown, and why it is not allowed. */
 static rs_fault check_token(rs_link *l, unsigned needed) {
   const rs_tokens *tokens = l->of->service->options.tokens;
   if (!tokens) return (rs_fault){0};
   const char *shown = header_of(l, "authorization");
   l->token = shown ? rs_tokens_find(tokens, shown) : -1;
-  if (l->token < 0) return (rs_fault){401, "token", "a token is needed: Authorization: Bearer ..."};
+  if (!shown) return (rs_fault){401, "token", "a token is needed: Authorization: Bearer ..."};
+  if (l->token < 0) return (rs_fault){401, "token", "the token that was shown is none that this server knows"};
   if ((rs_tokens_scopes(tokens, l->token) & needed) == needed) return (rs_fault){0};
-  return (rs_fault){403, "scope", "the token does not allow this"};
+  return lacking(needed);
 }
 
 static rs_fault check_rate(rs_link *l) {

@@ -50,13 +50,25 @@ static bool read_digest(unsigned char *digest, const char *text, size_t n) {
   return true;
 }
 
+static const struct {
+  const char *word;
+  unsigned needed, given; /* an admin may do all */
+} words[] = {{"use", RS_SCOPE_USE, RS_SCOPE_USE},
+             {"write", RS_SCOPE_WRITE, RS_SCOPE_WRITE},
+             {"metrics", RS_SCOPE_METRICS, RS_SCOPE_METRICS},
+             {"admin", RS_SCOPE_ADMIN, RS_SCOPE_ALL},
+             {"all", RS_SCOPE_ALL, RS_SCOPE_ALL}};
+enum { WORDS = sizeof words / sizeof *words };
+
+const char *rs_scope_word(unsigned scope) {
+  int i = 0;
+  while (i < WORDS - 1 && words[i].needed != scope) i++;
+  return words[i].word;
+}
+
 static unsigned read_scope(const char *text, size_t n) {
-  static const struct {
-    const char *word;
-    unsigned scope;
-  } scopes[] = {{"use", RS_SCOPE_USE}, {"admin", RS_SCOPE_ADMIN}, {"metrics", RS_SCOPE_METRICS}, {"all", RS_SCOPE_ALL}};
-  for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++)
-    if (n == strlen(scopes[i].word) && !memcmp(text, scopes[i].word, n)) return scopes[i].scope;
+  for (int i = 0; i < WORDS; i++)
+    if (n == strlen(words[i].word) && !memcmp(text, words[i].word, n)) return words[i].given;
   return 0;
 }
 
@@ -93,7 +105,7 @@ static const char *read_line(token *t, const char *at, const char *end) {
   if (!rs_is_plain(name, name_size, NAME)) return "has a name that is not 1..64 letters, digits and -_.:/+=";
   memcpy(t->name, name, name_size);
   t->scopes = read_scopes(scopes, scopes_size);
-  if (!t->scopes) return "has scopes other than use, admin, metrics or all, parted by commas";
+  if (!t->scopes) return "has scopes other than use, write, metrics, admin or all, parted by commas";
   if (size > 7 && !memcmp(text, "sha256:", 7))
     return read_digest(t->digest, text + 7, size - 7) ? NULL : "has no SHA-256 of 64 hexadecimal digits";
   if (size < RS_TOKEN_LEAST) return "has a token of fewer than 16 letters";

@@ -12,8 +12,9 @@ enum { RS_TOKEN_LEAST = 16 }; /* letters of a token */
 
 typedef struct rs_tokens rs_tokens;
 
-/* A line is "NAME SCOPES TOKEN", parted by blanks: SCOPES are use, admin, metrics, parted by commas, or all; TOKEN the
- * token, of 16 letters at the least, or sha256: and its digest in hexadecimal. Empty lines, and those that begin with
+/* A line is "NAME SCOPES TOKEN", parted by blanks: SCOPES are use, write, metrics, admin, parted by commas; admin,
+ * which may be written all, is all of them. TOKEN is the token, of 16 letters at the least, or sha256: and its digest in
+ * hexadecimal. Empty lines, and those that begin with
  * '#', are passed over; a ';' ends a line too, for a variable. RS_EFORMAT with 'what' and the line, which is not shown;
  * RS_ENOMEM. */
 rs_status rs_tokens_parse(rs_tokens **out, const char *text, size_t size, const char *what);
@@ -28,5 +29,8 @@ int rs_tokens_find(const rs_tokens *t, const char *authorization);
 
 const char *rs_tokens_name(const rs_tokens *t, int at);
 unsigned rs_tokens_scopes(const rs_tokens *t, int at); /* RS_SCOPE_... */
+
+/* The word for one scope, RS_SCOPE_USE or another of the four. */
+const char *rs_scope_word(unsigned scope);
 
 #endif

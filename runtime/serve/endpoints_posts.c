@@ -173,7 +173,7 @@ static void delete_item(rs_exchange *x) {
   rs_posts_free(posts);
 }
 
-const rs_route rs_routes_posts[] = {{"events", "POST", "/events", RS_SCOPE_USE, post_events},
-                                    {"items", "POST", "/items", RS_SCOPE_USE, post_items},
-                                    {"item_removal", "DELETE", "/items/{id}", RS_SCOPE_USE, delete_item},
+const rs_route rs_routes_posts[] = {{"events", "POST", "/events", RS_SCOPE_WRITE, post_events},
+                                    {"items", "POST", "/items", RS_SCOPE_WRITE, post_items},
+                                    {"item_removal", "DELETE", "/items/{id}", RS_SCOPE_WRITE, delete_item},
                                     {0}};

@@ -138,8 +138,8 @@ static void invoke_model(rs_exchange *x) {
 const rs_route rs_routes_sagemaker[] = {
     {"execution_parameters", "GET", "/execution-parameters", RS_SCOPE_USE, execution_parameters},
     {"models", "GET", "/models", RS_SCOPE_USE, list_models},
-    {"load_model", "POST", "/models", RS_SCOPE_USE, load_model},
+    {"load_model", "POST", "/models", RS_SCOPE_WRITE, load_model},
     {"model", "GET", "/models/{name}", RS_SCOPE_USE, show_model},
-    {"unload_model", "DELETE", "/models/{name}", RS_SCOPE_USE, unload_model},
+    {"unload_model", "DELETE", "/models/{name}", RS_SCOPE_WRITE, unload_model},
     {"invoke_model", "POST", "/models/{name}/invoke", RS_SCOPE_USE, invoke_model},
     {NULL, NULL, NULL, 0, NULL}};

@@ -200,9 +200,9 @@ static void get_users(rs_exchange *x) {
   if (status != RS_OK) rs_refuse_status(x->reply, status);
 }
 
-const rs_route rs_routes_users[] = {{"users", "GET", "/users", RS_SCOPE_USE, get_users},
-                                    {"user_lookup", "POST", "/users/lookup", RS_SCOPE_USE, look_up},
-                                    {"user_erasure_by_body", "POST", "/users/erase", RS_SCOPE_USE, erase},
-                                    {"user", "GET", "/users/{id}", RS_SCOPE_USE, get_user},
-                                    {"user_erasure", "DELETE", "/users/{id}", RS_SCOPE_USE, delete_user},
+const rs_route rs_routes_users[] = {{"users", "GET", "/users", RS_SCOPE_WRITE, get_users},
+                                    {"user_lookup", "POST", "/users/lookup", RS_SCOPE_WRITE, look_up},
+                                    {"user_erasure_by_body", "POST", "/users/erase", RS_SCOPE_WRITE, erase},
+                                    {"user", "GET", "/users/{id}", RS_SCOPE_WRITE, get_user},
+                                    {"user_erasure", "DELETE", "/users/{id}", RS_SCOPE_WRITE, delete_user},
                                     {0}};

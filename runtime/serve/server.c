@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "http/tokens.h"
 #include "serve/endpoints.h"
 
 int64_t rs_wall_clock(void) {
@@ -194,13 +195,14 @@ static void refuse_route(rs_exchange *x, const char *allowed) {
                  allowed, call->method);
 }
 
-/* Whether the caller may use the route; answers when he may not. What an admin may do wants a token in any case. */
-static bool may(rs_exchange *x, const rs_route *route) {
+/* Whether the caller may do what wants a scope; answers when he may not. What an admin may do wants a token in any case. */
+static bool may(rs_exchange *x, unsigned scope) {
   const rs_call *call = x->call;
-  bool admin = route->scope == RS_SCOPE_ADMIN, named = *call->principal;
-  if (!route->scope || ((call->scopes & route->scope) && (named || !admin))) return true;
+  bool admin = scope == RS_SCOPE_ADMIN, named = *call->principal;
+  if (!scope || ((call->scopes & scope) && (named || !admin))) return true;
   if (named) {
-    rs_refuse(x->reply, 403, "forbidden", "", "the token '%.64s' does not allow this", call->principal);
+    rs_refuse(x->reply, 403, "scope", "", "this wants a token with the scope '%s'; '%.64s' lacks it",
+              rs_scope_word(scope), call->principal);
   } else {
     rs_reply_header(x->reply, "WWW-Authenticate", "Bearer");
     rs_refuse(x->reply, 401, "unauthorized", "", "this wants %s token, in the header Authorization: Bearer",
@@ -238,9 +240,9 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   if (!route) {
     refuse_route(&x, allowed);
   } else if (own >= 0) {
-    bool allowed_to = may(&x, route) && (own + 1 != s->own_recommend || rs_has_json(&x));
+    bool allowed_to = may(&x, rs_server_needs(s, call->method, call->target->path)) && (own + 1 != s->own_recommend || rs_has_json(&x));
     if (allowed_to) rs_server_own_answer(&x, own, NULL);
-  } else if (may(&x, route)) {
+  } else if (may(&x, route->scope)) {
     rs_exchange_enter(&x);
     route->handle(&x);
     rs_exchange_leave(&x);

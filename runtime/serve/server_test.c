@@ -97,10 +97,13 @@ static void scopes_are_asked_for(void **state) {
   assert_int_equal(ask_as("GET", "/version", "", 0), 401);
   assert_string_equal(reply.headers[0].name, "WWW-Authenticate");
   assert_int_equal(ask_as("GET", "/version", "app", RS_SCOPE_METRICS), 403);
-  assert_true(holds("the token 'app' does not allow this"));
+  assert_true(holds("this wants a token with the scope 'use'; 'app' lacks it"));
   assert_int_equal(ask_as("GET", "/metrics", "app", RS_SCOPE_METRICS), 200);
   assert_int_equal(ask_as("POST", "/admin/reload", "", RS_SCOPE_ALL), 401); /* a server without tokens has no admin */
   assert_int_equal(ask_as("POST", "/admin/reload", "app", RS_SCOPE_USE), 403);
+  assert_int_equal(ask_as("DELETE", "/users/u1", "app", RS_SCOPE_USE), 403); /* who may ask may not erase */
+  assert_true(holds("this wants a token with the scope 'write'; 'app' lacks it"));
+  assert_int_equal(ask_as("DELETE", "/users/u1", "app", RS_SCOPE_WRITE), 501);
   assert_int_equal(rs_server_asked(server), 0);
   assert_int_equal(ask_as("POST", "/admin/reload", "ann", RS_SCOPE_ADMIN), 202);
   assert_int_equal(rs_server_asked(server), 1);
