@@ -31,7 +31,9 @@ describe("openapi.json, for generators,", function()
     local arrays = 0
     each_schema(document, "#", function(schema, place)
       local is_array = schema.type == "array"
-      for _, one in ipairs(type(schema.type) == "table" and schema.type or {}) do is_array = is_array or one == "array" end
+      for _, one in ipairs(type(schema.type) == "table" and schema.type or {}) do
+        is_array = is_array or one == "array"
+      end
       if not is_array then return end
       arrays = arrays + 1
       assert.is_table(schema.items, place)

@@ -2,7 +2,6 @@
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
-local openapi = require "spec.support.openapi"
 local program = require "spec.support.serve_program"
 local serving = require "spec.support.serving"
 local sql = require "recsys.sql"
