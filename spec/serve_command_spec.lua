@@ -104,6 +104,7 @@ describe("recsys-run serve", function()
   it("refuses words that would do something else than they say", function()
     for _, case in ipairs { { 2, "%-%-host names no address", "--host", "" },
       { 2, "%-%-burst is for %-%-rate", "--burst", "5" },
+      { 2, "%-%-bundle is for a serve recipe", "--bundle", "two_tower" },
       { 1, "%-%-events .*: there is no folder .*/nope", "--events", folder .. "/nope/x.db" },
       { 1, "%-%-access%-log .*: there is no folder .*/nope", "--access-log", folder .. "/nope/x" } } do
       local one = start { path, "--port", "0", case[3], case[4] }

@@ -138,6 +138,9 @@ describe("a serve recipe", function()
     assert.equal(200, ask("GET", "/ping").status)
     assert.equal(405, ask("POST", "/ping", "{}").status)
     assert.equal(404, ask("GET", "/gone").status)
+    reply = ask("POST", "/hello", "{}")
+    assert.same({ 405, "GET, HEAD" }, { reply.status, reply.headers.allow })
+    assert.equal("POST", ask("GET", "/echo/a/b").headers.allow)
   end)
 
   it("keeps its state within a worker", function()
@@ -236,6 +239,21 @@ describe("a serve recipe", function()
     assert.equal("hello you", ask("GET", "/hello").body)
   end)
 
+  it("gives the memory of its states back", function()
+    if command.sanitized then return pending "a sanitized program keeps what it frees" end
+    local function held()
+      return tonumber(command.read(("/proc/%d/status"):format(server.pid)):match "RssAnon:%s*(%d+)") / 1024
+    end
+    ask("GET", "/greedy")
+    local before = held()
+    for _ = 1, 12 do
+      ask("GET", "/greedy")
+      ask("GET", "/forever")
+    end
+    assert.is_true(held() < before + 4, ("%.1f MiB, then %.1f"):format(before, held()))
+    assert.is_true(held() < 16, held() .. " MiB") -- of 24 that each state may take
+  end)
+
   it("ends the command with 2 when it is none", function()
     local function fails(text)
       command.write(folder .. "/bad.lua", text)
@@ -245,6 +263,7 @@ describe("a serve recipe", function()
     end
     assert.matches("returns no serve recipe", fails "return {}")
     assert.matches("bad.lua:1: ", fails "return nothing.at.all")
+    assert.matches("bad.lua: it raises an error without a message", fails "error()")
     assert.matches("cannot read the serve recipe", fails "return {")
     assert.matches("names no bundle", fails "return require('recsys').serve_recipe {}")
     assert.matches("there is no field 'handler'", fails "return require('recsys').serve_recipe { handler = {} }")
@@ -271,7 +290,54 @@ describe("a serve recipe", function()
     assert.matches("use 'before' and 'after'", refused { handlers = { ["POST /recommend"] = f } })
     assert.matches("field 'before' must be a function", refused { before = 1 })
     assert.matches("there is no limit 'space'", refused { limits = { space = 1 } })
-    assert.matches("must be a number above 0", refused { limits = { time = 0 } })
+    for _, value in ipairs { 0, 1e12, 0 / 0, "1" } do
+      assert.matches("'time' must be a number of seconds, 0.001 to 3600", refused { limits = { time = value } })
+      assert.matches("'memory' must be a number of MiB, 1 to 1048576", refused { limits = { memory = value } })
+    end
+    assert.matches("'GET /x/{b}' and 'GET /x/{a}' are the same calls",
+      refused { handlers = { ["GET /x/{a}"] = f, ["GET /x/{b}"] = f } })
     assert.matches("a table is expected", refused "x")
+  end)
+
+  describe("whose file changes", function()
+    local one
+
+    local function text(body)
+      return ([[
+        package.path = %q .. "/?.lua;" .. package.path
+        local handlers = require "shelf"
+        handlers["GET /forever"] = function() while true do end end
+        %s
+        return require("recsys").serve_recipe { handlers = handlers, limits = { time = 0.05 } }]]):format(folder, body)
+    end
+
+    local function told(path)
+      local reply = program.ask(one, "GET", path)
+      return reply.status, reply.body
+    end
+
+    setup(function()
+      command.write(folder .. "/shelf.lua", "return {}")
+      command.write(folder .. "/changing.lua", text 'handlers["GET /which"] = function() return "first" end')
+      one = program.start { folder .. "/changing.lua", "--bundle", folder .. "/models/tiny-1.tar", "--workers", "1",
+        "--no-events" }
+      assert(one.url, one.err)
+    end)
+    teardown(function() program.stop(one, "sigterm") end)
+
+    it("stays what it was, also in a state that is made anew", function()
+      command.write(folder .. "/changing.lua", text 'handlers["GET /a"] = function() return "second" end')
+      assert.equal(504, (told "/forever"))
+      assert.same({ 200, "first" }, { told "/which" })
+    end)
+
+    it("is not mixed with modules that have other handlers now", function()
+      command.write(folder .. "/shelf.lua", 'return { ["GET /a"] = function() return "other" end }')
+      assert.equal(504, (told "/forever"))
+      assert.equal(500, (told "/which"))
+      assert.is_true(program.wait_for(one, "changing.lua has other handlers than when the server started: start"))
+      command.write(folder .. "/shelf.lua", "return {}")
+      assert.same({ 200, "first" }, { told "/which" })
+    end)
   end)
 end)

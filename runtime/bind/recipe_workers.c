@@ -10,8 +10,9 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
-enum { INSTRUCTIONS = 5000, TYPE_LENGTH = 128, MESSAGE_LENGTH = 1024 };
+enum { INSTRUCTIONS = 5000, TYPE_LENGTH = 128, MESSAGE_LENGTH = 1024, RECIPE_LENGTH = 16 << 20 };
 
 typedef struct worker {
   _Alignas(64) lua_State *L;
@@ -21,6 +22,7 @@ typedef struct worker {
   char where[256];   /* and so it was at this line: "recipe.lua:7: " */
   int64_t deadline;  /* ns of the monotonic clock */
   int time_ms;
+  const char *recipe; /* its file */
   const rs_own_call *own; /* what is being answered; NULL: nothing */
   rs_buffer inner;        /* the answer of one of the server's routes */
   char type[TYPE_LENGTH]; /* of the reply's body */
@@ -28,6 +30,8 @@ typedef struct worker {
 
 struct rs_recipe_workers {
   char *recipe, *path, *cpath;
+  rs_buffer text;  /* of the recipe */
+  char *signature; /* the routes of the first state, one a line; NULL: there is none yet */
   size_t memory;
   int time_ms, n;
   worker *workers;
@@ -61,17 +65,36 @@ static void *limited(void *context, void *block, size_t before, size_t bytes) {
 
 static worker *worker_of(lua_State *L) { return *(worker **)lua_getextraspace(L); }
 
-/* Coroutines have the hook of the state that made them. */
-static void watch(lua_State *L, lua_Debug *ar) {
-  (void)ar;
+/* Note where a worker is: at the recipe's line, else at what that has called. */
+static void note_place(lua_State *L, worker *w) {
+  lua_Debug at;
+  w->where[0] = '\0';
+  for (int level = 0; lua_getstack(L, level, &at); level++) {
+    lua_getinfo(L, "Sl", &at);
+    bool own = at.source[0] == '@' && strcmp(at.source + 1, w->recipe) == 0;
+    if (at.currentline > 0 && (own || !w->where[0]))
+      snprintf(w->where, sizeof w->where, "%s:%d: ", at.short_src, at.currentline);
+    if (own) return;
+  }
+}
+
+static void watch(lua_State *L, lua_Debug *ar);
+
+/* Raise when the time is over, and from here on at each instruction. */
+static void check_time(lua_State *L) {
   worker *w = worker_of(L);
   if (!w->over && clock_ns() < w->deadline) return;
   lua_sethook(L, watch, LUA_MASKCOUNT, 1);
-  luaL_where(L, 0);
-  if (!w->over) snprintf(w->where, sizeof w->where, "%s", lua_tostring(L, -1));
+  if (!w->over) note_place(L, w);
   w->over = true;
   lua_pushliteral(L, "the time is over");
   lua_error(L);
+}
+
+/* Coroutines have the hook of the state that made them. */
+static void watch(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  check_time(L);
 }
 
 static void begin(worker *w, lua_State *L) {
@@ -88,6 +111,7 @@ static int l_inner(lua_State *L) {
   size_t size = 0;
   const char *method = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2), *body = luaL_optlstring(L, 3, NULL, &size);
   if (!w->own) luaL_error(L, "the server answers only while a handler is at work");
+  check_time(L); /* few instructions may ask for much */
   w->inner.size = 0;
   rs_reply reply = {.status = 200, .type = "application/json", .body = &w->inner};
   int64_t begun = clock_ns();
@@ -135,6 +159,17 @@ static int l_log(lua_State *L) {
 
 /* ---- states ---- */
 
+/* The routes at the top of the stack are those of the states before, of which the first one says what they are. */
+static void check_signature(lua_State *L, rs_recipe_workers *all) {
+  const char *signature = luaL_checkstring(L, -1);
+  if (!all->signature) {
+    all->signature = rs_strdup(signature);
+    if (!all->signature) rs_check(L, rs_nomem("recipe", strlen(signature)));
+  } else if (strcmp(signature, all->signature) != 0) {
+    luaL_error(L, "%s has other handlers than when the server started: start it anew", all->recipe);
+  }
+  lua_pop(L, 1);
+}
 
 /* In protected mode: leaves routes and answer(), as recsys.serve.worker gives them for the recipe. */
 static int set_up(lua_State *L) {
@@ -152,9 +187,11 @@ static int set_up(lua_State *L) {
   lua_pushliteral(L, "recsys.serve.worker");
   lua_call(L, 1, 1);
   lua_pushstring(L, all->recipe);
+  lua_pushlstring(L, all->text.data ? all->text.data : "", all->text.size);
   lua_pushcfunction(L, l_inner);
   lua_pushcfunction(L, l_log);
-  lua_call(L, 3, 2);
+  lua_call(L, 4, 3);
+  check_signature(L, all);
   lua_setfield(L, LUA_REGISTRYINDEX, "recsys answer");
   lua_setfield(L, LUA_REGISTRYINDEX, "recsys routes");
   return 0;
@@ -177,6 +214,7 @@ static rs_status make_state(rs_recipe_workers *all, worker *w) {
   char message[MESSAGE_LENGTH];
   w->most = all->memory;
   w->time_ms = all->time_ms;
+  w->recipe = all->recipe;
   w->used = 0;
   lua_State *L = lua_newstate(limited, w);
   if (!L) return rs_nomem("a worker's Lua state", all->memory);
@@ -211,6 +249,7 @@ rs_status rs_recipe_workers_new(rs_recipe_workers **out, const rs_recipe_options
   if (all->workers) all->n = options->workers;
   bool whole = all->recipe && all->path && all->cpath && all->workers;
   rs_status status = whole ? RS_OK : rs_nomem("recipe", (size_t)options->workers * sizeof *all->workers);
+  if (status == RS_OK) status = rs_file_read(&all->text, options->recipe, RECIPE_LENGTH);
   for (int i = 0; status == RS_OK && i < all->n; i++) status = make_state(all, &all->workers[i]);
   if (status == RS_OK)
     *out = all;
@@ -229,6 +268,8 @@ void rs_recipe_workers_free(rs_recipe_workers *all) {
   rs_free(all->recipe);
   rs_free(all->path);
   rs_free(all->cpath);
+  rs_free(all->signature);
+  rs_buffer_free(&all->text);
   pthread_mutex_destroy(&all->making);
   rs_free(all);
 }
@@ -301,7 +342,9 @@ static void fail(worker *w, const rs_own_call *own) {
     reply_error(own->reply, 504, "handler_time", "the handler of this path took too long");
   else
     reply_error(own->reply, 500, w->refused ? "handler_memory" : "handler_failed", "the handler of this path failed");
-  if (w->over || w->refused) drop_state(w); /* what it was at is half done */
+  if (!w->over && !w->refused) return;
+  drop_state(w); /* what it was at is half done */
+  rs_memory_release();
 }
 
 static rs_status need_state(rs_recipe_workers *all, worker *w) {

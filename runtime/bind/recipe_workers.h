@@ -1,7 +1,8 @@
 /* recipe_workers.h - the handlers of a serve recipe: one Lua state a worker, which only its thread uses.
  *
  * A state is made at the start, and anew, in its worker's thread, after a handler that ran out of time or memory: what
- * it was at is lost with it. Time is looked at by a hook every few thousand instructions; once it is over each further
+ * it was at is lost with it, and its memory goes back to the kernel. The recipe's file is read once: a state that is made
+ * later runs what the others run, whatever has become of the file, and must have their routes. Time is looked at by a hook every few thousand instructions; once it is over each further
  * instruction raises, so that no pcall of the recipe's goes on. A single call of a C function, as string.find with a
  * pattern that backtracks, is not interrupted. Memory is what Lua itself takes. */
 #ifndef RS_RECIPE_WORKERS_H

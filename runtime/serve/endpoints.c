@@ -27,7 +27,8 @@ bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts) {
   return !*pattern && !*path;
 }
 
-static void allow(char allowed[64], const char *method) {
+void rs_route_allow(char allowed[64], const char *method) {
+  if (strstr(allowed, method)) return;
   size_t used = strlen(allowed);
   snprintf(allowed + used, 64 - used, "%s%s%s", used ? ", " : "", method, strcmp(method, "GET") ? "" : ", HEAD");
 }
@@ -39,7 +40,7 @@ const rs_route *rs_route_find(const char *method, const char *path, rs_path_part
     for (const rs_route *route = *table; route->name; route++) {
       if (!rs_path_fits(route->path, path, parts)) continue;
       if (!strcmp(route->method, method)) return route;
-      allow(allowed, route->method);
+      rs_route_allow(allowed, route->method);
     }
   return NULL;
 }

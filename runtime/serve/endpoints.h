@@ -75,6 +75,9 @@ extern const rs_route *const rs_tables[];
 const rs_route *rs_route_find(const char *method, const char *path, rs_path_part parts[RS_PATH_PARTS],
                               char allowed[64]);
 
+/* Add a method to those of a path, as the header Allow has them. */
+void rs_route_allow(char allowed[64], const char *method);
+
 /* Whether a path is that of a route; its parts where it is. */
 bool rs_path_fits(const char *pattern, const char *path, rs_path_part *parts);
 
@@ -127,6 +130,8 @@ int rs_server_own_find(rs_exchange *x);
 /* 'outer' is as in rs_own_call. */
 void rs_server_own_answer(const rs_exchange *x, int number, const rs_exchange *outer);
 void rs_server_own_free(rs_server *s);
+/* Add the methods that the path of a call has there. */
+void rs_server_own_allow(rs_exchange *x, char allowed[64]);
 
 /* Bring a model that is to go into a slot (NULL: none is) up to what is kept, and hold the store until rs_server_go_on:
  * no post comes between this and the change of places. On failure nothing is held. */

@@ -238,6 +238,7 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
   const char *pattern = own >= 0 ? s->own[own].path : route ? route->path : "";
   if (strchr(pattern, '{')) reply->log_path = pattern;
   if (!route) {
+    rs_server_own_allow(&x, allowed);
     refuse_route(&x, allowed);
   } else if (own >= 0) {
     bool allowed_to = may(&x, rs_server_needs(s, call->method, call->target->path)) && (own + 1 != s->own_recommend || rs_has_json(&x));

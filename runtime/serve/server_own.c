@@ -52,6 +52,12 @@ int rs_server_own_find(rs_exchange *x) {
   return -1;
 }
 
+void rs_server_own_allow(rs_exchange *x, char allowed[64]) {
+  const rs_server *s = x->server;
+  for (int i = 0; i < s->n_own; i++)
+    if (rs_path_fits(s->own[i].path, x->call->target->path, x->parts)) rs_route_allow(allowed, s->own[i].method);
+}
+
 void rs_server_own_answer(const rs_exchange *x, int number, const rs_exchange *outer) {
   rs_own_call own = {x->server, outer, x->call, x->reply, number, {{0}}};
   for (int i = 0; i < RS_OWN_PARTS && i < RS_PATH_PARTS; i++)

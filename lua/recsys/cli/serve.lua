@@ -79,6 +79,9 @@ end
 --- What is refused before anything is opened: words that would do something else than they say.
 local function check(args)
   if args.host == "" then exit.usage_error "--host names no address; * stands for all of this machine's" end
+  if args.bundle and not (args.BUNDLE or ""):find "%.lua$" then
+    exit.usage_error "--bundle is for a serve recipe, FILE.lua: what it serves"
+  end
   if args.burst and not args.rate then exit.usage_error "--burst is for --rate N: how many of them at once" end
   for name, path in pairs { ["--events"] = args.events, ["--access-log"] = args.access_log } do
     local folder = path:match "^(.+)/[^/]*$"

@@ -59,7 +59,7 @@ local function reply(value, status, kind)
   return status or 200, "application/json", encode(value) .. "\n"
 end
 
---- The reply of what a handler gave; raises with the handler's line, as what it gave has none.
+--- The reply of what a handler gave; raises with the line of the recipe's function, as what it gave has none.
 local function reply_of(handler, ...)
   local given = table.pack(pcall(reply, ...))
   if given[1] then return table.unpack(given, 2, given.n) end
@@ -70,11 +70,11 @@ end
 
 --- Call a handler; server:refuse and error { status = 4xx, message } within it are the caller's to hear, all else the
 --- log's.
-local function call(handler, ...)
+local function call(route, ...)
   refused = nil
-  local results = table.pack(pcall(handler, ...))
+  local results = table.pack(pcall(route.handler, ...))
   if refused then return failure(refused.status, refused.code, refused.message) end
-  if results[1] then return reply_of(handler, table.unpack(results, 2, results.n)) end
+  if results[1] then return reply_of(route.origin or route.handler, table.unpack(results, 2, results.n)) end
   local problem = results[2]
   if type(problem) == "table" and math.tointeger(problem.status) and problem.status >= 400 and problem.status < 500 then
     return failure(math.tointeger(problem.status), problem.code or "bad_request", tostring(problem.message or ""))
@@ -210,22 +210,28 @@ local function confine()
   rawset(debug, "sethook", function() error("a serve recipe's hook is the time limit's", 2) end)
 end
 
---- Load the recipe at 'path'.
+--- Load the recipe at 'path', whose file holds 'text'.
+---@param path string
+---@param text string
 ---@param inner fun(method: string, path: string, body?: string): integer, string
 ---@param log fun(text: string)
 ---@return { method: string, path: string }[] routes
 ---@return fun(route: integer, request: table): integer, string, string answer
-return function(path, inner, log)
+---@return string signature  the routes, one a line
+return function(path, text, inner, log)
   confine()
-  local recipe, server = serve_recipe.load(path), server_over(inner)
+  local recipe, server = serve_recipe.load(path, text), server_over(inner)
   local routes = table.move(recipe.routes, 1, #recipe.routes, 1, {})
   if recipe.before or recipe.after then
-    routes[#routes + 1] = { method = "POST", path = "/recommend", names = {}, handler = hooked(recipe, inner) }
+    routes[#routes + 1] = { method = "POST", path = "/recommend", names = {}, handler = hooked(recipe, inner),
+      origin = recipe.before or recipe.after }
   end
-  server.log = function(_, text) log(tostring(text)) end
+  local signature = {}
+  for i, route in ipairs(routes) do signature[i] = route.method .. " " .. route.path end
+  server.log = function(_, line) log(tostring(line)) end
   return routes, function(number, request)
     local route = routes[number]
     for i, name in ipairs(route.names) do request.parts[name] = request.parts[i] end
-    return call(route.handler, setmetatable(request, Request), server)
-  end
+    return call(route, setmetatable(request, Request), server)
+  end, table.concat(signature, "\n")
 end
