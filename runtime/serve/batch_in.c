@@ -31,7 +31,8 @@ rs_span rs_record_text(const char *at, const char *end) {
 /* ---- cells ---- */
 
 /* Append the next cell without its quotes; *at is then behind its comma, NULL behind the last. RS_EFORMAT for text
- * behind a closing quote. */
+ * behind a closing quote, and for a quote within a cell that does not begin with one: the record may then go on far beyond
+ * what its writer took for its end. */
 static rs_status next_cell(const char **at, const char *end, rs_buffer *out) {
   const char *p = *at;
   rs_status status = RS_OK;
@@ -45,7 +46,8 @@ static rs_status next_cell(const char **at, const char *end, rs_buffer *out) {
       if (status == RS_OK) status = rs_buffer_append(out, "\"", 1);
     }
   } else {
-    while (p < end && *p != ',') p++;
+    while (p < end && *p != ',' && *p != '"') p++;
+    if (p < end && *p == '"') return rs_fail(RS_EFORMAT, "a quote stands within a cell that does not begin with one");
     status = rs_buffer_append(out, *at, (size_t)(p - *at));
   }
   if (status == RS_OK && p < end && *p != ',') return rs_fail(RS_EFORMAT, "there is text behind a closing quote");

@@ -176,10 +176,14 @@ local function check_batch(args)
   if not args.out or not (args.out:match "%.csv$" or args.out:match "%.jsonl$") then
     exit.usage_error "where to? --users wants --out FILE.csv or --out FILE.jsonl"
   end
-  local from, to = lfs.attributes(args.users), lfs.attributes(args.out) -- behind links, too
-  if from and to and from.dev == to.dev and from.ino == to.ino then
-    exit.usage_error("--out is the file of users, %s: the answers need a file of their own", args.users)
+  local from = lfs.attributes(args.users) -- behind links, too
+  for _, ending in ipairs { "", ".part", ".part.at" } do -- and what is written before it has its name
+    local to = lfs.attributes(args.out .. ending)
+    if from and to and from.dev == to.dev and from.ino == to.ino then
+      exit.usage_error("--out is the file of users, %s: the answers need a file of their own", args.users)
+    end
   end
+  if lfs.attributes(args.out, "mode") == "directory" then exit.usage_error("--out is a folder, %s", args.out) end
 end
 
 local function counted(n, word)
