@@ -2,6 +2,7 @@
 
 local command = require "spec.support.command"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local program = require "spec.support.serve_program"
 local serving = require "spec.support.serving"
 local sql = require "recsys.sql"
@@ -336,6 +337,40 @@ describe("posted events", function()
       assert.equal(case.events, user.events)
       assert.equal(0, program.stop(one, "sigterm"))
     end
+  end)
+
+  it("that a full disk does not take are refused for now, and why stands in the log", function()
+    local file = serving.folder .. "/full.db"
+    local script = command.write(serving.folder .. "/limited",
+      ("#!/bin/sh\ntrap '' XFSZ\nulimit -S -f 400\nexec '%s' \"$@\"\n"):format(command.program), "755")
+    local one = program.start({ serving.path, "--events", file, "--workers", "1", "--drain", "0" }, script)
+    assert(one.url, one.err)
+    local list, taken, reply, body = {}, 0, nil, nil
+    for i = 1, 20 do list[i] = { user = "u1", item = "i" .. i % 12 + 1, fields = { text = ("x"):rep(2000) } } end
+    for _ = 1, 50 do
+      reply, body = program.ask(one, "POST", "/events", list)
+      if reply.status ~= 200 then break end
+      taken = taken + 20
+    end
+    assert.equal(503, reply.status, reply.body)
+    assert.same({ 503, "1", "io" }, { reply.status, reply.headers["retry-after"], body.error.code })
+    assert.equal("nothing was kept: the database cannot be used; the server's log says why", body.error.message)
+    assert.is_true(taken > 0)
+    assert.is_true(program.wait_for(one, "warning: posted events and items: " .. file .. ": "))
+    command.run(("prlimit --pid %d --fsize=unlimited"):format(one.pid))
+    assert.equal(200, program.ask(one, "POST", "/events", list).status)
+    local _, user = program.ask(one, "GET", "/users/u1")
+    assert.equal(3 + taken + 20, user.events)
+    assert.is_true(program.wait_for(one, "posted events and items are written again"))
+    for _, ending in ipairs { "", "-wal", "-shm" } do
+      assert.equal("rw-------", lfs.attributes(file .. ending, "permissions"))
+    end
+    os.remove(file)
+    reply, body = program.ask(one, "GET", "/users/u1?kept=true")
+    assert.same({ 503, "what was posted cannot be read: the database cannot be used; the server's log says why" },
+      { reply.status, body.error.message })
+    assert.is_true(program.wait_for(one, file .. ": unable to open database file"))
+    program.stop(one, "sigkill")
   end)
 
   it("and questions of a person leave no name in the access log", function()

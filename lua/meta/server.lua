@@ -31,8 +31,8 @@ local Server = {}
 ---@return string? code  "memory": the model is as it was
 function Server:put(slot, model, name, share) end
 
---- Keep events and items that are posted in a database, which is made when it is not there, and answer by what it
---- keeps: before the first put(). Its tables are called online_*; others may stand beside them.
+--- Keep events and items that are posted in a database, which is made, for its owner alone, when it is not there, and
+--- answer by what it keeps: before the first put(). Its tables are called online_*; others may stand beside them.
 ---@param path string
 ---@param days? number  how long events are kept; 0: for ever; nil: as long as features look back and it matters what
 ---   was seen, at least 90 days
@@ -132,6 +132,11 @@ function Server:counts() end
 ---@param timeout_ms integer
 ---@return true
 function Server:drain(timeout_ms) end
+
+--- What the last attempt to write or to read what is kept has met, with the database's path; nil after one that went
+--- well, and where nothing is kept.
+---@return string? message
+function Server:trouble() end
 
 --- Write what was posted and waits for the database, when the server is drained: nothing can be posted any more.
 ---@param timeout_ms integer  how long to go on trying; there is one attempt at the least, of 2 s at the most

@@ -271,6 +271,14 @@ static int l_drain(lua_State *L) {
   return 1;
 }
 
+/* server:trouble() -> message | nil: why the last attempt to write or read what is kept has failed */
+static int l_trouble(lua_State *L) {
+  rs_status status = rs_server_trouble(check_server(L)->server);
+  if (status == RS_OK) return lua_pushnil(L), 1;
+  lua_pushstring(L, rs_message());
+  return 1;
+}
+
 /* server:finish(timeout_ms) -> lost, message */
 static int l_finish(lua_State *L) {
   server *s = check_server(L);
@@ -295,7 +303,7 @@ int rs_open_server(lua_State *L) {
                                      {"clear", l_clear},   {"verify", l_verify},     {"state", l_state},
                                      {"asked", l_asked},   {"reloaded", l_reloaded}, {"counts", l_counts},
                                      {"drain", l_drain},   {"finish", l_finish},     {"reopen_log", l_reopen_log},
-                                     {"close", l_free},    {NULL, NULL}};
+                                     {"trouble", l_trouble}, {"close", l_free},    {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
   rs_new_type(L, SERVER, methods, meta);

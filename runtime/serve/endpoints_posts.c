@@ -21,16 +21,22 @@ rs_server_model *rs_posting_model(rs_exchange *x) {
   return x->server->online && live ? live->model : NULL;
 }
 
+void rs_posting_unable(rs_exchange *x, rs_status status, const char *what) {
+  const char *why = status == RS_EBUSY    ? "too much waits to be written, or the server stops"
+                    : status == RS_ENOMEM ? "there is no memory"
+                                          : "the database cannot be used; the server's log says why";
+  rs_refuse(x->reply, 503, rs_status_word(status), "", "%s: %s", what, why);
+  rs_reply_header(x->reply, "Retry-After", "1");
+}
+
 /* Post outside of the gate, which the store's thread closes, and answer when that fails. A worker waits for a commit, and
  * with it the others whose connections it has: not for long. *posts is NULL when it is the store's. */
 static bool post(rs_exchange *x, rs_posts **posts, int wait_ms) {
   rs_gate_leave(x->server->gate, x->call->worker);
   rs_status status = rs_online_post(x->server->online, posts, wait_ms);
   rs_gate_enter(x->server->gate, x->call->worker);
-  if (status == RS_OK) return true;
-  rs_refuse(x->reply, status == RS_EIO ? 500 : 503, rs_status_word(status), "", "nothing was kept: %s", rs_message());
-  if (status == RS_EBUSY) rs_reply_header(x->reply, "Retry-After", "1");
-  return false;
+  if (status != RS_OK) rs_posting_unable(x, status, "nothing was kept");
+  return status == RS_OK;
 }
 
 /* ---- answers to posts ---- */

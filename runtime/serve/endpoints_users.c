@@ -86,7 +86,10 @@ static void answer_user(rs_exchange *x, const lookup *asked) {
     status = rs_buffer_printf(b, ",\"in_model\":%s,\"as_of\":%lld,",
                               0 <= row && row < m->user_ids->n ? "true" : "false", (long long)m->as_of);
   if (status == RS_OK) status = write_history(b, m, row, asked->limit);
-  if (status == RS_OK && asked->kept && x->server->online) status = write_kept(x, asked->user);
+  if (status == RS_OK && asked->kept && x->server->online && (status = write_kept(x, asked->user)) != RS_OK) {
+    rs_posting_unable(x, status, "what was posted cannot be read");
+    return;
+  }
   if (status == RS_OK) status = rs_buffer_append_text(b, "}\n");
   if (status != RS_OK) rs_refuse_status(x->reply, status);
 }

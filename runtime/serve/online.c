@@ -25,7 +25,8 @@ struct rs_online {
   rs_posts *first, *last;
   bool stop;
   rs_online_counts counts;
-  char failure[512]; /* of the last attempt that failed */
+  rs_status trouble;  /* of the last attempt */
+  char failure[512];  /* of the last one that failed */
 };
 
 /* ---- batches ---- */
@@ -116,11 +117,17 @@ static void count(rs_online *o, const rs_posts *p) {
   }
 }
 
+/* Note how an attempt went; the lock is held. */
+static void note(rs_online *o, rs_status status) {
+  o->trouble = status;
+  if (status != RS_OK) snprintf(o->failure, sizeof o->failure, "%s", rs_message());
+}
+
 /* Tell those who wait. What was not written goes back to the queue's front where nobody waits for it, and where somebody
  * else holds the database, which passes; at the end it is given up, with all that lies behind it. The lock is held. */
 static void settle(rs_online *o, rs_posts *batches, rs_status status) {
   rs_posts *again = NULL, **end = &again, *last = NULL;
-  if (status != RS_OK) snprintf(o->failure, sizeof o->failure, "%s", rs_message());
+  note(o, status);
   if (status != RS_OK && o->stop) {
     for (last = batches; last->next;) last = last->next;
     last->next = o->first;
@@ -227,7 +234,8 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   pthread_mutex_init(&o->held, NULL);
   o->path = rs_strdup(options->path);
   rs_status status = o->path ? RS_OK : rs_nomem("online", strlen(options->path));
-  if (status == RS_OK) status = rs_sql_open(&o->db, o->path, &(rs_sql_options){.busy_ms = o->options.busy_ms});
+  rs_sql_options how = {.private = true, .busy_ms = o->options.busy_ms};
+  if (status == RS_OK) status = rs_sql_open(&o->db, o->path, &how);
   if (status == RS_OK) status = rs_online_migrate(o->db);
   if (status == RS_OK) status = start(o);
   if (status == RS_OK)
@@ -315,6 +323,11 @@ static rs_status read_kept(rs_online *o, const char *user, size_t length, rs_onl
   if (status == RS_OK)
     status = user ? rs_online_read_user(db, user, length, apply, context) : rs_online_read(db, apply, context);
   rs_sql_free(db);
+  if (status != RS_OK) {
+    pthread_mutex_lock(&o->lock);
+    note(o, status);
+    pthread_mutex_unlock(&o->lock);
+  }
   return status;
 }
 
@@ -331,4 +344,12 @@ rs_online_counts rs_online_counts_of(rs_online *o) {
   rs_online_counts counts = o->counts;
   pthread_mutex_unlock(&o->lock);
   return counts;
+}
+
+rs_status rs_online_trouble(rs_online *o) {
+  pthread_mutex_lock(&o->lock);
+  rs_status status = o->trouble;
+  if (status != RS_OK) rs_fail(status, "%s", o->failure);
+  pthread_mutex_unlock(&o->lock);
+  return status;
 }

@@ -69,7 +69,7 @@ typedef void rs_online_apply(void *context, rs_post *posts, int64_t n);
 typedef struct rs_online rs_online;
 
 typedef struct rs_online_options {
-  const char *path;   /* of the database, which is made when it is not there */
+  const char *path;   /* of the database, which is made, for its owner alone, when it is not there */
   int64_t keep_ms;    /* events that were received earlier than so long ago are deleted; negative: none */
   int64_t most;       /* posts that wait at once [100,000] */
   int busy_ms;        /* how long to wait for another process's lock before the next attempt [2,000] */
@@ -116,5 +116,9 @@ typedef struct rs_online_counts {
   int64_t commits;
 } rs_online_counts;
 rs_online_counts rs_online_counts_of(rs_online *o);
+
+/* What the last attempt to write or to read has met, with its message, which tells the path; RS_OK after one that went
+ * well. */
+rs_status rs_online_trouble(rs_online *o);
 
 #endif

@@ -10,6 +10,9 @@ bool rs_posting_type(const rs_call *call, const char *type);
 /* The live version, where there is a store as well; answers, and gives NULL, when either is not there. */
 rs_server_model *rs_posting_model(rs_exchange *x);
 
+/* Answer that the store could not do something, by 503: it is worth another attempt. Paths are not the caller's to know. */
+void rs_posting_unable(rs_exchange *x, rs_status status, const char *what);
+
 /* A removal of an item or an erasure of a user; answers, and gives NULL, without memory. */
 rs_posts *rs_posting_one(rs_exchange *x, rs_post_kind kind, rs_span id);
 

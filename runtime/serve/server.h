@@ -59,6 +59,9 @@ rs_status rs_server_keep(rs_server *s, const char *path, int64_t keep_ms);
  * 0 where nothing is kept. */
 int64_t rs_server_finish(rs_server *s, int timeout_ms);
 
+/* What keeps the store from its database: rs_online_trouble; RS_OK where nothing is kept. */
+rs_status rs_server_trouble(rs_server *s);
+
 /* Give the server a file of its page: before the first call. RS_EARG for too many, RS_ENOMEM. */
 rs_status rs_server_page(rs_server *s, const char *path, const char *type, const char *bytes, size_t size);
 

@@ -86,3 +86,5 @@ void rs_server_go_on(rs_server *s) {
 int64_t rs_server_finish(rs_server *s, int timeout_ms) {
   return s->online ? rs_online_finish(s->online, timeout_ms) : 0;
 }
+
+rs_status rs_server_trouble(rs_server *s) { return s->online ? rs_online_trouble(s->online) : RS_OK; }

@@ -1,9 +1,11 @@
 /* sql.c - see sql.h. */
 #include "sql/sql.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -61,10 +63,17 @@ static rs_status set_up(rs_sql *db, const rs_sql_options *o) {
   return status == RS_OK ? rs_sql_execute(db, "SELECT count(*) FROM sqlite_master;") : status;
 }
 
+/* The files beside it get its mode from SQLite. What keeps it from being made is SQLite's to tell. */
+static void make_private(const char *path) {
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd >= 0) close(fd);
+}
+
 rs_status rs_sql_open(rs_sql **out, const char *path, const rs_sql_options *options) {
   rs_sql *db = rs_alloc_zero(sizeof *db);
   if (!db) return rs_fail(RS_ENOMEM, "%s: no memory to open it", path);
   rs_status status = RS_OK;
+  if (options->private && !options->read_only) make_private(path);
   int flags = options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
   if (code != SQLITE_OK)

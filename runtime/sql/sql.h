@@ -16,6 +16,8 @@ typedef struct rs_statement rs_statement;
 
 typedef struct rs_sql_options {
   bool read_only; /* the file must be there; nothing is written */
+  bool private;   /* a file that is made is its owner's alone (0600), and so are those beside it; one that is there stays
+                   * as it is */
   bool no_wal;    /* leave the journal mode as the file has it */
   int busy_ms;    /* how long to wait for another process's lock */
 } rs_sql_options;

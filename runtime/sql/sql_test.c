@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -130,6 +131,36 @@ static void one_writer_makes_the_other_wait(void **state) {
   }
 }
 
+static int mode_of(const char *path, const char *ending) {
+  char full[80];
+  struct stat about;
+  snprintf(full, sizeof full, "%s%s", path, ending);
+  return stat(full, &about) == 0 ? (int)(about.st_mode & 0777) : -1;
+}
+
+static void a_private_file_is_its_owners_alone(void **state) {
+  (void)state;
+  char folder[] = "/tmp/sql_test.XXXXXX", path[64], command[80];
+  rs_sql *db = NULL;
+  mode_t before = umask(0);
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/own.db", folder);
+  for (int i = 0; i < 2; i++) { /* the second time it is there, of a mode that somebody chose */
+    assert_int_equal(rs_sql_open(&db, path, &(rs_sql_options){.private = true}), RS_OK);
+    assert_int_equal(rs_sql_execute(db, i ? "INSERT INTO t VALUES (1)" : "CREATE TABLE t (id)"), RS_OK);
+    assert_int_equal(mode_of(path, ""), i ? 0640 : 0600);
+    assert_int_equal(mode_of(path, "-wal"), i ? 0640 : 0600);
+    assert_int_equal(mode_of(path, "-shm"), i ? 0640 : 0600);
+    rs_sql_free(db);
+    assert_int_equal(chmod(path, 0640), 0);
+  }
+  snprintf(path, sizeof path, "%s/no/own.db", folder);
+  assert_int_equal(rs_sql_open(&db, path, &(rs_sql_options){.private = true}), RS_EIO);
+  umask(before);
+  snprintf(command, sizeof command, "rm -r '%s'", folder);
+  assert_int_equal(system(command), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_come_back_as_they_went),
@@ -137,6 +168,7 @@ int main(void) {
       cmocka_unit_test(refusals_have_their_kind),
       cmocka_unit_test(files_that_cannot_be_opened_are_named),
       cmocka_unit_test(one_writer_makes_the_other_wait),
+      cmocka_unit_test(a_private_file_is_its_owners_alone),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   return failed ? failed : rs_alloc_blocks() != 0;

@@ -157,8 +157,21 @@ local function reload(self, anew)
   end
 end
 
+--- Callers hear that nothing is kept, and who runs the server why.
+local function tell_trouble(self)
+  local trouble = self.server:trouble()
+  if trouble == self.trouble then return end
+  if trouble then
+    log.warn("posted events and items: %s", trouble)
+  else
+    log.info("posted events and items are written again")
+  end
+  self.trouble = trouble
+end
+
 --- Do what is due.
 function Operation:step()
+  tell_trouble(self)
   local poll = self.options.poll or 2
   if self.hung_up or self.server:asked() ~= (self.answered or 0) then
     if self.hung_up and self.options.access_log then self.server:reopen_log() end
