@@ -171,6 +171,51 @@ describe("the server's page", function()
     end
   end)
 
+  it("is back at the user of before when somebody new was looked at", function()
+    open "who=user&user=u3&k=5"
+    local before = listed()
+    for _, other in ipairs { "Somebody new", "A session" } do
+      view:click("text=" .. other)
+      wait_for "!document.querySelector('#found h1').innerText.startsWith('For u')"
+      view:click "text=A user"
+      wait_for "document.querySelector('#found h1').innerText === 'For u3'"
+      assert.equal("u3", view:eval "document.querySelector('#user').value")
+      assert.same(before, listed())
+    end
+    open "who=new&k=5"
+    view:click "text=A user"
+    wait_for "document.querySelector('#found h1').innerText.startsWith('For u')"
+  end)
+
+  it("lets the list stand when a click fails, and says why beside the item", function()
+    open "who=user&user=u4&k=5"
+    local before = listed()
+    view:eval [[window.asked = fetch, window.fetch = (path, given) => path === "events" ? Promise.resolve(new Response(
+      '{"error":{"code":"busy","message":"nothing was kept"}}', { status: 503 })) : asked(path, given), 0]]
+    view:click("#found .item button[data-act=read]")
+    wait_for "document.querySelector('#found .item .complaint')?.innerText === 'nothing was kept'"
+    assert.same(before, listed())
+    view:eval "window.fetch = asked, 0"
+    view:click("#found .item button[data-act=read]")
+    changed(before)
+    assert.is_true(view:eval "document.querySelector('#found .complaint') === null")
+  end)
+
+  it("cuts nothing in its header, however narrow it is and long the version's name", function()
+    for _, width in ipairs { 320, 400, 600, 800 } do
+      view:size(width, 900)
+      open "who=user&user=u1&k=5"
+      view:eval "document.querySelector('#bar .chip').textContent = 'two_tower-12', 0"
+      local cut = view:eval [[[...document.querySelectorAll("#bar, #bar .facts, #bar span, #bar a")].filter((e) => {
+        const box = e.getBoundingClientRect(), within = e.parentElement.getBoundingClientRect();
+        return box.width && (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline"
+          || box.right > within.right + 1);
+      }).map((e) => e.className || e.tagName).join()]]
+      assert.equal("", cut, width)
+    end
+    view:size(1280, 900)
+  end)
+
   it("tells what the server refuses", function()
     open "who=user&user=u1&k=5"
     view:click "#filter"
@@ -188,7 +233,8 @@ end)
 describe("the page of a server with tokens", function()
   setup(function()
     serving.start()
-    serving.open { events = serving.folder .. "/online.db", token_text = "ann use a-token-of-many-letters" }
+    serving.open { events = serving.folder .. "/online.db",
+      token_text = "ann use,write a-token-of-many-letters\nbob use another-token-of-letters" }
     view = browser.open {}
   end)
   teardown(function()
@@ -209,5 +255,25 @@ describe("the page of a server with tokens", function()
     view:click("#found .item button[data-act=read]")
     wait_for "document.querySelector('#past h2 small').innerText === '4'"
     assert.same({}, view.problems)
+  end)
+
+  it("shows what a token may see that only asks", function()
+    view:eval "sessionStorage.clear(), 0"
+    view:go "about:blank"
+    view:go(serving.opened:url() .. "/")
+    wait_for "document.querySelector('#found input[type=password]')"
+    view:type("#found input[type=password]", "another-token-of-letters", true)
+    wait_for "document.querySelector('#offers')?.innerText.includes('may not list users')"
+    assert.matches("Type a user's id", text "#found")
+    view:type("#user", "u2", true)
+    wait_for "document.querySelector('#found h1')?.innerText === 'For u2'"
+    assert.is_true(#listed() > 0)
+    assert.matches("may not see histories", text "#past")
+    assert.equal(0, view:eval "document.querySelectorAll('#found button[data-act=read]').length")
+    assert.is_true(view:eval "document.querySelectorAll('#found button[data-act=similar]').length" > 0)
+    view:click "text=A session"
+    wait_for "document.querySelectorAll('#found button[data-act=read]').length > 0"
+    view:click("#found .item button[data-act=read]")
+    wait_for "document.querySelectorAll('#who .pills li').length === 1"
   end)
 end)

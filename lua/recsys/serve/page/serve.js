@@ -9,6 +9,7 @@ const at = (id) => document.getElementById(id);
 const state = {
   who: "user", user: "", fields: {}, session: [], k: 10, lambda: 1, unseen: true, conditions: [],
   schema: null, offers: null, past: null, now: NaN,
+  kept: true, // whether the token may see and change what is kept of people
   before: null, wanted: 0,
 };
 
@@ -38,7 +39,8 @@ function showBar(answer, took) {
     facts.push(made("span.chip.champion", { title: "the version that answered" }, answer.model_version ?? "model"));
     const ms = answer.latency_ms;
     facts.push(made("span", { title: "in the server, and until it was here" },
-      `${ms === undefined ? "" : `${ms < 10 ? ms.toFixed(2) : ms.toFixed(0)} ms, `}${took.toFixed(0)} ms here`));
+      ms === undefined ? null : `${ms < 10 ? ms.toFixed(2) : ms.toFixed(0)} ms`,
+      made("span.less", {}, `${ms === undefined ? "" : ", "}${took.toFixed(0)} ms here`)));
   }
   if (state.schema) {
     facts.push(made("span.less", {}, `${count(state.schema.users)} users, ${count(state.schema.items)} items`));
@@ -57,7 +59,7 @@ function whoSwitch() {
 
 function choose(who) {
   state.who = who;
-  state.user = who === "user" ? state.user : "";
+  if (who === "user") state.user ||= state.offers?.[0] ?? "";
   state.before = null;
   show();
   refresh();
@@ -72,7 +74,8 @@ function become(user) {
 
 function showOffers(users) {
   const offers = at("offers");
-  if (!offers || !users) return;
+  if (offers && !state.kept) fill(offers, made("li.quiet", {}, "This token may not list users: type an id."));
+  if (!offers || !users || !state.kept) return;
   fill(offers, users.map((id) =>
     made("li", {}, made("button", { type: "button", title: id, click: () => become(id) }, id))));
   if (!users.length) fill(offers, made("li.quiet", {}, "No user has that in the id."));
@@ -86,7 +89,11 @@ async function offer(like) {
     showOffers(value.users);
     if (!state.user && state.who === "user" && value.users.length) become(value.users[0]);
   } catch (refusal) {
-    complain(refusal);
+    if (!isKept(refusal)) return complain(refusal);
+    showOffers();
+    if (!state.user && state.who === "user") {
+      fill(at("found"), made("div.empty", {}, "Type a user's id, or try somebody new."));
+    }
   }
 }
 
@@ -185,7 +192,7 @@ function show() {
   fill(at("who"), made("div.panel.stack", {}, made("h2", {}, "Who asks"), whoSwitch(), panes[state.who]()),
     rulesPanel());
   if (state.who === "user") showOffers(state.offers);
-  if (state.who === "user" && !state.offers) offer("");
+  if (state.who === "user" && !state.offers && state.kept) offer("");
 }
 
 /* ---- what is asked ---- */
@@ -275,13 +282,13 @@ function list(items, acts) {
 }
 
 function acts(item) {
-  const name = item.title || item.id;
+  const name = item.title || item.id, reads = state.kept || state.who === "session";
   return [
     made("button.plain", { type: "button", "data-act": "similar", "aria-label": `Similar to ${name}`,
       click: () => similar(item) }, "similar"),
-    made("button.plain", { type: "button", "data-act": "read", "aria-label": `Read ${name}`, click: () => click(item) },
-      "read"),
-  ];
+    reads && made("button.plain", { type: "button", "data-act": "read", "aria-label": `Read ${name}`,
+      click: () => click(item) }, "read"),
+  ].filter(Boolean);
 }
 
 const fallbacks = {
@@ -314,6 +321,22 @@ function showFound(answer) {
   answer.items.length ? list(answer.items, acts) : made("div.empty", {}, "Nothing is left to recommend."));
 }
 
+/** Whether it says that the token does not reach to what is kept, which the page then does without. */
+function isKept(refusal) {
+  if (refusal.status !== 403) return false;
+  state.kept = false;
+  return true;
+}
+
+/** Tell beside an item why a click on it came to nothing: the list stands. */
+function complainAt(item, refusal) {
+  if (!(refusal instanceof Refusal)) throw refusal;
+  if (refusal.status === 401) return askToken(refusal);
+  const row = at("found").querySelector(`[data-id="${CSS.escape(item.id)}"]`);
+  row?.querySelector(".complaint")?.remove();
+  row?.append(made("p.complaint", { role: "alert" }, refusal.message));
+}
+
 function complain(refusal) {
   if (!(refusal instanceof Refusal)) throw refusal;
   if (refusal.status === 401) return askToken(refusal);
@@ -335,6 +358,10 @@ function askToken(refusal) {
 
 function showPast() {
   const past = state.past;
+  if (state.who === "user" && state.user && !state.kept) {
+    return fill(at("past"), made("div.panel", {}, made("h2", {}, "History"),
+      made("p.quiet", {}, "This token may not see histories: they want one with the scope “write”.")));
+  }
   if (state.who !== "user" || !past) return fill(at("past"));
   const rows = past.history.map(({ item, title, time: when }) => made("li", {}, title || item,
     made("small", {}, `${time(when)}${title ? ` · ${item}` : ""}`)));
@@ -345,9 +372,13 @@ function showPast() {
 
 async function loadPast() {
   state.past = null;
-  if (state.who === "user" && state.user) {
-    const { value } = await ask("POST", "users/lookup", { user: state.user, limit: SHOWN });
-    state.past = value;
+  if (state.who === "user" && state.user && state.kept) {
+    try {
+      state.past = (await ask("POST", "users/lookup", { user: state.user, limit: SHOWN })).value;
+    } catch (refusal) {
+      if (!isKept(refusal)) throw refusal;
+      showOffers();
+    }
   }
   showPast();
 }
@@ -385,7 +416,7 @@ async function click(item) {
   try {
     await ask("POST", "events", { user, item: item.id, type: "click", time: old ? state.now : undefined });
   } catch (refusal) {
-    return complain(refusal);
+    return complainAt(item, refusal);
   }
   say(`${item.title || item.id} was read`);
   if (state.who === "new") {
@@ -417,6 +448,7 @@ async function refresh(compare) {
 
 async function begin() {
   read();
+  state.kept = true;
   showBar();
   try {
     state.schema = (await ask("GET", "schema")).value;
