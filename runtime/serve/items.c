@@ -75,6 +75,9 @@ static bool has_room(const rs_server_model *m, const rs_tensor *t, int64_t more)
          (size_t)(t->size[0] + more) * row_bytes(t) <= s->bytes;
 }
 
+bool rs_server_model_is_large(const rs_server_model *m) { return rs_tensor_bytes(&m->vectors) > RS_LARGE; }
+bool rs_server_model_is_full(const rs_server_model *m) { return !has_room(m, &m->vectors, 1); }
+
 /* A copy with room for 'more' rows and some. */
 static rs_status longer(rs_tensor *out, const rs_tensor *t, int64_t more) {
   int64_t size[2] = {t->size[0] + more + t->size[0] / 8 + LEAST_ROOM, t->size[1]};

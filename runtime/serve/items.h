@@ -30,6 +30,12 @@ rs_status rs_server_model_check_item(const rs_server_model *m, const rs_item *it
  * the model may run meanwhile, and none that changes it since the item was made. RS_ENOMEM: the model is unharmed. */
 rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item);
 
+/* Whether the vectors are more than RS_LARGE bytes, so that nobody is to wait for what goes through all of them, and whether
+ * the next item is made by a copy of the catalogue. */
+enum { RS_LARGE = 16 << 20 };
+bool rs_server_model_is_large(const rs_server_model *m);
+bool rs_server_model_is_full(const rs_server_model *m);
+
 /* The catalogue row of an id; -1 when there is none. */
 int64_t rs_server_model_find_item(const rs_server_model *m, const char *id, size_t length);
 

@@ -17,13 +17,14 @@ struct rs_online {
   char *path;
   rs_sql *db; /* the thread's */
   _Atomic int64_t keep_ms;
+  rs_posts *applied; /* by the thread, just now */
   bool running;
   pthread_t thread;
   pthread_mutex_t held; /* around a commit and what is applied by it */
   pthread_mutex_t lock; /* of what follows */
   pthread_cond_t work, done;
   rs_posts *first, *last;
-  bool stop;
+  bool stop, slow; /* slow: what is applied takes long */
   rs_online_counts counts;
   rs_status trouble;  /* of the last attempt */
   char failure[512];  /* of the last one that failed */
@@ -47,7 +48,7 @@ rs_status rs_posts_new(rs_posts **out, json_t *root, int64_t n) {
 }
 
 void rs_posts_free(rs_posts *p) {
-  if (!p) return;
+  if (!p || atomic_fetch_sub(&p->holders, 1) > 1) return;
   for (int64_t i = 0; i < p->n; i++) {
     json_decref(p->posts[i].fields);
     rs_free(p->posts[i].trouble);
@@ -104,11 +105,6 @@ static rs_status carry(rs_online *o, rs_posts *batches) {
   return status;
 }
 
-/* The last holder frees. The lock is held. */
-static void let_go(rs_posts *p) {
-  if (--p->holders == 0) rs_posts_free(p);
-}
-
 static void count(rs_online *o, const rs_posts *p) {
   for (int64_t i = 0; i < p->n; i++) {
     o->counts.taken += p->posts[i].outcome == RS_POST_TAKEN;
@@ -150,7 +146,7 @@ static void settle(rs_online *o, rs_posts *batches, rs_status status) {
     p->status = status;
     p->ended = true;
     o->counts.waiting -= p->n;
-    let_go(p);
+    rs_posts_free(p);
   }
   if (again) {
     last->next = o->first;
@@ -166,13 +162,23 @@ static rs_status work_off(rs_online *o) {
   pthread_mutex_unlock(&o->lock);
   pthread_mutex_lock(&o->held);
   rs_status status = carry(o, batches);
+  o->applied = batches;
   for (rs_posts *p = batches; p && status == RS_OK; p = p->next) o->options.apply(o->options.context, p->posts, p->n);
   pthread_mutex_unlock(&o->held);
   pthread_mutex_lock(&o->lock);
+  o->slow = false;
   o->counts.commits += status == RS_OK;
   o->counts.failures += status != RS_OK;
   settle(o, batches, status);
   return status;
+}
+
+void rs_online_takes_long(rs_online *o) {
+  pthread_mutex_lock(&o->lock);
+  for (rs_posts *p = o->applied; p; p = p->next) p->committed = true;
+  o->slow = true;
+  pthread_cond_broadcast(&o->done);
+  pthread_mutex_unlock(&o->lock);
 }
 
 /* Delete what is too old and move the log into the database, while nobody waits. */
@@ -277,7 +283,7 @@ static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
   if (o->counts.waiting + p->n > o->options.most)
     return rs_fail(RS_EBUSY, "%lld posts wait already to be written", (long long)o->counts.waiting);
   p->wait = wait;
-  p->ended = false;
+  p->ended = p->committed = false;
   p->holders = wait ? 2 : 1;
   p->next = NULL;
   if (o->last) o->last->next = p;
@@ -288,14 +294,15 @@ static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
   return RS_OK;
 }
 
-/* Wait until it has ended, or leave it to the thread; the lock is held. */
+/* Wait until it has ended, or is committed and what is left takes long; or leave it to the thread. The lock is held. */
 static rs_status await(rs_online *o, rs_posts **posts, int wait_ms) {
   rs_posts *p = *posts;
   struct timespec due = in_ms(wait_ms);
-  while (!p->ended && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
+  while (!p->ended && !o->slow && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
   if (p->ended) return p->status == RS_OK ? RS_OK : rs_fail(p->status, "%s", p->message);
+  if (p->committed) return RS_OK;
   p->wait = false;
-  p->holders--;
+  rs_posts_free(p);
   *posts = NULL;
   return RS_OK;
 }

@@ -10,6 +10,7 @@
 #ifndef RS_SERVE_ONLINE_H
 #define RS_SERVE_ONLINE_H
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,8 +50,9 @@ struct rs_posts {
   json_t *root; /* what the texts point into */
   rs_post *posts;
   int64_t n;
-  int holders;      /* the rest is the queue's */
+  _Atomic int holders; /* the rest is the queue's */
   bool wait, ended;
+  bool committed; /* before it has ended: what is left takes long */
   rs_status status; /* of all of them */
   char message[512];
   rs_posts *next;
@@ -58,7 +60,7 @@ struct rs_posts {
 
 /* Room for n posts over the texts of 'root', which becomes the batch's (also on failure). */
 rs_status rs_posts_new(rs_posts **out, json_t *root, int64_t n);
-/* Let go of a batch that was not posted, or of one that was waited for; NULL is fine. */
+/* Let go of a batch that was not posted, or of one that was waited for; the last holder frees it. NULL is fine. */
 void rs_posts_free(rs_posts *posts);
 /* Refuse a post, by the thread's last message. */
 void rs_post_refuse(rs_post *post);
@@ -67,6 +69,10 @@ void rs_post_refuse(rs_post *post);
 typedef void rs_online_apply(void *context, rs_post *posts, int64_t n);
 
 typedef struct rs_online rs_online;
+
+/* For 'apply' to say that what it does now takes long, as a copy of a large catalogue: those who wait are not to wait for
+ * that. What was committed is told as such; who posts until the thread is at hand again waits for nothing. */
+void rs_online_takes_long(rs_online *o);
 
 typedef struct rs_online_options {
   const char *path;   /* of the database, which is made, for its owner alone, when it is not there */
@@ -90,9 +96,10 @@ void rs_online_free(rs_online *o);
 /* How long events are kept from now on: rs_online_options.keep_ms. */
 void rs_online_keep(rs_online *o, int64_t keep_ms);
 
-/* Post a batch; posts that are refused already are passed over. It returns when the batch was committed and applied:
- * with the outcome of each post, and *posts is still the caller's. When that takes longer than wait_ms, as while another
- * process holds the database, the batch is the thread's, which goes on trying, and *posts is NULL. On failure it is the
+/* Post a batch; posts that are refused already are passed over. It returns when the batch was committed and applied, or
+ * committed where applying takes long: with the outcome of each post, and *posts is still the caller's. When that takes
+ * longer than wait_ms, as while another process holds the database, or the thread is at something that takes long, the
+ * batch is the thread's, which goes on trying, and *posts is NULL. On failure it is the
  * caller's, and nothing was kept: RS_EBUSY when too much waits already or the end has come, RS_EIO, RS_ENOMEM. */
 rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms);
 

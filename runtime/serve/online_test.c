@@ -1,6 +1,7 @@
 /* What is posted is committed before it counts, once, in order; a kill, a lock and a full queue lose nothing. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +327,42 @@ static void the_end_waits_for_a_lock_that_passes(void **state) {
   rs_sql_free(other);
 }
 
+/* An application that takes long, and that the test lets come to its end. */
+typedef struct slow {
+  rs_online *online;
+  _Atomic bool begun, go_on;
+  _Atomic int64_t applied;
+} slow;
+
+static void apply_slowly(void *context, rs_post *posts, int64_t n) {
+  slow *s = context;
+  if (n == 1) rs_online_takes_long(s->online);
+  s->begun = true;
+  while (!s->go_on) usleep(1000);
+  for (int64_t i = 0; i < n; i++) s->applied += posts[i].outcome == RS_POST_TAKEN;
+}
+
+static void nobody_waits_for_what_takes_long(void **state) {
+  (void)state;
+  slow s = {0};
+  rs_online_options options = {.path = path, .keep_ms = -1, .apply = apply_slowly, .context = &s};
+  rs_posts *first = events(0, 1, "a"), *second = events(1, 2, "b"), *third = events(3, 2, "c");
+  assert_int_equal(rs_online_open(&s.online, &options), RS_OK);
+  assert_int_equal(rs_online_post(s.online, &first, LONG), RS_OK); /* returns, as nothing is applied before the end */
+  assert_non_null(first);
+  assert_int_equal(first->posts[0].outcome, RS_POST_TAKEN);
+  assert_int_equal(s.applied, 0);
+  assert_int_equal(rs_online_post(s.online, &second, LONG), RS_OK);
+  assert_null(second); /* not committed yet */
+  rs_posts_free(first);
+  s.go_on = true;
+  assert_int_equal(rs_online_post(s.online, &third, LONG), RS_OK);
+  if (third) rs_posts_free(third);
+  assert_int_equal(rs_online_finish(s.online, LONG), 0);
+  assert_int_equal(s.applied, 5);
+  rs_online_free(s.online);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_is_posted_is_applied_and_handed_on_again, new_path, remove_path),
@@ -335,6 +372,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_waits_is_written_at_the_end, new_path, remove_path),
       cmocka_unit_test_setup_teardown(what_is_lost_at_the_end_is_told, new_path, remove_path),
       cmocka_unit_test_setup_teardown(the_end_waits_for_a_lock_that_passes, new_path, remove_path),
+      cmocka_unit_test_setup_teardown(nobody_waits_for_what_takes_long, new_path, remove_path),
       cmocka_unit_test_setup_teardown(events_are_forgotten_in_time, new_path, remove_path),
       cmocka_unit_test_setup_teardown(a_kill_loses_no_event_that_was_taken, new_path, remove_path),
   };

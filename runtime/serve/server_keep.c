@@ -1,8 +1,9 @@
 /* server_keep.c - a server that keeps what is posted (online.h), and answers by it.
  *
  * The store's thread is the only one that changes a model that answers. It makes what takes time, as an item's vector,
- * while the workers go on, and closes the gate for the moment in which that is put in its place. A version that is loaded
- * takes all that is kept while the store is held, and is in its slot before the store goes on. */
+ * while the workers go on, and closes the gate for the moment in which that is put in its place. Where that takes long,
+ * as a large catalogue is copied, those who wait for their posts are let go before: each holds up a worker. A version
+ * that is loaded takes all that is kept while the store is held, and is in its slot before the store goes on. */
 #include "serve/endpoints.h"
 #include "serve/posted.h"
 
@@ -10,6 +11,7 @@ enum { DAY_MS = 86400000, KEPT_DAYS = 90 };
 
 static void put_item(rs_server *s, rs_version *v, const rs_post *post) {
   rs_new_item *item = NULL;
+  if (rs_server_model_is_large(v->model) && rs_server_model_is_full(v->model)) rs_online_takes_long(s->online);
   if (rs_server_model_make_posted(&item, v->model, post) != RS_OK) return;
   rs_gate_close(s->gate);
   rs_server_model_put_item(v->model, item);
@@ -33,6 +35,7 @@ static int64_t take_run(rs_server *s, const rs_post *posts, int64_t first, int64
 static void recount(rs_server *s, rs_version *v) {
   rs_recount *r = NULL;
   if (!rs_server_model_is_stale(v->model)) return;
+  if (rs_server_model_is_large(v->model)) rs_online_takes_long(s->online);
   if (rs_server_model_recount(&r, v->model, RS_TIME_MISSING) != RS_OK) return;
   rs_gate_close(s->gate);
   rs_server_model_put_recount(v->model, r);
