@@ -3,36 +3,13 @@
 local command = require "spec.support.command"
 local http = require "recsys.http"
 local json = require "recsys.json"
+local program = require "spec.support.serve_program"
 local tiny = require "spec.support.tiny_model"
 local uv = require "luv"
 
 local folder, models, path, client
 
---- Start the command; { pid, out, err, code } once it has told its address, or ended.
-local function start(words)
-  local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
-  local args = { "serve", table.unpack(words) }
-  one.handle = assert(uv.spawn(command.program, { args = args, stdio = { nil, out, err } },
-    function(code, signal) one.code, one.signal = code, signal end))
-  one.pid = one.handle:get_pid()
-  local function take(pipe, name)
-    pipe:read_start(function(_, data)
-      if data then one[name] = one[name] .. data else pipe:close() end
-    end)
-  end
-  take(out, "out")
-  take(err, "err")
-  while not one.code and not one.out:find "\n" do uv.run "once" end
-  one.url = one.out:match "(http://%S+)"
-  return one
-end
-
-local function wait(one)
-  while not one.code do uv.run "once" end
-  one.handle:close()
-  uv.run "nowait"
-  return one.code
-end
+local start, wait = program.start, program.stop
 
 local function get(one, place)
   local reply = assert(client:request { url = one.url .. place })
@@ -64,7 +41,7 @@ describe("recsys-run serve", function()
 
   it("tells its address, answers, and ends with 0 when it is told to stop", function()
     for _, signal in ipairs { "sigterm", "sigint" } do
-      local one = start { path, "--port", "0", "--workers", "2" }
+      local one = start { path, "--workers", "2" }
       assert.matches("^tiny%-1 answers at http://127%.0%.0%.1:%d+ with 2 workers\n$", one.out)
       assert.equal(200, (get(one, "/ping")))
       uv.kill(one.pid, signal)
@@ -74,7 +51,7 @@ describe("recsys-run serve", function()
   end)
 
   it("loads what a word stands for now by SIGHUP, and by itself when an alias moves", function()
-    local one = start { "registry:tiny@champion", "--models", models, "--port", "0", "--workers", "1", "--poll", "1" }
+    local one = start { "registry:tiny@champion", "--models", models, "--workers", "1", "--poll", "1" }
     uv.kill(one.pid, "sighup")
     until_version(one, function(told) return told.reloads.loaded == 1 and told.live.version == "tiny-1" end)
     tiny.publish(tiny.build(), models, { created = "2024-02-02T00:00:00Z" })
@@ -90,11 +67,11 @@ describe("recsys-run serve", function()
       local text = command.read(path)
       local at = text:find("Title 3", 1, true)
       command.write(folder .. "/damaged.tar", text:sub(1, at - 1) .. "X" .. text:sub(at + 1))
-      local one = start { folder .. "/damaged.tar", "--port", "0" }
+      local one = start { folder .. "/damaged.tar" }
       assert.equal(1, wait(one))
       assert.matches("damaged%.tar is damaged: member 'items%.safetensors' does not have its SHA%-256", one.err)
       command.write(folder .. "/cut.tar", text:sub(1, 9000))
-      assert.equal(1, wait(start { folder .. "/cut.tar", "--port", "0" }))
+      assert.equal(1, wait(start { folder .. "/cut.tar" }))
       one = start { "registry:nothing@champion", "--models", models }
       assert.equal(2, wait(one))
       assert.matches("there is no bundle 'nothing@champion'", one.err)
@@ -107,7 +84,7 @@ describe("recsys-run serve", function()
       { 2, "%-%-bundle is for a serve recipe", "--bundle", "two_tower" },
       { 1, "%-%-events .*: there is no folder .*/nope", "--events", folder .. "/nope/x.db" },
       { 1, "%-%-access%-log .*: there is no folder .*/nope", "--access-log", folder .. "/nope/x" } } do
-      local one = start { path, "--port", "0", case[3], case[4] }
+      local one = start { path, case[3], case[4] }
       assert.equal(case[1], wait(one), case[3])
       assert.matches(case[2], one.err)
     end
@@ -118,7 +95,7 @@ describe("recsys-run serve", function()
     command.write(folder .. "/tokens", "app use app-token-0123456789\nann all ann-token-0123456789\n", "600")
     command.run(("chmod 600 '%s/tokens'"):format(folder))
     local log = folder .. "/access.log"
-    local one = start { path, "--port", "0", "--workers", "1", "--tokens", folder .. "/tokens", "--access-log", log }
+    local one = start { path, "--workers", "1", "--tokens", folder .. "/tokens", "--access-log", log }
     local function ask(method, place, token)
       local headers = { ["Content-Type"] = "application/json", Authorization = token and "Bearer " .. token or nil }
       return assert(client:request { method = method, url = one.url .. place, headers = headers,
@@ -149,13 +126,13 @@ describe("recsys-run serve", function()
     assert.falsy(lines:find("token-0123", 1, true))
     assert.falsy(lines:find("127.0.0.1", 1, true))
     command.write(folder .. "/bad-tokens", "app use short\n")
-    one = start { path, "--port", "0", "--tokens", folder .. "/bad-tokens" }
+    one = start { path, "--tokens", folder .. "/bad-tokens" }
     assert.equal(1, wait(one))
     assert.falsy(one.err:find("short", 1, true) and one.err:find("use short", 1, true))
   end)
 
   it("says which port is taken", function()
-    local one = start { path, "--port", "0" }
+    local one = start { path }
     local port = one.url:match ":(%d+)$"
     local two = start { path, "--port", port }
     assert.equal(1, wait(two))

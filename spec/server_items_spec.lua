@@ -5,30 +5,9 @@ local serve = require "recsys.serve"
 local serving = require "spec.support.serving"
 local tiny = require "spec.support.tiny_model"
 
-local ask, call = serving.ask, serving.call
+local ask, call, fresh, history = serving.ask, serving.call, serving.fresh, serving.history
+local open = serving.open_kept
 local day <const> = tiny.day
-
-local function events_file() return serving.folder .. "/online.db" end
-
-local function open(options)
-  local all = { events = events_file() }
-  for name, value in pairs(options or {}) do all[name] = value end
-  return serving.open(all)
-end
-
---- A server that has been posted nothing yet.
-local function fresh(options)
-  serving.close()
-  for _, ending in ipairs { "", "-wal", "-shm" } do os.remove(events_file() .. ending) end
-  return open(options)
-end
-
---- What the server says that somebody did, the newest first.
-local function history(user)
-  local ids = {}
-  for i, event in ipairs(call("GET", "/users/" .. user).history) do ids[i] = event.item end
-  return ids
-end
 
 describe("posted items", function()
   setup(serving.start)

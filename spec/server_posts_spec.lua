@@ -9,32 +9,11 @@ local sql = require "recsys.sql"
 local tiny = require "spec.support.tiny_model"
 local uv = require "luv"
 
-local ask, call = serving.ask, serving.call
+local ask, call, fresh, history = serving.ask, serving.call, serving.fresh, serving.history
+local open = serving.open_kept
 local day <const> = tiny.day
 
-local function events_file() return serving.folder .. "/online.db" end
-
-local function open(options)
-  local all = { events = events_file() }
-  for name, value in pairs(options or {}) do all[name] = value end
-  return serving.open(all)
-end
-
---- A server that has been posted nothing yet.
-local function fresh(options)
-  serving.close()
-  for _, ending in ipairs { "", "-wal", "-shm" } do os.remove(events_file() .. ending) end
-  return open(options)
-end
-
---- What the server says that somebody did, the newest first.
-local function history(user)
-  local ids = {}
-  for i, event in ipairs(call("GET", "/users/" .. user).history) do ids[i] = event.item end
-  return ids
-end
-
---- The same of any id.
+--- What the server says that somebody of any id did, the newest first.
 local function history_of(user)
   local ids = {}
   for i, event in ipairs(call("POST", "/users/lookup", { user = user }).history) do ids[i] = event.item end
@@ -174,7 +153,7 @@ describe("posted events", function()
 
   it("wait while the database is held by somebody else, and the caller does not", function()
     fresh()
-    local other = assert(sql.open(events_file(), { busy_ms = 2000 }))
+    local other = assert(sql.open(serving.events(), { busy_ms = 2000 }))
     other:execute "BEGIN IMMEDIATE"
     local begun = uv.hrtime()
     local reply, answer = ask("POST", "/events", { user = "u1", item = "i9" })
@@ -217,7 +196,7 @@ describe("posted events", function()
     assert.same({}, history "u1")
     call("POST", "/events", { user = "u1", item = "i5" })
     assert.same({ "i5" }, history "u1")
-    local db = assert(sql.open(events_file()))
+    local db = assert(sql.open(serving.events()))
     assert.equal(0, db:row("SELECT count(*) AS n FROM online_events WHERE item = 'i9' AND user = 'u1'").n)
     db:close()
   end)
@@ -274,7 +253,7 @@ describe("posted events", function()
   it("and items are not told to be gone before that is kept", function()
     fresh()
     call("POST", "/events", { user = "u1", item = "i9", time = 14 * day })
-    local other = assert(sql.open(events_file()))
+    local other = assert(sql.open(serving.events()))
     other:execute "BEGIN IMMEDIATE"
     local reply, body = ask("DELETE", "/users/u1")
     assert.same({ 202, { erased = false, in_model = true, committed = false } }, { reply.status, body })

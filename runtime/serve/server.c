@@ -241,8 +241,9 @@ void rs_server_answer(void *server, const rs_call *call, rs_reply *reply) {
     rs_server_own_allow(&x, allowed);
     refuse_route(&x, allowed);
   } else if (own >= 0) {
-    bool allowed_to = may(&x, rs_server_needs(s, call->method, call->target->path)) && (own + 1 != s->own_recommend || rs_has_json(&x));
-    if (allowed_to) rs_server_own_answer(&x, own, NULL);
+    bool fine = may(&x, rs_server_needs(s, call->method, call->target->path));
+    if (fine && own + 1 == s->own_recommend) fine = rs_has_json(&x);
+    if (fine) rs_server_own_answer(&x, own, NULL);
   } else if (may(&x, route->scope)) {
     rs_exchange_enter(&x);
     route->handle(&x);

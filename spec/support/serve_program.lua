@@ -7,13 +7,17 @@ local uv = require "luv"
 
 local program = {}
 
---- Start it with words; { pid, url, out, err, code } once it has told its address, or ended.
+--- Start it with words, at any port unless they name one; { pid, url, out, err, code } once it has told its address, or
+--- ended.
 ---@param words string[]
 ---@param path? string  a program of another build
 function program.start(words, path)
   local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
-  one.handle = assert(uv.spawn(path or command.program, { args = { "serve", "--port", "0", table.unpack(words) },
-    stdio = { nil, out, err } }, function(code, signal) one.code, one.signal = code, signal end))
+  local named = (" " .. table.concat(words, " ")):find(" --port ", 1, true)
+  local args = { "serve", table.unpack(words) }
+  if not named then table.move({ "--port", "0" }, 1, 2, #args + 1, args) end
+  one.handle = assert(uv.spawn(path or command.program, { args = args, stdio = { nil, out, err } },
+    function(code, signal) one.code, one.signal = code, signal end))
   one.pid = one.handle:get_pid()
   local function take(pipe, name)
     pipe:read_start(function(_, data)

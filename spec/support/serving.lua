@@ -43,6 +43,23 @@ function serving.close()
   serving.opened = nil
 end
 
+--- The database of a server that keeps what is posted.
+function serving.events() return serving.folder .. "/online.db" end
+
+--- Open a server that keeps what is posted, and has what is kept.
+function serving.open_kept(options)
+  local all = { events = serving.events() }
+  for name, value in pairs(options or {}) do all[name] = value end
+  return serving.open(all)
+end
+
+--- The same that has been posted nothing yet.
+function serving.fresh(options)
+  serving.close()
+  for _, ending in ipairs { "", "-wal", "-shm" } do os.remove(serving.events() .. ending) end
+  return serving.open_kept(options)
+end
+
 --- Ask, and check the answer.
 ---@return HttpReply reply
 ---@return any body  of JSON
@@ -62,6 +79,14 @@ function serving.call(method, path, body, headers)
   local reply, value = serving.ask(method, path, body, headers)
   if reply.status ~= 200 then error(reply.status .. ": " .. reply.body, 2) end
   return value
+end
+
+--- What the server says that somebody did, the newest first.
+---@return string[] items
+function serving.history(user)
+  local ids = {}
+  for i, event in ipairs(serving.call("GET", "/users/" .. user).history) do ids[i] = event.item end
+  return ids
 end
 
 --- A metric's value, by the whole of what stands before it.
