@@ -1,10 +1,13 @@
 --- What is said of a model's file that does not give what training needs.
 
 local autograd = require "recsys.autograd"
+local log = require "recsys.log"
 local model = require "recsys.model"
 local network = require "recsys.network"
 local tensor = require "recsys.tensor"
 
+local encoder = { inputs = function() return { { name = "item.x", feature = "number" } } end }
+local aging = { inputs = function() return { { name = "item.x", feature = "relative_time" } } end }
 local batches = { user = { ["user.x"] = tensor.zeros(3, 2) }, item = { ["item.x"] = tensor.zeros(3, 2) } }
 
 --- A model of two inputs and one weight, some of its fields replaced.
@@ -24,7 +27,7 @@ end
 local function complaint(given)
   local ok, problem = pcall(function()
     local built = network.build(function() return given end, "mine", {}, nil, {})
-    model.record(built, nil, "mine", {}, batches)
+    model.record(built, encoder, "mine", {}, batches)
     local tape <close> = autograd.tape { train = true }
     network.loss(built, "mine", tape, {})
   end)
@@ -77,6 +80,18 @@ describe("a model's network", function()
       assert.equal(("models/mine.lua: its 'likeness' is %s%s"):format(shown, says),
         complaint(made { likeness = likeness }))
     end
+  end)
+
+  it("is warned of when its items' times would be what likeness goes by", function()
+    local warn, said = log.warn, {}
+    log.warn = function(...) said[#said + 1] = string.format(...) end
+    finally(function() log.warn = warn end)
+    model.record(made(), encoder, "mine", {}, batches)
+    model.record(made { likeness = 1 }, aging, "mine", {}, batches)
+    assert.same({}, said)
+    model.record(made(), aging, "mine", {}, batches)
+    assert.same({ "models/mine.lua: item() reads 'item.x', and the model has no 'likeness': items of one time will "
+      .. "count as alike (docs/models.md, \"What likeness goes by\")" }, said)
   end)
 
   it("is refused when its plan would read what is not there, with what there is", function()

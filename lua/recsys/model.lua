@@ -58,6 +58,7 @@ function model.record(made, encoder, kind, config, batches)
     self.plans[side], widths[side] = record(made, kind, side, batches[side], self.weights)
   end
   network.check_widths(kind, widths, self.likeness)
+  network.watch_times(kind, encoder, self.plans.item, self.likeness)
   return self
 end
 

@@ -2,6 +2,7 @@
 --- docs/models.md asks for. The first batch shows every mistake, before an epoch is trained.
 
 local exit = require "recsys.exit"
+local log = require "recsys.log"
 
 local network = {}
 
@@ -103,6 +104,22 @@ function network.check_widths(kind, widths, likeness)
   end
   if likeness and likeness > widths.item then
     refuse(kind, "its 'likeness' is %d, but item() gives vectors of %d numbers", likeness, widths.item)
+  end
+end
+
+--- Warn of an item plan that puts the time of items beside what they are, without telling where it begins: items of one
+--- hour would count as alike.
+---@param likeness? integer
+function network.watch_times(kind, encoder, plan, likeness)
+  if likeness then return end
+  local times = {}
+  for _, input in ipairs(encoder:inputs "item") do times[input.name] = input.feature == "relative_time" end
+  for _, name in ipairs(plan:inputs()) do
+    if times[name] then
+      log.warn("models/%s.lua: item() reads '%s', and the model has no 'likeness': items of one time will count as "
+        .. "alike (docs/models.md, \"What likeness goes by\")", kind, name)
+      return
+    end
   end
 end
 

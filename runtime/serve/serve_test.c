@@ -15,7 +15,7 @@
 #include "bundle/bundle.h"
 #include "serve/model.h"
 
-enum { USERS = 40, ITEMS = 300, WIDTH = 8, EVENTS = 7, WINDOW = 3, K = 12, KINDS = 7 };
+enum { USERS = 40, ITEMS = 300, WIDTH = 8, LIKENESS = 5, EVENTS = 7, WINDOW = 3, K = 12, KINDS = 7 };
 
 static const char features[] =
     "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
@@ -103,7 +103,7 @@ static void fill_lists(rs_tensors *l) {
 
 static int publish(void **state) {
   (void)state;
-  static const char manifest[] = "{\"serving\": {\"as_of\": 5000}}";
+  static const char manifest[] = "{\"serving\": {\"as_of\": 5000}, \"model\": {\"likeness\": 5}}";
   rs_stream s = rs_stream_at(3, RS_RNG_INIT, 0, 0);
   for (int i = 0; i < (USERS + 1) * WIDTH; i++) user_table[i] = (float)rs_stream_normal(&s, (uint64_t)i);
   for (int i = 0; i < (ITEMS + 1) * WIDTH; i++) item_table[i] = (float)rs_stream_normal(&s, 100000 + (uint64_t)i);
@@ -274,6 +274,57 @@ static void a_stranger_is_scored_by_the_unknown_row(void **state) {
   rs_server_model_free(m);
 }
 
+/* The cosine of what likeness goes by. */
+static double cosine(int64_t a, int64_t b) {
+  const float *x = item_table + (a + 1) * WIDTH, *y = item_table + (b + 1) * WIDTH;
+  double dot = 0, xx = 0, yy = 0;
+  for (int d = 0; d < LIKENESS; d++) {
+    dot += (double)x[d] * (double)y[d];
+    xx += (double)x[d] * (double)x[d];
+    yy += (double)y[d] * (double)y[d];
+  }
+  return dot / sqrt(xx * yy);
+}
+
+static void likeness_goes_by_the_first_dimensions(void **state) {
+  (void)state;
+  rs_server_model *m = open_model();
+  rs_answer answer = {0};
+  rs_serve_scratch *scratch = new_scratch();
+  assert_int_equal(rs_server_model_facts(m).likeness, LIKENESS);
+  for (int i = 0; i < ITEMS; i += 7) {
+    char id[16];
+    snprintf(id, sizeof id, "i%07d", i);
+    rs_span item = rs_span_of(id);
+    rs_request request = {.items = &item, .n_items = 1, .now = RS_TIME_MISSING, .k = ITEMS};
+    assert_int_equal(rs_similar(m, scratch, &request, &answer), RS_OK);
+    assert_int_equal(answer.n, ITEMS - 1);
+    for (int64_t n = 0; n < answer.n; n++) {
+      assert_true(fabs(cosine(i, answer.items[n].row) - (double)answer.items[n].score) < 1e-5);
+      if (n > 0) assert_true(answer.items[n].score <= answer.items[n - 1].score);
+    }
+  }
+  int likes = 0;
+  for (int user = 0; user < USERS; user++) {
+    char id[16];
+    rs_request request = request_of(id, user);
+    assert_int_equal(rs_recommend(m, scratch, &request, &answer), RS_OK);
+    for (int64_t n = 0; n < answer.n; n++)
+      for (int r = 0; r < answer.items[n].n_reasons; r++) {
+        const rs_reason *reason = &answer.items[n].reasons[r];
+        if (reason->kind != RS_LIKE) continue;
+        double best = 0;
+        for (int e = 0; e < EVENTS; e++) best = fmax(best, cosine(answer.items[n].row, events[user * EVENTS + e]));
+        assert_true(fabs(best - (double)reason->value) < 1e-5);
+        likes++;
+      }
+  }
+  assert_true(likes > USERS);
+  rs_answer_free(&answer);
+  rs_serve_scratch_free(scratch);
+  rs_server_model_free(m);
+}
+
 /* A request of its own kind for each number: filters, caps, diversity, exclusions; 'texts' is room for what it names. */
 typedef struct odd_request {
   char id[16], filter[128], excluded[16];
@@ -376,6 +427,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(answers_are_the_best_unseen_items),
                                      cmocka_unit_test(many_threads_get_the_bits_of_the_batch),
                                      cmocka_unit_test(a_stranger_is_scored_by_the_unknown_row),
+                                     cmocka_unit_test(likeness_goes_by_the_first_dimensions),
                                      cmocka_unit_test(rules_hold_in_many_threads_and_memory_is_flat)};
   return cmocka_run_group_tests(tests, publish, remove_bundle);
 }
