@@ -109,46 +109,41 @@ RS_INLINE __m128i sums_of(__m512i a, __m512i b, __m512i c, __m512i d) {
   return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
 }
 
-/* Four rows at once, of a width that is a multiple of 32. */
-RS_INLINE void four_codes_avx512(const int16_t *query, const int8_t *base, int64_t width, const int32_t *at,
-                                 int32_t *out) {
-  const int8_t *rows[4];
+/* The products of 'rows' rows, 1 or 4, at once: the query is read once for all of them. */
+RS_INLINE void add_codes(__m512i *sums, const int8_t *const *from, int rows, __m512i query, __mmask32 some, int64_t j) {
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; r++) {
+    __m512i codes = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, from[r] + j));
+    sums[r] = _mm512_add_epi32(sums[r], _mm512_madd_epi16(codes, query));
+  }
+}
+
+RS_INLINE void rows_of_codes(const int16_t *query, const int8_t *base, int64_t width, const int32_t *at, int rows,
+                             int32_t *out) {
+  const int8_t *from[4];
   __m512i sums[4];
 #pragma GCC unroll 4
-  for (int r = 0; r < 4; r++) {
-    rows[r] = base + at[r] * width;
+  for (int r = 0; r < rows; r++) {
+    from[r] = base + at[r] * width;
     sums[r] = _mm512_setzero_si512();
   }
-  for (int64_t j = 0; j < width; j += 32) {
-    __m512i q = _mm512_loadu_si512(query + j);
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; r++) {
-      __m512i codes = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(rows[r] + j)));
-      sums[r] = _mm512_add_epi32(sums[r], _mm512_madd_epi16(codes, q));
-    }
+  int64_t j = 0;
+  for (; j + 32 <= width; j += 32) add_codes(sums, from, rows, _mm512_loadu_si512(query + j), UINT32_MAX, j);
+  if (j < width) {
+    __mmask32 some = (__mmask32)((1u << (width - j)) - 1);
+    add_codes(sums, from, rows, _mm512_maskz_loadu_epi16(some, query + j), some, j);
   }
-  _mm_storeu_si128((__m128i *)out, sums_of(sums[0], sums[1], sums[2], sums[3]));
+  if (rows == 4)
+    _mm_storeu_si128((__m128i *)out, sums_of(sums[0], sums[1], sums[2], sums[3]));
+  else
+    out[0] = _mm512_reduce_add_epi32(sums[0]);
 }
 
 static void codes_avx512(const int16_t *query, const void *base, int64_t width, const int32_t *at, int64_t n,
                          int32_t *out) {
-  int64_t first = 0;
-  for (; width % 32 == 0 && first + 4 <= n; first += 4) four_codes_avx512(query, base, width, at + first, out + first);
-  for (int64_t i = first; i < n; i++) {
-    const int8_t *row = (const int8_t *)base + at[i] * width;
-    __m512i a = _mm512_setzero_si512();
-    int64_t j = 0;
-    for (; j + 32 <= width; j += 32) {
-      __m512i codes = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(row + j)));
-      a = _mm512_add_epi32(a, _mm512_madd_epi16(codes, _mm512_loadu_si512(query + j)));
-    }
-    if (j < width) {
-      __mmask32 some = (__mmask32)((1u << (width - j)) - 1);
-      __m512i codes = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(some, row + j));
-      a = _mm512_add_epi32(a, _mm512_madd_epi16(codes, _mm512_maskz_loadu_epi16(some, query + j)));
-    }
-    out[i] = _mm512_reduce_add_epi32(a);
-  }
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) rows_of_codes(query, base, width, at + i, 4, out + i);
+  for (; i < n; i++) rows_of_codes(query, base, width, at + i, 1, out + i);
 }
 FOR_ALL
 
