@@ -100,6 +100,8 @@ describe("recsys-run serve in a container", function()
     refused({ SAGEMAKER_SAFE_PORT_RANGE = "3-2" }, "must be two ports such as 20000-30000, not '3-2'")
     refused({ SAGEMAKER_MODEL_SERVER_WORKERS = "0" }, "must be a whole number, 1 to 1024, not '0'")
     refused({ SAGEMAKER_MULTI_MODEL = "perhaps" }, "must be true or false, not 'perhaps'")
+    refused({ SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT = "text/html" },
+      "must be application/json, application/jsonlines or text/csv, not 'text/html'")
     refused({ SAGEMAKER_BATCH_STRATEGY = "ALL" }, "must be SINGLE_RECORD or MULTI_RECORD, not 'ALL'")
     command.run(("rm -r %s"):format(tree:path "model"))
     refused({}, "there is no folder " .. tree:path "model")
@@ -227,6 +229,14 @@ describe("recsys-run serve of many models", function()
       token, pages = page.nextPageToken, pages + 1
     until not token
     assert.same({ 205, 3, "m001", "m205" }, { #names, pages, names[1], names[205] })
+    assert.equal(200, ask("DELETE", "/models/m100").status)
+    local second = json.decode(ask("GET", "/models?next_page_token=after:m100").body).models
+    assert.same({ 100, "m101" }, { #second, second[1].modelName })
+    for _, odd in ipairs { "zzz", "-1", "m100" } do
+      local reply = ask("GET", "/models?next_page_token=" .. odd)
+      assert.equal(400, reply.status)
+      assert.matches("next_page_token: is '.*', no nextPageToken of a page", reply.body)
+    end
   end)
 
   it("opens nothing outside of its folder, and no bundle that is damaged", function()

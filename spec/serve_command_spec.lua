@@ -76,12 +76,19 @@ describe("recsys-run serve", function()
       assert.equal(2, wait(one))
       assert.matches("there is no bundle 'nothing@champion'", one.err)
       assert.equal(2, wait(start { path, "--split", "x" }))
+      for word, words in pairs { [folder] = "no bundle '.*', which is a folder, nor in ",
+        ["registry:"] = "no bundle is named", [""] = "no bundle is named" } do
+        one = start { word, "--models", models, "--no-events" }
+        assert.equal(2, wait(one))
+        assert.matches(words, one.err)
+      end
     end)
 
   it("refuses words that would do something else than they say", function()
     for _, case in ipairs { { 2, "%-%-host names no address", "--host", "" },
       { 2, "%-%-burst is for %-%-rate", "--burst", "5" },
       { 2, "%-%-bundle is for a serve recipe", "--bundle", "two_tower" },
+      { 2, "'100G' is more than 1G: each body is held in memory", "--max-body", "100G" },
       { 1, "%-%-events .*: there is no folder .*/nope", "--events", folder .. "/nope/x.db" },
       { 1, "%-%-access%-log .*: there is no folder .*/nope", "--access-log", folder .. "/nope/x" } } do
       local one = start { path, case[3], case[4] }

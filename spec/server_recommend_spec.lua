@@ -250,6 +250,12 @@ describe("POST /invocations", function()
     assert.same(recommended { user = "new", fields = { platform = "ios" }, k = 2 }, ids_of(answers[1]))
     assert.same(recommended { user = "u1", k = 12, exclude_seen = false }, ids_of(answers[2]))
     assert.matches("2 fields where the first one has 4", answers[3].error.message)
+    for _, kind in ipairs { "text/csv; header=present", "text/csv" } do -- Excel's begin with a byte order mark
+      local names = kind:find "header" and "user,k\n" or ""
+      local plain, marked = send(names .. "u1,3\n", kind), send("\u{FEFF}" .. names .. "u1,3\n", kind)
+      assert.same({ 200, 200 }, { plain.status, marked.status })
+      assert.same(ids_of(answers_of(plain)[1]), ids_of(answers_of(marked)[1]))
+    end
     assert.equal(400, send("platform,k\nios,3", "text/csv; header=present").status)
     assert.equal(400, send("user,user\nu1,u2", "text/csv; header=present").status)
   end)

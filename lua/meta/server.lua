@@ -14,6 +14,11 @@ local server = {}
 ---@return Server  raises when memory is refused
 function server.new(options) end
 
+--- Whether an Accept wants a type in which /invocations answers.
+---@param accept string  "text/csv, application/json;q=0.5"
+---@return boolean
+function server.answers(accept) end
+
 --- A server, owned by the thread that made it; closing it twice is fine.
 ---@class Server
 local Server = {}

@@ -403,6 +403,17 @@ function config.type_of(declaration, name)
   return is_leaf(node) and type_of(declared(node)) or nil
 end
 
+--- Whether there are parameters "NAME.something".
+---@param declaration table  the recipe's `params`
+---@param name string        "train"
+---@return boolean
+function config.has_group(declaration, name)
+  for _, known in ipairs(config.names(declaration)) do
+    if known:sub(1, #name + 1) == name .. "." then return true end
+  end
+  return false
+end
+
 --- What the environment sets; 'only' secrets, where the rest is not to count.
 local function from_environment(declaration, options)
   if options.environment == false then return {} end

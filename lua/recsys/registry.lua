@@ -43,6 +43,7 @@ end
 
 --- What there is, for those who asked for what there is not.
 local function missing(word, dir)
+  if word == "" then return "no bundle is named: its file, NAME-VERSION, NAME@ALIAS or NAME is" end
   local known, seen = {}, {}
   for _, found in ipairs(registry.list(nil, dir)) do
     if not seen[found.name] then known[#known + 1] = found.name end
@@ -51,7 +52,8 @@ local function missing(word, dir)
   local near = require("recsys.text").nearest((word:gsub("@.*", "")), known)
   local hint = near and near ~= word and ("; did you mean '%s'?"):format(near)
     or #known > 0 and ("; there are: " .. table.concat(known, ", ")) or ""
-  return ("there is no bundle '%s', neither as a file nor in %s%s"):format(word, dir, hint)
+  local as_file = lfs.attributes(word, "mode") == "directory" and "which is a folder, nor" or "neither as a file nor"
+  return ("there is no bundle '%s', %s in %s%s"):format(word, as_file, dir, hint)
 end
 
 --- The version's file among those of a list; without a version the latest.

@@ -5,6 +5,7 @@
 #include "bind/fields.h"
 #include "bind/recipe_workers.h"
 #include "bind/served.h"
+#include "serve/media.h"
 #include "serve/server.h"
 
 #define SERVER "recsys.Server"
@@ -52,6 +53,12 @@ static int l_new(lua_State *L) {
   options.models_room = rs_integer_option(L, 1, "models_room", 0, INT64_MAX);
   server *s = rs_push_object(L, sizeof *s, SERVER, 0);
   rs_check(L, rs_server_new(&s->server, &options));
+  return 1;
+}
+
+/* server.answers(accept) -> boolean: whether an Accept wants a type that /invocations answers in */
+static int l_answers(lua_State *L) {
+  lua_pushboolean(L, rs_media_wanted(luaL_checkstring(L, 1), RS_MEDIA_JSON) != RS_MEDIA_OTHER);
   return 1;
 }
 
@@ -305,7 +312,7 @@ int rs_open_server(lua_State *L) {
                                      {"drain", l_drain},   {"finish", l_finish},     {"reopen_log", l_reopen_log},
                                      {"trouble", l_trouble}, {"close", l_free},    {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_free}, {"__close", l_free}, {"__tostring", l_tostring}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"new", l_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"new", l_new}, {"answers", l_answers}, {NULL, NULL}};
   rs_new_type(L, SERVER, methods, meta);
   luaL_newlib(L, functions);
   return 1;

@@ -61,8 +61,13 @@ static const char *line_end(const char *from, const char *end) {
 /* Without the carriage return of a line that ends by both. */
 static const char *content_end(const char *from, const char *to) { return to > from && to[-1] == '\r' ? to - 1 : to; }
 
+static const char *behind_mark(const char *from, const char *end) {
+  return end - from >= 3 && !memcmp(from, "\xef\xbb\xbf", 3) ? from + 3 : from;
+}
+
 static void answer_lines(rs_exchange *x, rs_results *r, rs_media kind, bool header) {
   const char *from = x->call->body, *end = from ? from + x->call->size : from;
+  if (kind == RS_MEDIA_CSV) from = behind_mark(from, end); /* Excel's CSV begins with a byte order mark */
   rs_csv_names names;
   names.n = 0;
   if (header && from < end) {

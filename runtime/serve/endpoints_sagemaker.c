@@ -7,6 +7,9 @@
 
 enum { PAGE = 100 }; /* models that GET /models tells at once */
 
+/* What a token of a page begins with; behind it is the name of the last model there, which may be unloaded by now. */
+#define AFTER "after:"
+
 static void execution_parameters(rs_exchange *x) {
   if (rs_buffer_append_text(x->reply->body, x->server->execution) != RS_OK) rs_refuse_status(x->reply, RS_ENOMEM);
 }
@@ -32,7 +35,7 @@ static rs_status append_model(rs_buffer *b, const rs_named_model *named) {
   return status;
 }
 
-/* A page of the models by their names; a token is the name that the page ends with. */
+/* A page of the models by their names. */
 static rs_status append_page(rs_buffer *b, const rs_model_table *table, const char *after) {
   int64_t first = rs_models_behind(table, after);
   int64_t end = table->n - first < PAGE ? table->n : first + PAGE;
@@ -45,19 +48,26 @@ static rs_status append_page(rs_buffer *b, const rs_model_table *table, const ch
   if (status == RS_OK && end < table->n) {
     const char *last = table->list[end - 1]->name;
     status = rs_buffer_append_text(b, ",\"nextPageToken\":");
-    if (status == RS_OK) status = rs_json_string(b, last, strlen(last));
+    rs_buffer token = {0};
+    if (status == RS_OK) status = rs_buffer_append_text(&token, AFTER);
+    if (status == RS_OK) status = rs_buffer_append_text(&token, last);
+    if (status == RS_OK) status = rs_json_string(b, token.data, token.size);
+    rs_buffer_free(&token);
   }
   return status == RS_OK ? rs_buffer_append_text(b, "}\n") : status;
 }
 
 static void list_models(rs_exchange *x) {
   if (!has_models(x)) return;
-  const rs_http_target *target = x->call->target;
-  const char *after = "";
-  for (int i = 0; i < target->n; i++)
-    if (!strcmp(target->query[i].name, "next_page_token")) after = target->query[i].value;
+  const char *token = rs_query_text(x, "next_page_token");
+  bool further = token && *token;
+  if (further && strncmp(token, AFTER, sizeof AFTER - 1)) {
+    rs_refuse(x->reply, 400, "bad_request", "next_page_token",
+              "next_page_token: is '%.100s', no nextPageToken of a page", token);
+    return;
+  }
   const rs_model_table *table = rs_models_enter(x->server->models, x->call->worker);
-  rs_status status = append_page(x->reply->body, table, after);
+  rs_status status = append_page(x->reply->body, table, further ? token + sizeof AFTER - 1 : "");
   rs_models_leave(x->server->models, x->call->worker);
   if (status != RS_OK) rs_refuse_status(x->reply, status);
 }

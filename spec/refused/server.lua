@@ -14,6 +14,7 @@ end
 
 local server <close> = core.server.new { workers = 1, runtime = "1", commit = "c", openapi = "{}",
   execution = "{}", accept = "text/csv", models_root = scratch, models_room = 1 << 20 }
+assert(core.server.answers "text/csv" and not core.server.answers "text/html")
 assert(server:counts().requests == 0 and server:asked() == 0)
 assert(server:put("live", assert(core.serve.map(path)), "tiny-1"))
 assert(server:put("candidate", assert(core.serve.map(path)), "tiny-2", 1000))

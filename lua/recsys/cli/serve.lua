@@ -6,6 +6,8 @@ local lfs = require "lfs"
 
 local command = { about = "Answer HTTP calls from a published model" }
 
+local LARGEST <const> = 1 << 30 -- bytes of a body
+
 --- WORD=PERCENT: whom the candidate answers.
 local function share(word)
   local name, percent = word:match "^(.+)=([%d.]+)$"
@@ -18,8 +20,9 @@ end
 
 local function size(word)
   local bytes = require("recsys.text").bytes(word)
-  if bytes and bytes > 0 then return bytes end
-  return nil, ("'%s' is not a size such as 6M"):format(word)
+  if not bytes or bytes < 1 then return nil, ("'%s' is not a size such as 6M"):format(word) end
+  if bytes <= LARGEST then return bytes end
+  return nil, ("'%s' is more than 1G: each body is held in memory while it is answered"):format(word)
 end
 
 function command.options(parser)
@@ -59,7 +62,7 @@ function command.options(parser)
   parser:option("--rate", "Requests a second of a token, or of an address that shows none"):argname "N"
     :convert(argument.whole_number(1, 1000000000))
   parser:option("--burst", "Of them at once"):argname "N":convert(argument.whole_number(1, 1000000000))
-  parser:option("--max-body", "Bytes of a request's body, such as 6M"):argname "SIZE":convert(size)
+  parser:option("--max-body", "Bytes of a request's body, such as 6M; 1G at the most"):argname "SIZE":convert(size)
     :target "max_body"
   parser:option("--drain", "Seconds that calls under way, and posts that are not written yet, have when a signal asks "
     .. "to stop"):argname "S"

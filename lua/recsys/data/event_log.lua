@@ -66,8 +66,9 @@ local function find_files(dir, layout)
   end
   if #missing == 0 then return paths end
   local expected = #names == 1 and names[1] or table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names]
+  local hint = not os.getenv "SM_TRAINING_ENV" and layout.hint -- a job of SageMaker's wants its own data, no sample
   return nil, ("%s %s missing in %s: a folder with %s is expected%s"):format(table.concat(missing, " and "),
-    #missing > 1 and "are" or "is", dir, expected, layout.hint and ". " .. layout.hint:format(dir) or "")
+    #missing > 1 and "are" or "is", dir, expected, hint and ". " .. hint:format(dir) or "")
 end
 
 --- Read the file of a part with its columns under our names.

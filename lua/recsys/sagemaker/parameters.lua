@@ -7,6 +7,7 @@
 local config = require "recsys.config"
 local exit = require "recsys.exit"
 local json = require "recsys.json"
+local lfs = require "lfs"
 local secret = require "recsys.config.secret"
 local text = require "recsys.text"
 local tree = require "recsys.sagemaker.tree"
@@ -62,12 +63,21 @@ local function typed(value, kind)
   return value
 end
 
+--- A group of parameters is one JSON object: what would be one, and cannot be read, is told by its place.
+local function check_group(declaration, name, value)
+  local is_group = type(value) == "string" and value:find "^%s*{" and config.has_group(declaration, name)
+  if not is_group then return end
+  local _, message = json.exact(value)
+  if message then exit.usage_error("the hyper-parameter '%s' is no JSON object: %s (%s)", name, message, ORIGIN) end
+end
+
 --- The hyper-parameters as a layer of config.resolve.
 ---@param declaration table  the recipe's params
 ---@param given table<string, any>
 ---@return { table: table, origin: string }
 function parameters.layer(declaration, given)
   local values = {}
+  for _, name in ipairs(tree.names(given)) do check_group(declaration, name, given[name]) end
   for name, value in pairs(given) do values[name] = typed(value, config.type_of(declaration, name)) end
   return { table = values, origin = ORIGIN }
 end
@@ -95,6 +105,21 @@ local function parameters_of(declaration, names)
   return found
 end
 
+--- Refuse a job without data, and one whose data are not where it says: its recipe would make its sample there.
+local function check_data(names, values, given)
+  local group = parameters.decoded(given.data)
+  local told = given["data.dir"] or type(group) == "table" and group.dir or os.getenv(secret.variable "data.dir")
+  if not told and not values["data.dir"] then
+    exit.usage_error("%s: InputDataConfig needs one called 'training' with the recipe's data.dir, or the "
+      .. "hyper-parameter data.dir must name a folder", #names == 0 and "the job has no channel"
+      or "no channel is for the data, of " .. table.concat(names, ", "))
+  end
+  local folder = tostring(told and parameters.decoded(told) or values["data.dir"])
+  if lfs.attributes(folder, "mode") ~= "directory" then
+    exit.usage_error("data.dir: there is no folder %s in the container", folder)
+  end
+end
+
 --- The folders of channels as a layer of config.resolve, and words on which is which parameter's. A recipe that reads
 --- a folder of data must be given one: the sample that it would make instead is nobody's data.
 ---@param declaration table
@@ -114,13 +139,7 @@ function parameters.channels(declaration, job, folders, given)
     if parameter then values[parameter], by[parameter] = folder, name end
     said[#said + 1] = ("channel '%s': %s, %s"):format(name, folder, parameter or "of no parameter")
   end
-  local told = values["data.dir"] or given["data.dir"] or type(parameters.decoded(given.data)) == "table"
-    or os.getenv(secret.variable "data.dir")
-  if config.type_of(declaration, "data.dir") and not told then
-    exit.usage_error("%s: InputDataConfig needs one called 'training' with the recipe's data.dir, or the "
-      .. "hyper-parameter data.dir must name a folder", #names == 0 and "the job has no channel"
-      or "no channel is for the data, of " .. table.concat(names, ", "))
-  end
+  if config.type_of(declaration, "data.dir") then check_data(names, values, given) end
   return { table = values, origin = "the job's channels" }, said
 end
 

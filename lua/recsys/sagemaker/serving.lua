@@ -5,6 +5,7 @@ local exit = require "recsys.exit"
 local files = require "recsys.files"
 local json = require "recsys.json"
 local lfs = require "lfs"
+local server = require "recsys.server"
 local tree = require "recsys.sagemaker.tree"
 
 local serving = {}
@@ -26,6 +27,14 @@ local function number(name, least, most)
     exit.usage_error("the variable %s must be a whole number, %d to %d, not '%s'", name, least, most, text)
   end
   return value
+end
+
+--- The type of answers where the client takes any.
+local function accept()
+  local name <const> = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+  local text = variable(name)
+  if not text or server.answers(text) then return text end
+  exit.usage_error("the variable %s must be application/json, application/jsonlines or text/csv, not '%s'", name, text)
 end
 
 local truths = { ["true"] = true, ["1"] = true, yes = true, ["false"] = false, ["0"] = false, no = false }
@@ -110,8 +119,7 @@ function serving.options(workers)
   return { word = not many and serving.bundle(folders.model) or nil, models_root = many and folders.base .. "/models"
     or nil, models_room = many and room() or nil, host = "0.0.0.0", port = port(), workers = workers,
     max_body = (payload == 0 and LARGEST or payload) << 20,
-    accept = variable "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
-    execution = execution(workers, payload) }
+    accept = accept(), execution = execution(workers, payload) }
 end
 
 return serving

@@ -30,7 +30,7 @@ end
 ---   registry's
 ---@return string? message
 function versions.find(word, dir)
-  local bare = word:match "^registry:(.+)$"
+  local bare = word:match "^registry:(.*)$"
   local path, message = registry.resolve(bare or word, dir)
   if not path then return nil, message end
   local copy = path == (bare or word) and not lies_in(path, dir or registry.dir)
