@@ -28,7 +28,6 @@ return function(config, encoder, settings)
   local tables = towers.tables(encoder, config.dim, settings)
   local self = setmetatable({ users = towers.tower("user", tables, { "user" }),
     items = towers.tower("item", tables, { "item" }), bias = towers.bias(encoder, "item.id", settings) }, MF)
-  self.likeness = self.items:width()
-  self.parameters = towers.parameters(self.users, self.items, self.bias)
+  self.parameters, self.likeness = towers.parameters(self.users, self.items, self.bias), self.items:width()
   return self
 end
