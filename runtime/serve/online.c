@@ -1,30 +1,26 @@
-/* online.c - see online.h: the queue and its thread. What is done to the database stands in online_store.c. */
+/* online.c - see online.h: the queue of batches, and what its thread does (sql/writer.h). What is done to the database
+ * stands in online_store.c. */
 #include "serve/online.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "serve/online_store.h"
+#include "sql/writer.h"
 
 enum { MOST = 100000, BUSY_MS = 2000, AT_ONCE = 4096, PAUSE_MS = 200, TIDY_MS = 3600000 };
 
 struct rs_online {
   rs_online_options options;
   char *path;
-  rs_sql *db; /* the thread's */
+  rs_sql_writer writer;
   _Atomic int64_t keep_ms;
   rs_posts *applied; /* by the thread, just now */
-  bool running;
-  pthread_t thread;
   pthread_mutex_t held; /* around a commit and what is applied by it */
-  pthread_mutex_t lock; /* of what follows */
-  pthread_cond_t work, done;
-  rs_posts *first, *last;
-  bool stop, slow; /* slow: what is applied takes long */
+  rs_posts *first, *last; /* under the writer's lock, as what follows */
+  bool slow;              /* what is applied takes long */
   rs_online_counts counts;
   rs_status trouble;  /* of the last attempt */
   char failure[512];  /* of the last one that failed */
@@ -64,15 +60,6 @@ void rs_post_refuse(rs_post *post) {
 
 /* ---- the thread ---- */
 
-static struct timespec in_ms(int ms) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  t.tv_nsec += ms % 1000 * 1000000L;
-  t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000L;
-  t.tv_nsec %= 1000000000L;
-  return t;
-}
-
 static int64_t wall_clock(void) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
@@ -90,18 +77,11 @@ static rs_posts *take_some(rs_online *o) {
   return taken;
 }
 
-/* Write and commit. */
-static rs_status carry(rs_online *o, rs_posts *batches) {
-  rs_status status = rs_sql_execute(o->db, "BEGIN IMMEDIATE");
+/* The posts of all batches, within a transaction. */
+static rs_status write_batches(void *batches, rs_sql *db) {
+  rs_status status = RS_OK;
   for (rs_posts *p = batches; p && status == RS_OK; p = p->next)
-    for (int64_t i = 0; i < p->n && status == RS_OK; i++) status = rs_online_write(o->db, &p->posts[i]);
-  if (status == RS_OK) status = rs_sql_execute(o->db, "COMMIT");
-  if (status != RS_OK && rs_sql_in_transaction(o->db)) {
-    char message[256];
-    snprintf(message, sizeof message, "%s", rs_message());
-    rs_sql_execute(o->db, "ROLLBACK");
-    rs_fail(status, "%s", message);
-  }
+    for (int64_t i = 0; i < p->n && status == RS_OK; i++) status = rs_online_write(db, &p->posts[i]);
   return status;
 }
 
@@ -124,7 +104,7 @@ static void note(rs_online *o, rs_status status) {
 static void settle(rs_online *o, rs_posts *batches, rs_status status) {
   rs_posts *again = NULL, **end = &again, *last = NULL;
   note(o, status);
-  if (status != RS_OK && o->stop) {
+  if (status != RS_OK && o->writer.stop) {
     for (last = batches; last->next;) last = last->next;
     last->next = o->first;
     o->first = o->last = NULL;
@@ -136,7 +116,7 @@ static void settle(rs_online *o, rs_posts *batches, rs_status status) {
     if (status != RS_OK)
       for (int64_t i = 0; i < p->n; i++)
         if (p->posts[i].outcome != RS_POST_REFUSED) p->posts[i].outcome = RS_POST_READY;
-    if (status != RS_OK && !o->stop && (!p->wait || status == RS_EBUSY)) {
+    if (status != RS_OK && !o->writer.stop && (!p->wait || status == RS_EBUSY)) {
       *end = last = p;
       end = &p->next;
       continue;
@@ -153,19 +133,19 @@ static void settle(rs_online *o, rs_posts *batches, rs_status status) {
     o->first = again;
     if (!o->last) o->last = last;
   }
-  pthread_cond_broadcast(&o->done);
+  pthread_cond_broadcast(&o->writer.done);
 }
 
 /* Commit and apply one transaction's worth; the lock is held before and after, not between. */
 static rs_status work_off(rs_online *o) {
   rs_posts *batches = take_some(o);
-  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_unlock(&o->writer.lock);
   pthread_mutex_lock(&o->held);
-  rs_status status = carry(o, batches);
+  rs_status status = rs_sql_writer_carry(&o->writer, write_batches, batches);
   o->applied = batches;
   for (rs_posts *p = batches; p && status == RS_OK; p = p->next) o->options.apply(o->options.context, p->posts, p->n);
   pthread_mutex_unlock(&o->held);
-  pthread_mutex_lock(&o->lock);
+  pthread_mutex_lock(&o->writer.lock);
   o->slow = false;
   o->counts.commits += status == RS_OK;
   o->counts.failures += status != RS_OK;
@@ -174,52 +154,42 @@ static rs_status work_off(rs_online *o) {
 }
 
 void rs_online_takes_long(rs_online *o) {
-  pthread_mutex_lock(&o->lock);
+  pthread_mutex_lock(&o->writer.lock);
   for (rs_posts *p = o->applied; p; p = p->next) p->committed = true;
   o->slow = true;
-  pthread_cond_broadcast(&o->done);
-  pthread_mutex_unlock(&o->lock);
+  pthread_cond_broadcast(&o->writer.done);
+  pthread_mutex_unlock(&o->writer.lock);
 }
 
 /* Delete what is too old and move the log into the database, while nobody waits. */
 static void tidy(rs_online *o) {
   int64_t keep_ms = o->keep_ms;
-  if (keep_ms >= 0) rs_online_forget(o->db, wall_clock() - keep_ms);
-  rs_sql_execute(o->db, "PRAGMA wal_checkpoint(PASSIVE)");
+  if (keep_ms >= 0) rs_online_forget(o->writer.db, wall_clock() - keep_ms);
+  rs_sql_execute(o->writer.db, "PRAGMA wal_checkpoint(PASSIVE)");
 }
 
 static void *work(void *context) {
   rs_online *o = context;
   int64_t tidied = 0;
-  pthread_mutex_lock(&o->lock);
-  while (!o->stop || o->first) {
+  pthread_mutex_lock(&o->writer.lock);
+  while (!o->writer.stop || o->first) {
     rs_status status = RS_OK;
-    struct timespec due = in_ms(PAUSE_MS);
+    struct timespec due = rs_sql_writer_due(PAUSE_MS);
     if (o->first) status = work_off(o);
-    if (status != RS_OK) pthread_cond_timedwait(&o->work, &o->lock, &due);
-    if (o->first || o->stop) continue;
+    if (status != RS_OK) pthread_cond_timedwait(&o->writer.work, &o->writer.lock, &due);
+    if (o->first || o->writer.stop) continue;
     if (wall_clock() - tidied > TIDY_MS) {
       tidied = wall_clock();
-      pthread_mutex_unlock(&o->lock);
+      pthread_mutex_unlock(&o->writer.lock);
       tidy(o);
-      pthread_mutex_lock(&o->lock);
+      pthread_mutex_lock(&o->writer.lock);
       continue;
     }
-    due = in_ms(TIDY_MS);
-    pthread_cond_timedwait(&o->work, &o->lock, &due);
+    due = rs_sql_writer_due(TIDY_MS);
+    pthread_cond_timedwait(&o->writer.work, &o->writer.lock, &due);
   }
-  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_unlock(&o->writer.lock);
   return NULL;
-}
-
-/* The thread is not to see the program's signals. */
-static rs_status start(rs_online *o) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  o->running = pthread_create(&o->thread, NULL, work, o) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return o->running ? RS_OK : rs_fail(RS_ENOMEM, "the system refuses a thread");
 }
 
 rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
@@ -230,20 +200,12 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   o->keep_ms = options->keep_ms;
   if (o->options.most <= 0) o->options.most = MOST;
   if (o->options.busy_ms <= 0) o->options.busy_ms = BUSY_MS;
-  pthread_condattr_t clock;
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&o->work, &clock);
-  pthread_cond_init(&o->done, &clock);
-  pthread_condattr_destroy(&clock);
-  pthread_mutex_init(&o->lock, NULL);
   pthread_mutex_init(&o->held, NULL);
-  o->path = rs_strdup(options->path);
-  rs_status status = o->path ? RS_OK : rs_nomem("online", strlen(options->path));
   rs_sql_options how = {.private = true, .busy_ms = o->options.busy_ms};
-  if (status == RS_OK) status = rs_sql_open(&o->db, o->path, &how);
-  if (status == RS_OK) status = rs_online_migrate(o->db);
-  if (status == RS_OK) status = start(o);
+  rs_status status = rs_sql_writer_open(&o->writer, options->path, &how);
+  if (status == RS_OK && !(o->path = rs_strdup(options->path))) status = rs_nomem("online", strlen(options->path));
+  if (status == RS_OK) status = rs_online_migrate(o->writer.db);
+  if (status == RS_OK) status = rs_sql_writer_start(&o->writer, work, o);
   if (status == RS_OK)
     *out = o;
   else
@@ -252,14 +214,12 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
 }
 
 int64_t rs_online_finish(rs_online *o, int timeout_ms) {
-  pthread_mutex_lock(&o->lock);
-  struct timespec due = in_ms(timeout_ms);
-  while (o->counts.waiting > 0 && !o->stop && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
-  o->stop = true;
-  pthread_cond_signal(&o->work);
-  pthread_mutex_unlock(&o->lock);
-  if (o->running) pthread_join(o->thread, NULL);
-  o->running = false;
+  pthread_mutex_lock(&o->writer.lock);
+  struct timespec due = rs_sql_writer_due(timeout_ms);
+  while (o->counts.waiting > 0 && !o->writer.stop &&
+         pthread_cond_timedwait(&o->writer.done, &o->writer.lock, &due) == 0) {}
+  pthread_mutex_unlock(&o->writer.lock);
+  rs_sql_writer_stop(&o->writer);
   if (o->counts.lost > 0) rs_fail(RS_EIO, "%s", o->failure);
   return o->counts.lost;
 }
@@ -267,11 +227,8 @@ int64_t rs_online_finish(rs_online *o, int timeout_ms) {
 void rs_online_free(rs_online *o) {
   if (!o) return;
   rs_online_finish(o, 0);
-  rs_sql_free(o->db);
+  rs_sql_writer_free(&o->writer);
   rs_free(o->path);
-  pthread_cond_destroy(&o->work);
-  pthread_cond_destroy(&o->done);
-  pthread_mutex_destroy(&o->lock);
   pthread_mutex_destroy(&o->held);
   rs_free(o);
 }
@@ -279,7 +236,7 @@ void rs_online_free(rs_online *o) {
 /* ---- whoever posts ---- */
 
 static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
-  if (o->stop) return rs_fail(RS_EBUSY, "the server stops");
+  if (o->writer.stop) return rs_fail(RS_EBUSY, "the server stops");
   if (o->counts.waiting + p->n > o->options.most)
     return rs_fail(RS_EBUSY, "%lld posts wait already to be written", (long long)o->counts.waiting);
   p->wait = wait;
@@ -290,15 +247,15 @@ static rs_status queue(rs_online *o, rs_posts *p, bool wait) {
   if (!o->first) o->first = p;
   o->last = p;
   o->counts.waiting += p->n;
-  pthread_cond_signal(&o->work);
+  pthread_cond_signal(&o->writer.work);
   return RS_OK;
 }
 
 /* Wait until it has ended, or is committed and what is left takes long; or leave it to the thread. The lock is held. */
 static rs_status await(rs_online *o, rs_posts **posts, int wait_ms) {
   rs_posts *p = *posts;
-  struct timespec due = in_ms(wait_ms);
-  while (!p->ended && !o->slow && pthread_cond_timedwait(&o->done, &o->lock, &due) == 0) {}
+  struct timespec due = rs_sql_writer_due(wait_ms);
+  while (!p->ended && !o->slow && pthread_cond_timedwait(&o->writer.done, &o->writer.lock, &due) == 0) {}
   if (p->ended) return p->status == RS_OK ? RS_OK : rs_fail(p->status, "%s", p->message);
   if (p->committed) return RS_OK;
   p->wait = false;
@@ -308,13 +265,13 @@ static rs_status await(rs_online *o, rs_posts **posts, int wait_ms) {
 }
 
 rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms) {
-  pthread_mutex_lock(&o->lock);
+  pthread_mutex_lock(&o->writer.lock);
   rs_status status = queue(o, *posts, wait_ms > 0);
   if (status == RS_OK && wait_ms > 0)
     status = await(o, posts, wait_ms);
   else if (status == RS_OK)
     *posts = NULL;
-  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_unlock(&o->writer.lock);
   return status;
 }
 
@@ -331,9 +288,9 @@ static rs_status read_kept(rs_online *o, const char *user, size_t length, rs_onl
     status = user ? rs_online_read_user(db, user, length, apply, context) : rs_online_read(db, apply, context);
   rs_sql_free(db);
   if (status != RS_OK) {
-    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&o->writer.lock);
     note(o, status);
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->writer.lock);
   }
   return status;
 }
@@ -347,16 +304,16 @@ rs_status rs_online_user(rs_online *o, const char *user, size_t length, rs_onlin
 }
 
 rs_online_counts rs_online_counts_of(rs_online *o) {
-  pthread_mutex_lock(&o->lock);
+  pthread_mutex_lock(&o->writer.lock);
   rs_online_counts counts = o->counts;
-  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_unlock(&o->writer.lock);
   return counts;
 }
 
 rs_status rs_online_trouble(rs_online *o) {
-  pthread_mutex_lock(&o->lock);
+  pthread_mutex_lock(&o->writer.lock);
   rs_status status = o->trouble;
   if (status != RS_OK) rs_fail(status, "%s", o->failure);
-  pthread_mutex_unlock(&o->lock);
+  pthread_mutex_unlock(&o->writer.lock);
   return status;
 }

@@ -1,14 +1,12 @@
 /* later.c - see later.h. Two buffers of rows: one that is added to, under the lock, and one that the thread carries. */
 #include "sql/later.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "sql/writer.h"
 
 enum { WAIT_MS = 250, MOST = 32 << 20, ENOUGH = 1 << 20 }; /* bytes that make adding wait; that are carried at once */
 
@@ -25,19 +23,15 @@ typedef struct rows {
 } rows;
 
 struct rs_later {
-  rs_sql *db;  /* the thread's */
+  rs_sql_writer writer;
   rows batch;  /* what it carries; kept when it cannot */
   int64_t refused; /* rows of the batch */
   rs_status refusal;
   char refusal_message[512];
   text *texts; /* the owner's */
-  bool running;
-  pthread_t thread;
-  pthread_mutex_t lock; /* of what follows */
-  pthread_cond_t work, done;
-  rows queue;
+  rows queue; /* under the writer's lock, as what follows */
   int64_t added, ended, lost;
-  bool urgent, stop;
+  bool urgent;
   rs_status status;  /* of the last attempt */
   rs_status failure; /* what was not told yet, with its message */
   char message[640];
@@ -92,19 +86,17 @@ static void refuse(rs_later *l, rs_status status) {
   l->refusal = status;
 }
 
-/* Carry the batch in one transaction. */
-static rs_status carry(rs_later *l) {
+/* The batch, within a transaction. */
+static rs_status write_batch(void *later, rs_sql *db) {
+  rs_later *l = later;
   const char *at = l->batch.bytes.data, *end = at + l->batch.bytes.size;
-  l->refused = 0;
-  rs_status status = rs_sql_execute(l->db, "BEGIN IMMEDIATE");
+  rs_status status = RS_OK;
   while (status == RS_OK && at < end) {
-    status = run_row(l->db, &at);
+    status = run_row(db, &at);
     if (status == RS_OK || is_passing(status)) continue;
     refuse(l, status);
     status = RS_OK;
   }
-  if (status == RS_OK) status = rs_sql_execute(l->db, "COMMIT");
-  if (status != RS_OK && rs_sql_in_transaction(l->db)) rs_sql_execute(l->db, "ROLLBACK");
   return status;
 }
 
@@ -126,76 +118,52 @@ static void note(rs_later *l, rs_status status) {
     l->batch.bytes.size = 0;
     if (l->batch.bytes.capacity > ENOUGH) rs_buffer_free(&l->batch.bytes);
   }
-  pthread_cond_broadcast(&l->done);
-}
-
-static struct timespec in_ms(int ms) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  t.tv_nsec += ms % 1000 * 1000000L;
-  t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000L;
-  t.tv_nsec %= 1000000000L;
-  return t;
+  pthread_cond_broadcast(&l->writer.done);
 }
 
 /* Whether rows are to be carried without waiting for more. */
 static bool is_pressing(const rs_later *l) {
-  return l->urgent || l->stop || (l->status == RS_OK && l->queue.bytes.size >= ENOUGH);
+  return l->urgent || l->writer.stop || (l->status == RS_OK && l->queue.bytes.size >= ENOUGH);
 }
 
 /* Wait until it is time to carry rows; false when the end has come. The lock is held. */
 static bool wait_for_rows(rs_later *l) {
-  while (l->added == l->ended && !l->stop) pthread_cond_wait(&l->work, &l->lock);
-  struct timespec due = in_ms(WAIT_MS);
-  while (!is_pressing(l) && pthread_cond_timedwait(&l->work, &l->lock, &due) == 0) {}
+  while (l->added == l->ended && !l->writer.stop) pthread_cond_wait(&l->writer.work, &l->writer.lock);
+  struct timespec due = rs_sql_writer_due(WAIT_MS);
+  while (!is_pressing(l) && pthread_cond_timedwait(&l->writer.work, &l->writer.lock, &due) == 0) {}
   l->urgent = false;
-  return l->added > l->ended && !(l->stop && l->status != RS_OK);
+  return l->added > l->ended && !(l->writer.stop && l->status != RS_OK);
 }
 
 static void *work(void *context) {
   rs_later *l = context;
-  pthread_mutex_lock(&l->lock);
+  pthread_mutex_lock(&l->writer.lock);
   while (wait_for_rows(l)) {
     if (l->batch.n == 0) {
       rows carried = l->queue;
       l->queue = l->batch;
       l->batch = carried;
     }
-    pthread_mutex_unlock(&l->lock);
-    rs_status status = carry(l);
-    pthread_mutex_lock(&l->lock);
+    pthread_mutex_unlock(&l->writer.lock);
+    l->refused = 0;
+    rs_status status = rs_sql_writer_carry(&l->writer, write_batch, l);
+    pthread_mutex_lock(&l->writer.lock);
     note(l, status);
   }
-  pthread_mutex_unlock(&l->lock);
+  pthread_mutex_unlock(&l->writer.lock);
   return NULL;
 }
 
 /* ---- its owner ---- */
-
-/* The thread is not to see the program's signals. */
-static rs_status start(rs_later *l) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  l->running = pthread_create(&l->thread, NULL, work, l) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return l->running ? RS_OK : rs_fail(RS_ENOMEM, "the system refuses a thread");
-}
 
 rs_status rs_later_new(rs_later **out, const rs_sql *db) {
   const char *path = rs_sql_path(db);
   if (!path) return rs_fail(RS_EARG, "a database without a file is nothing that a second connection sees");
   rs_later *l = rs_alloc_zero(sizeof *l);
   if (!l) return rs_nomem("later", sizeof *l);
-  pthread_condattr_t clock;
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(&l->work, &clock);
-  pthread_condattr_destroy(&clock);
-  pthread_cond_init(&l->done, NULL);
-  pthread_mutex_init(&l->lock, NULL);
-  rs_status status = rs_sql_open(&l->db, path, &(rs_sql_options){.no_wal = true, .busy_ms = rs_sql_busy_ms(db)});
-  if (status == RS_OK) status = start(l);
+  rs_sql_options how = {.no_wal = true, .busy_ms = rs_sql_busy_ms(db)};
+  rs_status status = rs_sql_writer_open(&l->writer, path, &how);
+  if (status == RS_OK) status = rs_sql_writer_start(&l->writer, work, l);
   if (status == RS_OK)
     *out = l;
   else
@@ -205,13 +173,11 @@ rs_status rs_later_new(rs_later **out, const rs_sql *db) {
 
 void rs_later_free(rs_later *l) {
   if (!l) return;
-  pthread_mutex_lock(&l->lock);
-  l->stop = true;
-  l->status = RS_OK;
-  pthread_cond_signal(&l->work);
-  pthread_mutex_unlock(&l->lock);
-  if (l->running) pthread_join(l->thread, NULL);
-  rs_sql_free(l->db);
+  pthread_mutex_lock(&l->writer.lock);
+  l->writer.stop = true;
+  l->status = RS_OK; /* for one more attempt */
+  pthread_mutex_unlock(&l->writer.lock);
+  rs_sql_writer_free(&l->writer);
   while (l->texts) {
     text *t = l->texts;
     l->texts = t->next;
@@ -219,9 +185,6 @@ void rs_later_free(rs_later *l) {
   }
   rs_buffer_free(&l->queue.bytes);
   rs_buffer_free(&l->batch.bytes);
-  pthread_cond_destroy(&l->work);
-  pthread_cond_destroy(&l->done);
-  pthread_mutex_destroy(&l->lock);
   rs_free(l);
 }
 
@@ -240,7 +203,7 @@ static const text *known(rs_later *l, rs_sql_text given) {
 
 /* Wait for room in the queue; false when there will be none. The lock is held. */
 static bool wait_for_room(rs_later *l) {
-  while (l->queue.bytes.size > MOST && l->status == RS_OK) pthread_cond_wait(&l->done, &l->lock);
+  while (l->queue.bytes.size > MOST && l->status == RS_OK) pthread_cond_wait(&l->writer.done, &l->writer.lock);
   return l->queue.bytes.size <= MOST;
 }
 
@@ -252,7 +215,7 @@ static rs_status queue_row(rs_later *l, const text *const *texts, int n_texts, c
   rs_status status = append_row(&l->queue.bytes, texts, n_texts, values, n);
   if (status != RS_OK) return status;
   l->queue.n++;
-  if (l->added++ == l->ended || l->queue.bytes.size >= ENOUGH) pthread_cond_signal(&l->work);
+  if (l->added++ == l->ended || l->queue.bytes.size >= ENOUGH) pthread_cond_signal(&l->writer.work);
   return RS_OK;
 }
 
@@ -265,36 +228,36 @@ rs_status rs_later_add(rs_later *l, const rs_sql_text *texts, int n_texts, const
     own[i] = known(l, texts[i]);
     if (!own[i]) return rs_nomem("later", texts[i].size);
   }
-  pthread_mutex_lock(&l->lock);
+  pthread_mutex_lock(&l->writer.lock);
   rs_status status = queue_row(l, own, n_texts, values, n);
-  pthread_mutex_unlock(&l->lock);
+  pthread_mutex_unlock(&l->writer.lock);
   return status;
 }
 
 void rs_later_wait(rs_later *l) {
-  pthread_mutex_lock(&l->lock);
+  pthread_mutex_lock(&l->writer.lock);
   int64_t wanted = l->added;
   l->status = RS_OK;
   while (l->ended < wanted && l->status == RS_OK) {
     l->urgent = true;
-    pthread_cond_signal(&l->work);
-    pthread_cond_wait(&l->done, &l->lock);
+    pthread_cond_signal(&l->writer.work);
+    pthread_cond_wait(&l->writer.done, &l->writer.lock);
   }
-  pthread_mutex_unlock(&l->lock);
+  pthread_mutex_unlock(&l->writer.lock);
 }
 
 rs_status rs_later_failure(rs_later *l) {
-  pthread_mutex_lock(&l->lock);
+  pthread_mutex_lock(&l->writer.lock);
   rs_status status = l->failure;
   if (status != RS_OK) rs_fail(status, "%s", l->message);
   l->failure = RS_OK;
-  pthread_mutex_unlock(&l->lock);
+  pthread_mutex_unlock(&l->writer.lock);
   return status;
 }
 
 rs_later_counts rs_later_count(rs_later *l) {
-  pthread_mutex_lock(&l->lock);
+  pthread_mutex_lock(&l->writer.lock);
   rs_later_counts counts = {l->added - l->ended, l->lost};
-  pthread_mutex_unlock(&l->lock);
+  pthread_mutex_unlock(&l->writer.lock);
   return counts;
 }
