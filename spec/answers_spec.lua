@@ -9,6 +9,16 @@ local tiny = require "spec.support.tiny_model"
 
 local folder, built, path
 
+--- What the examples of a block ask: the small model, published.
+local function with_a_bundle()
+  setup(function()
+    folder = command.temporary()
+    built = tiny.build()
+    path = tiny.publish(built, folder)
+  end)
+  teardown(function() command.remove(folder) end)
+end
+
 local function open(changes)
   if not changes then return assert(serve.open(path)) end
   local dir = command.temporary()
@@ -43,12 +53,7 @@ local function items(...)
 end
 
 describe("a request", function()
-  setup(function()
-    folder = command.temporary()
-    built = tiny.build()
-    path = tiny.publish(built, folder)
-  end)
-  teardown(function() command.remove(folder) end)
+  with_a_bundle()
 
   it("excludes items by id, and counts those that there are not", function()
     local model <close> = open()
@@ -356,12 +361,7 @@ describe("a request", function()
 end)
 
 describe("a request as JSON", function()
-  setup(function()
-    folder = command.temporary()
-    built = tiny.build()
-    path = tiny.publish(built, folder)
-  end)
-  teardown(function() command.remove(folder) end)
+  with_a_bundle()
 
   --- What the Lua answer is as JSON.
   local function as_json(answer, user)
@@ -421,12 +421,7 @@ describe("a request as JSON", function()
 end)
 
 describe("the other calls", function()
-  setup(function()
-    folder = command.temporary()
-    built = tiny.build()
-    path = tiny.publish(built, folder)
-  end)
-  teardown(function() command.remove(folder) end)
+  with_a_bundle()
 
   local function ask(model, call, request)
     local answer, message, code = model:answer(json.encode(request), call)
@@ -532,12 +527,7 @@ describe("the other calls", function()
 end)
 
 describe("a bundle's attributes and popularity", function()
-  setup(function()
-    folder = command.temporary()
-    built = tiny.build()
-    path = tiny.publish(built, folder)
-  end)
-  teardown(function() command.remove(folder) end)
+  with_a_bundle()
 
   it("are stored by themselves, as chosen, or not", function()
     local b = assert(bundle.open(path))

@@ -63,6 +63,18 @@ static void names_say_what_is_the_users(void **state) {
   is_wrong("ios,u1,3,false,0,more", "more than 5 fields");
 }
 
+static void columns_are_what_the_model_reads(void **state) {
+  (void)state;
+  static const char first[] = "user,likes,age";
+  assert_int_equal(rs_csv_names_read(&names, NULL, first, strlen(first)), RS_OK);
+  assert_int_equal(names.cells[1], RS_CELL_TEXT);
+  names.cells[1] = RS_CELL_LIST;
+  names.cells[2] = RS_CELL_NUMBER;
+  is("u,3,4", "{\"user\":\"u\",\"fields\":{\"likes\":[\"3\"],\"age\":4}}");
+  is("u,a|b||,\"-1e3\"", "{\"user\":\"u\",\"fields\":{\"likes\":[\"a\",\"b\",\"\",\"\"],\"age\":-1e3}}");
+  is("u,\"a\"\"|,|\"\"\",true", "{\"user\":\"u\",\"fields\":{\"likes\":[\"a\\\"\",\",\",\"\\\"\"],\"age\":\"true\"}}");
+}
+
 static void names_are_distinct_and_have_the_user(void **state) {
   (void)state;
   static const char *const wrong[] = {"a,b", "user,user", "user,", ",user", "\"user", "user,a,\"a\"", ""};
@@ -102,6 +114,7 @@ static int end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(without_names_it_is_a_user_and_k),
                                      cmocka_unit_test(names_say_what_is_the_users),
+                                     cmocka_unit_test(columns_are_what_the_model_reads),
                                      cmocka_unit_test(names_are_distinct_and_have_the_user),
                                      cmocka_unit_test(memory_may_be_refused)};
   return cmocka_run_group_tests(tests, NULL, end);
