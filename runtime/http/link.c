@@ -103,13 +103,18 @@ void rs_link_say(const rs_link *l, int status, const char *reason, const char *m
 
 /* Deadlines. */
 
-/* Bytes that have come from the client; 0 where the system does not tell. */
-static int64_t received(const rs_link *l) {
+static struct tcp_info told_of(const rs_link *l) {
   struct tcp_info info = {0};
   socklen_t size = sizeof info;
-  if (getsockopt(l->handle, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
-  return (int64_t)info.tcpi_bytes_received;
+  if (getsockopt(l->handle, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) info = (struct tcp_info){0};
+  return info;
 }
+
+/* Bytes that have come from the client; 0 where the system does not tell. */
+static int64_t received(const rs_link *l) { return (int64_t)told_of(l).tcpi_bytes_received; }
+
+/* Bytes that the client's system has taken; likewise. */
+static int64_t acknowledged(const rs_link *l) { return (int64_t)told_of(l).tcpi_bytes_acked; }
 
 /* libmicrohttpd finds it closed and tells us so. */
 static void leave(rs_link *l) {
@@ -138,6 +143,17 @@ static void check_idle(rs_link *l, int64_t now, bool draining) {
   }
 }
 
+/* A reply: what is taken of it in each stretch of head_ms, where the system tells. How large it is grants no time in
+ * which nothing is taken, as all of it is held until then. */
+static void check_reply(rs_link *l, int64_t now) {
+  const rs_service_options *o = &l->of->service->options;
+  int64_t ms = (now - l->looked) / 1000000, taken = acknowledged(l);
+  if (l->looked && ms < o->head_ms) return;
+  if (l->looked && taken > 0 && (taken - l->taken) * 1000 < ms * o->write_rate) leave_slow(l, false);
+  l->looked = now;
+  l->taken = taken;
+}
+
 static void check(rs_link *l, int64_t now, bool draining) {
   const rs_service_options *o = &l->of->service->options;
   int64_t age = now - l->since, ms = age / 1000000 - o->head_ms;
@@ -152,6 +168,7 @@ static void check(rs_link *l, int64_t now, bool draining) {
       break;
     case RS_REPLYING:
       if (ms > (int64_t)l->reply_size * 1000 / o->write_rate) leave_slow(l, false);
+      else check_reply(l, now);
       break;
     case RS_LEFT: break;
   }

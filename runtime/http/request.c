@@ -50,6 +50,7 @@ static enum MHD_Result send_reply(rs_link *l, struct MHD_Connection *connection,
     header(response, "Connection", "close");
   l->stage = RS_REPLYING;
   l->since = rs_service_now();
+  l->looked = 0;
   l->reply_size = s->bytes.size;
   l->status = reply->status;
   rs_tally_add(&l->of->tally.reply_bytes, (int64_t)s->bytes.size);

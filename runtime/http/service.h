@@ -41,7 +41,7 @@ typedef struct rs_service_options {
   int head_ms;         /* for the whole head of a request [10,000] */
   int idle_ms;         /* between two requests of a connection [75,000] */
   int body_rate;       /* bytes a second that a body comes in at the least, after head_ms [1,000] */
-  int write_rate;      /* bytes a second that a reply is taken at the least, after head_ms [1,000] */
+  int write_rate;      /* bytes a second that a reply is taken at the least, in each head_ms [1,000] */
 } rs_service_options;
 
 /* Listen, and answer from now on. RS_EIO with the address, the port or the file, and the reason, when that is refused;

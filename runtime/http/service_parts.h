@@ -59,6 +59,7 @@ typedef struct rs_link {
   char client[INET6_ADDRSTRLEN];
   rs_stage stage;
   int64_t since;    /* ns, when it came to this stage */
+  int64_t looked, taken; /* ns, when a reply was last looked at, 0: not yet; bytes that had been taken until then */
   int64_t received; /* bytes that had come from it when that was last looked at while it was idle; -1: not yet */
   /* the request at hand */
   bool called;     /* the first callback was there */

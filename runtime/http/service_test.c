@@ -266,6 +266,35 @@ static void who_does_not_read_keeps_nobody_waiting_and_is_left(void **state) {
   rs_service_free(s);
 }
 
+/* How large a reply is grants no time: at 1,000 bytes a second this one would be held for eight hours. */
+static void who_takes_nothing_of_a_large_reply_is_left(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.workers = 1, .head_ms = 300});
+  int handle = connected(s);
+  says(handle, "GET /big?n=30000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+  double began = seconds();
+  while (rs_service_counts_of(s).open > 0 || rs_service_counts_of(s).refused[RS_REFUSED_SLOW] == 0) {
+    usleep(1000);
+    if (seconds() > began + 10) fail_msg("still there after 10 s");
+  }
+  close(handle);
+  rs_service_free(s);
+}
+
+static void who_takes_enough_of_a_large_reply_gets_all_of_it(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.workers = 1, .head_ms = 300, .write_rate = 100000});
+  int handle = connected(s);
+  says(handle, "GET /big?n=30000000 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  size_t got = 0;
+  char *chunk = malloc(1 << 20);
+  for (ssize_t n; (n = recv(handle, chunk, 1 << 20, 0)) > 0; usleep(50000)) got += (size_t)n;
+  assert_true(got > 30000000 && got < 30001000);
+  free(chunk);
+  close(handle);
+  rs_service_free(s);
+}
+
 static void a_large_reply_arrives_whole(void **state) {
   (void)state;
   rs_service *s = serving();
@@ -394,6 +423,8 @@ int main(void) {
       cmocka_unit_test(slow_clients_are_left),
       cmocka_unit_test(a_slow_head_after_a_reply_is_left_too),
       cmocka_unit_test(who_does_not_read_keeps_nobody_waiting_and_is_left),
+      cmocka_unit_test(who_takes_nothing_of_a_large_reply_is_left),
+      cmocka_unit_test(who_takes_enough_of_a_large_reply_gets_all_of_it),
       cmocka_unit_test(a_large_reply_arrives_whole),
       cmocka_unit_test(many_clients_are_answered_at_once),
       cmocka_unit_test(a_drain_answers_what_has_come),
