@@ -84,8 +84,22 @@ describe("recsys-run serve", function()
       end
     end)
 
+  it("goes on when nobody reads any more what it says", function()
+    local one = start { path, "--port", "0", "--workers", "1", "--poll", "0" }
+    one.errors:close()
+    uv.kill(one.pid, "sighup") -- of which it tells a line
+    until_version(one, function(told) return told.reloads.loaded == 1 end)
+    uv.kill(one.pid, "sighup")
+    until_version(one, function(told) return told.reloads.loaded == 2 end)
+    uv.kill(one.pid, "sigterm")
+    assert.equal(0, wait(one))
+  end)
+
   it("refuses words that would do something else than they say", function()
     for _, case in ipairs { { 2, "%-%-host names no address", "--host", "" },
+      { 2, "%-%-tokens is empty", "--tokens", "" }, { 2, "%-%-certificate is empty", "--certificate", "" },
+      { 2, "%-%-access%-log is empty", "--access-log", "" }, { 2, "%-%-models is empty", "--models", "" },
+      { 2, "%-%-certificate and %-%-key need each other", "--certificate", path },
       { 2, "%-%-burst is for %-%-rate", "--burst", "5" },
       { 2, "%-%-bundle is for a serve recipe", "--bundle", "two_tower" },
       { 2, "'100G' is more than 1G: each body is held in memory", "--max-body", "100G" },

@@ -7,12 +7,13 @@ local uv = require "luv"
 
 local program = {}
 
---- Start it with words, at any port unless they name one; { pid, url, out, err, code } once it has told its address, or
---- ended.
+--- Start it with words, at any port unless they name one; { pid, url, out, err, errors, code } once it has told its
+--- address, or ended. 'errors' is the pipe that is its stderr.
 ---@param words string[]
 ---@param path? string  a program of another build
 function program.start(words, path)
-  local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
+  local out, err = uv.new_pipe(), uv.new_pipe()
+  local one = { out = "", err = "", errors = err }
   local named = (" " .. table.concat(words, " ")):find(" --port ", 1, true)
   local args = { "serve", table.unpack(words) }
   if not named then table.move({ "--port", "0" }, 1, 2, #args + 1, args) end

@@ -85,6 +85,10 @@ local function check(args)
   if args.bundle and not (args.BUNDLE or ""):find "%.lua$" then
     exit.usage_error "--bundle is for a serve recipe, FILE.lua: what it serves"
   end
+  for name, word in pairs(args) do -- as of a variable of the shell that is not set: --tokens "" would let everybody in
+    if word == "" then exit.usage_error(("--%s is empty"):format(name:gsub("_", "-"))) end
+  end
+  if (args.certificate == nil) ~= (args.key == nil) then exit.usage_error "--certificate and --key need each other" end
   if args.burst and not args.rate then exit.usage_error "--burst is for --rate N: how many of them at once" end
   for name, path in pairs { ["--events"] = args.events, ["--access-log"] = args.access_log } do
     local folder = path:match "^(.+)/[^/]*$"
@@ -92,6 +96,12 @@ local function check(args)
       error({ code = "failed", message = ("%s %s: there is no folder %s"):format(name, path, folder) }, 0)
     end
   end
+end
+
+--- The tokens of the environment; of a variable that is empty none, of which a server that others can reach warns.
+local function told_tokens()
+  local text = os.getenv "RECSYS_SERVE_TOKENS"
+  return text ~= "" and text or nil
 end
 
 --- What to serve, and where: what the command line says, and without a bundle what a container is told.
@@ -103,7 +113,7 @@ local function options_of(args)
     models = args.models, split = args.split, shadow = args.shadow, poll = args.poll,
     events = not args.no_events and (args.events or args.BUNDLE and "artifacts/flow.db") or nil,
     keep_days = args.keep_days, tokens = args.tokens,
-    token_text = not args.tokens and os.getenv "RECSYS_SERVE_TOKENS" or nil, certificate = args.certificate,
+    token_text = not args.tokens and told_tokens() or nil, certificate = args.certificate,
     key = args.key, access_log = args.access_log, log_addresses = args.log_addresses, connections = args.connections,
     per_address = args.per_address, rate = args.rate, burst = args.burst, max_body = args.max_body }
   if args.BUNDLE then return options end

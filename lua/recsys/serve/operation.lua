@@ -182,9 +182,12 @@ function Operation:step()
   end
 end
 
---- From here on SIGHUP loads versions anew, and a signal that asks to stop waits for run() to obey.
+--- From here on SIGHUP loads versions anew, and a signal that asks to stop waits for run() to obey. That nobody reads
+--- stderr any more is no reason to end.
 function Operation:watch()
   signals.hold()
+  self.unheard = uv.new_signal()
+  self.unheard:start("sigpipe", function() end)
   self.hang_up = uv.new_signal()
   self.hang_up:start("sighup", function() self.hung_up = true end)
 end
@@ -219,8 +222,10 @@ function Operation:run(patience_ms)
 end
 
 function Operation:close()
-  if self.hang_up then self.hang_up:close() end
-  self.hang_up = nil
+  for _, name in ipairs { "hang_up", "unheard" } do
+    if self[name] then self[name]:close() end
+    self[name] = nil
+  end
   uv.run "nowait"
   local loss = not self.finished and finish(self, 0)
   if loss then log.warn("%s", loss) end
