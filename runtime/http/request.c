@@ -26,9 +26,27 @@ static rs_sending *take_sending(rs_worker *w) {
 /* libmicrohttpd has no more use for the bytes. */
 static void give_back(void *sending) {
   rs_sending *s = sending;
+  s->of->held -= s->held;
+  s->held = 0;
   if (s->bytes.capacity > RS_KEPT) rs_buffer_free(&s->bytes);
   s->next = s->of->free_sendings;
   s->of->free_sendings = s;
+}
+
+/* A large reply for which there is no room beside those that are not taken yet becomes a refusal; small ones have room,
+ * so that clients that take nothing keep none of the others from their answers. */
+static void hold(rs_worker *w, rs_reply *reply, rs_sending *s) {
+  size_t size = s->bytes.capacity;
+  if (size > RS_SMALL && w->held > 0 && w->held + size > RS_HELD) {
+    rs_buffer_free(&s->bytes);
+    reply->n_headers = 0;
+    reply->headers[reply->n_headers++] = (rs_http_pair){"Retry-After", "1"};
+    rs_reply_error(reply, 503, "full", "too many large answers are not taken yet");
+    rs_tally_add(&w->tally.refused[RS_REFUSED_FULL], 1);
+    size = s->bytes.capacity;
+  }
+  s->held = size;
+  w->held += size;
 }
 
 static void header(struct MHD_Response *response, const char *name, const char *value) {
@@ -267,6 +285,7 @@ static enum MHD_Result on_whole(rs_link *l, struct MHD_Connection *connection, c
   w->service->handler(w->service->context, &call, &reply);
   l->log_path = reply.log_path;
   l->handed = true;
+  hold(w, &reply, s);
   return send_reply(l, connection, &reply, s);
 }
 

@@ -20,6 +20,8 @@ enum {
   RS_INBOX = 64,             /* connections on their way to a worker */
   RS_PASSED = 64 << 10,      /* bytes of a body that are passed over, to keep a connection whose request is refused */
   RS_KEPT = 64 << 10,        /* bytes of a buffer that are kept for the next request */
+  RS_SMALL = 256 << 10,      /* bytes of a reply that there is always room for */
+  RS_HELD = 256 << 20,       /* bytes of a worker's replies that are not taken yet, beyond which larger ones are refused */
   RS_LINE = 8 << 10,         /* bytes of a target or a header field at the most */
   RS_HEAD_BYTES = 16 << 10,  /* of all of a head */
   RS_REQUEST_ID = 128,       /* bytes of an X-Request-Id at the most */
@@ -37,6 +39,7 @@ typedef union rs_address {
 /* Bytes of a reply, until they are sent. */
 typedef struct rs_sending {
   rs_buffer bytes;
+  size_t held; /* bytes of it that count among the worker's */
   rs_worker *of;
   struct rs_sending *next; /* of those that are free */
 } rs_sending;
@@ -105,6 +108,7 @@ struct rs_worker {
   bool running;
   rs_link *open, *free_links;
   rs_sending *free_sendings;
+  size_t held; /* bytes of replies that are not sent yet */
   bool welcomed;      /* libmicrohttpd has told of the connection that is being added */
   rs_linger linger;
   char second[32]; /* the second of the log's last line, as a text */

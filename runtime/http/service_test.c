@@ -281,6 +281,29 @@ static void who_takes_nothing_of_a_large_reply_is_left(void **state) {
   rs_service_free(s);
 }
 
+/* Of replies of 100 MB that nobody takes a worker holds two; small ones go on. */
+static void large_replies_that_are_not_taken_leave_room_for_small_ones(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.workers = 1});
+  char answer[4096];
+  int clients[2];
+  for (int i = 0; i < 2; i++) {
+    says(clients[i] = connected(s), "GET /big?n=100000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(recv(clients[i], answer, sizeof answer, 0) > 0);
+  }
+  answers(s, "GET /big?n=100000000 HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 503 Service Unavailable");
+  answers(s, "GET /big?n=100000000 HTTP/1.1\r\nHost: h\r\n\r\n", "{\"error\":{\"code\":\"full\"");
+  answers(s, "GET /small HTTP/1.1\r\nHost: h\r\n\r\n", "GET /small 0");
+  assert_int_equal(rs_service_counts_of(s).refused[RS_REFUSED_FULL], 2);
+  for (int i = 0; i < 2; i++) close(clients[i]);
+  int handle = connected(s);
+  for (double began = seconds(); seconds() < began + 5 && rs_service_counts_of(s).open > 1;) usleep(1000);
+  says(handle, "GET /big?n=100000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+  assert_true(recv(handle, answer, 15, 0) == 15 && !memcmp(answer, "HTTP/1.1 200 OK", 15));
+  close(handle);
+  rs_service_free(s);
+}
+
 static void who_takes_enough_of_a_large_reply_gets_all_of_it(void **state) {
   (void)state;
   rs_service *s = serving_with((rs_service_options){.workers = 1, .head_ms = 300, .write_rate = 100000});
@@ -424,6 +447,7 @@ int main(void) {
       cmocka_unit_test(a_slow_head_after_a_reply_is_left_too),
       cmocka_unit_test(who_does_not_read_keeps_nobody_waiting_and_is_left),
       cmocka_unit_test(who_takes_nothing_of_a_large_reply_is_left),
+      cmocka_unit_test(large_replies_that_are_not_taken_leave_room_for_small_ones),
       cmocka_unit_test(who_takes_enough_of_a_large_reply_gets_all_of_it),
       cmocka_unit_test(a_large_reply_arrives_whole),
       cmocka_unit_test(many_clients_are_answered_at_once),
