@@ -13,7 +13,8 @@
 
 enum {
   PAUSE_MS = 2,  /* when no worker has room, or the system no descriptor */
-  LOOK_MS = 500  /* between two looks at those who were turned away */
+  LOOK_MS = 500, /* between two looks at those who were turned away */
+  LAST_TRIES = 250 /* at the end, until the workers have room for all that wait */
 };
 
 rs_status rs_door_open(rs_service *s) {
@@ -95,6 +96,11 @@ static bool accept_all(rs_service *s) {
   return false;
 }
 
+/* Those who were let in by the system and wait: that the listening socket is closed would cut them off. */
+static void accept_rest(rs_service *s) {
+  for (int tries = 0; tries < LAST_TRIES && !accept_all(s); tries++) usleep(PAUSE_MS * 1000);
+}
+
 void *rs_door_run(void *service) {
   rs_service *s = service;
   while (atomic_load(&s->phase) == RS_SERVING) {
@@ -107,5 +113,6 @@ void *rs_door_run(void *service) {
     }
     rs_linger_sweep(&s->door_linger, rs_service_now());
   }
+  accept_rest(s);
   return NULL;
 }

@@ -398,6 +398,31 @@ static void a_drain_answers_what_has_come(void **state) {
   rs_service_free(s);
 }
 
+/* One worker's inbox takes 64 of them while it is busy; the others have not been accepted yet. */
+static void a_drain_answers_those_who_wait_to_be_accepted(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.workers = 1});
+  enum { CLIENTS = 100 };
+  int clients[CLIENTS], busy = connected(s);
+  char answer[4096];
+  atomic_store(&pause_ms, 300);
+  says(busy, "GET /busy HTTP/1.1\r\nHost: h\r\n\r\n");
+  usleep(100000);
+  for (int i = 0; i < CLIENTS; i++) says(clients[i] = connected(s), "GET /waits HTTP/1.1\r\nHost: h\r\n\r\n");
+  pthread_t thread;
+  pthread_create(&thread, NULL, drains, s);
+  usleep(50000);
+  atomic_store(&pause_ms, 0);
+  for (int i = 0; i < CLIENTS; i++) {
+    assert_true(hears(clients[i], answer, sizeof answer, NULL));
+    assert_non_null(strstr(answer, "GET /waits 0"));
+    close(clients[i]);
+  }
+  pthread_join(thread, NULL);
+  close(busy);
+  rs_service_free(s);
+}
+
 static void a_drain_cuts_off_who_stays(void **state) {
   (void)state;
   rs_service *s = serving();
@@ -452,6 +477,7 @@ int main(void) {
       cmocka_unit_test(a_large_reply_arrives_whole),
       cmocka_unit_test(many_clients_are_answered_at_once),
       cmocka_unit_test(a_drain_answers_what_has_come),
+      cmocka_unit_test(a_drain_answers_those_who_wait_to_be_accepted),
       cmocka_unit_test(a_drain_cuts_off_who_stays),
       cmocka_unit_test(what_cannot_be_is_refused_by_name),
   };
