@@ -5,37 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/testing.h"
-#include "bundle/bundle.h"
 #include "serve/endpoints.h"
 #include "serve/posted.h"
+#include "serve/testing.h"
 
 enum { USERS = 20, ITEMS = 640, WIDTH = 8, ASKERS = 2, POSTS = 150, RELOADS = 6 };
 
 static char bundle[64], database[64];
 
-static const char features[] =
-    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
-    "\"event\":{\"outputs\":[{\"name\":\"event.history\",\"step\":0}],"
-    "\"steps\":[{\"length\":3,\"of\":\"item.id\",\"op\":\"window\",\"unknown\":\"keep\"}]},"
-    "\"item\":{\"outputs\":[{\"name\":\"item.id\",\"step\":1}],"
-    "\"steps\":[{\"column\":\"item\",\"op\":\"read\",\"type\":\"string\"},"
-    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"item.id\"}]},"
-    "\"user\":{\"outputs\":[{\"name\":\"user.id\",\"step\":1}],"
-    "\"steps\":[{\"column\":\"user\",\"op\":\"read\",\"type\":\"string\"},"
-    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"user.id\"}]}}}";
-
-static const char user_plan[] =
-    "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"user.id\",\"dtype\":\"i32\",\"shape\":[-1]},"
-    "{\"name\":\"event.history\",\"dtype\":\"i32\",\"shape\":[-1]},"
-    "{\"name\":\"event.history.offsets\",\"dtype\":\"i64\",\"shape\":[-1]}],"
-    "\"weights\":[{\"name\":\"users\",\"dtype\":\"f32\",\"shape\":[21,8]},"
-    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[641,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
-    "\"steps\":[{\"op\":\"embedding\",\"operands\":[3,0],\"attributes\":{}},"
-    "{\"op\":\"embedding_bag\",\"operands\":[4,1,2],\"attributes\":{\"mode\":\"mean\"}},"
-    "{\"op\":\"add\",\"operands\":[5,6],\"attributes\":{}}]}";
+static const char features[] = RS_TEST_FEATURES("keep"), user_plan[] = RS_TEST_USER_PLAN("21", "641");
 
 static const char item_plan[] =
     "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"item.id\",\"dtype\":\"i32\",\"shape\":[-1]}],"
@@ -43,66 +24,31 @@ static const char item_plan[] =
     "\"outputs\":[{\"name\":\"item\",\"slot\":2}],"
     "\"steps\":[{\"op\":\"embedding\",\"operands\":[1,0],\"attributes\":{}}]}";
 
-static void *add(rs_tensors *list, const char *name, rs_dtype dtype, int ndim, const int64_t *size) {
-  rs_tensor t = {0};
-  assert_int_equal(rs_tensor_zeros(&t, dtype, ndim, size), RS_OK);
-  assert_int_equal(rs_tensors_add(list, name, &t), RS_OK);
-  rs_tensor_free(&t); /* the list holds it */
-  return rs_tensor_data(rs_tensors_find(list, name));
-}
-
-/* "u001", "u002", ... */
-static void add_ids(rs_tensors *list, const char *prefix, char letter, int64_t n) {
-  char name[64], text[16];
-  snprintf(name, sizeof name, "%sbytes", prefix);
-  uint8_t *bytes = add(list, name, RS_U8, 1, (int64_t[]){4 * n});
-  snprintf(name, sizeof name, "%soffsets", prefix);
-  int64_t *offsets = add(list, name, RS_I64, 1, (int64_t[]){n + 1});
-  for (int64_t i = 0; i < n; i++) {
-    snprintf(text, sizeof text, "%c%03d", letter, (int)(i % 1000));
-    memcpy(bytes + 4 * i, text, 4);
-    offsets[i + 1] = 4 * (i + 1);
-  }
-}
-
 static void add_table(rs_tensors *list, const char *name, int64_t rows, int first) {
-  float *values = add(list, name, RS_F32, 2, (int64_t[]){rows, WIDTH});
+  float *values = rs_test_add(list, name, RS_F32, 2, (int64_t[]){rows, WIDTH});
   for (int64_t i = 0; i < rows * WIDTH; i++) values[i] = (float)((first * WIDTH + i) * 37 % 101) / 101 - 0.5f;
-}
-
-static void add_codes(rs_tensors *list, const char *name, int64_t n) {
-  int32_t *codes = add(list, name, RS_I32, 1, &n);
-  for (int64_t i = 0; i < n; i++) codes[i] = (int32_t)(i + 1);
 }
 
 enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, LISTS };
 
 static void fill_lists(rs_tensors *l) {
-  add_ids(&l[TABLES], "table.user.id.", 'u', USERS);
-  add_ids(&l[TABLES], "table.item.id.", 'i', ITEMS);
+  rs_test_add_ids(&l[TABLES], "table.user.id.", 'u', 3, USERS);
+  rs_test_add_ids(&l[TABLES], "table.item.id.", 'i', 3, ITEMS);
   add_table(&l[WEIGHTS], "users", USERS + 1, 0);
   add_table(&l[WEIGHTS], "items", ITEMS + 1, 0);
-  add_ids(&l[ITEM], "ids.", 'i', ITEMS);
+  rs_test_add_ids(&l[ITEM], "ids.", 'i', 3, ITEMS);
   add_table(&l[ITEM], "vectors", ITEMS, 1);
-  add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
-  add_ids(&l[USER], "ids.", 'u', USERS);
-  add_codes(&l[USER_FEATURES], "user.id", USERS);
-  add(&l[HISTORY], "starts", RS_I64, 1, (int64_t[]){USERS + 1});
-  add(&l[HISTORY], "items", RS_I32, 1, (int64_t[]){0});
-  add(&l[HISTORY], "times", RS_I64, 1, (int64_t[]){0});
-  add(&l[HISTORY], "orders", RS_I64, 1, (int64_t[]){0});
-}
-
-static int temporary(char path[64], const char *form) {
-  strcpy(path, form);
-  int fd = mkstemp(path);
-  if (fd >= 0) close(fd);
-  return fd >= 0 ? 0 : -1;
+  rs_test_add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
+  rs_test_add_ids(&l[USER], "ids.", 'u', 3, USERS);
+  rs_test_add_codes(&l[USER_FEATURES], "user.id", USERS);
+  rs_test_add(&l[HISTORY], "starts", RS_I64, 1, (int64_t[]){USERS + 1});
+  rs_test_add(&l[HISTORY], "items", RS_I32, 1, (int64_t[]){0});
+  rs_test_add(&l[HISTORY], "times", RS_I64, 1, (int64_t[]){0});
+  rs_test_add(&l[HISTORY], "orders", RS_I64, 1, (int64_t[]){0});
 }
 
 static int publish(void **state) {
   (void)state;
-  static const char manifest[] = "{\"serving\": {\"as_of\": 5000}}";
   rs_tensors lists[LISTS] = {0};
   fill_lists(lists);
   rs_bundle_source sources[] = {{.name = "features.json", .data = features, .size = strlen(features)},
@@ -115,10 +61,8 @@ static int publish(void **state) {
                                 {.name = "users.safetensors", .tensors = &lists[USER]},
                                 {.name = "users.features.safetensors", .tensors = &lists[USER_FEATURES]},
                                 {.name = "history.safetensors", .tensors = &lists[HISTORY]}};
-  if (temporary(bundle, "/tmp/keep_test.XXXXXX") || temporary(database, "/tmp/keep_test.XXXXXX")) return -1;
-  rs_status status = rs_bundle_write(bundle, manifest, strlen(manifest), 10, sources, NULL);
-  for (int i = 0; i < LISTS; i++) rs_tensors_free(&lists[i]);
-  return status == RS_OK ? 0 : -1;
+  if (rs_test_file(bundle, "keep_test") || rs_test_file(database, "keep_test")) return -1;
+  return rs_test_publish(bundle, "{\"serving\": {\"as_of\": 5000}}", sources, 10, lists, LISTS);
 }
 
 static int clean(void **state) {
@@ -140,16 +84,19 @@ static rs_server *new_server(int workers) {
   return server;
 }
 
-static void put_version(rs_server *server, rs_slot slot) {
+static void put_named(rs_server *server, rs_slot slot, const char *name) {
   rs_server_model *m = NULL;
   if (rs_server_model_open(&m, bundle) != RS_OK) fail_msg("%s", rs_message());
-  assert_int_equal(rs_server_put(server, slot, m, "v", slot == RS_CANDIDATE ? 5000 : 0), RS_OK);
+  assert_int_equal(rs_server_put(server, slot, m, name, slot == RS_CANDIDATE ? 5000 : 0), RS_OK);
 }
 
+static void put_version(rs_server *server, rs_slot slot) { put_named(server, slot, "v"); }
+
 /* A worker's call; the status, and whether the answer ends as JSON does. */
-static int ask(rs_server *server, int worker, const char *method, const char *path, const char *sent, rs_buffer *body) {
+static int ask_as(rs_server *server, int worker, const char *method, const char *path, const char *type,
+                  const char *sent, rs_buffer *body) {
   rs_http_target target = {0};
-  rs_http_pair json = {"content-type", "application/json"};
+  rs_http_pair json = {"content-type", type};
   if (rs_http_target_parse(&target, path) != RS_OK) return 0;
   rs_call call = {.worker = worker, .method = method, .target = &target, .headers = &json, .n_headers = 1};
   call.body = sent, call.size = sent ? strlen(sent) : 0;
@@ -159,6 +106,10 @@ static int ask(rs_server *server, int worker, const char *method, const char *pa
   rs_server_answer(server, &call, &reply);
   rs_http_target_free(&target);
   return body->size > 2 && body->data[body->size - 2] == '}' ? reply.status : -reply.status;
+}
+
+static int ask(rs_server *server, int worker, const char *method, const char *path, const char *sent, rs_buffer *body) {
+  return ask_as(server, worker, method, path, "application/json", sent, body);
 }
 
 typedef struct asker {
@@ -270,8 +221,58 @@ static void checking_an_item_makes_no_room(void **state) {
   rs_server_free(server);
 }
 
+/* What stands before /recommend: with its first request another version takes the place of the one that answers. */
+typedef struct replacing {
+  rs_server *server;
+  pthread_t thread;
+  int requests;
+} replacing;
+
+static void *replace(void *context) {
+  put_named(((replacing *)context)->server, RS_LIVE, "next");
+  return NULL;
+}
+
+static void stand_before(void *context, const rs_own_call *own) {
+  static const struct timespec moment = {0, 200000};
+  replacing *r = context;
+  const rs_version *before = r->server->versions[RS_LIVE];
+  if (r->requests++ == 0) {
+    assert_int_equal(pthread_create(&r->thread, NULL, replace, r), 0);
+    while (r->server->versions[RS_LIVE] == before) nanosleep(&moment, NULL);
+  }
+  rs_server_inner(own, "POST", "/recommend", own->call->body, own->call->size, own->reply);
+}
+
+static int count(const rs_buffer *body, const char *text) {
+  int n = 0;
+  for (const char *at = body->data; (at = strstr(at, text)); at++) n++;
+  return n;
+}
+
+static void lines_behind_a_hook_are_answered_by_the_version_that_began(void **state) {
+  (void)state;
+  static const rs_own_route route = {"POST", "/recommend"};
+  static const char lines[] = "{\"user\":\"u001\"}\n{\"user\":\"u002\"}\n\n{\"user\":\"u003\"}\n";
+  rs_buffer body = {0};
+  replacing r = {.server = new_server(1)};
+  put_named(r.server, RS_LIVE, "first");
+  assert_int_equal(rs_server_own(r.server, &route, 1, stand_before, &r), RS_OK);
+  for (int time = 0; time < 2; time++) {
+    assert_int_equal(ask_as(r.server, 0, "POST", "/invocations", "application/jsonlines", lines, &body), 200);
+    assert_int_equal(rs_buffer_append(&body, "", 1), RS_OK);
+    assert_int_equal(count(&body, time ? "\"next\"" : "\"first\""), 3);
+    assert_int_equal(count(&body, "\"error\""), 1);
+    assert_int_equal(r.requests, 4 * (time + 1));
+  }
+  pthread_join(r.thread, NULL);
+  rs_buffer_free(&body);
+  rs_server_free(r.server);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(checking_an_item_makes_no_room),
+                                     cmocka_unit_test(lines_behind_a_hook_are_answered_by_the_version_that_began),
                                      cmocka_unit_test(posts_and_versions_change_under_those_who_ask)};
   return cmocka_run_group_tests(tests, publish, clean);
 }

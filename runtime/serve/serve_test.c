@@ -1,78 +1,28 @@
 /* serve_test.c - a bundle made by hand answers as sums in float64 say, and with the same bits from many threads. */
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/alloc.h"
 #include "base/rng.h"
-#include "bundle/bundle.h"
 #include "serve/model.h"
+#include "serve/testing.h"
 
 enum { USERS = 40, ITEMS = 300, WIDTH = 8, LIKENESS = 5, EVENTS = 7, WINDOW = 3, K = 12, KINDS = 7 };
 
-static const char features[] =
-    "{\"format\":\"recsys.encoder\",\"version\":1,\"tables\":[\"item.id\",\"user.id\"],\"sides\":{"
-    "\"event\":{\"outputs\":[{\"name\":\"event.history\",\"step\":0}],"
-    "\"steps\":[{\"length\":3,\"of\":\"item.id\",\"op\":\"window\",\"unknown\":\"drop\"}]},"
-    "\"item\":{\"outputs\":[{\"name\":\"item.id\",\"step\":1}],"
-    "\"steps\":[{\"column\":\"item\",\"op\":\"read\",\"type\":\"string\"},"
-    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"item.id\"}]},"
-    "\"user\":{\"outputs\":[{\"name\":\"user.id\",\"step\":1}],"
-    "\"steps\":[{\"column\":\"user\",\"op\":\"read\",\"type\":\"string\"},"
-    "{\"input\":[0],\"op\":\"lookup\",\"table\":\"user.id\"}]}}}";
-
-static const char plan[] =
-    "{\"format\":\"recsys-plan\",\"version\":1,\"inputs\":[{\"name\":\"user.id\",\"dtype\":\"i32\",\"shape\":[-1]},"
-    "{\"name\":\"event.history\",\"dtype\":\"i32\",\"shape\":[-1]},"
-    "{\"name\":\"event.history.offsets\",\"dtype\":\"i64\",\"shape\":[-1]}],"
-    "\"weights\":[{\"name\":\"users\",\"dtype\":\"f32\",\"shape\":[41,8]},"
-    "{\"name\":\"items\",\"dtype\":\"f32\",\"shape\":[301,8]}],\"outputs\":[{\"name\":\"user\",\"slot\":7}],"
-    "\"steps\":[{\"op\":\"embedding\",\"operands\":[3,0],\"attributes\":{}},"
-    "{\"op\":\"embedding_bag\",\"operands\":[4,1,2],\"attributes\":{\"mode\":\"mean\"}},"
-    "{\"op\":\"add\",\"operands\":[5,6],\"attributes\":{}}]}";
+static const char features[] = RS_TEST_FEATURES("drop"), plan[] = RS_TEST_USER_PLAN("41", "301");
 
 static char path[64];
 static float user_table[(USERS + 1) * WIDTH], item_table[(ITEMS + 1) * WIDTH];
 static int32_t events[USERS * EVENTS];
 
-static void *add(rs_tensors *list, const char *name, rs_dtype dtype, int ndim, const int64_t *size) {
-  rs_tensor t = {0};
-  assert_int_equal(rs_tensor_zeros(&t, dtype, ndim, size), RS_OK);
-  assert_int_equal(rs_tensors_add(list, name, &t), RS_OK);
-  rs_tensor_free(&t); /* the list holds it */
-  return rs_tensor_data(rs_tensors_find(list, name));
-}
-
-/* "u0", "u1", ...: each 8 bytes, zeros in front. */
-static void add_ids(rs_tensors *list, const char *prefix, char letter, int64_t n) {
-  char name[64], text[32];
-  snprintf(name, sizeof name, "%sbytes", prefix);
-  uint8_t *bytes = add(list, name, RS_U8, 1, (int64_t[]){8 * n});
-  snprintf(name, sizeof name, "%soffsets", prefix);
-  int64_t *offsets = add(list, name, RS_I64, 1, (int64_t[]){n + 1});
-  for (int64_t i = 0; i < n; i++) {
-    snprintf(text, sizeof text, "%c%07lld", letter, (long long)i);
-    memcpy(bytes + 8 * i, text, 8);
-    offsets[i + 1] = 8 * (i + 1);
-  }
-}
-
-static void add_codes(rs_tensors *list, const char *name, int64_t n) {
-  int32_t *codes = add(list, name, RS_I32, 1, &n);
-  for (int64_t i = 0; i < n; i++) codes[i] = (int32_t)(i + 1);
-}
-
 static void add_history(rs_tensors *list) {
-  int64_t *starts = add(list, "starts", RS_I64, 1, (int64_t[]){USERS + 1}), total = USERS * EVENTS;
-  int32_t *items = add(list, "items", RS_I32, 1, &total);
-  int64_t *times = add(list, "times", RS_I64, 1, &total), *orders = add(list, "orders", RS_I64, 1, &total);
+  int64_t *starts = rs_test_add(list, "starts", RS_I64, 1, (int64_t[]){USERS + 1}), total = USERS * EVENTS;
+  int32_t *items = rs_test_add(list, "items", RS_I32, 1, &total);
+  int64_t *times = rs_test_add(list, "times", RS_I64, 1, &total);
+  int64_t *orders = rs_test_add(list, "orders", RS_I64, 1, &total);
   for (int64_t i = 0; i < total; i++) {
     items[i] = events[i];
     times[i] = 1000 + i % EVENTS;
@@ -84,20 +34,20 @@ static void add_history(rs_tensors *list) {
 enum { TABLES, WEIGHTS, ITEM, ITEM_FEATURES, USER, USER_FEATURES, HISTORY, ATTRIBUTES, LISTS };
 
 static void fill_lists(rs_tensors *l) {
-  add_ids(&l[TABLES], "table.user.id.", 'u', USERS);
-  add_ids(&l[TABLES], "table.item.id.", 'i', ITEMS);
-  memcpy(add(&l[WEIGHTS], "users", RS_F32, 2, (int64_t[]){USERS + 1, WIDTH}), user_table, sizeof user_table);
-  memcpy(add(&l[WEIGHTS], "items", RS_F32, 2, (int64_t[]){ITEMS + 1, WIDTH}), item_table, sizeof item_table);
-  add_ids(&l[ITEM], "ids.", 'i', ITEMS);
-  memcpy(add(&l[ITEM], "vectors", RS_F32, 2, (int64_t[]){ITEMS, WIDTH}), item_table + WIDTH,
+  rs_test_add_ids(&l[TABLES], "table.user.id.", 'u', 7, USERS);
+  rs_test_add_ids(&l[TABLES], "table.item.id.", 'i', 7, ITEMS);
+  memcpy(rs_test_add(&l[WEIGHTS], "users", RS_F32, 2, (int64_t[]){USERS + 1, WIDTH}), user_table, sizeof user_table);
+  memcpy(rs_test_add(&l[WEIGHTS], "items", RS_F32, 2, (int64_t[]){ITEMS + 1, WIDTH}), item_table, sizeof item_table);
+  rs_test_add_ids(&l[ITEM], "ids.", 'i', 7, ITEMS);
+  memcpy(rs_test_add(&l[ITEM], "vectors", RS_F32, 2, (int64_t[]){ITEMS, WIDTH}), item_table + WIDTH,
          ITEMS * WIDTH * sizeof *item_table);
-  add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
-  add_ids(&l[USER], "ids.", 'u', USERS);
-  add_codes(&l[USER_FEATURES], "user.id", USERS);
+  rs_test_add_codes(&l[ITEM_FEATURES], "item.id", ITEMS);
+  rs_test_add_ids(&l[USER], "ids.", 'u', 7, USERS);
+  rs_test_add_codes(&l[USER_FEATURES], "user.id", USERS);
   add_history(&l[HISTORY]);
-  add_ids(&l[ATTRIBUTES], "kind.", 'k', KINDS);
-  int32_t *kinds = add(&l[ATTRIBUTES], "kind.values", RS_I32, 1, (int64_t[]){ITEMS});
-  double *prices = add(&l[ATTRIBUTES], "price.values", RS_F64, 1, (int64_t[]){ITEMS});
+  rs_test_add_ids(&l[ATTRIBUTES], "kind.", 'k', 7, KINDS);
+  int32_t *kinds = rs_test_add(&l[ATTRIBUTES], "kind.values", RS_I32, 1, (int64_t[]){ITEMS});
+  double *prices = rs_test_add(&l[ATTRIBUTES], "price.values", RS_F64, 1, (int64_t[]){ITEMS});
   for (int i = 0; i < ITEMS; i++) kinds[i] = 1 + i % KINDS, prices[i] = i;
 }
 
@@ -120,12 +70,7 @@ static int publish(void **state) {
                                 {.name = "users.features.safetensors", .tensors = &lists[USER_FEATURES]},
                                 {.name = "history.safetensors", .tensors = &lists[HISTORY]},
                                 {.name = "items.attributes.safetensors", .tensors = &lists[ATTRIBUTES]}};
-  strcpy(path, "/tmp/serve_test.XXXXXX");
-  int fd = mkstemp(path);
-  if (fd >= 0) close(fd);
-  rs_status status = rs_bundle_write(path, manifest, strlen(manifest), 10, sources, NULL);
-  for (int i = 0; i < LISTS; i++) rs_tensors_free(&lists[i]);
-  return status == RS_OK ? 0 : -1;
+  return rs_test_file(path, "serve_test") || rs_test_publish(path, manifest, sources, 10, lists, LISTS) ? -1 : 0;
 }
 
 static int remove_bundle(void **state) {
