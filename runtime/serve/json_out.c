@@ -66,8 +66,28 @@ static size_t one_character(const char *text, size_t left) {
   return 0;
 }
 
+/* Whether all of eight bytes are ASCII and stand for themselves. A byte that is none sets its highest bit in one of the
+ * terms; it may disturb those above it, which then does not matter. */
+static bool are_plain(const char *eight) {
+  const uint64_t ones = 0x0101010101010101u, highest = 0x80 * ones;
+  uint64_t x;
+  memcpy(&x, eight, sizeof x);
+  uint64_t quotes = (x ^ '"' * ones) - ones, slashes = (x ^ '\\' * ones) - ones;
+  return ((x | (x + ones) | (x - 0x20 * ones) | quotes | slashes) & highest) == 0;
+}
+
+/* How many bytes of a text are so from the first on, or a few less: most texts are so wholly. */
+static size_t count_plain(const char *text, size_t length) {
+  size_t n = 0;
+  while (n + 8 <= length && are_plain(text + n)) n += 8;
+  return n + 8 > length && length >= 8 && are_plain(text + length - 8) ? length : n;
+}
+
 static char *put_string(char *p, const char *text, size_t length) {
+  size_t plain = count_plain(text, length);
   *p++ = '"';
+  memcpy(p, text, plain);
+  p += plain, text += plain, length -= plain;
   if (rs_is_utf8(text, length)) {
     p = put_text(p, text, length);
   } else {

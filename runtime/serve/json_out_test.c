@@ -56,8 +56,33 @@ static void a_service_adds_its_fields(void **state) {
   assert_string_equal(text(), "{\"user\":null,\"error\":{\"code\":\"argument\",\"message\":\"k: is 0\"}}");
 }
 
+/* Whatever stands beside it, a byte is written as it is when it stands alone. */
+static void a_byte_is_written_the_same_at_every_place(void **state) {
+  (void)state;
+  enum { MOST = 20 };
+  for (int byte = 0; byte < 256; byte++)
+    for (size_t length = 1; length <= MOST; length++)
+      for (size_t at = 0; at < length; at++) {
+        char text[MOST], alone = (char)byte;
+        rs_buffer one = {0}, all = {0}, expected = {0};
+        memset(text, 'a', sizeof text);
+        text[at] = alone;
+        assert_int_equal(rs_json_string(&one, &alone, 1), RS_OK);
+        assert_int_equal(rs_json_string(&all, text, length), RS_OK);
+        assert_int_equal(rs_buffer_printf(&expected, "\"%.*s%.*s%.*s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa",
+                                          (int)one.size - 2, one.data + 1, (int)(length - at - 1),
+                                          "aaaaaaaaaaaaaaaaaaaa"), RS_OK);
+        assert_int_equal(all.size, expected.size);
+        assert_memory_equal(all.data, expected.data, all.size);
+        rs_buffer_free(&one);
+        rs_buffer_free(&all);
+        rs_buffer_free(&expected);
+      }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(strings_are_escaped_and_always_utf8),
+                                     cmocka_unit_test(a_byte_is_written_the_same_at_every_place),
                                      cmocka_unit_test(numbers_are_the_shortest),
                                      cmocka_unit_test(a_service_adds_its_fields)};
   return cmocka_run_group_tests(tests, NULL, unmake);
