@@ -333,4 +333,28 @@ describe("a batch of users", function()
     assert.is_true(other:step())
     assert.equal(9000, #lines "n.jsonl")
   end)
+
+  it("never goes on behind bytes that something else has written since", function()
+    local model <close> = assert(serve.open(path))
+    command.write(folder .. "/ids.txt", ("u1\n"):rep(20000))
+    local function batch(key, k, every)
+      return assert(model:batch { users = folder .. "/ids.txt", out = folder .. "/w.jsonl", key = key, every = every,
+        request = ('{"k":%d}'):format(k) })
+    end
+    local first = batch("a", 1, 1)
+    repeat
+      assert.is_false(first:step())
+      uv.sleep(3)
+    until lfs.attributes(folder .. "/w.jsonl.part.at")
+    first:close()
+    local other = batch("b", 6, 1000000) -- as if it was killed before it kept a record
+    for _ = 1, 2 do assert.is_false(other:step()) end
+    other:close()
+    local again <close> = batch("a", 1, 1)
+    assert.equal(0, again:facts().resumed)
+    repeat until again:step()
+    assert.same({ 20000, 0 }, { again:facts().users, again:facts().refused })
+    local expected = model:answer '{"user":"u1","k":1}'
+    for _, line in ipairs(lines "w.jsonl") do assert.is_true(line == expected) end
+  end)
 end)

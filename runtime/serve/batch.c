@@ -299,17 +299,22 @@ static rs_status open_part(rs_batch *b) {
   return ours ? RS_OK : rs_fail(RS_EBUSY, "another process writes %s", b->out);
 }
 
+/* Let the disk have the names of files, too. */
+static void sync_folder(const rs_batch *b) {
+  char *slash = strrchr(b->out, '/');
+  char folder[4096];
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - b->out) : 1, slash ? b->out : ".");
+  int handle = open(*folder ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (handle >= 0) fsync(handle), close(handle);
+}
+
 static rs_status finish_file(rs_batch *b) {
   if (fsync(b->handle) != 0) return refused_by_system(b->part);
   if (rename(b->part, b->out) != 0) return refused_by_system(b->out);
   forget(b);
   close(b->handle);
   b->handle = -1;
-  char *slash = strrchr(b->out, '/');
-  char folder[4096];
-  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - b->out) : 1, slash ? b->out : ".");
-  int handle = open(*folder ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (handle >= 0) fsync(handle), close(handle);
+  sync_folder(b);
   return RS_OK;
 }
 
@@ -357,6 +362,7 @@ static rs_status read_header(rs_batch *b) {
 static rs_status begin_file(rs_batch *b) {
   const char *head = has_titles(b->model) ? "user,rank,item,score,title,source\n" : "user,rank,item,score,source\n";
   if (go_on(b)) return RS_OK;
+  if (access(b->record, F_OK) == 0) forget(b), sync_folder(b); /* before the part gets other bytes than it tells of */
   if (ftruncate(b->handle, 0) != 0 || lseek(b->handle, 0, SEEK_SET) != 0) return refused_by_system(b->part);
   return b->options.csv ? write_all(b, head, strlen(head)) : RS_OK;
 }
