@@ -309,7 +309,7 @@ describe("posted events", function()
       if case.code == 0 then
         assert.equal("", one.err)
       else
-        assert.matches("answered by 202 are lost, 3 of them: .*/stopped%-0%.db: database is locked", one.err)
+        assert.matches("answered by 202 is lost, 3 events, .*/stopped%-0%.db: database is locked", one.err)
       end
       one = program.start { serving.path, "--events", file, "--workers", "1" }
       local _, user = program.ask(one, "GET", "/users/u1")

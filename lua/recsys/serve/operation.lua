@@ -198,7 +198,7 @@ local function finish(self, patience_ms)
   self.finished = true
   local lost, message = self.server:finish(patience_ms)
   if lost == 0 then return end
-  return ("posted events and items that were answered by 202 are lost, %d of them: %s"):format(lost, message)
+  return ("what was answered by 202 is lost, %d events, items, removals or erasures: %s"):format(lost, message)
 end
 
 --- Serve until a signal asks to stop; then answer what has come, write what was posted, and end. watch() was called
