@@ -86,7 +86,7 @@ local function check(args)
     exit.usage_error "--bundle is for a serve recipe, FILE.lua: what it serves"
   end
   for name, word in pairs(args) do -- as of a variable of the shell that is not set: --tokens "" would let everybody in
-    if word == "" then exit.usage_error(("--%s is empty"):format(name:gsub("_", "-"))) end
+    if word == "" and name ~= "BUNDLE" then exit.usage_error(("--%s is empty"):format(name:gsub("_", "-"))) end
   end
   if (args.certificate == nil) ~= (args.key == nil) then exit.usage_error "--certificate and --key need each other" end
   if args.burst and not args.rate then exit.usage_error "--burst is for --rate N: how many of them at once" end
