@@ -3,42 +3,19 @@
 local command = require "spec.support.command"
 local http = require "recsys.http"
 local json = require "recsys.json"
+local program = require "spec.support.serve_program"
 local tiny = require "spec.support.tiny_model"
 local uv = require "luv"
 
 local folder, path
 
---- Start the command; { pid, url, out, err, code } once it has told its address, or ended.
-local function start(words, env)
-  local out, err, one = uv.new_pipe(), uv.new_pipe(), { out = "", err = "" }
-  local args = { "serve", path, "--port", "0", "--workers", "2", "--no-events", table.unpack(words) }
-  local environment = {}
-  for name, value in pairs(uv.os_environ()) do environment[#environment + 1] = name .. "=" .. value end
-  for _, setting in ipairs(env or {}) do environment[#environment + 1] = setting end
-  one.handle = assert(uv.spawn(command.program, { args = args, env = environment, stdio = { nil, out, err } },
-    function(code) one.code = code end))
-  one.pid = one.handle:get_pid()
-  for name, pipe in pairs { out = out, err = err } do
-    pipe:read_start(function(_, data)
-      if data then one[name] = one[name] .. data else pipe:close() end
-    end)
-  end
-  while not one.code and not one.out:find "\n" do uv.run "once" end
-  one.url = one.out:match "(https?://%S+)"
-  return one
+local wait = program.stop
+
+local function start(words, settings)
+  return program.start({ path, "--workers", "2", "--no-events", table.unpack(words) }, nil, settings)
 end
 
-local function wait(one)
-  while not one.code do uv.run "once" end
-  one.handle:close()
-  uv.run "nowait"
-  return one.code
-end
-
-local function stop(one)
-  uv.kill(one.pid, "sigterm")
-  assert.equal(0, wait(one))
-end
+local function stop(one) assert.equal(0, program.stop(one, "sigterm")) end
 
 --- A certificate for 127.0.0.1 and its key, in the folder.
 local function certificate(name)

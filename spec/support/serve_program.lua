@@ -7,17 +7,26 @@ local uv = require "luv"
 
 local program = {}
 
+--- Our environment, and more.
+local function environment_with(settings)
+  local all = table.move(settings, 1, #settings, 1, {})
+  for name, value in pairs(uv.os_environ()) do all[#all + 1] = name .. "=" .. value end
+  return all
+end
+
 --- Start it with words, at any port unless they name one; { pid, url, out, err, errors, code } once it has told its
 --- address, or ended. 'errors' is the pipe that is its stderr.
 ---@param words string[]
 ---@param path? string  a program of another build
-function program.start(words, path)
+---@param settings? string[]  NAME=VALUE, of the environment beside ours
+function program.start(words, path, settings)
   local out, err = uv.new_pipe(), uv.new_pipe()
   local one = { out = "", err = "", errors = err }
   local named = (" " .. table.concat(words, " ")):find(" --port ", 1, true)
   local args = { "serve", table.unpack(words) }
   if not named then table.move({ "--port", "0" }, 1, 2, #args + 1, args) end
-  one.handle = assert(uv.spawn(path or command.program, { args = args, stdio = { nil, out, err } },
+  one.handle = assert(uv.spawn(path or command.program, { args = args, env = settings and environment_with(settings),
+    stdio = { nil, out, err } },
     function(code, signal) one.code, one.signal = code, signal end))
   one.pid = one.handle:get_pid()
   local function take(pipe, name)
@@ -28,7 +37,7 @@ function program.start(words, path)
   take(out, "out")
   take(err, "err")
   while not one.code and not one.out:find "\n" do uv.run "once" end
-  one.url = one.out:match "(http://%S+)"
+  one.url = one.out:match "(https?://%S+)"
   return one
 end
 
