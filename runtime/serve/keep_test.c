@@ -270,9 +270,28 @@ static void lines_behind_a_hook_are_answered_by_the_version_that_began(void **st
   rs_server_free(r.server);
 }
 
+static void many_events_of_one_call_count_all(void **state) {
+  (void)state;
+  enum { MANY = 612 };
+  rs_server *server = new_server(1);
+  rs_buffer sent = {0}, body = {0};
+  put_version(server, RS_LIVE);
+  for (int i = 0; i < MANY; i++)
+    assert_int_equal(rs_buffer_printf(&sent, "%s{\"user\":\"u%03d\",\"item\":\"i%03d\",\"time\":%d}", i ? "," : "[",
+                                      i % 2, i % ITEMS, 9000 + i), RS_OK);
+  assert_int_equal(rs_buffer_append(&sent, "]", 2), RS_OK);
+  int64_t before = events_of(server, 0);
+  assert_int_equal(ask(server, 0, "POST", "/events", sent.data, &body), 200);
+  assert_int_equal(events_of(server, 0), before + MANY / 2);
+  rs_buffer_free(&sent);
+  rs_buffer_free(&body);
+  rs_server_free(server);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(checking_an_item_makes_no_room),
                                      cmocka_unit_test(lines_behind_a_hook_are_answered_by_the_version_that_began),
-                                     cmocka_unit_test(posts_and_versions_change_under_those_who_ask)};
+                                     cmocka_unit_test(posts_and_versions_change_under_those_who_ask),
+                                     cmocka_unit_test(many_events_of_one_call_count_all)};
   return cmocka_run_group_tests(tests, publish, clean);
 }

@@ -7,7 +7,7 @@
 #include "serve/endpoints.h"
 #include "serve/posted.h"
 
-enum { DAY_MS = 86400000, KEPT_DAYS = 90 };
+enum { DAY_MS = 86400000, KEPT_DAYS = 90, AT_ONCE = 500 };
 
 static void put_item(rs_server *s, rs_version *v, const rs_post *post) {
   rs_new_item *item = NULL;
@@ -19,10 +19,10 @@ static void put_item(rs_server *s, rs_version *v, const rs_post *post) {
   rs_new_item_free(item);
 }
 
-/* Posts from 'first' on up to the next item, all at once. */
+/* Posts from 'first' on up to the next item, so many that the gate is closed for a few ms at the most. */
 static int64_t take_run(rs_server *s, const rs_post *posts, int64_t first, int64_t n) {
   int64_t end = first;
-  while (end < n && posts[end].kind != RS_POST_ITEM) end++;
+  while (end < n && end - first < AT_ONCE && posts[end].kind != RS_POST_ITEM) end++;
   rs_gate_close(s->gate);
   for (int i = 0; i < RS_SLOTS; i++)
     for (int64_t k = first; s->versions[i] && k < end; k++)
