@@ -52,7 +52,8 @@ local function requests()
   local list = {}
   for i = 1, USERS do
     local body = ('{"user":"%s","k":%d}'):format(served.user(i), K)
-    list[i] = ("POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s")
+    list[i] = ("POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      .. "Content-Length: %d\r\n\r\n%s")
       :format(#body, body)
   end
   return list
