@@ -38,7 +38,12 @@ describe("cmake --install", function()
       run("new mine --from mf").out)
     assert.matches("model mf: .*/share/recsys%-run/models/mf.lua\n",
       run("mine --threads 1 --set data.scale=0.0005").err)
-    assert.matches("\n  recsys%-run inspect artifacts/models/two_tower%-1.tar\n", run("two_tower" .. tiny).out)
+    local told = run("two_tower" .. tiny).out
+    assert.matches("\n  recsys%-run inspect artifacts/models/two_tower%-1.tar\n", told)
+    assert.matches("\n  recsys%-run serve artifacts/models/two_tower%-1.tar\n", told)
+    local user = told:match "\n  recsys%-run recommend artifacts/models/two_tower%-1.tar %-%-user (%S+) %-k 10\n"
+    assert.matches('"known":true', run("recommend two_tower --json -k 1 --user " .. user).out)
+    assert.truthy(told:find(("curl -s localhost:8080/recommend -d '{\"user\": \"%s\"}'"):format(user), 1, true))
     assert.matches("\nrank +item", "\n" .. run("recommend mine --user nobody -k 1").out)
     command.run(("mkdir %s/models && cp models/two_tower.lua %s/models/my.lua"):format(empty, empty))
     assert.matches("model my: ./models/my.lua\n", run("two_tower --set model.kind=my" .. tiny).err)

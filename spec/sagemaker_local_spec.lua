@@ -93,6 +93,8 @@ describe("recsys-run recipes/sagemaker_local.lua --plan", function()
       at = assert(text:find(words, at + 1, true), words .. " is not behind what comes before it")
     end
     assert.truthy(text:find("s3://shop/jobs/two-tower/output/model.tar.gz", 1, true))
+    assert.truthy(text:find("\n# aws s3 cp model.tar.gz s3://shop/", 1, true)) -- else it would replace what was trained
+    assert.falsy(text:find("\naws s3 cp model.tar.gz", 1, true))
   end)
 
   it("prints commands whose options a shell and JSON read", function()

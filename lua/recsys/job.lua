@@ -359,12 +359,27 @@ local function trained_until(data, split)
   return data.interactions:column("time"):index_select(known):max()
 end
 
+--- Whose event was the last; nil where a shell would not read his id as one word.
+local function user_of(data)
+  local events = data.interactions
+  local id = events:rows() > 0 and events:text("user", events:rows()) or ""
+  return id:find "^[%w_.:@][%w_.:@%-]*$" and id or nil
+end
+
+--- What to do with a bundle, for people.
+local function next_steps(published)
+  local user = published.user or "ID"
+  return ("  %s inspect %s\n  %s recommend %s --user %s -k 10\n  %s serve %s\n    and meanwhile: "
+    .. "curl -s localhost:8080/recommend -d '{\"user\": \"%s\"}'"):format(host.called, published.bundle, host.called,
+    published.bundle, user, host.called, published.bundle, user)
+end
+
 --- Publish a trained model as the next version of its name in p.publish.dir.
 ---@param p table  the recipe's parameters, which go into the manifest
 ---@param run string  the run that it comes from
 ---@param split? Split  that of the report: then a champion that was measured on other test rows is asked these, so that
 ---  a promotion compares like with like
----@return { bundle: string }?, string?, string?
+---@return { bundle: string, user?: string }?, string?, string?  user: somebody whom the model knows
 function job.publish(p, trained, data, report, run, split)
   current.forbid "publishes a model"
   local publish, window = settings.read("publish", p.publish), settings.read("eval", p.eval).window
@@ -376,12 +391,12 @@ function job.publish(p, trained, data, report, run, split)
     metrics = report.metrics, intervals = report.intervals, test = report.test, run = run, seed = p.seed,
   }
   if not path then return nil, message, code end
-  return { bundle = path }
+  return { bundle = path, user = user_of(data) }
 end
 
 --- The fields that `--json` promises, from the report.
 ---@param written? { csv: string }     what job.recommend gave
----@param published? { bundle: string }  what job.publish gave
+---@param published? { bundle: string, user?: string }  what job.publish gave
 ---@return table
 function job.result(report, trained, written, published)
   local result = { metrics = report.metrics, intervals = report.intervals, baselines = report.baselines,
@@ -394,10 +409,7 @@ function job.result(report, trained, written, published)
   end
   for name, values in pairs(report.others) do result[name] = values end
   result.paths = { bundle = published and published.bundle, recommendations = written and written.csv }
-  if published then
-    result.next_steps = ("  %s inspect %s\n  %s recommend %s --user ID -k 10"):format(host.called, published.bundle,
-      host.called, published.bundle)
-  end
+  if published then result.next_steps = next_steps(published) end
   return result
 end
 

@@ -52,8 +52,8 @@ end
 
 local function of_endpoint(p, image)
   local model = ("s3://%s/jobs/%s/output/model.tar.gz"):format(p.bucket, p.name)
-  return { about = "The model as an endpoint; one that was trained elsewhere is put there first", commands = {
-    "aws s3 cp model.tar.gz " .. model,
+  return { about = "The model as an endpoint. The training job has left it there; instead of it one that was trained "
+    .. "elsewhere:\n# aws s3 cp model.tar.gz " .. model, commands = {
     aws("sagemaker", "create-model", { { "model-name", p.name }, { "execution-role-arn", p.role },
       { "primary-container", { Image = image, ModelDataUrl = model } }, { "region", p.region } }),
     aws("sagemaker", "create-endpoint-config", { { "endpoint-config-name", p.name },
