@@ -53,7 +53,8 @@ describe("a batch of users", function()
       model:answer '{"user":"u,4","k":3}' }, lines "o.jsonl")
     assert.same({ 3, 9, 1, 0, 0 }, { facts.users, facts.items, facts.fallbacks, facts.short, facts.refused })
     assert(write("f.csv", 'platform,user,shoe\nios,new,43\n,"u,4",\n"web","a ""b""\nc",\n', "o.jsonl", '{"k":2}'))
-    assert.same({ model:answer '{"user":"new","fields":{"platform":"ios"},"k":2}', model:answer '{"user":"u,4","k":2}',
+    assert.same({ model:answer '{"user":"new","fields":{"platform":"ios","shoe":43},"k":2}',
+      model:answer '{"user":"u,4","k":2}',
       model:answer '{"user":"a \\"b\\"\\nc","fields":{"platform":"web"},"k":2}' }, lines "o.jsonl")
     facts = assert(write("r.jsonl", '{"user":"u1","k":1}\n{"k":0,"user":"u2"}\n'
       .. '{"users":["u2",{"k":"x"}],"filter":{"kind":"sport"}}\n{\n', "o.jsonl", '{"k":2,"exclude":["i1"]}'))
@@ -70,6 +71,23 @@ describe("a batch of users", function()
     assert.equal("users[1].fields.platform: field 'platform' is true, not a string or a number",
       json.decode(lines("o.jsonl")[1]).answers[2].error.message)
     assert.equal(model:answer '{"users":["u1",{"user":"x","fields":{"platform":true}}]}', lines("o.jsonl")[1])
+  end)
+
+  it("names on stderr the columns that nothing reads, once each", function()
+    command.write(folder .. "/typo.csv", "user,platfrom,k,shoe\n" .. ("new,ios,2,\n"):rep(5000) .. "new,ios,2,43\n")
+    local ran = run(("--users %s/typo.csv --out %s/typo.jsonl"):format(folder, folder))
+    assert.equal(0, ran.code, ran.err)
+    local _, warnings = ran.err:gsub("warning:", "")
+    assert.equal(1, warnings, ran.err)
+    assert.matches("typo.csv: this model reads no field 'platfrom', 'shoe' of a user", ran.err, 1, true)
+    assert.same({ "platfrom" }, json.decode(lines("typo.jsonl")[1]).ignored)
+    command.write(folder .. "/fine.csv", "user,platform,k\nnew,ios,2\n")
+    ran = run(("--users %s/fine.csv --out %s/fine.jsonl"):format(folder, folder))
+    assert.falsy(ran.err:find("warning", 1, true), ran.err)
+    ran = run "--user new --fields '{\"platfrom\":\"ios\"}'"
+    assert.matches("warning: --fields: this model reads no field 'platfrom' of a user", ran.err, 1, true)
+    ran = run "--user new --fields '{\"platfrom\":\"ios\"}' --json"
+    assert.same({ "platfrom" }, json.decode(ran.out).ignored)
   end)
 
   it("takes k, now and exclude_seen of CSV as a request's, and the others from the options", function()

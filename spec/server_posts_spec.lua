@@ -48,6 +48,24 @@ describe("posted events", function()
     assert.same(before, { history "u1", history "u2", history "u3" })
   end)
 
+  it("in seconds are refused, once the model is of a time when that is a mistake", function()
+    fresh()
+    assert.equal(1, call("POST", "/events", { user = "u1", item = "i1", time = 86400 }).taken) -- of 1970, as its events
+    local now = os.time()
+    assert.equal(1, call("POST", "/events", { user = "u1", item = "i2", time = 1000 * now }).taken)
+    for _, body in ipairs { { "/events", { user = "u1", item = "i3", time = now }, "'time' lies before 1980" },
+      { "/recommend", { user = "u1", now = now }, "now: .* in seconds%? Milliseconds", "now" },
+      { "/similar", { item = "i1", now = now }, "in seconds%?", "now" },
+      { "/score", { user = "u1", items = { "i1" }, now = now }, "in seconds%?", "now" },
+      { "/recommend", { history = { { item = "i1", time = now } } }, "in seconds%?", "history" } } do
+      local reply, answer = ask("POST", body[1], body[2])
+      assert.equal(400, reply.status, body[1])
+      assert.matches(body[3], answer.error.message)
+      if body[4] then assert.equal(body[4], answer.error.path) end
+    end
+    assert.equal(2, #call("POST", "/recommend", { user = "u1", now = 1000 * now, k = 2 }).items)
+  end)
+
   it("are refused in place, and the others taken", function()
     fresh()
     local answer = call("POST", "/events", { { user = "u1", item = "i9" }, { user = "u1", item = "gone" },

@@ -90,6 +90,25 @@ describe("POST /recommend", function()
     assert.same({}, call("POST", "/recommend", '{"users":[]}', { ["Content-Type"] = "application/json" }).answers)
   end)
 
+  it("names the fields that nothing reads", function()
+    local fields = { platform = "ios", ["plat\"from"] = "ios", user = "u1" }
+    for _, user in ipairs { "new", "u1" } do
+      local answer = call("POST", "/recommend", { user = user, fields = fields })
+      table.sort(answer.ignored)
+      assert.same({ "plat\"from", "user" }, answer.ignored)
+    end
+    assert.is_nil(call("POST", "/recommend", { user = "new", fields = { platform = "ios" } }).ignored)
+    assert.is_nil(call("POST", "/recommend", { user = "new" }).ignored)
+    assert.same({ "age" }, call("POST", "/score", { fields = { age = 1 }, items = { "i1" } }).ignored)
+    assert.same({ "age" }, call("POST", "/embed", { fields = { age = 1 } }).ignored)
+    local lines = answers_of(send("user,platfrom,k\nnew,ios,2\nnew,,2\n", "text/csv;header=present"))
+    assert.same({ "platfrom" }, lines[1].ignored)
+    assert.is_nil(lines[2].ignored)
+    local many = {}
+    for i = 1, 30 do many["f" .. i] = i end
+    assert.equal(20, #call("POST", "/recommend", { fields = many }).ignored)
+  end)
+
   it("refuses what makes no sense, and says where it is", function()
     local cases = { { '{"user":"u1","k":0}', "bad_request", "k" }, { '{"user":"u1","x":1}', "bad_request", "x" },
       { '{"user":"u1","k":"five"}', "bad_request", "k" }, { '{"user":"u1"', "bad_json" }, { "", "bad_json" },

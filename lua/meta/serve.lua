@@ -97,6 +97,7 @@ function ServedModel:item(position) end
 ---@field now integer         the moment that was answered for
 ---@field foreign integer     items of the given history that the catalogue does not hold
 ---@field unknown integer     exclusions that it does not hold
+---@field ignored? string[]   names of the given fields that nothing reads; nil: all are read
 ---@field filtered { seen: integer, rule: integer }  items that were left out because the user has seen them, and by a
 ---   rule: the window, the filter, an exclusion
 ---@field fallback? string    why popularity answers: "unknown_user", "no_score"; nil: the model does
@@ -141,8 +142,9 @@ function ServedBatch:step() end
 
 --- How far it is.
 ---@return { bytes: integer, read: integer, users: integer, items: integer, fallbacks: integer, short: integer,
----   refused: integer, resumed: integer }  bytes of the users' file, in all, read and answered by an earlier run; users
----   and items answered, of these users by popularity and with fewer than k items, and lines that could not be answered
+---   refused: integer, resumed: integer, ignored: string[] }  bytes of the users' file, in all, read and
+---   answered by an earlier run; users and items answered, of these users by popularity and with fewer than k items;
+---   lines that could not be answered; names of fields of users that nothing reads, as far as this run has seen them
 function ServedBatch:facts() end
 
 --- Let go of it; an unfinished file stays for the next one.

@@ -358,6 +358,7 @@ static void push_answer(lua_State *L, const rs_server_model *m, const rs_answer 
   rs_set_integer(L, "unknown", answer->unknown);
   if (fallback) rs_set_text(L, "fallback", fallback);
   if (missing) rs_set_text(L, "missing", missing);
+  if (answer->ignored.size > 0) rs_push_names(L, &answer->ignored), lua_setfield(L, -2, "ignored");
   lua_createtable(L, 0, 2);
   rs_set_integer(L, "seen", answer->seen);
   rs_set_integer(L, "rule", answer->rule);
@@ -371,7 +372,7 @@ static void push_answer(lua_State *L, const rs_server_model *m, const rs_answer 
 }
 
 /* m:recommend{ user, history, fields, now, k, exclude_seen, exclude, filter, caps, diversity, freshness, fallback }
- * -> { known, now, foreign, unknown, filtered, fallback, missing, items } | nil, message, code */
+ * -> { known, now, foreign, unknown, ignored, filtered, fallback, missing, items } | nil, message, code */
 static int l_recommend(lua_State *L) {
   static const char *const known[] = {"user",   "history", "fields",    "now",       "k",        "exclude_seen", "exclude",
                                       "filter", "caps",    "diversity", "freshness", "fallback", NULL};

@@ -56,10 +56,19 @@ static int l_step(lua_State *L) {
   return rs_return(L, status, 1);
 }
 
-/* b:facts() -> { bytes, read, users, items, fallbacks, short, refused, resumed } */
+void rs_push_names(lua_State *L, const rs_buffer *names) {
+  lua_newtable(L);
+  for (size_t at = 0; at < names->size; at += strlen(names->data + at) + 1) {
+    lua_pushstring(L, names->data + at);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  }
+}
+
+/* b:facts() -> { bytes, read, users, items, fallbacks, short, refused, resumed, ignored } */
 static int l_facts(lua_State *L) {
-  rs_batch_facts f = rs_batch_facts_of(check_batch(L));
-  lua_createtable(L, 0, 8);
+  const rs_batch *b = check_batch(L);
+  rs_batch_facts f = rs_batch_facts_of(b);
+  lua_createtable(L, 0, 9);
   rs_set_integer(L, "bytes", f.bytes);
   rs_set_integer(L, "read", f.read);
   rs_set_integer(L, "users", f.users);
@@ -68,6 +77,8 @@ static int l_facts(lua_State *L) {
   rs_set_integer(L, "short", f.short_of_k);
   rs_set_integer(L, "refused", f.refused);
   rs_set_integer(L, "resumed", f.resumed);
+  rs_push_names(L, rs_batch_ignored(b));
+  lua_setfield(L, -2, "ignored");
   return 1;
 }
 

@@ -21,7 +21,7 @@
 #include "serve/json_read.h"
 #include "serve/loaded.h"
 
-enum { LINES = 32, CHUNKS = 128, BLOCK_BYTES = 8 << 20, EVERY_MS = 1000 };
+enum { LINES = 32, CHUNKS = 128, BLOCK_BYTES = 8 << 20, EVERY_MS = 1000, IGNORED_BYTES = 1024 };
 
 /* What a thread works with. */
 typedef struct worker {
@@ -35,6 +35,7 @@ typedef struct worker {
 typedef struct chunk {
   rs_buffer out;
   rs_batch_facts facts;
+  rs_buffer ignored; /* as rs_batch_ignored, of these */
   rs_status status;
   int64_t failed; /* the block's record that did */
   char message[600];
@@ -56,11 +57,26 @@ struct rs_batch {
   const char *at;
   int64_t written;
   rs_batch_facts facts;
+  rs_buffer ignored;
   int64_t recorded; /* ms of the monotonic clock */
   bool hopeless;    /* a line of the users' file cannot be answered: another file will be another batch */
 };
 
 rs_batch_facts rs_batch_facts_of(const rs_batch *b) { return b->facts; }
+const rs_buffer *rs_batch_ignored(const rs_batch *b) { return &b->ignored; }
+
+/* Add the names that are not there yet, as long as there is room. */
+static rs_status add_names(rs_buffer *all, const rs_buffer *more) {
+  rs_status status = RS_OK;
+  for (size_t at = 0, n; status == RS_OK && at < more->size; at += n) {
+    const char *name = more->data + at;
+    size_t have = 0;
+    n = strlen(name) + 1;
+    while (have < all->size && strcmp(all->data + have, name) != 0) have += strlen(all->data + have) + 1;
+    if (have >= all->size && all->size + n <= IGNORED_BYTES) status = rs_buffer_append(all, name, n);
+  }
+  return status;
+}
 
 /* ---- rows of CSV ---- */
 
@@ -123,6 +139,8 @@ static rs_status answer_one(const rs_batch *b, worker *w, chunk *c, const rs_req
   rs_status status = rs_recommend(b->model, w->scratch, request, &w->answer);
   if (status != RS_OK) return status;
   count(&c->facts, &w->answer);
+  status = add_names(&c->ignored, &w->answer.ignored);
+  if (status != RS_OK) return status;
   if (b->options.csv) return append_rows(&c->out, b->model, request->user, &w->answer);
   return rs_json_answer(&c->out, b->model, request, &w->answer, NULL);
 }
@@ -199,7 +217,7 @@ static void answer_chunk(void *context, int64_t first, int64_t last) {
   rs_batch *b = context;
   chunk *c = &b->chunks[first / LINES];
   worker *w = &b->workers[rs_thread_index()];
-  c->out.size = 0;
+  c->out.size = c->ignored.size = 0;
   c->status = RS_OK;
   c->facts = (rs_batch_facts){0};
   for (int64_t i = first; i < last && c->status == RS_OK; i++) {
@@ -418,7 +436,8 @@ void rs_batch_free(rs_batch *b) {
     rs_buffer_free(&w->reader.options);
   }
   rs_free(b->workers);
-  for (int i = 0; i < CHUNKS; i++) rs_buffer_free(&b->chunks[i].out);
+  for (int i = 0; i < CHUNKS; i++) rs_buffer_free(&b->chunks[i].out), rs_buffer_free(&b->chunks[i].ignored);
+  rs_buffer_free(&b->ignored);
   rs_users_header_free(&b->header);
   rs_mapping_close(&b->map);
   char *texts[] = {b->users, b->out, b->part, b->record, b->fresh, b->key};
@@ -470,6 +489,7 @@ static rs_status write_block(rs_batch *b) {
     if (b->hopeless)
       return rs_fail(c->status, "%s:%" PRId64 ": %s", b->users, line_of(b, c->failed), c->message);
     rs_status status = write_all(b, c->out.data, c->out.size);
+    if (status == RS_OK) status = add_names(&b->ignored, &c->ignored);
     if (status != RS_OK) return status;
     add_facts(&b->facts, &c->facts);
   }

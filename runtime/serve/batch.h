@@ -45,6 +45,9 @@ typedef struct rs_batch_facts {
 } rs_batch_facts;
 rs_batch_facts rs_batch_facts_of(const rs_batch *b);
 
+/* Names of fields of users that nothing reads, as far as this run has seen them, each terminated; each once, 1 KiB in all. */
+const rs_buffer *rs_batch_ignored(const rs_batch *b);
+
 /* NULL is fine. An unfinished one leaves what the next goes on from, but for one that a line has ended: nothing. */
 void rs_batch_free(rs_batch *b);
 

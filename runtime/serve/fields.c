@@ -2,8 +2,12 @@
 #include "serve/fields.h"
 
 #include "serve/json_read.h"
+#include "serve/loaded.h"
 
-enum { MOST_COLUMNS = 1024 }; /* of which it is seen when a field is there twice */
+enum {
+  MOST_COLUMNS = 1024, /* of which it is seen when a field is there twice */
+  MOST_IGNORED = 20
+};
 
 /* The column prefix + name; -1: there is none. */
 static int column_of(const rs_row *row, const char *prefix, rs_span name) {
@@ -87,4 +91,34 @@ rs_status rs_fill_row(rs_row *row, const char *prefix, rs_span fields, rs_span u
   int id = user.text ? column_of(row, prefix, rs_span_of("user")) : -1;
   if (status == RS_OK && id >= 0) status = rs_row_text(row, id, user.text, user.length);
   return status;
+}
+
+/* ---- fields that nothing reads ---- */
+
+bool rs_reads_field(const rs_server_model *m, rs_span name) {
+  const char *column, *type;
+  if (rs_span_is(name, "user")) return false; /* his id stands beside the fields */
+  for (int side = RS_USER; side <= RS_EVENT; side++)
+    for (int i = 0; (column = rs_encoder_column(m->encoder, (rs_side)side, i, &type)); i++) {
+      const char *bare = side == RS_USER ? column : strncmp(column, "user.", 5) == 0 ? column + 5 : "";
+      if (*bare && rs_span_is(name, bare)) return true;
+    }
+  for (int c = 0; c < m->popular.n_columns; c++)
+    if (rs_span_equal(rs_texts_at(&m->popular.columns, c), name)) return true;
+  return false;
+}
+
+rs_status rs_ignored_fields(rs_buffer *names, const rs_server_model *m, rs_span fields, rs_buffer *room) {
+  rs_json_reader reader;
+  rs_span key, raw;
+  int n = 0;
+  if (rs_read_begin(&reader, fields.text, fields.length, room, "fields") != RS_OK || !rs_read_object(&reader)) return RS_OK;
+  while (n < MOST_IGNORED && rs_read_key(&reader, &key) && rs_read_any(&reader, &raw)) {
+    if (rs_reads_field(m, key)) continue;
+    rs_status status = rs_buffer_append(names, key.text, key.length);
+    if (status == RS_OK) status = rs_buffer_append(names, "", 1);
+    if (status != RS_OK) return status;
+    n++;
+  }
+  return RS_OK;
 }

@@ -224,6 +224,16 @@ rs_status rs_json_envelope(rs_buffer *out, const rs_envelope *e) {
   return RS_OK;
 }
 
+/* ,"ignored":["platfrom"], where there are any. */
+static rs_status append_ignored(rs_buffer *out, const rs_buffer *names) {
+  rs_status status = names->size > 0 ? rs_buffer_append_text(out, ",\"ignored\":[") : RS_OK;
+  for (size_t at = 0; status == RS_OK && at < names->size; at += strlen(names->data + at) + 1) {
+    if (at > 0) status = rs_buffer_append(out, ",", 1);
+    if (status == RS_OK) status = rs_json_string(out, names->data + at, strlen(names->data + at));
+  }
+  return status == RS_OK && names->size > 0 ? rs_buffer_append(out, "]", 1) : status;
+}
+
 static rs_status append_tail(rs_buffer *out, const rs_answer *answer) {
   rs_status status;
   char *p = room(out, 300, &status);
@@ -235,7 +245,7 @@ static rs_status append_tail(rs_buffer *out, const rs_answer *answer) {
   p = put_whole(put(p, ",\"foreign\":"), answer->foreign);
   p = put_whole(put(p, ",\"unknown\":"), answer->unknown);
   filled(out, p);
-  return RS_OK;
+  return append_ignored(out, &answer->ignored);
 }
 
 rs_status rs_json_answer(rs_buffer *out, const rs_server_model *m, const rs_request *request, const rs_answer *answer,
@@ -271,7 +281,7 @@ static rs_status append_asker(rs_buffer *out, const rs_request *request, const r
   if (!p) return status;
   p = put(put_user(p, request), answer->known ? ",\"known\":true,\"now\":" : ",\"known\":false,\"now\":");
   filled(out, put_whole(put(put_whole(p, answer->now), ",\"foreign\":"), answer->foreign));
-  return RS_OK;
+  return append_ignored(out, &answer->ignored);
 }
 
 /* ,{"id": "i1" and what is wrong with it, if anything; row -1: there is no such item. */

@@ -8,6 +8,7 @@
 #define RS_SERVE_MODEL_H
 #include <jansson.h>
 
+#include "base/buffer.h"
 #include "base/span.h"
 #include "bundle/bundle.h"
 #include "frame/column.h"
@@ -63,6 +64,11 @@ typedef struct rs_posted {
   int64_t time;         /* ms since 1970 UTC */
   const json_t *fields; /* what the features' filters and weight read of an event; NULL: none */
 } rs_posted;
+
+/* Whether a time in ms is likely one in seconds: it lies before 1980, and the model's events do not. Python's time.time()
+ * and the like give seconds, by which a request would silently be one of January 1970. */
+bool rs_is_in_seconds(const rs_server_model *m, int64_t time);
+#define RS_YEAR_1980 INT64_C(315532800000)
 
 /* Take an event into the state that histories and counts read, and move 'as_of' behind it. No other call on the model
  * may run meanwhile. RS_EARG for an item that the catalogue lacks or a field of the wrong type; the state is unharmed.
@@ -171,6 +177,7 @@ typedef struct rs_answer {
   int64_t now;      /* the moment that was answered for */
   int64_t foreign;  /* items of the given history that the catalogue does not hold */
   int64_t unknown;  /* exclusions that it does not hold */
+  rs_buffer ignored; /* names of the request's fields that nothing reads, each terminated */
   int64_t seen;     /* candidates that were left out because the user has seen them */
   int64_t rule;     /* items that a rule left out: the window, the filter, an exclusion */
   rs_fallback fallback;

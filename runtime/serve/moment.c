@@ -156,6 +156,16 @@ int64_t rs_window_from(const rs_server_model *m, int64_t now) {
   return before ? RS_TIME_MISSING + 1 : from;
 }
 
+bool rs_is_in_seconds(const rs_server_model *m, int64_t time) {
+  return time != RS_TIME_MISSING && time < RS_YEAR_1980 && m->as_of >= RS_YEAR_1980;
+}
+
+rs_status rs_check_now(const rs_server_model *m, int64_t now) {
+  if (!rs_is_in_seconds(m, now)) return RS_OK;
+  return rs_fail(RS_EARG, "now: %lld ms lie before 1980: is this in seconds? Milliseconds since 1970 are expected",
+                 (long long)now);
+}
+
 rs_status rs_check_k(int64_t k) {
   return k < 1 ? rs_fail(RS_EARG, "k is %lld; 1 or more results can be asked for", (long long)k) : RS_OK;
 }

@@ -34,6 +34,9 @@ void rs_put_back(const rs_server_model *m, rs_side side, rs_row *row);
 /* The moment that is meant: RS_TIME_MISSING is the model's own. */
 int64_t rs_moment_of(const rs_server_model *m, int64_t now);
 
+/* RS_EARG for what is likely seconds in place of ms; RS_TIME_MISSING is fine. */
+rs_status rs_check_now(const rs_server_model *m, int64_t now);
+
 /* RS_EARG unless it is 1 or more. */
 rs_status rs_check_k(int64_t k);
 

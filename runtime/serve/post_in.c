@@ -140,6 +140,12 @@ static rs_status read_type(const reading *r) {
   return json_object_set(r->post->fields, "type", type) == 0 ? RS_OK : rs_nomem("posts", 0);
 }
 
+/* An item may be older than all events, as a film of 1975 is; who says that something happened then gave seconds. */
+static rs_status check_moment(const reading *r) {
+  if (!r->rules->from || r->post->time >= r->rules->from) return RS_OK;
+  return rs_fail(RS_EARG, "'time' lies before 1980: is this in seconds? Milliseconds since 1970 are expected");
+}
+
 static rs_status read_event(const reading *r) {
   static const char *const known[] = {"user", "item", "time", "id", "type", "fields", NULL};
   rs_post *p = r->post;
@@ -148,6 +154,7 @@ static rs_status read_event(const reading *r) {
   if (status == RS_OK) status = read_id(r, "item", true, &p->item, &p->item_length);
   if (status == RS_OK) status = read_id(r, "id", false, &p->id, &p->id_length);
   if (status == RS_OK) status = read_time(r, "time", &p->time);
+  if (status == RS_OK) status = check_moment(r);
   if (status == RS_OK) status = read_fields(r, "fields");
   if (status == RS_OK) status = read_type(r);
   return status;

@@ -14,6 +14,7 @@ typedef struct rs_post_rules {
   int64_t when;  /* and when what tells no time was */
   int64_t until; /* the latest time that is believed; one that is later would make all else look old */
   int64_t most;  /* posts of one body */
+  int64_t from;  /* the earliest time of an event that is believed: before it are seconds in place of ms; 0: any is */
 } rs_post_rules;
 
 /* { "user", "item", "time", "id", "type", "fields" }: an id that is a whole number stands for its digits; time in ms or as

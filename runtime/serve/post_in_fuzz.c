@@ -7,7 +7,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0) return 0;
   rs_posts *posts = NULL;
-  rs_post_rules rules = {data[0] & 1, 1000, 900, 2000, 64};
+  rs_post_rules rules = {data[0] & 1, 1000, 900, 2000, 64, 0};
   const char *bytes = (const char *)data + 1;
   rs_status status = data[0] & 2 ? rs_posts_of_items(&posts, bytes, size - 1, &rules)
                                  : rs_posts_of_events(&posts, bytes, size - 1, &rules);

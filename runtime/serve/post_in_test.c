@@ -12,7 +12,7 @@ typedef rs_status parser(rs_posts **out, const char *bytes, size_t size, const r
 
 static rs_posts *parsed(parser *parse, const char *text, bool lines) {
   rs_posts *posts = NULL;
-  rs_post_rules rules = {lines, NOW, WHEN, UNTIL, 4};
+  rs_post_rules rules = {lines, NOW, WHEN, UNTIL, 4, 0};
   if (parse(&posts, text, strlen(text), &rules) != RS_OK) fail_msg("%s", rs_message());
   return posts;
 }
@@ -60,6 +60,24 @@ static void an_item_has_an_id_and_attributes(void **state) {
   assert_int_equal(posts->posts[1].kind, RS_POST_REMOVAL);
   assert_int_equal(posts->posts[2].kind, RS_POST_ITEM);
   assert_int_equal(posts->posts[2].time, WHEN);
+  rs_posts_free(posts);
+}
+
+static void times_in_seconds_are_refused(void **state) {
+  (void)state;
+  static const char text[] = "[{\"user\":\"u\",\"item\":\"i\",\"time\":499},{\"user\":\"u\",\"item\":\"i\",\"time\":500},"
+                             "{\"user\":\"u\",\"item\":\"i\"}]";
+  rs_posts *posts = NULL;
+  rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4, 500};
+  assert_int_equal(rs_posts_of_events(&posts, text, sizeof text - 1, &rules), RS_OK);
+  assert_int_equal(posts->posts[0].outcome, RS_POST_REFUSED);
+  assert_non_null(strstr(posts->posts[0].trouble, "is this in seconds?"));
+  assert_int_equal(posts->posts[1].outcome, RS_POST_READY);
+  assert_int_equal(posts->posts[2].outcome, RS_POST_READY);
+  rs_posts_free(posts);
+  static const char old[] = "{\"id\":\"n\",\"created\":499}"; /* a film may be that old */
+  assert_int_equal(rs_posts_of_items(&posts, old, sizeof old - 1, &rules), RS_OK);
+  assert_int_equal(posts->posts[0].outcome, RS_POST_READY);
   rs_posts_free(posts);
 }
 
@@ -130,7 +148,7 @@ static void lines_stand_for_themselves(void **state) {
 static void a_body_may_be_too_much(void **state) {
   (void)state;
   rs_posts *posts = NULL;
-  rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4};
+  rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4, 0};
   assert_int_equal(rs_posts_of_events(&posts, "[1,1,1,1,1]", 11, &rules), RS_EARG);
   assert_int_equal(rs_posts_of_events(&posts, "[1,", 3, &rules), RS_EFORMAT);
   assert_int_equal(rs_posts_of_events(&posts, "", 0, &rules), RS_EFORMAT);
@@ -147,7 +165,7 @@ static void memory_may_be_refused_anywhere(void **state) {
   rs_status status = RS_ENOMEM;
   for (int64_t grants = 0; status != RS_OK; grants++) {
     rs_posts *posts = NULL;
-    rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4};
+    rs_post_rules rules = {false, NOW, WHEN, UNTIL, 4, 0};
     rs_alloc_fault(grants);
     status = rs_posts_of_events(&posts, text, sizeof text - 1, &rules);
     bool whole = rs_alloc_refusals() == 0;
@@ -163,7 +181,8 @@ static void memory_may_be_refused_anywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_event_has_user_item_and_time), cmocka_unit_test(an_item_has_an_id_and_attributes),
-      cmocka_unit_test(what_is_wrong_is_told),           cmocka_unit_test(an_id_may_be_a_whole_number),
+      cmocka_unit_test(what_is_wrong_is_told),
+                                     cmocka_unit_test(times_in_seconds_are_refused),           cmocka_unit_test(an_id_may_be_a_whole_number),
       cmocka_unit_test(a_time_is_read_as_in_requests),   cmocka_unit_test(lines_stand_for_themselves),
       cmocka_unit_test(a_body_may_be_too_much),          cmocka_unit_test(memory_may_be_refused_anywhere),
   };

@@ -64,6 +64,8 @@ static rs_status take_history(asker *a, const rs_server_model *m, rs_serve_scrat
     rs_event event = {0};
     rs_status status = weigh(m, given, &event);
     if (status != RS_OK) return status;
+    if (rs_is_in_seconds(m, given->time))
+      return refuse_event(given, RS_EARG, " has ", "a time before 1980: in seconds? Milliseconds are expected");
     times[i] = given->time, weights[i] = event.weight, marks[i] = event.marks;
     items[i] = (int32_t)rs_server_model_find_item(m, given->item.text, given->item.length);
     a->foreign += items[i] < 0;
@@ -86,14 +88,16 @@ int64_t rs_server_model_find_user(const rs_server_model *m, const char *user, si
 static rs_status recognise(asker *a, const rs_server_model *m, rs_serve_scratch *s, const rs_request *request,
                            rs_answer *answer) {
   int64_t row = rs_server_model_find_user(m, request->user.text, request->user.length);
-  rs_status status = RS_OK;
+  rs_status status = rs_check_now(m, request->now);
   answer->known = 0 <= row && row < m->user_ids->n;
   answer->now = rs_moment_of(m, request->now);
   a->user = answer->known ? row : -1;
   a->events = rs_accumulator_of(&m->state, row);
   a->features = &m->users;
   a->row = answer->known ? row : 0;
-  if (!answer->known) status = encode_stranger(a, m, s, request);
+  if (status == RS_OK && !answer->known) status = encode_stranger(a, m, s, request);
+  if (status == RS_OK && request->fields.text)
+    status = rs_ignored_fields(&answer->ignored, m, request->fields, &s->room);
   if (status == RS_OK && request->history) status = take_history(a, m, s, request, answer);
   return status;
 }
@@ -184,16 +188,11 @@ static rs_status answer_asker(asker *a, const rs_server_model *m, rs_serve_scrat
   return status;
 }
 
-/* Empty, but for its memory. */
-static void reset(rs_answer *answer) {
-  *answer = (rs_answer){.items = answer->items, .capacity = answer->capacity, .segment = -1};
-}
-
 rs_status rs_embed_user(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer,
                         rs_tensor *out) {
   asker a = {0};
   bool nobody;
-  reset(answer);
+  rs_answer_reset(answer);
   rs_status status = recognise(&a, m, s, request, answer);
   if (status == RS_OK) status = vectors_of(&a, m, s, request, answer, out, &nobody);
   rs_put_back(m, RS_USER, a.own);
@@ -215,7 +214,7 @@ static rs_status check(const rs_request *r) {
 
 rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer) {
   asker a = {0};
-  reset(answer);
+  rs_answer_reset(answer);
   rs_status status = check(request);
   if (status == RS_OK) status = recognise(&a, m, s, request, answer);
   if (status == RS_OK) status = answer_asker(&a, m, s, request, answer);
@@ -226,6 +225,7 @@ rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *s, const rs_r
 
 void rs_answer_free(rs_answer *answer) {
   rs_free(answer->items);
+  rs_buffer_free(&answer->ignored);
   *answer = (rs_answer){0};
 }
 

@@ -16,6 +16,12 @@ typedef struct candidate {
   int32_t row;
 } candidate;
 
+void rs_answer_reset(rs_answer *answer) {
+  rs_buffer ignored = answer->ignored;
+  ignored.size = 0;
+  *answer = (rs_answer){.items = answer->items, .capacity = answer->capacity, .segment = -1, .ignored = ignored};
+}
+
 rs_status rs_answer_room(rs_answer *answer, int64_t n) {
   if (n <= answer->capacity) return RS_OK;
   rs_found *items = rs_realloc(answer->items, (size_t)n * sizeof *items);

@@ -29,6 +29,8 @@ rs_status rs_rank(const rs_ranking *x, rs_serve_scratch *scratch, rs_answer *ans
 
 /* Room for n items. */
 rs_status rs_answer_room(rs_answer *answer, int64_t n);
+/* Empty, but for its memory. */
+void rs_answer_reset(rs_answer *answer);
 
 /* The caps of a request as they fill up. */
 typedef struct rs_caps {

@@ -100,11 +100,12 @@ static rs_status no_item(rs_span id) {
 
 rs_status rs_similar(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer) {
   rs_rules rules;
-  *answer = (rs_answer){.items = answer->items, .capacity = answer->capacity, .segment = -1};
+  rs_answer_reset(answer);
   answer->now = rs_moment_of(m, request->now);
   if (request->n_items < 1) return rs_fail(RS_EARG, "which item is meant?");
   int64_t row = rs_server_model_row(m, request->items[0]);
   rs_status status = rs_check_k(request->k);
+  if (status == RS_OK) status = rs_check_now(m, request->now);
   if (status == RS_OK && row < 0) status = no_item(request->items[0]);
   if (status == RS_OK) status = rs_rules_of(m, s, request, NULL, 0, answer, &rules);
   if (status != RS_OK) return status;

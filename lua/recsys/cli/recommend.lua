@@ -78,6 +78,13 @@ function recommend.options(parser)
   parser:flag("--json", "Put the answer on stdout as one JSON object")
 end
 
+--- Tell on stderr which fields of users nothing reads: one that is misspelt would cost quality in silence.
+local function warn_of_ignored(names, where)
+  if not names or #names == 0 then return end
+  io.stderr:write(("warning: %s: this model reads no field '%s' of a user; GET /schema of its server tells which it "
+    .. "reads\n"):format(where, table.concat(names, "', '")))
+end
+
 local function print_notes(answer, args)
   local popular = answer.fallback == "unknown_user"
   if args.user and not answer.known then
@@ -92,6 +99,7 @@ local function print_notes(answer, args)
   if answer.unknown > 0 then
     io.stderr:write(("%d of the %d excluded items are not in the catalogue\n"):format(answer.unknown, #args.exclude))
   end
+  warn_of_ignored(answer.ignored, "--fields")
   if answer.foreign > 0 then
     io.stderr:write(("%d of the %d items in the history are not in the catalogue\n"):format(answer.foreign,
       #args.history))
@@ -144,8 +152,8 @@ local function print_json(answer, args)
       reasons = json.list(found.reasons) }
   end
   print(json.encode { user = args.user, known = answer.known, now = answer.now, foreign = answer.foreign,
-    unknown = answer.unknown, filtered = answer.filtered, fallback = answer.fallback, missing = answer.missing,
-    items = items })
+    unknown = answer.unknown, ignored = answer.ignored and json.list(answer.ignored), filtered = answer.filtered,
+    fallback = answer.fallback, missing = answer.missing, items = items })
 end
 
 --- The options that hold for every user.
@@ -197,6 +205,7 @@ local function run_batch(model, args)
   local facts, message, code = users.write(model, { users = args.users, out = args.out, most = math.max(args.k, 1000),
     request = json_of(standard_of(args)), quiet = args.json })
   if not facts then error({ code = codes[code] or "failed", message = message }, 0) end
+  warn_of_ignored(facts.ignored, args.users)
   if args.json then
     print(json.encode { out = args.out, users = facts.users, items = facts.items, fallbacks = facts.fallbacks,
       short = facts.short, refused = facts.refused })
