@@ -67,10 +67,9 @@ rs_status rs_file_read(rs_buffer *out, const char *path, size_t limit) {
 
 /* Mappings. */
 
-/* Map 'size' bytes of the file, in the place of what map->data has where that is set. */
 static rs_status map_file(rs_mapping *map, int fd, size_t size, const char *path) {
   if (size == 0) return RS_OK;
-  void *data = mmap((void *)map->data, size, PROT_READ, MAP_PRIVATE | (map->data ? MAP_FIXED : 0), fd, 0);
+  void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return refused("map", path);
   map->data = data;
   map->size = size;
@@ -194,12 +193,24 @@ rs_status rs_mapping_open_copied_later(rs_mapping *map, const char *path) {
   return status;
 }
 
+/* Move the mapping of the copy to the addresses of the file's: the kernel lets nobody look in between. */
+static rs_status take_place(const rs_mapping *map, int copy, const char *path) {
+  rs_mapping other = {0};
+  rs_status status = map_file(&other, copy, map->size, path);
+  if (status != RS_OK) return status;
+  void *there = mremap((void *)other.data, map->size, map->size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)map->data);
+  if (there != MAP_FAILED) return RS_OK;
+  status = refused("map", path);
+  rs_mapping_close(&other);
+  return status;
+}
+
 rs_status rs_mapping_detach(rs_mapping *map, const char *path) {
   rs_status status = RS_OK;
   if (!map->kept) return RS_OK;
   int copy = map->size > 0 ? private_copy(map->kept - 1, map->size, path, &status) : -1;
   if (copy >= 0) {
-    status = map_file(map, copy, map->size, path);
+    status = take_place(map, copy, path);
     close(copy);
   }
   close(map->kept - 1); /* and with it goes the lease */
