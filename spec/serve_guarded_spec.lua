@@ -47,9 +47,9 @@ describe("recsys-run serve, guarded", function()
     assert.is_nil((trusting:request { url = one.url:gsub("^https", "http") .. "/ping" }))
     stop(one)
     for _, wrong in ipairs { { pem, other_key, other_key }, { pem, folder .. "/gone", folder .. "/gone" },
-      { key, key, key }, { pem, nil, "needs its key" } } do
+      { key, key, key }, { pem, nil, "--certificate and --key need each other", 2 } } do
       one = start { "--certificate", wrong[1], wrong[2] and "--key" or nil, wrong[2] }
-      assert.equal(1, wait(one))
+      assert.equal(wrong[4] or 1, wait(one))
       assert.truthy(one.err:find(wrong[3], 1, true), one.err)
     end
   end)
