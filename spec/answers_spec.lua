@@ -468,7 +468,8 @@ describe("the other calls", function()
     assert.equal("i5", several.answers[3].item)
     assert.same({ nil, "there is no item 'gone' in the catalogue", "argument" },
       { ask(model, "similar", { item = "gone" }) })
-    assert.same({ nil, "there is an item, or a list of items", "argument" }, { ask(model, "similar", { k = 3 }) })
+    assert.same({ nil, "item: is missing; give an id, or a list of them as 'items'", "argument" },
+      { ask(model, "similar", { k = 3 }) })
     assert.same({ nil, "caps: there is no such field; there are now, k, exclude, filter, item, items", "argument" },
       { ask(model, "similar", { item = "i1", caps = { kind = 1 } }) })
   end)
@@ -497,7 +498,8 @@ describe("the other calls", function()
     local several = ask(model, "score", { users = { "u1", { user = "u2", items = { "i1" } } }, items = { "i1", "i2" } })
     assert.equal(2, #several.answers[1].items)
     assert.equal(1, #several.answers[2].items)
-    assert.same({ nil, "there are no items", "argument" }, { ask(model, "score", { user = "u1" }) })
+    assert.same({ nil, "items: is missing; give a list of the ids to be scored", "argument" },
+      { ask(model, "score", { user = "u1" }) })
     assert.same(json.list {}, ask(model, "score", { user = "u1", items = json.list {} }).items)
   end)
 
@@ -518,7 +520,7 @@ describe("the other calls", function()
     assert.is_false(several[2].known)
     assert.equal("users[2].k: there is no such field; there are user, fields, history, now, items",
       several[3].error.message)
-    assert.same({ nil, "either users are embedded or items", "argument" },
+    assert.same({ nil, "items: cannot stand beside a user; ask for the two in calls of their own", "argument" },
       { ask(model, "embed", { user = "u1", items = { "i1" } }) })
   end)
 

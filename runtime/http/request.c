@@ -174,6 +174,7 @@ static rs_fault check_head(rs_link *l, struct MHD_Connection *connection, const 
   const rs_head head = {.method = method, .version = version, .target = l->line_target, .target_size = l->target_size,
                         .fields = g.fields, .n = g.n, .end = s->sees_lines ? method + size : NULL};
   rs_fault fault = rs_head_check(&head, &limits, facts);
+  if (fault.status == 413) fault.message = s->too_large;
   if (fault.status) return fault;
   make_pairs(l, g.fields, g.n);
   l->last = facts->chunked || !s->sees_lines;
@@ -260,7 +261,7 @@ static enum MHD_Result on_body(rs_link *l, const char *data, size_t *size) {
     rs_tally_add(&l->of->tally.refused[RS_REFUSED_LARGE], 1);
     l->lingers = true;
     l->status = 413;
-    rs_link_say(l, 413, "Content Too Large", "the body is larger than this service takes");
+    rs_link_say(l, 413, "Content Too Large", l->of->service->too_large);
     return MHD_NO;
   }
   if (!l->fault.status && rs_buffer_append(&l->body, data, *size) != RS_OK) return MHD_NO;

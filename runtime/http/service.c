@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -70,6 +71,8 @@ static rs_status make_parts(rs_service *s) {
   const rs_service_options *o = &s->options;
   rs_status status = take_names(s);
   if (status != RS_OK) return status;
+  snprintf(s->too_large, sizeof s->too_large, "the body is larger than the %lld bytes that this service takes",
+           (long long)o->max_body);
   if (o->per_address < o->connections) status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
   if (status == RS_OK && o->rate != 0) status = rs_rate_new(&s->rate, o->rate, o->burst);
   if (status == RS_OK && o->certificate) status = rs_tls_read(&s->tls, o->certificate, o->key);

@@ -130,6 +130,7 @@ struct rs_service {
   void *context;
   rs_listening at;
   rs_buffer names; /* what Host may name, terminated; empty: anything */
+  char too_large[100]; /* what is told of a body beyond the limit */
   int n; /* workers */
   rs_worker *workers;
   rs_addresses *addresses; /* NULL: they are not counted */

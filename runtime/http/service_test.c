@@ -118,6 +118,7 @@ static void bodies_have_an_end(void **state) {
     sends(handle, bytes, head + (i == 0 ? n : 0));
     hears(handle, answer, sizeof answer, "\n\r\n");
     assert_non_null(strstr(answer, i == 0 ? "HTTP/1.1 200" : "HTTP/1.1 413"));
+    if (i == 1) assert_non_null(strstr(answer, "larger than the 200000 bytes that this service takes"));
     if (i == 1) assert_true(closes(handle));
     close(handle);
   }
@@ -127,6 +128,7 @@ static void bodies_have_an_end(void **state) {
   sends(handle, bytes, n + 200001);
   assert_true(hears(handle, answer, sizeof answer, NULL));
   assert_non_null(strstr(answer, "HTTP/1.1 413"));
+  assert_non_null(strstr(answer, "larger than the 200000 bytes that this service takes"));
   close(handle);
   free(bytes);
   assert_int_equal(rs_service_counts_of(s).refused[RS_REFUSED_LARGE], 2);

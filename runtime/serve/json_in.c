@@ -430,14 +430,17 @@ static bool split_items(reading *x, const rs_request *base, rs_asked *out) {
 /* What goes together, by question. */
 static bool check_fields(reading *x, rs_question question, int had) {
   int about = had & (1 << ITEM | 1 << ITEMS), own = had & OWN;
+  if (question == RS_SIMILAR && !about)
+    return rs_read_refuse(&x->r, RS_EARG, "item: is missing; give an id, or a list of them as 'items'");
   if (question == RS_SIMILAR && about != 1 << ITEM && about != 1 << ITEMS)
-    return rs_read_refuse(&x->r, RS_EARG, "there is an item, or a list of items");
+    return rs_read_refuse(&x->r, RS_EARG, "items: cannot stand beside 'item'; give one of the two");
   if ((had & 1 << USERS) && own)
-    return rs_read_refuse(&x->r, RS_EARG, "users: each has a user, fields and a history of its own; there are some beside "
-                          "the list");
+    return rs_read_refuse(&x->r, RS_EARG, "users: 'user', 'fields' and 'history' cannot stand beside the list; they belong "
+                          "into its elements");
   if (question == RS_EMBED && about && (own || (had & 1 << USERS)))
-    return rs_read_refuse(&x->r, RS_EARG, "either users are embedded or items");
-  if (question == RS_SCORE && !about && !(had & 1 << USERS)) return rs_read_refuse(&x->r, RS_EARG, "there are no items");
+    return rs_read_refuse(&x->r, RS_EARG, "items: cannot stand beside a user; ask for the two in calls of their own");
+  if (question == RS_SCORE && !about && !(had & 1 << USERS))
+    return rs_read_refuse(&x->r, RS_EARG, "items: is missing; give a list of the ids to be scored");
   return true;
 }
 

@@ -167,7 +167,7 @@ static void what_is_wrong_is_told_with_its_place(void **state) {
       {"{\"users\": {}}", RS_EARG, "users: is an object, not a list"},
       {"{\"users\": [1,2,3,4]}", RS_EARG, "users: more than 3 users"},
       {"{\"users\": [\"a\"], \"user\": \"b\"}", RS_EARG,
-       "users: each has a user, fields and a history of its own; there are some beside the list"},
+       "users: 'user', 'fields' and 'history' cannot stand beside the list; they belong into its elements"},
       {"{\"users\": [\"a\", {]}", RS_EFORMAT, "line 1, column 18: a key in quotes is expected"},
       {"{\"a\tb\": 1}", RS_EFORMAT, "line 1, column 4: a control character within a string"},
       {"{\"colour\\u001b\": 1}", RS_EARG, NULL}};
