@@ -96,9 +96,11 @@ static bool accept_all(rs_service *s) {
   return false;
 }
 
-/* Those who were let in by the system and wait: that the listening socket is closed would cut them off. */
+/* Those who were let in by the system and wait: that the listening socket is closed cuts off who comes behind them. */
 static void accept_rest(rs_service *s) {
   for (int tries = 0; tries < LAST_TRIES && !accept_all(s); tries++) usleep(PAUSE_MS * 1000);
+  close(s->at.handle);
+  s->at.handle = -1;
 }
 
 void *rs_door_run(void *service) {
