@@ -94,6 +94,28 @@ describe("the scopes of tokens", function()
     assert.equal(0, past.events)
   end)
 
+  it("are those of the route that a recipe's handler stands before, else 'use'", function()
+    local program = require "spec.support.serve_program"
+    command.write(serving.folder .. "/own.lua", [[
+      local function answer() return { own = true } end
+      return require("recsys").serve_recipe { handlers = { ["POST /events"] = answer, ["GET /shelf"] = answer } }]])
+    local words = { serving.folder .. "/own.lua", "--bundle", serving.path, "--workers", "1", "--no-events" }
+    local one = program.start(words, nil,
+      { ("RECSYS_SERVE_TOKENS=app use %s; clicks write %s"):format(token_of "use", token_of "write") })
+    assert(one.url, one.err)
+    local function statuses(method, path)
+      local list = {}
+      for i, scope in ipairs { "use", "write" } do
+        list[i] = program.ask(one, method, path, method == "POST" and {} or nil,
+          { Authorization = "Bearer " .. token_of(scope) }).status
+      end
+      return list
+    end
+    assert.same({ 403, 200 }, statuses("POST", "/events"))
+    assert.same({ 200, 403 }, statuses("GET", "/shelf"))
+    assert.equal(0, program.stop(one, "sigterm"))
+  end)
+
   it("tell a token that is not known from none", function()
     assert.matches("a token is needed", ask({ method = "GET", path = "/version" }).body)
     local other = ask({ method = "GET", path = "/version" }, "some-other-token-here")

@@ -23,7 +23,7 @@ end
 assert(mapped:verify() and mapped:digest() == model:digest())
 local answer = assert(model:recommend { user = "u1", k = 3, now = 10 * 86400000 })
 assert(answer.known and #answer.items == 3)
-assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios"}', history = { "i9", "gone",
+assert(#assert(model:recommend { user = "new", fields = '{"platform": "ios", "platfrom": 1}', history = { "i9", "gone",
   { item = "i2", time = 86400000, fields = '{"kind": "read"}' } } }).items > 0)
 answer = assert(model:recommend { user = "u1", k = 4, exclude = { "i5", "gone" }, caps = { kind = 2 },
   filter = '{"or": [{"kind": ["city"]}, {"created": {"gte": "1970-01-04"}}], "not": {"item": "i7"}}',
