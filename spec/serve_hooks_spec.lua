@@ -98,6 +98,38 @@ describe("hooks of a serve recipe", function()
     assert.truthy(hooked.body:find('"fallback":null', 1, true))
   end)
 
+  it("are as strict as without them, and keep each digit", function()
+    local bodies = { '{"user":12345678901234567,"k":1}', '{"user":"u1","user":"u2"}', "[]", '{"kk":1}',
+      '{"user":"u1","k":0}', '{"users":[{"user":"u1"},{"k":-1}]}', '{"user":9223372036854775807,"k":1}', "{}" }
+    start "return require('recsys').serve_recipe { handlers = {} }"
+    local plain, plain_statuses = recommended(bodies)
+    program.stop(server, "sigterm")
+    start [[return require("recsys").serve_recipe { before = function() end, after = function(a) a.shop = "n" end }]]
+    local hooked, statuses = recommended(bodies)
+    assert.same(plain_statuses, statuses)
+    for i, status in ipairs(statuses) do
+      if status >= 400 then assert.equal(plain[i], hooked[i], bodies[i]) end
+    end
+    assert.truthy(hooked[1]:find('"user":"12345678901234567"', 1, true))
+    assert.truthy(hooked[7]:find('"user":"9223372036854775807"', 1, true))
+  end)
+
+  it("hear each digit of what the server answers in place, and give empty lists", function()
+    command.write(bundle_folder .. "/recipe.lua", [[
+      local recsys = require "recsys"
+      return recsys.serve_recipe { handlers = {
+        ["GET /kept"] = function(_, server)
+          local user = assert(server:call("GET", "/users/u1"))
+          return { order = user.kept[1].fields.order, none = recsys.json.list {}, empty = {} }
+        end } }]])
+    server = program.start { bundle_folder .. "/recipe.lua", "--bundle", path, "--workers", "1", "--events",
+      bundle_folder .. "/events.db" }
+    local posted = program.ask(server, "POST", "/events",
+      '{"user":"u1","item":"i4","fields":{"order":12345678901234567}}', { ["Content-Type"] = AS.json })
+    assert.equal(200, posted.status, posted.body)
+    assert.equal('{"empty":{},"none":[],"order":12345678901234567}\n', program.ask(server, "GET", "/kept").body)
+  end)
+
   local RULE <const> = [[
     return require("recsys").serve_recipe {
       limits = { time = 0.1, memory = 24 },

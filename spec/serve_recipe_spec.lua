@@ -233,6 +233,19 @@ describe("a serve recipe", function()
     assert.equal(1, body.calls)
   end)
 
+  it("counts answers by the status that they have", function()
+    local function counted(status)
+      local text = program.ask(server, "GET", "/metrics").body
+      return tonumber(text:match('recsys_requests_total{route="own",status="' .. status .. '"} (%d+)')) or 0
+    end
+    local before = { counted(201), counted(504), counted(200) }
+    assert.equal(201, program.ask(server, "POST", "/echo/a/b", { x = 1 }).status)
+    assert.equal(504, ask("GET", "/forever").status)
+    ask("GET", "/hello")
+    assert.same({ before[1] + 1, before[2] + 1, before[3] + 1, 0 }, { counted(201), counted(504), counted(200),
+      counted(0) })
+  end)
+
   it("fails by 500 when its memory is over", function()
     local reply, body = ask("GET", "/greedy")
     assert.is_true(reply.status == 500 and body.error.code == "handler_memory" or reply.status == 504)

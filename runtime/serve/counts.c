@@ -1,13 +1,11 @@
 /* counts.c - see counts.h. */
 #include "serve/counts.h"
 
+#include <stdbool.h>
 #include <time.h>
 
 const double rs_bucket_seconds[RS_COUNTED_BUCKETS - 1] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01,
                                                           0.025,   0.05,   0.1,     0.25,   0.5,   1,     2.5};
-
-const int rs_counted_statuses[RS_COUNTED_STATUSES] = {200, 202, 204, 400, 401, 403, 404, 405, 406, 408,
-                                                      409, 413, 415, 422, 429, 431, 500, 503, 507, 0};
 
 void rs_latency_add(rs_latency *latency, int64_t nanoseconds) {
   int at = 0;
@@ -17,11 +15,13 @@ void rs_latency_add(rs_latency *latency, int64_t nanoseconds) {
 }
 
 void rs_counts_request(rs_counts *counts, int route, int status, int64_t nanoseconds) {
-  int at = 0;
-  while (at < RS_COUNTED_STATUSES - 1 && rs_counted_statuses[at] != status) at++;
-  rs_count_add(&counts->requests[route][at], 1);
+  int at = status - RS_STATUS_FIRST;
+  bool known = at >= 0 && at < RS_COUNTED_STATUSES - 1;
+  rs_count_add(&counts->requests[route][known ? at : RS_COUNTED_STATUSES - 1], 1);
   rs_latency_add(&counts->latency[route], nanoseconds);
 }
+
+int rs_counted_status(int at) { return at < RS_COUNTED_STATUSES - 1 ? RS_STATUS_FIRST + at : 0; }
 
 int64_t rs_counts_sum(const rs_counts *workers, int n, size_t offset) {
   int64_t sum = 0;

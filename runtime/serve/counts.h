@@ -7,7 +7,15 @@
 
 #include "base/buffer.h"
 
-enum { RS_COUNTED_ROUTES = 64, RS_COUNTED_STATUSES = 20, RS_COUNTED_BUCKETS = 16, RS_COUNTED_SHARES = 11 };
+/* Statuses are 200 to 599, each with a count of its own, as a recipe's handlers answer by any of them; the last count is
+ * of whatever else there were. */
+enum {
+  RS_STATUS_FIRST = 200,
+  RS_COUNTED_STATUSES = 401,
+  RS_COUNTED_ROUTES = 64,
+  RS_COUNTED_BUCKETS = 16,
+  RS_COUNTED_SHARES = 11
+};
 
 typedef _Atomic int64_t rs_count;
 
@@ -18,8 +26,8 @@ typedef struct rs_latency {
 } rs_latency;
 
 extern const double rs_bucket_seconds[RS_COUNTED_BUCKETS - 1];
-/* The statuses that are counted by themselves; the last, 0, stands for all others. */
-extern const int rs_counted_statuses[RS_COUNTED_STATUSES];
+/* The status of a count; 0 of the last. */
+int rs_counted_status(int at);
 
 typedef struct rs_counts {
   _Alignas(64) rs_count requests[RS_COUNTED_ROUTES][RS_COUNTED_STATUSES];

@@ -47,22 +47,26 @@ static const char *route_name(int number) {
   return route ? route->name : number == RS_ROUTES_LIMIT ? "none" : NULL;
 }
 
+static bool was_asked(const rs_server *s, int route) { return sum_at(s, &s->counts[0].latency[route].nanoseconds) > 0; }
+
 static void requests(rs_buffer *b, const rs_server *s) {
   family(b, "requests_total", "counter", "Requests that were answered, by route and status.");
-  for (int r = 0; r < RS_COUNTED_ROUTES; r++)
-    for (int i = 0; i < RS_COUNTED_STATUSES; i++) {
+  for (int r = 0; r < RS_COUNTED_ROUTES; r++) {
+    bool asked = was_asked(s, r);
+    for (int i = 0; asked && i < RS_COUNTED_STATUSES; i++) {
       int64_t n = sum_at(s, &s->counts[0].requests[r][i]);
       if (n > 0)
         rs_buffer_printf(b, "recsys_requests_total{route=\"%s\",status=\"%d\"} %lld\n", route_name(r),
-                         rs_counted_statuses[i], (long long)n);
+                         rs_counted_status(i), (long long)n);
     }
+  }
 }
 
 static void latencies(rs_buffer *b, const rs_server *s) {
   family(b, "request_duration_seconds", "histogram", "From a request's first byte to the end of its answer's making.");
   for (int r = 0; r < RS_COUNTED_ROUTES; r++) {
     char labels[64];
-    if (sum_at(s, &s->counts[0].latency[r].nanoseconds) == 0) continue;
+    if (!was_asked(s, r)) continue;
     snprintf(labels, sizeof labels, "route=\"%.40s\",", route_name(r));
     histogram(b, s, "request_duration_seconds", labels, &s->counts[0].latency[r]);
   }

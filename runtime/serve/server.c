@@ -259,7 +259,7 @@ rs_server_counts rs_server_counts_of(const rs_server *s) {
       for (int i = 0; i < RS_COUNTED_STATUSES; i++) {
         int64_t n = rs_count_of(&s->counts[w].requests[r][i]);
         sum.requests += n;
-        if (rs_counted_statuses[i] >= 500) sum.errors += n;
+        if (rs_counted_status(i) >= 500) sum.errors += n;
       }
     for (int i = 0; i < RS_SLOTS; i++) sum.answers[i] += rs_count_of(&s->counts[w].answers[i]);
   }
