@@ -119,7 +119,7 @@ describe("hooks of a serve recipe", function()
       local recsys = require "recsys"
       return recsys.serve_recipe { handlers = {
         ["GET /kept"] = function(_, server)
-          local user = assert(server:call("GET", "/users/u1"))
+          local user = assert(server:call("GET", "/users/u1?kept=true"))
           return { order = user.kept[1].fields.order, none = recsys.json.list {}, empty = {} }
         end } }]])
     server = program.start { bundle_folder .. "/recipe.lua", "--bundle", path, "--workers", "1", "--events",
