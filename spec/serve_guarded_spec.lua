@@ -67,6 +67,29 @@ describe("recsys-run serve, guarded", function()
     stop(one)
   end)
 
+  it("hears from trusted proxies who asks, for the rate and the log", function()
+    local log = folder .. "/proxied.log"
+    local one = start { "--rate", "1", "--burst", "1", "--trusted-proxies", "127.0.0.1,fd00::/8", "--access-log", log,
+      "--log-addresses" }
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    local function status(list)
+      return assert(client:request { url = one.url .. "/version", headers = { ["X-Forwarded-For"] = list } }).status
+    end
+    assert.equal(200, status "203.0.113.7")
+    assert.equal(200, status "203.0.113.7, 203.0.113.8")
+    assert.equal(429, status "203.0.113.9, 203.0.113.7")
+    stop(one)
+    local clients = {}
+    for line in command.read(log):gmatch "[^\n]+" do clients[#clients + 1] = json.decode(line).client end
+    assert.same({ "203.0.113.7", "203.0.113.8", "203.0.113.7" }, clients)
+    for words, reason in pairs { ["proxy.lan"] = "'proxy.lan' is no address of a proxy", [""] = "is empty",
+      ["10.0.0.1/8"] = "bits behind the 8", ["0.0.0.0/0"] = "'0.0.0.0/0' is everybody" } do
+      one = start { "--trusted-proxies", words }
+      assert.equal(2, wait(one))
+      assert.truthy(one.err:find(reason, 1, true), one.err)
+    end
+  end)
+
   it("answers in names of its own alone, as the page of experiments does", function()
     local one = start { "--allow-host", "Shop.lan:80", "--allow-host", "b.example" }
     local client <close> = assert(http.client { timeout_ms = 10000 })

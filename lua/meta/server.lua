@@ -99,6 +99,8 @@ function Server:reloaded(asked, failure) end
 ---@field workers integer        as many as the server was made for
 ---@field connections? integer   at once; per_address: of one client's address
 ---@field per_address? integer
+---@field proxies? string        addresses and networks with commas between: of what comes from these X-Forwarded-For
+---   tells the client
 ---@field rate? number           requests a second of a token, or of an address that shows none
 ---@field burst? number          of them at once
 ---@field tokens? string         a file of tokens; token_text: the same as a text, which came from a variable

@@ -218,6 +218,7 @@ static rs_service_options service_options(lua_State *L) {
   o.workers = (int)rs_integer_option(L, 2, "workers", 1, -1);
   o.connections = small_option(L, "connections");
   o.per_address = small_option(L, "per_address");
+  o.proxies = text_option(L, "proxies");
   o.rate = rs_number_option(L, 2, "rate", 0);
   o.burst = rs_number_option(L, 2, "burst", 0);
   o.certificate = text_option(L, "certificate");
@@ -238,7 +239,7 @@ static int l_start(lua_State *L) {
   static const char *const known[] = {"host",       "port",          "workers",     "connections", "per_address",
                                       "rate",       "burst",         "tokens",      "token_text",  "certificate",
                                       "key",        "access_log",    "log_addresses", "max_body",  "head_ms",
-                                      "idle_ms",    "body_rate",     "write_rate",  "names",       NULL};
+                                      "idle_ms",    "body_rate",     "write_rate",  "names",       "proxies",     NULL};
   server *s = check_server(L);
   luaL_argcheck(L, !s->service, 1, "the server listens already");
   rs_check_options(L, 2, known);

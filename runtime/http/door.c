@@ -76,7 +76,7 @@ static void give(rs_worker *w, const rs_arrival *arrival) {
 }
 
 static bool may_come(rs_service *s, const rs_arrival *a) {
-  return !is_full(s) && (!s->addresses || rs_addresses_take(s->addresses, rs_address_key(&a->from.any)));
+  return !is_full(s) && (!s->addresses || rs_addresses_take(s->addresses, rs_counted_by(s, &a->from.any)));
 }
 
 /* Accept all that wait, as long as a worker has room for them: the others wait where they are. False when there is

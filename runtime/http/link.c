@@ -13,7 +13,8 @@ static void trim(rs_buffer *b) {
 }
 
 /* As a number; of an IPv4 address that came through a socket of IPv6, that of IPv4. */
-static void name_client(rs_link *l, const struct sockaddr *from) {
+void rs_link_name(rs_link *l, const struct sockaddr *from) {
+  l->address = rs_address_key(from);
   const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
   if (from->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six))
     inet_ntop(AF_INET, six->s6_addr + 12, l->client, sizeof l->client);
@@ -48,8 +49,8 @@ static rs_link *open_link(rs_worker *w, struct MHD_Connection *connection) {
   l->stage = RS_HEAD;
   l->since = rs_service_now();
   l->token = -1;
-  l->address = rs_address_key(address_of(connection));
-  name_client(l, address_of(connection));
+  rs_link_name(l, address_of(connection));
+  l->proxied = rs_proxies_have(w->service->proxies, address_of(connection));
   l->after = w->open;
   if (w->open) w->open->before = l;
   w->open = l;
@@ -79,7 +80,7 @@ void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link
   }
   if (*link) close_link(w, *link); /* and libmicrohttpd closes the socket, when this returns */
   *link = NULL;
-  rs_worker_gone(w, rs_address_key(address_of(connection)));
+  rs_worker_gone(w, address_of(connection));
 }
 
 void rs_link_free(rs_link *l) {

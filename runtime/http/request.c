@@ -187,6 +187,13 @@ static const char *header_of(const rs_link *l, const char *name) {
   return rs_call_header(&call, name);
 }
 
+/* Of a request that a trusted proxy hands on, whom it is from. */
+static void find_client(rs_link *l) {
+  struct sockaddr_storage client;
+  if (rs_proxies_client(l->of->service->proxies, pairs_of(l), l->n_headers, &client))
+    rs_link_name(l, (const struct sockaddr *)&client);
+}
+
 /* By the scope that is needed. */
 static rs_fault lacking(unsigned needed) {
   static const struct {
@@ -242,9 +249,12 @@ static enum MHD_Result on_head(rs_link *l, struct MHD_Connection *connection, co
   if (!l->method) l->method = "";
   l->head_only = !strcmp(method, "HEAD");
   make_id(l);
+  if (l->proxied)
+    rs_link_name(l, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
   rs_head_facts facts = {0};
   rs_fault fault = check_head(l, connection, method, version, &facts);
   if (fault.status) return refuse_early(l, connection, &fault);
+  if (l->proxied) find_client(l);
   const char *id = header_of(l, "x-request-id");
   if (id && rs_is_plain(id, strlen(id), RS_REQUEST_ID)) strcpy(l->id, id);
   l->fault = check_access(l, l->head_only ? "GET" : method);

@@ -73,7 +73,9 @@ static rs_status make_parts(rs_service *s) {
   if (status != RS_OK) return status;
   snprintf(s->too_large, sizeof s->too_large, "the body is larger than the %lld bytes that this service takes",
            (long long)o->max_body);
-  if (o->per_address < o->connections) status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
+  if (o->proxies) status = rs_proxies_parse(&s->proxies, o->proxies);
+  if (status == RS_OK && o->per_address < o->connections)
+    status = rs_addresses_new(&s->addresses, o->connections, o->per_address);
   if (status == RS_OK && o->rate != 0) status = rs_rate_new(&s->rate, o->rate, o->burst);
   if (status == RS_OK && o->certificate) status = rs_tls_read(&s->tls, o->certificate, o->key);
   return status == RS_OK && o->access_log ? rs_access_log_open(&s->log, o->access_log, o->workers) : status;
@@ -118,7 +120,7 @@ rs_status rs_service_start(rs_service **out, const rs_service_options *options, 
   if (status == RS_OK) status = make_workers(s);
   if (status == RS_OK) status = start_threads(s);
   s->options.address = s->options.names = s->options.access_log = NULL; /* the caller's */
-  s->options.certificate = s->options.key = NULL;
+  s->options.certificate = s->options.key = s->options.proxies = NULL;
   if (status == RS_OK)
     *out = s;
   else
@@ -167,6 +169,7 @@ void rs_service_free(rs_service *s) {
   rs_free(s->workers);
   rs_addresses_free(s->addresses);
   rs_rate_free(s->rate);
+  rs_proxies_free(s->proxies);
   rs_access_log_close(s->log);
   rs_tls_free(&s->tls);
   rs_buffer_free(&s->names);

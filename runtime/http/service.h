@@ -32,6 +32,9 @@ typedef struct rs_service_options {
   int per_address;     /* of one client's address, or /64 of IPv6 [as many as in all]: one more is told 503 */
   double rate;         /* requests a second of a token, or of an address that shows none [no limit]: more are told 429 */
   double burst;        /* of them at once [as many as a second, 1 at the least] */
+  const char *proxies; /* addresses and networks with commas between, http/proxies.h: of what comes from these
+                          X-Forwarded-For tells the client, of whom the rate, the log and the handler hear; how many
+                          connections they have is not counted by address [none] */
   const rs_tokens *tokens; /* who may ask [everybody]: others are told 401, or 403; it must outlive the service */
   rs_needs *needs;     /* [RS_SCOPE_USE for every request] */
   const char *certificate, *key; /* PEM files [HTTP without TLS] */

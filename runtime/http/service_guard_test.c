@@ -9,10 +9,14 @@
 
 #include "base/json.h"
 
-/* "METHOD path size". */
+/* "METHOD path size", or "client ADDRESS.". */
 static void echo(void *context, const rs_call *call, rs_reply *reply) {
   (void)context;
   reply->type = "text/plain";
+  if (!strcmp(call->target->path, "/client")) {
+    rs_buffer_printf(reply->body, "client %s.\n", call->client);
+    return;
+  }
   if (!strncmp(call->target->path, "/users/", 7)) reply->log_path = "/users/{id}";
   rs_buffer_printf(reply->body, "%s %s %zu\n", call->method, call->target->path, call->size);
 }
@@ -124,6 +128,62 @@ static void an_address_has_so_many_connections(void **state) {
   while (rs_service_counts_of(s).open == 2) usleep(1000);
   answers(s, "GET /again HTTP/1.1\r\nHost: h\r\n\r\n", "GET /again 0");
   close(handles[1]);
+  rs_service_free(s);
+}
+
+/* Ask on a connection that is kept. */
+static void told_on(int handle, const char *forwarded, const char *expected) {
+  char request[512], answer[4096];
+  snprintf(request, sizeof request, "GET /client HTTP/1.1\r\nHost: h\r\n%s\r\n", forwarded);
+  says(handle, request);
+  hears(handle, answer, sizeof answer, expected);
+  if (!strstr(answer, expected)) fail_msg("to '%s' no '%s' in:\n%s", forwarded, expected, answer);
+}
+
+static void a_trusted_proxy_tells_the_client_of_each_request(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.proxies = "127.0.0.0/8,10.0.0.0/8"});
+  int handle = connected(s);
+  told_on(handle, "", "client 127.0.0.1.");
+  told_on(handle, "X-Forwarded-For: 1.2.3.4, 203.0.113.7\r\n", "client 203.0.113.7.");
+  told_on(handle, "X-FORWARDED-FOR: 1.2.3.4\r\nx-forwarded-for: [2001:db8::7]:9 , 10.1.1.1\r\n", "client 2001:db8::7.");
+  told_on(handle, "X-Forwarded-For: 203.0.113.7, junk\r\n", "client 127.0.0.1.");
+  told_on(handle, "Forwarded: for=203.0.113.7\r\nX-Real-IP: 203.0.113.7\r\n", "client 127.0.0.1.");
+  close(handle);
+  rs_service_free(s);
+  s = serving_with((rs_service_options){.proxies = "10.0.0.0/8"}); /* who asks is none of them */
+  answers(s, "GET /client HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n", "client 127.0.0.1.");
+  rs_service_free(s);
+  s = serving_with((rs_service_options){0});
+  answers(s, "GET /client HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n", "client 127.0.0.1.");
+  rs_service_free(s);
+  s = NULL;
+  assert_int_equal(rs_service_start(&s, &(rs_service_options){.proxies = "proxy.lan"}, echo, NULL), RS_EARG);
+  assert_non_null(strstr(rs_message(), "'proxy.lan' is no address"));
+  assert_null(s);
+}
+
+static void limits_are_of_the_client_behind_a_trusted_proxy(void **state) {
+  (void)state;
+  rs_service *s = serving_with((rs_service_options){.proxies = "127.0.0.1", .rate = 0.01, .burst = 2, .per_address = 1});
+  int handle = connected(s), second = connected(s);
+  for (int i = 0; i < 2; i++) {
+    told_on(handle, "X-Forwarded-For: 203.0.113.7\r\n", "client 203.0.113.7.");
+    told_on(second, "X-Forwarded-For: 203.0.113.7, 203.0.113.8\r\n", "client 203.0.113.8."); /* and not counted by address */
+    told_on(second, "X-Forwarded-For: 2001:db8::7\r\n", "client 2001:db8::7.");
+  }
+  told_on(second, "X-Forwarded-For: 9.9.9.9, 203.0.113.7\r\n", "HTTP/1.1 429"); /* made up, by whatever connection */
+  told_on(handle, "X-Forwarded-For: 2001:db8::8\r\n", "HTTP/1.1 429");          /* of the same /64 */
+  told_on(handle, "X-Forwarded-For: 203.0.113.9\r\n", "client 203.0.113.9.");
+  close(handle);
+  close(second);
+  rs_service_free(s);
+  s = serving_with((rs_service_options){.rate = 0.01, .burst = 2}); /* else what they say buys nothing */
+  handle = connected(s);
+  told_on(handle, "X-Forwarded-For: 203.0.113.1\r\n", "client 127.0.0.1.");
+  told_on(handle, "X-Forwarded-For: 203.0.113.2\r\n", "client 127.0.0.1.");
+  told_on(handle, "X-Forwarded-For: 203.0.113.3\r\n", "HTTP/1.1 429");
+  close(handle);
   rs_service_free(s);
 }
 
@@ -312,6 +372,8 @@ int main(void) {
       cmocka_unit_test(rates_are_of_tokens_and_of_addresses),
       cmocka_unit_test(a_host_must_be_a_name_of_ours_on_loopback_without_tokens),
       cmocka_unit_test(an_address_has_so_many_connections),
+      cmocka_unit_test(a_trusted_proxy_tells_the_client_of_each_request),
+      cmocka_unit_test(limits_are_of_the_client_behind_a_trusted_proxy),
       cmocka_unit_test(tls_is_spoken_with_a_certificate),
       cmocka_unit_test(a_certificate_that_is_none_is_refused_by_name),
       cmocka_unit_test(requests_stand_in_the_log_without_whose_they_are),

@@ -12,6 +12,7 @@
 #include "http/head.h"
 #include "http/linger.h"
 #include "http/listen.h"
+#include "http/proxies.h"
 #include "http/rate.h"
 #include "http/service.h"
 #include "http/tls.h"
@@ -58,8 +59,9 @@ typedef struct rs_link {
   rs_worker *of;
   struct rs_link *before, *after; /* of the worker's open ones; 'after' alone of the free ones */
   int handle;
-  uint64_t address; /* rs_address_key */
+  uint64_t address; /* rs_address_key of the client */
   char client[INET6_ADDRSTRLEN];
+  bool proxied; /* the client is told by each request, as a trusted proxy has connected */
   rs_stage stage;
   int64_t since;    /* ns, when it came to this stage */
   int64_t looked, taken; /* ns, when a reply was last looked at, 0: not yet; bytes that had been taken until then */
@@ -135,6 +137,7 @@ struct rs_service {
   rs_worker *workers;
   rs_addresses *addresses; /* NULL: they are not counted */
   rs_rate *rate;           /* NULL: no limit */
+  rs_proxies *proxies;     /* NULL: none is trusted */
   rs_access_log *log;      /* NULL: none */
   rs_tls tls;
   pthread_t door;
@@ -154,8 +157,12 @@ static inline void rs_tally_add(atomic_int_fast64_t *count, int64_t n) {
 
 int64_t rs_service_now(void); /* ns of the monotonic clock */
 void rs_service_wake(int eventfd);
+/* By what the connections of an address are counted; 0: they are not. */
+static inline uint64_t rs_counted_by(const rs_service *s, const struct sockaddr *from) {
+  return s->addresses && !rs_proxies_have(s->proxies, from) ? rs_address_key(from) : 0;
+}
 /* A connection has gone, of which the door told w. */
-void rs_worker_gone(rs_worker *w, uint64_t address);
+void rs_worker_gone(rs_worker *w, const struct sockaddr *from);
 
 /* door.c: a thread that accepts connections. */
 rs_status rs_door_open(rs_service *s);
@@ -170,6 +177,8 @@ void rs_worker_free(rs_worker *w);
 /* link.c: connections, by libmicrohttpd's calls, and their deadlines. */
 void rs_link_notify(void *worker, struct MHD_Connection *connection, void **link,
                     enum MHD_ConnectionNotificationCode code);
+/* Whose connection it is: 'from', as long as no request of a proxy's tells otherwise. */
+void rs_link_name(rs_link *l, const struct sockaddr *from);
 void rs_link_sweep(rs_worker *w, int64_t now);
 /* Send a refusal past libmicrohttpd, which has no way to at that moment, unless the connection is encrypted. */
 void rs_link_say(const rs_link *l, int status, const char *reason, const char *message);

@@ -78,8 +78,8 @@ void rs_worker_free(rs_worker *w) {
   }
 }
 
-void rs_worker_gone(rs_worker *w, uint64_t address) {
-  if (w->service->addresses) rs_addresses_drop(w->service->addresses, address);
+void rs_worker_gone(rs_worker *w, const struct sockaddr *from) {
+  if (w->service->addresses) rs_addresses_drop(w->service->addresses, rs_counted_by(w->service, from));
   atomic_fetch_sub(&w->given, 1);
   rs_tally_add(&w->tally.closed, 1);
 }
@@ -91,7 +91,7 @@ static void welcome(rs_worker *w) {
     rs_arrival *a = &w->inbox[at % RS_INBOX];
     w->welcomed = false;
     if (MHD_add_connection(w->daemon, a->handle, &a->from.any, a->size) == MHD_NO && !w->welcomed)
-      rs_worker_gone(w, rs_address_key(&a->from.any)); /* libmicrohttpd has closed it, and told nobody */
+      rs_worker_gone(w, &a->from.any); /* libmicrohttpd has closed it, and told nobody */
     atomic_store(&w->emptied, at + 1);
   }
 }

@@ -59,6 +59,8 @@ function command.options(parser)
   parser:option("--connections", "Connections at once"):argname "N":convert(argument.whole_number(1, 1000000))
   parser:option("--per-address", "Connections at once of one client's address"):argname "N"
     :convert(argument.whole_number(1, 1000000)):target "per_address"
+  parser:option("--trusted-proxies", "Proxies before this server, whose X-Forwarded-For tells the client's address")
+    :argname "ADDRESS[/BITS],...":target "trusted_proxies"
   parser:option("--rate", "Requests a second of a token, or of an address that shows none"):argname "N"
     :convert(argument.whole_number(1, 1000000000))
   parser:option("--burst", "Of them at once"):argname "N":convert(argument.whole_number(1, 1000000000))
@@ -115,7 +117,8 @@ local function options_of(args)
     keep_days = args.keep_days, tokens = args.tokens,
     token_text = not args.tokens and told_tokens() or nil, certificate = args.certificate,
     key = args.key, access_log = args.access_log, log_addresses = args.log_addresses, connections = args.connections,
-    per_address = args.per_address, rate = args.rate, burst = args.burst, max_body = args.max_body }
+    per_address = args.per_address, proxies = args.trusted_proxies, rate = args.rate, burst = args.burst,
+    max_body = args.max_body }
   if args.BUNDLE then return options end
   local serving = require "recsys.sagemaker.serving"
   if not serving.is_container() then exit.usage_error "what to serve? A bundle's file, or registry:NAME@ALIAS" end

@@ -68,7 +68,7 @@ end
 --- What the service is told of all that a server is.
 local function service_options(options)
   local told = {}
-  for _, name in ipairs { "host", "port", "workers", "connections", "per_address", "rate", "burst", "tokens",
+  for _, name in ipairs { "host", "port", "workers", "connections", "per_address", "proxies", "rate", "burst", "tokens",
     "token_text", "certificate", "key", "access_log", "log_addresses", "max_body", "head_ms", "idle_ms", "body_rate",
     "write_rate" } do
     told[name] = options[name]
@@ -99,8 +99,8 @@ function operation.open(options)
     local fine, message = fill(self, slot, found, true)
     if not fine then refuse("%s", message) end
   end
-  local listens, message = self.server:start(service_options(options))
-  if not listens then refuse("%s", message) end
+  local listens, message, code = self.server:start(service_options(options))
+  if not listens then error({ code = code == "argument" and "usage" or "failed", message = message }, 0) end
   return self
 end
 
