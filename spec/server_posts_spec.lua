@@ -48,6 +48,24 @@ describe("posted events", function()
     assert.same(before, { history "u1", history "u2", history "u3" })
   end)
 
+  it("count after a restart, too, where the clock lies behind the bundle's making", function()
+    local folder = command.temporary()
+    local path = tiny.publish(tiny.build(), folder .. "/models", { created = "2100-01-01T00:00:00Z" })
+    local function seen(post)
+      local one = program.start { path, "--workers", "1", "--events", folder .. "/events.db" }
+      if post then
+        local reply = program.ask(one, "POST", "/events", { user = "u1", item = "i9", time = 13 * day })
+        assert.equal(200, reply.status, reply.body)
+      end
+      local user = json.decode(program.ask(one, "GET", "/users/u1").body)
+      program.stop(one, "sigterm")
+      return user.events
+    end
+    assert.equal(4, seen(true))
+    assert.equal(4, seen(false))
+    command.remove(folder)
+  end)
+
   it("in seconds are refused, once the model is of a time when that is a mistake", function()
     fresh()
     assert.equal(1, call("POST", "/events", { user = "u1", item = "i1", time = 86400 }).taken) -- of 1970, as its events

@@ -119,6 +119,7 @@ static void handle_posts(rs_exchange *x, parser *parse) {
   }
   rs_post_rules rules = {.lines = is_lines(x->call), .now = rs_wall_clock(), .most = MOST};
   rules.when = rs_server_model_clock(m, rules.now);
+  if (rules.now < m->made) rules.now = m->made; /* by a clock that lies behind it would be taken for what the model has */
   rules.from = m->as_of >= RS_YEAR_1980 ? RS_YEAR_1980 : 0;
   rules.until = (m->as_of > rules.now ? m->as_of : rules.now) + HOUR_MS;
   rs_status status = parse(&posts, x->call->body ? x->call->body : "", x->call->size, &rules);

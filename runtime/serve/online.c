@@ -2,11 +2,15 @@
  * stands in online_store.c. */
 #include "serve/online.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "frame/column.h"
+#include "serve/counts.h"
 #include "serve/online_store.h"
 #include "sql/writer.h"
 
@@ -15,6 +19,8 @@ enum { MOST = 100000, BUSY_MS = 2000, AT_ONCE = 4096, PAUSE_MS = 200, TIDY_MS = 
 struct rs_online {
   rs_online_options options;
   char *path;
+  struct stat file; /* which one it was */
+  int64_t ahead;    /* rs_online_believe, of the thread */
   rs_sql_writer writer;
   _Atomic int64_t keep_ms;
   rs_posts *applied; /* by the thread, just now */
@@ -64,6 +70,16 @@ static int64_t wall_clock(void) {
   struct timespec t;
   clock_gettime(CLOCK_REALTIME, &t);
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t steady_clock(void) { return rs_clock() / 1000000; }
+
+/* What is written to a file that has no name any more is lost. */
+static rs_status check_file(const rs_online *o) {
+  struct stat now;
+  if (stat(o->path, &now) == 0 && now.st_ino == o->file.st_ino && now.st_dev == o->file.st_dev) return RS_OK;
+  return rs_fail(RS_EIO, "%s was removed or replaced under the server: nothing more is kept; put it back, or start anew",
+                 o->path);
 }
 
 /* The batches that one transaction is to carry: the first ones, without what lies behind. The lock is held. */
@@ -141,7 +157,8 @@ static rs_status work_off(rs_online *o) {
   rs_posts *batches = take_some(o);
   pthread_mutex_unlock(&o->writer.lock);
   pthread_mutex_lock(&o->held);
-  rs_status status = rs_sql_writer_carry(&o->writer, write_batches, batches);
+  rs_status status = check_file(o);
+  if (status == RS_OK) status = rs_sql_writer_carry(&o->writer, write_batches, batches);
   o->applied = batches;
   for (rs_posts *p = batches; p && status == RS_OK; p = p->next) o->options.apply(o->options.context, p->posts, p->n);
   pthread_mutex_unlock(&o->held);
@@ -161,16 +178,24 @@ void rs_online_takes_long(rs_online *o) {
   pthread_mutex_unlock(&o->writer.lock);
 }
 
+/* As if it had been asked when the newest event came: a clock that is wrong at the start deletes nothing at once. */
+static rs_status begin_to_believe(rs_online *o) {
+  int64_t newest = RS_TIME_MISSING, wall = wall_clock();
+  rs_status status = rs_online_newest(o->writer.db, &newest);
+  o->ahead = (newest != RS_TIME_MISSING && newest < wall ? newest : wall) - steady_clock();
+  return status;
+}
+
 /* Delete what is too old and move the log into the database, while nobody waits. */
 static void tidy(rs_online *o) {
-  int64_t keep_ms = o->keep_ms;
-  if (keep_ms >= 0) rs_online_forget(o->writer.db, wall_clock() - keep_ms);
+  int64_t keep_ms = o->keep_ms, now = rs_online_believe(&o->ahead, wall_clock(), steady_clock());
+  if (keep_ms >= 0) rs_online_forget(o->writer.db, now - keep_ms);
   rs_sql_execute(o->writer.db, "PRAGMA wal_checkpoint(PASSIVE)");
 }
 
 static void *work(void *context) {
   rs_online *o = context;
-  int64_t tidied = 0;
+  int64_t tidied = INT64_MIN / 2;
   pthread_mutex_lock(&o->writer.lock);
   while (!o->writer.stop || o->first) {
     rs_status status = RS_OK;
@@ -178,8 +203,8 @@ static void *work(void *context) {
     if (o->first) status = work_off(o);
     if (status != RS_OK) pthread_cond_timedwait(&o->writer.work, &o->writer.lock, &due);
     if (o->first || o->writer.stop) continue;
-    if (wall_clock() - tidied > TIDY_MS) {
-      tidied = wall_clock();
+    if (steady_clock() - tidied > TIDY_MS) {
+      tidied = steady_clock();
       pthread_mutex_unlock(&o->writer.lock);
       tidy(o);
       pthread_mutex_lock(&o->writer.lock);
@@ -205,6 +230,8 @@ rs_status rs_online_open(rs_online **out, const rs_online_options *options) {
   rs_status status = rs_sql_writer_open(&o->writer, options->path, &how);
   if (status == RS_OK && !(o->path = rs_strdup(options->path))) status = rs_nomem("online", strlen(options->path));
   if (status == RS_OK) status = rs_online_migrate(o->writer.db);
+  if (status == RS_OK && stat(o->path, &o->file) != 0) status = rs_fail(RS_EIO, "%s: %s", o->path, strerror(errno));
+  if (status == RS_OK) status = begin_to_believe(o);
   if (status == RS_OK) status = rs_sql_writer_start(&o->writer, work, o);
   if (status == RS_OK)
     *out = o;

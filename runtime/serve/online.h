@@ -76,7 +76,8 @@ void rs_online_takes_long(rs_online *o);
 
 typedef struct rs_online_options {
   const char *path;   /* of the database, which is made, for its owner alone, when it is not there */
-  int64_t keep_ms;    /* events that were received earlier than so long ago are deleted; negative: none */
+  int64_t keep_ms;    /* events that were received earlier than so long ago are deleted, looked at every hour; negative:
+                       * none. A clock that jumps ahead is believed when it is there an hour later, too */
   int64_t most;       /* posts that wait at once [100,000] */
   int busy_ms;        /* how long to wait for another process's lock before the next attempt [2,000] */
   rs_online_apply *apply;
@@ -100,7 +101,8 @@ void rs_online_keep(rs_online *o, int64_t keep_ms);
  * committed where applying takes long: with the outcome of each post, and *posts is still the caller's. When that takes
  * longer than wait_ms, as while another process holds the database, or the thread is at something that takes long, the
  * batch is the thread's, which goes on trying, and *posts is NULL. On failure it is the
- * caller's, and nothing was kept: RS_EBUSY when too much waits already or the end has come, RS_EIO, RS_ENOMEM. */
+ * caller's, and nothing was kept: RS_EBUSY when too much waits already or the end has come, RS_EIO, also when the file
+ * was removed or replaced meanwhile, RS_ENOMEM. */
 rs_status rs_online_post(rs_online *o, rs_posts **posts, int wait_ms);
 
 /* While it is held nothing is committed or applied: what a version is loaded in that must miss no post and take none

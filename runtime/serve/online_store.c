@@ -135,6 +135,24 @@ rs_status rs_online_forget(rs_sql *db, int64_t before) {
   return run(db, "DELETE FROM online_events WHERE received < ?1", &(rs_sql_value){RS_SQL_INTEGER, before, 0, NULL, 0}, 1);
 }
 
+rs_status rs_online_newest(rs_sql *db, int64_t *received) {
+  static const char text[] = "SELECT max(received) FROM online_events";
+  rs_statement *s = NULL;
+  bool row = false;
+  rs_status status = rs_sql_prepare(&s, db, text, strlen(text));
+  if (status == RS_OK) status = rs_sql_step(s, &row);
+  bool any = row && rs_sql_column(s, 0).type == RS_SQL_INTEGER;
+  *received = any ? rs_sql_column(s, 0).integer : RS_TIME_MISSING;
+  rs_sql_done(s);
+  return status;
+}
+
+int64_t rs_online_believe(int64_t *ahead, int64_t wall, int64_t steady) {
+  int64_t before = *ahead;
+  *ahead = wall - steady;
+  return steady + (*ahead < before ? *ahead : before);
+}
+
 /* ---- reading ---- */
 
 /* Posts whose texts lie one behind another in 'bytes' until they are handed on. */

@@ -13,6 +13,14 @@ rs_status rs_online_write(rs_sql *db, rs_post *post);
 /* Delete the events that were received before a time. */
 rs_status rs_online_forget(rs_sql *db, int64_t before);
 
+/* When the newest event was received; RS_TIME_MISSING: there is none. */
+rs_status rs_online_newest(rs_sql *db, int64_t *received);
+
+/* What time it is for deleting what is old, in ms: no later than the wall's clock tells now, nor than it told when it was
+ * asked before, so that one that jumps ahead for a moment deletes nothing. 'steady' is a clock that never jumps, '*ahead'
+ * how far the wall's was ahead of it before, and becomes how far it is. */
+int64_t rs_online_believe(int64_t *ahead, int64_t wall, int64_t steady);
+
 /* What is kept, to 'apply', by a thousand posts. */
 rs_status rs_online_read(rs_sql *db, rs_online_apply *apply, void *context);
 rs_status rs_online_read_user(rs_sql *db, const char *user, size_t length, rs_online_apply *apply, void *context);
