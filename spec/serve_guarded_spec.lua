@@ -190,4 +190,45 @@ describe("recsys-run serve, guarded", function()
     assert.falsy(command.read(log .. ".1"):find "alice")
     for line in command.read(log):gmatch "[^\n]+" do assert.is_table(json.decode(line)) end
   end)
+
+  it("tells where a log cannot be opened anew, and writes on to the one it has", function()
+    local place = folder .. "/logs"
+    assert(uv.fs_mkdir(place, tonumber("755", 8)))
+    local one = start { "--access-log", place .. "/access.log" }
+    command.remove(place)
+    uv.kill(one.pid, "sighup")
+    assert.is_true(program.wait_for(one, "logs/access.log cannot be opened anew: No such file or directory"))
+    assert.equal(200, program.ask(one, "GET", "/ping").status)
+    stop(one)
+  end)
+
+  it("refuses a private key that others may read or write", function()
+    local pem, key = certificate "open"
+    for mode, refused in pairs { ["644"] = true, ["620"] = true, ["602"] = true, ["640"] = false } do
+      assert(uv.fs_chmod(key, tonumber(mode, 8)))
+      local one = start { "--certificate", pem, "--key", key }
+      assert.equal(refused, one.url == nil, mode .. " " .. one.err)
+      if refused then
+        assert.equal(1, wait(one))
+        local why = "open.key: others than its owner may read or write this private key"
+        assert.truthy(one.err:find(why, 1, true), one.err)
+      else
+        stop(one)
+      end
+    end
+  end)
+
+  it("listens by IPv4 and IPv6 where it listens on all", function()
+    local one = start { "--host", "*" }
+    local port = assert(one.url:match ":(%d+)$", one.url)
+    local client <close> = assert(http.client { timeout_ms = 10000 })
+    assert.equal(200, assert(client:request { url = ("http://127.0.0.1:%s/ping"):format(port) }).status)
+    local probe = uv.new_tcp()
+    local has_six = probe:bind("::1", 0) == 0
+    probe:close()
+    if has_six then
+      assert.equal(200, assert(client:request { url = ("http://[::1]:%s/ping"):format(port) }).status)
+    end
+    stop(one)
+  end)
 end)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
@@ -46,7 +47,11 @@ static int open_file(const char *path) {
 
 static void reopen(rs_access_log *log) {
   int file = open_file(log->path);
-  if (file < 0) return;
+  if (file < 0) {
+    fprintf(stderr, "recsys-run: %s cannot be opened anew: %s; lines go on to the file of before\n", log->path,
+            strerror(errno));
+    return;
+  }
   close(log->file);
   log->file = file;
 }

@@ -21,7 +21,7 @@ void rs_access_log_close(rs_access_log *log);
 void rs_access_log_add(rs_access_log *log, int worker, const char *line, size_t n);
 
 /* Have the thread open the path again, when it has written what was left before: somebody has moved the file away. When
- * that fails, lines go on to the old one. May be called from any thread. */
+ * that fails, stderr is told why, and lines go on to the old one. May be called from any thread. */
 void rs_access_log_reopen(rs_access_log *log);
 
 /* Lines that were dropped. */

@@ -11,14 +11,24 @@
 #include <unistd.h>
 
 static int open_socket(const struct addrinfo *a) {
-  int handle = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+  int handle = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, no = 0;
   if (handle < 0) return -1;
   setsockopt(handle, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (a->ai_family == AF_INET6) setsockopt(handle, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no); /* IPv4 as well */
   if (bind(handle, a->ai_addr, a->ai_addrlen) == 0 && listen(handle, SOMAXCONN) == 0) return handle;
   int reason = errno;
   close(handle);
   errno = reason;
   return -1;
+}
+
+/* At the first of them that can be had; of one family alone unless that is 0. */
+static void open_first(rs_listening *out, const struct addrinfo *found, int family) {
+  for (const struct addrinfo *a = found; a && out->handle < 0; a = a->ai_next) {
+    if (family && a->ai_family != family) continue;
+    out->handle = open_socket(a);
+    out->family = a->ai_family;
+  }
 }
 
 static bool is_loopback(const struct sockaddr_storage *a) {
@@ -35,10 +45,8 @@ rs_status rs_listen(rs_listening *out, const char *address, int port) {
   int code = getaddrinfo(all ? NULL : address, service, &wanted, &found);
   if (code != 0) return rs_fail(RS_EIO, "cannot listen on %s: %s", address, gai_strerror(code));
   out->handle = -1;
-  for (const struct addrinfo *a = found; a && out->handle < 0; a = a->ai_next) {
-    out->handle = open_socket(a);
-    out->family = a->ai_family;
-  }
+  if (all) open_first(out, found, AF_INET6); /* takes both; a machine without it has the other */
+  if (out->handle < 0) open_first(out, found, 0);
   int reason = errno;
   freeaddrinfo(found);
   if (out->handle < 0)

@@ -12,7 +12,7 @@ typedef struct rs_listening {
   bool loopback; /* from this machine alone it is reached */
 } rs_listening;
 
-/* 'address' is a name or number; "" or "*": all of this machine's. 'port' 0: any that is free. RS_EIO with the
+/* 'address' is a name or number; "" or "*": all of this machine's, of IPv6 and IPv4. 'port' 0: any that is free. RS_EIO with the
  * address, the port and the system's reason. */
 rs_status rs_listen(rs_listening *out, const char *address, int port);
 

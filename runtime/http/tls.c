@@ -1,11 +1,13 @@
 /* tls.c - see tls.h. */
 #include "http/tls.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -22,6 +24,15 @@ static rs_status read_text(char **out, const char *path) {
   else
     rs_buffer_free(&text);
   return status;
+}
+
+/* As a server of others does: the group may read it (ssl-cert), and nobody else do anything. */
+static rs_status check_mode(const char *path) {
+  struct stat about;
+  if (stat(path, &about) != 0) return rs_fail(RS_EIO, "%s: %s", path, strerror(errno));
+  if (about.st_mode & (S_IWGRP | S_IRWXO))
+    return rs_fail(RS_EIO, "%s: others than its owner may read or write this private key; chmod o-rwx,g-w it", path);
+  return RS_OK;
 }
 
 static int no_passphrase(char *buffer, int size, int writing, void *context) {
@@ -53,6 +64,7 @@ static rs_status check(const rs_tls *t, const char *certificate_path, const char
 rs_status rs_tls_read(rs_tls *out, const char *certificate, const char *key) {
   rs_tls t = {0};
   rs_status status = read_text(&t.certificate, certificate);
+  if (status == RS_OK) status = check_mode(key);
   if (status == RS_OK) status = read_text(&t.key, key);
   if (status == RS_OK) status = check(&t, certificate, key);
   if (status == RS_OK)

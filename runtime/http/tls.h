@@ -8,7 +8,7 @@ typedef struct rs_tls {
   char *certificate, *key;
 } rs_tls;
 
-/* RS_EIO when a file cannot be read; RS_EFORMAT, with its name, when it holds no certificate, no key without a passphrase,
+/* RS_EIO when a file cannot be read, or others may read the key or write to it; RS_EFORMAT, with its name, when it holds no certificate, no key without a passphrase,
  * or not the certificate's key. */
 rs_status rs_tls_read(rs_tls *out, const char *certificate, const char *key);
 void rs_tls_free(rs_tls *t);
