@@ -432,7 +432,7 @@ describe("a published model with features of the past", function()
         history = bare })
     end
     assert.has_error(function()
-      served:recommend { history = { { item = "i1", time = 5 }, { item = "i2", time = 4 } } }
+      served:recommend { history = { { item = "i1", time = log.time[1] + 1 }, { item = "i2", time = log.time[1] } } }
     end, "history: the event of item 'i2' is earlier than the one before it; the oldest comes first")
     assert.has_error(function() served:recommend { history = { { time = 5 } } } end,
       "bad argument #1 to 'recommend' (field 'history' must be a list of item ids, or of { item, time, fields })")
