@@ -1,6 +1,7 @@
 --- cmake --install to a prefix: the program and the module work there, without the sources.
 
 local command = require "spec.support.command"
+local program = require "spec.support.serve_program"
 
 local prefix
 
@@ -43,7 +44,12 @@ describe("cmake --install", function()
     assert.matches("\n  recsys%-run serve artifacts/models/two_tower%-1.tar\n", told)
     local user = told:match "\n  recsys%-run recommend artifacts/models/two_tower%-1.tar %-%-user (%S+) %-k 10\n"
     assert.matches('"known":true', run("recommend two_tower --json -k 1 --user " .. user).out)
-    assert.truthy(told:find(("curl -s localhost:8080/recommend -d '{\"user\": \"%s\"}'"):format(user), 1, true))
+    local server = program.start { empty .. "/artifacts/models/two_tower-1.tar", "--no-events" }
+    local asked = told:match "(curl [^\n]+)":gsub("localhost:8080", (server.url:match "//(.*)"))
+    local answer = command.run(asked)
+    assert.equal(0, program.stop(server, "sigterm"))
+    assert.matches(('"user":"%s"'):format(user), answer.out, 1, true)
+    assert.matches('"items":%[{', answer.out)
     assert.matches("\nrank +item", "\n" .. run("recommend mine --user nobody -k 1").out)
     command.run(("mkdir %s/models && cp models/two_tower.lua %s/models/my.lua"):format(empty, empty))
     assert.matches("model my: ./models/my.lua\n", run("two_tower --set model.kind=my" .. tiny).err)

@@ -368,10 +368,10 @@ end
 
 --- What to do with a bundle, for people.
 local function next_steps(published)
-  local user = published.user or "ID"
+  local called, bundle, user = host.called, published.bundle, published.user or "ID"
   return ("  %s inspect %s\n  %s recommend %s --user %s -k 10\n  %s serve %s\n    and meanwhile: "
-    .. "curl -s localhost:8080/recommend -d '{\"user\": \"%s\"}'"):format(host.called, published.bundle, host.called,
-    published.bundle, user, host.called, published.bundle, user)
+    .. "curl -s localhost:8080/recommend -H 'Content-Type: application/json' -d '{\"user\": \"%s\"}'"):format(called,
+    bundle, called, bundle, user, called, bundle, user)
 end
 
 --- Publish a trained model as the next version of its name in p.publish.dir.
