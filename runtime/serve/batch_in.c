@@ -134,7 +134,7 @@ rs_status rs_users_record(rs_users_reader *r, const rs_users_header *h, rs_span 
     size_t from = r->id.size;
     if (n == h->n) return rs_fail(RS_EFORMAT, "there are more than the header's %d columns", h->n);
     status = next_cell(&at, end, &r->id);
-    rs_span cell = {r->id.data + from, r->id.size - from};
+    rs_span cell = {r->id.data ? r->id.data + from : "", r->id.size - from};
     if (h->cells[n] == RS_CELL_USER)
       user = from, user_end = r->id.size;
     else if (status == RS_OK && cell.length > 0)

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rs_request request = {0};
     next = rs_record_end(at, end, RS_USERS_CSV);
     if (next <= at || next > end) __builtin_trap();
-    if (memchr(at, 0, (size_t)(next - at))) continue; /* which the batch refuses before */
+    if (memchr(at, 0, (size_t)(next - at)) || !rs_is_utf8(at, (size_t)(next - at))) continue; /* refused before */
     if (rs_users_record(&reader, &h, rs_record_text(at, next), &request) == RS_OK) {
       check_object(request.fields);
       if (reader.options.size > 0) check_object((rs_span){reader.options.data, reader.options.size});
