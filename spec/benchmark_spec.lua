@@ -128,6 +128,75 @@ describe("recipes/benchmarks/gowalla.lua", function()
   end)
 end)
 
+describe("recipes/benchmarks/gowalla_gf_cf.lua", function()
+  local function gf_cf(settings, as_table)
+    local set = { "data.dir=" .. folder, "runs=" .. folder .. "/runs" }
+    local code, out, err = captured(function()
+      return recipe.main("recipes/benchmarks/gowalla_gf_cf.lua", { json = not as_table,
+        set = table.move(settings or {}, 1, 9, 3, set), threads = 1, refresh = { "all" } })
+    end)
+    assert.equal(0, code, err)
+    return as_table and out or json.decode(out)
+  end
+
+  it("has one seed, as none plays a part, and the figures of the reference that it is", function()
+    write_gowalla()
+    local result = gf_cf()
+    assert.same({ 1, 1, 0 }, { #result.seeds, #result.seconds_a_seed, #result.epochs })
+    assert.same({ .1849, .1518 }, result.reach)
+    assert.is_false(result.reached, "it is not that data set")
+    local _, beside = run("gowalla", { "seeds=1" })
+    assert.same(beside.references[2], result.seeds[1])
+    assert.same(gf_cf({ "seeds=2" }).seeds, { result.seeds[1], result.seeds[1] })
+  end)
+
+  it("says what is to be reached, whether it is, and what a seed took", function()
+    write_gowalla()
+    local out = gf_cf({}, true)
+    assert.matches("GF%-CF, one seed .-closed form; .- a seed; deterministic, the same with every seed", out)
+    assert.matches("to reach, to the fourth digit +0%.1849 +0%.1518 +NOT REACHED: recall_20 by %+0%.8151", out)
+    assert.matches("GF%-CF, published +0%.1849 +0%.1518 +BARS", out)
+    local _, named = out:gsub("GF%-CF", "")
+    assert.equal(2, named, "the published row stands there once")
+  end)
+end)
+
+describe("a row of a benchmark", function()
+  local gowalla = require "recsys.benchmark.gowalla"
+
+  it("is refused where it has fields that nothing reads, or no model", function()
+    assert.error_matches(function() gowalla.recipe { name = "x", model = { kind = "mf" }, reached = { 1 } } end,
+      "a row of the benchmark gowalla has no field 'reached'", nil, true)
+    assert.error_matches(function() gowalla.recipe { name = "x" } end,
+      "the row 'x' needs a model or a reference, and not both", nil, true)
+    assert.error_matches(function() gowalla.recipe { name = "x", model = { kind = "mf" }, published = "MF" } end,
+      "no published row of the benchmark gowalla is called 'MF'", nil, true)
+    assert.error_matches(function() gowalla.recipe { name = "x", model = { kind = "mf" }, reach = 1 } end,
+      "field 'reach' of a row of the benchmark gowalla must be a table", nil, true)
+  end)
+
+  it("is reached from the figure on that it says, to the fourth digit", function()
+    local benchmark = require "recsys.benchmark"
+    local function reached(value, row)
+      local study = { k = 20, metrics = { "recall" }, published = {}, row = row }
+      local result = benchmark.result({ seed = 1, seeds = 1, model = { kind = "mf" } }, study, { epochs = { 3 },
+        rivals = {}, curves = { { tuned = { { seconds = 60 } }, final = { { seconds = 30 } } } },
+        test = { models = { { value } }, references = {}, queries = 1 } })
+      assert.same({ 90 }, result.seconds_a_seed)
+      return result.reached, result.text
+    end
+    assert.is_true((reached(.16266, { reach = { .1627 } })))
+    assert.is_true((reached(.2, { reach = { .1627 } })))
+    local ok, said = reached(.1625, { reach = { .1627 } })
+    assert.is_false(ok)
+    assert.matches("NOT REACHED: recall_20 by %-0%.0002", said)
+    assert.matches("epochs 3 chosen on validation rows; 1 min 30 s a seed", said)
+    assert.is_false((reached(.2, { reach = { .1627 }, exact = true })))
+    assert.is_true((reached(.16266, { reach = { .1627 }, exact = true })))
+    assert.is_nil((reached(.2, {})))
+  end)
+end)
+
 describe("recipes/benchmarks/ml_1m_ncf.lua", function()
   it("ranks the given negatives", function()
     local function rating(user, item, time) return ("%d\t%d\t5\t%d"):format(user, item, time) end

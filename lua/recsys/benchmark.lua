@@ -38,16 +38,22 @@ local benchmark = {}
 ---@field rivals? { label: string, model: table, train: table? }[]  rows of the same table with other parameters: what
 ---  differs from the recipe's
 ---@field note? string      what the table should say of the protocol
+---@field row? { published: string?, reach: number[]?, exact: boolean?, deterministic: boolean?, reference: table? }
+---  the published row that the recipe is, and what it is to reach: recsys.benchmark.recipe
 
 --- The parameters that every benchmark has, beside its own.
----@param own { data: table, model: table, train: table, eval: table? }
+---@param own { data: table, model: table?, train: table?, eval: table? }
+---@param deterministic? boolean  no seed plays a part: one by default
 ---@return table
-function benchmark.params(own)
+function benchmark.params(own, deterministic)
   own.eval = own.eval or {}
-  own.eval.paper_style = param(false, "also train with the epoch chosen by test rows, as papers do; printed apart")
-  own.eval.rivals = param(true, "also train the models that the recipe compares its own with, where it names some")
+  if own.model then
+    own.eval.paper_style = param(false, "also train with the epoch chosen by test rows, as papers do; printed apart")
+    own.eval.rivals = param(true, "also train the models that the recipe compares its own with, where it names some")
+  end
   own.eval.references = param(true, "also measure recommenders in closed form, which prove the evaluation")
-  own.seeds = param(3, "how many times all is done, with seeds from `seed` on", { min = 1, max = 100 })
+  own.seeds = param(deterministic and 1 or 3, "how many times all is done, with seeds from `seed` on",
+    { min = 1, max = 100 })
   return own
 end
 
@@ -112,12 +118,39 @@ local function measured(study, queries, scorer)
   return values
 end
 
+--- The metrics of the recipe's own recommender in closed form, in place of a model, and what they took.
+local function of_reference(study, queries)
+  local row, began = study.row.reference, base.clock()
+  local values = measured(study, queries, reference[row[2]](queries, row[3]))
+  return values, base.clock() - began
+end
+
+local function references_of(p, study, queries)
+  local found = {}
+  for i, row in ipairs(p.eval.references and study.references or {}) do
+    found[i] = measured(study, queries, reference[row[2]](queries, row[3]))
+    log.info("  %s is measured", row[1])
+  end
+  return found
+end
+
+--- Ask the test rows for a recommender in closed form: it learns from all training rows, and has nothing to tune.
+---@param split Split  the final one
+---@return { models: number[][], references: number[][], seconds: number[], queries: integer }
+function benchmark.test_reference(p, study, split)
+  if split.state == "selection" then split:end_selection "a closed form: nothing is chosen" end
+  local queries, found = study.protocol(study.data, split):queries "test", { models = {}, seconds = {} }
+  for i = 1, p.seeds do found.models[i], found.seconds[i] = of_reference(study, queries) end
+  found.references, found.queries = references_of(p, study, queries), queries.n
+  return found
+end
+
 --- Ask the test rows, once all models are trained: means of the study's metrics for each model and each reference.
 ---@param models Model[]
 ---@param splits Split[]  of each model
 ---@return { models: number[][], references: number[][], queries: integer }
 function benchmark.test(p, study, models, splits)
-  local found, first = { models = {}, references = {} }, nil
+  local found, first = { models = {} }, nil
   for i, trained in ipairs(models) do
     if splits[i].state == "selection" then
       splits[i]:end_selection(("%d models trained, their epochs chosen on validation rows"):format(#models))
@@ -127,11 +160,7 @@ function benchmark.test(p, study, models, splits)
     first = first or queries
     found.models[i] = measured(study, queries, scorer_of(trained, study, splits[i], queries))
   end
-  for i, row in ipairs(p.eval.references and study.references or {}) do
-    found.references[i] = measured(study, first, reference[row[2]](first, row[3]))
-    log.info("  %s is measured", row[1])
-  end
-  found.queries = first.n
+  found.references, found.queries = references_of(p, study, first), first.n
   return found
 end
 
@@ -165,24 +194,74 @@ local function figures(label, values, source)
   return row
 end
 
+--- What the model's training took, in its epochs: tuning, and training anew.
+local function seconds_of(curves)
+  local sum = 0
+  for _, part in pairs(curves) do
+    for _, row in ipairs(part) do sum = sum + row.seconds end
+  end
+  return sum
+end
+
+--- "this run; epochs 3, 4 chosen on validation rows; 85 s a seed".
+local function remark_of(study, epochs, seconds)
+  local sum = 0
+  for _, took in ipairs(seconds) do sum = sum + took end
+  local took = ("%s a seed"):format(text.duration(sum / #seconds))
+  if study.row and study.row.deterministic then took = took .. "; deterministic, the same with every seed" end
+  if #epochs == 0 then return ("  this run; closed form; %s"):format(took) end
+  return ("  this run; epochs %s chosen on validation rows; %s"):format(table.concat(epochs, ", "), took)
+end
+
 --- The row of a model's seeds; its means and deviations go into 'found'.
 local function mean_row(study, label, seeds, epochs, found)
-  local row, chosen = { ("%s, mean of %d"):format(label, #seeds) }, {}
+  local row = { #seeds == 1 and label .. ", one seed" or ("%s, mean of %d"):format(label, #seeds) }
   found.metrics, found.spread = {}, {}
   for i, name in ipairs(study.metrics) do
     local mean, deviation = spread(seeds, i)
-    row[i + 1] = ("%.4f ± %.4f"):format(mean, deviation)
+    row[i + 1] = #seeds == 1 and ("%.4f"):format(mean) or ("%.4f ± %.4f"):format(mean, deviation)
     found.metrics[metric_of(study, name)], found.spread[metric_of(study, name)] = mean, deviation
   end
-  for i, epoch in ipairs(epochs) do chosen[i] = tostring(epoch) end
-  row[#row + 1] = ("  this run; epochs %s chosen on validation rows"):format(table.concat(chosen, ", "))
+  row[#row + 1] = remark_of(study, epochs, found.seconds)
   return row
 end
 
-local function own_rows(p, study, outcome, rows)
-  rows[#rows + 1] = mean_row(study, p.model.kind, outcome.test.models, outcome.epochs, outcome)
-  for i, values in ipairs(outcome.test.models) do
-    rows[#rows + 1] = figures(("  seed %d"):format(p.seed + i - 1), values, "")
+--- Whether a figure meets what it is to reach, both to the fourth digit.
+local function meets(value, wanted, exact)
+  local rounded = tonumber(("%.4f"):format(value))
+  return exact and rounded == wanted or not exact and rounded >= wanted
+end
+
+--- The row of what is to be reached, and whether it is; fills outcome.reached.
+local function reach_row(study, outcome)
+  local row, short = study.row, {}
+  for i, name in ipairs(study.metrics) do
+    local metric = metric_of(study, name)
+    if not meets(outcome.metrics[metric], row.reach[i], row.exact) then
+      short[#short + 1] = ("%s by %+.4f"):format(metric, outcome.metrics[metric] - row.reach[i])
+    end
+  end
+  outcome.reached = #short == 0
+  return figures(row.exact and "to reach, to the fourth digit" or "to reach, at least", row.reach,
+    outcome.reached and "reached" or "NOT REACHED: " .. table.concat(short, ", "))
+end
+
+--- What the recipe's row is held against, right behind its own figures: what to reach, and the published row.
+local function aims(study, outcome, rows)
+  if not study.row then return end
+  if study.row.reach then rows[#rows + 1] = reach_row(study, outcome) end
+  for _, row in ipairs(study.published) do
+    if row[1] == study.row.published then
+      rows[#rows + 1] = figures(row[1] .. ", published", row[2], row[3])
+    end
+  end
+end
+
+local function own_rows(study, label, outcome, rows)
+  rows[#rows + 1] = mean_row(study, label, outcome.test.models, outcome.epochs, outcome)
+  aims(study, outcome, rows)
+  for i, values in ipairs(#outcome.test.models > 1 and outcome.test.models or {}) do
+    rows[#rows + 1] = figures(("  seed %d"):format(outcome.seed + i - 1), values, "")
   end
   for _, rival in ipairs(outcome.rivals) do
     rows[#rows + 1] = mean_row(study, rival.label, rival.seeds, rival.epochs, rival)
@@ -195,7 +274,7 @@ local function table_of(p, study, outcome)
   for i, name in ipairs(study.metrics) do heading[i + 1] = metric_of(study, name) end
   heading[#heading + 1] = "  source"
   local rows = { heading }
-  own_rows(p, study, outcome, rows)
+  own_rows(study, p.model and p.model.kind or study.row.reference[1], outcome, rows)
   if outcome.paper_style then
     rows[#rows + 1] = figures(p.model.kind .. ", PAPER STYLE", outcome.paper_style.values,
       ("this run; epoch %d chosen by the TEST rows, not comparable with the rows above"):format(
@@ -204,12 +283,28 @@ local function table_of(p, study, outcome)
   for i, values in ipairs(outcome.test.references) do
     rows[#rows + 1] = figures(study.references[i][1], values, "this run; closed form, proves the evaluation")
   end
-  for _, row in ipairs(study.published) do rows[#rows + 1] = figures(row[1], row[2], row[3]) end
+  for _, row in ipairs(study.published) do
+    if not study.row or row[1] ~= study.row.published then rows[#rows + 1] = figures(row[1], row[2], row[3]) end
+  end
   return text.columns(rows) .. (study.note and "\n\n" .. study.note or "")
+end
+
+local function rivals_of(outcome)
+  local list = {}
+  for i, rival in ipairs(outcome.rivals) do
+    list[i] = model.merge({ seconds_a_seed = rival.seconds }, rival)
+    list[i].seconds, list[i].curves = nil, nil
+  end
+  return list
 end
 
 --- The recipe's result: mean and spread of each metric over the seeds, and the table.
 function benchmark.result(p, study, outcome)
+  outcome.seed = p.seed
+  for _, of in ipairs { outcome, table.unpack(outcome.rivals) } do
+    of.seconds = of.curves and {} or outcome.test.seconds
+    for i, curves in ipairs(of.curves or {}) do of.seconds[i] = seconds_of(curves) end
+  end
   for r, rival in ipairs(outcome.rivals) do -- behind the recipe's own models
     rival.seeds = table.move(outcome.test.models, r * p.seeds + 1, (r + 1) * p.seeds, 1, {})
   end
@@ -218,7 +313,8 @@ function benchmark.result(p, study, outcome)
   local published = {}
   for i, row in ipairs(study.published) do published[i] = { name = row[1], values = row[2], source = row[3] } end
   return { metrics = outcome.metrics, spread = outcome.spread, seeds = outcome.test.models, epochs = outcome.epochs,
-    rivals = outcome.rivals, references = outcome.test.references, paper_style = outcome.paper_style,
+    seconds_a_seed = outcome.seconds, reached = outcome.reached, reach = study.row and study.row.reach,
+    rivals = rivals_of(outcome), references = outcome.test.references, paper_style = outcome.paper_style,
     queries = outcome.test.queries, columns = study.metrics, k = study.k, published = published, model = p.model,
     text = said }
 end
@@ -250,10 +346,11 @@ local function parts_of_seeds(flow, p, study)
   return parts
 end
 
---- The tasks that train a model for each seed, added to trained.models and trained.splits; the epochs that they chose.
+--- The tasks that train a model for each seed, added to trained.models and trained.splits; the epochs that they chose
+--- and the curves of both trainings.
 ---@param mark string  behind the tasks' names
 local function train_all(flow, p, study, parts, trained, mark)
-  local epochs = {}
+  local epochs, curves = {}, {}
   for i, part in ipairs(parts) do
     local seed = p.seed + i - 1
     local tuned = flow:task(("tune_%d%s"):format(seed, mark), benchmark.tune, p, study, part.tune, part.tuning, seed)
@@ -262,11 +359,18 @@ local function train_all(flow, p, study, parts, trained, mark)
       final = flow:task(("train_%d%s"):format(seed, mark), benchmark.retrain, p, study, part.final, part.encoder, seed,
         tuned)
     end
-    epochs[i] = tuned.epoch
+    epochs[i], curves[i] = tuned.epoch, { tuned = tuned.curves, final = part.final and final.curves }
     table.insert(trained.models, final)
     table.insert(trained.splits, part.final or part.tune)
   end
-  return epochs
+  return { epochs = epochs, curves = curves }
+end
+
+--- The tasks of a recipe whose row is a recommender in closed form.
+local function run_reference(flow, p, study)
+  local outcome = { epochs = {}, rivals = {} }
+  outcome.test = flow:task("test", benchmark.test_reference, p, study, study.final or study.tune)
+  return flow:task("table", UNSAVED, benchmark.result, p, study, outcome)
 end
 
 --- All tasks of a study; gives the recipe's result.
@@ -274,11 +378,13 @@ end
 ---@param p table        the recipe's parameters, declared by benchmark.params
 ---@param study Study    data and splits may be handles
 function benchmark.run(flow, p, study)
-  local trained, parts, outcome = { models = {}, splits = {} }, parts_of_seeds(flow, p, study), { rivals = {} }
-  outcome.epochs = train_all(flow, p, study, parts, trained, "")
+  if study.row and study.row.reference then return run_reference(flow, p, study) end
+  local trained, parts = { models = {}, splits = {} }, parts_of_seeds(flow, p, study)
+  local outcome = train_all(flow, p, study, parts, trained, "")
+  outcome.rivals = {}
   for r, rival in ipairs(p.eval.rivals and study.rivals or {}) do
-    outcome.rivals[r] = { label = rival.label,
-      epochs = train_all(flow, of_rival(p, rival), study, parts, trained, "_rival_" .. r) }
+    outcome.rivals[r] = train_all(flow, of_rival(p, rival), study, parts, trained, "_rival_" .. r)
+    outcome.rivals[r].label = rival.label
   end
   outcome.test = flow:task("test", benchmark.test, p, study, trained.models, trained.splits)
   if p.eval.paper_style then
