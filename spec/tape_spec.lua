@@ -59,7 +59,7 @@ describe("a parameter", function()
 
   it("refuses dtypes, shapes and options that it cannot serve", function()
     assert.has_error(function() autograd.parameter("p", tensor.zeros(2, "i32")) end,
-      "parameter 'p' is i32, not f32 or f64")
+      "parameter 'p' is i32, not f32 or f64; integers are for what is not trainable")
     assert.has_error(function() autograd.parameter("p", tensor.zeros(2), { sparse = true }) end,
       "parameter 'p' is [2]: only a matrix has sparse gradients")
     assert.has_error(function() autograd.parameter("p", tensor.zeros(2), { spare = true }) end,

@@ -14,7 +14,7 @@ local autograd = {}
 
 --- A named tensor that training changes. It shares the tensor's memory (a view that is not contiguous is copied).
 ---@param name string
----@param tensor Tensor f32 or f64
+---@param tensor Tensor f32 or f64; of what is not trainable also integers
 ---@param options? { sparse?: boolean, trainable?: boolean }
 ---   sparse (default false): gradients are kept as rows, for embedding tables [rows, d]; trainable (default true):
 ---   false makes a buffer, saved with the model but never given a gradient
@@ -251,6 +251,20 @@ function autograd.bag_softmax(x, offsets) end
 ---@return Var [n, h d]
 function autograd.bag_sum(x, offsets, weights) end
 
+--- Sums of the rows of a sparse matrix that a closed form has found, similarities of items, say: row i of the result is
+--- the sum over bag i of weight * row. The matrix is three parameters that are not trainable, or inputs; there is no
+--- gradient, and one that wants it raises. Runs in plans. A row or a column outside the matrix raises with its number.
+---@param starts Var  i64 [rows + 1], rising; row r is entries starts[r] .. starts[r + 1] - 1 (from 0). Entries behind
+---   the last start are spare: parameters have a fixed size, what is found has not
+---@param columns Var i32 [entries], below width
+---@param values Var  f32 or f64 [entries]
+---@param width integer of the result, 1 or more
+---@param codes Var   i32 [total], rows of the matrix
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@param weights? Var [total] of the values' dtype
+---@return Var [n, width]
+function autograd.csr_bag(starts, columns, values, width, codes, offsets, weights) end
+
 --- The mean of weight (x - target)^2. Targets and weights are data: they cannot want a gradient.
 ---@param x Var
 ---@param target Var of x's shape
@@ -402,6 +416,7 @@ function Var:embedding_bag(codes, offsets, weights, mode) end
 function Var:bag_positions(offsets, limit) end
 function Var:bag_softmax(offsets) end
 function Var:bag_sum(offsets, weights) end
+function Var:csr_bag(columns, values, width, codes, offsets, weights) end
 function Var:mse(target, weights) end
 function Var:bce(target, weights) end
 function Var:bpr(negative) end

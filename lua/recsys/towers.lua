@@ -12,6 +12,7 @@ local pool = require "recsys.towers.pool"
 local shown = require "recsys.towers.shown"
 local similarity = require "recsys.towers.similarity"
 local tensor = require "recsys.tensor"
+local sparse = require "recsys.towers.sparse"
 local text = require "recsys.text"
 
 local towers = {}
@@ -226,6 +227,9 @@ towers.similarity = similarity.new
 
 --- Hard negatives, searched for every few epochs: see recsys.towers.hard.
 towers.hard = hard.new
+
+--- A sparse matrix as parameters that a closed form sets: see recsys.towers.sparse.
+towers.sparse = sparse.new
 
 --- What was shown and left, as negatives of each event: see recsys.towers.ignored.
 towers.ignored = ignored.new

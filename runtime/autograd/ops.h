@@ -104,6 +104,14 @@ rs_status rs_ag_bag_softmax(rs_node **out, rs_node *x, rs_node *offsets);
 /* [n, h d]: h weighted sums of each bag of x [total, d] side by side, by the columns of weights [total, h]. */
 rs_status rs_ag_bag_sum(rs_node **out, rs_node *x, rs_node *offsets, rs_node *weights);
 
+/* [n, width]: bag i is the sum of the rows codes[offsets[i] .. offsets[i+1]-1] of a sparse matrix [rows, width], times
+ * 'weights' [total] of the values' dtype or NULL. starts i64 [rows + 1] rise, columns i32 [entries] lie below width,
+ * values [entries]; entries behind the last start are spare. None of these may want a gradient: RS_EARG. */
+rs_status rs_ag_csr_bag(rs_node **out, rs_node *starts, rs_node *columns, rs_node *values, int64_t width,
+                        rs_node *codes, rs_node *offsets, rs_node *weights);
+/* Whether all of such a matrix is as it should be: RS_EDTYPE, RS_ESHAPE, or RS_ERANGE with the row. */
+rs_status rs_csr_bag_check(const rs_tensor *starts, const rs_tensor *columns, const rs_tensor *values, int64_t width);
+
 /* Losses: scalars (ndim 0). */
 /* Mean of (x - target)^2; 'weights' of the same shape, or NULL, multiply each term (the mean divides by the count). */
 rs_status rs_ag_mse(rs_node **out, rs_node *x, rs_node *target, rs_node *weights);

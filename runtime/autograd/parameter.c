@@ -8,9 +8,10 @@
 
 rs_status rs_parameter_new(rs_parameter **out, const char *name, const rs_tensor *t, bool trainable, bool sparse) {
   bool stored = t->dtype == RS_BF16 && sparse;
-  if (!rs_is_real(t) && !stored)
-    return rs_fail(RS_EDTYPE, "parameter '%s' is %s, not f32 or f64%s", name, rs_dtype_name(t->dtype),
-                   t->dtype == RS_BF16 ? "; bf16 is for sparse tables" : "");
+  bool integers = t->dtype != RS_BF16 && !trainable && !sparse;
+  if (!rs_is_real(t) && !stored && !integers)
+    return rs_fail(RS_EDTYPE, "parameter '%s' is %s, not f32 or f64; %s", name, rs_dtype_name(t->dtype),
+                   t->dtype == RS_BF16 ? "bf16 is for sparse tables" : "integers are for what is not trainable");
   if (sparse && t->ndim != 2)
     return rs_fail(RS_ESHAPE, "parameter '%s' is %s: only a matrix has sparse gradients", name, rs_shape(t).text);
   if (stored && t->size[1] > RS_BF16_WIDTH)

@@ -25,7 +25,7 @@ enum { RS_BF16_WIDTH = 4096 }; /* the widest row of a bf16 table: one is widened
 typedef struct rs_parameter { /* open for reading; change it through the functions below */
   atomic_int references;
   char *name;
-  rs_tensor value; /* f32, f64 or, sparse, bf16; contiguous; the optimiser writes into it */
+  rs_tensor value; /* f32, f64 or, sparse, bf16, of a buffer also integers; contiguous; the optimiser writes into it */
   bool trainable;
   bool sparse;    /* only for a matrix */
   bool has_grad;  /* something was added since zero_grad */
@@ -35,7 +35,7 @@ typedef struct rs_parameter { /* open for reading; change it through the functio
 } rs_parameter;
 
 /* A parameter with one reference over another handle on 't' (over a copy when 't' is not contiguous).
- * RS_EDTYPE unless f32, f64 or, for a sparse table at most RS_BF16_WIDTH wide, bf16; RS_ESHAPE when 'sparse' and not a matrix. */
+ * RS_EDTYPE unless f32, f64, any integers that are not trainable or, for a sparse table at most RS_BF16_WIDTH wide, bf16; RS_ESHAPE when 'sparse' and not a matrix. */
 rs_status rs_parameter_new(rs_parameter **out, const char *name, const rs_tensor *t, bool trainable, bool sparse);
 /* The dtype of gradients and of arithmetic: the value's own, and f32 for bf16. */
 static inline rs_dtype rs_grad_dtype(const rs_tensor *value) {

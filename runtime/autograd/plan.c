@@ -5,6 +5,7 @@
 
 #include "autograd/builtin.h"
 #include "autograd/kernel.h"
+#include "autograd/ops.h"
 #include "autograd/plan_parts.h"
 #include "base/alloc.h"
 #include "tensor/block.h"
@@ -297,6 +298,22 @@ static rs_status lay_by_columns(rs_tensor *t) {
   return status;
 }
 
+/* The sparse matrices among the weights, each as a whole: a run looks only at the rows that it reads. */
+static rs_status check_sparse(const rs_plan *plan, const rs_tensor *weights) {
+  int first = plan->n_ports[RS_PLAN_INPUTS], last = rs_plan_leaves(plan);
+  rs_status status = RS_OK;
+  for (int i = 0; i < plan->n_steps && status == RS_OK; i++) {
+    const rs_step *step = &plan->steps[i];
+    bool is_weights = step->op == &rs_op_csr_bag;
+    for (int j = 0; j < 3 && is_weights; j++) is_weights = step->operands[j] >= first && step->operands[j] < last;
+    if (!is_weights) continue;
+    const rs_tensor *part[3];
+    for (int j = 0; j < 3; j++) part[j] = &weights[step->operands[j] - first];
+    status = rs_csr_bag_check(part[0], part[1], part[2], step->attr[0].integer);
+  }
+  return status;
+}
+
 rs_status rs_plan_settle(rs_plan *plan, const rs_tensors *weights) {
   int n = plan->n_ports[RS_PLAN_WEIGHTS];
   rs_tensor *settled = NULL;
@@ -308,6 +325,7 @@ rs_status rs_plan_settle(rs_plan *plan, const rs_tensors *weights) {
     bool lay = status == RS_OK && rs_block_fast() && leaf.value.dtype == RS_F32 && leaf.value.ndim == 2;
     if (lay && is_matrix(plan, plan->n_ports[RS_PLAN_INPUTS] + i)) status = lay_by_columns(&settled[i]);
   }
+  if (status == RS_OK) status = check_sparse(plan, settled);
   rs_tensor *old = status == RS_OK ? plan->settled : settled;
   if (status == RS_OK) plan->settled = settled;
   for (int i = 0; old && i < n; i++) rs_tensor_free(&old[i]);

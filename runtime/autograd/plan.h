@@ -22,7 +22,8 @@ const char *rs_plan_name(const rs_plan *plan, rs_plan_part part, int i);
 
 /* Find the weights once, for all runs to come, and lay those of linear layers so that a run over a single row need not
  * turn them first, which costs a multiple of its product. The plan holds them; nobody may be running it. Results have
- * the same bits. RS_EARG, RS_ESHAPE, RS_EDTYPE as rs_plan_run; RS_ENOMEM: it is not settled. */
+ * the same bits. Sparse matrices among the weights are checked as a whole. RS_EARG, RS_ESHAPE, RS_EDTYPE, RS_ERANGE as
+ * rs_plan_run; RS_ENOMEM: it is not settled. */
 rs_status rs_plan_settle(rs_plan *plan, const rs_tensors *weights);
 
 /* Run on 'inputs' (found by name) with 'weights' (found by name; of a settled plan NULL or not looked at); 'outputs' gets

@@ -153,6 +153,51 @@ static void a_settled_plan_needs_no_weights_and_gives_the_same_bits(void **state
   drop(&m);
 }
 
+/* A bag over a sparse matrix of weights: hostile ones are refused where the plan is settled, and the good one runs. */
+static void a_sparse_matrix_is_checked_as_a_whole_when_it_is_settled(void **state) {
+  (void)state;
+  const int64_t good[3] = {0, 1, 3}, falling[3] = {0, 3, 1}, beyond[3] = {0, 1, 5}, late[3] = {1, 1, 3};
+  const struct {
+    const int64_t *starts;
+    int32_t column;
+    rs_status status;
+  } cases[] = {{good, 1, RS_OK},         {falling, 1, RS_ERANGE}, {beyond, 1, RS_ERANGE},
+               {late, 1, RS_ERANGE},     {good, 2, RS_ERANGE},    {good, -1, RS_ERANGE}};
+  rs_tensor t[3] = {0}, codes = {0}, offsets = {0};
+  assert_int_equal(rs_tensor_zeros(&t[0], RS_I64, 1, &(int64_t){3}), RS_OK);
+  assert_int_equal(rs_tensor_zeros(&t[1], RS_I32, 1, &(int64_t){4}), RS_OK); /* an entry is spare */
+  assert_int_equal(rs_tensor_zeros(&t[2], RS_F32, 1, &(int64_t){4}), RS_OK);
+  assert_int_equal(rs_tensor_zeros(&codes, RS_I32, 1, &(int64_t){1}), RS_OK);
+  assert_int_equal(rs_tensor_zeros(&offsets, RS_I64, 1, &(int64_t){2}), RS_OK);
+  rs_i64(&offsets)[1] = 1;
+  static const char *const names[] = {"m.starts", "m.columns", "m.values"};
+  model m = {0};
+  rs_tape *tape = NULL;
+  rs_node *part[3], *c, *o, *y;
+  assert_int_equal(rs_tape_new(&tape, &(rs_tape_options){0}), RS_OK);
+  for (int i = 0; i < 3; i++) {
+    rs_parameter *p = NULL;
+    assert_int_equal(rs_parameter_new(&p, names[i], &t[i], false, false), RS_OK);
+    assert_int_equal(rs_tape_parameter(&part[i], tape, p), RS_OK);
+    assert_int_equal(rs_tensors_add(&m.weights, names[i], &t[i]), RS_OK);
+    rs_parameter_release(p);
+  }
+  assert_int_equal(rs_tape_input(&c, tape, "codes", &codes, false), RS_OK);
+  assert_int_equal(rs_tape_input(&o, tape, "offsets", &offsets, false), RS_OK);
+  assert_int_equal(rs_ag_csr_bag(&y, part[0], part[1], part[2], 2, c, o, NULL), RS_OK);
+  assert_int_equal(rs_plan_record(&m.plan, 1, &y, (const char *[]){"y"}), RS_OK);
+  rs_tape_free(tape);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    memcpy(rs_i64(&t[0]), cases[i].starts, sizeof good);
+    rs_i32(&t[1])[2] = cases[i].column;
+    assert_int_equal(rs_plan_settle(m.plan, &m.weights), cases[i].status);
+  }
+  for (int i = 0; i < 3; i++) rs_tensor_free(&t[i]);
+  rs_tensor_free(&codes);
+  rs_tensor_free(&offsets);
+  drop(&m);
+}
+
 static void json_gives_the_same_plan(void **state) {
   (void)state;
   model m = make(), again = make();
@@ -196,6 +241,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(many_threads_get_the_same_bits),
       cmocka_unit_test(a_settled_plan_needs_no_weights_and_gives_the_same_bits),
+      cmocka_unit_test(a_sparse_matrix_is_checked_as_a_whole_when_it_is_settled),
       cmocka_unit_test(json_gives_the_same_plan),
       cmocka_unit_test(foreign_operations_join_the_table),
   };

@@ -256,6 +256,17 @@ static int l_bag_sum(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.csr_bag(starts, columns, values, width, codes, offsets, [weights]) */
+static int l_csr_bag(lua_State *L) {
+  rs_node *starts = rs_check_var(L, 1), *columns = rs_check_var(L, 2), *values = rs_check_var(L, 3);
+  lua_Integer width = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, 1 <= width && width <= INT32_MAX, 4, "a width of 1 or more is expected");
+  rs_node *codes = rs_check_var(L, 5), *offsets = rs_check_var(L, 6), *weights = rs_opt_var(L, 7);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_csr_bag(out, starts, columns, values, width, codes, offsets, weights));
+  return rs_return_var(L);
+}
+
 /* autograd.mse(x, target, [weights]) */
 static int l_mse(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
@@ -303,6 +314,7 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"bag_positions", l_bag_positions},
                                       {"bag_softmax", l_bag_softmax},
                                       {"bag_sum", l_bag_sum},
+                                      {"csr_bag", l_csr_bag},
                                       {"mse", l_mse},
                                       {"bce", l_bce},
                                       {"bpr", l_bpr},

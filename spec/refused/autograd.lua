@@ -94,6 +94,22 @@ do
   assert(x:grad():get(2, 1) == 4)
 end
 
+-- A sparse matrix of weights, on a tape and in a plan.
+do
+  local parts = { starts = tensor.new({ 0, 1, 3 }, "i64"), columns = tensor.new({ 1, 0, 1 }, "i32"),
+    values = tensor.new { 2, 3, 4 } }
+  local p = {}
+  for name, value in pairs(parts) do p[name] = autograd.parameter(name, value, { trainable = false }) end
+  local other <close> = autograd.tape()
+  local s, c, v = other:parameter(p.starts), other:parameter(p.columns), other:parameter(p.values)
+  local members, bags = other:input("codes", tensor.new({ 1, 0, 1 }, "i32")), other:input("bags", offsets)
+  local y = autograd.csr_bag(s, c, v, 2, members, bags, other:input("weights", tensor.new { 1, 1, 2 }))
+  assert(y:value():get(2, 2) == 10 and s:csr_bag(c, v, 2, members, bags):size(2) == 2)
+  local recorded = other:plan { y = y }
+  local found = recorded:run(parts, { codes = members:value(), bags = offsets, weights = tensor.new { 1, 1, 2 } })
+  assert(found.y:get(2, 1) == 6)
+end
+
 -- What went wrong, and which units live.
 do
   local checked <close> = autograd.tape { train = true, check = true }
