@@ -265,6 +265,24 @@ function autograd.bag_sum(x, offsets, weights) end
 ---@return Var [n, width]
 function autograd.csr_bag(starts, columns, values, width, codes, offsets, weights) end
 
+--- The first row of each bag, which of a history is its newest event; an empty bag is 0.
+---@param x Var [total, d]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@return Var [n, d]
+function autograd.bag_first(x, offsets) end
+
+--- Scaled dot-product attention within bags that are newest first: row p of a bag attends itself and the rows behind
+--- it, which are older, in `heads` heads of d / heads columns each. Nothing of the size of a bag's square is kept: the
+--- backward makes the shares again. Vaswani et al. 2017, arXiv:1706.03762; Dao et al. 2022, arXiv:2205.14135.
+---@param q Var [total, d], d a multiple of heads
+---@param k Var [total, d]
+---@param v Var [total, d]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@param heads integer 1 or more
+---@param rate? number  of the shares, in [0, 1), that are dropped while the tape trains; default 0
+---@return Var [total, d]
+function autograd.causal_attention(q, k, v, offsets, heads, rate) end
+
 --- The mean of weight (x - target)^2. Targets and weights are data: they cannot want a gradient.
 ---@param x Var
 ---@param target Var of x's shape
@@ -417,6 +435,8 @@ function Var:bag_positions(offsets, limit) end
 function Var:bag_softmax(offsets) end
 function Var:bag_sum(offsets, weights) end
 function Var:csr_bag(columns, values, width, codes, offsets, weights) end
+function Var:bag_first(offsets) end
+function Var:causal_attention(k, v, offsets, heads, rate) end
 function Var:mse(target, weights) end
 function Var:bce(target, weights) end
 function Var:bpr(negative) end

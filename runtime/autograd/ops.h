@@ -103,6 +103,13 @@ rs_status rs_ag_bag_positions(rs_node **out, rs_node *codes, rs_node *offsets, i
 rs_status rs_ag_bag_softmax(rs_node **out, rs_node *x, rs_node *offsets);
 /* [n, h d]: h weighted sums of each bag of x [total, d] side by side, by the columns of weights [total, h]. */
 rs_status rs_ag_bag_sum(rs_node **out, rs_node *x, rs_node *offsets, rs_node *weights);
+/* [n, d]: the first row of each bag of x [total, d]; an empty bag is 0. */
+rs_status rs_ag_bag_first(rs_node **out, rs_node *x, rs_node *offsets);
+/* Attention within bags that are newest first: row p attends itself and the rows of its bag behind it, in 'heads' heads
+ * of d / heads columns each. q, k, v [total, d]; d must be a multiple of heads (RS_ESHAPE). 'rate' of the shares, in
+ * [0, 1), is dropped while the tape trains. Vaswani et al. 2017, arXiv:1706.03762. */
+rs_status rs_ag_causal_attention(rs_node **out, rs_node *q, rs_node *k, rs_node *v, rs_node *offsets, int64_t heads,
+                                 double rate);
 
 /* [n, width]: bag i is the sum of the rows codes[offsets[i] .. offsets[i+1]-1] of a sparse matrix [rows, width], times
  * 'weights' [total] of the values' dtype or NULL. starts i64 [rows + 1] rise, columns i32 [entries] lie below width,

@@ -35,6 +35,7 @@ UNARY(log_softmax)
 BINARY(dot)
 BINARY(embedding)
 BINARY(bag_softmax)
+BINARY(bag_first)
 BINARY(bpr)
 
 /* scale * x + shift of the Var at 'arg'. */
@@ -267,6 +268,18 @@ static int l_csr_bag(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.causal_attention(q, k, v, offsets, heads, [rate]) */
+static int l_causal_attention(lua_State *L) {
+  rs_node *q = rs_check_var(L, 1), *k = rs_check_var(L, 2), *v = rs_check_var(L, 3), *offsets = rs_check_var(L, 4);
+  lua_Integer heads = luaL_checkinteger(L, 5);
+  luaL_argcheck(L, 1 <= heads && heads <= 1 << 16, 5, "1 to 65536 heads are expected");
+  double rate = luaL_optnumber(L, 6, 0);
+  luaL_argcheck(L, rate >= 0 && rate < 1, 6, "rate must be in [0, 1)");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_causal_attention(out, q, k, v, offsets, heads, rate));
+  return rs_return_var(L);
+}
+
 /* autograd.mse(x, target, [weights]) */
 static int l_mse(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
@@ -315,6 +328,8 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"bag_softmax", l_bag_softmax},
                                       {"bag_sum", l_bag_sum},
                                       {"csr_bag", l_csr_bag},
+                                      {"bag_first", l_bag_first},
+                                      {"causal_attention", l_causal_attention},
                                       {"mse", l_mse},
                                       {"bce", l_bce},
                                       {"bpr", l_bpr},

@@ -15,6 +15,9 @@ local function forward(tape)
   local places = rows:embedding(tape:input("codes", codes):bag_positions(tape:input("offsets", offsets), 2))
   places = places:bag_softmax(tape:input("offsets", offsets))
   bag = bag + rows:embedding(tape:input("codes", codes)):bag_sum(tape:input("offsets", offsets), places:narrow(2, 1, 1))
+  local history = rows:embedding(tape:input("codes", codes))
+  history = history:causal_attention(history, history, tape:input("offsets", offsets), 1, 0.5)
+  bag = bag + history:bag_first(tape:input("offsets", offsets))
   local x = autograd.concat { bag, one + 0.5 }:linear(tape:parameter(weight), nil, "gelu")
   local g, m = tape:parameter(gain), tape:parameter(mean)
   x = x:batch_norm(g, g, m, m):layer_norm(g, g):dropout(0.5)
@@ -72,6 +75,8 @@ do
   assert(autograd.mean(y):item() <= 1)
   local bags, members = other:input("bags", offsets), other:input("members", tensor.zeros(3, 2))
   assert(autograd.bag_sum(members, bags, autograd.bag_softmax(members, bags)):size(2) == 4)
+  local newest = autograd.bag_first(autograd.causal_attention(members, members, members, bags, 2, 0.5), bags)
+  assert(newest:size(2) == 2)
   assert(autograd.bag_positions(other:input("codes", codes), bags, 5):dtype() == "i32")
 end
 
