@@ -92,6 +92,18 @@ function evaluate.means(queries, scorer, k)
   return by_name(ranking:names(), metrics.means(ask(queries, ranking, scorer).metrics))
 end
 
+--- What one scorer reaches on each query.
+---@param queries Queries
+---@param scorer table|Tensor|function
+---@param k integer[]
+---@return { names: string[], metrics: Tensor, coverage: table<integer, number> } answer  metrics: f64 [names, queries],
+---  NaN where a query has none
+function evaluate.answer(queries, scorer, k)
+  local ranking = queries:ranking(k, true)
+  local answer = ask(queries, ranking, scorer)
+  return { names = ranking:names(), metrics = answer.metrics, coverage = answer.coverage }
+end
+
 --- Ask the systems one after another. The values of all stand in one tensor, f64 [systems x names, queries], of which
 --- each answer's are a part: it is what the bootstrap takes.
 local function answer_all(systems, queries, ranking)

@@ -121,6 +121,16 @@ local function check_window(queries, p)
   log.warn("%s", message)
 end
 
+--- The questions that held-out rows make, as the group `eval` says; "test" opens the test rows.
+---@param p table  the group `eval`
+---@param name "valid"|"test"
+---@return Queries
+function job.queries(data, split, p, name)
+  local queries = protocol_of(data, split, settings.read("eval", p)):queries(name)
+  check_window(queries, p)
+  return queries
+end
+
 --- Just after the last event: the moment that recommendations are made for.
 local function as_of(data)
   return data.interactions:column("time"):max() + 1

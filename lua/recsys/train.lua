@@ -135,6 +135,9 @@ local function batches(run, epoch)
   end, steps, function(done) return ahead.new(source, order, done, steps, size, n) end
 end
 
+--- Whether the time that the training has is up: docs/training.md, "A limit of time".
+local function is_over(run) return run.deadline ~= nil and base.clock() >= run.deadline end
+
 --- The steps of the epoch that place.epoch names, from behind place.step on; place.sum adds up their losses. A signal
 --- waits until a step is done.
 local function run_epoch(run)
@@ -152,9 +155,10 @@ local function run_epoch(run)
     if run.checkpoint and step < steps and run.checkpoint:is_due(false) then run:save() end
     signals.release()
     progress:update(step, ("loss %.4f"):format(place.sum / step))
+    if is_over(run) then break end
   end
   progress:finish()
-  return place.sum / steps
+  return place.sum / place.step
 end
 
 --- The mean loss over rows that are not trained on, by their weights, in evaluation mode.
@@ -283,7 +287,17 @@ local function is_patient(run)
   log.info("  no better for %d epochs: stopped, weights of epoch %d kept", settings.patience, place.best_epoch)
 end
 
-local function goes_on(run) return run.place.epoch <= run.settings.epochs and is_patient(run) end
+--- Whether there is time for more; what is left undone is told.
+local function has_time(run)
+  if run.place.epoch == 1 or not is_over(run) then return true end
+  log.info("  the time is up: stopped behind epoch %d of %d, weights of epoch %d kept", run.place.epoch - 1,
+    run.settings.epochs, run.place.best_epoch)
+  run.trained.cut = { epochs = run.place.epoch - 1, of = run.settings.epochs }
+end
+
+local function goes_on(run)
+  return run.place.epoch <= run.settings.epochs and is_patient(run) and has_time(run) == true
+end
 
 --- Tell of an epoch. Only then a checkpoint may lie behind it: who goes on from there does not tell it again.
 local function tell(run, row, last)
@@ -345,7 +359,7 @@ local function new_run(definition, request)
   local split, data, encoder = request.split, request.data, request.encoder
   local source = prepare(encoder, data, split, split.train, settings, nil, settings.by)
   local run = setmetatable({ settings = settings, metric = request.metric, validate = request.validate,
-    report = request.report,
+    report = request.report, deadline = request.deadline,
     network = network.build(definition, request.kind, request.config, encoder, { seed = settings.seed,
       training = training_of(source) }),
     source = source,
@@ -364,12 +378,14 @@ end
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
 ---   validate?: fun(model): number, metric: string, window?: string, seed: integer, valid_events?: Features,
----   checkpoint?: table, report?: fun(epoch: integer, row: table, last: boolean) }
+---   checkpoint?: table, deadline?: number, report?: fun(epoch: integer, row: table, last: boolean) }
 ---   train: the group of recsys.settings, which has the defaults
 ---   validate: the ranking metric on validation rows, higher is better; called after every epoch. Without it all
 ---   epochs are trained and the last one's weights kept
 ---   valid_events: encoded moments of split.valid, where they are at hand
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
+---   deadline: on base.clock, when training is to end: the step that reaches it is its epoch's last, the epoch is
+---   validated as it is, and none follows; the model's `cut` tells { epochs, of }. Equal runs are then equal no more
 ---   report: told of each epoch's row of the curves when all of it is done, before a checkpoint is behind it; one that
 ---   goes on may tell an epoch again. What it raises ends the training, behind a checkpoint where it says `paused`
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch

@@ -1,5 +1,6 @@
 --- Parts of the queries that are worth a look of their own: who is new, what is new, who is active.
 
+local beyond = require "recsys.evaluate.beyond"
 local tensor = require "recsys.tensor"
 
 local segments = {}
@@ -46,6 +47,24 @@ function segments.of(queries)
   local kept = {}
   for _, segment in ipairs(list) do
     if #segment[2] > 0 then kept[#kept + 1] = segment end
+  end
+  return kept
+end
+
+--- The queries by how popular the relevant item is in training, where each query has one: `head_items`, the most
+--- popular ones that together have 80 % of the training events (recsys.evaluate.beyond.head), and `tail_items`, all
+--- others that training has met.
+---@param queries Queries
+---@param counts Tensor  training events by item
+---@return { [1]: string, [2]: Tensor }[]
+function segments.by_popularity(queries, counts)
+  if not queries.item_rows then return {} end
+  local head = beyond.head(counts):index_select(queries.item_rows)
+  local met = counts:index_select(queries.item_rows):gt(0)
+  local kept = {}
+  for i, flags in ipairs { head:gt(0):mul(met), head:eq(0):mul(met) } do
+    local rows = flags:nonzero()
+    if #rows > 0 then kept[#kept + 1] = { i == 1 and "head_items" or "tail_items", rows } end
   end
   return kept
 end

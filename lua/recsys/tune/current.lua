@@ -6,6 +6,7 @@
 --- whose task then counts as one that trains: a trial runs it, whatever an earlier run has kept of it.
 --- A task in a process of its own is at work on the trial, too: its order has the trial's ticket.
 
+local exit = require "recsys.exit"
 local flow = require("recsys.lazy") "recsys.flow"
 local log = require "recsys.log"
 local text = require "recsys.text"
@@ -14,6 +15,7 @@ local current = {}
 
 local trial, metrics -- the trial and the names of its objectives, as the rows call them: "valid/ndcg_10"
 local ticket
+local selecting = 0 -- how many functions are at work that choose a model, one within another
 
 --- Let what follows in this process be for a trial.
 ---@param of { study: string, store: string, trial: integer, pruner?: string, pruner_options?: table, process?: string }
@@ -92,9 +94,24 @@ function current.finish(row)
     0)
 end
 
+--- Call a function that chooses between models, such as the objective of a study: as long as it is at work it must not
+--- do what no trial may.
+---@param fn fun(...): any
+---@return boolean ok
+---@return any result  what fn gave, or what it raised, with its place
+function current.selecting(fn, ...)
+  selecting = selecting + 1
+  local ok, result = xpcall(fn, exit.traced, ...)
+  selecting = selecting - 1
+  return ok, result
+end
+
 --- Refuse what a trial must not do.
 ---@param what string
 function current.forbid(what)
+  if not trial and selecting > 0 then
+    refuse("a model is being chosen, which must not depend on test rows; what chooses it %s", what)
+  end
   if not trial then return end
   refuse("a trial is over when its objective is known; this recipe %s before", what)
 end

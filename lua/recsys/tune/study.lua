@@ -7,6 +7,7 @@
 --- (recsys.track.process) it waits to be tried again with the same values, 20 times at the most.
 
 local clock = require "recsys.clock"
+local current = require "recsys.tune.current"
 local exit = require "recsys.exit"
 local front = require "recsys.tune.front"
 local importance = require "recsys.tune.importance"
@@ -86,12 +87,13 @@ end
 --- Open a study, or begin it.
 ---@param request { name: string, search: table<string, Dimension>, directions?: string[], store?: string,
 ---  sampler?: string, sampler_options?: table, pruner?: string, pruner_options?: table, seed?: integer,
----  settings?: table, compare?: fun(before: table): string?, process?: string }
+---  settings?: table, compare?: fun(before: table): string?, process?: string, first?: table<string, any> }
 ---   directions: one for each objective, default { "minimize" }; store: the folder of flow.db, default "artifacts", or
 ---   ":memory:"; sampler: "tpe" (default), "random", "halton" or "grid"; pruner: "none" (default), "median", "asha",
 ---   "hyperband" or "patience"; settings: plain data that all processes of the study share;
 ---   compare: what differs in settings that the study was begun with, nil: nothing; default: they are to be the same;
----   process: whose trials are worked on here, default this process's
+---   process: whose trials are worked on here, default this process's;
+---   first: the values of the first trial, in the place of the sampler's: those that one would take without a search
 ---@return Study  raises { code = "usage" } when there is one of that name with another space, objectives or settings
 function study.open(request)
   if type(request.name) ~= "string" or #request.name > 200 or not request.name:match "^[%w_][%w_%.%-]*$" then
@@ -99,8 +101,8 @@ function study.open(request)
   end
   local self = setmetatable({ name = request.name, space = space_of.new(request.search),
     directions = request.directions or { "minimize" }, seed = request.seed or 1, settings = request.settings or {},
-    sampler = samplers.new(request.sampler or "tpe", request.sampler_options), attached = request.attached,
-    process = request.process or process.name(), ended = {} }, Study)
+    sampler = samplers.new(request.sampler or "tpe", request.sampler_options), first = request.first,
+    attached = request.attached, process = request.process or process.name(), ended = {} }, Study)
   self.pruner, self.promoter = pruners.new(request.pruner or "none", request.pruner_options)
   check_directions(self.directions)
   if self.pruner and #self.directions > 1 then
@@ -267,8 +269,8 @@ end
 
 local function make(self, trials)
   local number = #trials
-  local values = self.sampler { space = self.space, number = number, seed = self.seed, directions = self.directions,
-    random = random.new(self.seed, number), trials = trials }
+  local values = number == 0 and self.first or self.sampler { space = self.space, number = number, seed = self.seed,
+    directions = self.directions, random = random.new(self.seed, number), trials = trials }
   if not values then return nil end
   self.db:run([[INSERT INTO trials (study_id, number, state, process, attempts, started, heard)
     VALUES (?, ?, 'running', ?, 1, ?, ?)]], { self.id, number, self.process, clock.now(), clock.now() })
@@ -323,9 +325,9 @@ end
 
 -- Working -------------------------------------------------------------------------------------------------------------
 
---- Run the objective for one trial.
+--- Run the objective for one trial. One that asks test rows ends the study: no trial would do better.
 local function attempt(trial, objective)
-  local ok, result = xpcall(objective, exit.traced, trial)
+  local ok, result = current.selecting(objective, trial)
   if trial:is_over() then return end
   if ok then return trial:complete(result) end
   if type(result) == "table" and result.signal then
@@ -333,6 +335,7 @@ local function attempt(trial, objective)
     error(result, 0)
   end
   trial:fail(exit.message_of(result))
+  if type(result) == "table" and result.code == "objective" then error(result, 0) end
 end
 
 --- Try one trial after another until the budget is spent.

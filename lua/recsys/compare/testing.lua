@@ -1,0 +1,181 @@
+--- The test of a study: all models and what they have to beat asked the same questions, once.
+---
+--- Test rows are opened here and nowhere else, when all models are chosen. Of each system: metrics with intervals, by
+--- segment, and what its lists are like (recsys.evaluate.beyond); of all pairs whether they differ
+--- (recsys.evaluate.significance).
+
+local base = require "recsys.base"
+local baselines = require "recsys.evaluate.baselines"
+local beyond = require "recsys.evaluate.beyond"
+local current = require "recsys.tune.current"
+local described = require "recsys.compare.described"
+local evaluate = require "recsys.evaluate"
+local families = require "recsys.compare.families"
+local job = require "recsys.job"
+local lists = require "recsys.compare.lists"
+local log = require "recsys.log"
+local metrics = require "recsys.metrics"
+local segments_of = require "recsys.evaluate.segments"
+local settings = require "recsys.settings"
+local significance = require "recsys.evaluate.significance"
+local tensor = require "recsys.tensor"
+
+local testing = {}
+
+local function by_name(names, values, more)
+  local map = {}
+  for i, name in ipairs(names) do map[name] = values[i] end
+  for name, value in pairs(more or {}) do map[name] = value end
+  return map
+end
+
+--- What all systems are asked.
+local function question(p, data, split)
+  local queries = job.queries(data, split, p.eval, "test")
+  if queries.n == 0 then
+    error({ code = "argument", message = "there is nothing to compare: the split holds no test queries" }, 0)
+  end
+  local work = { queries = queries, eval = p.eval, seed = p.seed, metric = p.tuning.metric,
+    counts = data:item_rows():index_select(split.train):bincount(data.items:rows()), users = data.users:rows(),
+    inputs = {}, systems = {}, data = data, split = split }
+  work.k = p.eval.k[1]
+  work.vectors, work.described_by = described.items(data, split)
+  work.segments = segments_of.of(queries)
+  for _, segment in ipairs(segments_of.by_popularity(queries, work.counts)) do
+    table.insert(work.segments, segment)
+  end
+  return work
+end
+
+--- Ask one system.
+---@param about { name: string, label: string, family: boolean }
+local function ask(work, about, scorer)
+  local answer = evaluate.answer(work.queries, scorer, work.eval.k)
+  local top = lists.top(work.queries, scorer, math.min(work.k, work.queries.items))
+  local could = work.queries:ranking(work.eval.k, true):candidates()
+  about.coverage = answer.coverage
+  about.beyond = { novelty = beyond.novelty(top, work.counts, work.users),
+    diversity = beyond.diversity(top, work.vectors), popularity = beyond.popularity(top, work.counts),
+    tail_share = beyond.tail_share(top, work.counts), gini = beyond.gini(top, work.queries.items),
+    coverage = beyond.coverage(top, could) }
+  about.answer = answer
+  table.insert(work.systems, about)
+  log.info("  %-14s %s %.4f", about.name, work.metric, testing.mean(answer, work.metric))
+  base.release()
+end
+
+--- The mean of one metric of an answer.
+function testing.mean(answer, name)
+  for i, known in ipairs(answer.names) do
+    if known == name then return metrics.means(answer.metrics)[i] end
+  end
+end
+
+--- Means and intervals of all systems, on all queries and on each segment. Resamples are the same for all.
+local function summarise(work)
+  for _, system in ipairs(work.systems) do
+    local answer = system.answer
+    local resamples <close> = metrics.bootstrap(answer.metrics, work.queries.user_rows,
+      { samples = work.eval.samples, seed = work.seed })
+    system.metrics = by_name(answer.names, metrics.means(answer.metrics))
+    for k, share in pairs(answer.coverage) do system.metrics[("coverage_%d"):format(k)] = share end
+    system.intervals, system.segments = by_name(answer.names, metrics.intervals(resamples)), {}
+    for _, segment in ipairs(work.segments) do
+      local of <close> = metrics.bootstrap(significance.stack({ answer }, work.metric), work.queries.user_rows,
+        { samples = work.eval.samples, seed = work.seed, rows = segment[2] })
+      system.segments[segment[1]] = { metrics = by_name(answer.names, metrics.means(answer.metrics, segment[2])),
+        interval = metrics.intervals(of)[1] }
+    end
+  end
+end
+
+local function compared(work)
+  local answers, names = {}, {}
+  for i, system in ipairs(work.systems) do answers[i], names[i] = system.answer, system.name end
+  local values = significance.stack(answers, work.metric)
+  local list, samples = significance.pairs(values, work.queries.user_rows, { seed = work.seed })
+  return { names = names, pairs = list, samples = samples, metric = work.metric }
+end
+
+--- Baselines that know no user: rows of the same tables.
+local function ask_baselines(work, p)
+  for _, pair in ipairs(baselines.of(work.queries, { trailing = p.eval.trailing })) do
+    ask(work, { name = pair[1], label = "baseline: " .. pair[1]:gsub("_", " "), family = false }, pair[2])
+  end
+end
+
+--- The inputs of a family's encoder, made once for each set of features.
+local function inputs_of(work, found)
+  local set = families.of(found.family).features
+  if work.set ~= set then
+    work.set, work.shared = set, job.inputs(found.model.encoder, work.data, work.split, work.queries)
+  end
+  return work.shared
+end
+
+--- Some of the test's events for the experiments on cold starts: who, what, when, and what he had met by then.
+local function cold_sample(work, most)
+  local queries, data = work.queries, work.data
+  if not queries.rows then return {} end
+  local sequences <close> = metrics.sequences(data:user_rows(), data:item_rows(), data.users:rows())
+  local before = sequences:before(data.interactions:column "time", queries.user_rows,
+    queries.times or tensor.full(math.maxinteger, queries.n, "i64"))
+  local chosen, values = {}, before.values
+  local order = base.stream(work.seed, "user"):permutation(queries.n)
+  for at = 1, queries.n do
+    local q = order:get(at) + 1
+    local n, start = before.lengths:get(q), before.starts:get(q)
+    if n >= 5 and #chosen < most then
+      local known = {}
+      for i = 1, n do known[i] = data.items:text("item", values:get(start + i) + 1) end
+      chosen[#chosen + 1] = { row = queries.rows:get(q), item = data.items:text("item", queries.item_rows:get(q) + 1),
+        item_row = queries.item_rows:get(q) + 1, known = known, user = queries.user_rows:get(q) + 1,
+        time = queries.times and queries.times:get(q) or nil }
+    end
+  end
+  return chosen
+end
+
+local function result_of(work, p)
+  local queries, list = work.queries, {}
+  for i, segment in ipairs(work.segments) do list[i] = { name = segment[1], queries = #segment[2] } end
+  for _, system in ipairs(work.systems) do system.answer = nil end
+  return { systems = work.systems, segments = list, metric = work.metric, k = work.eval.k,
+    samples = work.eval.samples, queries = queries.n, items = queries.items, rows = { train = #work.split.train,
+      valid = #work.split.valid }, users = work.users, asked_users = segments_of.distinct(queries.user_rows),
+    candidates = "all", described_by = work.described_by, protocol = queries.protocol:describe(),
+    fingerprint = queries:fingerprint(), causal = work.split.causal, cold = cold_sample(work, p.cold.users) }
+end
+
+--- Ask the test rows.
+---@param p table  the recipe's parameters
+---@param found table[]  what recsys.compare.tuning gave of each family
+---@param data Dataset
+---@param split Split
+---@return table  plain data: systems, segments, significance and what was asked
+function testing.run(p, found, data, split)
+  current.forbid "asks its test rows"
+  p = settings.with(p, "eval")
+  split:end_selection(("%d families tuned on validation rows"):format(#found))
+  local work = question(p, data, split)
+  local order = {}
+  for i in ipairs(found) do order[i] = i end
+  table.sort(order, function(a, b) -- families of one set of features beside one another
+    local x, y = families.of(found[a].family).features, families.of(found[b].family).features
+    return x < y or x == y and a < b
+  end)
+  for _, i in ipairs(order) do
+    local family = families.of(found[i].family)
+    ask(work, { name = family.name, label = family.label, branch = family.branch, family = true, place = i },
+      job.scorer(found[i].model, inputs_of(work, found[i])))
+  end
+  table.sort(work.systems, function(a, b) return a.place < b.place end)
+  ask_baselines(work, p)
+  summarise(work)
+  local pairs_of = compared(work)
+  local result = result_of(work, p)
+  result.significance = pairs_of
+  return result
+end
+
+return testing
