@@ -426,6 +426,32 @@ describe("forward values", function()
     assert.same({ { 2, 0, 3, 1000 }, { 0, 0, 0, 0 }, { log3, -18, log3, -3 } }, sums:value():tolist())
   end)
 
+  it("of bags count each code once, in bags of any size", function()
+    local function weights(list, starts)
+      local tape <close> = autograd.tape()
+      local o = tape:input("o", tensor.new(starts, "i64"))
+      local var = tape:input("c", #list > 0 and tensor.new(list, "i32") or tensor.zeros(0, "i32")):bag_distinct(o)
+      assert.equal("f32", var:dtype())
+      return var:value():tolist()
+    end
+    assert.same({ 1, 0, 1, 1, 0, 1 }, weights({ 7, 7, 9, 7, 7, 1 }, { 0, 3, 3, 6 }))
+    assert.same({}, weights({}, { 0, 0 }))
+    local list, starts, expected = {}, { 0 }, {}
+    for _, size in ipairs { 1, 47, 48, 49, 50, 300, 2000 } do
+      local seen = {}
+      for i = 1, size do
+        local code = i * i * 2654435761 % (size // 2 + 1) -- about half of them come again
+        list[#list + 1], expected[#expected + 1], seen[code] = code, seen[code] and 0 or 1, true
+      end
+      starts[#starts + 1] = #list
+    end
+    assert.same(expected, weights(list, starts))
+    list = {}
+    for i = 1, 100 do list[i] = 100 - i % 50 end -- falling, each twice
+    local found = weights(list, { 0, 100 })
+    for i = 1, 100 do assert.equal(i <= 50 and 1 or 0, found[i]) end
+  end)
+
   it("of gelu and the losses are those of their formulas", function()
     local values = on_tape(function(tape) return tape:input(nil, tensor.new({ 1, -2 }, "f64")):gelu() end)
     assert.near(0.8413447460685429, values[1], 1e-15) -- Phi(1)

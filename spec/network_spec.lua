@@ -42,7 +42,8 @@ describe("a model's network", function()
   it("is refused without its table, a method or its parameters", function()
     assert.equal("models/mine.lua: its definition returns nothing; a table with parameters, user, item and loss is "
       .. "expected", complaint(nil))
-    for _, method in ipairs { "user", "item", "loss" } do
+    assert.equal("models/mine.lua: the model has no method 'loss' or 'round'", complaint(made { loss = false }))
+    for _, method in ipairs { "user", "item" } do
       assert.equal(("models/mine.lua: the model has no method '%s'"):format(method),
         complaint(made { [method] = false }))
     end

@@ -45,10 +45,12 @@ local function forward(tape, batch)
   x = x:layer_norm(v.gain, v.bias, 1e-3) * v.gain + x:tanh() / 3 - 0.1
   local places = v.table:embedding(input "history":bag_positions(input "history.offsets", 3)):bag_softmax(
     input "history.offsets")
+  local once = v.table:embedding_bag(input "history", input "history.offsets",
+    input "history":bag_distinct(input "history.offsets"))
   local pools = v.table:embedding(input "history"):bag_sum(input "history.offsets", places)
   local events = v.table:embedding(input "history")
   local attended = events:causal_attention(events, events * 2, input "history.offsets", 1, 0.5)
-  return { user = x:l2_normalize(), pools = pools, newest = attended:bag_first(input "history.offsets"),
+  return { user = x:l2_normalize(), pools = pools, once = once, newest = attended:bag_first(input "history.offsets"),
     score = x:dot(x:softmax()):sigmoid(), narrow = x:narrow(2, 3, 5):reshape(-1, 5) }
 end
 
@@ -82,8 +84,8 @@ describe("a plan", function()
     table.sort(names)
     assert.same({ "history", "history.offsets", "id", "number" }, inputs)
     assert.same({ "bias", "gain", "mean", "table", "variance", "weight" }, names)
-    assert.same({ "narrow", "newest", "pools", "score", "user" }, plan:outputs())
-    assert.equal("Plan (4 inputs, 6 weights, 5 outputs)", tostring(plan))
+    assert.same({ "narrow", "newest", "once", "pools", "score", "user" }, plan:outputs())
+    assert.equal("Plan (4 inputs, 6 weights, 6 outputs)", tostring(plan))
   end)
 
   it("gives the bits of the tape, also after going through JSON", function()

@@ -243,6 +243,10 @@ describe("an operation names what does not fit:", function()
       function(put, tape) put("x", 3, 65):bag_softmax(bags(tape, { 0, 3 })) end)
     raises("bag_positions: codes are i64, not i32",
       function(put, tape) put("c", 3, "i64"):bag_positions(bags(tape, { 0, 3 }), 5) end)
+    raises("bag_distinct: codes are i64, not i32",
+      function(put, tape) put("c", 3, "i64"):bag_distinct(bags(tape, { 0, 3 })) end)
+    raises("bag_distinct: input 'o' must ascend from 0 to the number of codes, 3",
+      function(put, tape) put("c", 3, "i32"):bag_distinct(bags(tape, { 0, 2 })) end)
     raises("bag_positions: offsets are i32, not i64",
       function(put) put("c", 3, "i32"):bag_positions(put("o", 2, "i32"), 5) end)
     raises("bad argument #2 to 'bag_positions' (a limit from 1 to 1048576 is expected)",

@@ -135,6 +135,10 @@ describe("tensor", function()
     local w = tensor.new { 1, 2, 3 }
     w:add_(tensor.new { 10, 10, 10 }, -0.1):mul_(2):sub_(1):div_(tensor.new { 1, 1, 3 })
     assert.same({ -1, 1, 1 }, w:tolist())
+    assert.same({ 4, 5, 6 }, tensor.new { 1, 2, 3 }:add_(3):tolist()) -- once, not 3 times 3
+    assert.same({ -2, -1, 0 }, tensor.new { 1, 2, 3 }:sub_(3):tolist())
+    assert.same({ 4, 5, 6 }, tensor.new { 1, 2, 3 }:add_(tensor.full(3, 3, "i32")):tolist())
+    assert.same({ 7, 8, 9 }, tensor.new { 1, 2, 3 }:add_(3, 2):tolist())
     local t = tensor.arange(5):to("f32")
     t:narrow(1, 2, 4):add_(t:narrow(1, 1, 4)) -- overlapping views read what was there before
     assert.same({ 0, 1, 3, 5, 7 }, t:tolist())

@@ -2,7 +2,9 @@
 
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
+local feature = require "recsys.feature"
 local gradcheck = require "spec.support.gradcheck"
+local log = require "recsys.log"
 local tensor = require "recsys.tensor"
 local tiny = require "spec.support.tiny_model"
 local towers = require "recsys.towers"
@@ -124,5 +126,87 @@ describe("a similarity", function()
       "there is no similarity 'euclid'; there are cosine and dot")
     assert.has_error(function() towers.similarity({ temperature = 0 }, settings) end,
       "a temperature above 0 is expected, not 0")
+  end)
+end)
+
+describe("what users know", function()
+  local dataset, encoder = tiny.dataset(), nil
+
+  local function fitted(declared)
+    return feature.fit(dataset, nil, { user = { feature.id { "user" } }, event = declared, item = {
+      feature.id { "item" }, feature.category { "kind" } } })
+  end
+
+  --- settings.training of some rows of the interactions.
+  local function training(rows)
+    local at = feature.rows(dataset)
+    rows = rows and tensor.new(rows, "i64") or tensor.arange(#at.users)
+    return { users = encoder:encode_users(dataset.users), items = encoder:encode_items(dataset.items),
+      user_rows = at.users:index_select(rows), item_rows = at.items:index_select(rows) }
+  end
+
+  setup(function()
+    encoder = fitted { feature.history { of = "id", length = 2, name = "short" },
+      feature.history { of = "kind", length = 9, name = "kinds" },
+      feature.history { of = "id", length = 4, name = "known" } }
+  end)
+
+  it("is a row of ones a user, an item once, and the longest history of ids", function()
+    local matrix, input = towers.known(encoder, training())
+    assert.equal("event.known", input.name)
+    local code = {}
+    for i = 1, 6 do code[i] = encoder:vocabulary("item.id"):code("i" .. i) end
+    local expected = {}
+    for user, items in ipairs { { 1, 2, 3 }, { 3, 4 }, { 5 }, { 6 }, { 6 }, {} } do
+      expected[user] = {}
+      for c = 1, input.rows do expected[user][c] = 0 end
+      for _, item in ipairs(items) do expected[user][1 + code[item]] = 1 end
+    end
+    assert.same(expected, matrix:dense():tolist())
+  end)
+
+  it("says the same of a batch's users, repeats once", function()
+    local matrix, input = towers.known(encoder, training())
+    local all = tensor.arange(tiny.n_users)
+    local batch = encoder:encode_users_at(dataset, all):gather(all)
+    local tape <close> = autograd.tape {}
+    local eye = tensor.zeros(input.rows, input.rows)
+    eye:reshape(-1):index_copy_(tensor.arange(input.rows) * (input.rows + 1), tensor.full(1, input.rows))
+    local codes, offsets, once = towers.known_bag(tape, batch, input)
+    local found = autograd.embedding_bag(tape:input("eye", eye), codes, offsets, once):value():tolist()
+    assert.same(matrix:dense():tolist(), found)
+  end)
+
+  it("leaves out items without a code", function()
+    local other = feature.fit(dataset, tensor.new({ 0, 1 }, "i64"), { user = { feature.id { "user" } },
+      event = { feature.history { of = "id", length = 3 } }, item = { feature.id { "item" } } })
+    local at = feature.rows(dataset)
+    local matrix = towers.known(other, { users = other:encode_users(dataset.users),
+      items = other:encode_items(dataset.items), user_rows = at.users, item_rows = at.items })
+    local dense = matrix:dense()
+    assert.same({ 6, 3 }, dense:size())
+    assert.equal(0, dense:narrow(2, 1, 1):sum())
+    assert.equal(3, dense:sum()) -- u1 and u2 know i3, u1 knows i1
+  end)
+
+  it("warns of a history that does not hold all", function()
+    local warn, said = log.warn, {}
+    log.warn = function(...) said[#said + 1] = string.format(...) end
+    finally(function() log.warn = warn end)
+    towers.known(encoder, training())
+    assert.same({}, said)
+    local wide = encoder
+    encoder = fitted { feature.history { of = "id", length = 2 } }
+    towers.known(encoder, training())
+    encoder = wide
+    assert.same({ "event.history holds the last 2 events of a user, and some know 3 items: those are cut short when "
+      .. "they are asked for; a longer `length` of the history takes all" }, said)
+  end)
+
+  it("is refused without a history of ids, with what to declare", function()
+    local ok, problem = pcall(towers.known, fitted { feature.history { of = "kind", length = 2 } }, training())
+    assert.is_false(ok)
+    assert.equal("usage", problem.code)
+    assert.matches("feature.history { of = \"id\", length = 1000, name = \"known\" }", problem.message, 1, true)
   end)
 end)

@@ -238,6 +238,12 @@ function autograd.embedding_bag(table, codes, offsets, weights, mode) end
 ---@return Var i32 [total]
 function autograd.bag_positions(codes, offsets, limit) end
 
+--- Weights that count each code of a bag once: 1 for the first of equal ones, 0 for those behind it.
+---@param codes Var i32 [total]
+---@param offsets Var i64 [n + 1], ascending from 0 to total
+---@return Var f32 [total]
+function autograd.bag_distinct(codes, offsets) end
+
 --- Softmax down each column of each bag: what weighs the members of a bag against each other, in h ways.
 ---@param x Var [total, h], h up to 64
 ---@param offsets Var i64 [n + 1], ascending from 0 to total
@@ -431,6 +437,7 @@ function Var:csr_matmul(m, transposed) end
 function Var:dot(b) end
 function Var:embedding(codes) end
 function Var:embedding_bag(codes, offsets, weights, mode) end
+function Var:bag_distinct(offsets) end
 function Var:bag_positions(offsets, limit) end
 function Var:bag_softmax(offsets) end
 function Var:bag_sum(offsets, weights) end

@@ -6,6 +6,8 @@ local log = require "recsys.log"
 
 local network = {}
 
+local function is_finite(x) return x - x == 0 end
+
 --- What is wrong with a model's file, without the traceback of a bug of ours.
 local function refuse(kind, format, ...)
   error({ code = "failed", message = ("models/%s.lua: %s"):format(kind, format:format(...)) }, 0)
@@ -40,19 +42,40 @@ local function check_likeness(kind, likeness)
   end
 end
 
+--- What a model is trained by: a loss, or rounds over all training rows, and how many there are at the most.
+local function check_training(kind, made)
+  local loss, round, rounds = type(made.loss), type(made.round), made.rounds
+  if loss ~= "function" and round ~= "function" then refuse(kind, "the model has no method 'loss' or 'round'") end
+  if loss == "function" and round == "function" then
+    refuse(kind, "the model has both a method 'loss' and one 'round': it is trained by the gradients of the one or by "
+      .. "the passes of the other")
+  end
+  if rounds ~= nil and (round ~= "function" or math.type(rounds) ~= "integer" or rounds < 1) then
+    refuse(kind, "its 'rounds' is %s; how many calls of its method 'round' there are at the most, 1 or more, is "
+      .. "expected", type(rounds) == "number" and tostring(rounds) or kind_of(rounds))
+  end
+  for _, parameter in ipairs(round == "function" and made.parameters or {}) do
+    if parameter:trainable() then
+      refuse(kind, "parameter '%s' waits for gradients, and a model with a method 'round' has none: make it with "
+        .. "{ trainable = false }", parameter:name())
+    end
+  end
+end
+
 --- Call a model's definition.
 ---@param definition fun(config, encoder, settings): table
 ---@param kind string   the file's name
----@return table network  with `parameters`, `user`, `item` and `loss`; `likeness`, where the file tells it
+---@return table network  with `parameters`, `user`, `item` and `loss` or `round`; `likeness`, where the file tells it
 function network.build(definition, kind, config, encoder, settings)
   local made = definition(config, encoder, settings)
   if type(made) ~= "table" then
     refuse(kind, "its definition returns %s; a table with parameters, user, item and loss is expected", kind_of(made))
   end
-  for _, method in ipairs { "user", "item", "loss" } do
+  for _, method in ipairs { "user", "item" } do
     if type(made[method]) ~= "function" then refuse(kind, "the model has no method '%s'", method) end
   end
   check_parameters(kind, made.parameters)
+  check_training(kind, made)
   check_likeness(kind, made.likeness)
   return made
 end
@@ -147,6 +170,29 @@ function network.loss(made, kind, tape, step)
     refuse(kind, "loss() gives sizes %s; take its mean()", table.concat(loss:size(), " x "))
   end
   return loss
+end
+
+--- A pass of a model that is not trained by gradients.
+---@param epoch integer  from 1
+---@return number? objective  what the pass says of itself, lower is better
+function network.round(made, kind, epoch)
+  local objective = made:round(epoch)
+  if objective ~= nil and type(objective) ~= "number" then
+    refuse(kind, "round() returns %s; its objective, a number, or nothing is expected", kind_of(objective))
+  end
+  for _, parameter in ipairs(made.parameters) do
+    local value = parameter:value()
+    if value:dtype():find "^f" and not is_finite(value:sum()) then
+      error({ code = "numeric", message = ("models/%s.lua: after round %d parameter '%s' holds numbers that are not "
+        .. "finite. More regularisation helps where a system of equations is singular"):format(kind, epoch,
+        parameter:name()) }, 0)
+    end
+  end
+  if objective and not is_finite(objective) then
+    error({ code = "numeric", message = ("models/%s.lua: the objective of round %d is %s"):format(kind, epoch,
+      tostring(objective)) }, 0)
+  end
+  return objective
 end
 
 return network

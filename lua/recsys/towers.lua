@@ -7,6 +7,7 @@ local autograd = require "recsys.autograd"
 local hard = require "recsys.towers.hard"
 local ignored = require "recsys.towers.ignored"
 local interests = require "recsys.towers.interests"
+local knowledge = require "recsys.towers.known"
 local nn = require "recsys.nn"
 local pool = require "recsys.towers.pool"
 local shown = require "recsys.towers.shown"
@@ -233,6 +234,9 @@ towers.sparse = sparse.new
 
 --- What was shown and left, as negatives of each event: see recsys.towers.ignored.
 towers.ignored = ignored.new
+
+--- What users know, as a matrix and as the bag of a batch: see recsys.towers.known.
+towers.known, towers.known_bag = knowledge.new, knowledge.bag
 
 --- A column of ones as long as a var [n, d]: the partner of an additive term.
 function towers.ones(var)

@@ -1,9 +1,10 @@
 --- The training loop: shuffled batches, one optimiser, a validation metric after every epoch, the best weights kept.
 ---
 --- A model definition (models/<kind>.lua) is called as `definition(config, encoder, settings)` and gives a table with
---- `parameters`, `user(tape, batch)`, `item(tape, batch)` and `loss(tape, step)`; see docs/models.md. The loop knows
---- nothing else of it. What is drawn is a function of (seed, epoch, step), so equal runs give equal bits, and a run
---- that was cut short goes on from its last checkpoint (recsys.train.checkpoint) with the same ones.
+--- `parameters`, `user(tape, batch)`, `item(tape, batch)` and `loss(tape, step)`, or `round(epoch)` where no gradients
+--- are needed; see docs/models.md. The loop knows nothing else of it. What is drawn is a function of (seed, epoch,
+--- step), so equal runs give equal bits, and a run that was cut short goes on from its last checkpoint
+--- (recsys.train.checkpoint) with the same ones.
 
 local ahead = require "recsys.train.ahead"
 local autograd = require "recsys.autograd"
@@ -76,7 +77,8 @@ end
 
 --- What a model's definition is told of the training rows.
 local function training_of(source)
-  return { users = source.users, items = source.items, user_rows = source.user_rows, item_rows = source.item_rows }
+  return { users = source.users, items = source.items, user_rows = source.user_rows, item_rows = source.item_rows,
+    times = source.times, strengths = source.strengths, weights = source.weights }
 end
 
 local function steps_of(source, settings)
@@ -161,6 +163,18 @@ local function run_epoch(run)
   return place.sum / place.step
 end
 
+--- The epoch that place.epoch names as the one step that a pass of a model without a loss is. A signal waits for it.
+local function run_round(run)
+  local place = run.place
+  if place.step == 0 then
+    signals.hold()
+    place.sum = network.round(run.network, run.settings.kind, place.epoch)
+    place.step = 1
+    signals.release()
+  end
+  return place.sum
+end
+
 --- The mean loss over rows that are not trained on, by their weights, in evaluation mode.
 local function held_out_loss(made, source, shared, settings)
   local sum, rows = 0, 0 -- or what the rows weigh
@@ -188,6 +202,17 @@ local function snapshot(parameters)
   return values
 end
 
+--- The weights of this moment, to come back to: the weights themselves once no pass of the model can change them,
+--- as those of a closed form may fill the memory.
+local function keep(run)
+  if run.network.round and run.place.epoch >= run.settings.epochs then
+    local values = {}
+    for i, parameter in ipairs(run.network.parameters) do values[i] = parameter:value() end
+    return values
+  end
+  return snapshot(run.network.parameters)
+end
+
 local function restore(parameters, values)
   for i, parameter in ipairs(parameters) do parameter:value():copy_(values[i]) end
 end
@@ -197,6 +222,7 @@ local optimizers = {
 }
 
 local function new_optimizer(made, settings)
+  if made.round then return nil end
   return optimizers[settings.optimizer](made.parameters, { learning_rate = settings.learning_rate,
     weight_decay = settings.weight_decay, seed = settings.seed })
 end
@@ -228,7 +254,8 @@ function Run:save()
   local weights, place = {}, self.place
   for i, parameter in ipairs(self.network.parameters) do weights[i] = parameter:value() end
   place.seconds, self.began = place.seconds + base.clock() - self.began, base.clock()
-  self.checkpoint:write { place = place, weights = weights, best = self.kept, optimizer = self.optimizer:state(),
+  self.checkpoint:write { place = place, weights = weights, best = self.kept,
+    optimizer = self.optimizer and self.optimizer:state() or {},
     at_best = place.step == 0 and place.best_epoch == place.epoch - 1,
     extra = self.network.state and self.network:state() }
 end
@@ -238,7 +265,7 @@ local function take_up(run)
   local saved = run.checkpoint and run.checkpoint:read()
   if not saved then return end
   restore(run.network.parameters, saved.weights)
-  run.optimizer:load_state(saved.optimizer)
+  if run.optimizer then run.optimizer:load_state(saved.optimizer) end
   if saved.extra ~= nil then run.network:load_state(saved.extra) end
   run.place, run.kept = saved.place, saved.best
   log.info("  resumed behind step %d of epoch %d", saved.place.step, saved.place.epoch)
@@ -248,9 +275,12 @@ end
 local function epoch_row(run)
   run.began = base.clock()
   local place, metric = run.place, "valid/" .. run.metric
-  local row = { epoch = place.epoch, ["train/loss"] = run_epoch(run) }
+  local by_gradients = run.network.loss ~= nil
+  local row = { epoch = place.epoch, ["train/loss"] = (by_gradients and run_epoch or run_round)(run) }
   if run.network.settle then run.network:settle() end
-  row["valid/loss"] = run.held_out and held_out_loss(run.network, run.held_out, run.shared, run.settings)
+  if by_gradients and run.held_out then
+    row["valid/loss"] = held_out_loss(run.network, run.held_out, run.shared, run.settings)
+  end
   row[metric] = run.validate and run.validate(run.trained)
   if row[metric] and row[metric] ~= row[metric] then
     error({ code = "numeric", message = ("%s is not a number: the validation rows hold nothing to rank; "
@@ -274,7 +304,8 @@ local function end_epoch(run, row)
   local place, value = run.place, row["valid/" .. run.metric] or row.epoch
   place.curves[row.epoch] = row
   if value > place.best then
-    place.best, place.best_epoch, run.kept = value, row.epoch, snapshot(run.network.parameters)
+    place.best, place.best_epoch = value, row.epoch
+    run.kept = keep(run)
   end
   if value > place.mark + run.settings.min_delta then place.mark, place.mark_epoch = value, row.epoch end
   place.epoch, place.step, place.sum, place.seconds = row.epoch + 1, 0, 0, 0
@@ -316,7 +347,7 @@ local function run_all(run)
     run.began = base.clock()
     going = goes_on(run)
     if run.report then tell(run, row, not going) end
-    if run.checkpoint and run.checkpoint:is_due(true) then run:save() end
+    if run.checkpoint and run.checkpoint:is_due(true) and (going or not run.network.round) then run:save() end
     signals.release()
   end
 end
@@ -353,6 +384,18 @@ local function constant_losses(run)
   return losses
 end
 
+local by_batches = { "rows_per_epoch", "user_cap", "log_q_window" }
+
+--- Refuse what only batches know of where there are none, and make no more epochs than the model has rounds.
+local function without_batches(kind, made, settings)
+  for _, name in ipairs(by_batches) do
+    if settings[name] then
+      exit.usage_error("models/%s.lua takes all training rows in one pass: leave train.%s out", kind, name)
+    end
+  end
+  settings.epochs = math.min(settings.epochs, made.rounds or settings.epochs)
+end
+
 --- A network, what it is trained on, and where it stands: at the beginning.
 local function new_run(definition, request)
   local settings = model.merge({ seed = request.seed, kind = request.kind }, settings_of.read("train", request.train))
@@ -366,6 +409,7 @@ local function new_run(definition, request)
     shared = { life = lifetimes(data, request.window), met = source.item_rows, log_shares = source.log_q },
     place = { epoch = 1, step = 0, sum = 0, seconds = 0, curves = {}, best = -math.huge, best_epoch = 0,
       mark = -math.huge, mark_epoch = 0, monitor = monitors.new() }, warned = {}, profile = profile.none }, Run)
+  if run.network.round then without_batches(request.kind, run.network, settings) end
   if settings.warm_start then warm_start.apply(run.network.parameters, encoder, settings.warm_start) end
   run.trained = model.record(run.network, encoder, request.kind, request.config, example(source))
   run.shared.pool = source.item_rows:bincount(data.items:rows()):gt(0):nonzero()
@@ -417,6 +461,9 @@ end
 ---@param options? table  of recsys.train.rate_finder.sweep, which says what is given
 function train.find_rate(definition, request, options)
   local run = new_run(definition, request)
+  if run.network.round then
+    exit.usage_error("models/%s.lua is not trained by gradients: it has no learning rate to find", request.kind)
+  end
   local epoch, rows_of, steps = 0, nil, steps_of(run.source, run.settings)
   return rate_finder.sweep(function(i, rate)
     local step = (i - 1) % steps + 1

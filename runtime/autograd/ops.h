@@ -99,6 +99,8 @@ rs_status rs_ag_embedding_bag(rs_node **out, rs_node *table, rs_node *codes, rs_
 /* Bags of rows, bag i being rows offsets[i] .. offsets[i+1]-1; offsets as above.
  * i32 [total]: the place of each of codes i32 [total] in its bag, from 0; limit - 1 from there on. */
 rs_status rs_ag_bag_positions(rs_node **out, rs_node *codes, rs_node *offsets, int64_t limit);
+/* f32 [total]: 1 for the first of equal codes i32 [total] of a bag, 0 for those behind it. */
+rs_status rs_ag_bag_distinct(rs_node **out, rs_node *codes, rs_node *offsets);
 /* Softmax down each column of each bag of x [total, h], h up to 64. */
 rs_status rs_ag_bag_softmax(rs_node **out, rs_node *x, rs_node *offsets);
 /* [n, h d]: h weighted sums of each bag of x [total, d] side by side, by the columns of weights [total, h]. */

@@ -249,6 +249,14 @@ static int l_bag_positions(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.bag_distinct(codes, offsets) */
+static int l_bag_distinct(lua_State *L) {
+  rs_node *codes = rs_check_var(L, 1), *offsets = rs_check_var(L, 2);
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_bag_distinct(out, codes, offsets));
+  return rs_return_var(L);
+}
+
 /* autograd.bag_sum(x, offsets, weights) */
 static int l_bag_sum(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *offsets = rs_check_var(L, 2), *weights = rs_check_var(L, 3);
@@ -324,6 +332,7 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"dot", l_dot},
                                       {"embedding", l_embedding},
                                       {"embedding_bag", l_embedding_bag},
+                                      {"bag_distinct", l_bag_distinct},
                                       {"bag_positions", l_bag_positions},
                                       {"bag_softmax", l_bag_softmax},
                                       {"bag_sum", l_bag_sum},

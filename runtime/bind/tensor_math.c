@@ -91,6 +91,7 @@ static const rs_tensor *right_operand(lua_State *L, const rs_tensor *t) {
 
 static int binary_into(lua_State *L, rs_binary_op op) {
   rs_tensor *t = rs_check_writable(L, 1);
+  lua_settop(L, 3); /* an absent scale is nil, and not what the operand pushes */
   const rs_tensor *b = right_operand(L, t);
   if (!lua_isnoneornil(L, 3) && (op == RS_ADD || op == RS_SUB)) { /* t:add_(b, scale) */
     const rs_tensor *scale = operand(L, 3, t->dtype);

@@ -14,6 +14,8 @@ local function forward(tape)
   local one = rows:embedding(tape:input("one", codes):narrow(1, 1, 2))
   local places = rows:embedding(tape:input("codes", codes):bag_positions(tape:input("offsets", offsets), 2))
   places = places:bag_softmax(tape:input("offsets", offsets))
+  bag = bag + rows:embedding_bag(tape:input("codes", codes), tape:input("offsets", offsets),
+    tape:input("codes", codes):bag_distinct(tape:input("offsets", offsets)))
   bag = bag + rows:embedding(tape:input("codes", codes)):bag_sum(tape:input("offsets", offsets), places:narrow(2, 1, 1))
   local history = rows:embedding(tape:input("codes", codes))
   history = history:causal_attention(history, history, tape:input("offsets", offsets), 1, 0.5)
@@ -78,6 +80,7 @@ do
   local newest = autograd.bag_first(autograd.causal_attention(members, members, members, bags, 2, 0.5), bags)
   assert(newest:size(2) == 2)
   assert(autograd.bag_positions(other:input("codes", codes), bags, 5):dtype() == "i32")
+  assert(autograd.bag_distinct(other:input("codes", codes), bags):value():sum() == 3)
 end
 
 -- The fused layers, backward too.
