@@ -74,6 +74,7 @@ int rs_open_tensor(lua_State *L);
 int rs_open_autograd(lua_State *L);
 int rs_open_nn(lua_State *L);
 int rs_open_optim(lua_State *L);
+int rs_open_solve(lua_State *L);
 int rs_open_frame(lua_State *L);
 int rs_open_profile(lua_State *L);
 int rs_open_feature(lua_State *L);

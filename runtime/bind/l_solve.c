@@ -1,0 +1,79 @@
+/* l_solve.c - recsys.core.solve: least squares in closed form. */
+#include "bind/bind.h"
+#include "bind/fields.h"
+#include "bind/sparse.h"
+#include "solve/basis.h"
+#include "solve/implicit.h"
+
+/* solve.gram(factors) -> Tensor f64 [d, d] */
+static int l_gram(lua_State *L) {
+  const rs_tensor *y = rs_check_tensor(L, 1);
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_gram(out, y));
+  return 1;
+}
+
+/* solve.basis(factors) -> spectrum f32 [d], turn f32 [d, d] */
+static int l_basis(lua_State *L) {
+  const rs_tensor *y = rs_check_tensor(L, 1);
+  rs_tensor *spectrum = rs_push_tensor(L), *turn = rs_push_tensor(L);
+  rs_check_retry(L, rs_basis(spectrum, turn, y));
+  return 2;
+}
+
+/* What a half sweep is asked for: the table at 1. The tensors stay reachable by it. */
+typedef struct asked {
+  const rs_csr *pairs;
+  const rs_tensor *y;
+  rs_tensor *x;
+  rs_implicit_options o;
+} asked;
+
+static asked take_asked(lua_State *L) {
+  static const char *const known[] = {"pairs", "factors", "into", "unobserved", "regularization", "scaling", "others",
+                                      "confidence", "steps", NULL};
+  rs_check_options(L, 1, known);
+  lua_settop(L, 1);
+  asked a = {.o = {.unobserved = rs_number_option(L, 1, "unobserved", 1),
+                   .regularization = rs_number_option(L, 1, "regularization", 0.01),
+                   .scaling = rs_number_option(L, 1, "scaling", 0),
+                   .others = rs_integer_option(L, 1, "others", 0, 0),
+                   .confidence = rs_boolean_option(L, 1, "confidence", false),
+                   .steps = rs_integer_option(L, 1, "steps", 0, 0)}};
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "pairs");
+  if (!luaL_testudata(L, 2, RS_CSR)) rs_wrong_option(L, 1, "pairs", "a Csr");
+  a.pairs = rs_check_csr(L, 2);
+  lua_getfield(L, 1, "factors");
+  lua_getfield(L, 1, "into");
+  if (!(a.y = rs_test_tensor(L, 3)) || !a.y->storage) rs_wrong_option(L, 1, "factors", "an open Tensor");
+  if (!(a.x = rs_test_tensor(L, 4)) || !a.x->storage) rs_wrong_option(L, 1, "into", "an open Tensor");
+  return a;
+}
+
+/* solve.implicit{ pairs, factors, into, [unobserved, regularization, scaling, others, confidence, steps] } -> into */
+static int l_implicit(lua_State *L) {
+  asked a = take_asked(L);
+  luaL_argcheck(L, a.x->storage->writable, 1, "'into' is read-only");
+  rs_check_retry(L, rs_implicit(a.x, a.pairs, a.y, &a.o));
+  return 1;
+}
+
+/* solve.implicit_loss{ the same } -> number */
+static int l_implicit_loss(lua_State *L) {
+  asked a = take_asked(L);
+  double loss;
+  rs_check_retry(L, rs_implicit_loss(&loss, a.x, a.pairs, a.y, &a.o));
+  lua_pushnumber(L, loss);
+  return 1;
+}
+
+int rs_open_solve(lua_State *L) {
+  static const luaL_Reg functions[] = {{"gram", l_gram},
+                                       {"basis", l_basis},
+                                       {"implicit", l_implicit},
+                                       {"implicit_loss", l_implicit_loss},
+                                       {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

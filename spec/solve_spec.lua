@@ -1,0 +1,88 @@
+--- Closed forms from Lua, beside what other programs make of the same numbers; bits, threads and normal equations are
+--- in runtime/solve/*_test.c.
+
+local solve = require "recsys.solve"
+local tensor = require "recsys.tensor"
+
+local function pairs_of(shift)
+  return tensor.csr(tensor.new({ 0, 3, 5, 6, 10 }, "i64"), tensor.new({ 0, 2, 4, 1, 2, 3, 0, 1, 3, 4 }, "i32"),
+    tensor.new({ 2, 1, 3, 1, 1.5, 4, 1, 1, 2, 1 }, "f32") - shift, 5)
+end
+
+local function begin()
+  return tensor.new({ { .1, .2, -.3 }, { .4, -.1, .2 }, { 0, .3, .1 }, { -.2, .1, .5 } }, "f32"),
+    tensor.new({ { .3, .1, 0 }, { -.1, .2, .4 }, { .2, -.3, .1 }, { .5, .1, -.2 }, { .1, .1, .3 } }, "f32")
+end
+
+local function assert_near(expected, t, tolerance)
+  for i, row in ipairs(t:tolist()) do
+    for j, x in ipairs(row) do assert.near(expected[i][j], x, tolerance, ("%d, %d"):format(i, j)) end
+  end
+end
+
+describe("solve.implicit", function()
+  --- Sweeps of Hu, Koren & Volinsky as implicit has them: its confidence c is ours of 1 and a weight of c - 1.
+  local function sweeps(n, steps)
+    local x, y = begin()
+    local by_user = pairs_of(1)
+    local by_item = by_user:transpose()
+    for _ = 1, n do
+      solve.implicit { pairs = by_user, factors = y, into = x, confidence = true, regularization = .1, steps = steps }
+      solve.implicit { pairs = by_item, factors = x, into = y, confidence = true, regularization = .1, steps = steps }
+    end
+    return x, y
+  end
+
+  it("comes to implicit's vectors, by Cholesky and by conjugate gradients", function()
+    -- implicit 0.7.3, AlternatingLeastSquares(factors=3, regularization=.1, iterations=2, use_cg=False) from begin().
+    local x, y = sweeps(2, 0)
+    assert_near({ { 1.693408, -0.422295, 1.756948 }, { 0.424908, -0.725668, 1.271044 },
+      { 1.227683, 0.634716, -0.581184 }, { 1.637692, 1.467896, 1.134579 } }, x, 2e-5)
+    assert_near({ { 0.200194, 0.204607, 0.351787 }, { -0.145809, 0.369194, 0.501107 },
+      { 0.286166, -0.517335, 0.252086 }, { 0.489407, 0.319145, -0.258809 }, { 0.216143, 0.187861, 0.353928 } }, y, 2e-5)
+    -- The same with use_cg=True, iterations=1 and cg_steps = 1, 2: the users.
+    assert_near({ { 1.829414, 0.4922, 1.658757 }, { 0.416919, -0.721775, 1.625429 },
+      { 1.384871, 0.517712, -0.492622 }, { 1.925601, 0.880354, 0.552484 } }, (sweeps(1, 1)), 2e-5)
+    assert_near({ { 1.958364, -0.513103, 1.922396 }, { 0.632276, -0.959573, 1.607293 },
+      { 1.362078, 0.631197, -0.508192 }, { 1.98822, 1.488793, 1.437045 } }, (sweeps(1, 2)), 2e-5)
+  end)
+
+  it("has a penalty that grows with a row's pairs", function()
+    -- NumPy: solve(.3 Y'Y + Y_u' W Y_u + .05 (n_u + .3 * 5)^.8 I, Y_u' w) in f64.
+    local x, y = begin()
+    solve.implicit { pairs = pairs_of(0), factors = y, into = x, unobserved = .3, regularization = .05, scaling = .8 }
+    assert_near({ { 1.8030591, 0.049186, 1.5776952 }, { 0.5360812, -0.7606573, 1.5207559 },
+      { 1.376659, 0.4601579, -0.5186468 }, { 1.502271, 1.0336434, 0.9180028 } }, x, 5e-6)
+  end)
+
+  it("says what is wrong", function()
+    local x, y = begin()
+    local function refuses(message, sweep)
+      sweep.pairs, sweep.factors = sweep.pairs or pairs_of(0), sweep.factors or y
+      assert.has_error(function() solve.implicit(sweep) end, message)
+    end
+    refuses("bad argument #1 to 'implicit' (option 'into' must be an open Tensor)", {})
+    refuses("bad argument #1 to 'implicit' (there is no option 'step')", { into = x, step = 1 })
+    refuses("bad argument #1 to 'implicit' (option 'pairs' must be a Csr)", { into = x, pairs = y })
+    refuses("implicit: rows [5, 3] and factors [5, 3] for pairs [4, 5]", { into = y })
+    refuses("implicit: the rows are f64, the pairs f32 and the factors f32, not f32", { into = x:to "f64" })
+    refuses("implicit: weight -1 of pair 1", { into = x, pairs = pairs_of(2) })
+    refuses("implicit: regularization 0 (above 0), unobserved 1, scaling 0 (0 to 16), steps 0 and others 0 (0 or more)",
+      { into = x, regularization = 0 })
+    refuses("implicit: row 1 has no finite solution: its pairs, its weights or its penalty hold a number that is " ..
+      "not finite or far too large", { into = x, pairs = tensor.csr(tensor.new({ 0, 0, 1, 1, 1 }, "i64"),
+      tensor.new({ 2 }, "i32"), tensor.new({ 1 / 0 }, "f32"), 5) })
+  end)
+end)
+
+describe("solve.basis", function()
+  it("gives axes on which the Gramian is diagonal", function()
+    local _, y = begin()
+    local spectrum, turn = solve.basis(y)
+    local gram = solve.gram(y:matmul(turn)):tolist()
+    for i = 1, 3 do
+      for j = 1, 3 do assert.near(i == j and spectrum:get(i) or 0, gram[i][j], 1e-6) end
+    end
+    assert.is_true(spectrum:get(1) <= spectrum:get(2) and spectrum:get(2) <= spectrum:get(3))
+  end)
+end)
