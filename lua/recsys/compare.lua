@@ -16,6 +16,7 @@ local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local param = require("recsys.config").param
 local report = require "recsys.compare.report"
+local serving = require "recsys.compare.serving"
 local settings = require "recsys.settings"
 local testing = require "recsys.compare.testing"
 local tuning = require "recsys.compare.tuning"
@@ -112,8 +113,12 @@ function compare.run(flow, p, data, split)
   for i, name in ipairs(names) do
     found[i] = flow:task("tune_" .. name, limit, tuning.run, p, name, encoders[families.of(name).features], data, split)
   end
-  local tested = flow:task("test", testing.run, p, found, data, split)
-  return flow:task("report", UNSAVED, report.result, p, { found = found, test = tested, left = left },
+  local tested, served = flow:task("test", testing.run, p, found, data, split), {}
+  for i, name in ipairs(names) do
+    served[i] = flow:task("serve_" .. name, { process = true }, serving.run, p, found[i], tested, data, split,
+      flow.name)
+  end
+  return flow:task("report", UNSAVED, report.result, p, { found = found, test = tested, served = served, left = left },
     flow:path "comparison.html", flow:path "comparison.md")
 end
 
@@ -139,6 +144,11 @@ end)
 flow_of.identity(testing.run, function(p, ...)
   if flow_of.is_handle(p) or type(p) ~= "table" then return p, ... end
   return { eval = p.eval, metric = p.tuning.metric, cold = p.cold, seed = p.seed }, ...
+end)
+
+flow_of.identity(serving.run, function(p, ...)
+  if flow_of.is_handle(p) or type(p) ~= "table" then return p, ... end
+  return { eval = p.eval, publish = p.publish, cold = p.cold, speed = p.speed, seed = p.seed }, ...
 end)
 
 compare.families, compare.log = families, log

@@ -43,7 +43,8 @@ end
 report.line = from("line", "line")
 
 --- Points; of more than 4,000 in a series as many, evenly chosen.
----@param asked ChartRequest  as for line; labels in a series: of each point, shown when it is pointed at
+---@param asked ChartRequest  as for line; labels in a series: of each point, shown when it is pointed at;
+---  named: or beside it
 ---@return Chart
 report.scatter = from("line", "scatter")
 
@@ -51,6 +52,11 @@ report.scatter = from("line", "scatter")
 ---@param asked ChartRequest  and names: string[]; series: { name, values, low?, high? }[]
 ---@return Chart
 report.bar = from("bar", "bar")
+
+--- Several qualities, each a direction: 0 in the middle, 1 on the rim.
+---@param asked ChartRequest  and names: string[], three or more; series: { name, values }[], shares from 0 to 1
+---@return Chart
+report.radar = from("radar", "radar")
 
 --- How values spread. Several series are drawn over each other as shares of their own.
 ---@param asked ChartRequest  and series: { name, values }[]; bins: 1 .. 400, else by the values; from, to: ends; log_y

@@ -89,9 +89,17 @@ local function summarise(work)
   end
 end
 
+--- The families and the best baseline, all pairs.
 local function compared(work)
-  local answers, names = {}, {}
-  for i, system in ipairs(work.systems) do answers[i], names[i] = system.answer, system.name end
+  local answers, names, best = {}, {}, nil
+  for _, system in ipairs(work.systems) do
+    if system.family then
+      names[#names + 1], answers[#answers + 1] = system.name, system.answer
+    elseif not best or system.metrics[work.metric] > best.metrics[work.metric] then
+      best = system
+    end
+  end
+  names[#names + 1], answers[#answers + 1] = best.name, best.answer
   local values = significance.stack(answers, work.metric)
   local list, samples = significance.pairs(values, work.queries.user_rows, { seed = work.seed })
   return { names = names, pairs = list, samples = samples, metric = work.metric }

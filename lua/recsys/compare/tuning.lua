@@ -146,9 +146,10 @@ end
 ---  data: table, seed: integer }
 ---@param name string  of the family
 ---@return { family: string, model: Model, trials: Trial[], best: integer, value: number, seconds: number,
----  memory: integer, ended: string, parameters: table }
+---  memory: integer, size: integer, ended: string, parameters: table }
 ---   best: number of the trial whose model it is; seconds: of all trials; memory: the most bytes that were resident in
----   the process, which is this family's alone when the task has one of its own; ended: why no trial followed
+---   the process, which is this family's alone when the task has one of its own; size: numbers in all weights; ended:
+---   why no trial followed
 function tuning.run(p, name, encoder, data, split)
   local work = prepare(p, families.of(name), encoder, data, split)
   local ended = search(work)
@@ -159,6 +160,7 @@ function tuning.run(p, name, encoder, data, split)
   told(work)
   return { family = name, model = work.best.model, trials = work.trials, best = work.best.about.number,
     value = work.best.about.value, seconds = base.clock() - work.began, memory = (base.memory()), ended = ended,
+    size = work.best.model:size(),
     parameters = families.with(work.own, work.best.about.params) }
 end
 

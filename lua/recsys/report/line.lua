@@ -151,6 +151,42 @@ local function draw_cloud(asked, one, box, out)
   end
 end
 
+local HIGH <const> = 11 -- of a name's line
+
+--- Where a name stands beside its point: to the right where there is room, else to the left, moved up or down by whole
+--- lines from names that stand there.
+local function place_of(taken, box, x, y, label)
+  local width = 6.7 * words.cells(label)
+  local right = x + 6 + width <= box.right + 14
+  local from = right and x + 6 or x - 6 - width
+  for step = 0, 12 do
+    local at = y + 4 + (step % 2 == 0 and -1 or 1) * ((step + 1) // 2) * HIGH
+    local free = at > box.top and at < box.bottom
+    for _, other in ipairs(taken) do
+      free = free and (math.abs(other.at - at) >= HIGH or other.from + other.width < from or from + width < other.from)
+    end
+    if free or step == 12 then
+      taken[#taken + 1] = { at = at, from = from, width = width }
+      return from, at
+    end
+  end
+end
+
+--- The points' names beside them.
+local function draw_names(list, box, out)
+  local taken = {}
+  for _, one in ipairs(list) do
+    for i, label in ipairs(one.labels or {}) do
+      local x, y = one.xs[i], one.ys[i]
+      if finite(x) and finite(y) then
+        local shown = words.plain(tostring(label))
+        local from, at = place_of(taken, box, box.x(x), box.y(y), shown)
+        out[#out + 1] = draw.text(from, at, shown, "start", "name")
+      end
+    end
+  end
+end
+
 --- A line across the plot at a value of x or y, with its name.
 local function draw_marks(asked, box, out)
   for _, mark in ipairs(asked.marks or {}) do
@@ -201,6 +237,7 @@ local function make(name, asked, cloud)
         draw_band(asked, one, box, out)
         if cloud then draw_cloud(asked, one, box, out) else draw_curve(asked, one, box, out) end
       end
+      if cloud and asked.named then draw_names(list, box, out) end
     end }
 end
 

@@ -10,6 +10,8 @@ local escape = draw.escape
 
 -- A card that is alone in its row is no wider than others: letters grow with charts.
 local STYLE <const> = [[
+.tight th, .tight td { white-space: nowrap; padding-right: 14px; }
+.tight th:first-child, .tight td:first-child { position: sticky; left: 0; background: var(--card); }
 pre { margin: 0; } pre code { overflow-wrap: normal; white-space: pre; }
 .two { margin-bottom: 14px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); }
 ]]
@@ -68,15 +70,16 @@ end
 
 --- A table: rows of cells, the first row the headings; the first column stands left, the others right.
 ---@param rows any[][]
----@param options? { title?: string, caption?: string, wide?: boolean }  wide: over the whole width
+---@param options? { title?: string, caption?: string, wide?: boolean, tight?: boolean }  wide: over the whole width;
+---  tight: a cell is one line, and the table scrolls within its card where it is wider
 function Page:table(rows, options)
   options = options or {}
   if type(rows) ~= "table" or type(rows[1]) ~= "table" then
     error("bad argument #1 to 'table' (a list of rows, each a list, is expected)", 2)
   end
   if options.wide then leave_grid(self) else enter_grid(self) end
-  self.put('<div class="card">%S<div class="scroll"><table>', options.title
-    and "<h3>" .. escape(options.title) .. "</h3>" or "")
+  self.put('<div class="card">%S<div class="scroll%S"><table>', options.title
+    and "<h3>" .. escape(options.title) .. "</h3>" or "", options.tight and " tight" or "")
   for r, row in ipairs(rows) do
     local cells = {}
     for c = 1, #rows[1] do

@@ -28,9 +28,9 @@ Chart.__index = Chart
 
 --- A chart that `draws(out, box)` fills in; what it shows is described by the fields.
 ---@param fields { title?: string, label: string, note?: string, legend: { name: string, class: string }[],
----  x?: table, y?: table, x_name?: string, y_name?: string, height?: number, left?: number,
+---  bare?: boolean, x?: table, y?: table, x_name?: string, y_name?: string, height?: number, left?: number,
 ---  draws: fun(out: string[], box: table), facts?: table }
----  x, y: scales (recsys.report.scale); left: room for names at the left, else as much as y's marks take
+---  bare: no axes; x, y: scales (recsys.report.scale); left: room for names at the left, else as much as y's marks take
 ---@return Chart
 function plot.new(fields) return setmetatable(fields, Chart) end
 
@@ -77,6 +77,7 @@ local function sparse(marks, room)
 end
 
 local function draw_axes(out, chart, box)
+  if chart.bare then return end
   for _, mark in ipairs(chart.y and chart.y.marks or {}) do
     local y = box.y(mark.value)
     out[#out + 1] = draw.line(box.left, y, box.right, y, "grid")
