@@ -1,10 +1,14 @@
---- The comparative study: its families, their budgets, and the recipe as a whole.
+--- The comparative study: its families, their budgets, and the recipe as a whole, on a tiny sample of the news app.
 
 local base = require "recsys.base"
+local command = require "spec.support.command"
 local compare = require "recsys.compare"
 local families = require "recsys.compare.families"
 local features = require "recsys.compare.features"
+local files = require "recsys.files"
+local json = require "recsys.json"
 local lookup = require "recsys.lookup"
+local report = require "recsys.compare.report"
 local small = require "spec.support.small_training"
 local space = require "recsys.tune.space"
 local train = require "recsys.train"
@@ -79,5 +83,103 @@ describe("a study's budget", function()
     local trials = study:trials()
     assert.equal(0.25, trials[1].params.x)
     assert.is_true(trials[2].params.x ~= 0.25 and trials[2].params.x ~= trials[3].params.x)
+  end)
+end)
+
+describe("recipes/compare.lua", function()
+  local folder, result
+
+  --- Run the recipe; its result.
+  local function run(...)
+    local words = { "./recsys-run", "recipes/compare.lua", "--json", "--set", "data.dir=" .. folder .. "/news", "--set",
+      "data.scale=0.002", "--set", "runs=" .. folder .. "/runs", "--set", "publish.dir=" .. folder .. "/models",
+      "--set", "budget=small", "--set", "cold.users=20", "--set", "cold.items=5", "--set", "speed.requests=50",
+      "--set", "eval.samples=200", ... }
+    local ran = command.run(table.concat(words, " "))
+    assert.equal(0, ran.code, ran.err)
+    return json.decode(ran.out), ran.err
+  end
+
+  setup(function()
+    folder = command.temporary()
+    result = run("--set", "models=mf,two_tower,next_item")
+  end)
+  teardown(function() command.remove(folder) end)
+
+  it("tells of each family what it reaches, costs, and does for whom it does not know", function()
+    assert.equal(3, #result.families)
+    for i, name in ipairs { "mf", "two_tower", "next_item" } do
+      local one = result.families[i]
+      assert.equal(name, one.name)
+      local low, high = one.intervals.ndcg_10[1], one.intervals.ndcg_10[2]
+      assert.is_true(low <= one.metrics.ndcg_10 and one.metrics.ndcg_10 <= high)
+      assert.equal(2, #one.trials)
+      for _, field in ipairs { "seconds", "memory", "bytes", "p50", "p99", "batch_seconds" } do
+        assert.is_true(one[field] > 0, name .. " " .. field)
+      end
+      assert.is_true(one.p50 <= one.p99)
+      for _, field in ipairs { "novelty", "diversity", "popularity", "tail_share", "gini", "coverage" } do
+        assert.equal("number", type(one.beyond[field]), field)
+      end
+      assert.same({ 0, 1, 5 }, { one.cold_users[1].events, one.cold_users[2].events, one.cold_users[3].events })
+      assert.equal(5, one.new_items.asked)
+      assert.truthy(files.exists(one.bundle))
+    end
+    assert.equal("two_tower", result.best)
+  end)
+
+  it("compares all pairs of families and the best baseline", function()
+    local found = result.significance
+    assert.equal(4, #found.names)
+    assert.equal(6, #found.pairs)
+    for _, pair in ipairs(found.pairs) do
+      assert.is_true(pair.p <= pair.adjusted and pair.adjusted <= 1)
+      assert.is_true(pair.interval[1] <= pair.interval[2])
+    end
+    local first = found.pairs[1] -- mf less two_tower
+    assert.is_true(first.difference < 0 and first.adjusted < 0.05)
+    local of = { result.families[1].metrics.ndcg_10, result.families[2].metrics.ndcg_10 }
+    assert.is_true(math.abs(first.difference - (of[1] - of[2])) < 1e-9)
+  end)
+
+  it("knows by experiment who answers for new people and new items", function()
+    local by = {}
+    for _, one in ipairs(result.families) do by[one.name] = one end
+    assert.equal(1, by.mf.cold_users[1].popular) -- popularity answers, and the answer says so
+    assert.equal(0, by.two_tower.cold_users[1].popular)
+    assert.is_true(by.two_tower.new_items.median < by.next_item.new_items.median)
+  end)
+
+  it("writes the report as a page that needs nothing else, and as Markdown", function()
+    local page, markdown = command.read(result.paths.page), command.read(result.paths.markdown)
+    for _, title in ipairs { "Who finds what is taken next", "Do they differ", "The trade-off", "For whom, and of what",
+      "What the lists are like", "What it costs", "Whom it does not know", "What it can say why", "What was done" } do
+      assert.truthy(page:find("<h2>" .. title .. "</h2>", 1, true), title)
+      assert.truthy(markdown:find("## " .. title, 1, true), title)
+    end
+    assert.is_nil(page:find "<script")
+    assert.is_nil(page:find "https?://[^\"]*%.js")
+    assert.truthy(page:find 'aria%-label="radar')
+    for row in markdown:gmatch "\n(|[^\n]*two_tower[^\n]*|)" do assert.is_true(select(2, row:gsub("|", "")) >= 3) end
+  end)
+
+  it("shows the same tables in a terminal", function()
+    local shown = report.text { { title = "Costs", tables = { { rows = { { "", "p50" }, { "mf", "1 ms" } } } } } }
+    assert.equal("COSTS\n     p50\nmf  1 ms\n", shown)
+  end)
+
+  it("tunes nothing anew when nothing has changed", function()
+    local again, err = run("--set", "models=mf,two_tower,next_item")
+    assert.same(result.families[2].metrics, again.families[2].metrics)
+    assert.matches("tune_mf +cached", err)
+    assert.matches("test +cached", err)
+  end)
+
+  it("refuses a family that there is not, before anything is made", function()
+    local ran = command.run("./recsys-run recipes/compare.lua --set models=mf,two_towers --set data.dir="
+      .. folder .. "/none --set runs=" .. folder .. "/runs")
+    assert.equal(2, ran.code)
+    assert.matches("did you mean 'two_tower'", ran.err)
+    assert.is_false(files.exists(folder .. "/none"))
   end)
 end)

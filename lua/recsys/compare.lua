@@ -107,6 +107,7 @@ end
 ---@param split Split   a handle
 function compare.run(flow, p, data, split)
   p = compare.with_budget(p)
+  for _, name in ipairs(p.models) do families.of(name) end
   local names, left = compare.choose(p.models, flow:task("catalogue", compare.catalogue, data):value())
   local encoders, found = encoders_of(flow, p, data, split, names), {}
   local limit = { process = true, timeout = math.ceil(p.budget.minutes * 60 * GRACE + SPARE) }
