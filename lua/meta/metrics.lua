@@ -109,8 +109,9 @@ local Ranked = {}
 --- Rank queries first .. first + n - 1 (from 1). Raises, with query and item, when a candidate's score is NaN or
 --- infinite; items that are no candidates may have any score.
 ---@param first integer
----@param scores Tensor  f32 [n, items]
-function Ranked:rows(first, scores) end
+---@param scores Tensor    f32 [n, items]; with columns f32 [n, width]
+---@param columns? Tensor  i32 [items], each in 0 .. width - 1, else raises: item i's score stands in column columns[i]
+function Ranked:rows(first, scores, columns) end
 
 --- Rank every query by the same scores.
 ---@param scores Tensor  f32 [items]

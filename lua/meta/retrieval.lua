@@ -6,7 +6,7 @@
 ---@class Index
 local Index = {}
 
---- The engine: "exact" or "hnsw".
+--- The engine: "exact", "hnsw" or "columns".
 ---@return string
 function Index:engine() end
 
@@ -14,7 +14,7 @@ function Index:engine() end
 ---@return integer
 function Index:items() end
 
---- How many dimensions their vectors have.
+--- How many dimensions their vectors have, or how many columns a user's row.
 ---@return integer
 function Index:width() end
 
@@ -62,7 +62,8 @@ local retrieval = {}
 ---@class TopkRequest
 ---@field users Tensor       f32 [queries, d], or [queries, vectors, d]: an item's score is then the best of its
 ---  products with the user's vectors, as when their lists are merged
----@field items Tensor       f32 [items, d]
+---@field items? Tensor      f32 [items, d]; or columns
+---@field columns? Tensor    i32 [items], each in 0 .. d - 1: an item's score is what stands there in the user's row
 ---@field k? integer         default 10
 ---@field excluded? Lists    a list of 0-based item rows a query, in any order
 ---@field item_time? Tensor  i64 [items]; with from and to: only items with from <= time < to are candidates
@@ -83,6 +84,13 @@ function retrieval.topk(request) end
 ---  where they are worth it
 ---@return Index
 function retrieval.exact(items, codes) end
+
+--- An index over items without vectors: a user is a row of scores, and an item's stands in its column. Answers as
+--- retrieval.topk with `columns`.
+---@param columns Tensor  i32 [items], each in 0 .. width - 1, else raises
+---@param width integer   of users' rows
+---@return Index
+function retrieval.columns(columns, width) end
 
 --- A filter as a bitmap, 64 items a number, as a search reads it: to be made once for many searches.
 ---@param flags Tensor    u8 [items]: 0, or another number for items that may be found

@@ -8,6 +8,8 @@
 --- A scorer is one of
 ---   { users = Tensor f32 [queries, d], items = Tensor f32 [items, d] }   scores are dot products; of users
 ---                                          [queries, count, d] the best of each query's vectors
+---   { users = function(first, n) -> Tensor f32 [n, width], columns = Tensor i32 [items], width = integer }
+---                                          an item's score stands in its column; rows are made block by block
 ---   Tensor f32 [items]                                                   the same scores for every query
 ---   function(first, n) -> Tensor f32 [n, items]                          scores of queries first .. first + n - 1
 --- Definitions of the protocols and metrics, with sources, are in docs/evaluation.md.
@@ -28,11 +30,12 @@ local evaluate = {
   table = table_of,
 }
 
-local function score_blocks(ranked, queries, scorer)
-  local size = math.max(16, math.min(1024, 4000000 // math.max(queries.items, 1)))
+--- Scores made block by block; with columns, rows of users in which these find them.
+local function score_blocks(ranked, queries, scorer, columns, width)
+  local size = math.max(16, math.min(1024, 4000000 // math.max(width or queries.items, 1)))
   for first = 1, queries.n, size do
     local scores <close> = scorer(first, math.min(size, queries.n - first + 1))
-    ranked:rows(first, scores)
+    ranked:rows(first, scores, columns)
   end
 end
 
@@ -43,6 +46,8 @@ local function ask(queries, ranking, scorer)
     score_blocks(ranked, queries, scorer)
   elseif tensor.is(scorer) then
     ranked:constant(scorer)
+  elseif scorer.columns then
+    score_blocks(ranked, queries, scorer.users, scorer.columns, scorer.width)
   else
     ranked:factors(scorer.users, scorer.items)
   end

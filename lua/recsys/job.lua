@@ -187,9 +187,8 @@ end
 --- The scorer of a model over encoded inputs (recsys.evaluate).
 ---@param inputs table  users, events, items: Features; user_rows; where items move with time: over_time, times
 function job.scorer(trained, inputs)
-  if inputs.over_time then return scorer_over_time(trained, inputs) end
-  return { users = trained:user_vectors(inputs.users, inputs.events, inputs.user_rows),
-    items = trained:item_vectors(inputs.items) }
+  if inputs.over_time and not trained.columns then return scorer_over_time(trained, inputs) end
+  return trained:scorer(inputs)
 end
 
 local function write_curves(path, curves)
@@ -336,8 +335,9 @@ function job.recommend(p, trained, data, folder)
   local everyone = tensor.arange(data.users:rows())
   local vectors = job.scorer(trained, { users = encoder:encode_users(data.users), items = items, user_rows = everyone,
     events = encoder:encode_users_at(data, nil, now, { items = items }) })
-  local request = { users = vectors.users, items = vectors.items, user_ids = texts(data.users, "user"),
-    item_ids = texts(data.items, "item"), k = p.recommend.k, dir = files.make_folder(folder),
+  local request = { users = vectors.users, items = vectors.items, columns = vectors.columns, width = vectors.width,
+    user_ids = texts(data.users, "user"), item_ids = texts(data.items, "item"), k = p.recommend.k,
+    dir = files.make_folder(folder),
     excluded = p.recommend.exclude_seen and seen_lists(data) or nil }
   if p.eval.window and data.items:has "created" then
     local n = data.users:rows()

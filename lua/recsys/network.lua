@@ -62,6 +62,28 @@ local function check_training(kind, made)
   end
 end
 
+--- The input of codes of the side item that is so called, or nil.
+---@return { name: string, rows: integer }?
+function network.column_input(encoder, name)
+  for _, input in ipairs(encoder:inputs "item") do
+    if input.name == name and input.kind == "codes" then return input end
+  end
+end
+
+--- A model whose user() gives a score a code needs no item(), and its items no vectors.
+local function check_columns(kind, made, encoder)
+  for _, field in ipairs { "item", "likeness" } do
+    if made[field] ~= nil then
+      refuse(kind, "the model has 'columns', which say where an item's score stands, and '%s', which is of vectors",
+        field)
+    end
+  end
+  if not network.column_input(encoder, made.columns) then
+    refuse(kind, "its 'columns' is %s; the name of an input of codes of the side item is expected, such as \"item.id\"",
+      type(made.columns) == "string" and ("'%s'"):format(made.columns) or kind_of(made.columns))
+  end
+end
+
 --- Call a model's definition.
 ---@param definition fun(config, encoder, settings): table
 ---@param kind string   the file's name
@@ -71,9 +93,10 @@ function network.build(definition, kind, config, encoder, settings)
   if type(made) ~= "table" then
     refuse(kind, "its definition returns %s; a table with parameters, user, item and loss is expected", kind_of(made))
   end
-  for _, method in ipairs { "user", "item" } do
+  for _, method in ipairs { "user", not made.columns and "item" or nil } do
     if type(made[method]) ~= "function" then refuse(kind, "the model has no method '%s'", method) end
   end
+  if made.columns ~= nil then check_columns(kind, made, encoder) end
   check_parameters(kind, made.parameters)
   check_training(kind, made)
   check_likeness(kind, made.likeness)
@@ -110,11 +133,21 @@ function network.vectors(made, kind, side, tape, batch)
   end
   if not ok then error(var, 0) end
   check_var(kind, side, var)
-  if #var:size() ~= 2 and not (side == "user" and #var:size() == 3) then
+  local several = side == "user" and not made.columns
+  if #var:size() ~= 2 and not (several and #var:size() == 3) then
     refuse(kind, "%s() gives sizes %s; vectors [n, d]%s are expected", side, table.concat(var:size(), " x "),
-      side == "user" and ", or several of each user, [n, count, d]," or "")
+      several and ", or several of each user, [n, count, d]," or "")
   end
   return var
+end
+
+--- Refuse rows of users in which not each code has its column.
+---@param rows integer  codes, that of what is unknown included
+function network.check_row(kind, plan_width, name, rows)
+  if plan_width ~= rows then
+    refuse(kind, "user() gives rows of %d numbers, but '%s' has %d codes: each code's score stands in its column",
+      plan_width, name, rows)
+  end
 end
 
 --- Refuse vectors whose dot product does not exist, or that are narrower than what likeness goes by.

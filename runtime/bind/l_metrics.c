@@ -188,15 +188,31 @@ static const rs_tensor *scores_at(lua_State *L, int arg, int ndim) {
   return out;
 }
 
-/* ranked:rows(first, scores f32 [n, items]): scores of queries first .. first + n - 1, from 1 */
+/* Columns i32 [items] at 'arg', NULL where there are none. */
+static const int32_t *columns_at(lua_State *L, int arg, const ranking *r) {
+  if (lua_isnoneornil(L, arg)) return NULL;
+  const rs_tensor *t = rs_check_tensor(L, arg);
+  luaL_argcheck(L, t->dtype == RS_I32 && t->ndim == 1 && t->size[0] == r->ask.items, arg,
+                lua_pushfstring(L, "a tensor i32 [%I] expected, got %s %s", (LUAI_UACINT)r->ask.items,
+                                rs_dtype_name(t->dtype), rs_shape(t).text));
+  rs_tensor *out = rs_push_tensor(L);
+  rs_check_retry(L, rs_tensor_contiguous(out, t));
+  return rs_i32(out);
+}
+
+/* ranked:rows(first, scores f32 [n, items], [columns i32 [items]]): scores of queries first .. first + n - 1, from 1; with
+ * columns scores are [n, width], and an item's stands in its column */
 static int l_ranked_rows(lua_State *L) {
   rs_ranked *ranked = check_ranked(L);
   const ranking *r = ranking_of(L);
   lua_Integer first = luaL_checkinteger(L, 2);
+  lua_settop(L, 4);
   const rs_tensor *scores = scores_at(L, 3, 2);
-  luaL_argcheck(L, scores->size[1] == r->ask.items, 3, "the scores must have a column an item");
+  const int32_t *columns = columns_at(L, 4, r);
+  luaL_argcheck(L, columns || scores->size[1] == r->ask.items, 3, "the scores must have a column an item");
   luaL_argcheck(L, first >= 1 && scores->size[0] <= r->ask.queries - (first - 1), 2, "more scores than queries");
-  rs_check(L, rs_ranking_rows(r->core, ranked, first - 1, scores->size[0], rs_f32(scores), r->ask.items));
+  rs_check(L, rs_ranking_rows(r->core, ranked, first - 1, scores->size[0], rs_f32(scores), scores->size[1],
+                              columns));
   return 0;
 }
 
@@ -206,7 +222,7 @@ static int l_ranked_constant(lua_State *L) {
   const ranking *r = ranking_of(L);
   const rs_tensor *scores = scores_at(L, 2, 1);
   luaL_argcheck(L, scores->size[0] == r->ask.items, 2, "there must be a score an item");
-  rs_check(L, rs_ranking_rows(r->core, ranked, 0, r->ask.queries, rs_f32(scores), 0));
+  rs_check(L, rs_ranking_rows(r->core, ranked, 0, r->ask.queries, rs_f32(scores), 0, NULL));
   return 0;
 }
 

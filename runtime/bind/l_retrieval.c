@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "bind/fields.h"
 #include "bind/retrieval_hnsw.h"
+#include "retrieval/columns.h"
 #include "retrieval/scan.h"
 #include "retrieval/topk.h"
 
@@ -13,7 +14,7 @@
 
 /* Handles on what a call was given, until the collector frees them; the call itself is done at once. */
 typedef struct request {
-  rs_tensor users, items, item_time, from, to;
+  rs_tensor users, items, columns, item_time, from, to;
   rs_list_tensors excluded;
 } request;
 
@@ -21,6 +22,7 @@ static int l_request_free(lua_State *L) {
   request *r = luaL_checkudata(L, 1, REQUEST);
   rs_tensor_free(&r->users);
   rs_tensor_free(&r->items);
+  rs_tensor_free(&r->columns);
   rs_tensor_free(&r->item_time);
   rs_tensor_free(&r->from);
   rs_tensor_free(&r->to);
@@ -43,25 +45,36 @@ static void need_users(lua_State *L, rs_tensor *out) {
   if (out->ndim == 3 && out->size[1] < 1) luaL_error(L, "'users' has no vectors for a user");
 }
 
-/* retrieval.topk{ users, items, k, [excluded, item_time, from, to] }
+/* The items' vectors, or their columns. */
+static void need_items(lua_State *L, request *r, rs_topk_request *ask) {
+  if (rs_take_field(L, 1, "columns", RS_I32, 1, &r->columns)) {
+    if (rs_take_field(L, 1, "items", RS_F32, 2, &r->items)) luaL_error(L, "'items' and 'columns' exclude each other");
+    ask->columns = rs_i32(&r->columns);
+    ask->n_items = r->columns.size[0];
+    return;
+  }
+  rs_need_field(L, 1, "items", RS_F32, 2, &r->items);
+  if (r->items.size[1] != ask->width)
+    luaL_error(L, "'users' has %I dimensions and 'items' %I", (LUAI_UACINT)ask->width, (LUAI_UACINT)r->items.size[1]);
+  ask->items = rs_f32(&r->items);
+  ask->n_items = r->items.size[0];
+}
+
+/* retrieval.topk{ users, items or columns, k, [excluded, item_time, from, to] }
  * -> rows i64 [queries, k], scores f32 [queries, k] */
 static int l_topk(lua_State *L) {
-  static const char *const known[] = {"users", "items", "k", "excluded", "item_time", "from", "to", NULL};
+  static const char *const known[] = {"users", "items", "columns", "k", "excluded", "item_time", "from", "to", NULL};
   rs_check_options(L, 1, known);
   lua_settop(L, 1);
   request *r = rs_push_object(L, sizeof *r, REQUEST, 0);
   lua_toclose(L, 2);
   need_users(L, &r->users);
-  rs_need_field(L, 1, "items", RS_F32, 2, &r->items);
   rs_topk_request ask = {.users = rs_f32(&r->users),
-                         .items = rs_f32(&r->items),
                          .queries = r->users.size[0],
-                         .n_items = r->items.size[0],
                          .width = r->users.size[r->users.ndim - 1],
                          .vectors = r->users.ndim == 3 ? r->users.size[1] : 1,
                          .k = rs_integer_field(L, 1, "k", 10)};
-  if (r->items.size[1] != ask.width)
-    luaL_error(L, "'users' has %I dimensions and 'items' %I", (LUAI_UACINT)ask.width, (LUAI_UACINT)r->items.size[1]);
+  need_items(L, r, &ask);
   ask.excluded = rs_take_lists(L, 1, "excluded", &r->excluded);
   ask.item_time = times(L, "item_time", ask.n_items, &r->item_time);
   ask.from = times(L, "from", ask.queries, &r->from);
@@ -124,6 +137,19 @@ static int l_exact(lua_State *L) {
     rs_check(L, rs_scan_with(index, &p->items, &p->codes));
   else
     rs_check_retry(L, rs_scan_new(index, &p->items));
+  return 1;
+}
+
+/* retrieval.columns(columns, width) -> Index */
+static int l_columns(lua_State *L) {
+  lua_Integer width = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, width >= 1, 2, "a width of 1 or more is expected");
+  lua_settop(L, 2);
+  index_parts *p = rs_push_object(L, sizeof *p, PARTS, 0);
+  lua_toclose(L, 3);
+  rs_take_tensor(L, 1, "columns", RS_I32, 1, &p->items);
+  rs_index **index = rs_push_object(L, sizeof *index, INDEX, 0);
+  rs_check_retry(L, rs_columns_new(index, &p->items, width));
   return 1;
 }
 
@@ -274,7 +300,7 @@ static void open_index(lua_State *L) {
 }
 
 int rs_open_retrieval(lua_State *L) {
-  static const luaL_Reg functions[] = {{"topk", l_topk},           {"exact", l_exact},          {"bitmap", l_bitmap},
+  static const luaL_Reg functions[] = {{"topk", l_topk},           {"exact", l_exact},          {"bitmap", l_bitmap}, {"columns", l_columns},
                                        {"hnsw", rs_retrieval_hnsw}, {"load", rs_retrieval_load}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", l_request_free}, {"__close", l_request_free}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{NULL, NULL}};

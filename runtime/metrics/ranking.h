@@ -60,11 +60,11 @@ void rs_ranked_free(rs_ranked *ranked);
 /* RS_EARG unless every query was scored. */
 rs_status rs_ranked_check(const rs_ranked *ranked);
 
-/* Rank queries first .. first + n - 1 by scores[i * stride + item]; stride 0 gives all of them the same scores.
- * RS_ENUMERIC names the first query and the item when a candidate's score is NaN or infinite (an item that is no
+/* Rank queries first .. first + n - 1 by scores[i * stride + item], or, with 'columns' [items] in 0 .. stride - 1 (else
+ * RS_ERANGE), scores[i * stride + columns[item]]; stride 0 gives all of them the same scores. RS_ENUMERIC names the first query and the item when a candidate's score is NaN or infinite (an item that is no
  * candidate may have any score); 'ranked' is then unfinished. */
 rs_status rs_ranking_rows(const rs_ranking *r, rs_ranked *ranked, int64_t first, int64_t n, const float *scores,
-                          int64_t stride);
+                          int64_t stride, const int32_t *columns);
 /* Rank all queries by the products of users [queries, vectors, width] and items [items, width], contiguous, without
  * ever holding all scores: a thread holds 32 rows (16 for more than 131,072 items). An item's score is the best of its
  * products with the query's vectors. */

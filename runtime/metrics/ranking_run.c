@@ -40,6 +40,7 @@ typedef struct job {
   /* of rs_ranking_rows */
   int64_t first, stride;
   const float *scores;
+  const int32_t *column_of; /* [items]; NULL: an item's scores stand by its row */
   /* of rs_ranking_factors */
   const float *users, *items;
   int64_t vectors, width, block;
@@ -255,7 +256,9 @@ static void rank_rows(void *context, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i++) {
     int64_t query = j->first + i, low = window_low(j->r, query), high = window_high(j->r, query);
     const float *scores = j->scores + i * j->stride;
-    if (j->r->item_at)
+    if (j->column_of)
+      for (int64_t p = low; p < high; p++) s->row[p - low] = scores[j->column_of[item_at(j->r, p)]];
+    else if (j->r->item_at)
       for (int64_t p = low; p < high; p++) s->row[p - low] = scores[j->r->item_at[p]];
     else
       memcpy(s->row, scores, (size_t)(high - low) * sizeof *scores);
@@ -263,13 +266,23 @@ static void rank_rows(void *context, int64_t begin, int64_t end) {
   }
 }
 
+static rs_status check_columns(const rs_ranking *r, const int32_t *columns, int64_t width) {
+  for (int64_t i = 0; columns && i < r->ask.items; i++)
+    if (columns[i] < 0 || columns[i] >= width)
+      return rs_fail(RS_ERANGE, "ranking: column %ld of item row %lld is outside 0..%lld", (long)columns[i],
+                     (long long)i, (long long)width - 1);
+  return RS_OK;
+}
+
 rs_status rs_ranking_rows(const rs_ranking *r, rs_ranked *ranked, int64_t first, int64_t n, const float *scores,
-                          int64_t stride) {
+                          int64_t stride, const int32_t *columns) {
   if (first < 0 || n < 0 || n > r->ask.queries - first)
     return rs_fail(RS_ERANGE, "ranking: scores for queries %lld..%lld of %lld", (long long)first,
                    (long long)(first + n - 1), (long long)r->ask.queries);
-  job j = {.r = r, .out = ranked, .first = first, .stride = stride, .scores = scores};
-  rs_status status = start(&j);
+  job j = {.r = r, .out = ranked, .first = first, .stride = stride, .scores = scores, .column_of = columns};
+  rs_status status = check_columns(r, columns, stride);
+  if (status != RS_OK) return status;
+  status = start(&j);
   if (status == RS_OK) {
     rs_parallel_for(n, 16, rank_rows, &j);
     status = finish(&j);

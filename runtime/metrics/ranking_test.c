@@ -204,7 +204,7 @@ static void metrics_equal_their_definitions(void **state) {
     rs_ranked ranked;
     assert_int_equal(rs_ranking_new(&r, &ask), RS_OK);
     assert_int_equal(rs_ranked_new(&ranked, r), RS_OK);
-    assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items), RS_OK);
+    assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items, NULL), RS_OK);
     for (int64_t q = 0; q < e.queries; q++) {
       if (e.answer_lengths[q] == 0) {
         assert_true(isnan(column(r, &ranked, "ndcg_10", q)));
@@ -226,7 +226,7 @@ static void tied_ranks_are_counted_among_the_candidates(void **state) {
   rs_ranked ranked;
   assert_int_equal(rs_ranking_new(&r, &ask), RS_OK);
   assert_int_equal(rs_ranked_new(&ranked, r), RS_OK);
-  assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items), RS_OK);
+  assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items, NULL), RS_OK);
   int64_t slot = 0;
   for (int64_t q = 0; q < e.queries; q++)
     for (int64_t i = 0; i < e.answer_lengths[q]; i++, slot++) {
@@ -252,7 +252,7 @@ static void rank(const rs_ranking *r, rs_ranked *ranked, int64_t block, int thre
   if (block < 0) assert_int_equal(rs_ranking_factors(r, ranked, e.users, e.vectors, 1, WIDTH), RS_OK);
   for (int64_t q = 0; block > 0 && q < e.queries; q += block) {
     int64_t n = q + block < e.queries ? block : e.queries - q;
-    assert_int_equal(rs_ranking_rows(r, ranked, q, n, e.scores + q * e.items, e.items), RS_OK);
+    assert_int_equal(rs_ranking_rows(r, ranked, q, n, e.scores + q * e.items, e.items, NULL), RS_OK);
   }
   assert_int_equal(rs_ranked_check(ranked), RS_OK);
   rs_threads_set(before);
@@ -347,7 +347,7 @@ static void a_nan_among_the_candidates_is_named_and_elsewhere_ignored(void **sta
   snprintf(expected, sizeof expected, "ranking: the score of item row %lld for query 20 is not a finite number",
            (long long)item);
   assert_int_equal(rs_ranked_new(&ranked, r), RS_OK);
-  assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items), RS_ENUMERIC);
+  assert_int_equal(rs_ranking_rows(r, &ranked, 0, e.queries, e.scores, e.items, NULL), RS_ENUMERIC);
   assert_string_equal(rs_message(), expected);
   rs_ranked_free(&ranked);
   rs_ranking_free(r);
@@ -400,10 +400,10 @@ static void a_query_without_scores_is_noticed(void **state) {
   rs_ranked ranked;
   assert_int_equal(rs_ranking_new(&r, &ask), RS_OK);
   assert_int_equal(rs_ranked_new(&ranked, r), RS_OK);
-  assert_int_equal(rs_ranking_rows(r, &ranked, 0, 9, e.scores, e.items), RS_OK);
+  assert_int_equal(rs_ranking_rows(r, &ranked, 0, 9, e.scores, e.items, NULL), RS_OK);
   assert_int_equal(rs_ranked_check(&ranked), RS_EARG);
   assert_string_equal(rs_message(), "ranking: query 9 of 10 was not scored");
-  assert_int_equal(rs_ranking_rows(r, &ranked, 8, 3, e.scores, e.items), RS_ERANGE);
+  assert_int_equal(rs_ranking_rows(r, &ranked, 8, 3, e.scores, e.items, NULL), RS_ERANGE);
   rs_ranked_free(&ranked);
   rs_ranked_free(&ranked);
   rs_ranking_free(r);

@@ -19,6 +19,7 @@
 #include "base/wide.h"
 #include "retrieval/above.h"
 #include "retrieval/best.h"
+#include "retrieval/columns.h"
 #include "tensor/block.h"
 #include "tensor/gemm.h"
 
@@ -128,6 +129,16 @@ static void write_answer(job *j, const scratch *s, int64_t i, int64_t query) {
   }
 }
 
+/* s->scores [BLOCK, TILE] of queries begin .. begin + n - 1 and items first .. first + tile - 1 that have columns. */
+static void pick_tile(const job *j, scratch *s, int64_t begin, int64_t n, int64_t first, int64_t tile) {
+  int64_t width = j->ask->width;
+  for (int64_t i = 0; i < n; i++) {
+    const float *rows = j->ask->users + (begin + i) * j->vectors * width;
+    for (int64_t t = 0; t < tile; t++)
+      s->scores[i * TILE + t] = rs_columns_score(rows, j->vectors, width, j->ask->columns[first + t]);
+  }
+}
+
 /* The vectors of queries begin .. begin + n - 1 by blocks: the first ones of a block's all together, then the second
  * ones; zeros behind. */
 static void lay_users(const job *j, scratch *s, int64_t begin, int64_t n) {
@@ -192,16 +203,19 @@ static void search_group(void *context, int64_t begin, int64_t end) {
   scratch *s = &j->scratches[rs_thread_index()];
   int64_t n = end - begin;
   uint64_t good[TILE / 64];
-  lay_users(j, s, begin, n);
+  if (!j->ask->columns) lay_users(j, s, begin, n);
   sort_barred(j, s, begin, n);
   for (int64_t i = 0; i < n; i++)
     s->best[i] = (rs_best){s->best_scores + i * j->room, s->best_rows + i * j->room, 0, -INFINITY};
   for (int64_t first = 0; first < j->ask->n_items; first += j->tile) {
-    const float *items = tile_of(j, s, first);
+    const float *items = j->ask->columns ? NULL : tile_of(j, s, first);
     int64_t tile = j->ask->n_items - first < j->tile ? j->ask->n_items - first : j->tile;
     for (int64_t block = 0; block * BLOCK < n; block++) {
       int64_t at = block * BLOCK, users = n - at < BLOCK ? n - at : BLOCK;
-      score_tile(j, s, block, users, items);
+      if (items)
+        score_tile(j, s, block, users, items);
+      else
+        pick_tile(j, s, begin + at, users, first, tile);
       for (int64_t i = at; i < at + users; i++) {
         const float *row = s->scores + (i - at) * TILE;
         if (rs_above(row, j->tile / 64, s->best[i].least, good)) take(j, s, begin + i, i, first, tile, row, good);
@@ -224,7 +238,8 @@ static rs_status check_request(const rs_topk_request *ask) {
   if (ask->excluded.n != 0 && ask->excluded.n != ask->queries)
     return rs_fail(RS_ESHAPE, "top-k: %lld lists of excluded items for %lld queries", (long long)ask->excluded.n,
                    (long long)ask->queries);
-  return rs_lists_check(&ask->excluded, "excluded items", ask->n_items);
+  rs_status status = ask->columns ? rs_columns_check(ask->columns, ask->n_items, ask->width) : RS_OK;
+  return status == RS_OK ? rs_lists_check(&ask->excluded, "excluded items", ask->n_items) : status;
 }
 
 /* The most excluded items that a group has together. */
@@ -239,7 +254,7 @@ static int64_t most_barred(const rs_topk_request *ask, int64_t group) {
 }
 
 static rs_status fill_scratch(scratch *s, const job *j, int64_t barred) {
-  size_t users = (size_t)(j->group * j->vectors * j->ask->width) * sizeof *s->users;
+  size_t users = j->ask->columns ? 1 : (size_t)(j->group * j->vectors * j->ask->width) * sizeof *s->users;
   size_t panels = (size_t)(PANELS * PANEL * j->ask->width) * sizeof *s->panels;
   size_t best = (size_t)(j->group * j->room) * sizeof(float), tile = BLOCK * TILE * sizeof *s->scores;
   s->users = rs_alloc(users);
@@ -267,9 +282,10 @@ static void free_scratches(job *j) {
   rs_free(j->scratches);
 }
 
-/* The items of the last, incomplete tile and zeros. */
+/* The items of the last, incomplete tile and zeros; nothing to speak of where items have columns. */
 static float *copy_end(const job *j) {
   const rs_topk_request *ask = j->ask;
+  if (ask->columns) return rs_alloc(sizeof(float));
   int64_t whole = ask->n_items / j->tile * j->tile;
   float *end = rs_alloc_zero((size_t)(TILE * ask->width) * sizeof *end);
   if (end && whole < ask->n_items)
@@ -309,7 +325,7 @@ rs_status rs_topk(rs_tensor *rows, rs_tensor *scores, const rs_topk_request *req
     j.k = request->k < request->n_items ? request->k : request->n_items;
     j.room = rs_best_room(j.k);
     j.threads = rs_threads();
-    j.own = rs_block_fast();
+    j.own = rs_block_fast() && !request->columns;
     j.tile = j.own ? PANELS * PANEL : TILE;
     j.group = group_of(&j);
     float *end = copy_end(&j);

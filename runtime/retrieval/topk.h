@@ -13,7 +13,8 @@ enum { RS_TOPK_TILE = 256 };
 
 typedef struct rs_topk_request {
   const float *users; /* [queries, vectors, width] */
-  const float *items; /* [n_items, width] */
+  const float *items; /* [n_items, width]; NULL: 'columns' */
+  const int32_t *columns; /* [n_items]: an item's score is what stands in this column of the user's row (columns.h) */
   int64_t queries, n_items, width;
   int64_t vectors;          /* of each user: an item's score is the best of their products with it; 0 means 1 */
   int64_t k;                /* 1 or more; may exceed the number of items */

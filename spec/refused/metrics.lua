@@ -17,6 +17,7 @@ do
   ranked:factors(tensor.new { { 1, 0 }, { 0, 1 } }, tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } })
   ranked:factors(tensor.new({ 1, 0, 0, 1 }, "f32"):reshape(2, 1, 2), tensor.new { { 1, 3 }, { 2, 2 }, { 3, 1 } })
   ranked:rows(2, tensor.new { { 1, 2, 3 } })
+  ranked:rows(2, tensor.new { { 1, 3, 2, 0 } }, tensor.new({ 0, 2, 1 }, "i32"))
   ranked:constant(tensor.new { 1, 2, 3 })
   local answer = ranked:finish()
   assert(answer.metrics:get(1, 1) == 1 and answer.candidates:get(1) == 2 and answer.coverage[1] > 0)

@@ -35,3 +35,11 @@ assert(graph:engine() == "hnsw" and graph:facts().m == 4 and not kept:save() and
 local again = assert(core.retrieval.load(graph:save(), items))
 rows = again:search { users = tensor.new { { 1, 0, 0, 0 } }, k = 1, ef = 600 }
 assert(rows:get(1, 1) == 599)
+
+local columns = tensor.new({ 3, 0, 3, 1 }, "i32")
+rows, scores = core.retrieval.topk { users = tensor.new { { 5, 7, 9, 6 } }, columns = columns, k = 3 }
+assert(rows:get(1, 1) == 3 and rows:get(1, 2) == 0 and rows:get(1, 3) == 2 and scores:get(1, 3) == 6)
+local picked = core.retrieval.columns(columns, 4)
+assert(picked:engine() == "columns" and picked:width() == 4 and not picked:codes())
+rows = picked:search { users = tensor.new { { 5, 7, 9, 6 } }, k = 9 }
+assert(rows:get(1, 1) == 3 and rows:get(1, 4) == 1 and rows:get(1, 5) == -1)

@@ -6,7 +6,6 @@ local tensor = require "recsys.tensor"
 local lists = {}
 
 local BLOCK <const> = 512 -- queries of a scorer that is a function
-local MOST_ITEMS <const> = 20000 -- of such a scorer
 
 local function narrow(part, first, n)
   if not part then return nil end
@@ -14,30 +13,23 @@ local function narrow(part, first, n)
   return { starts = part.starts:narrow(1, first, n), lengths = part.lengths:narrow(1, first, n), values = part.values }
 end
 
---- The k best of queries first .. first + n - 1 by the products of 'users' [n, d] and 'items'.
-local function topk(queries, users, items, k, first, n)
-  local rows, scores = retrieval.topk { users = users, items = items, k = k,
+--- The k best of queries first .. first + n - 1 by the products of 'users' [n, d] and 'items', or by what stands in
+--- the items' 'columns'.
+local function topk(queries, users, items, k, first, n, columns)
+  local rows, scores = retrieval.topk { users = users, items = items, columns = columns, k = k,
     excluded = narrow(queries.excluded, first, n), item_time = queries.item_time,
     from = narrow(queries.from, first, n), to = narrow(queries.to, first, n) }
   scores:close()
   return rows
 end
 
-local function identity(n)
-  local flat = tensor.zeros(n * n)
-  return flat:index_copy_(tensor.arange(n) * (n + 1), tensor.full(1, n)):reshape(n, n)
-end
-
---- Of a function of blocks: scores are vectors over the items, of which each is a unit vector.
-local function from_blocks(queries, scorer, k)
-  if queries.items > MOST_ITEMS then
-    error(("lists of a scorer that is a function are made for at most %d items"):format(MOST_ITEMS), 0)
-  end
-  local items, parts = identity(queries.items), {}
+--- Of rows that a function makes block by block, in which each item's score stands in its column.
+local function from_blocks(queries, rows_of, columns, k)
+  local parts = {}
   for first = 1, queries.n, BLOCK do
     local n = math.min(BLOCK, queries.n - first + 1)
-    local scores <close> = scorer(first, n)
-    parts[#parts + 1] = topk(queries, scores, items, k, first, n)
+    local scores <close> = rows_of(first, n)
+    parts[#parts + 1] = topk(queries, scores, nil, k, first, n, columns)
   end
   return tensor.concat(parts)
 end
@@ -51,10 +43,13 @@ function lists.top(queries, scorer, k)
   if queries.candidates then
     error("lists of the best are asked among all items; these queries name their candidates", 2)
   end
-  if type(scorer) == "function" then return from_blocks(queries, scorer, k) end
+  if type(scorer) == "function" then
+    return from_blocks(queries, scorer, tensor.arange(queries.items):to "i32", k)
+  end
   if tensor.is(scorer) then
     return topk(queries, tensor.full(1, queries.n, 1), scorer:reshape(#scorer, 1), k, 1, queries.n)
   end
+  if scorer.columns then return from_blocks(queries, scorer.users, scorer.columns, k) end
   return topk(queries, scorer.users, scorer.items, k, 1, queries.n)
 end
 

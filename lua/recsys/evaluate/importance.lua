@@ -61,6 +61,7 @@ local function without(request, group, asked, stream)
   local changed <close> = moved(inputs[field], group.outputs, from)
   local trial = setmetatable({ [field] = changed }, { __index = inputs })
   local model = request.model
+  if model.columns then return evaluate.metric(request.queries, model:scorer(trial), request.metric) end
   local vectors = group.side == "item"
     and { users = request.vectors.users, items = model:item_vectors(changed) }
     or { users = model:user_vectors(trial.users, trial.events, trial.user_rows), items = request.vectors.items }
@@ -90,8 +91,8 @@ function importance.of(request)
   local metric, repeats, seed = request.metric or "ndcg_10", request.repeats or 3, request.seed or 1
   local inputs, model = request.inputs, request.model
   evaluate.ranking_for(request.queries, metric)
-  local vectors = { users = model:user_vectors(inputs.users, inputs.events, inputs.user_rows),
-    items = model:item_vectors(inputs.items) }
+  local vectors = model.columns and model:scorer(inputs) or { items = model:item_vectors(inputs.items),
+    users = model:user_vectors(inputs.users, inputs.events, inputs.user_rows) }
   local asked = rows_asked(inputs)
   request = setmetatable({ metric = metric, vectors = vectors }, { __index = request })
   local report = { metric = metric, repeats = repeats, seed = seed, split = request.queries.name, features = {},
