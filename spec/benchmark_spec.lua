@@ -161,6 +161,26 @@ describe("recipes/benchmarks/gowalla_gf_cf.lua", function()
   end)
 end)
 
+describe("the rows of recipes/benchmarks/gowalla_*.lua", function()
+  it("train what they name, and say what is to be reached beside the published row", function()
+    write_gowalla()
+    local rows = 0
+    for _, file in ipairs(files.names "recipes/benchmarks") do
+      local name = file:match "^(gowalla_[%w_]+)%.lua$"
+      local source = name and command.read("recipes/benchmarks/" .. file)
+      if name and source:find("model = {", 1, true) then
+        rows = rows + 1
+        local code, out, err = run(name, { "seeds=1", "eval.references=false" }, true)
+        assert.equal(0, code, err)
+        assert.matches("one seed .- a seed\n", out)
+        assert.matches("\nto reach, [^\n]+", out)
+        assert.matches("\n[^\n]+, published ", out)
+      end
+    end
+    assert.is_true(rows >= 2)
+  end)
+end)
+
 describe("a row of a benchmark", function()
   local gowalla = require "recsys.benchmark.gowalla"
 
