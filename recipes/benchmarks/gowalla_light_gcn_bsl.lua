@@ -1,7 +1,7 @@
 --- LightGCN with the bilateral softmax on Gowalla, against all items, in batches of 2,048 users with all their training
---- rows (about 49,000), from the singular vectors of the graph on. Temperature .08 and emphasis 1.22 are those that Wu et
---- al. publish for Gowalla: a positive counts by itself (a positive temperature of 100 times), as in their program. On
---- tune_valid.txt Recall@20 is .2098 after 12 epochs.
+--- rows (about 49,000), from the singular vectors of the graph on. Temperature .08 and emphasis 1.22 are those that Wu
+--- et al. publish for Gowalla; a positive counts by itself (a positive temperature of 100 times), as in their program.
+--- On tune_valid.txt Recall@20 is .2098 after 12 epochs.
 ---
 ---     recsys-run recipes/benchmarks/gowalla_light_gcn_bsl.lua --set data.dir=DIR
 
