@@ -25,7 +25,7 @@ local Model = {}
 Model.__index = Model
 model.Model = Model
 
-local CHUNK = 4096 -- rows that one run of a plan scores
+local CHUNK = { item = 4096, user = 512 } -- rows that one run of a plan scores; users bring their histories along
 
 --- Put the entries of the tables behind it into 'into'.
 function model.merge(into, ...)
@@ -78,10 +78,10 @@ end
 --- Vectors of rows from .. from + n - 1 (from 0) by a function of a slice: i64 positions -> batch.
 local function vectors(self, side, from, n, gather)
   local all
-  for first = 0, n - 1, CHUNK do
-    local at = tensor.arange(from + first, from + math.min(first + CHUNK, n), "i64")
+  for first = 0, n - 1, CHUNK[side] do
+    local at = tensor.arange(from + first, from + math.min(first + CHUNK[side], n), "i64")
     local part = self.plans[side]:run(self.weights, gather(at))[side]
-    if n <= CHUNK then return part end
+    if n <= CHUNK[side] then return part end
     all = all or tensor.zeros(n, table.unpack(part:size(), 2))
     all:narrow(1, first + 1, #at):copy_(part)
   end

@@ -50,7 +50,7 @@ typedef struct shelf {
 } shelf;
 
 static pthread_mutex_t keeping = PTHREAD_MUTEX_INITIALIZER;
-static shelf heap_shelf = {.limit = (size_t)256 << 20}, file_shelf = {.limit = (size_t)128 << 20};
+static shelf heap_shelf = {.limit = (size_t)512 << 20}, file_shelf = {.limit = (size_t)128 << 20};
 
 static void tune(void) { mallopt(M_MMAP_THRESHOLD, LARGE); }
 

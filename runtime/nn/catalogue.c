@@ -2,8 +2,9 @@
  *
  * As the loss is a scalar, the forward already makes both gradients (up to the factor that comes back). Positives are
  * few and go pair by pair; the columns go by tiles of PANEL rows x TILE columns that stay in the second-level cache. A
- * softmax needs a row's normaliser before its gradient: a first pass over the tiles sums it up, a second one makes the
- * scores again. The gradient of a score is rate * exp(s - max) + shift, or of the other losses a function of s alone,
+ * softmax needs a row's normaliser before its gradient: a first pass over the tiles makes scores, from which each row's
+ * exponentials are made in place where all of a panel's tiles find room in the third-level cache (KEPT of them: 4 MiB);
+ * of larger catalogues it sums them up, and a second pass makes the scores again. The gradient of a score is rate * exp(s - max) + shift, or of the other losses a function of s alone,
  * so they take one pass. The items' gradient is summed over GROUPS runs of panels, each into memory of its own, then
  * group by group in order: the same bits with any number of threads. */
 #ifndef REAL
@@ -17,7 +18,7 @@
 #include "nn/catalogue_columns.h"
 #include "tensor/gemm.h"
 
-enum { PANEL = 128, TILE = 1024, GROUPS = 8, BLOCK = 64 };
+enum { PANEL = 128, TILE = 1024, KEPT = 8, GROUPS = 8, BLOCK = 64 };
 
 /* The attributes: which inputs are there, the first negative, and from REALS on what the loss has. */
 enum { FLAGS, FIRST, REALS };
@@ -46,7 +47,8 @@ typedef struct work {
   const int64_t *starts, *positives, *left_starts, *left_out, *codes, *excluded_starts, *excluded;
   rs_columns columns;
   void *user_grad, *item_grads; /* NULL: no gradients; item_grads holds a [m, d] a group */
-  void *tiles;                  /* a [PANEL, TILE] a thread */
+  int64_t kept;                 /* tiles of a panel that are kept from pass to pass, 1: none */
+  void *tiles;                  /* 'kept' times [PANEL, TILE] a thread */
   row_state *rows;              /* a [PANEL] a thread */
   double *losses;               /* a sum a group */
 } work;
@@ -67,8 +69,9 @@ static int64_t negatives_of(const work *w, int64_t u) {
 typedef struct panel {
   int64_t i, rows, group; /* rows i .. i + rows - 1 */
   int64_t j, columns;     /* the tile: columns j .. j + columns - 1 */
-  void *tile;
-  bool fresh; /* its scores are as multiplied, not yet corrected */
+  void *tiles, *tile; /* the thread's, and the one at hand */
+  bool fresh;         /* its scores are as multiplied, not yet corrected */
+  bool raised;        /* they are exponentials already */
   row_state *state;
 } panel;
 
@@ -98,24 +101,38 @@ static void spread_tile(const work *w, const panel *p) {
                at(w, w->users, p->i * w->d), w->d, 1, at(w, w->item_grads, (p->group * w->m + p->j) * w->d), w->d);
 }
 
+/* Go to the tile that begins with column j. */
+static void enter(const work *w, panel *p, int64_t j) {
+  int64_t number = (j - w->first) / TILE;
+  p->j = j;
+  p->columns = w->m - j < TILE ? w->m - j : TILE;
+  p->tile = at(w, p->tiles, (w->kept > 1 ? number : 0) * PANEL * TILE);
+}
+
+static bool has_room(const work *w) { return w->m - w->first <= w->kept * TILE; }
+
 static void sum_rows(const work *w, panel *p) {
   for (int64_t r = 0; r < p->rows; r++) p->state[r] = (row_state){.max = -INFINITY};
   if (!normalises(w)) return;
-  for (p->j = w->first; p->j < w->m; p->j += TILE) {
-    p->columns = w->m - p->j < TILE ? w->m - p->j : TILE;
+  for (int64_t j = w->first; j < w->m; j += TILE) {
+    enter(w, p, j);
     score_tile(w, p);
-    RS_CALL(w->dtype, sum_tile, (w, p));
+    RS_CALL(w->dtype, sum_tile, (w, p, has_room(w)));
+  }
+  for (int64_t j = w->first; j < w->m && has_room(w); j += TILE) {
+    enter(w, p, j);
+    RS_CALL(w->dtype, raise_tile, (p));
   }
 }
 
 static void run_panel(const work *w, panel *p) {
-  bool one_tile = w->m - w->first <= TILE;
   sum_rows(w, p);
   for (int64_t r = 0; r < p->rows; r++) w->losses[p->group] += RS_CALL(w->dtype, settle_row, (w, p, r));
   if (normalises(w) && !w->user_grad) return;
-  for (p->j = w->first; p->j < w->m; p->j += TILE) {
-    p->columns = w->m - p->j < TILE ? w->m - p->j : TILE;
-    p->fresh = !normalises(w) || !one_tile;
+  p->raised = normalises(w) && has_room(w);
+  p->fresh = !p->raised;
+  for (int64_t j = w->first; j < w->m; j += TILE) {
+    enter(w, p, j);
     if (p->fresh) score_tile(w, p);
     w->losses[p->group] += RS_CALL(w->dtype, slope_tile, (w, p));
     if (w->user_grad) spread_tile(w, p);
@@ -124,7 +141,7 @@ static void run_panel(const work *w, panel *p) {
 
 static void run_groups(void *context, int64_t begin, int64_t end) {
   const work *w = context;
-  panel p = {.tile = at(w, w->tiles, (int64_t)rs_thread_index() * PANEL * TILE),
+  panel p = {.tiles = at(w, w->tiles, (int64_t)rs_thread_index() * w->kept * PANEL * TILE),
              .state = w->rows + rs_thread_index() * PANEL};
   for (p.group = begin; p.group < end; p.group++) {
     int64_t last = (p.group + 1) * w->group < w->n ? (p.group + 1) * w->group : w->n;
@@ -274,7 +291,9 @@ static rs_status add_groups(rs_node *self, const work *w, int64_t groups) {
 /* Loss and gradients, with the columns found and room for the gradients made. */
 static rs_status run(rs_node *self, work *w, int64_t groups) {
   rs_tensor tiles = {0}, rows = {0}, losses = {0};
-  rs_status status = rs_tensor_new(&tiles, w->dtype, 3, (int64_t[]){rs_threads(), PANEL, TILE});
+  int64_t in_row = (w->m - w->first + TILE - 1) / TILE;
+  w->kept = normalises(w) && in_row <= KEPT && in_row > 1 ? in_row : 1;
+  rs_status status = rs_tensor_new(&tiles, w->dtype, 4, (int64_t[]){rs_threads(), w->kept, PANEL, TILE});
   const int64_t states = (int64_t)(sizeof(row_state) / sizeof(double));
   if (status == RS_OK) status = rs_tensor_new(&rows, RS_F64, 3, (int64_t[]){rs_threads(), PANEL, states});
   if (status == RS_OK) status = rs_tensor_zeros(&losses, RS_F64, 1, &groups);
@@ -436,8 +455,9 @@ RS_SIMD static double OF(sum_scores)(const REAL *s, int64_t n) {
   return lane[0];
 }
 
-/* Take a tile's scores into the sums of its rows. NaN becomes the maximum and stays to be seen. */
-static void OF(sum_tile)(const work *w, const panel *p) {
+/* Take a tile's scores into the sums of its rows, or where 'kept' into their maxima alone. NaN becomes the maximum and
+ * stays to be seen. */
+static void OF(sum_tile)(const work *w, const panel *p, bool kept) {
   for (int64_t r = 0; r < p->rows; r++) {
     REAL *s = (REAL *)p->tile + r * TILE;
     row_state *state = &p->state[r];
@@ -445,9 +465,34 @@ static void OF(sum_tile)(const work *w, const panel *p) {
     double tile_max = (double)OF(largest)(s, p->columns), max = tile_max > state->max ? tile_max : state->max;
     if (tile_max != tile_max) max = tile_max;
     if (max == -INFINITY) continue;
-    state->sum = state->sum * exp(state->max - max) + OF(sum_exp)(s, (REAL)max, p->columns);
+    if (!kept) state->sum = state->sum * exp(state->max - max) + OF(sum_exp)(s, (REAL)max, p->columns);
     state->max = max;
     if (w->smoothing > 0) state->total += OF(sum_scores)(s, p->columns);
+  }
+}
+
+RS_SIMD static void OF(raise)(REAL *s, REAL max, int64_t n) {
+  for (int64_t j = 0; j < n; j++) s[j] = OF(power)(s[j], max);
+}
+
+RS_SIMD static double OF(total)(const REAL *s, int64_t n) {
+  REAL lane[16] = {0};
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (int l = 0; l < 16; l++) lane[l] += s[j + l];
+  for (; j < n; j++) lane[0] += s[j];
+  double sum = 0;
+  for (int l = 0; l < 16; l++) sum += (double)lane[l];
+  return sum;
+}
+
+/* A tile's scores become exp(s - max) of their row, which is added up. */
+static void OF(raise_tile)(const panel *p) {
+  for (int64_t r = 0; r < p->rows; r++) {
+    REAL *s = (REAL *)p->tile + r * TILE;
+    if (p->state[r].max == -INFINITY) continue; /* nothing is left to it */
+    OF(raise)(s, (REAL)p->state[r].max, p->columns);
+    p->state[r].sum += OF(total)(s, p->columns);
   }
 }
 
@@ -577,6 +622,11 @@ RS_SIMD static void OF(exp_slopes)(REAL *s, REAL max, REAL rate, REAL shift, int
   for (int64_t j = 0; j < n; j++) s[j] = rate * OF(power)(s[j], max) + shift;
 }
 
+/* The same of exponentials. */
+RS_SIMD static void OF(raised_slopes)(REAL *s, REAL rate, REAL shift, int64_t n) {
+  for (int64_t j = 0; j < n; j++) s[j] = rate * s[j] + shift;
+}
+
 /* The sum of max(0, s - margin); s becomes its slope. Two loops: compilers make vectors of each, not of both in one. */
 RS_SIMD static double OF(hinge_slopes)(REAL *s, REAL margin, REAL rate, int64_t n) {
   REAL lane[16] = {0};
@@ -649,6 +699,8 @@ static double OF(slope_row)(const work *w, const panel *p, int64_t r, REAL *s) {
     sum = OF(logistic_slopes)(s, (REAL)state->rate, p->columns);
   else if (state->sum == 0)
     memset(s, 0, (size_t)p->columns * sizeof *s);
+  else if (p->raised)
+    OF(raised_slopes)(s, (REAL)state->rate, (REAL)state->shift, p->columns);
   else
     OF(exp_slopes)(s, (REAL)state->max, (REAL)state->rate, (REAL)state->shift, p->columns);
   return state->rate == 0 ? 0 : sum * state->rate * (double)w->pairs;
