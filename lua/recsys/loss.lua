@@ -102,7 +102,7 @@ function loss.catalogue(config, step, users, items)
   local make, options = kind(config, step)
   options.users, options.items = users, items(columns.rows)
   options.starts, options.positives = step.starts or tensor.arange(0, #positives + 1, "i64"), positives
-  options.weights = weights_of(config, options.starts, step.weights)
+  options.weights = weights_of(config, options.starts, step.weights) or nil
   options.codes, options.first, options.log_q = columns.codes, columns.first, columns.log_q
   return make(options)
 end

@@ -15,6 +15,7 @@ local similarity = require "recsys.towers.similarity"
 local tensor = require "recsys.tensor"
 local sparse = require "recsys.towers.sparse"
 local text = require "recsys.text"
+local transformer = require "recsys.towers.transformer"
 
 local towers = {}
 
@@ -175,6 +176,27 @@ function towers.tower(name, tables, sides, shape)
   if several then return interests.tower(several, pools.list, inputs, options) end
   options.inputs = inputs
   return pool.before(pools, nn.tower(options))
+end
+
+--- A transformer over the histories of an encoder (recsys.towers.transformer), its events as wide as the tables.
+---@param name string
+---@param tables table  what towers.tables gave, without `shrink`
+---@param shape { blocks?: integer, heads?: integer, hidden?: integer, dropout?: number, activation?: string,
+---   norm?: string, histories?: string[] }  histories: inputs such as "event.history"; default all that are codes of a
+---   table of the item side, one an event
+function towers.transformer(name, tables, shape)
+  if getmetatable(tables) ~= Tables then refuse(2, "transformer", "what towers.tables gives is expected") end
+  local list, length = transformer.histories(tables.encoder, function(input) return embedding(tables, input) end,
+    shape.histories)
+  if #list == 0 then
+    refuse(3, "transformer", "the recipe has no history of an item's codes on the side event%s",
+      shape.histories and " of the names " .. table.concat(shape.histories, ", ") or "")
+  end
+  local options = { dim = tables.width, length = length }
+  for _, field in ipairs { "blocks", "heads", "hidden", "dropout", "activation", "norm" } do
+    options[field] = shape[field]
+  end
+  return transformer.new(name, list, options, tables.settings)
 end
 
 --- The inputs of a batch with some ids replaced by the unknown one: what a new user or item has to live on is trained,

@@ -30,4 +30,20 @@ function by_user.pick(groups, picked)
   return rows:index_select(ends - 1), tensor.concat { tensor.zeros(1, "i64"), ends }, rows
 end
 
+--- Sequences to learn each next row from: of a user with the rows r_1 .. r_m, oldest first, the inputs r_1 .. r_(m-1)
+--- and the targets r_2 .. r_m, of both the last 'length', newest first as histories are. Users of one row have none.
+---@param starts Tensor   i64 [n + 1]: where each user's rows begin
+---@param length integer
+---@return Tensor offsets i64 [n + 1]: where each user's pairs begin
+---@return Tensor targets i64 [pairs]: positions of the rows that are to be predicted; what each is predicted from are
+---   the rows in front of it, the newest of which is at its position - 1
+function by_user.pairs(starts, length)
+  local n = #starts - 1
+  local begins, ends = starts:narrow(1, 1, n), starts:narrow(1, 2, n)
+  local offsets = tensor.concat { tensor.zeros(1, "i64"), (ends - begins - 1):clamp(0, length):cumsum() }
+  local place = tensor.arange(0, offsets:get(n + 1), "i64")
+  local of = offsets:narrow(1, 2, n):search_sorted(place, true)
+  return offsets, ends:index_select(of) - 1 - (place - offsets:index_select(of))
+end
+
 return by_user

@@ -95,6 +95,21 @@ local function weights_of(source, rows)
   return weights:mul_(#weights / total), total
 end
 
+--- The users' training rows as sequences, newest first, each row to be predicted from those in front of it: what a
+--- causal model learns from in one go. With train.by = "user" alone.
+---@param length integer  of a user the last so many
+---@return { offsets: Tensor, inputs: Tensor, positives: Tensor, weights: Tensor? }
+---   offsets i64 [n + 1]; inputs, positives: catalogue rows i64 [total], positives[p] came right behind inputs[p];
+---   weights: of the positives, where rows have weights
+function Step:sequences(length)
+  if not self.starts then
+    error({ code = "usage", message = "sequences are of whole users: set train.by to \"user\"" }, 0)
+  end
+  local offsets, targets = by_user.pairs(self.starts, length)
+  return { offsets = offsets, inputs = self.positives:index_select(targets - 1),
+    positives = self.positives:index_select(targets), weights = self.weights and self.weights:index_select(targets) }
+end
+
 local step_of = {}
 
 --- The step of positions 'at' (i64) of the prepared rows, or of their users where these are grouped
