@@ -24,6 +24,7 @@ local function parameters()
   }
   local variance = tensor.zeros(width)
   for i = 1, width do variance:set(i, i / 4) end
+  list.spectrum = autograd.parameter("spectrum", normal(6, 16):abs(), { trainable = false })
   list.variance = autograd.parameter("variance", variance, { trainable = false })
   return list
 end
@@ -49,8 +50,10 @@ local function forward(tape, batch)
     input "history":bag_distinct(input "history.offsets"))
   local pools = v.table:embedding(input "history"):bag_sum(input "history.offsets", places)
   local events = v.table:embedding(input "history")
+  local folded = v.table:fold_in(v.spectrum, input "history", input "history.offsets", nil, { others = 7 })
   local attended = events:causal_attention(events, events * 2, input "history.offsets", 1, 0.5)
-  return { user = x:l2_normalize(), pools = pools, once = once, newest = attended:bag_first(input "history.offsets"),
+  return { user = x:l2_normalize(), pools = pools, once = once, folded = folded,
+    newest = attended:bag_first(input "history.offsets"),
     score = x:dot(x:softmax()):sigmoid(), narrow = x:narrow(2, 3, 5):reshape(-1, 5) }
 end
 
@@ -83,9 +86,9 @@ describe("a plan", function()
     table.sort(inputs)
     table.sort(names)
     assert.same({ "history", "history.offsets", "id", "number" }, inputs)
-    assert.same({ "bias", "gain", "mean", "table", "variance", "weight" }, names)
-    assert.same({ "narrow", "newest", "once", "pools", "score", "user" }, plan:outputs())
-    assert.equal("Plan (4 inputs, 6 weights, 6 outputs)", tostring(plan))
+    assert.same({ "bias", "gain", "mean", "spectrum", "table", "variance", "weight" }, names)
+    assert.same({ "folded", "narrow", "newest", "once", "pools", "score", "user" }, plan:outputs())
+    assert.equal("Plan (4 inputs, 7 weights, 7 outputs)", tostring(plan))
   end)
 
   it("gives the bits of the tape, also after going through JSON", function()
@@ -235,9 +238,9 @@ describe("a plan's JSON", function()
     refused(changed('"attributes":{"activation":"gelu"}', '"attributes":[]'), "is not an object")
     refused(changed('"epsilon":0.001', '"epsilon":-1'), "an attribute is out of range")
     refused(changed('"epsilon":0.001', '"epsilon":"x"'), "epsilon is not a number")
-    for _, slot in ipairs { "10", "10000", "-1", "0.5", '"x"' } do
+    for _, slot in ipairs { "11", "10000", "-1", "0.5", '"x"' } do
       local json = text:gsub('"operands":%[%d+', '"operands":[' .. slot, 1)
-      refused(json, "steps%[0%] is not a whole number from 0 to 9")
+      refused(json, "steps%[0%] is not a whole number from 0 to 10")
     end
     refused(changed('"operands":[', '"operands":[0,0,0,'), "does not take")
     refused(changed('"dtype":"i32"', '"dtype":"i16"'), "has no known dtype")

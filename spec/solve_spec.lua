@@ -1,6 +1,7 @@
 --- Closed forms from Lua, beside what other programs make of the same numbers; bits, threads and normal equations are
 --- in runtime/solve/*_test.c.
 
+local autograd = require "recsys.autograd"
 local solve = require "recsys.solve"
 local tensor = require "recsys.tensor"
 
@@ -84,5 +85,39 @@ describe("solve.basis", function()
       for j = 1, 3 do assert.near(i == j and spectrum:get(i) or 0, gram[i][j], 1e-6) end
     end
     assert.is_true(spectrum:get(1) <= spectrum:get(2) and spectrum:get(2) <= spectrum:get(3))
+  end)
+end)
+
+describe("autograd.fold_in", function()
+  local function fold(items, spectrum, list, at, weights, options)
+    local tape <close> = autograd.tape()
+    local codes = #list > 0 and tensor.new(list, "i32") or tensor.zeros(0, "i32")
+    local given = weights and tape:input("w", tensor.new(weights, "f32"))
+    return autograd.fold_in(tape:input("items", items), tape:input("spectrum", spectrum), tape:input("codes", codes),
+      tape:input("at", tensor.new(at, "i64")), given, options):value()
+  end
+
+  for _, confidence in ipairs { false, true } do
+    it(("gives what a half sweep gives, %s confidence"):format(confidence and "with" or "without"), function()
+      local x, y = begin()
+      local spectrum, turn = solve.basis(y)
+      local options = { unobserved = .3, regularization = .05, scaling = .8, others = 5, confidence = confidence }
+      local sweep = { pairs = pairs_of(0), factors = y, into = x, others = 5, confidence = confidence, unobserved = .3,
+        regularization = .05, scaling = .8 }
+      local expected = solve.implicit(sweep):matmul(turn)
+      local items = tensor.concat({ tensor.full(7, 1, 3), y:matmul(turn) }, 1)
+      local weights = { 2, 1, 3, 1, 1.5, 4, 1, 1, 2, 1 }
+      assert_near(expected:tolist(), fold(items, spectrum, { 1, 3, 5, 2, 3, 4, 1, 2, 4, 5 }, { 0, 3, 5, 6, 10 },
+        weights, options), 2e-5)
+    end)
+  end
+
+  it("leaves out what is unknown and what weighs nothing", function()
+    local _, y = begin()
+    local spectrum, turn = solve.basis(y)
+    local items, options = y:matmul(turn), { scaling = 1, others = 4 }
+    local found = fold(items, spectrum, { 1, 0, 2, 2, 1, 2, 0 }, { 0, 4, 6, 7, 7 }, { 1, 1, 1, 0, 1, 1, 1 }, options)
+    assert.same(found:select(1, 2):tolist(), found:select(1, 1):tolist())
+    assert.same({ { 0, 0, 0 }, { 0, 0, 0 } }, found:narrow(1, 3, 2):tolist())
   end)
 end)

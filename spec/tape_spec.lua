@@ -247,6 +247,15 @@ describe("an operation names what does not fit:", function()
       function(put, tape) put("c", 3, "i64"):bag_distinct(bags(tape, { 0, 3 })) end)
     raises("bag_distinct: input 'o' must ascend from 0 to the number of codes, 3",
       function(put, tape) put("c", 3, "i32"):bag_distinct(bags(tape, { 0, 2 })) end)
+    raises("fold_in: code 3 is outside the table input 'x', which has 3 rows (codes 0 to 2)", function(put, tape)
+      put("x", 3, 2):fold_in(put("s", 2), tape:input("c", tensor.new({ 3 }, "i32")), bags(tape, { 0, 1 }), nil, {})
+    end)
+    raises("fold_in: input 'x' is f64, not f32", function(put, tape)
+      put("x", 3, 2, "f64"):fold_in(put("s", 2), put("c", 1, "i32"), bags(tape, { 0, 1 }), nil, {})
+    end)
+    raises("fold_in: regularization is 0, outside 1e-30 to 1e+30", function(put, tape)
+      put("x", 3, 2):fold_in(put("s", 2), put("c", 1, "i32"), bags(tape, { 0, 1 }), nil, { regularization = 0 })
+    end)
     raises("bag_positions: offsets are i32, not i64",
       function(put) put("c", 3, "i32"):bag_positions(put("o", 2, "i32"), 5) end)
     raises("bad argument #2 to 'bag_positions' (a limit from 1 to 1048576 is expected)",

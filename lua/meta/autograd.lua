@@ -271,6 +271,22 @@ function autograd.bag_sum(x, offsets, weights) end
 ---@return Var [n, width]
 function autograd.csr_bag(starts, columns, values, width, codes, offsets, weights) end
 
+--- The vector of somebody who is known by what he has: over the items of each bag the user's half of alternating least
+--- squares, (unobserved diag(spectrum) + penalty I + sum w v v') y = sum t v with penalty = regularization (codes +
+--- unobserved others)^scaling. t is w (Rendle et al. 2022, doi:10.1145/3523227.3548486), with `confidence` it is
+--- w + unobserved (Hu, Koren & Volinsky 2008, doi:10.1109/ICDM.2008.22). Exact, as solve.implicit; runs in plans, so
+--- that who is new and what was just posted are served. Code 0, the unknown item, and codes of weight 0 count for
+--- nothing; an empty bag is 0. There is no gradient: what wants one raises, and so does a solution that is not finite.
+---@param items Var    f32 [rows, d], on the axes of their Gramian: factors times `turn` of solve.basis(factors)
+---@param spectrum Var f32 [d], of solve.basis
+---@param codes Var    i32 [total]
+---@param offsets Var  i64 [n + 1], ascending from 0 to total
+---@param weights? Var f32 [total], 0 or more; nil: 1
+---@param options { unobserved?: number, regularization?: number, scaling?: number, others?: integer,
+---   confidence?: boolean }  as of solve.implicit, but `others` is to be told; defaults 1, 0.01, 0, 0, false
+---@return Var f32 [n, d]
+function autograd.fold_in(items, spectrum, codes, offsets, weights, options) end
+
 --- The first row of each bag, which of a history is its newest event; an empty bag is 0.
 ---@param x Var [total, d]
 ---@param offsets Var i64 [n + 1], ascending from 0 to total
@@ -443,6 +459,7 @@ function Var:bag_softmax(offsets) end
 function Var:bag_sum(offsets, weights) end
 function Var:csr_bag(columns, values, width, codes, offsets, weights) end
 function Var:bag_first(offsets) end
+function Var:fold_in(spectrum, codes, offsets, weights, options) end
 function Var:causal_attention(k, v, offsets, heads, rate) end
 function Var:mse(target, weights) end
 function Var:bce(target, weights) end

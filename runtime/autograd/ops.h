@@ -121,6 +121,18 @@ rs_status rs_ag_csr_bag(rs_node **out, rs_node *starts, rs_node *columns, rs_nod
 /* Whether all of such a matrix is as it should be: RS_EDTYPE, RS_ESHAPE, or RS_ERANGE with the row. */
 rs_status rs_csr_bag_check(const rs_tensor *starts, const rs_tensor *columns, const rs_tensor *values, int64_t width);
 
+/* [n, d]: the least-squares vector of somebody who has the items codes[offsets[i] .. offsets[i+1]-1], of weights [total] or,
+ * NULL, 1: half a sweep of alternating least squares (Rendle et al. 2022, doi:10.1145/3523227.3548486; with 'confidence'
+ * Hu, Koren & Volinsky 2008, doi:10.1109/ICDM.2008.22). items f32 [rows, d] on the axes of their Gramian, which is
+ * diag(spectrum) there. Code 0 and weights of 0 do not count. No gradient: who wants one is refused. */
+typedef struct rs_fold_in {
+  double unobserved, regularization, scaling; /* of a pair of any two; of the penalty; the penalty's power */
+  int64_t others;                             /* items that count in the penalty */
+  bool confidence;
+} rs_fold_in;
+rs_status rs_ag_fold_in(rs_node **out, rs_node *items, rs_node *spectrum, rs_node *codes, rs_node *offsets,
+                        rs_node *weights, rs_fold_in o);
+
 /* Losses: scalars (ndim 0). */
 /* Mean of (x - target)^2; 'weights' of the same shape, or NULL, multiply each term (the mean divides by the count). */
 rs_status rs_ag_mse(rs_node **out, rs_node *x, rs_node *target, rs_node *weights);

@@ -276,6 +276,23 @@ static int l_csr_bag(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.fold_in(items, spectrum, codes, offsets, weights or nil, options) */
+static int l_fold_in(lua_State *L) {
+  static const char *const known[] = {"unobserved", "regularization", "scaling", "others", "confidence", NULL};
+  rs_node *items = rs_check_var(L, 1), *spectrum = rs_check_var(L, 2), *codes = rs_check_var(L, 3);
+  rs_node *offsets = rs_check_var(L, 4), *weights = rs_opt_var(L, 5);
+  rs_check_options(L, 6, known);
+  lua_settop(L, 6);
+  rs_fold_in o = {.unobserved = rs_number_option(L, 6, "unobserved", 1),
+                  .regularization = rs_number_option(L, 6, "regularization", 0.01),
+                  .scaling = rs_number_option(L, 6, "scaling", 0),
+                  .others = rs_integer_option(L, 6, "others", 0, 0),
+                  .confidence = rs_boolean_option(L, 6, "confidence", false)};
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_fold_in(out, items, spectrum, codes, offsets, weights, o));
+  return rs_return_var(L);
+}
+
 /* autograd.causal_attention(q, k, v, offsets, heads, [rate]) */
 static int l_causal_attention(lua_State *L) {
   rs_node *q = rs_check_var(L, 1), *k = rs_check_var(L, 2), *v = rs_check_var(L, 3), *offsets = rs_check_var(L, 4);
@@ -338,6 +355,7 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"bag_sum", l_bag_sum},
                                       {"csr_bag", l_csr_bag},
                                       {"bag_first", l_bag_first},
+                                      {"fold_in", l_fold_in},
                                       {"causal_attention", l_causal_attention},
                                       {"mse", l_mse},
                                       {"bce", l_bce},

@@ -102,6 +102,16 @@ do
   assert(x:grad():get(2, 1) == 4)
 end
 
+do
+  local other <close> = autograd.tape()
+  local items, spectrum = other:input("items", tensor.new { { 0, 0 }, { 1, 0 }, { 0, 2 } }),
+    other:input("spectrum", tensor.new { 1, 4 })
+  local members, bags = other:input("codes", tensor.new({ 1, 0, 2 }, "i32")), other:input("bags", offsets)
+  local y = autograd.fold_in(items, spectrum, members, bags, other:input("weights", tensor.new { 1, 1, 2 }),
+    { unobserved = 1, regularization = 0.5, others = 2, scaling = 1, confidence = true })
+  assert(y:value():get(1, 1) > 0 and items:fold_in(spectrum, members, bags, nil, {}):size(2) == 2)
+end
+
 -- A sparse matrix of weights, on a tape and in a plan.
 do
   local parts = { starts = tensor.new({ 0, 1, 3 }, "i64"), columns = tensor.new({ 1, 0, 1 }, "i32"),

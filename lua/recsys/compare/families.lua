@@ -69,6 +69,16 @@ families.list = {
     explains = "items alike by their embeddings", new_users = false, new_items = false,
   },
   {
+    name = "ials", label = "implicit alternating least squares", branch = "factorisation", kind = "ials",
+    features = "known",
+    model = { dim = 64, unobserved = 0.1, regularization = 0.005, scaling = 1.0 },
+    train = { epochs = 12, patience = 3 },
+    search = { ["model.dim"] = tune.choice { 32, 64, 128 }, ["model.unobserved"] = tune.log_uniform(0.005, 1),
+      ["model.regularization"] = tune.log_uniform(5e-4, 5e-2) },
+    explains = "items known that pull the vector there, items alike by their factors", new_users = "by what they know",
+    new_items = false,
+  },
+  {
     name = "factorisation_machine", label = "factorisation machine over all features", branch = "factorisation",
     kind = "factorisation_machine", features = "all",
     model = { dim = 32, loss = "softmax", negatives = 4 },
