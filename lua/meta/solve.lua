@@ -1,5 +1,6 @@
 ---@meta recsys.solve
---- recsys.solve: what models have that no gradient trains: least squares in closed form, one row after another.
+--- recsys.solve: what models have that no gradient trains: least squares in closed form, one row after another, and the
+--- nearest neighbours of rows.
 ---
 ---     solve.implicit { pairs = by_user, factors = items, into = users, unobserved = 0.3, regularization = 0.007,
 ---       scaling = 1 }
@@ -50,5 +51,35 @@ function solve.implicit(sweep) end
 ---@param sweep ImplicitSweep
 ---@return number
 function solve.implicit_loss(sweep) end
+
+---@class Weighing  what an entry of a sparse matrix counts when its rows are compared
+---@field weighting? "cosine"|"tfidf"|"bm25"  default "cosine"
+---@field K1? number  of bm25: 0 or more, default 1.2
+---@field B? number   of bm25: from 0 to 1, default 0.75
+
+--- A sparse matrix with its entries weighed. With N the rows that have an entry, df the rows that a column is in,
+--- idf = ln N - ln(1 + df), x an entry and l the sum of its row:
+---
+---     cosine  x
+---     tfidf   sqrt(x) idf                                     Sparck Jones 1972, doi:10.1108/eb026526
+---     bm25    x (K1 + 1) / (x + K1 (1 - B + B l / mean l)) idf   Robertson & Zaragoza 2009, doi:10.1561/1500000019
+---
+--- These are the definitions of implicit 0.7.3 (Frederickson 2016). Raises for entries that are not finite, and of
+--- tfidf and bm25 for such below 0.
+---@param m Csr  rows are the documents, columns the terms: items by users, or users by items
+---@param options? { weighting?: string, K1?: number, B?: number, unit?: boolean }  unit: then divide each row by its
+---   length; default false
+---@return Csr   f32
+function solve.weigh(m, options) end
+
+--- The k nearest neighbours of each row among the rows: <a, b> / (|a| |b| + shrink) of rows as solve.weigh weighs them;
+--- with bm25 <a, b>, which shrink is refused for. A row itself is left out, and so are similarities of 0 and below; of
+--- equal ones the lower row counts as nearer. Deshpande & Karypis 2004, doi:10.1145/963770.963776; the shrink:
+--- Dacrema, Cremonesi & Jannach 2019, doi:10.1145/3298689.3347058.
+---@param m Csr  entries in any order, each column once a row; all 1 takes the least time
+---@param k integer  1 or more
+---@param options? { weighting?: string, K1?: number, B?: number, shrink?: number }  shrink: 0 or more, default 0
+---@return Csr   f32 [rows, rows], columns rising, at most k a row
+function solve.neighbours(m, k, options) end
 
 return solve

@@ -1,9 +1,10 @@
-/* l_solve.c - recsys.core.solve: least squares in closed form. */
+/* l_solve.c - recsys.core.solve: least squares in closed form, and nearest neighbours. */
 #include "bind/bind.h"
 #include "bind/fields.h"
 #include "bind/sparse.h"
 #include "solve/basis.h"
 #include "solve/implicit.h"
+#include "solve/neighbours.h"
 
 /* solve.gram(factors) -> Tensor f64 [d, d] */
 static int l_gram(lua_State *L) {
@@ -68,11 +69,52 @@ static int l_implicit_loss(lua_State *L) {
   return 1;
 }
 
+/* How entries are weighed: the options at 'arg', which may be nil. */
+static rs_weigh_options take_weighing(lua_State *L, int arg) {
+  rs_weigh_options o = {.k1 = 1.2, .b = 0.75};
+  if (lua_isnoneornil(L, arg)) return o;
+  o.weighting = (rs_weighting)rs_choice_option(L, arg, "weighting", rs_weighting_names, "cosine");
+  o.k1 = rs_number_option(L, arg, "K1", o.k1);
+  o.b = rs_number_option(L, arg, "B", o.b);
+  return o;
+}
+
+/* solve.weigh(m, [options]) -> Csr */
+static int l_weigh(lua_State *L) {
+  static const char *const known[] = {"weighting", "K1", "B", "unit", NULL};
+  const rs_csr *m = rs_check_csr(L, 1);
+  if (!lua_isnoneornil(L, 2)) rs_check_options(L, 2, known);
+  rs_weigh_options o = take_weighing(L, 2);
+  if (!lua_isnoneornil(L, 2)) o.unit = rs_boolean_option(L, 2, "unit", false);
+  rs_csr *out = rs_push_csr(L);
+  rs_check_retry(L, rs_weigh(out, m, &o));
+  rs_account(L, &out->values);
+  return 1;
+}
+
+/* solve.neighbours(m, k, [options]) -> Csr */
+static int l_neighbours(lua_State *L) {
+  static const char *const known[] = {"weighting", "K1", "B", "shrink", NULL};
+  const rs_csr *m = rs_check_csr(L, 1);
+  lua_Integer k = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, k >= 1, 2, "1 or more neighbours are expected");
+  if (!lua_isnoneornil(L, 3)) rs_check_options(L, 3, known);
+  rs_weigh_options weigh = take_weighing(L, 3);
+  rs_neighbours_options o = {.k = k, .weighting = weigh.weighting, .k1 = weigh.k1, .b = weigh.b};
+  if (!lua_isnoneornil(L, 3)) o.shrink = rs_number_option(L, 3, "shrink", 0);
+  rs_csr *out = rs_push_csr(L);
+  rs_check_retry(L, rs_neighbours(out, m, &o));
+  rs_account(L, &out->values);
+  return 1;
+}
+
 int rs_open_solve(lua_State *L) {
   static const luaL_Reg functions[] = {{"gram", l_gram},
                                        {"basis", l_basis},
                                        {"implicit", l_implicit},
                                        {"implicit_loss", l_implicit_loss},
+                                       {"weigh", l_weigh},
+                                       {"neighbours", l_neighbours},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
