@@ -11,6 +11,7 @@ local lookup = require "recsys.lookup"
 local report = require "recsys.compare.report"
 local small = require "spec.support.small_training"
 local space = require "recsys.tune.space"
+local track = require "recsys.track"
 local train = require "recsys.train"
 local tune = require "recsys.tune"
 
@@ -166,6 +167,24 @@ describe("recipes/compare.lua", function()
   it("shows the same tables in a terminal", function()
     local shown = report.text { { title = "Costs", tables = { { rows = { { "", "p50" }, { "mf", "1 ms" } } } } } }
     assert.equal("COSTS\n     p50\nmf  1 ms\n", shown)
+  end)
+
+  it("is tracked with a run of each family below its own, and below that one of each trial", function()
+    local store <close> = track.open(folder)
+    local found = store:search_runs { experiment_ids = { store:experiment_by_name("compare").experiment_id } }
+    local by_name, children = {}, {}
+    for _, one in ipairs(found.runs) do
+      local parent
+      for _, tag in ipairs(one.data.tags) do parent = tag.key == "mlflow.parentRunId" and tag.value or parent end
+      children[parent or "none"] = (children[parent or "none"] or 0) + 1
+      by_name[one.info.run_name] = one
+    end
+    assert.equal(1, children.none)
+    assert.equal(2, children[by_name.two_tower.info.run_id])
+    local metrics = {}
+    for _, metric in ipairs(by_name.two_tower.data.metrics) do metrics[metric.key] = metric.value end
+    assert.is_true(math.abs(metrics["test/ndcg_10"] - result.families[2].metrics.ndcg_10) < 1e-12)
+    assert.is_true(metrics["serve/p99_seconds"] > 0 and metrics["beyond/gini"] > 0)
   end)
 
   it("tunes nothing anew when nothing has changed", function()

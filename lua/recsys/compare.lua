@@ -12,13 +12,13 @@ local features = require "recsys.compare.features"
 local feature = require "recsys.feature"
 local flow_of = require "recsys.flow"
 local job = require "recsys.job"
-local log = require "recsys.log"
 local lookup = require "recsys.lookup"
 local param = require("recsys.config").param
 local report = require "recsys.compare.report"
 local serving = require "recsys.compare.serving"
 local settings = require "recsys.settings"
 local testing = require "recsys.compare.testing"
+local tracked = require "recsys.compare.tracked"
 local tuning = require "recsys.compare.tuning"
 
 local compare = {}
@@ -119,6 +119,7 @@ function compare.run(flow, p, data, split)
     served[i] = flow:task("serve_" .. name, { process = true }, serving.run, p, found[i], tested, data, split,
       flow.name)
   end
+  flow:task("track", { save = false, cache = false }, tracked.log, p, found, tested, served)
   return flow:task("report", UNSAVED, report.result, p, { found = found, test = tested, served = served, left = left },
     flow:path "comparison.html", flow:path "comparison.md")
 end
@@ -152,6 +153,6 @@ flow_of.identity(serving.run, function(p, ...)
   return { eval = p.eval, publish = p.publish, cold = p.cold, speed = p.speed, seed = p.seed }, ...
 end)
 
-compare.families, compare.log = families, log
+compare.families = families
 
 return compare

@@ -86,6 +86,16 @@ local function about(p, all)
     text.count(all.test.rows.train), text.count(all.test.items), p.seed)
 end
 
+--- Trials without their curves.
+local function brief(trials)
+  local list = {}
+  for i, trial in ipairs(trials) do
+    list[i] = {}
+    for name, value in pairs(trial) do list[i][name] = name ~= "curves" and value or nil end
+  end
+  return json.list(list)
+end
+
 --- The figures of each family for `--json` and for the tracked run.
 local function figures(all)
   local list = {}
@@ -94,7 +104,7 @@ local function figures(all)
     for _, system in ipairs(all.test.systems) do
       if system.name == found.family then
         list[i] = { name = found.family, metrics = system.metrics, intervals = system.intervals, beyond = system.beyond,
-          segments = system.segments, seconds = found.seconds, memory = found.memory, trials = found.trials,
+          segments = system.segments, seconds = found.seconds, memory = found.memory, trials = brief(found.trials),
           best = found.best, bytes = served.bytes, p50 = served.latency.p50, p99 = served.latency.p99,
           batch_seconds = served.batch.seconds, cold_users = served.cold_users, new_items = served.new_items,
           bundle = served.bundle }

@@ -34,6 +34,7 @@ local FIRST_SHARE <const> = 0.6 -- of the time, where other trials are to follow
 ---@field epoch? integer             whose weights are kept
 ---@field planned integer            epochs that the family's parameters ask for
 ---@field cut boolean                whether the budget left it fewer
+---@field curves table[]             a row an epoch: epoch, loss, value
 
 --- What all trials of a family share.
 local function prepare(p, family, encoder, data, split)
@@ -110,7 +111,10 @@ local function attempt(work, trial)
   local row = result.curves[result.epoch]
   about.state, about.epoch, about.epochs = "complete", result.epoch, #result.curves
   about.value, about.cut = row["valid/" .. work.p.tuning.metric], epochs < planned or result.cut ~= nil
-  about.training = about.seconds
+  about.curves = {}
+  for i, of in ipairs(result.curves) do
+    about.curves[i] = { epoch = of.epoch, loss = of["train/loss"], value = of["valid/" .. work.p.tuning.metric] }
+  end
   keep_if_best(work, about, result)
   base.release()
   return about.value
