@@ -345,7 +345,7 @@ local QUALITIES <const> = {
   { "fast to answer", function(c) return c.served.latency.p99 end, true, milliseconds },
   { "small", function(c) return c.served.bytes end, true, words.bytes },
   { "new people", function(c) return c.served.cold_users[2].ndcg end, false, number },
-  { "new items", function(c) return c.served.new_items.among_100 or 0 end, false, share },
+  { "new items", function(c) return c.served.new_items.among_first or 0 end, false, share },
   { "explained", function(c) return c.served.latency.explained end, false, share },
 }
 
@@ -381,8 +381,8 @@ function sections.trade_off(all)
   for i, c in ipairs(list) do rows[i + 1] = { c.label, c.system.name, table.unpack(c.cells) } end
   return { title = "The trade-off", text = { ("Each kind of model by its best family here. Accuracy: %s; fast to "
     .. "train: the best trial; fast to answer: p99 of a request; small: the bundle; new people: NDCG@%d after one "
-    .. "event; new items: the share that is among the first 100; explained: the share of served items with a "
-    .. "\"like\"."):format(all.test.metric, all.test.k[1]) }, tables = { { rows = rows } }, charts = function()
+    .. "event; new items: the share that is among the first %d; explained: the share of served items with a "
+    .. "\"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) }, tables = { { rows = rows } }, charts = function()
       local charts = {}
       for i, c in ipairs(list) do
         charts[i] = { report.radar { title = ("%s: %s"):format(c.label, c.system.name), names = names,
