@@ -382,7 +382,8 @@ function sections.trade_off(all)
   return { title = "The trade-off", text = { ("Each kind of model by its best family here. Accuracy: %s; fast to "
     .. "train: the best trial; fast to answer: p99 of a request; small: the bundle; new people: NDCG@%d after one "
     .. "event; new items: the share that is among the first %d; explained: the share of served items with a "
-    .. "\"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) }, tables = { { rows = rows } }, charts = function()
+    .. "\"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) }, tables = { { rows = rows } },
+    charts = function()
       local charts = {}
       for i, c in ipairs(list) do
         charts[i] = { report.radar { title = ("%s: %s"):format(c.label, c.system.name), names = names,
