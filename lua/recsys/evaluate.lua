@@ -28,6 +28,7 @@ local evaluate = {
   protocol_per_user = protocol.per_user,
   protocol_per_event = protocol.per_event,
   table = table_of,
+  beside = require "recsys.evaluate.beside",
 }
 
 --- Scores made block by block; with columns, rows of users in which these find them.
@@ -101,12 +102,13 @@ end
 ---@param queries Queries
 ---@param scorer table|Tensor|function
 ---@param k integer[]
----@return { names: string[], metrics: Tensor, coverage: table<integer, number> } answer  metrics: f64 [names, queries],
----  NaN where a query has none
+---@return { names: string[], metrics: Tensor, coverage: table<integer, number>, questions: string } answer  metrics:
+---  f64 [names, queries], NaN where a query has none; questions: the queries' fingerprint
 function evaluate.answer(queries, scorer, k)
   local ranking = queries:ranking(k, true)
   local answer = ask(queries, ranking, scorer)
-  return { names = ranking:names(), metrics = answer.metrics, coverage = answer.coverage }
+  return { names = ranking:names(), metrics = answer.metrics, coverage = answer.coverage,
+    questions = queries:fingerprint() }
 end
 
 --- Ask the systems one after another. The values of all stand in one tensor, f64 [systems x names, queries], of which
@@ -256,6 +258,7 @@ function evaluate.ranking(request)
   local report = { protocol = queries.protocol:describe(), split = queries.name, k = request.k, metric = metric,
     main = request.main, samples = request.samples, queries = queries.n, items = queries.items,
     users = segments.distinct(queries.user_rows), candidates = answer.candidates:mean(),
+    ranked = queries.candidates and "listed" or "all", fingerprint = queries:fingerprint(),
     candidate_items = ranking:candidates(), absent = answer.greater:lt(0):sum(), baselines = {},
     baselines_intervals = {}, others = {}, others_intervals = {}, compared = {}, order = {} }
   local best = fill_systems(report, systems, names, resamples, metric)

@@ -21,6 +21,7 @@ local model = {}
 ---@field likeness? integer  so many of an item vector's dimensions, the first, say what it is; nil: all of them
 ---@field curves table[]   a row an epoch, from train.fit
 ---@field epoch integer    whose weights these are
+---@field trained_on string  a hash of the rows that it was trained on, split.train
 local Model = {}
 Model.__index = Model
 model.Model = Model
@@ -133,7 +134,7 @@ end
 store.class("recsys.model", Model, function(self)
   local encoder = self.encoder:save()
   return { kind = self.kind, config = self.config, weights = self.weights, curves = self.curves, epoch = self.epoch,
-    constant = self.constant, likeness = self.likeness, columns = self.columns,
+    constant = self.constant, trained_on = self.trained_on, likeness = self.likeness, columns = self.columns,
     plans = { user = self.plans.user:json(), item = self.plans.item and self.plans.item:json() },
     encoder = { json = encoder.json, tensors = encoder.tensors } }
 end, function(saved)

@@ -13,6 +13,7 @@ local by_user = require "recsys.train.by_user"
 local checkpoint = require "recsys.train.checkpoint"
 local exit = require "recsys.exit"
 local feature = require "recsys.feature"
+local frame = require("recsys.core").frame
 local log = require "recsys.log"
 local logged = require "recsys.train.logged"
 local model = require "recsys.model"
@@ -452,6 +453,7 @@ function train.fit(definition, request)
   base.release(WORTH_RELEASING) -- what preparing used on the way
   take_up(run)
   run.trained.curves = run_epochs(run)
+  run.trained.trained_on = frame.hash(split.train)
   return run.trained
 end
 

@@ -11,7 +11,7 @@ local lookup = require "recsys.lookup"
 
 local features = {}
 
-local KNOWN <const> = 1000 -- the most that `known` holds, the latest
+local KNOWN <const> = 4000 -- the most that `known` holds, the latest
 local RECENT <const> = 50
 
 local function ids()

@@ -11,6 +11,7 @@ local current = require "recsys.tune.current"
 local described = require "recsys.compare.described"
 local evaluate = require "recsys.evaluate"
 local families = require "recsys.compare.families"
+local frame = require("recsys.core").frame
 local job = require "recsys.job"
 local lists = require "recsys.compare.lists"
 local log = require "recsys.log"
@@ -27,6 +28,17 @@ local function by_name(names, values, more)
   for i, name in ipairs(names) do map[name] = values[i] end
   for name, value in pairs(more or {}) do map[name] = value end
   return map
+end
+
+--- Refuse models that were trained on other rows than the split's: some of these may be test rows.
+local function check_trained(found, split)
+  local rows = frame.hash(split.train)
+  for _, one in ipairs(found) do
+    if one.model.trained_on ~= rows then
+      error({ code = "leak", message = ("%s was not trained on the training rows of this split: nobody can tell "
+        .. "whether it has met the test rows"):format(one.family) }, 0)
+    end
+  end
 end
 
 --- What all systems are asked.
@@ -164,6 +176,7 @@ end
 function testing.run(p, found, data, split)
   current.forbid "asks its test rows"
   p = settings.with(p, "eval")
+  check_trained(found, split)
   split:end_selection(("%d families tuned on validation rows"):format(#found))
   local work = question(p, data, split)
   local order = {}

@@ -269,6 +269,7 @@ function audit.run(data, split, encoder, declarations, options)
   end
   table.move({ "combined", case.derive and "derived" or "columns" }, 1, 2, #checks + 1, checks)
   columns.combined(case)
+  columns.target(case)
   if case.derive then derived(case) else columns.shapes(case) end
   return { label = split.causal and "causal" or "not causal", checks = checks, findings = case.findings }
 end
@@ -278,8 +279,9 @@ end
 --- Checks: "duplicates", held-out interactions that training has, too; "fit", the encoder's state is what training
 --- rows alone give; "held out", training features stay as they are, to the bit, without the held-out rows; "order",
 --- they stay without everything from a moment on; "clock", on another day; "combined", no feature reads what an event
---- log combined from later events, too; "derived" or "columns", what a recipe computed itself. The report names those
---- that were made: without features that look back there is nothing for "held out", "order" and "clock".
+--- log combined from later events, too, nor, in "columns, target", which item its own row has; "derived" or "columns",
+--- what a recipe computed itself. The report names those that were made: without features that look back there is
+--- nothing for "held out", "order" and "clock".
 ---@param data Dataset
 ---@param split Split
 ---@param encoder Encoder           fitted on data and split.train

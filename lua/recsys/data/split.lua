@@ -82,6 +82,19 @@ function Split:end_selection(reason)
   log.note("selection is over: %s", reason)
 end
 
+--- Refuse test rows that are in another part of the split, too, as a part that was changed by hand may have them.
+local function check_apart(self, test)
+  for _, name in ipairs { "train", "valid" } do
+    local all = tensor.concat { self[name]:unique(), test }
+    if #test > 0 and #all:unique() < #all then
+      local twice = self[name]:index_select(self[name]:sort():search_sorted(test):clamp(0, #self[name] - 1))
+      local row = test:get(twice:eq(test):nonzero():get(1) + 1)
+      error({ code = "leak", message = ("row %d of the interactions is a test row and among the split's %s rows, too: "
+        .. "what is measured on it is no test"):format(row + 1, name == "train" and "training" or "validation") }, 0)
+    end
+  end
+end
+
 --- The test rows, for the final evaluation; logged. Raises while selection goes on.
 ---@param reason? string  default "final evaluation"
 ---@return Tensor rows  i64, 0-based
@@ -93,6 +106,7 @@ function Split:open_test(reason)
     error("Selection code cannot open the test split before the final evaluation (split:end_selection(reason) ends "
       .. "the selection): enforced and logged", 2)
   end
+  check_apart(self, sealed[self])
   self.openings[#self.openings + 1] = reason
   log.note("the test split is opened, time %d: %s", #self.openings, reason)
   return sealed[self]

@@ -66,12 +66,17 @@ function significance.pairs(values, users, options)
 end
 
 --- Stack the same metric of several answers: f64 [systems, queries].
----@param answers { names: string[], metrics: Tensor }[]  of recsys.evaluate.answer
+---@param answers { names: string[], metrics: Tensor, questions: string }[]  of recsys.evaluate.answer; of other
+---  questions than the first's raises { code = "argument" }
 ---@param name string
 ---@return Tensor
 function significance.stack(answers, name)
   local rows = {}
   for i, answer in ipairs(answers) do
+    if answer.questions ~= answers[1].questions then
+      error({ code = "argument", message = ("answer %d is to other questions than the first: systems are paired on the "
+        .. "same queries, with the same candidates"):format(i) }, 0)
+    end
     for at, known in ipairs(answer.names) do
       if known == name then rows[i] = answer.metrics:narrow(1, at, 1) end
     end

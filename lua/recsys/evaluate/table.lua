@@ -96,6 +96,10 @@ return function(report)
   local lines = { text.columns(rows), "",
     ("%s queries of %s users; %s candidates a query on average, of %s items"):format(text.count(report.queries),
       text.count(report.users), text.count(math.floor(report.candidates + 0.5)), text.count(report.items)) }
+  if report.ranked == "listed" then
+    lines[#lines + 1] = "SAMPLED: only the candidates that the protocol lists are ranked; such figures stand beside "
+      .. "others of the same lists alone"
+  end
   lines[#lines + 1] = comparison(report)
   others(report, lines)
   return table.concat(lines, "\n")

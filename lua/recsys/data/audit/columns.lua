@@ -81,6 +81,44 @@ function columns.combined(case)
   end)
 end
 
+-- The answer ---------------------------------------------------------------------------------------------------------
+
+local SURE <const>, OFTENER <const> = 0.5, 10
+
+--- Of two rows, how likely they are of one group: from the sizes of the groups, f64.
+local function agreement(sizes)
+  local n = sizes:sum()
+  return n > 1 and (sizes * (sizes - 1)):sum() / (n * (n - 1)) or 0
+end
+
+--- Of two rows with one value of a column, how likely they have one item; nil where too few rows share a value.
+local function tells(f, name)
+  local cells = f:group_by({ name, "item" }, { { "n", "count" } })
+  local sizes = cells:column("n"):to "f64"
+  local values = f:group_by(name, { { "n", "count" } }):column("n"):to "f64"
+  local together = (values * (values - 1)):sum()
+  if together < 2 * LEAST_ROWS then return nil end
+  return (sizes * (sizes - 1)):sum() / together
+end
+
+--- A column of the interactions on the side of event that says which item its own row has: the target.
+function columns.target(case)
+  local rows = case.train:narrow(1, math.max(1, #case.train - case.window + 1), math.min(#case.train, case.window))
+  local f = case.data.interactions:filter(rows)
+  local by_chance = agreement(f:group_by("item", { { "n", "count" } }):column("n"):to "f64")
+  each_column(case, function(side, table_of, name)
+    local kind = table_of:type(name)
+    if side ~= "event" or name == "user" or kind ~= "string" and kind ~= "number" then return end
+    local present = f:filter(f:where(name, "present"))
+    local share = present:rows() > 0 and tells(present, name)
+    if not share or share < SURE or share < OFTENER * by_chance then return end
+    case:find("columns, target", "event." .. name, "column '%s' of the interactions, read by a feature of the event, "
+      .. "knows the item that is to be found: of two training rows with one value %.0f %% have one item, of any two "
+      .. "%.2g %%. It is known only when the item is, such as in %s; leave it to the item's side", name, 100 * share,
+      100 * by_chance, case:name_row(rows:get(1)))
+  end)
+end
+
 -- Shapes of leaks -----------------------------------------------------------------------------------------------------
 
 local units = { { 1, "ms" }, { 1000, "s" }, { 60000, "min" }, { 3600000, "h" }, { 86400000, "d" } }
