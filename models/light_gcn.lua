@@ -1,5 +1,7 @@
 --- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph of
---- training rows, trained by the loss that model.loss names over the catalogue (docs/models.md), with batches of users.
+--- training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score = "dot"` it
+--- is trained as ever and ranks by the product of the averages, which are longer where more edges meet: popular items
+--- come first, as with Wu et al. 2022, arXiv:2201.02327.
 ---
 --- The averages are taken anew in each step; when an epoch ends they are written to two tables, `user.vectors` and
 --- `item.vectors`, that the plans look up: serving knows no graph.
@@ -22,9 +24,10 @@ function LightGCN:item(tape, batch)
   return autograd.embedding(tape:parameter(self.final.item), tape:input("item.id", batch["item.id"]))
 end
 
---- Vectors of all codes: users and items, [n, dim] each.
-function LightGCN:vectors(tape)
+--- Vectors of all codes: users and items, [n, dim] each; as averaged, or so that their product is the cosine.
+function LightGCN:vectors(tape, averaged)
   local users, items = self.graph:propagate(tape:parameter(self.embeddings), self.config.layers)
+  if averaged then return users, items end
   return autograd.affine(users:l2_normalize(), 1 / self.config.temperature), items:l2_normalize()
 end
 
@@ -36,7 +39,7 @@ end
 
 function LightGCN:settle()
   local tape <close> = autograd.tape {}
-  local users, items = self:vectors(tape)
+  local users, items = self:vectors(tape, self.config.score == "dot")
   self.final.user:value():copy_(users:value())
   self.final.item:value():copy_(items:value())
 end

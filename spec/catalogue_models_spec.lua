@@ -247,6 +247,11 @@ describe("the models over the catalogue", function()
     assert.is_true((expected - trained.weights["user.vectors"]):abs():max() < 1e-5)
     config.spectral = false
     assert.is_true(best(train(config)) > 0.5)
+    config.score = "dot"
+    local product = train(config)
+    local again <close> = autograd.tape {}
+    local averaged = select(2, made:propagate(again:input("x", product.weights["nodes.table"]), 2)):value()
+    assert.is_true((averaged - product.weights["item.vectors"]):abs():max() < 1e-5)
   end)
 
   local ultra = { kind = "ultra_gcn", dim = 8, negatives = 20, emphasis = 6.0, decay = 0.3 }
