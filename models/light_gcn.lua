@@ -1,7 +1,7 @@
---- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph of
---- training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score = "dot"` it
---- is trained as ever and ranks by the product of the averages, which are longer where more edges meet: popular items
---- come first, as with Wu et al. 2022, arXiv:2201.02327.
+--- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph
+--- of training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score = "dot"`
+--- it ranks by the product of the averages, which are longer where more edges meet: popular items come first, as with
+--- Wu et al. 2022, arXiv:2201.02327.
 ---
 --- The averages are taken anew in each step; when an epoch ends they are written to two tables, `user.vectors` and
 --- `item.vectors`, that the plans look up: serving knows no graph.
