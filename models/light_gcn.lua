@@ -1,5 +1,5 @@
 --- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph
---- of training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score = "dot"`
+--- of training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score` "dot"
 --- it ranks by the product of the averages, which are longer where more edges meet: popular items come first, as with
 --- Wu et al. 2022, arXiv:2201.02327.
 ---
