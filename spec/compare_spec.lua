@@ -63,7 +63,7 @@ end)
 describe("a study's budget", function()
   it("is a preset, or its numbers", function()
     local function of(budget, tuning) return compare.with_budget { budget = budget, tuning = tuning }.budget end
-    assert.same({ name = "small", trials = 2, minutes = 0.25 }, of("small", {}))
+    assert.same({ name = "small", trials = 2, minutes = 0.15 }, of("small", {}))
     assert.same({ name = "full", trials = 3, minutes = 4.5 }, of("full", { trials = 3 }))
   end)
 

@@ -204,6 +204,40 @@ describe("a chart", function()
       .. "interactions 1,000", 1, true))
   end)
 
+  it("draws qualities as directions, the rim their best", function()
+    local chart = report.radar { title = "a", names = { "fast", "small", "right", "new" },
+      series = { { name = "mf", values = { 1, 0.5, 0, false } } } }
+    local svg = chart:svg { inside = true }
+    local rings, corners = {}, {}
+    for points in svg:gmatch '<polygon points="([^"]*)" class="web"' do rings[#rings + 1] = points end
+    assert.equal(4, #rings)
+    local shape = svg:match '<polygon points="([^"]*)" class="band c1"'
+    for x, y in shape:gmatch "([%d.]+),([%d.]+)" do corners[#corners + 1] = { tonumber(x), tonumber(y) } end
+    local rim = {}
+    for x, y in rings[4]:gmatch "([%d.]+),([%d.]+)" do rim[#rim + 1] = { tonumber(x), tonumber(y) } end
+    local middle = { rim[1][1], rim[2][2] }
+    assert.same(rim[1], corners[1])                                       -- upwards, on the rim
+    assert.is_true(math.abs(corners[2][1] - (middle[1] + rim[2][1]) / 2) < 0.11) -- to the right, half way
+    assert.same(middle, corners[3])
+    assert.same(middle, corners[4])                                       -- what there is none of is in the middle
+    assert.truthy(svg:find("mf, small: 50.0 % of the best", 1, true))
+    assert.has_error(function() report.radar { names = { "a", "b" }, values = { 1, 1 } } end,
+      "bad argument #1 to 'radar' (names: a list of at least three is expected)")
+  end)
+
+  it("names points beside them, apart from one another and within the picture", function()
+    local svg = report.scatter({ named = true, series = { { name = "families", x = { 1, 1, 2, 10 }, y = { 1, 1, 1, 5 },
+      labels = { "one", "two", "three", "the right one" } } } }):svg { inside = true }
+    local seen = {}
+    for x, y, anchor, name in svg:gmatch '<text x="([%d.]+)" y="([%d.]+)" text%-anchor="(%w+)" class="name">([^<]*)<' do
+      assert.equal("start", anchor)
+      seen[name] = { tonumber(x), tonumber(y) }
+    end
+    assert.is_true(math.abs(seen.one[2] - seen.two[2]) >= 11)
+    assert.is_true(seen["the right one"][1] + 6 * #"the right one" < 440)
+    assert.truthy(seen.three)
+  end)
+
   it("shows markup in words, everywhere, and gives none", function()
     local evil = '"><script>alert(1)</script>&\'\27[31m\u{202E}'
     local request = { title = evil, x_name = evil, y_name = evil, names = { evil }, marks = { { x = 1, name = evil } } }
@@ -212,7 +246,8 @@ describe("a chart", function()
     end
     for _, chart in ipairs {
       report.line(with { series = { { name = evil, y = { 1, 2 } }, { name = evil .. evil, y = { 2 } } } }),
-      report.scatter(with { series = { { name = evil, x = { 1 }, y = { 1 }, labels = { evil } } } }),
+      report.scatter(with { named = true, series = { { name = evil, x = { 1 }, y = { 1 }, labels = { evil } } } }),
+      report.radar { title = evil, names = { evil, evil, evil }, series = { { name = evil, values = { 1, 1, 1 } } } },
       report.bar(with { series = { { name = evil, values = { 1 } }, { name = evil, values = { 2 } } } }),
       report.histogram(with { series = { { name = evil, values = { 1, 2 } } } }),
       report.long_tail(with { series = { { name = evil, counts = { 1, 2 } } } }),
