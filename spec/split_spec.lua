@@ -2,10 +2,12 @@
 
 local command = require "spec.support.command"
 local data = require "recsys.data"
+local feature = require "recsys.feature"
 local frame = require "recsys.frame"
 local lfs = require "lfs"
 local log = require "recsys.log"
 local store = require "recsys.store"
+local tensor = require "recsys.tensor"
 
 log.level = "quiet"
 
@@ -110,6 +112,27 @@ describe("split.given", function()
     assert.same({ 0, 3 }, s.train:tolist())
     assert.same({ 1 }, test_rows(s))
     assert.equal("per_user", s.protocol)
+  end)
+
+  it("has histories know their own moment when it is told to", function()
+    local d = dataset({ "a", "a" }, { 1, 1 })
+    local parts = { train = part({ "a" }, { "i1" }), test = part({ "a" }, { "i2" }) }
+    assert.equal("strict", data.split_given(d, parts).ties)
+    parts.ties = "order"
+    local s = data.split_given(d, parts)
+    assert.equal("order", s.ties)
+    local encoder = feature.fit(d, s.train, { user = {}, event = { feature.history { of = "id", length = 3 } },
+      item = { feature.id { "item" } } })
+    local rows = tensor.new({ 1 }, "i64")
+    local function known(ties)
+      local events = encoder:encode_events(d, rows, { ties = ties, log = s.history_log })
+      return events:gather(tensor.new({ 0 }, "i64"))["event.history"]:tolist()
+    end
+    assert.same({ 1 }, known(s.ties))
+    assert.same({}, known "strict")
+    parts.ties = "both"
+    assert.has_error(function() data.split_given(d, parts) end,
+      "bad argument #2 to 'given' (ties must be strict or order, not 'both')")
   end)
 
   it("refuses rows that are not there and rows that are twice there", function()

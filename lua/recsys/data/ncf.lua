@@ -127,23 +127,25 @@ function ncf.load(p)
     report = report, fingerprint = fingerprint, origin = { source = "ncf", dir = p.dir, files = found } }
 end
 
---- The parts of the published split, for data.split_given.
+--- The parts of the published split, for data.split_given. All of training is known when a test row is asked for, rows
+--- of the same second included.
 ---@param dataset Dataset
----@return { train: string, test: string }
+---@return { train: string, test: string, ties: string }
 function ncf.parts(dataset)
-  return { train = dataset.origin.files.train, test = dataset.origin.files.test }
+  return { train = dataset.origin.files.train, test = dataset.origin.files.test, ties = "order" }
 end
 
 --- A second leave-one-out, within the training file: each user's latest row is held out, of equal times the last in the
 --- file. For data.split_given, beside the same test file.
 ---@param dataset Dataset
----@return { train: Frame, valid: Frame, test: string }
+---@return { train: Frame, valid: Frame, test: string, ties: string }
 function ncf.hold_out(dataset)
   local names = dataset.origin.files
   local train = assert(ncf.read_interactions(dataset.origin.dir .. "/" .. names.train))
   local sorted = train:sort "time" -- stable
   local valid = sorted:distinct("user", "last")
-  return { train = train:join(valid, { "user", "item", "time" }, "anti"), valid = valid, test = names.test }
+  return { train = train:join(valid, { "user", "item", "time" }, "anti"), valid = valid, test = names.test,
+    ties = "order" }
 end
 
 --- Lists of candidates for some rows of the interactions, their own items among them: of test rows as published, of

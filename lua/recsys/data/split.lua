@@ -258,10 +258,14 @@ end
 --- As given: parts made by somebody else, as frames with user, item and perhaps time, or as files of the dataset's
 --- folder ("u1.base"). A row in two parts is refused.
 ---@param dataset Dataset
----@param parts { train: Frame|string, test: Frame|string, valid: Frame|string? }
+---@param parts { train: Frame|string, test: Frame|string, valid: Frame|string?, ties: "strict"|"order"? }
+---   ties: what a history knows of training rows of its own moment: none (the default), or those that stand before it
 ---@return Split
 function split.given(dataset, parts)
-  check_options(parts, { train = true, valid = true, test = true }, "given")
+  check_options(parts, { train = true, valid = true, test = true, ties = true }, "given")
+  if parts.ties and parts.ties ~= "strict" and parts.ties ~= "order" then
+    error(("bad argument #2 to 'given' (ties must be strict or order, not '%s')"):format(tostring(parts.ties)), 2)
+  end
   if parts.train == nil then error("bad argument #2 to 'given' (there is no part 'train')", 2) end
   local train = given_rows(dataset, parts.train, "training")
   local valid, test = given_rows(dataset, parts.valid, "validation"), given_rows(dataset, parts.test, "test")
@@ -269,8 +273,8 @@ function split.given(dataset, parts)
   if #all:unique() < #all then
     error({ code = "format", message = "an interaction is in two parts of the given split" }, 0)
   end
-  return new({ name = "given", protocol = "per_user", causal = false, ties = "strict", history_log = train,
-    train = train, valid = valid }, test)
+  return new({ name = "given", protocol = "per_user", causal = false, ties = parts.ties or "strict",
+    history_log = train, train = train, valid = valid }, test)
 end
 
 return split
