@@ -202,3 +202,35 @@ describe("recipes/compare.lua", function()
     assert.is_false(files.exists(folder .. "/none"))
   end)
 end)
+
+describe("a study of another source", function()
+  local folder
+
+  setup(function()
+    folder = command.temporary()
+    local files_of = { train = {}, test = {} } -- 60 users with 12 of 40 items each
+    for u = 0, 59 do
+      local order = base.stream(u, "user"):permutation(40):tolist()
+      table.insert(files_of.train, u .. " " .. table.concat(order, " ", 1, 9))
+      table.insert(files_of.test, u .. " " .. table.concat(order, " ", 10, 12))
+    end
+    for name, lines in pairs(files_of) do
+      command.write(("%s/%s.txt"):format(folder, name), table.concat(lines, "\n") .. "\n")
+    end
+  end)
+  teardown(function() command.remove(folder) end)
+
+  it("has users for queries, nobody to ask of cold starts, and says why a family is left out", function()
+    local ran = command.run(("./recsys-run recipes/compare.lua --json --set data.source=lightgcn --set data.dir=%s "
+      .. "--set models=mf,light_gcn --set budget=small --set runs=%s/runs --set publish.dir=%s/models"):format(folder,
+      folder, folder))
+    assert.equal(0, ran.code, ran.err)
+    local result = json.decode(ran.out)
+    assert.equal("per_user", result.protocol.kind)
+    assert.equal(1, #result.families)
+    assert.equal(0, result.families[1].cold_users[1].asked)
+    assert.equal("light_gcn", result.left[1].name) -- its graph has fewer directions than it is to begin at
+    assert.matches("all 2 trials failed; the last: .*svd: 64 of the singular values", result.left[1].why)
+    assert.truthy(command.read(result.paths.markdown):find("light_gcn is left out", 1, true))
+  end)
+end)

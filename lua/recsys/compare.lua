@@ -132,6 +132,8 @@ flow_of.check(tuning.run, function(p, name)
   lookup.model(families.of(name).kind)
 end)
 
+flow_of.valid(tuning.run, function(result) return not result.failed, "it failed" end)
+
 flow_of.reads(tuning.run, function(_, name)
   return { lookup.model_file(families.of(name).kind) }
 end)

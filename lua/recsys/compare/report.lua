@@ -114,6 +114,20 @@ local function figures(all)
   return list
 end
 
+--- Without the families that failed, which are told as left out.
+local function without_failed(all)
+  local kept = { test = all.test, found = {}, served = {}, left = table.move(all.left, 1, #all.left, 1, {}) }
+  for i, found in ipairs(all.found) do
+    if found.failed then
+      table.insert(kept.left, { name = found.family, why = found.failed })
+    else
+      table.insert(kept.found, found)
+      table.insert(kept.served, all.served[i])
+    end
+  end
+  return kept
+end
+
 --- Write the report; gives the recipe's result.
 ---@param p table
 ---@param all { found: table[], test: table, served: table[], left: table[] }
@@ -121,6 +135,7 @@ end
 ---@param markdown string  and the Markdown
 ---@return table
 function report.result(p, all, page, markdown)
+  all = without_failed(all)
   all.budget, all.requests = p.budget, p.speed.requests
   all.machine = ("Threads: %d"):format(base.threads())
   all.about = about(p, all)

@@ -361,7 +361,7 @@ local function shares_of(list)
     end
     for _, c in ipairs(list) do
       local value = quality[2](c)
-      local ratio = quality[3] and best / value or value / best
+      local ratio = best and (quality[3] and best / value or value / best) or 0 -- nan where nothing was measured
       table.insert(c.shares, ratio == ratio and ratio or 0)
       table.insert(c.cells, quality[4](value))
     end

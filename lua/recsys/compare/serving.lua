@@ -162,8 +162,10 @@ end
 ---@param found table    what recsys.compare.tuning gave
 ---@param test table     what recsys.compare.testing gave
 ---@param run string     the run's name
----@return table  plain data: bundle, bytes, opened (seconds), latency, batch, cold_users, new_items
+---@return table  plain data: bundle, bytes, opened (seconds), latency, batch, cold_users, new_items; of a family that
+---  has no model `failed` alone
 function serving.run(p, found, test, data, split, run)
+  if found.failed then return { failed = found.failed } end
   local published = assert(publish(p, found, test, data, split, run))
   local began = base.clock()
   local model <close> = assert(serve.open(published.bundle))
@@ -178,6 +180,8 @@ function serving.run(p, found, test, data, split, run)
   return result
 end
 
-flow.valid(serving.run, function(result) return files.exists(result.bundle), "its bundle is gone" end)
+flow.valid(serving.run, function(result)
+  return not result.failed and files.exists(result.bundle), "its bundle is gone"
+end)
 
 return serving

@@ -30,6 +30,15 @@ local function by_name(names, values, more)
   return map
 end
 
+--- The families that have a model.
+---@param found table[]  what recsys.compare.tuning gave of each
+---@return table[]
+function testing.sound(found)
+  local kept = {}
+  for _, one in ipairs(found) do kept[#kept + 1] = not one.failed and one or nil end
+  return kept
+end
+
 --- Refuse models that were trained on other rows than the split's: some of these may be test rows.
 local function check_trained(found, split)
   local rows = frame.hash(split.train)
@@ -175,7 +184,8 @@ end
 ---@return table  plain data: systems, segments, significance and what was asked
 function testing.run(p, found, data, split)
   current.forbid "asks its test rows"
-  p = settings.with(p, "eval")
+  p, found = settings.with(p, "eval"), testing.sound(found)
+  if #found == 0 then error({ code = "failed", message = "all families failed: there is nothing to compare" }, 0) end
   check_trained(found, split)
   split:end_selection(("%d families tuned on validation rows"):format(#found))
   local work = question(p, data, split)

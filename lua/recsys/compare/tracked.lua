@@ -41,6 +41,17 @@ local function log_served(run, served)
   end
 end
 
+local function log_family(parent, metric, one, system, served)
+  local run <close> = parent:child { name = one.family, tags = { ["recsys.family"] = families.of(one.family).label,
+    ["recsys.study.metric"] = "objective/valid/" .. metric, ["recsys.study.direction"] = "maximize",
+    ["recsys.study.best"] = "trial_" .. one.best } }
+  run:params { model = one.parameters.model, train = one.parameters.train }
+  run:metrics { seconds = one.seconds, memory_peak_mib = one.memory / 2^20, parameters = one.size }
+  log_system(run, system)
+  log_served(run, served)
+  for _, trial in ipairs(one.trials) do log_trial(run, trial, metric) end
+end
+
 --- Log a study below the run that is tracked; nothing where none is.
 ---@param p table
 ---@param found table[]   what recsys.compare.tuning gave of each family
@@ -49,17 +60,10 @@ end
 function tracked.log(p, found, test, served)
   local parent = current()
   if not parent then return end
-  local metric, systems = p.tuning.metric, {}
+  local systems = {}
   for _, system in ipairs(test.systems) do systems[system.name] = system end
   for i, one in ipairs(found) do
-    local run <close> = parent:child { name = one.family, tags = { ["recsys.family"] = families.of(one.family).label,
-      ["recsys.study.metric"] = "objective/valid/" .. metric, ["recsys.study.direction"] = "maximize",
-      ["recsys.study.best"] = "trial_" .. one.best } }
-    run:params { model = one.parameters.model, train = one.parameters.train }
-    run:metrics { seconds = one.seconds, memory_peak_mib = one.memory / 2^20, parameters = one.size }
-    log_system(run, systems[one.family])
-    log_served(run, served[i])
-    for _, trial in ipairs(one.trials) do log_trial(run, trial, metric) end
+    if not one.failed then log_family(parent, p.tuning.metric, one, systems[one.family], served[i]) end
   end
 end
 

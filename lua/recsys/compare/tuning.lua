@@ -126,7 +126,9 @@ local function search(work)
   local first = families.defaults(family, work.own)
   if not next(first) then
     local ok, problem = pcall(attempt, work, { number = 0, params = {} })
-    return not ok and error(problem, 0) or "nothing to choose"
+    local ends = not ok and type(problem) == "table" and (problem.signal or problem.code == "objective")
+    if ends then error(problem, 0) end
+    return "nothing to choose"
   end
   local study <close> = tune.study { name = family.name, store = ":memory:", search = family.search,
     directions = { "maximize" }, sampler = p.tuning.sampler, seed = p.seed, first = first }
@@ -153,13 +155,14 @@ end
 ---  memory: integer, size: integer, ended: string, parameters: table }
 ---   best: number of the trial whose model it is; seconds: of all trials; memory: the most bytes that were resident in
 ---   the process, which is this family's alone when the task has one of its own; size: numbers in all weights; ended:
----   why no trial followed
+---   why no trial followed. Of a family all of whose trials failed only family, trials and, in words, `failed`
 function tuning.run(p, name, encoder, data, split)
   local work = prepare(p, families.of(name), encoder, data, split)
   local ended = search(work)
   if not work.best then
-    error({ code = "failed", message = ("%s: all %d trials failed; the last: %s"):format(name, #work.trials,
-      tostring(work.trials[#work.trials].message)) }, 0)
+    local why = ("all %d trials failed; the last: %s"):format(#work.trials, work.trials[#work.trials].message)
+    log.warn("%s is left out: %s", name, why)
+    return { family = name, failed = why, trials = work.trials }
   end
   told(work)
   return { family = name, model = work.best.model, trials = work.trials, best = work.best.about.number,
