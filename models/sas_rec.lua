@@ -38,9 +38,10 @@ function SASRec:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables, self = towers.tables(encoder, config.dim, settings), setmetatable({ config = config }, SASRec)
+  local self = setmetatable({ config = config }, SASRec)
+  local tables = towers.tables(encoder, config.dim, settings, false, nil, { scale = 0.02 })
   self.encoder = towers.transformer("user", tables, config)
-  local content = #encoder:inputs "item" > 1 and { dim = config.dim, hidden = config.item_hidden }
+  local content = #encoder:inputs "item" > 1 and { dim = config.dim, hidden = config.hidden }
   self.items = towers.tower("item", tables, { "item" }, content or nil)
   self.likeness = self.items:width()
   self.bias = config.bias and towers.bias(encoder, "item.id", settings) or nil

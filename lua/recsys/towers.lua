@@ -61,14 +61,17 @@ Tables.__index = Tables
 ---@param shrink? boolean  small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three
 ---   platforms need no 64 dimensions, and the layer above costs what the sum of the widths is
 ---@param dtype? string   "bf16" stores the tables in half the memory (docs/models.md); default: as settings say
-function towers.tables(encoder, width, settings, shrink, dtype)
+---@param options? { prefix?: string, scale?: number }  prefix: what their names begin with, where a model has others of
+---   the same inputs; scale: of first values, as of nn.embedding
+function towers.tables(encoder, width, settings, shrink, dtype, options)
   if math.type(width) ~= "integer" or width < 1 then
     refuse(2, "tables", "a width of 1 or more is expected, not %s; does the recipe declare it in its group model?",
       tostring(width))
   end
   check_settings(settings, 3, "tables")
   return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {},
-    dtype = dtype or settings.dtype }, Tables)
+    dtype = dtype or settings.dtype, prefix = options and options.prefix or "",
+    scale = options and options.scale }, Tables)
 end
 
 local function width_for(self, rows)
@@ -79,8 +82,8 @@ end
 local function embedding(self, input)
   local made = self.made[input.table]
   if not made then
-    made = nn.embedding { name = input.table .. ".table", rows = input.rows, width = width_for(self, input.rows),
-      seed = self.settings.seed, dtype = self.dtype }
+    made = nn.embedding { name = self.prefix .. input.table .. ".table", rows = input.rows,
+      width = width_for(self, input.rows), seed = self.settings.seed, dtype = self.dtype, scale = self.scale }
     self.made[input.table] = made
   end
   return made
@@ -181,19 +184,19 @@ end
 --- A transformer over the histories of an encoder (recsys.towers.transformer), its events as wide as the tables.
 ---@param name string
 ---@param tables table  what towers.tables gave, without `shrink`
----@param shape { blocks?: integer, heads?: integer, hidden?: integer, dropout?: number, activation?: string,
----   norm?: string, histories?: string[] }  histories: inputs such as "event.history"; default all that are codes of a
----   table of the item side, one an event
+---@param shape { blocks?: integer, heads?: integer, feed?: integer, dropout?: number, activation?: string,
+---   norm?: string, sequence?: string }  sequence: what the names of its histories begin with, such as "sequence";
+---   default all histories that are codes of a table of the item side, one an event
 function towers.transformer(name, tables, shape)
   if getmetatable(tables) ~= Tables then refuse(2, "transformer", "what towers.tables gives is expected") end
   local list, length = transformer.histories(tables.encoder, function(input) return embedding(tables, input) end,
-    shape.histories)
+    shape.sequence and "event." .. shape.sequence)
   if #list == 0 then
     refuse(3, "transformer", "the recipe has no history of an item's codes on the side event%s",
-      shape.histories and " of the names " .. table.concat(shape.histories, ", ") or "")
+      shape.sequence and (" whose name begins with '%s'"):format(shape.sequence) or "")
   end
   local options = { dim = tables.width, length = length }
-  for _, field in ipairs { "blocks", "heads", "hidden", "dropout", "activation", "norm" } do
+  for _, field in ipairs { "blocks", "heads", "feed", "dropout", "activation", "norm" } do
     options[field] = shape[field]
   end
   return transformer.new(name, list, options, tables.settings)

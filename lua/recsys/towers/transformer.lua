@@ -26,9 +26,9 @@ local function block_of(name, shape, settings)
   local function norm(part)
     return nn.layer_norm { name = name .. "." .. part, width = shape.dim, dtype = settings.dtype }
   end
-  local dim, hidden = shape.dim, shape.hidden
+  local dim, feed = shape.dim, shape.feed
   return { query = linear("query", dim, dim), key = linear("key", dim, dim), value = linear("value", dim, dim),
-    output = linear("output", dim, dim), first = linear("first", dim, hidden), second = linear("second", hidden, dim),
+    output = linear("output", dim, dim), first = linear("first", dim, feed), second = linear("second", feed, dim),
     attention_norm = norm "attention_norm", hidden_norm = norm "hidden_norm" }
 end
 
@@ -36,8 +36,8 @@ end
 ---@param name string    what its parameters' names begin with
 ---@param histories { name: string, item: string, table: Layer }[]  inputs of codes, the item side's input that each
 ---   is of, and the embeddings of both, `dim` wide; the first one's places count
----@param shape { dim: integer, length: integer, blocks?: integer, heads?: integer, hidden?: integer, dropout?: number,
----   activation?: string, norm?: string }  length: of the histories; blocks (2) of so many heads (1); hidden: width of
+---@param shape { dim: integer, length: integer, blocks?: integer, heads?: integer, feed?: integer, dropout?: number,
+---   activation?: string, norm?: string }  length: of the histories; blocks (2) of so many heads (1); feed: width of
 ---   the feed-forward layer (dim); activation: "relu" (default) or "gelu"; norm: "pre" (default) or "post"
 ---@param settings { seed: integer, dtype?: string }
 function transformer.new(name, histories, shape, settings)
@@ -46,11 +46,10 @@ function transformer.new(name, histories, shape, settings)
     error(("there is no norm '%s'; there are pre and post"):format(tostring(norm)), 2)
   end
   shape = { dim = shape.dim, length = shape.length, blocks = shape.blocks or 2, heads = shape.heads or 1,
-    hidden = shape.hidden or shape.dim, dropout = shape.dropout or 0, activation = shape.activation or "relu",
-    norm = norm }
+    feed = shape.feed or shape.dim, dropout = shape.dropout or 0, activation = shape.activation or "relu", norm = norm }
   local self = setmetatable({ histories = histories, shape = shape, blocks = {} }, Transformer)
-  self.places = nn.embedding { name = name .. ".places", rows = shape.length, width = shape.dim, seed = settings.seed,
-    dtype = settings.dtype }
+  self.places = nn.embedding { name = name .. ".places", rows = shape.length, width = shape.dim, scale = 0.05,
+    seed = settings.seed, dtype = settings.dtype }
   for i = 1, shape.blocks do self.blocks[i] = block_of(("%s.%d"):format(name, i), shape, settings) end
   self.norm = nn.layer_norm { name = name .. ".norm", width = shape.dim, dtype = settings.dtype }
   return self
@@ -122,38 +121,34 @@ function Transformer:forward(tape, batch)
   return self:events(tape, codes, offsets):bag_first(offsets)
 end
 
---- The step with other rows, one positive each.
-local function with_rows(step, positives, weights)
-  return setmetatable({ positives = positives, weights = weights or false, starts = false }, { __index = step })
-end
-
 --- What a step is to teach: with train.by = "user" the next item at every event of its users' sequences, while the tape
 --- trains; else the item of each of its rows (of each user's last one) by the history in front of it.
 ---@param step table  what model:loss is given
----@return table step  for recsys.loss, a row for each of
+---@return table step  of those rows, as with batches of rows
 ---@return Var         [rows, dim]
 function Transformer:lessons(tape, step)
   local found = step.starts and tape:training() and step:sequences(self.shape.length)
-  if not found or #found.positives == 0 then
-    return with_rows(step, step.item_rows, not step.starts and step.weights), self:forward(tape, step.batch)
+  if not found or #found.inputs == 0 then
+    if step.starts then step = step:latest() end
+    return step, self:forward(tape, step.batch)
   end
   local batch, codes = step.items:gather(found.inputs), {}
   for _, history in ipairs(self.histories) do codes[history.name] = tape:input(nil, batch[history.item]) end
-  return with_rows(step, found.positives, found.weights), self:events(tape, codes, tape:input(nil, found.offsets))
+  return found.step, self:events(tape, codes, tape:input(nil, found.offsets))
 end
 
 --- The histories of an encoder that a transformer can read: those of codes whose table an item input shares, in their
 --- order, each with that table's embeddings.
 ---@param encoder Encoder
 ---@param embed fun(input): Layer
----@param names? string[]  these alone
+---@param prefix? string  those whose names begin with it alone, such as "event.sequence"
 ---@return { name: string, item: string, table: Layer }[]
 ---@return integer length  of the first
-function transformer.histories(encoder, embed, names)
-  local list, wanted, length = {}, {}, nil
-  for _, name in ipairs(names or {}) do wanted[name] = true end
+function transformer.histories(encoder, embed, prefix)
+  local list, length = {}, nil
   for _, input in ipairs(encoder:inputs "event") do
-    if input.feature == "history" and input.kind == "bag" and not input.of and (not names or wanted[input.name]) then
+    local asked = input.name:find(prefix or "", 1, true) == 1
+    if asked and input.feature == "history" and input.kind == "bag" and not input.of then
       for _, item in ipairs(encoder:inputs "item") do
         if item.kind == "codes" and item.table == input.table then
           list[#list + 1] = { name = input.name, item = item.name, table = embed(input) }

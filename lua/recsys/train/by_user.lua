@@ -31,19 +31,22 @@ function by_user.pick(groups, picked)
 end
 
 --- Sequences to learn each next row from: of a user with the rows r_1 .. r_m, oldest first, the inputs r_1 .. r_(m-1)
---- and the targets r_2 .. r_m, of both the last 'length', newest first as histories are. Users of one row have none.
+--- and the targets r_2 .. r_m, newest first as histories are. Longer ones are cut into sequences of 'length', from the
+--- newest on: all rows are learned from. Users of one row have none.
 ---@param starts Tensor   i64 [n + 1]: where each user's rows begin
 ---@param length integer
----@return Tensor offsets i64 [n + 1]: where each user's pairs begin
+---@return Tensor offsets i64 [sequences + 1]: where each sequence's pairs begin
 ---@return Tensor targets i64 [pairs]: positions of the rows that are to be predicted; what each is predicted from are
 ---   the rows in front of it, the newest of which is at its position - 1
 function by_user.pairs(starts, length)
   local n = #starts - 1
   local begins, ends = starts:narrow(1, 1, n), starts:narrow(1, 2, n)
-  local offsets = tensor.concat { tensor.zeros(1, "i64"), (ends - begins - 1):clamp(0, length):cumsum() }
-  local place = tensor.arange(0, offsets:get(n + 1), "i64")
-  local of = offsets:narrow(1, 2, n):search_sorted(place, true)
-  return offsets, ends:index_select(of) - 1 - (place - offsets:index_select(of))
+  local bounds = tensor.concat { tensor.zeros(1, "i64"), (ends - begins - 1):clamp(0, math.maxinteger):cumsum() }
+  local place = tensor.arange(0, bounds:get(n + 1), "i64")
+  local of = bounds:narrow(1, 2, n):search_sorted(place, true)
+  local back = place - bounds:index_select(of)
+  local first = (back % length):eq(0):nonzero()
+  return tensor.concat { first, bounds:narrow(1, n + 1, 1) }, ends:index_select(of) - 1 - back
 end
 
 return by_user

@@ -95,22 +95,35 @@ local function weights_of(source, rows)
   return weights:mul_(#weights / total), total
 end
 
+local step_of = {}
+
+--- The step of some rows of the source, as with batches of rows.
+local function of_rows(step, rows)
+  local source = setmetatable({ groups = false }, { __index = step.source })
+  local made = step_of.new(source, rows, step.shared)
+  made.epoch, made.stream = step.epoch, step.stream
+  return made
+end
+
 --- The users' training rows as sequences, newest first, each row to be predicted from those in front of it: what a
 --- causal model learns from in one go. With train.by = "user" alone.
----@param length integer  of a user the last so many
----@return { offsets: Tensor, inputs: Tensor, positives: Tensor, weights: Tensor? }
----   offsets i64 [n + 1]; inputs, positives: catalogue rows i64 [total], positives[p] came right behind inputs[p];
----   weights: of the positives, where rows have weights
+---@param length integer  of a sequence; longer ones are cut into several
+---@return { offsets: Tensor, inputs: Tensor, step: Step }
+---   offsets i64 [sequences + 1]; inputs: catalogue rows i64 [total]; step: as with batches of rows, of the rows right
+---   behind these: its item_rows[p] came next after inputs[p], its batch has what else the moment of p tells
 function Step:sequences(length)
   if not self.starts then
     error({ code = "usage", message = "sequences are of whole users: set train.by to \"user\"" }, 0)
   end
   local offsets, targets = by_user.pairs(self.starts, length)
   return { offsets = offsets, inputs = self.positives:index_select(targets - 1),
-    positives = self.positives:index_select(targets), weights = self.weights and self.weights:index_select(targets) }
+    step = of_rows(self, self.rows:index_select(targets)) }
 end
 
-local step_of = {}
+--- The step of each user's last row alone, a row each.
+function Step:latest()
+  return of_rows(self, self.at)
+end
 
 --- The step of positions 'at' (i64) of the prepared rows, or of their users where these are grouped
 --- (recsys.train.by_user); docs/models.md has its fields. 'batch': its inputs of the sides user and event,
@@ -125,7 +138,7 @@ function step_of.new(source, at, shared, batch)
     times = times, weights = weights, total = total, pool = shared.pool,
     items = source.over_time and source.over_time:during(times) or source.items,
     strengths = source.strengths and source.strengths:index_select(at), log_q = source.log_q:index_select(items),
-    met = shared.met, log_shares = shared.log_shares, starts = starts,
+    met = shared.met, log_shares = shared.log_shares, starts = starts, rows = rows,
     positives = rows and source.item_rows:index_select(rows),
     from = life and life.from:index_select(items), to = life and life.to:index_select(items) }, Step)
 end
