@@ -75,8 +75,8 @@ static rs_status check(const rs_node *self) {
 
 static int64_t bags_of(const rs_node *self) { return rs_in(self, OFFSETS)->size[0] - 1; }
 
-/* What both directions read, and a scratch for each thread: 'turned' transposed heads of the longest bag, 'squares'
- * matrices of ROWS of its scores, and a row. */
+/* What both directions read, and a scratch for each thread: 'turned' transposed heads of the longest bag and 'squares'
+ * matrices of ROWS of its scores. */
 static rs_status begin(const rs_node *self, context *c, rs_tensor *scratch, int turned, int squares) {
   const rs_tensor *q = rs_in(self, Q);
   double rate = self->attr[RATE].real;
@@ -94,7 +94,7 @@ static rs_status begin(const rs_node *self, context *c, rs_tensor *scratch, int 
     if (members > c->longest) c->longest = members;
   }
   if (c->drops) c->mask = rs_mask_of(self, rate, c->heads * c->longest);
-  c->room = (turned * c->width + squares * ROWS + 1) * c->longest;
+  c->room = (turned * c->width + squares * ROWS) * c->longest;
   rs_status status = rs_tensor_new(scratch, c->dtype, 2, (int64_t[]){rs_threads(), c->room});
   if (status == RS_OK) c->scratch = rs_tensor_data(scratch);
   return status;
@@ -120,7 +120,7 @@ static rs_status forward(rs_node *self) {
 static rs_status backward(rs_node *self) {
   rs_tensor scratch = {0}, grads[3] = {{0}, {0}, {0}};
   context c;
-  rs_status status = begin(self, &c, &scratch, 2, 2);
+  rs_status status = begin(self, &c, &scratch, 2, 3);
   for (int i = 0; i < 3 && status == RS_OK; i++) status = rs_tensor_like(&grads[i], rs_in(self, Q + i));
   if (status == RS_OK) {
     c.y = rs_tensor_data(&self->value);
@@ -170,6 +170,10 @@ static OF(task) OF(task_of)(const context *c, int64_t number) {
 /* to [width, members] = the transpose of the task's part of x. */
 static void OF(turn)(const context *c, const OF(task) *t, REAL *to, const void *x) {
   const REAL *from = (const REAL *)x + t->at;
+  if (sizeof *to == sizeof(float)) {
+    rs_block_turn((float *)to, t->members, (const float *)from, c->d, t->members, c->width);
+    return;
+  }
   for (int64_t i = 0; i < t->members; i++)
     for (int64_t j = 0; j < c->width; j++) to[j * t->members + i] = from[i * c->d + j];
 }
@@ -194,23 +198,18 @@ RS_SIMD static REAL OF(shares)(REAL *restrict s, int64_t n) {
   return top + MATH(log)(total);
 }
 
-/* Row p of the task's bag: the mask's factors for its n keys from key p on. */
-static void OF(factors)(const context *c, const OF(task) *t, int64_t p, REAL *factor, int64_t n) {
+/* Drop of shares x [rows, keys], the first row being 'first' of the task's bag. */
+static void OF(drop)(const context *c, const OF(task) *t, int64_t first, int64_t rows, int64_t keys, REAL *x) {
   rs_mask mask = c->mask;
-  mask.first += (uint64_t)(((t->row + p) * c->heads + t->head) * c->longest);
-  for (int64_t j = 0; j < n; j++) factor[j] = 1;
-  OF(rs_mask_apply)(&mask, factor, factor, 0, n);
-}
-
-RS_SIMD static void OF(times)(REAL *restrict x, const REAL *restrict factor, int64_t n) {
-  for (int64_t j = 0; j < n; j++) x[j] *= factor[j];
+  mask.first += (uint64_t)(((t->row + first) * c->heads + t->head * rows) * c->longest);
+  OF(rs_mask_apply)(&mask, x, x, 0, rows * keys);
 }
 
 static void OF(forward_heads)(void *context_, int64_t begin, int64_t end) {
   const context *c = context_;
   for (int64_t number = begin; number < end; number++) {
     OF(task) t = OF(task_of)(c, number);
-    REAL *turned = t.scratch, *s = turned + c->width * t.members, *factor = s + ROWS * t.members;
+    REAL *turned = t.scratch, *s = turned + c->width * t.members;
     OF(turn)(c, &t, turned, c->k);
     for (int64_t first = 0; first < t.members; first += ROWS) {
       int64_t keys = t.members - first, rows = keys < ROWS ? keys : ROWS, at = t.at + first * c->d;
@@ -221,10 +220,8 @@ static void OF(forward_heads)(void *context_, int64_t begin, int64_t end) {
         memset(row, 0, (size_t)i * sizeof *row);
         REAL log_sum = OF(shares)(row + i, keys - i);
         if (c->logs) ((REAL *)c->logs)[(t.row + first + i) * c->heads + t.head] = log_sum;
-        if (!c->drops) continue;
-        OF(factors)(c, &t, first + i, factor, keys - i);
-        OF(times)(row + i, factor, keys - i);
       }
+      if (c->drops) OF(drop)(c, &t, first, rows, keys, s);
       product(c->dtype, false, rows, c->width, keys, 1, s, keys, (const REAL *)c->v + at, c->d, false,
               (REAL *)c->out + at, c->d);
     }
@@ -258,12 +255,13 @@ static void OF(backward_heads)(void *context_, int64_t begin, int64_t end) {
       const REAL *q = (const REAL *)c->q + at, *g = (const REAL *)c->g + at, *y = (const REAL *)c->y + at;
       product(c->dtype, false, rows, keys, c->width, scale, q, c->d, keys_turned + first, t.members, false, s, keys);
       product(c->dtype, false, rows, keys, c->width, 1, g, c->d, values_turned + first, t.members, false, ds, keys);
+      for (int64_t j = 0; j < rows * keys && c->drops; j++) factor[j] = 1;
+      if (c->drops) OF(drop)(c, &t, first, rows, keys, factor);
       for (int64_t i = 0; i < rows; i++) {
         memset(s + i * keys, 0, (size_t)i * sizeof *s);
         memset(ds + i * keys, 0, (size_t)i * sizeof *ds);
-        if (c->drops) OF(factors)(c, &t, first + i, factor, keys - i);
         OF(back_row)
-        (s + i * keys + i, ds + i * keys + i, c->drops ? factor : NULL,
+        (s + i * keys + i, ds + i * keys + i, c->drops ? factor + i * keys + i : NULL,
          ((const REAL *)c->logs)[(t.row + first + i) * c->heads + t.head],
          OF(lanes_dot)(g + i * c->d, y + i * c->d, c->width), keys - i);
       }
