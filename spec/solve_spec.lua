@@ -121,3 +121,64 @@ describe("autograd.fold_in", function()
     assert.same({ { 0, 0, 0 }, { 0, 0, 0 } }, found:narrow(1, 3, 2):tolist())
   end)
 end)
+
+describe("solve.elastic_net", function()
+  local dense = { { 0, 0, 0, 2.38, 2.48, 1.95 }, { 2.12, .81, 1.93, 0, 0, 1.61 }, { 1.46, 0, 0, 0, .5, 1.34 },
+    { 0, 2.37, 0, 1.15, 0, .88 }, { 0, 0, 1.31, 0, 0, 2.16 }, { 0, 1.55, 0, 1.48, 1.61, .71 },
+    { 0, 1.06, 1.39, 0, .51, 0 }, { 1.18, 2.36, 0, 0, 0, 1.83 }, { 2.22, 0, 2.09, 0, 1.69, 0 },
+    { 1.5, 0, 0, .51, 0, 0 }, { 0, .91, .6, 0, 1.7, 0 }, { 0, 1.23, 0, 1.86, 2.07, 0 } }
+
+  local function matrix()
+    local starts, columns, values = { 0 }, {}, {}
+    for i, row in ipairs(dense) do
+      for j, x in ipairs(row) do
+        if x ~= 0 then columns[#columns + 1], values[#values + 1] = j - 1, x end
+      end
+      starts[i + 1] = #columns
+    end
+    return tensor.csr(tensor.new(starts, "i64"), tensor.new(columns, "i32"), tensor.new(values, "f32"), 6)
+  end
+
+  it("comes to scikit-learn's weights", function()
+    -- scikit-learn 1.9.1, ElasticNet(alpha=(.7+1.3)/12, l1_ratio=.7/2, fit_intercept=False, positive=..., tol=1e-12).
+    local options = { l1 = .7, l2 = 1.3, tolerance = 1e-7, sweeps = 1000 }
+    assert_near({ { 0, 0.062868, 0.425819, 0, 0.018013, 0.250721 }, { 0.012984, 0, 0, 0.124553, 0, 0.2221 },
+      { 0.508695, 0.054301, 0, 0, 0.328607, 0.168048 }, { 0, 0.333971, 0, 0, 0.804509, 0.295066 },
+      { 0, 0.000691, 0.10607, 0.483302, 0, 0 }, { 0.196695, 0.269912, 0.070576, 0.090139, 0, 0 } },
+      solve.elastic_net(matrix(), options):dense(), 3e-6)
+    options.positive = false
+    assert_near({ { 0, 0.062868, 0.374278, -0.038996, 0.021357, 0.250721 },
+      { 0.012984, 0, 0.006557, 0.127885, 0, 0.2221 }, { 0.508695, 0.054301, 0, -0.23585, 0.331262, 0.168048 },
+      { 0, 0.333971, -0.235457, 0, 0.809482, 0.295066 }, { 0, 0.000691, 0.235853, 0.52733, 0, 0 },
+      { 0.196695, 0.269912, 0.126254, 0.163168, -0.010913, 0 } },
+      solve.elastic_net(matrix(), options):dense(), 3e-6)
+  end)
+
+  it("lets but the nearest neighbours take part", function()
+    local m = matrix()
+    local one = solve.elastic_net(m, { l1 = .1, l2 = .1, neighbours = 1 }):dense():tolist()
+    local columns = m:dense():tolist()
+    for j = 1, 6 do
+      local best, found = { 0 }, 0
+      for k = 1, 6 do
+        local dot, square = 0, 0
+        for i = 1, 12 do dot, square = dot + columns[i][j] * columns[i][k], square + columns[i][k] ^ 2 end
+        if k ~= j and dot / square ^ .5 > best[1] then best = { dot / square ^ .5, k, (dot - .1) / (square + .1) } end
+        if one[k][j] ~= 0 then found = found + 1 end
+      end
+      assert.equal(1, found)
+      assert.near(best[3], one[best[2]][j], 1e-6)
+    end
+  end)
+
+  it("says what is wrong", function()
+    assert.has_error(function() solve.elastic_net(matrix(), { l1 = 0, l2 = 0 }) end,
+      "elastic_net: l1 0 and l2 0 must be 0 or more, and not both 0")
+    assert.has_error(function() solve.elastic_net(matrix(), { tolerance = 0 }) end,
+      "elastic_net: neighbours 100 and sweeps 100 must be 1 or more, tolerance 0 above 0")
+    assert.has_error(function() solve.elastic_net(matrix():to "f64") end, "elastic_net: the matrix is f64, not f32")
+    local bad = tensor.csr(tensor.new({ 0, 1 }, "i64"), tensor.new({ 0 }, "i32"), tensor.new({ -2 }, "f32"), 1)
+    assert.has_error(function() solve.elastic_net(bad) end,
+      "elastic_net: value -2 of entry 0 is not 0 or more, or far too large")
+  end)
+end)

@@ -82,4 +82,17 @@ function solve.weigh(m, options) end
 ---@return Csr   f32 [rows, rows], columns rising, at most k a row
 function solve.neighbours(m, k, options) end
 
+--- Each column of a matrix as a sparse combination of the others, SLIM (Ning & Karypis 2011,
+--- doi:10.1109/ICDM.2011.134): column j's weights w minimise |a_j - sum of w_k a_k|^2 / 2 + l2 |w|^2 / 2 + l1 |w|_1
+--- without itself, by coordinate descent. Only the columns of the largest cosine with it take part. scikit-learn's
+--- ElasticNet without intercept has the same with alpha = (l1 + l2) / rows and l1_ratio = l1 / (l1 + l2). Columns are
+--- solved side by side by all threads; any number of them gives the same bits. Raises for options out of range and for
+--- values below 0.
+---@param m Csr  f32 [rows, n], values of 0 or more
+---@param options? { l1?: number, l2?: number, neighbours?: integer, sweeps?: integer, tolerance?: number,
+---   positive?: boolean }  defaults 1, 1, 100 columns that take part, 100 sweeps at most, 1e-4 (a column is done when
+---   no weight moves by more than that times its largest), true: no weight is below 0
+---@return Csr  f32 [n, n]: row k, column j is w_k of column j, so that a row of m times it is what m should be there
+function solve.elastic_net(m, options) end
+
 return solve

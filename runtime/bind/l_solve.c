@@ -3,6 +3,7 @@
 #include "bind/fields.h"
 #include "bind/sparse.h"
 #include "solve/basis.h"
+#include "solve/elastic_net.h"
 #include "solve/implicit.h"
 #include "solve/neighbours.h"
 
@@ -108,11 +109,34 @@ static int l_neighbours(lua_State *L) {
   return 1;
 }
 
+/* solve.elastic_net(m, options) -> Csr */
+static int l_elastic_net(lua_State *L) {
+  static const char *const known[] = {"l1", "l2", "neighbours", "sweeps", "tolerance", "positive", NULL};
+  const rs_csr *m = rs_check_csr(L, 1);
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_newtable(L);
+    lua_replace(L, 2);
+  }
+  rs_check_options(L, 2, known);
+  rs_elastic_net_options o = {.l1 = rs_number_option(L, 2, "l1", 1),
+                              .l2 = rs_number_option(L, 2, "l2", 1),
+                              .neighbours = rs_integer_option(L, 2, "neighbours", 1, 100),
+                              .sweeps = rs_integer_option(L, 2, "sweeps", 1, 100),
+                              .tolerance = rs_number_option(L, 2, "tolerance", 1e-4),
+                              .positive = rs_boolean_option(L, 2, "positive", true)};
+  rs_csr *out = rs_push_csr(L);
+  rs_check_retry(L, rs_elastic_net(out, m, &o));
+  rs_account(L, &out->values);
+  return 1;
+}
+
 int rs_open_solve(lua_State *L) {
   static const luaL_Reg functions[] = {{"gram", l_gram},
                                        {"basis", l_basis},
                                        {"implicit", l_implicit},
                                        {"implicit_loss", l_implicit_loss},
+                                       {"elastic_net", l_elastic_net},
                                        {"weigh", l_weigh},
                                        {"neighbours", l_neighbours},
                                        {NULL, NULL}};

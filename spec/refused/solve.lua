@@ -23,3 +23,7 @@ for _, weighting in ipairs { "cosine", "tfidf", "bm25" } do
   assert(near:tensors().columns:get(1) > 0)
 end
 assert(solve.implicit_loss { pairs = pairs_of, factors = items, into = users } > 0)
+
+local net = solve.elastic_net(pairs_of, { l1 = 0.1, l2 = 0.1, neighbours = 2, sweeps = 5, tolerance = 1e-3,
+  positive = true })
+assert(select(2, net:size()) == 2)
