@@ -64,7 +64,7 @@ describe("a study's budget", function()
   it("is a preset, or its numbers", function()
     local function of(budget, tuning) return compare.with_budget { budget = budget, tuning = tuning }.budget end
     assert.same({ name = "small", trials = 2, minutes = 0.15 }, of("small", {}))
-    assert.same({ name = "full", trials = 3, minutes = 4.5 }, of("full", { trials = 3 }))
+    assert.same({ name = "full", trials = 3, minutes = 4 }, of("full", { trials = 3 }))
   end)
 
   it("ends a training with the step that reaches its deadline, and says so", function()

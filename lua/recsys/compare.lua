@@ -24,7 +24,7 @@ local tuning = require "recsys.compare.tuning"
 local compare = {}
 
 --- What a word for a budget stands for: trials of each family, and minutes for each, tuning included.
-compare.budgets = { full = { trials = 8, minutes = 4.5 }, small = { trials = 2, minutes = 0.15 } }
+compare.budgets = { full = { trials = 8, minutes = 4 }, small = { trials = 2, minutes = 0.15 } }
 
 local GRACE <const> = 2 -- times the budget after which a family's task is stopped, and
 local SPARE <const> = 120 -- seconds beside it: what is prepared, and a round that cannot be cut
@@ -35,7 +35,7 @@ local SPARE <const> = 120 -- seconds beside it: what is prepared, and a round th
 function compare.params(own)
   own.models = param({}, "which families to compare (recsys.compare.families); none: all that fit the data",
     { of = "string", distinct = true })
-  own.budget = param("full", "what each family may spend: full, 8 trials and 4.5 minutes, or small, 2 and 0.15",
+  own.budget = param("full", "what each family may spend: full, 8 trials and 4 minutes, or small, 2 and 0.15",
     { choices = { "full", "small" } })
   own.tuning = {
     trials = param(nil, "trials of each family; those of the budget when absent", { type = "integer", optional = true,

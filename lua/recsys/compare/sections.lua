@@ -228,7 +228,7 @@ function sections.costs(all)
   local list = only_families(sections.ordered(all.test))
   local rows = { { "", "tuned", "trials", "training", "epochs", "parameters", "memory", "bundle", "p50", "p99",
     "all users" } }
-  local p99, seconds, y = {}, {}, {}
+  local p50, seconds, y = {}, {}, {}
   for i, system in ipairs(list) do
     local one, s = found[system.name], served[system.name]
     local best = best_of(one)
@@ -236,7 +236,7 @@ function sections.costs(all)
       ("%d%s"):format(best.epochs, best.cut and " cut" or ""), text.count(one.size), words.bytes(one.memory),
       words.bytes(s.bytes), milliseconds(s.latency.p50), milliseconds(s.latency.p99),
       ("%s (%s/s)"):format(text.duration(s.batch.seconds), words.short(s.batch.users / s.batch.seconds)) }
-    p99[i], seconds[i], y[i] = s.latency.p99 * 1e3, best.seconds, system.metrics[all.test.metric]
+    p50[i], seconds[i], y[i] = s.latency.p50 * 1e3, best.seconds, system.metrics[all.test.metric]
   end
   return { title = "What it costs", text = { ("Tuned: all trials of the family, within %s. Training, epochs: of the "
     .. "trial that was best; cut: the budget left it fewer epochs than it asks for. Memory: the most that was resident "
@@ -245,8 +245,8 @@ function sections.costs(all)
     .. "once. %s."):format(text.duration(all.budget.minutes * 60), text.count(all.requests), all.test.k[1],
     all.machine) },
     tables = { { rows = rows } }, charts = function()
-      return { { report.scatter { title = "Right, and fast to answer", x_name = "p99 of a request, ms", log_x = true,
-        y_name = all.test.metric, named = true, series = sections.points(list, p99, y) } },
+      return { { report.scatter { title = "Right, and fast to answer", x_name = "p50 of a request, ms", log_x = true,
+        y_name = all.test.metric, named = true, series = sections.points(list, p50, y) } },
         { report.scatter { title = "Right, and fast to train", x_name = "seconds of training", log_x = true,
           y_name = all.test.metric, named = true, series = sections.points(list, seconds, y) } } }
     end }
@@ -342,7 +342,7 @@ end
 local QUALITIES <const> = {
   { "accuracy", function(c) return c.system.metrics[c.metric] end, false, number },
   { "fast to train", function(c) return best_of(c.found).seconds end, true, text.duration },
-  { "fast to answer", function(c) return c.served.latency.p99 end, true, milliseconds },
+  { "fast to answer", function(c) return c.served.latency.p50 end, true, milliseconds },
   { "small", function(c) return c.served.bytes end, true, words.bytes },
   { "new people", function(c) return c.served.cold_users[2].ndcg end, false, number },
   { "new items", function(c) return c.served.new_items.among_first or 0 end, false, share },
@@ -380,7 +380,7 @@ function sections.trade_off(all)
   for i, quality in ipairs(QUALITIES) do names[i], rows[1][i + 2] = quality[1], quality[1] end
   for i, c in ipairs(list) do rows[i + 1] = { c.label, c.system.name, table.unpack(c.cells) } end
   return { title = "The trade-off", text = { ("Each kind of model by its best family here. Accuracy: %s; fast to "
-    .. "train: the best trial; fast to answer: p99 of a request; small: the bundle; new people: NDCG@%d after one "
+    .. "train: the best trial; fast to answer: p50 of a request; small: the bundle; new people: NDCG@%d after one "
     .. "event; new items: the share that is among the first %d; explained: the share of served items with a "
     .. "\"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) }, tables = { { rows = rows } },
     charts = function()
