@@ -6,6 +6,7 @@
 
 local audit = require "recsys.data.audit"
 local base = require "recsys.base"
+local check_trained = require "recsys.evaluate.trained"
 local current = require "recsys.tune.current"
 local data_sources = require "recsys.data"
 local evaluate = require "recsys.evaluate"
@@ -293,6 +294,7 @@ end
 function job.evaluate(p, trained, data, split)
   current.forbid "asks its test rows"
   p = settings.with(p, "eval")
+  check_trained(trained, split, trained.kind)
   split:end_selection(("%s trained, epoch %d kept"):format(trained.kind, trained.epoch))
   local queries = protocol_of(data, split, p.eval):queries "test"
   check_window(queries, p.eval)
