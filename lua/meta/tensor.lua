@@ -332,9 +332,16 @@ function Tensor:argmin(dim) end
 ---@return Tensor
 function Tensor:matmul(b, transpose_a, transpose_b) end
 
---- The inverse of a symmetric positive definite matrix of f64, by Cholesky. Raises for one that is not definite.
----@return Tensor f64 [n, n]
+--- The inverse of a symmetric positive definite matrix of f32 or f64, of which the lower triangle is read; n^3
+--- operations on all threads, with the same bits on any number of them. Raises for one that is not definite in the
+--- digits of its dtype.
+---@return Tensor [n, n]
 function Tensor:inverse_definite() end
+
+--- The same in its own place: beside a contiguous t there is room for 1,024 of its rows. What was in t when it raises
+--- is lost.
+---@return Tensor self
+function Tensor:inverse_definite_() end
 
 --- The stable order of a vector, as row numbers from 0; NaN last.
 ---@param descending? boolean

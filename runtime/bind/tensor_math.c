@@ -214,7 +214,15 @@ static int l_matmul(lua_State *L) {
   return 1;
 }
 
-/* t:inverse_definite() -> Tensor f64 [n, n] */
+/* t:inverse_definite_() -> t */
+static int l_inverse_definite_into(lua_State *L) {
+  rs_tensor *t = rs_check_writable(L, 1);
+  rs_check_retry(L, rs_inverse_definite_in_place(t));
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* t:inverse_definite() -> Tensor [n, n] */
 static int l_inverse_definite(lua_State *L) {
   const rs_tensor *t = rs_check_tensor(L, 1);
   rs_tensor *out = rs_push_tensor(L);
@@ -385,6 +393,7 @@ const luaL_Reg rs_tensor_math_methods[] = {{"add", l_add},
                                            {"argmin", l_argmin},
                                            {"matmul", l_matmul},
                                            {"inverse_definite", l_inverse_definite},
+                                           {"inverse_definite_", l_inverse_definite_into},
                                            {"argsort", l_argsort},
                                            {"sort", l_sort},
                                            {"unique", l_unique},

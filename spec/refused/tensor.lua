@@ -25,6 +25,7 @@ assert(u:gather(tensor.new({ { 1 }, { 0 } }, "i64")):get(1, 1) == 2 and tensor.f
 -- What the lines above say with operators, or not at all.
 assert(tensor.matmul(u, u, false, true):size(1) == 2)
 assert(tensor.new({ { 2, 0 }, { 0, 4 } }, "f64"):inverse_definite():get(2, 2) == 0.25)
+assert(tensor.new({ { 2, 0 }, { 0, 4 } }):inverse_definite_():get(2, 2) == 0.25)
 assert(tensor.is(u) and u:dtype() == "f32" and u:dim() == 2 and u:is_contiguous())
 assert(u:clone():set(1, 1, 9):narrow(2, 1, 1):narrow(1, 1, 1):item() == 9)
 assert(u:add(1):sub(1):mul(2):div(2):get(1, 3) == 3 and u:abs():sqrt():floor():get(1, 3) == 1)

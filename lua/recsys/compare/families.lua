@@ -30,6 +30,18 @@ local LARGE <const> = 300000 -- training rows from which data are called large
 
 families.list = {
   {
+    name = "popularity", label = "popularity, of late or of all times", branch = "baseline", kind = "popularity",
+    features = "ids", model = { window = "", half_life = "", segment = "", smoothing = 100 }, train = { epochs = 1 },
+    search = { ["model.window"] = tune.choice { "", "1d", "7d", "30d" } }, repeats = false,
+    explains = "how many people took it", new_users = "as everybody else", new_items = false,
+  },
+  {
+    name = "ease", label = "EASE, linear map in closed form", branch = "linear", kind = "ease", features = "known",
+    model = { l2 = 300.0, precision = "f32", keep = 0 }, train = { epochs = 1 },
+    search = { ["model.l2"] = tune.log_uniform(10, 5000) }, repeats = false, items = 15000,
+    explains = "known items by what each adds to the score", new_users = "by what they know", new_items = false,
+  },
+  {
     name = "mf", label = "matrix factorisation, in-batch softmax", branch = "factorisation", kind = "mf",
     features = "ids",
     model = { dim = 64 },

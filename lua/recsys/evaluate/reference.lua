@@ -3,13 +3,11 @@
 ---
 --- Each takes queries (of recsys.evaluate.protocol) and learns from the interactions that they know; it gives a scorer.
 
+local ease = require "recsys.ease"
 local metrics = require "recsys.metrics"
 local tensor = require "recsys.tensor"
-local text = require "recsys.text"
 
 local reference = {}
-
-local EASE_ITEMS <const> = 12000 -- 4 matrices of f64 [items, items]: 4.6 GB
 
 --- Who knows what, users x items, each pair once.
 ---@return Csr f32
@@ -63,28 +61,14 @@ function reference.popularity(queries)
   return protocol.item_rows:index_select(protocol.split.train):bincount(queries.items):to "f32"
 end
 
---- EASE: a linear map of what a user knows, B = I - P diag(1 / P), P = (X'X + l2 I)^-1. Steck 2019,
---- doi:10.1145/3308558.3313710. It holds matrices of items x items, and refuses more than 12,000 items.
+--- EASE (recsys.ease): a linear map of what a user knows, of which the inverse is computed in f64. It holds matrices of
+--- items x items, and is refused where they do not fit into memory.
 ---@param queries Queries
----@param options { l2: number }
+---@param options { l2: number, precision?: "f32"|"f64" }  precision: default "f64"
 ---@return function scorer
 function reference.ease(queries, options)
-  if queries.items > EASE_ITEMS then
-    error({ code = "usage", message = ("EASE holds matrices of items x items: %s items would take %.0f GB, and more "
-      .. "than %s are refused; leave it out of eval.references"):format(text.count(queries.items),
-      4 * 8 * queries.items ^ 2 / 1e9, text.count(EASE_ITEMS)) }, 0)
-  end
   local known = known_matrix(queries)
-  local exact = known:to "f64"
-  local gram = exact:matmul_transposed(exact:dense())
-  local diagonal = tensor.arange(queries.items) * (queries.items + 1)
-  gram:reshape(-1):index_add_(diagonal, tensor.full(options.l2, queries.items, "f64"))
-  local inverse = gram:inverse_definite()
-  gram:close()
-  local own = inverse:reshape(-1):index_select(diagonal)
-  local map = (inverse / -own:reshape(1, -1)):to "f32"
-  map:reshape(-1):index_copy_(diagonal, tensor.zeros(queries.items))
-  inverse:close()
+  local map = ease.map(known, { l2 = options.l2, precision = options.precision or "f64" })
   return scorer_of(queries, function(rows) return rows_of(known, rows):matmul(map) end)
 end
 
