@@ -4,7 +4,7 @@
 ---
 ---     user = [ embedding / temperature, 1 ]     item = [ embedding, bias of the item ]
 ---
---- With similarity "cosine" embeddings are normalised.
+--- With similarity "cosine" embeddings are normalised. `dropout` leaves out a share of the user's numbers in training.
 
 local autograd = require "recsys.autograd"
 local loss = require "recsys.loss"
@@ -14,7 +14,12 @@ local CatalogueMF = {}
 CatalogueMF.__index = CatalogueMF
 
 function CatalogueMF:user(tape, batch)
-  local user = autograd.affine(self.users:forward(tape, batch), 1 / self.config.temperature)
+  local config, user = self.config, self.users:forward(tape, batch)
+  if (config.dropout or 0) > 0 then
+    user = user:dropout(config.dropout)
+    if config.similarity == "cosine" then user = user:l2_normalize() end
+  end
+  user = autograd.affine(user, 1 / config.temperature)
   return self.bias and autograd.concat { user, towers.ones(user) } or user
 end
 

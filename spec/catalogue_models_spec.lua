@@ -223,6 +223,22 @@ describe("the models over the catalogue", function()
     assert.is_true(best(train(mf { similarity = "dot", temperature = 1 }, { by = "row", batch = 64 })) > 0.5)
   end)
 
+  it("may drop a share of the user's numbers in training, and none afterwards", function()
+    local config = mf { dropout = 0.3 }
+    local trained = train(config)
+    assert.is_true(best(trained) > 0.3)
+    local function users_of(drops)
+      local model = lookup.model "catalogue_mf"(mf { dropout = drops }, encoder, { seed = 4 })
+      local tape <close> = autograd.tape { train = true, seed = 1, epoch = 1, step = 1 }
+      return model:user(tape, encoder:encode_users(dataset.users):gather(tensor.arange(0, 60, "i64"))):value()
+    end
+    local whole, dropped = users_of(0), users_of(0.3)
+    local share = dropped:eq(0):to("f64"):mean()
+    assert.is_true(math.abs(share * 9 / 8 - 0.3) < 0.08, tostring(share)) -- of nine columns one is the bias's
+    local squares = (dropped:narrow(2, 1, 8) * dropped:narrow(2, 1, 8)):sum(2)
+    assert.is_true((squares - (whole:narrow(2, 1, 8) * whole:narrow(2, 1, 8)):sum(2)):abs():max() < 1e-3)
+  end)
+
   it("train to equal bits", function()
     local first, second = train(mf { negatives = 12 }), train(mf { negatives = 12 })
     for name, weight in pairs(first.weights) do
