@@ -7,8 +7,10 @@ local families = require "recsys.compare.families"
 local features = require "recsys.compare.features"
 local files = require "recsys.files"
 local json = require "recsys.json"
+local core = require "recsys.core"
 local lookup = require "recsys.lookup"
 local report = require "recsys.compare.report"
+local schedule = require "recsys.schedule"
 local small = require "spec.support.small_training"
 local space = require "recsys.tune.space"
 local track = require "recsys.track"
@@ -75,6 +77,36 @@ describe("a study's budget", function()
     assert.same({ epochs = 1, of = 3 }, cut.cut)
     assert.equal(1, #cut.curves)
     assert.equal(1, cut.epoch)
+  end)
+
+  it("lets the learning rate fall by the clock where it is ahead, and changes nothing where it is not", function()
+    local settings, clock, at = { epochs = 40, batch = 8, patience = 40 }, base.clock, 0
+    local function weights(trained)
+      local all = {}
+      for name, weight in pairs(trained.weights) do all[name] = weight:to_string() end
+      return all
+    end
+    local whole = weights(train.fit(require "models.two_tower", small.request(settings)))
+    local in_time = train.fit(require "models.two_tower", small.request(settings, { deadline = base.clock() + 3600 }))
+    assert.same(whole, weights(in_time))
+    assert.is_nil(in_time.cut)
+    local rates, warmup_cosine = {}, schedule.warmup_cosine
+    schedule.warmup_cosine = function(options)
+      local rate = warmup_cosine(options)
+      return function(step)
+        rates[#rates + 1] = rate(step)
+        return rates[#rates]
+      end
+    end
+    rawset(core.base, "clock", function() -- each look a second later
+      at = at + 1
+      return at
+    end)
+    local cut = train.fit(require "models.two_tower", small.request(settings, { deadline = 200 }))
+    rawset(core.base, "clock", clock)
+    schedule.warmup_cosine = warmup_cosine
+    assert.is_true(cut.cut.epochs < 40)
+    assert.is_true(rates[#rates] < 0.02 * math.max(table.unpack(rates)))
   end)
 
   it("begins a search with the values that it is given", function()

@@ -419,6 +419,18 @@ local function new_run(definition, request)
   return run
 end
 
+--- A learning rate that has fallen when the time is up, though training ends before its last step: where the clock is
+--- ahead of the steps the rate is that of the clock's share (Li, Yumer & Ramanan 2020, arXiv:1905.04753). Training
+--- that fits its time is ahead of the clock, and as without one.
+local function by_time(rate, total, deadline)
+  local began
+  return function(at)
+    began = began or base.clock()
+    local share = math.min(1, (base.clock() - began) / math.max(deadline - began, 1e-9))
+    return rate(math.max(at, math.floor(share * total)))
+  end
+end
+
 --- Train a model.
 ---@param definition fun(config, encoder, settings): table   what models/<kind>.lua returns
 ---@param request { kind: string, config: table, train: table, encoder: Encoder, data: Dataset, split: Split,
@@ -430,7 +442,8 @@ end
 ---   valid_events: encoded moments of split.valid, where they are at hand
 ---   checkpoint: where to keep checkpoints (flow.kept); nil: nowhere
 ---   deadline: on base.clock, when training is to end: the step that reaches it is its epoch's last, the epoch is
----   validated as it is, and none follows; the model's `cut` tells { epochs, of }. Equal runs are then equal no more
+---   validated as it is, and none follows; the learning rate falls until then; the model's `cut` tells { epochs, of }.
+---   Equal runs are then equal no more
 ---   report: told of each epoch's row of the curves when all of it is done, before a checkpoint is behind it; one that
 ---   goes on may tell an epoch again. What it raises ends the training, behind a checkpoint where it says `paused`
 ---@return Model  with `curves` (a row an epoch) and the weights of the best epoch
@@ -445,8 +458,9 @@ function train.fit(definition, request)
     end)
   end
   local steps, laid_out = steps_of(run.source, settings), settings.rate_epochs or settings.epochs
-  settings.rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
+  local rate = schedule.warmup_cosine { peak = settings.learning_rate, total = steps * laid_out + 1,
     warmup = math.min(math.floor(settings.warmup * steps), steps * laid_out) }
+  settings.rate = run.deadline and by_time(rate, steps * laid_out, run.deadline) or rate
   log.info("  %s rows of %s users x %s items, %s parameters", text.count(run.source.n),
     text.count(data.users:rows()), text.count(data.items:rows()), text.count(run.trained:size()))
   run.trained.constant = constant_losses(run)

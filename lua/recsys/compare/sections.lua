@@ -81,8 +81,8 @@ function sections.ranking(all)
     rows[i + 1] = row
   end
   return { title = "Who finds what is taken next", text = { ("%s queries of %s users, each ranking all candidates of "
-    .. "%s items; the best first, 95 %% intervals by users drawn anew. Names with popularity, random and newest are "
-    .. "baselines that know no user."):format(text.count(test.queries), text.count(test.asked_users),
+    .. "%s items; the best first, 95 %% intervals by users drawn anew. Random, newest and live popularity, which counts "
+    .. "up to the moment of each query, are baselines that know no user."):format(text.count(test.queries), text.count(test.asked_users),
     text.count(test.items)) }, tables = { { rows = rows } },
     charts = function() return { { bars(test, list, test.metric) } } end }
 end

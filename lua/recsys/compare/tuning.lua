@@ -1,10 +1,10 @@
 --- Tuning one family within its budget: so many trials, so much time, validation rows alone.
 ---
 --- The first trial has the family's own values, the others what a sampler of recsys.tune chooses. All share the time
---- that the family has: the first takes at most FIRST_SHARE of it, none is begun whose epochs, by the speed of those
---- before, would not fit at least half, and one that would not fit whole has fewer epochs, its learning rate laid out
---- for these. A training that is at work when the time is up ends with that step (recsys.train), which is told. The
---- best trial's model is the family's: it is not trained again.
+--- that the family has: none is begun of whose epochs, by the speed of those before, not at least half would fit, and
+--- one that would not fit whole has fewer epochs, its learning rate laid out for these. A training that is at work when
+--- the time is up ends with that step, its learning rate fallen by then (recsys.train), which is told. The best trial's
+--- model is the family's: it is not trained again.
 
 local base = require "recsys.base"
 local current = require "recsys.tune.current"
@@ -20,8 +20,6 @@ local train = require "recsys.train"
 local tune = require "recsys.tune"
 
 local tuning = {}
-
-local FIRST_SHARE <const> = 0.6 -- of the time, where other trials are to follow
 
 ---@class Trial
 ---@field number integer
@@ -99,9 +97,8 @@ local function attempt(work, trial)
   local epochs = epochs_for(work, planned)
   local about = { number = trial.number, params = trial.params, planned = planned, state = "failed", epochs = 0 }
   table.insert(work.trials, about)
-  local share = trial.number == 0 and work.p.budget.trials > 1 and FIRST_SHARE or 1
   local began = base.clock()
-  local ok, result = current.selecting(fit, work, p, epochs, began + left(work) * share)
+  local ok, result = current.selecting(fit, work, p, epochs, began + left(work))
   about.seconds = base.clock() - began
   if not ok then
     about.message = exit.message_of(result)
