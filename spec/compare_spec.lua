@@ -265,4 +265,17 @@ describe("a study of another source", function()
     assert.matches("all 2 trials failed; the last: .*svd: 64 of the singular values", result.left[1].why)
     assert.truthy(command.read(result.paths.markdown):find("light_gcn is left out", 1, true))
   end)
+
+  it("tells of a family that cannot be served all the rest", function()
+    local ran = command.run(("./recsys-run recipes/compare.lua --json --set data.source=lightgcn --set data.dir=%s "
+      .. "--set models=mf --set budget=small --set runs=%s/runs --set publish.dir=%s/models "
+      .. "--set publish.prefix=9"):format(folder, folder, folder)) -- the name of a bundle begins with a letter
+    assert.equal(0, ran.code, ran.err)
+    local result = json.decode(ran.out)
+    assert.is_true(result.families[1].metrics.ndcg_10 > 0)
+    assert.is_nil(result.families[1].bundle)
+    local said = command.read(result.paths.markdown)
+    assert.truthy(said:find("mf could not be served: ", 1, true))
+    assert.matches("| mf | [^|]+ | 2 | [^|]+ | [^|]+ | [^|]+ | [^|]+ | %- | %- | %- | %- |", said)
+  end)
 end)

@@ -26,6 +26,9 @@ local function share(value) return value and value == value and words.share(valu
 
 local function milliseconds(seconds) return ("%.2f ms"):format(seconds * 1e3) end
 
+--- A value as 'write' writes it; "-" for what was not measured.
+local function shown(value, write) return value == value and write(value) or "-" end
+
 --- The metrics that stand in the table of ranking.
 local function columns_of(test)
   local first, last = test.k[1], test.k[#test.k]
@@ -81,9 +84,9 @@ function sections.ranking(all)
     rows[i + 1] = row
   end
   return { title = "Who finds what is taken next", text = { ("%s queries of %s users, each ranking all candidates of "
-    .. "%s items; the best first, 95 %% intervals by users drawn anew. Random, newest and live popularity, which counts "
-    .. "up to the moment of each query, are baselines that know no user."):format(text.count(test.queries), text.count(test.asked_users),
-    text.count(test.items)) }, tables = { { rows = rows } },
+    .. "%s items; the best first, 95 %% intervals by users drawn anew. Random, newest and live popularity, which "
+    .. "counts up to the moment of each query, are baselines that know no user."):format(text.count(test.queries),
+    text.count(test.asked_users), text.count(test.items)) }, tables = { { rows = rows } },
     charts = function() return { { bars(test, list, test.metric) } } end }
 end
 
@@ -234,8 +237,10 @@ function sections.costs(all)
     local best = best_of(one)
     rows[i + 1] = { system.name, text.duration(one.seconds), tostring(#one.trials), text.duration(best.seconds),
       ("%d%s"):format(best.epochs, best.cut and " cut" or ""), text.count(one.size), words.bytes(one.memory),
-      words.bytes(s.bytes), milliseconds(s.latency.p50), milliseconds(s.latency.p99),
-      ("%s (%s/s)"):format(text.duration(s.batch.seconds), words.short(s.batch.users / s.batch.seconds)) }
+      shown(s.bytes, words.bytes), shown(s.latency.p50, milliseconds), shown(s.latency.p99, milliseconds),
+      shown(s.batch.seconds, function(of)
+        return ("%s (%s/s)"):format(text.duration(of), words.short(s.batch.users / of))
+      end) }
     p50[i], seconds[i], y[i] = s.latency.p50 * 1e3, best.seconds, system.metrics[all.test.metric]
   end
   return { title = "What it costs", text = { ("Tuned: all trials of the family, within %s. Training, epochs: of the "
@@ -280,7 +285,7 @@ local function new_items(all, list, served)
     "knows new items" } }
   for i, system in ipairs(list) do
     local one, says = served[system.name].new_items, families.of(system.name).new_items or "no"
-    rows[i + 1] = one.refused and { system.name, "-", "-", "-", "-", one.refused }
+    rows[i + 1] = one.refused and { system.name, "-", "-", "-", "-", words.cut(one.refused, 60) }
       or { system.name, place(one.median, one.deepest), place(one.median_original, one.deepest), share(one.among_first),
         share(one.among_100), says }
   end
@@ -292,6 +297,7 @@ function sections.cold(all)
   local list = only_families(sections.ordered(all.test))
   local users, curves = cold_users(list, served)
   local asked = served[list[1].name]
+  for _, system in ipairs(list) do asked = asked.unserved and served[system.name] or asked end
   return { title = "Whom it does not know", text = { ("New people: %d people of the test are asked for under a name "
     .. "that nobody knows, with the fields that a client would send, before anything, after one and after five of "
     .. "their latest events were posted; NDCG@%d of what they took next."):format(asked.cold_users[1].asked,
@@ -363,7 +369,7 @@ local function shares_of(list)
       local value = quality[2](c)
       local ratio = best and (quality[3] and best / value or value / best) or 0 -- nan where nothing was measured
       table.insert(c.shares, ratio == ratio and ratio or 0)
-      table.insert(c.cells, quality[4](value))
+      table.insert(c.cells, shown(value, quality[4]))
     end
   end
 end
@@ -425,6 +431,10 @@ function sections.done(all)
     test.fingerprint:sub(1, 16)), ("Each family had the same budget: at most %d trials, %s in all. Where a clock "
     .. "decides, equal runs are equal no more%s."):format(all.budget.trials, text.duration(all.budget.minutes * 60),
     cut > 0 and ("; %d of the trials were cut short by it"):format(cut) or "; here it cut no trial short") }
+  for i, found in ipairs(all.found) do
+    local why = all.served[i].unserved
+    if why then said[#said + 1] = ("%s could not be served: %s."):format(found.family, why) end
+  end
   for _, one in ipairs(all.left) do said[#said + 1] = ("%s is left out: %s."):format(one.name, one.why) end
   local names = { { "", "kind of model", "in words" } }
   for i, found in ipairs(all.found) do

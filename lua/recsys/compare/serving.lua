@@ -5,6 +5,7 @@
 --- asked by experiment. All answers are those of recsys.serve, which POST /recommend gives.
 
 local base = require "recsys.base"
+local exit = require "recsys.exit"
 local files = require "recsys.files"
 local flow = require "recsys.flow"
 local job = require "recsys.job"
@@ -157,15 +158,7 @@ local function new_items(model, p, test, data)
     among_first = first / asked, among_100 = hundred / asked, deepest = DEEP }
 end
 
---- Publish a family's model and measure it.
----@param p table
----@param found table    what recsys.compare.tuning gave
----@param test table     what recsys.compare.testing gave
----@param run string     the run's name
----@return table  plain data: bundle, bytes, opened (seconds), latency, batch, cold_users, new_items; of a family that
----  has no model `failed` alone
-function serving.run(p, found, test, data, split, run)
-  if found.failed then return { failed = found.failed } end
+local function measured(p, found, test, data, split, run)
   local published = assert(publish(p, found, test, data, split, run))
   local began = base.clock()
   local model <close> = assert(serve.open(published.bundle))
@@ -180,8 +173,35 @@ function serving.run(p, found, test, data, split, run)
   return result
 end
 
+--- What a family has whose model is not served: nothing that was measured, and why.
+---@param why string
+---@return table
+function serving.unserved(why)
+  local none, cold = 0 / 0, {}
+  for i, n in ipairs(HISTORY) do cold[i] = { events = n, asked = 0, ndcg = none, hit = none, popular = none } end
+  return { unserved = why, bytes = none, opened = none, latency = { p50 = none, p99 = none, explained = none,
+    requests = 0 }, batch = { seconds = none, users = 0 }, cold_users = cold, new_items = { refused = why } }
+end
+
+--- Publish a family's model and measure it.
+---@param p table
+---@param found table    what recsys.compare.tuning gave
+---@param test table     what recsys.compare.testing gave
+---@param run string     the run's name
+---@return table  plain data: bundle, bytes, opened (seconds), latency, batch, cold_users, new_items; where the model
+---  cannot be served `unserved` says why and no figure is a number; of a family that has no model `failed` alone
+function serving.run(p, found, test, data, split, run)
+  if found.failed then return { failed = found.failed } end
+  local ok, result = xpcall(measured, exit.traced, p, found, test, data, split, run)
+  if ok then return result end
+  if type(result) == "table" and result.signal then error(result, 0) end
+  local why = exit.message_of(result)
+  log.warn("%s is not served: %s", found.family, why)
+  return serving.unserved(why)
+end
+
 flow.valid(serving.run, function(result)
-  return not result.failed and files.exists(result.bundle), "its bundle is gone"
+  return result.bundle and files.exists(result.bundle), "its bundle is gone"
 end)
 
 return serving

@@ -30,6 +30,7 @@ local function log_system(run, system)
 end
 
 local function log_served(run, served)
+  if served.unserved then return run:tag("recsys.unserved", served.unserved) end
   run:metrics { ["serve/bytes"] = served.bytes, ["serve/p50_seconds"] = served.latency.p50,
     ["serve/p99_seconds"] = served.latency.p99, ["serve/batch_seconds"] = served.batch.seconds }
   for _, one in ipairs(served.cold_users) do
