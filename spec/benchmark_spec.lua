@@ -33,8 +33,9 @@ end
 local function run(name, settings, as_table)
   local set = { "data.dir=" .. folder, "runs=" .. folder .. "/runs", "seeds=2", "train.epochs=3" }
   local source = command.read(("recipes/benchmarks/%s.lua"):format(name))
+  local closed = source:find('kind = "ease"', 1, true) or source:find('kind = "item_knn"', 1, true)
   for _, setting in ipairs { "train.batch=64", "model.dim=8" } do -- a closed form has neither
-    if not source:find('kind = "ease"', 1, true) then set[#set + 1] = setting end
+    if not closed then set[#set + 1] = setting end
   end
   for _, setting in ipairs(settings or {}) do set[#set + 1] = setting end
   local code, out, err = captured(function()

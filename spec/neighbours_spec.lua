@@ -51,6 +51,11 @@ describe("nearest neighbours", function()
     near({ 5 / 60 ^ 0.5, 2 / 24 ^ 0.5, 5 / 60 ^ 0.5, 1 / 170 ^ 0.5, 2 / 102 ^ 0.5, 1 / 170 ^ 0.5, 2 / 24 ^ 0.5 },
       m.values:tolist())
     local shrunk = solve.neighbours(counts, 1, { shrink = 3 }):tensors()
+    local kinder = solve.neighbours(counts, 1, { alpha = 0.75 }):tensors()
+    near({ 5 / (6 ^ 0.75 * 10 ^ 0.25), 5 / (10 ^ 0.75 * 6 ^ 0.25), 2 / (17 ^ 0.75 * 6 ^ 0.25),
+      2 / (4 ^ 0.75 * 6 ^ 0.25) }, kinder.values:tolist())
+    local whole = solve.neighbours(counts, 2, { normalize = true }):dense():sum(2):tolist()
+    near({ 1, 1, 1, 1, 0 }, whole)
     near({ 5 / (60 ^ 0.5 + 3), 5 / (60 ^ 0.5 + 3), 2 / (102 ^ 0.5 + 3), 2 / (24 ^ 0.5 + 3) }, shrunk.values:tolist())
   end)
 
@@ -58,7 +63,7 @@ describe("nearest neighbours", function()
     assert.has_error(function() solve.neighbours(counts, 0) end,
       "bad argument #2 to 'neighbours' (1 or more neighbours are expected)")
     assert.has_error(function() solve.neighbours(counts, 1, { weighting = "bm25", shrink = 1 }) end,
-      "neighbours: products of bm25 are not divided by lengths, so there is no shrink")
+      "neighbours: products of bm25 are not divided by lengths, so there is no shrink or alpha")
   end)
 
   --- Random rows of which the first are in most columns, with counts or ones.

@@ -144,6 +144,65 @@ describe("a bag over a sparse matrix", function()
   end)
 end)
 
+describe("a product with a sparse matrix", function()
+  it("equals that with the dense one", function()
+    for _, dtype in ipairs { "f32", "f64" } do
+      local m, dense = matrix(40, 70, dtype, 2)
+      local x = tensor.new(base.stream(5, "user", 1, 1):normals(33 * 40):tolist(), dtype):reshape(33, 40)
+      for i = 1, 33 * 40, 3 do x:set((i - 1) // 40 + 1, (i - 1) % 40 + 1, 0) end
+      local tape <close> = autograd.tape()
+      local s, c, v = parts_of(tape, m)
+      local y = tape:input("x", x):csr_product(s, c, v, 70):value()
+      assert.is_true((y:to "f64" - x:to "f64":matmul(dense:to "f64")):abs():max() < (dtype == "f32" and 1e-5 or 1e-13))
+    end
+  end)
+
+  it("is refused where they do not fit", function()
+    local tape <close> = autograd.tape()
+    local s = tape:input("s", tensor.new({ 0, 1, 2 }, "i64"))
+    local c, v = tape:input("c", tensor.new({ 1, 5 }, "i32")), tape:input("v", tensor.new { 2, 3 })
+    assert.has_error(function() tape:input("x", tensor.zeros(2, 3)):csr_product(s, c, v, 2) end,
+      "csr_product: x is [2, 3] and the matrix input 's' has 2 rows")
+    assert.has_error(function() tape:input("x", tensor.new { { 0, 1 } }):csr_product(s, c, v, 2) end,
+      "csr_product: row 1 has column 5 of a matrix of 2")
+    assert.same({ { 0, 2 } }, tape:input("y", tensor.new { { 1, 0 } }):csr_product(s, c, v, 2):value():tolist())
+  end)
+end)
+
+describe("the largest of each row", function()
+  it("stay, the first of equal ones, and only what is above 0", function()
+    local tape <close> = autograd.tape()
+    local x = tape:input("x", tensor.new { { 3, 1, 3, 2, 3 }, { -1, 0, 5, -2, 0 }, { 1, 1, 1, 1, 1 } })
+    assert.same({ { 3, 0, 3, 0, 0 }, { 0, 0, 5, 0, 0 }, { 1, 1, 0, 0, 0 } }, x:keep_largest(2):value():tolist())
+    assert.same({ { 3, 1, 3, 2, 3 }, { 0, 0, 5, 0, 0 }, { 1, 1, 1, 1, 1 } }, x:keep_largest(7):value():tolist())
+  end)
+
+  it("are those that sorting finds, on any number of threads", function()
+    local n, d, k = 40, 3000, 37
+    local x = tensor.new(base.stream(6, "user", 1, 1):normals(n * d):tolist(), "f32"):reshape(n, d)
+    local before = base.threads()
+    for threads = 1, 2 do
+      base.threads(threads)
+      local tape <close> = autograd.tape()
+      local kept = tape:input("x", x):keep_largest(k):value()
+      for row = 1, n do
+        local sorted = x:select(1, row):sort(true)
+        local wanted = x:select(1, row):ge(sorted:get(k)):to "f32" * x:select(1, row)
+        assert.equal(0, (wanted - kept:select(1, row)):abs():max())
+      end
+    end
+    base.threads(before)
+  end)
+
+  it("are refused of what is not a number, or wants a gradient", function()
+    local tape <close> = autograd.tape { train = true }
+    assert.has_error(function() tape:input("x", tensor.new { { 0 / 0 } }):keep_largest(1) end,
+      "keep_largest: x holds a NaN")
+    assert.has_error(function() tape:input("x", tensor.new { { 1 } }, true):keep_largest(1) end,
+      "keep_largest: input 'x' wants a gradient, and there is none")
+  end)
+end)
+
 describe("a sparse matrix of parameters", function()
   it("keeps what it is given, with room behind it", function()
     local m, dense = matrix(12, 9, "f32", 3)

@@ -305,6 +305,22 @@ function autograd.bag_first(x, offsets) end
 ---@return Var [total, d]
 function autograd.causal_attention(q, k, v, offsets, heads, rate) end
 
+--- x times a sparse matrix, as of autograd.csr_bag; zeros of x cost nothing. No gradient; runs in plans.
+---@param x Var       [n, rows]
+---@param starts Var  i64 [rows + 1]
+---@param columns Var i32 [entries], below width
+---@param values Var  of x's dtype [entries]
+---@param width integer 1 or more
+---@return Var [n, width]
+function autograd.csr_product(x, starts, columns, values, width) end
+
+--- Of each row the k largest numbers above 0, all others made 0; of equal ones the first stay. No gradient: an x that
+--- wants one raises, and so does a NaN.
+---@param x Var f32 [n, d]
+---@param k integer 1 or more
+---@return Var f32 [n, d]
+function autograd.keep_largest(x, k) end
+
 --- The mean of weight (x - target)^2. Targets and weights are data: they cannot want a gradient.
 ---@param x Var
 ---@param target Var of x's shape
@@ -457,6 +473,8 @@ function Var:bag_distinct(offsets) end
 function Var:bag_positions(offsets, limit) end
 function Var:bag_softmax(offsets) end
 function Var:bag_sum(offsets, weights) end
+function Var:csr_product(starts, columns, values, width) end
+function Var:keep_largest(k) end
 function Var:csr_bag(columns, values, width, codes, offsets, weights) end
 function Var:bag_first(offsets) end
 function Var:fold_in(spectrum, codes, offsets, weights, options) end

@@ -72,13 +72,16 @@ function solve.implicit_loss(sweep) end
 ---@return Csr   f32
 function solve.weigh(m, options) end
 
---- The k nearest neighbours of each row among the rows: <a, b> / (|a| |b| + shrink) of rows as solve.weigh weighs them;
---- with bm25 <a, b>, which shrink is refused for. A row itself is left out, and so are similarities of 0 and below; of
---- equal ones the lower row counts as nearer. Deshpande & Karypis 2004, doi:10.1145/963770.963776; the shrink:
---- Dacrema, Cremonesi & Jannach 2019, doi:10.1145/3298689.3347058.
+--- The k nearest neighbours of each row a among the rows b: <a, b> / (|a|^(2 alpha) |b|^(2 - 2 alpha) + shrink) of rows
+--- as solve.weigh weighs them, with alpha 0.5 the cosine, above it kinder to long b, which many have (Aiolli 2013,
+--- doi:10.1145/2507157.2507189); with bm25 <a, b>, for which both are refused. A row itself is left out, and so are
+--- similarities of 0 and below; of equal ones the lower row counts as nearer. Deshpande & Karypis 2004,
+--- doi:10.1145/963770.963776; the shrink: Dacrema, Cremonesi & Jannach 2019, doi:10.1145/3298689.3347058.
 ---@param m Csr  entries in any order, each column once a row; all 1 takes the least time
 ---@param k integer  1 or more
----@param options? { weighting?: string, K1?: number, B?: number, shrink?: number }  shrink: 0 or more, default 0
+---@param options? { weighting?: string, K1?: number, B?: number, alpha?: number, shrink?: number,
+---   normalize?: boolean }  alpha: from 0 to 1, default 0.5; shrink: 0 or more, default 0; normalize: then divide the
+---   similarities of each row by their sum, default false
 ---@return Csr   f32 [rows, rows], columns rising, at most k a row
 function solve.neighbours(m, k, options) end
 

@@ -11,7 +11,7 @@ extern const rs_op rs_op_layer_norm, rs_op_batch_norm, rs_op_l2_normalize;
 extern const rs_op rs_op_concat, rs_op_narrow, rs_op_reshape;
 extern const rs_op rs_op_sum, rs_op_mean, rs_op_sum_dim, rs_op_mean_dim, rs_op_dot;
 extern const rs_op rs_op_embedding, rs_op_embedding_bag;
-extern const rs_op rs_op_bag_positions, rs_op_bag_softmax, rs_op_bag_sum, rs_op_csr_bag;
+extern const rs_op rs_op_bag_positions, rs_op_bag_softmax, rs_op_bag_sum, rs_op_csr_bag, rs_op_csr_product, rs_op_keep_largest;
 extern const rs_op rs_op_bag_first, rs_op_bag_distinct, rs_op_causal_attention, rs_op_fold_in;
 extern const rs_op rs_op_mse, rs_op_bce, rs_op_bpr;
 
@@ -22,7 +22,7 @@ extern const rs_op rs_op_mse, rs_op_bce, rs_op_bpr;
       &rs_op_batch_norm, &rs_op_l2_normalize, &rs_op_concat, &rs_op_narrow, &rs_op_reshape, &rs_op_sum,        \
       &rs_op_mean, &rs_op_sum_dim, &rs_op_mean_dim, &rs_op_dot, &rs_op_embedding, &rs_op_embedding_bag,        \
       &rs_op_bag_positions, &rs_op_bag_softmax, &rs_op_bag_sum, &rs_op_mse, &rs_op_bce, &rs_op_bpr,            \
-      &rs_op_csr_matmul, &rs_op_csr_bag, &rs_op_bag_first, &rs_op_bag_distinct, &rs_op_causal_attention, \
+      &rs_op_csr_matmul, &rs_op_csr_bag, &rs_op_csr_product, &rs_op_keep_largest, &rs_op_bag_first, &rs_op_bag_distinct, &rs_op_causal_attention, \
       &rs_op_fold_in
 
 #endif

@@ -118,8 +118,15 @@ rs_status rs_ag_causal_attention(rs_node **out, rs_node *q, rs_node *k, rs_node 
  * values [entries]; entries behind the last start are spare. None of these may want a gradient: RS_EARG. */
 rs_status rs_ag_csr_bag(rs_node **out, rs_node *starts, rs_node *columns, rs_node *values, int64_t width,
                         rs_node *codes, rs_node *offsets, rs_node *weights);
-/* Whether all of such a matrix is as it should be: RS_EDTYPE, RS_ESHAPE, or RS_ERANGE with the row. */
-rs_status rs_csr_bag_check(const rs_tensor *starts, const rs_tensor *columns, const rs_tensor *values, int64_t width);
+/* [n, width] = x [n, rows] times such a matrix; zeros of x are passed over, each row a sum in the order of x's elements. */
+rs_status rs_ag_csr_product(rs_node **out, rs_node *x, rs_node *starts, rs_node *columns, rs_node *values,
+                            int64_t width);
+/* Of each row of x f32 [n, d] the k largest numbers above 0, the first of equal ones; all others are 0. No gradient:
+ * RS_EARG for an x that wants one; RS_ENUMERIC for a NaN. */
+rs_status rs_ag_keep_largest(rs_node **out, rs_node *x, int64_t k);
+/* Whether all of such a matrix is as operation 'op' wants it: RS_EDTYPE, RS_ESHAPE, or RS_ERANGE with the row. */
+rs_status rs_csr_bag_check(const char *op, const rs_tensor *starts, const rs_tensor *columns, const rs_tensor *values,
+                           int64_t width);
 
 /* [n, d]: the least-squares vector of somebody who has the items codes[offsets[i] .. offsets[i+1]-1], of weights [total] or,
  * NULL, 1: half a sweep of alternating least squares (Rendle et al. 2022, doi:10.1145/3523227.3548486; with 'confidence'

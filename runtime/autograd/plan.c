@@ -304,12 +304,12 @@ static rs_status check_sparse(const rs_plan *plan, const rs_tensor *weights) {
   rs_status status = RS_OK;
   for (int i = 0; i < plan->n_steps && status == RS_OK; i++) {
     const rs_step *step = &plan->steps[i];
-    bool is_weights = step->op == &rs_op_csr_bag;
+    bool is_weights = step->op == &rs_op_csr_bag || step->op == &rs_op_csr_product;
     for (int j = 0; j < 3 && is_weights; j++) is_weights = step->operands[j] >= first && step->operands[j] < last;
     if (!is_weights) continue;
     const rs_tensor *part[3];
     for (int j = 0; j < 3; j++) part[j] = &weights[step->operands[j] - first];
-    status = rs_csr_bag_check(part[0], part[1], part[2], step->attr[0].integer);
+    status = rs_csr_bag_check(step->op->name, part[0], part[1], part[2], step->attr[0].integer);
   }
   return status;
 }

@@ -305,6 +305,27 @@ static int l_causal_attention(lua_State *L) {
   return rs_return_var(L);
 }
 
+/* autograd.csr_product(x, starts, columns, values, width) */
+static int l_csr_product(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1), *starts = rs_check_var(L, 2), *columns = rs_check_var(L, 3);
+  rs_node *values = rs_check_var(L, 4);
+  lua_Integer width = luaL_checkinteger(L, 5);
+  luaL_argcheck(L, 1 <= width && width <= INT32_MAX, 5, "a width of 1 or more is expected");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_csr_product(out, x, starts, columns, values, width));
+  return rs_return_var(L);
+}
+
+/* autograd.keep_largest(x, k) */
+static int l_keep_largest(lua_State *L) {
+  rs_node *x = rs_check_var(L, 1);
+  lua_Integer k = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, 1 <= k && k <= 1 << 30, 2, "a number of 1 or more is expected");
+  rs_node **out = rs_push_var(L, 1);
+  rs_check_retry(L, rs_ag_keep_largest(out, x, k));
+  return rs_return_var(L);
+}
+
 /* autograd.mse(x, target, [weights]) */
 static int l_mse(lua_State *L) {
   rs_node *x = rs_check_var(L, 1), *target = rs_check_var(L, 2), *weights = rs_opt_var(L, 3);
@@ -354,6 +375,8 @@ const luaL_Reg rs_var_operations[] = {{"linear", l_linear},
                                       {"bag_softmax", l_bag_softmax},
                                       {"bag_sum", l_bag_sum},
                                       {"csr_bag", l_csr_bag},
+                                      {"csr_product", l_csr_product},
+                                      {"keep_largest", l_keep_largest},
                                       {"bag_first", l_bag_first},
                                       {"fold_in", l_fold_in},
                                       {"causal_attention", l_causal_attention},

@@ -95,14 +95,18 @@ static int l_weigh(lua_State *L) {
 
 /* solve.neighbours(m, k, [options]) -> Csr */
 static int l_neighbours(lua_State *L) {
-  static const char *const known[] = {"weighting", "K1", "B", "shrink", NULL};
+  static const char *const known[] = {"weighting", "K1", "B", "alpha", "shrink", "normalize",
+                                      NULL};
   const rs_csr *m = rs_check_csr(L, 1);
   lua_Integer k = luaL_checkinteger(L, 2);
   luaL_argcheck(L, k >= 1, 2, "1 or more neighbours are expected");
   if (!lua_isnoneornil(L, 3)) rs_check_options(L, 3, known);
   rs_weigh_options weigh = take_weighing(L, 3);
-  rs_neighbours_options o = {.k = k, .weighting = weigh.weighting, .k1 = weigh.k1, .b = weigh.b};
+  rs_neighbours_options o = {.k = k, .weighting = weigh.weighting, .k1 = weigh.k1, .b = weigh.b,
+                             .alpha = 0.5};
+  if (!lua_isnoneornil(L, 3)) o.alpha = rs_number_option(L, 3, "alpha", 0.5);
   if (!lua_isnoneornil(L, 3)) o.shrink = rs_number_option(L, 3, "shrink", 0);
+  if (!lua_isnoneornil(L, 3)) o.normalize = rs_boolean_option(L, 3, "normalize", false);
   rs_csr *out = rs_push_csr(L);
   rs_check_retry(L, rs_neighbours(out, m, &o));
   rs_account(L, &out->values);

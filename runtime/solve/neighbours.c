@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/parallel.h"
-#include "solve/nearest.h"
+#include "tensor/nearest.h"
 #include "tensor/clones.h"
 
 enum {
@@ -47,7 +47,7 @@ typedef struct work {
   bool ones;          /* which they are: 'rows' holds their squares */
   bool grows;         /* no sum that was added to is 0 */
   int32_t *original;  /* [n]: the row of m that ours is */
-  float *length;      /* [n]: what products are divided by */
+  float *own, *length; /* [n]: what products are divided by, of the row whose neighbours are found, and of the other */
   float *together;    /* the sums of blocks, each [rows up to its last, LANES] */
   scratch *of_thread;
   int threads;
@@ -157,7 +157,7 @@ static void do_row(const work *w, scratch *s, int64_t row) {
     s->sums[row] = 0;
     n = take_all(w, s);
   }
-  divide(s->found, s->touched, n, w->length, w->length[row], (float)w->options->shrink);
+  divide(s->found, s->touched, n, w->length, w->own[row], (float)w->options->shrink);
   put(w, s, &(rs_nearest){.scores = s->found, .rows = s->touched, .n = n}, row);
 }
 
@@ -233,7 +233,7 @@ static void look_back(const work *w, scratch *s, block_best *b, int64_t block) {
   int64_t row = block * LANES, n = rows_of_block(w, block);
   const float *sums = sums_of_block(w, block);
   float out[LANES], lengths[LANES];
-  for (int64_t lane = 0; lane < LANES; lane++) lengths[lane] = lane < n ? w->length[row + lane] : 1;
+  for (int64_t lane = 0; lane < LANES; lane++) lengths[lane] = lane < n ? w->own[row + lane] : 1;
   for (int64_t at = row + n; at-- > 0;) { /* those with as many entries are the likeliest */
     if (!reaches(out, sums + at * LANES, lengths, w->length[at], (float)w->options->shrink, b->least)) continue;
     for (int64_t lane = 0; lane < n; lane++)
@@ -249,7 +249,7 @@ static void look_on(const work *w, scratch *s, block_best *b, int64_t block, int
   for (int64_t i = 0; i < LANES; i++) lengths[i] = i < n ? w->length[later * LANES + i] : 1;
   for (int64_t lane = 0; lane < LANES; lane++, sums += LANES) {
     for (int64_t i = 0; i < LANES; i++) least[i] = b->least[lane];
-    if (!reaches(out, sums, lengths, w->length[row + lane], (float)w->options->shrink, least)) continue;
+    if (!reaches(out, sums, lengths, w->own[row + lane], (float)w->options->shrink, least)) continue;
     for (int64_t i = 0; i < n; i++)
       if (out[i] >= b->least[lane]) add_near(w, s, b, lane, out[i], later * LANES + i);
   }
@@ -386,7 +386,9 @@ static rs_status look_at_rows(work *w) {
     }
     if (!(squares < 1e38))
       return rs_fail(RS_ERANGE, "neighbours: the entries of row %d are too large", w->original[row]);
-    if (w->options->weighting != RS_BM25) w->length[row] = (float)sqrt(squares);
+    if (w->options->weighting == RS_BM25) continue;
+    w->own[row] = (float)pow(squares, w->options->alpha);
+    w->length[row] = (float)pow(squares, 1 - w->options->alpha);
   }
   return RS_OK;
 }
@@ -411,7 +413,7 @@ static rs_status weigh(work *w, rs_csr *out, const rs_csr *m) {
   const rs_neighbours_options *o = w->options;
   const rs_weigh_options weighing = {.weighting = o->weighting, .k1 = o->k1, .b = o->b};
   w->ones = w->n <= UINT16_MAX && rs_weigh_is_ones(m);
-  for (int64_t row = 0; row < w->n; row++) w->length[row] = 1;
+  for (int64_t row = 0; row < w->n; row++) w->own[row] = w->length[row] = 1;
   if (!w->ones) return rs_weigh(out, m, &weighing);
   rs_tensor of_row = {0}, of_column = {0};
   rs_status status = rs_weigh_ones(&of_row, &of_column, m, &weighing);
@@ -424,7 +426,8 @@ static rs_status weigh(work *w, rs_csr *out, const rs_csr *m) {
       float c = rs_f32(&of_column)[rs_i32(&m->columns)[i]];
       rs_f32(&out->values)[i] = c * c;
     }
-    for (int64_t row = 0; row < w->n; row++) w->length[row] = 1 / rs_f32(&of_row)[w->original[row]];
+    for (int64_t row = 0; row < w->n; row++)
+      w->own[row] = w->length[row] = 1 / rs_f32(&of_row)[w->original[row]];
   }
   rs_tensor_free(&of_row);
   rs_tensor_free(&of_column);
@@ -446,6 +449,13 @@ static rs_status prepare(work *w, const rs_csr *m) {
   return status == RS_OK ? choose(w) : status;
 }
 
+/* Let the similarities of a row sum to 1. */
+static void normalize(float *values, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)values[i];
+  for (int64_t i = 0; i < n; i++) values[i] = (float)(values[i] / sum);
+}
+
 /* Close the gaps behind rows of less than k neighbours, and hand over what they take of the room. */
 static rs_status finish(rs_csr *out, work *w) {
   int64_t total = 0, k = w->options->k;
@@ -455,6 +465,7 @@ static rs_status finish(rs_csr *out, work *w) {
   for (int64_t row = 0; row < w->n; row++) {
     size_t bytes = (size_t)w->counts[row] * sizeof(float); /* and of an int32_t */
     rs_i64(&out->starts)[row] = total;
+    if (w->options->normalize) normalize(w->values + row * k, w->counts[row]);
     if (total < row * k) memmove(w->columns + total, w->columns + row * k, bytes);
     if (total < row * k) memmove(w->values + total, w->values + row * k, bytes);
     total += w->counts[row];
@@ -469,10 +480,11 @@ static rs_status allocate(work *w) {
   size_t n = (size_t)w->n + 1;
   w->threads = rs_threads();
   w->original = rs_alloc(n * sizeof(int32_t));
+  w->own = rs_alloc(n * sizeof(float));
   w->length = rs_alloc(n * sizeof(float));
   w->counts = rs_alloc(n * sizeof(int64_t));
   w->of_thread = rs_alloc_zero((size_t)w->threads * sizeof(scratch));
-  if (!w->original || !w->length || !w->counts || !w->of_thread)
+  if (!w->original || !w->own || !w->length || !w->counts || !w->of_thread)
     return rs_nomem("neighbours", n * sizeof(int64_t));
   int64_t room = w->n * w->options->k;
   rs_status status = rs_tensor_new(&w->near, RS_I32, 1, &room);
@@ -486,7 +498,7 @@ static rs_status allocate(work *w) {
 
 static void release(work *w) {
   for (int i = 0; w->of_thread && i < w->threads; i++) scratch_free(&w->of_thread[i]);
-  void *const parts[] = {w->of_thread, w->original,  w->length,  w->counts,  w->of_column,
+  void *const parts[] = {w->of_thread, w->original,  w->own, w->length,  w->counts,  w->of_column,
                          w->entries,   w->together};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) rs_free(parts[i]);
   rs_tensor_free(&w->near);
@@ -498,8 +510,9 @@ static rs_status check_options(const rs_csr *m, const rs_neighbours_options *o) 
   if (o->k < 1) return rs_fail(RS_EARG, "neighbours: k is %lld, not 1 or more", (long long)o->k);
   if (!(o->shrink >= 0 && o->shrink <= 1e9))
     return rs_fail(RS_EARG, "neighbours: shrink is %g, not 0 or more", o->shrink);
-  if (o->shrink > 0 && o->weighting == RS_BM25)
-    return rs_fail(RS_EARG, "neighbours: products of bm25 are not divided by lengths, so there is no shrink");
+  if (!(o->alpha >= 0 && o->alpha <= 1)) return rs_fail(RS_EARG, "neighbours: alpha is %g, not from 0 to 1", o->alpha);
+  if ((o->shrink > 0 || o->alpha != 0.5) && o->weighting == RS_BM25)
+    return rs_fail(RS_EARG, "neighbours: products of bm25 are not divided by lengths, so there is no shrink or alpha");
   if (m->rows > INT32_MAX - LANES) return rs_fail(RS_ESHAPE, "neighbours: %lld rows", (long long)m->rows);
   return RS_OK;
 }

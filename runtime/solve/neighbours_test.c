@@ -78,7 +78,7 @@ static double *similarities(const rs_csr *m, const rs_neighbours_options *o) {
         aa += x[a * d + c] * x[a * d + c];
         bb += x[b * d + c] * x[b * d + c];
       }
-      out[a * n + b] = a == b || dot == 0 ? 0 : o->weighting == RS_BM25 ? dot : dot / (sqrt(aa * bb) + o->shrink);
+      out[a * n + b] = a == b || dot == 0 ? 0 : o->weighting == RS_BM25 ? dot : dot / (pow(aa, o->alpha) * pow(bb, 1 - o->alpha) + o->shrink);
     }
   memmove(x, out, (size_t)(n * n) * sizeof *x);
   free(idf);
@@ -127,7 +127,9 @@ static void are_the_k_most_similar_rows_whatever_the_threads(void **state) {
       for (int weighting = RS_COSINE; weighting <= RS_BM25; weighting++) {
         if (kind == SIGNS && weighting != RS_COSINE) continue;
         rs_csr m = matrix(shapes[i].rows, shapes[i].width, shapes[i].density, (entries)kind), first = {0};
-        rs_neighbours_options o = {shapes[i].k, (rs_weighting)weighting, 1.2, 0.75, weighting == RS_TFIDF ? 2 : 0};
+        rs_neighbours_options o = {.k = shapes[i].k, .weighting = (rs_weighting)weighting, .k1 = 1.2, .b = 0.75};
+        o.alpha = weighting == RS_TFIDF ? 0.8 : 0.5;
+        o.shrink = weighting == RS_TFIDF ? 2 : 0;
         double *all = similarities(&m, &o);
         for (int threads = 1; threads <= 3; threads++) {
           rs_csr found;
@@ -177,7 +179,7 @@ static void of_equally_similar_rows_the_lower_ones_are_near(void **state) {
     if (kind == 1)
       for (int i = 0; i < ROWS; i++) values[i] = 2;
     rs_csr m = small(starts, ROWS, columns, values, ROWS), found;
-    assert_int_equal(rs_neighbours(&found, &m, &(rs_neighbours_options){.k = 3}), RS_OK);
+    assert_int_equal(rs_neighbours(&found, &m, &(rs_neighbours_options){.k = 3, .alpha = 0.5}), RS_OK);
     for (int row = 0; row < ROWS; row++) {
       const int32_t *near = rs_i32(&found.columns) + row * 3;
       for (int i = 0; i < 3; i++) assert_int_equal(near[i], i + (i >= row));
@@ -193,13 +195,14 @@ static void refuses_what_it_cannot_compare(void **state) {
   rs_csr twice = small(starts, 2, (int32_t[]){1, 1, 0}, (float[]){1, 1, 1}, 3), found;
   rs_csr below = small(starts, 2, (int32_t[]){1, 2, 0}, (float[]){1, -1, 1}, 3);
   rs_csr infinite = small(starts, 2, (int32_t[]){1, 2, 0}, (float[]){1, INFINITY, 1}, 3);
-  assert_int_equal(rs_neighbours(&found, &twice, &(rs_neighbours_options){.k = 3}), RS_EARG);
+  assert_int_equal(rs_neighbours(&found, &twice, &(rs_neighbours_options){.k = 3, .alpha = 0.5}), RS_EARG);
   assert_string_equal(rs_message(), "neighbours: row 0 has column 1 twice");
-  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 3, .weighting = RS_TFIDF}), RS_ERANGE);
-  assert_int_equal(rs_neighbours(&found, &infinite, &(rs_neighbours_options){.k = 3}), RS_ERANGE);
-  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 0}), RS_EARG);
-  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 1, .shrink = -1}), RS_EARG);
-  rs_neighbours_options shrunk = {.k = 1, .weighting = RS_BM25, .k1 = 1, .b = 1, .shrink = 1};
+  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 3, .weighting = RS_TFIDF, .alpha = 0.5}), RS_ERANGE);
+  assert_int_equal(rs_neighbours(&found, &infinite, &(rs_neighbours_options){.k = 3, .alpha = 0.5}), RS_ERANGE);
+  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 0, .alpha = 0.5}), RS_EARG);
+  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 1, .alpha = 0.5, .shrink = -1}), RS_EARG);
+  assert_int_equal(rs_neighbours(&found, &below, &(rs_neighbours_options){.k = 1, .alpha = 2}), RS_EARG);
+  rs_neighbours_options shrunk = {.k = 1, .weighting = RS_BM25, .k1 = 1, .b = 1, .alpha = 0.5, .shrink = 1};
   assert_int_equal(rs_neighbours(&found, &below, &shrunk), RS_EARG);
   rs_csr_free(&twice);
   rs_csr_free(&below);

@@ -123,6 +123,8 @@ do
   local members, bags = other:input("codes", tensor.new({ 1, 0, 1 }, "i32")), other:input("bags", offsets)
   local y = autograd.csr_bag(s, c, v, 2, members, bags, other:input("weights", tensor.new { 1, 1, 2 }))
   assert(y:value():get(2, 2) == 10 and s:csr_bag(c, v, 2, members, bags):size(2) == 2)
+  assert(y:keep_largest(1):csr_product(s, c, v, 2):size(1) == 2)
+  assert(autograd.csr_product(autograd.keep_largest(y, 2), s, c, v, 2):size(2) == 2)
   local recorded = other:plan { y = y }
   local found = recorded:run(parts, { codes = members:value(), bags = offsets, weights = tensor.new { 1, 1, 2 } })
   assert(found.y:get(2, 1) == 6)

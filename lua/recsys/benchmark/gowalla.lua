@@ -18,6 +18,7 @@ local gowalla = {
 
 gowalla.published = {
   { "MF-BPR", { .1627, .1378 }, "BARS leaderboard" },
+  { "ItemCF", { .1570, .1214 }, "BARS leaderboard" },
   { "Mult-VAE", { .1641, .1335 }, "LightGCN paper, table 4" },
   { "NGCF", { .1570, .1327 }, "LightGCN paper" },
   { "LightGCN", { .1830, .1554 }, "LightGCN paper, table 4" },

@@ -42,6 +42,22 @@ families.list = {
     explains = "known items by what each adds to the score", new_users = "by what they know", new_items = false,
   },
   {
+    name = "item_knn", label = "item-kNN, similarities to what is known", branch = "neighbours", kind = "item_knn",
+    features = "known", model = { k = 100, weighting = "tfidf", alpha = 0.7, shrink = 0.0, normalize = true },
+    train = { epochs = 1 },
+    search = { ["model.k"] = tune.choice { 20, 50, 100, 200 }, ["model.alpha"] = tune.quantised(0.4, 0.9, 0.1),
+      ["model.shrink"] = tune.choice { 0.0, 10.0, 100.0 }, ["model.normalize"] = tune.choice { false, true } },
+    repeats = false,
+    explains = "the known item that adds most", new_users = "by what they know", new_items = false,
+  },
+  {
+    name = "user_knn", label = "user-kNN, votes of users alike", branch = "neighbours", kind = "user_knn",
+    features = "known", model = { k = 100, weighting = "cosine", K1 = 1.2, B = 0.75 }, train = { epochs = 1 },
+    search = { ["model.k"] = tune.choice { 20, 50, 100, 200, 400 },
+      ["model.weighting"] = tune.choice { "cosine", "tfidf", "bm25" } }, repeats = false,
+    explains = "users alike", new_users = "by what they know", new_items = false,
+  },
+  {
     name = "mf", label = "matrix factorisation, in-batch softmax", branch = "factorisation", kind = "mf",
     features = "ids",
     model = { dim = 64 },

@@ -76,4 +76,13 @@ function Sparse:bag(tape, codes, offsets, weights)
     self.width, codes, offsets, weights)
 end
 
+--- [n, width]: x times the matrix.
+---@param tape Tape
+---@param x Var       f32 [n, rows], zeros of which cost nothing
+---@return Var f32 [n, width]
+function Sparse:product(tape, x)
+  return autograd.csr_product(x, tape:parameter(self.starts), tape:parameter(self.columns),
+    tape:parameter(self.values), self.width)
+end
+
 return sparse

@@ -1,5 +1,5 @@
 /* nearest.c - see nearest.h. */
-#include "solve/nearest.h"
+#include "tensor/nearest.h"
 
 #include <stdbool.h>
 #include <string.h>
