@@ -39,6 +39,13 @@ function testing.sound(found)
   return kept
 end
 
+--- The items that can be a candidate of some query: rows, or how many where all can.
+local function candidates_of(queries)
+  local created = queries.item_time
+  if not created then return queries.items end
+  return created:ge(queries.from:min()):mul(created:lt(queries.to:max())):nonzero()
+end
+
 --- What all systems are asked.
 local function question(p, data, split)
   local queries = job.queries(data, split, p.eval, "test")
@@ -50,7 +57,7 @@ local function question(p, data, split)
     inputs = {}, systems = {}, data = data, split = split }
   work.k = p.eval.k[1]
   work.vectors, work.described_by = described.items(data, split)
-  work.segments = segments_of.of(queries)
+  work.segments, work.could = segments_of.of(queries), candidates_of(queries)
   for _, segment in ipairs(segments_of.by_popularity(queries, work.counts)) do
     table.insert(work.segments, segment)
   end
@@ -66,7 +73,7 @@ local function ask(work, about, scorer)
   about.coverage = answer.coverage
   about.beyond = { novelty = beyond.novelty(top, work.counts, work.users),
     diversity = beyond.diversity(top, work.vectors), popularity = beyond.popularity(top, work.counts),
-    tail_share = beyond.tail_share(top, work.counts), gini = beyond.gini(top, work.queries.items),
+    tail_share = beyond.tail_share(top, work.counts), gini = beyond.gini(top, work.could),
     coverage = beyond.coverage(top, could) }
   about.answer = answer
   table.insert(work.systems, about)
