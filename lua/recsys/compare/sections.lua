@@ -189,7 +189,7 @@ function sections.beyond(all)
       local gini = {}
       for i, system in ipairs(list) do gini[i] = system.beyond.gini == system.beyond.gini and system.beyond.gini end
       return { { report.scatter { title = "Right, and new", x_name = "novelty, bits", y_name = test.metric,
-        named = true,
+        named = true, height = 340,
         series = sections.points(list, x, y) } }, { report.bar { title = "Popularity bias", names = labels,
         x_name = "Gini of how often items are shown", series = { { name = "Gini", values = gini } } } } }
     end }
@@ -252,9 +252,9 @@ function sections.costs(all)
     all.machine) },
     tables = { { rows = rows } }, charts = function()
       return { { report.scatter { title = "Right, and fast to answer", x_name = "p50 of a request, ms", log_x = true,
-        y_name = all.test.metric, named = true, series = sections.points(list, p50, y) } },
+        y_name = all.test.metric, named = true, height = 340, series = sections.points(list, p50, y) } },
         { report.scatter { title = "Right, and fast to train", x_name = "seconds of training", log_x = true,
-          y_name = all.test.metric, named = true, series = sections.points(list, seconds, y) } } }
+          y_name = all.test.metric, named = true, height = 340, series = sections.points(list, seconds, y) } } }
     end }
 end
 

@@ -153,26 +153,34 @@ end
 
 local HIGH <const> = 11 -- of a name's line
 
---- Where a name stands beside its point: to the right where there is room, else to the left, moved up or down by whole
---- lines from names that stand there.
+local FAR <const> = 6 -- lines that a name is moved at the most
+
+--- Whether a name may begin at 'from' and stand at height 'at'.
+local function is_free(taken, box, from, width, at)
+  if at < box.top + 4 or at > box.bottom or from < box.left or from + width > box.right + 14 then return false end
+  for _, other in ipairs(taken) do
+    local apart = math.abs(other.at - at) >= HIGH or other.from + other.width < from or from + width < other.from
+    if not apart then return false end
+  end
+  return true
+end
+
+--- Where a name stands beside its point: to the right or the left, moved up or down by whole lines from names that
+--- stand there; nil where there is no room nearby.
 local function place_of(taken, box, x, y, label)
   local width = 6.7 * words.cells(label)
-  local right = x + 6 + width <= box.right + 14
-  local from = right and x + 6 or x - 6 - width
-  for step = 0, 12 do
+  for step = 0, FAR do
     local at = y + 4 + (step % 2 == 0 and -1 or 1) * ((step + 1) // 2) * HIGH
-    local free = at > box.top and at < box.bottom
-    for _, other in ipairs(taken) do
-      free = free and (math.abs(other.at - at) >= HIGH or other.from + other.width < from or from + width < other.from)
-    end
-    if free or step == 12 then
-      taken[#taken + 1] = { at = at, from = from, width = width }
-      return from, at
+    for _, from in ipairs { x + 6, x - 6 - width } do
+      if is_free(taken, box, from, width, at) then
+        taken[#taken + 1] = { at = at, from = from, width = width }
+        return from, at
+      end
     end
   end
 end
 
---- The points' names beside them.
+--- The points' names beside them, as far as there is room: the first ones come first, all show when pointed at.
 local function draw_names(list, box, out)
   local taken = {}
   for _, one in ipairs(list) do
@@ -181,7 +189,7 @@ local function draw_names(list, box, out)
       if finite(x) and finite(y) then
         local shown = words.plain(tostring(label))
         local from, at = place_of(taken, box, box.x(x), box.y(y), shown)
-        out[#out + 1] = draw.text(from, at, shown, "start", "name")
+        if from then out[#out + 1] = draw.text(from, at, shown, "start", "name") end
       end
     end
   end
