@@ -138,11 +138,10 @@ RS_CLONES static void divide(float *restrict found, const int32_t *restrict touc
 /* Updates that a row alone takes. */
 static int64_t updates_of(const work *w, int64_t row) {
   const int64_t *starts = rs_i64(&w->rows.starts);
+  const int32_t *columns = rs_i32(&w->rows.columns);
   int64_t updates = 0;
-  for (int64_t i = starts[row]; i < starts[row + 1]; i++) {
-    int32_t column = rs_i32(&w->rows.columns)[i];
-    updates += w->of_column[column + 1] - w->of_column[column];
-  }
+  for (int64_t i = starts[row]; i < starts[row + 1]; i++)
+    updates += w->of_column[columns[i] + 1] - w->of_column[columns[i]];
   return updates;
 }
 
@@ -283,9 +282,10 @@ static void do_blocks(void *context, int64_t begin, int64_t end) {
 /* Whether the rows of a block have so many columns in common that they are better added together. 'stamp' [width]. */
 static bool is_close(const work *w, int64_t block, int32_t *stamp) {
   const int64_t *starts = rs_i64(&w->rows.starts);
-  int64_t alone = 0, together = 0, row = block * LANES;
-  for (int64_t i = starts[row]; i < starts[row + rows_of_block(w, block)]; i++) {
-    int32_t column = rs_i32(&w->rows.columns)[i];
+  const int32_t *columns = rs_i32(&w->rows.columns);
+  int64_t alone = 0, together = 0, row = block * LANES, end = starts[row + rows_of_block(w, block)];
+  for (int64_t i = starts[row]; i < end; i++) {
+    int32_t column = columns[i];
     int64_t size = w->of_column[column + 1] - w->of_column[column];
     alone += size;
     if (stamp[column] != block + 1) together += size;
@@ -422,10 +422,10 @@ static rs_status weigh(work *w, rs_csr *out, const rs_csr *m) {
   if (status == RS_OK) {
     rs_tensor_share(&out->starts, &m->starts);
     rs_tensor_share(&out->columns, &m->columns);
-    for (int64_t i = 0, n = rs_csr_entries(m); i < n; i++) {
-      float c = rs_f32(&of_column)[rs_i32(&m->columns)[i]];
-      rs_f32(&out->values)[i] = c * c;
-    }
+    const int32_t *columns = rs_i32(&m->columns);
+    const float *part = rs_f32(&of_column);
+    float *values = rs_f32(&out->values);
+    for (int64_t i = 0, n = rs_csr_entries(m); i < n; i++) values[i] = part[columns[i]] * part[columns[i]];
     for (int64_t row = 0; row < w->n; row++)
       w->own[row] = w->length[row] = 1 / rs_f32(&of_row)[w->original[row]];
   }
@@ -434,13 +434,28 @@ static rs_status weigh(work *w, rs_csr *out, const rs_csr *m) {
   return status;
 }
 
+/* Whether the columns of each row rise, or stay. */
+static bool rises(const rs_csr *m) {
+  const int64_t *starts = rs_i64(&m->starts);
+  const int32_t *columns = rs_i32(&m->columns);
+  for (int64_t row = 0; row < m->rows; row++)
+    for (int64_t i = starts[row] + 1; i < starts[row + 1]; i++)
+      if (columns[i] < columns[i - 1]) return false;
+  return true;
+}
+
 static rs_status prepare(work *w, const rs_csr *m) {
   rs_csr weighed = {0}, ordered = {0}, turned = {0};
   rs_status status = order_rows(w, m);
   if (status == RS_OK) status = weigh(w, &weighed, m);
   if (status == RS_OK) status = reorder(&ordered, w, m, rs_f32(&weighed.values));
   if (status == RS_OK) status = rs_csr_transpose(&turned, &ordered);
-  if (status == RS_OK) status = rs_csr_transpose(&w->rows, &turned);
+  if (status == RS_OK && rises(&ordered)) {
+    w->rows = ordered;
+    ordered = (rs_csr){0};
+  } else if (status == RS_OK) {
+    status = rs_csr_transpose(&w->rows, &turned);
+  }
   if (status == RS_OK) status = take_entries(w, &turned);
   if (status == RS_OK) status = look_at_rows(w);
   rs_csr_free(&weighed);

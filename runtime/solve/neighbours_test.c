@@ -189,6 +189,20 @@ static void of_equally_similar_rows_the_lower_ones_are_near(void **state) {
   }
 }
 
+static void columns_may_stand_in_any_order(void **state) {
+  (void)state;
+  const int64_t starts[] = {0, 3, 5, 7};
+  rs_csr rising = small(starts, 3, (int32_t[]){1, 2, 5, 2, 5, 1, 5}, (float[]){1, 2, 3, 4, 5, 6, 7}, 7), a;
+  rs_csr mixed = small(starts, 3, (int32_t[]){5, 1, 2, 5, 2, 1, 5}, (float[]){3, 1, 2, 5, 4, 6, 7}, 7), b;
+  assert_int_equal(rs_neighbours(&a, &rising, &(rs_neighbours_options){.k = 2, .alpha = 0.5}), RS_OK);
+  assert_int_equal(rs_neighbours(&b, &mixed, &(rs_neighbours_options){.k = 2, .alpha = 0.5}), RS_OK);
+  assert_int_equal(rs_csr_entries(&a), 6);
+  assert_memory_equal(rs_i32(&a.columns), rs_i32(&b.columns), rs_tensor_bytes(&a.columns));
+  assert_memory_equal(rs_f32(&a.values), rs_f32(&b.values), rs_tensor_bytes(&a.values));
+  rs_csr *const all[] = {&rising, &mixed, &a, &b};
+  for (int i = 0; i < 4; i++) rs_csr_free(all[i]);
+}
+
 static void refuses_what_it_cannot_compare(void **state) {
   (void)state;
   const int64_t starts[] = {0, 2, 3};
@@ -218,6 +232,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(are_the_k_most_similar_rows_whatever_the_threads),
       cmocka_unit_test(of_equally_similar_rows_the_lower_ones_are_near),
+      cmocka_unit_test(columns_may_stand_in_any_order),
       cmocka_unit_test(refuses_what_it_cannot_compare),
   };
   return cmocka_run_group_tests(tests, NULL, no_block_lives);

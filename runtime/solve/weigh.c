@@ -18,21 +18,31 @@ typedef struct work {
   double rows, mean_length;
 } work;
 
-static inline double value_at(const rs_csr *m, int64_t i) {
-  return m->values.dtype == RS_F32 ? (double)rs_f32(&m->values)[i] : rs_f64(&m->values)[i];
+/* A matrix's values, of one dtype or the other. */
+typedef struct numbers {
+  const float *narrow;
+  const double *wide;
+} numbers;
+
+static numbers values_of(const rs_csr *m) {
+  return m->values.dtype == RS_F32 ? (numbers){.narrow = rs_f32(&m->values)} : (numbers){.wide = rs_f64(&m->values)};
 }
 
+static inline double value_at(numbers v, int64_t i) { return v.narrow ? (double)v.narrow[i] : v.wide[i]; }
+
 bool rs_weigh_is_ones(const rs_csr *m) {
+  numbers v = values_of(m);
   for (int64_t i = 0, n = rs_csr_entries(m); i < n; i++)
-    if (value_at(m, i) != 1) return false;
+    if (value_at(v, i) != 1) return false;
   return true;
 }
 
 static rs_status check_entries(const rs_csr *m, bool signs) {
   const int64_t *starts = rs_i64(&m->starts);
+  numbers v = values_of(m);
   for (int64_t r = 0; r < m->rows; r++)
     for (int64_t i = starts[r]; i < starts[r + 1]; i++) {
-      double x = value_at(m, i);
+      double x = value_at(v, i);
       if (!isfinite(x) || (x < 0 && !signs))
         return rs_fail(RS_ERANGE, "weigh: an entry of row %lld is %g%s", (long long)r, x,
                        isfinite(x) ? ", and counts are 0 or more" : "");
@@ -45,10 +55,11 @@ static void count(work *w) {
   const int64_t *starts = rs_i64(&w->m->starts);
   const int32_t *columns = rs_i32(&w->m->columns);
   double total = 0;
+  numbers v = values_of(w->m);
   for (int64_t r = 0; r < w->m->rows; r++) w->rows += starts[r + 1] > starts[r];
   for (int64_t i = 0, n = rs_csr_entries(w->m); i < n; i++) {
     w->idf[columns[i]]++;
-    total += value_at(w->m, i);
+    total += value_at(v, i);
   }
   bool weighed = w->options->weighting != RS_COSINE;
   for (int64_t c = 0; c < w->m->width; c++) w->idf[c] = weighed ? log(w->rows) - log1p(w->idf[c]) : 1;
@@ -68,11 +79,12 @@ static void weigh_rows(void *context, int64_t begin, int64_t end) {
   const work *w = context;
   const int64_t *starts = rs_i64(&w->m->starts);
   const int32_t *columns = rs_i32(&w->m->columns);
+  numbers v = values_of(w->m);
   for (int64_t r = begin; r < end; r++) {
     double length = 0, squares = 0;
-    for (int64_t i = starts[r]; i < starts[r + 1]; i++) length += value_at(w->m, i);
+    for (int64_t i = starts[r]; i < starts[r + 1]; i++) length += value_at(v, i);
     for (int64_t i = starts[r]; i < starts[r + 1]; i++) {
-      double x = part_of(w, value_at(w->m, i), length) * w->idf[columns[i]];
+      double x = part_of(w, value_at(v, i), length) * w->idf[columns[i]];
       w->out[i] = (float)x;
       squares += x * x;
     }
@@ -115,8 +127,9 @@ rs_status rs_weigh_ones(rs_tensor *of_row, rs_tensor *of_column, const rs_csr *m
   rs_status status = begin(&w, m, options);
   if (status == RS_OK) status = rs_tensor_new(of_row, RS_F32, 1, &m->rows);
   if (status == RS_OK) status = rs_tensor_new(of_column, RS_F32, 1, &m->width);
+  const int64_t *starts = rs_i64(&m->starts);
   for (int64_t r = 0; status == RS_OK && r < m->rows; r++)
-    rs_f32(of_row)[r] = (float)part_of(&w, 1, (double)(rs_i64(&m->starts)[r + 1] - rs_i64(&m->starts)[r]));
+    rs_f32(of_row)[r] = (float)part_of(&w, 1, (double)(starts[r + 1] - starts[r]));
   for (int64_t c = 0; status == RS_OK && c < m->width; c++) rs_f32(of_column)[c] = (float)w.idf[c];
   rs_free(w.idf);
   return status;
