@@ -1,6 +1,7 @@
 --- SASRec on MovieLens-1M as its own file has it, trained by the softmax over all movies on sequences of 200 (Kang
 --- & McAuley 2018; Klenitskiy & Vasilev 2023, doi:10.1145/3604915.3610644, whose SASRec+ it stands beside). Width,
 --- blocks and dropout are theirs; longer users are cut into several sequences, where theirs keep the last 200 alone.
+--- With these alone, and first values of .1 in place of .02, NDCG@10 on validation rows ends at .1816; so at .1932.
 ---
 ---     recsys-run recipes/benchmarks/ml_1m_sasrec.lua --set data.dir=DIR
 
@@ -17,7 +18,7 @@ return ml_1m.recipe {
     dropout = param(0.2, "of embeddings, attention and layers", { min = 0, max = 0.95 }),
     norm = param("pre", "where layers are normalised", { choices = { "pre", "post" } }), bias = false,
     loss = "softmax", negatives = 0, temperature = 1.0 },
-  train = { epochs = 30, batch = 64, by = "user", learning_rate = 2e-3, warmup = 1.0, patience = 5 },
+  train = { epochs = 24, batch = 64, by = "user", learning_rate = 2e-3, warmup = 1.0, patience = 5 },
   features = { user = { feature.id { "user" } }, event = { feature.history { of = "id", length = 200 } },
     item = { feature.id { "item" } } },
   reach = { .31, .18 }, published = "SASRec+, full softmax",
