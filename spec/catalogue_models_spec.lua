@@ -120,6 +120,14 @@ describe("a loss over the catalogue", function()
     end)
   end)
 
+  it("trains gBCE's scores less a constant where it is centred", function()
+    of({ loss = "gbce", negatives = 0, temperature = 1, calibration = 1, centred = true }, function(tape, u, _, value)
+      local given = { users = u, items = tape:input(nil, items), starts = starts, positives = positives, beta = 1,
+        log_q = tensor.full(math.log(m), m) }
+      assert.is_true(math.abs(nn.gbce(given):item() - value) < 1e-6)
+    end)
+  end)
+
   it("calibrates as the paper's formula", function()
     assert.is_true(math.abs(loss.gbce_beta(0.1, 0) - 1) < 1e-12)
     assert.is_true(math.abs(loss.gbce_beta(0.1, 1) - 0.1) < 1e-12)

@@ -61,6 +61,12 @@ local function columns_of(config, step, positives)
   return columns
 end
 
+--- The logarithm of the odds against an average pair under gBCE, for each column: scores are trained less it.
+local function centre(config, step, columns, beta)
+  local negatives = config.negatives > 0 and config.negatives or step.items:rows()
+  columns.log_q = tensor.full(math.log(negatives / beta), #columns.rows)
+end
+
 --- A weight for each pair, 1 on average: its row's own, times how many positives its user has in the batch, to the
 --- power of -balance, times what recency makes of how many of them are later; nil where all count alike.
 local function weights_of(config, starts, own)
@@ -85,8 +91,10 @@ end
 ---   catalogue, else how many items are drawn for a batch; sampling: "uniform" over the items that training met
 ---   (default) or "popularity", as often as they are in training, which the softmax corrects for; balance: from 0, all
 ---   pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of its
----   user weighs floor + (1 - floor) exp(-k / span); smoothing, emphasis, margin, positive_temperature, calibration: of
----   the loss in question
+---   user weighs floor + (1 - floor) exp(-k / span); centred: of gbce, scores
+---   are trained less the logarithm of the odds against an average pair, a constant that ranks nothing, without which
+---   the first epochs do no more than push all vectors one way; smoothing, emphasis, margin, positive_temperature,
+---   calibration: of the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows
@@ -100,6 +108,7 @@ function loss.catalogue(config, step, users, items)
   local positives = step.positives or step.item_rows
   local columns = columns_of(config, step, positives)
   local make, options = kind(config, step)
+  if config.centred and config.loss == "gbce" then centre(config, step, columns, options.beta) end
   options.users, options.items = users, items(columns.rows)
   options.starts, options.positives = step.starts or tensor.arange(0, #positives + 1, "i64"), positives
   options.weights = weights_of(config, options.starts, step.weights) or nil
