@@ -237,3 +237,203 @@ describe("a model with columns", function()
       end })
   end)
 end)
+
+describe("a bundle by columns", function()
+  local bundle, registry, serve = require "recsys.bundle", require "recsys.registry", require "recsys.serve"
+  local http, json, operation = require "recsys.http", require "recsys.json", require "recsys.serve.operation"
+  local level, folder, path, request, trained, model = log.level, nil, nil, nil, nil, nil
+  local server, client
+  local day <const> = 86400000
+
+  setup(function()
+    log.level = "quiet"
+    folder = command.temporary()
+    request = fitted()
+    trained = train.fit(mapping(), request)
+    path = assert(registry.publish { name = "mapped", model = trained, dataset = request.data, dir = folder })
+    model = assert(serve.open(path))
+    client = assert(http.client { timeout_ms = 20000 })
+    server = operation.open { word = path, port = 0, workers = 1, poll = 0 }
+  end)
+  teardown(function()
+    server:close()
+    client:close()
+    log.level = level
+    model:close()
+    command.remove(folder)
+  end)
+
+  --- The server's answer.
+  local function post(to, body, status)
+    local reply = assert(client:request { method = "POST", url = server:url() .. to, body = json.encode(body),
+      headers = { ["Content-Type"] = "application/json" } })
+    assert.equal(status or 200, reply.status, reply.body)
+    return json.decode(reply.body)
+  end
+
+  --- Scores of all items for somebody who knows some items (ids), by the map.
+  local function scores_of(known)
+    local vocabulary, map = request.encoder:vocabulary "item.id", trained.weights.map
+    local sum, seen = tensor.zeros(map:size(1)), {}
+    for _, id in ipairs(known) do
+      if not seen[id] then sum:add_(map:select(1, vocabulary:code(id) + 1)) end
+      seen[id] = true
+    end
+    local by_id = {}
+    for row = 1, request.data.items:rows() do
+      local id = request.data.items:text("item", row)
+      by_id[id] = sum:get(vocabulary:code(id) + 1)
+    end
+    return by_id
+  end
+
+  local function order(scores, without)
+    local list, left_out = {}, {}
+    for _, id in ipairs(without or {}) do left_out[id] = true end
+    for id, score in pairs(scores) do
+      if not left_out[id] then list[#list + 1] = { id = id, score = score } end
+    end
+    table.sort(list, function(a, b) return a.score > b.score end)
+    return list
+  end
+
+  local function same(expected, found)
+    assert.equal(#expected, #found)
+    for i, item in ipairs(expected) do
+      assert.equal(item.id, found[i].item or found[i].id)
+      assert.near(item.score, found[i].score, 1e-5)
+    end
+  end
+
+  it("says what it is", function()
+    local facts = model:facts()
+    assert.equal("columns", facts.index)
+    assert.equal("item.id", facts.columns)
+    assert.is_nil(facts.likeness)
+    assert.equal(trained.weights.map:size(1), facts.width)
+    local opened <close> = assert(bundle.open(path))
+    assert.is_nil(opened:text "plan.item.json")
+    assert.equal("item.id", opened:manifest().model.columns)
+    assert.equal("i32", opened:tensors "items.safetensors".columns:dtype())
+    assert.is_nil(opened:tensors "items.safetensors".vectors)
+  end)
+
+  it("answers with the map's scores, without what was seen or excluded", function()
+    local known = { "i1", "i4", "i1", "i9" }
+    local answer = assert(model:recommend { history = known, k = 20 })
+    same(order(scores_of(known), known), answer.items)
+    same(order(scores_of(known), known), post("/recommend", { history = json.list(known), k = 20 }).items)
+    answer = assert(model:recommend { history = known, k = 20, exclude = { "i0" }, exclude_seen = false })
+    assert.equal(request.data.items:rows() - 1, #answer.items)
+    local scored = post("/score", { history = json.list(known), items = json.list { "i9", "nothing", "i0" } })
+    local expected = scores_of(known)
+    assert.near(expected.i9, scored.items[1].score, 1e-5)
+    assert.is_nil(scored.items[2].score)
+    assert.near(expected.i0, scored.items[3].score, 1e-5)
+  end)
+
+  it("gives all users what each is given alone", function()
+    local rows, scores = assert(model:recommend_users { k = 5 })
+    for user = 1, model:facts().users do
+      for rank, item in ipairs(model:recommend({ user = model:user(user), k = 5 }).items) do
+        assert.equal(item.item, (model:item(rows:get(user, rank) + 1)))
+        assert.equal(string.pack("f", item.score), string.pack("f", scores:get(user, rank)))
+      end
+    end
+  end)
+
+  it("says what is like an item by what somebody is given who knows it alone, and why an item is there", function()
+    local similar = post("/similar", { item = "i4", k = 20 })
+    same(order(scores_of { "i4" }, { "i4" }), similar.items)
+    assert.equal(3, #post("/similar", { item = "i4", k = 3 }).items)
+    local known, reasons = { "i1", "i4", "i9" }, 0
+    for _, item in ipairs(model:recommend({ history = known, k = 20 }).items) do
+      local best
+      for _, id in ipairs(known) do
+        local score = scores_of({ id })[item.item]
+        if score > 0 and (not best or score > best.score) then best = { item = id, score = score } end
+      end
+      local like
+      for _, reason in ipairs(item.reasons or {}) do like = reason.kind == "like" and reason or like end
+      assert.equal(best and best.item, like and like.item)
+      if best then
+        reasons = reasons + 1
+        assert.near(best.score, like.score, 1e-5)
+        assert.is_nil(like.cosine)
+      end
+    end
+    assert.is_true(reasons > 0)
+  end)
+
+  it("refuses what needs item vectors, in words", function()
+    local ok, problem = pcall(model.recommend, model, { history = { "i1" }, k = 3, diversity = { lambda = 0.5 } })
+    assert.is_false(ok)
+    assert.matches("diversity compares the vectors of items, and this model has none", problem)
+    local refused = post("/recommend", { history = json.list { "i1" }, k = 3, diversity = { lambda = 0.5 } }, 400)
+    assert.matches("diversity compares the vectors", refused.error.message)
+    refused = post("/embed", { items = json.list { "i1" } }, 400)
+    assert.matches("items of this model have no vectors", refused.error.message)
+    local user = post("/embed", { history = json.list { "i1", "i4" } })
+    assert.equal(trained.weights.map:size(1), #user.vectors[1])
+    assert.is_table(model:recommend { history = { "i1" }, k = 3, diversity = { lambda = 1 } })
+    ok, problem = pcall(registry.publish, { name = "mapped", model = trained, dataset = request.data, dir = folder,
+      index = "hnsw" })
+    assert.is_false(ok)
+    assert.matches("a model by columns has no item vectors: leave the index out", tostring(problem))
+  end)
+
+  it("takes events and items that are posted; a new item has the column of the unknown", function()
+    local posted <close> = assert(serve.open(path))
+    local items = request.data.items:rows()
+    assert(posted:put { item = "new", title = "New", created = day })
+    assert.equal(items + 1, posted:facts().items)
+    local found = {}
+    for _, item in ipairs(posted:recommend({ history = { "i1", "i4" }, k = 50 }).items) do
+      found[item.item] = item.score
+    end
+    local unknown = trained.weights.map:select(1, request.encoder:vocabulary "item.id":code "i1" + 1):get(1)
+      + trained.weights.map:select(1, request.encoder:vocabulary "item.id":code "i4" + 1):get(1)
+    assert.near(unknown, found.new, 1e-5)
+    assert(posted:put { item = "i3", title = "Again", created = day })
+    assert.equal(items + 1, posted:facts().items)
+    local user, now = posted:user(1), posted:facts().as_of
+    local before = posted:recommend { user = user, k = 50, exclude_seen = false }
+    assert(posted:advance { user = user, item = before.items[1].item, time = now + 1 })
+    assert.is_true(#posted:recommend({ user = user, k = 50 }).items <= #before.items)
+  end)
+
+  it("is refused when its columns are not its items' codes, or there are no such", function()
+    local function damaged(change)
+      local again = assert(registry.reopen(path))
+      for _, member in ipairs(again.members) do
+        if member[1] == "items.safetensors" then change(member.tensors, again.manifest) end
+      end
+      assert(bundle.write(folder .. "/other.tar", { manifest = again.manifest, members = again.members }))
+      return select(2, serve.open(folder .. "/other.tar"))
+    end
+    local function with(at, value)
+      return function(t)
+        local columns = t.columns:clone()
+        columns:set(at, value)
+        t.columns = columns
+      end
+    end
+    local width = trained.weights.map:size(1)
+    assert.matches(("member items.safetensors: column %d of item row 2 is outside 0..%d"):format(width, width - 1),
+      damaged(with(3, width)), 1, true)
+    assert.matches("column -1 of item row 0 is outside", damaged(with(1, -1)), 1, true)
+    assert.matches("items.safetensors holds columns that are not the items' codes", damaged(function(t)
+      t.columns = t.columns * 0
+    end), 1, true)
+    assert.matches("items.safetensors has no column for each item", damaged(function(t) t.columns = nil end), 1, true)
+    assert.matches("model.columns is 'item.none', of which the items have no codes", damaged(function(_, manifest)
+      manifest.model.columns = "item.none"
+    end), 1, true)
+    assert.matches("model.columns without model.dimensions", damaged(function(_, manifest)
+      manifest.model.dimensions = nil
+    end), 1, true)
+    assert.matches("the plan gives user vectors", damaged(function(_, manifest)
+      manifest.model.dimensions = width + 1
+    end), 1, true)
+  end)
+end)

@@ -43,10 +43,12 @@ function ServedModel:member(name) end
 function ServedModel:digest() end
 
 --- What the bundle knows.
----@return { users: integer, items: integer, events: integer, width: integer, likeness: integer, as_of: integer,
----   window: integer?, index: string }  likeness: so many of a vector's dimensions, the first, say what an item is;
+---@return { users: integer, items: integer, events: integer, width: integer, likeness: integer?, columns: string?,
+---   as_of: integer, window: integer?, index: string }
+---   likeness: so many of a vector's dimensions, the first, say what an item is; columns, in place of it: the codes by
+---   which a user's row holds a score for each item;
 ---   as_of: ms since 1970 UTC, just after the last event; window: ms that an item stays a candidate, nil: for ever;
----   index: what finds items, "exact" or "hnsw" (docs/retrieval.md)
+---   index: what finds items, "exact", "hnsw" or "columns" (docs/retrieval.md)
 function ServedModel:facts() end
 
 --- The id of a user.
@@ -80,6 +82,7 @@ function ServedModel:item(position) end
 ---@field kind string         "like": the item is alike one of the user's latest; "fresh"; "popular"
 ---@field item? string        like: which one, and
 ---@field cosine? number      like: how much; above 0, up to 1
+---@field score? number       like, where items have no vectors: the score that it has from that one alone; above 0
 ---@field boost? number       fresh: what freshness added to the score
 ---@field place? number       popular: from 1, among
 ---@field segment? table<string, string>  popular: the users with this value of this column; nil: all users

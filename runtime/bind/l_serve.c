@@ -107,7 +107,10 @@ static int l_facts(lua_State *L) {
   rs_set_integer(L, "items", facts.items);
   rs_set_integer(L, "events", facts.events);
   rs_set_integer(L, "width", facts.width);
-  rs_set_integer(L, "likeness", facts.likeness);
+  if (facts.columns)
+    rs_set_text(L, "columns", facts.columns);
+  else
+    rs_set_integer(L, "likeness", facts.likeness);
   rs_set_integer(L, "as_of", facts.as_of);
   if (facts.window >= 0) rs_set_integer(L, "window", facts.window);
   return 1;
@@ -315,7 +318,8 @@ static void push_reason(lua_State *L, const rs_server_model *m, const rs_reason 
   lua_createtable(L, 0, 3);
   rs_set_text(L, "kind", kinds[reason->kind]);
   lua_pushnumber(L, (double)reason->value);
-  lua_setfield(L, -2, values[reason->kind]);
+  bool by_score = reason->kind == RS_LIKE && rs_server_model_facts(m).columns;
+  lua_setfield(L, -2, by_score ? "score" : values[reason->kind]);
   if (reason->kind == RS_LIKE) {
     const char *id = rs_server_model_item(m, reason->row, &length);
     set_word(L, "item", id, length);

@@ -2,7 +2,9 @@
 #include "serve/explain.h"
 
 #include "base/alloc.h"
+#include "retrieval/columns.h"
 #include "serve/dot.h"
+#include "serve/moment.h"
 #include "serve/popular.h"
 
 static void add(rs_found *item, rs_reason_kind kind, float value, int64_t row) {
@@ -24,7 +26,8 @@ static void look_back(const rs_server_model *m, const rs_sequence *events, lates
     bool had = row < 0;
     for (int j = 0; j < out->n && !had; j++) had = out->rows[j] == row;
     if (had) continue;
-    out->inverse[out->n] = rs_inverse_length(rs_f32(&m->vectors) + row * width, m->likeness);
+    if (!m->columns_of)
+      out->inverse[out->n] = rs_inverse_length(rs_f32(&m->vectors) + row * width, m->likeness);
     out->rows[out->n++] = row;
   }
 }
@@ -47,6 +50,28 @@ RS_INLINE void most_alike(const rs_server_model *m, const latest *l, rs_answer *
 }
 RS_WIDE static void most_alike_wide(const rs_server_model *m, const latest *l, rs_answer *answer) {
   most_alike(m, l, answer);
+}
+
+/* Without vectors: which of the latest items would, alone, give the item the highest score; above 0. */
+static rs_status most_added(const rs_server_model *m, rs_serve_scratch *s, const latest *l, rs_answer *answer) {
+  rs_status status = RS_OK;
+  for (int j = 0; status == RS_OK && j < l->n; j++) {
+    rs_tensor user = {0};
+    status = rs_knower_vectors(m, s, l->rows[j], answer->now, &user);
+    for (int64_t i = 0; status == RS_OK && i < answer->n; i++) {
+      rs_found *item = &answer->items[i];
+      int32_t column = rs_i32(&m->vectors)[item->row];
+      float score = rs_columns_score(rs_f32(&user), user.ndim == 3 ? user.size[1] : 1, m->width, column);
+      rs_reason *best = item->n_reasons > 0 && item->reasons[0].kind == RS_LIKE ? &item->reasons[0] : NULL;
+      if (!(score > 0) || l->rows[j] == item->row || (best && !(score > best->value))) continue;
+      if (best)
+        *best = (rs_reason){RS_LIKE, score, l->rows[j]};
+      else
+        add(item, RS_LIKE, score, l->rows[j]);
+    }
+    rs_tensor_free(&user);
+  }
+  return status;
 }
 
 /* What the boost added: the difference is what it was to a rounding. */
@@ -77,7 +102,12 @@ rs_status rs_explain(const rs_server_model *m, rs_serve_scratch *s, const rs_req
   if (!rows) return rs_nomem("answer", (size_t)answer->n * sizeof *rows);
   for (int64_t i = 0; i < answer->n; i++) rows[i] = (int32_t)answer->items[i].row;
   look_back(m, events, &l);
-  if (l.n > 0) (rs_wide() ? most_alike_wide : most_alike)(m, &l, answer);
+  if (m->columns_of) {
+    rs_status status = most_added(m, s, &l, answer);
+    if (status != RS_OK) return status;
+  } else if (l.n > 0) {
+    (rs_wide() ? most_alike_wide : most_alike)(m, &l, answer);
+  }
   say_fresh(request, answer);
   say_popular(m, segment, rows, answer);
   return RS_OK;

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/bitmap.h"
+#include "retrieval/columns.h"
 #include "serve/item_attributes.h"
 
 enum { LEAST_ROOM = 256 }; /* rows */
@@ -18,7 +19,7 @@ struct rs_new_item {
   rs_title *title; /* NULL: none */
   int64_t created, row; /* row -1: a new one */
   rs_features features; /* of one row */
-  rs_tensor vector;     /* f32 [1, width] */
+  rs_tensor vector;     /* f32 [1, width], or the column i32 [1] */
   rs_tensor *columns;   /* by the number of the column: a longer copy; empty where there is room */
   int n_columns;
   rs_title **titles; /* a longer copy; NULL where there is room */
@@ -180,9 +181,17 @@ static bool is_vector(const rs_tensor *t, int64_t width) {
   return fits;
 }
 
+/* The column of its code, which is that of what is unknown where training did not meet it. */
+static rs_status find_column(rs_new_item *item, const rs_server_model *m) {
+  const rs_output *codes = rs_features_output(&item->features, m->columns_of);
+  rs_status status = rs_tensor_copy_of(&item->vector, &codes->values);
+  return status == RS_OK ? rs_columns_check(rs_i32(&item->vector), 1, m->width) : status;
+}
+
 static rs_status embed(rs_new_item *item, const rs_server_model *m) {
   static const int64_t first = 0;
   rs_tensors batch = {0}, outputs = {0};
+  if (m->columns_of) return find_column(item, m);
   if (!m->item_plan)
     return rs_fail(RS_EFORMAT, "the bundle has no member plan.item.json, which items that come later need: publish the "
                                "model anew");
@@ -313,7 +322,7 @@ rs_status rs_server_model_put_item(rs_server_model *m, rs_new_item *item) {
   if (row < 0) row = m->vectors.size[0];
   m->identity = rs_server_model_identity();
   take_columns(m, item);
-  write_row(&m->vectors, row, rs_f32(&item->vector));
+  write_row(&m->vectors, row, rs_tensor_data(&item->vector));
   rs_index_put(m->index, &m->vectors, row);
   if (m->created.storage) write_row(&m->created, row, &item->created);
   write_features(m, row, &item->features);

@@ -155,7 +155,7 @@ static char *put_reason(char *p, const rs_server_model *m, const rs_reason *reas
     case RS_LIKE: {
       const char *id = rs_server_model_item(m, reason->row, &length);
       p = put_string(put(p, "{\"kind\":\"like\",\"item\":"), id, length);
-      p = put_number(put(p, ",\"cosine\":"), reason->value);
+      p = put_number(put(p, rs_server_model_facts(m).columns ? ",\"score\":" : ",\"cosine\":"), reason->value);
       break;
     }
     case RS_FRESH: p = put_number(put(p, "{\"kind\":\"fresh\",\"boost\":"), reason->value); break;
@@ -401,6 +401,8 @@ typedef struct replying {
 
 static rs_status embed(const replying *x, const rs_request *request, const rs_envelope *envelope) {
   rs_tensor vectors = {0};
+  if (request->items && rs_server_model_facts(x->model).columns)
+    return rs_fail(RS_EARG, "items of this model have no vectors: it gives users a score for each item");
   if (request->items) return rs_json_items(x->out, x->model, request, envelope);
   rs_status status = rs_embed_user(x->model, x->scratch, request, x->answer, &vectors);
   if (status == RS_OK) status = rs_json_user(x->out, x->model, request, x->answer, &vectors, envelope);

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/parallel.h"
 #include "base/wide.h"
+#include "retrieval/columns.h"
 #include "retrieval/hnsw.h"
 #include "retrieval/scan.h"
 #include "serve/loaded.h"
@@ -49,6 +50,19 @@ static rs_status read_integer(const loader *l, const json_t *manifest, const cha
   return RS_OK;
 }
 
+/* Which item-side codes a model without item vectors has columns for; nothing changes for others. */
+static rs_status read_columns(const loader *l, const json_t *manifest) {
+  const json_t *name = json_object_get(json_object_get(manifest, "model"), "columns");
+  if (!name || json_is_null(name)) return RS_OK;
+  if (!json_is_string(name))
+    return rs_fail(RS_EFORMAT, "%s: manifest.json: model.columns is no name of an output", l->path);
+  l->model->columns_of = rs_strdup(json_string_value(name));
+  if (!l->model->columns_of) return rs_nomem("model", json_string_length(name));
+  rs_status status = read_integer(l, manifest, "model", "dimensions", 1, &l->model->width);
+  if (status != RS_OK || l->model->width > 0) return status;
+  return rs_fail(RS_EFORMAT, "%s: manifest.json: model.columns without model.dimensions, how many there are", l->path);
+}
+
 /* "2024-01-31T00:00:00Z" in ms; INT64_MIN for what is no such text. */
 static int64_t moment_of_text(const char *text) {
   struct tm t = {0};
@@ -66,6 +80,7 @@ static rs_status load_manifest(loader *l) {
   if (status == RS_OK) status = read_integer(l, manifest, "serving", "as_of", INT64_MIN + 1, &l->model->as_of);
   if (status == RS_OK) status = read_integer(l, manifest, "serving", "window", 0, &l->model->window);
   if (status == RS_OK) status = read_integer(l, manifest, "model", "likeness", 1, &l->model->likeness);
+  if (status == RS_OK) status = read_columns(l, manifest);
   l->model->known_until = l->model->as_of;
   l->model->counted = INT64_MIN;
   l->model->made = moment_of_text(json_string_value(json_object_get(manifest, "created")));
@@ -90,7 +105,7 @@ static rs_status load_plan(loader *l) {
   const rs_member *json = NULL;
   rs_status status = text_member(l, "plan.user.json", &json);
   if (status == RS_OK) status = blame(l, json->name, rs_plan_from_json(&l->model->plan, json->data, json->size));
-  bool counts = status == RS_OK && rs_encoder_period(l->model->encoder) > 0;
+  bool counts = status == RS_OK && !l->model->columns_of && rs_encoder_period(l->model->encoder) > 0;
   bool plan = status == RS_OK && (counts || rs_bundle_find(l->bundle, "plan.item.json"));
   if (plan) status = text_member(l, "plan.item.json", &json);
   if (plan && status == RS_OK)
@@ -152,14 +167,29 @@ static void look_for_nan(void *context, int64_t begin, int64_t end) {
   if ((rs_wide() ? any_wild_wide : any_wild)(values, (end - begin) * check->width)) check->wrong = true;
 }
 
+/* A column for each item. */
+static rs_status take_columns(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
+  const rs_tensor *columns = rs_tensors_find(t, "columns");
+  if (!is_of(columns, RS_I32, 1) || columns->size[0] != n) return bad(l, member, "has no column for each item");
+  rs_status status = blame(l, member, rs_columns_check(rs_i32(columns), n, l->model->width));
+  if (status == RS_OK) rs_tensor_share(&l->model->vectors, columns);
+  return status;
+}
+
 static rs_status take_vectors(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
-  const rs_tensor *vectors = rs_tensors_find(t, "vectors"), *created = rs_tensors_find(t, "created");
+  const rs_tensor *vectors = rs_tensors_find(t, "vectors");
   if (!is_of(vectors, RS_F32, 2) || vectors->size[0] != n || vectors->size[1] < 1)
     return bad(l, member, "has no vector for each item");
   finite_check check = {rs_f32(vectors), vectors->size[1], false};
   rs_parallel_for(n, 4096, look_for_nan, &check);
   if (check.wrong) return bad(l, member, "has a vector with a NaN or an infinity");
   rs_tensor_share(&l->model->vectors, vectors);
+  l->model->width = vectors->size[1];
+  return RS_OK;
+}
+
+static rs_status take_times(const loader *l, const char *member, const rs_tensors *t, int64_t n) {
+  const rs_tensor *created = rs_tensors_find(t, "created");
   if (!created) return RS_OK;
   if (!is_of(created, RS_I64, 1) || created->size[0] != n) return bad(l, member, "has no creation time for each item");
   rs_tensor_share(&l->model->created, created);
@@ -169,7 +199,9 @@ static rs_status take_vectors(const loader *l, const char *member, const rs_tens
 /* Without the manifest's word on it all dimensions count. */
 static rs_status settle_likeness(const loader *l) {
   rs_server_model *m = l->model;
-  int64_t width = m->vectors.size[1];
+  int64_t width = m->width;
+  if (m->columns_of) m->likeness = 0;
+  if (m->columns_of) return RS_OK;
   if (m->likeness == 0) m->likeness = width;
   if (m->likeness <= width) return RS_OK;
   return rs_fail(RS_EFORMAT, "%s: manifest.json: model.likeness is %lld, but vectors have %lld dimensions", l->path,
@@ -197,7 +229,8 @@ static rs_status load_items(loader *l) {
   if (status == RS_OK) status = take_ids(l, member, &t, &l->model->item_ids);
   int64_t n = status == RS_OK ? l->model->item_ids->n : 0;
   if (status == RS_OK && n == 0) status = bad(l, member, "holds no items");
-  if (status == RS_OK) status = take_vectors(l, member, &t, n);
+  if (status == RS_OK) status = (l->model->columns_of ? take_columns : take_vectors)(l, member, &t, n);
+  if (status == RS_OK) status = take_times(l, member, &t, n);
   if (status == RS_OK) status = settle_likeness(l);
   if (status == RS_OK) status = take_titles(l, member, &t, n);
   if (status == RS_OK) status = check_versions(l, member, &t);
@@ -273,6 +306,19 @@ static rs_status load_features(loader *l, const char *member, rs_side side, int6
   return status;
 }
 
+/* Columns are the codes of the items' features, as those of items that come later are. */
+static rs_status check_columns(const loader *l) {
+  const rs_server_model *m = l->model;
+  if (!m->columns_of) return RS_OK;
+  const rs_output *codes = rs_features_output(&m->items, m->columns_of);
+  if (!codes || codes->kind != RS_CODES)
+    return rs_fail(RS_EFORMAT, "%s: manifest.json: model.columns is '%s', of which the items have no codes", l->path,
+                   m->columns_of);
+  if (memcmp(rs_i32(&codes->values), rs_i32(&m->vectors), rs_tensor_bytes(&m->vectors)) != 0)
+    return bad(l, "items.safetensors", "holds columns that are not the items' codes: publish both from one model");
+  return RS_OK;
+}
+
 /* What an advanced user keeps: what features read, and, as it is not to be recommended again, what he saw of the items
  * that can still be candidates. An item is no older than its first event. */
 static rs_keep keep_of(const rs_server_model *m) {
@@ -328,6 +374,7 @@ static rs_status load_index(loader *l) {
   rs_server_model *m = l->model;
   rs_tensors t = {0};
   rs_hnsw *graph = NULL;
+  if (m->columns_of) return rs_columns_new(&m->index, &m->vectors, m->width);
   if (!rs_bundle_find(l->bundle, member)) return load_scan(l);
   rs_status status = rs_bundle_tensors(l->bundle, member, &t);
   if (status == RS_OK) status = check_versions(l, member, &t);
@@ -375,6 +422,7 @@ static rs_status load(loader *l) {
   if (status == RS_OK) status = load_items(l);
   if (status == RS_OK) status = load_users(l);
   if (status == RS_OK) status = load_features(l, "items.features.safetensors", RS_ITEM, m->item_ids->n, &m->items);
+  if (status == RS_OK) status = check_columns(l);
   if (status == RS_OK) status = load_features(l, "users.features.safetensors", RS_USER, m->user_ids->n, &m->users);
   if (status == RS_OK) status = load_history(l);
   if (status == RS_OK) status = load_rest(l);
@@ -439,6 +487,7 @@ void rs_server_model_free(rs_server_model *m) {
   rs_plan_free(m->item_plan);
   rs_tensors_free(&m->weights);
   rs_tensor_free(&m->vectors);
+  rs_free(m->columns_of);
   rs_tensor_free(&m->created);
   rs_vocabulary_release(m->item_ids);
   rs_vocabulary_release(m->user_ids);
@@ -461,7 +510,8 @@ rs_server_facts rs_server_model_facts(const rs_server_model *m) {
   return (rs_server_facts){.users = m->user_ids->n,
                            .items = m->vectors.size[0],
                            .events = m->state.base.items.size[0] + m->state.posted,
-                           .width = m->vectors.size[1],
+                           .width = m->width,
+                           .columns = m->columns_of,
                            .likeness = m->likeness,
                            .as_of = m->as_of,
                            .window = m->window,

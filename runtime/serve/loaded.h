@@ -51,8 +51,11 @@ struct rs_server_model {
   rs_plan *plan;                      /* of the user tower; output "user" */
   rs_plan *item_plan;                 /* of the item tower, output "item"; NULL in a bundle without one */
   rs_tensors weights;                 /* of the plan */
-  rs_tensor vectors;                  /* f32 [items, width] */
-  int64_t likeness;                   /* the first so many dimensions say what an item is: items are compared by them */
+  rs_tensor vectors;                  /* f32 [items, width]; of a model by columns i32 [items]: in which of a user's
+                                       * row of scores an item's stands */
+  int64_t width;                      /* of users' vectors */
+  char *columns_of;                   /* by columns: the item side's codes that the columns are; NULL: by vectors */
+  int64_t likeness;                   /* 0 by columns; else the first so many dimensions say what an item is: items are compared by them */
   rs_tensor created;                  /* i64 [items], ms, or empty */
   rs_vocabulary *item_ids, *user_ids; /* of the bundle: code = row + 1 */
   rs_dictionary *new_items; /* code - 1 + the bundle's items: rows of items that came later; NULL: none (items.h) */

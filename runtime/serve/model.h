@@ -41,10 +41,11 @@ const char *rs_server_model_digest(const rs_server_model *m);
 typedef struct rs_server_facts {
   int64_t users, items, events; /* that the bundle knows */
   int64_t width;                /* dimensions of the vectors */
+  const char *columns;          /* items have no vectors: a user's are scores, by this output's codes; NULL: they have */
   int64_t likeness;             /* the first so many of them are what items are compared by */
   int64_t as_of;                /* ms since 1970 UTC: just after the last event it knows */
   int64_t window;               /* ms that an item stays a candidate after its creation; -1: for ever */
-  const char *index;            /* what finds items: "exact", "hnsw" (retrieval/index.h) */
+  const char *index;            /* what finds items: "exact", "hnsw", "columns" (retrieval/index.h) */
 } rs_server_facts;
 rs_server_facts rs_server_model_facts(const rs_server_model *m);
 
@@ -133,7 +134,8 @@ const char *rs_source_word(rs_source source); /* "model", "popular" */
 
 /* Why it is there, as far as that can be said truly. */
 typedef enum rs_reason_kind {
-  RS_LIKE,   /* 'row' is the item of the user's latest RS_LOOKED_AT that is most alike, 'value' the cosine, above 0 */
+  RS_LIKE,   /* 'row' is the item of the user's latest RS_LOOKED_AT that is most alike, 'value' the cosine, above 0; by
+              * columns the score of somebody who knows that item alone */
   RS_FRESH,  /* 'value' is what the freshness boost added to the score, and more than a hundredth of it whole */
   RS_POPULAR /* the item's place in the popularity of segment 'row' (-1: of all users) is 'value', from 1 */
 } rs_reason_kind;
@@ -200,7 +202,7 @@ rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *scratch, cons
                        rs_answer *answer);
 
 /* The items most like the request's first one, by the cosine of the first 'likeness' dimensions of their vectors, which is
- * their score: best first, ties by row, itself left out. Filter, exclusions, window and k hold; nobody in particular asks. RS_EARG when the catalogue does
+ * their score, or, of a model by columns, by the score of somebody who knows that item alone: best first, ties by row, itself left out. Filter, exclusions, window and k hold; nobody in particular asks. RS_EARG when the catalogue does
  * not hold it, and as rs_recommend. */
 rs_status rs_similar(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request, rs_answer *answer);
 
@@ -214,7 +216,7 @@ rs_status rs_score(const rs_server_model *m, rs_serve_scratch *scratch, const rs
 rs_status rs_embed_user(const rs_server_model *m, rs_serve_scratch *scratch, const rs_request *request,
                         rs_answer *answer, rs_tensor *out);
 
-/* The vector of a catalogue row, of rs_server_model_facts().width numbers. */
+/* The vector of a catalogue row, of rs_server_model_facts().width numbers; not of a model by columns. */
 const float *rs_server_model_vector(const rs_server_model *m, int64_t row);
 /* The catalogue row of an id; -1: there is none. */
 int64_t rs_server_model_row(const rs_server_model *m, rs_span id);

@@ -112,7 +112,7 @@ static rs_status event_rows(const rs_moment *at, rs_tensors *batch) {
 
 static rs_status take_vectors(const rs_moment *at, const rs_tensors *outputs, rs_tensor *out) {
   const rs_tensor *user = rs_tensors_find(outputs, "user");
-  int64_t width = at->model->vectors.size[1];
+  int64_t width = at->model->width;
   if (!user) return rs_fail(RS_EFORMAT, "the plan has no output 'user'");
   bool fits = user->dtype == RS_F32 && (user->ndim == 2 || (user->ndim == 3 && user->size[1] > 0));
   if (!fits || user->size[0] != at->n || user->size[user->ndim - 1] != width)

@@ -24,6 +24,11 @@ typedef struct rs_moment {
  * counts the user's own fields that the event side has read. */
 rs_status rs_moment_vectors(const rs_moment *at, rs_tensor *out, int *filled);
 
+/* The user's vectors f32 [1, width] of somebody of whom nothing is known but that he had the item of this row before 'now':
+ * what a model without item vectors can say of what goes with it. */
+rs_status rs_knower_vectors(const rs_server_model *m, rs_serve_scratch *scratch, int64_t row, int64_t now,
+                            rs_tensor *out);
+
 /* What stops plan or search is not the request's fault: the bundle's codes, weights or vectors do not fit each other. */
 rs_status rs_blame_bundle(rs_status status);
 

@@ -147,6 +147,30 @@ static rs_status vectors_of(const asker *a, const rs_server_model *m, rs_serve_s
   return status;
 }
 
+rs_status rs_knower_vectors(const rs_server_model *m, rs_serve_scratch *s, int64_t row, int64_t now, rs_tensor *out) {
+  static const int64_t first = 0, end = 1;
+  asker a = {0};
+  rs_request nobody = {.now = now, .k = 1};
+  rs_event event = {0};
+  int32_t item = (int32_t)row;
+  int64_t time = now - (now > INT64_MIN + 1);
+  int filled = 0;
+  rs_status status = rs_encoder_event(m->encoder, NULL, &event);
+  if (status == RS_OK) status = encode_stranger(&a, m, s, &nobody);
+  rs_moment at = {.model = m,
+                  .features = a.features,
+                  .rows = &first,
+                  .room = &s->room,
+                  .n = 1,
+                  .now = now,
+                  .events = {1, &item, &time, NULL, &event.weight, &event.marks},
+                  .begin = &first,
+                  .end = &end};
+  if (status == RS_OK) status = rs_moment_vectors(&at, out, &filled);
+  rs_put_back(m, RS_USER, a.own);
+  return status;
+}
+
 /* The model's best, or why it has none. */
 static rs_status by_model(const asker *a, const rs_server_model *m, rs_serve_scratch *s, const rs_request *request,
                           const rs_rules *rules, rs_answer *answer) {
@@ -216,6 +240,9 @@ rs_status rs_recommend(const rs_server_model *m, rs_serve_scratch *s, const rs_r
   asker a = {0};
   rs_answer_reset(answer);
   rs_status status = check(request);
+  if (status == RS_OK && m->columns_of && request->lambda > 0 && request->lambda < 1)
+    status = rs_fail(RS_EARG, "diversity compares the vectors of items, and this model has none: it gives users a score "
+                              "for each item. Caps work for it");
   if (status == RS_OK) status = recognise(&a, m, s, request, answer);
   if (status == RS_OK) status = answer_asker(&a, m, s, request, answer);
   rs_put_back(m, RS_USER, a.own);

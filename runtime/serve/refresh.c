@@ -127,13 +127,14 @@ void rs_recount_free(rs_recount *r) {
 }
 
 bool rs_server_model_is_stale(const rs_server_model *m) {
+  if (m->columns_of) return false;
   return period_start(m, m->as_of) > period_start(m, m->known_until) && period_start(m, m->as_of) > m->counted;
 }
 
 rs_status rs_server_model_recount(rs_recount **out, const rs_server_model *m, int64_t now) {
   int64_t n = m->vectors.size[0];
   *out = NULL;
-  if (rs_encoder_period(m->encoder) == 0) return RS_OK;
+  if (rs_encoder_period(m->encoder) == 0 || m->columns_of) return RS_OK;
   rs_recount *r = rs_alloc_zero(sizeof *r);
   if (!r) return rs_nomem("refresh", sizeof *r);
   r->start = period_start(m, now == RS_TIME_MISSING ? m->as_of : now);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/scored.h"
+#include "retrieval/columns.h"
 #include "retrieval/topk.h"
 #include "serve/dot.h"
 #include "serve/items.h"
@@ -94,6 +95,36 @@ static rs_status find_alike(const rs_server_model *m, rs_serve_scratch *s, const
   return RS_OK;
 }
 
+/* What the model says of somebody who knows that item alone, which is left out. */
+static rs_status find_by_columns(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, int64_t row,
+                                 const rs_rules *rules, rs_answer *answer) {
+  int64_t items = m->vectors.size[0], k = request->k < items ? request->k + 1 : items;
+  rs_tensor user = {0};
+  rs_index_found found = {.rows = rs_block_need(&s->rows, (size_t)k * sizeof(int64_t)),
+                          .scores = rs_block_need(&s->scores, (size_t)k * sizeof(float))};
+  if (!found.rows || !found.scores) return rs_nomem("request", (size_t)k * sizeof(int64_t));
+  rs_status status = rs_answer_room(answer, k);
+  if (status == RS_OK) status = rs_knower_vectors(m, s, row, answer->now, &user);
+  if (status == RS_OK) {
+    rs_index_query query = {.query = rs_f32(&user),
+                            .vectors = user.ndim == 3 ? user.size[1] : 1,
+                            .k = k,
+                            .allow = rules->allow,
+                            .excluded = rules->gone,
+                            .n_excluded = rules->n_gone};
+    status = rs_blame_bundle(rs_index_search(m->index, &query, &s->index, &found));
+  }
+  for (int64_t i = 0; status == RS_OK && i < found.n && answer->n < request->k; i++)
+    if (found.rows[i] != row)
+      answer->items[answer->n++] = (rs_found){.row = found.rows[i],
+                                              .score = found.scores[i],
+                                              .model = found.scores[i],
+                                              .source = RS_BY_MODEL};
+  answer->missing = answer->n == request->k ? RS_NONE_MISSING : RS_FEW_CANDIDATES;
+  rs_tensor_free(&user);
+  return status;
+}
+
 static rs_status no_item(rs_span id) {
   return rs_fail(RS_EARG, "there is no item '%.*s' in the catalogue", (int)(id.length < 200 ? id.length : 200), id.text);
 }
@@ -109,7 +140,7 @@ rs_status rs_similar(const rs_server_model *m, rs_serve_scratch *s, const rs_req
   if (status == RS_OK && row < 0) status = no_item(request->items[0]);
   if (status == RS_OK) status = rs_rules_of(m, s, request, NULL, 0, answer, &rules);
   if (status != RS_OK) return status;
-  status = find_alike(m, s, request, row, &rules, answer);
+  status = (m->columns_of ? find_by_columns : find_alike)(m, s, request, row, &rules, answer);
   rs_rules_end(s, &rules);
   return status;
 }
@@ -151,6 +182,20 @@ static rs_status score_known(const rs_tensor *user, const rs_tensor *items, int6
   return rs_blame_bundle(status);
 }
 
+/* Scores of the answer's known items out of the user's rows. */
+static rs_status pick_known(const rs_server_model *m, const rs_tensor *user, rs_answer *answer) {
+  for (int64_t i = 0; i < answer->n; i++) {
+    rs_found *item = &answer->items[i];
+    if (item->row < 0) continue;
+    item->score = item->model = rs_columns_score(rs_f32(user), user->ndim == 3 ? user->size[1] : 1, m->width,
+                                                 rs_i32(&m->vectors)[item->row]);
+    if (!isfinite(item->score))
+      return rs_blame_bundle(rs_fail(RS_ENUMERIC, "the score of item row %lld is not a finite number",
+                                     (long long)item->row));
+  }
+  return RS_OK;
+}
+
 rs_status rs_score(const rs_server_model *m, rs_serve_scratch *s, const rs_request *request, rs_answer *answer) {
   rs_tensor user = {0}, items = {0};
   int64_t n = 0;
@@ -159,7 +204,8 @@ rs_status rs_score(const rs_server_model *m, rs_serve_scratch *s, const rs_reque
   for (int64_t i = 0; status == RS_OK && i < request->n_items; i++)
     answer->items[answer->n++] =
         (rs_found){.row = rs_server_model_row(m, request->items[i]), .score = NAN, .model = NAN};
-  if (status == RS_OK) status = gather(m, answer, &items, &n);
+  if (status == RS_OK && m->columns_of) status = pick_known(m, &user, answer);
+  if (status == RS_OK && !m->columns_of) status = gather(m, answer, &items, &n);
   if (status == RS_OK && n > 0) status = score_known(&user, &items, n, answer);
   rs_tensor_free(&user);
   rs_tensor_free(&items);

@@ -102,7 +102,7 @@ static rs_status window_bitmap(const rs_moment *at, uint64_t **out) {
   return RS_OK;
 }
 
-/* The k best of each user as the model's graph gives them. */
+/* The k best of each user as the model's index gives them, be it a graph or columns. */
 static rs_status search_graph(const rs_moment *at, const rs_tensor *vectors, const rs_lists *seen, int64_t k,
                               rs_tensor *rows, rs_tensor *scores) {
   const rs_server_model *m = at->model;
@@ -115,7 +115,7 @@ static rs_status search_graph(const rs_moment *at, const rs_tensor *vectors, con
   rs_status status = window_bitmap(at, &allow);
   for (int64_t i = 0; status == RS_OK && i < at->n; i++) {
     queries[i] = (rs_index_query){.k = k, .allow = allow, .vectors = each};
-    queries[i].query = rs_f32(vectors) + i * each * m->vectors.size[1];
+    queries[i].query = rs_f32(vectors) + i * each * m->width;
     if (seen->n > 0) queries[i].excluded = rs_lists_at(seen, i, &queries[i].n_excluded);
   }
   if (status == RS_OK) status = rs_index_search_many(m->index, queries, at->n, rows, scores, &stats);
@@ -133,7 +133,7 @@ static rs_status search(const rs_moment *at, const rs_lists *seen, int64_t k, rs
   if (!times) return rs_nomem("request", bytes);
   int filled;
   rs_status status = rs_moment_vectors(at, &vectors, &filled);
-  if (status == RS_OK && rs_hnsw_of(m->index)) {
+  if (status == RS_OK && (m->columns_of || rs_hnsw_of(m->index))) {
     status = search_graph(at, &vectors, seen, k, rows, scores);
   } else if (status == RS_OK) {
     rs_topk_request request = {.users = rs_f32(&vectors),
@@ -153,15 +153,11 @@ static rs_status search(const rs_moment *at, const rs_lists *seen, int64_t k, rs
   return status;
 }
 
-rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
-                             bool exclude_seen, rs_tensor *rows, rs_tensor *scores) {
+/* Some users at once. */
+static rs_status recommend_some(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
+                                bool exclude_seen, rs_tensor *rows, rs_tensor *scores) {
   span s = {0};
-  if (first < 0 || n < 0 || first > m->user_ids->n - n)
-    return rs_fail(RS_ERANGE, "users %lld to %lld of %lld", (long long)first, (long long)(first + n - 1),
-                   (long long)m->user_ids->n);
-  rs_status status = rs_check_k(k);
-  now = rs_moment_of(m, now);
-  if (status == RS_OK) status = new_span(&s, m, first, n, now);
+  rs_status status = new_span(&s, m, first, n, now);
   if (status == RS_OK) {
     rs_lists seen = {0};
     rs_moment at = {.model = m,
@@ -177,5 +173,35 @@ rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n,
     status = search(&at, &seen, k, rows, scores);
   }
   span_free(&s);
+  return status;
+}
+
+enum { NUMBERS = 16 << 20 }; /* of users' rows at once, where these are as long as the catalogue */
+
+rs_status rs_recommend_users(const rs_server_model *m, int64_t first, int64_t n, int64_t now, int64_t k,
+                             bool exclude_seen, rs_tensor *rows, rs_tensor *scores) {
+  if (first < 0 || n < 0 || first > m->user_ids->n - n)
+    return rs_fail(RS_ERANGE, "users %lld to %lld of %lld", (long long)first, (long long)(first + n - 1),
+                   (long long)m->user_ids->n);
+  int64_t part = m->columns_of ? NUMBERS / m->width + 1 : n;
+  rs_status status = rs_check_k(k);
+  now = rs_moment_of(m, now);
+  if (status != RS_OK || part >= n)
+    return status == RS_OK ? recommend_some(m, first, n, now, k, exclude_seen, rows, scores) : status;
+  status = rs_tensor_new(rows, RS_I64, 2, (int64_t[]){n, k});
+  if (status == RS_OK) status = rs_tensor_new(scores, RS_F32, 2, (int64_t[]){n, k});
+  for (int64_t at = 0; status == RS_OK && at < n; at += part) {
+    int64_t some = n - at < part ? n - at : part;
+    rs_tensor some_rows = {0}, some_scores = {0};
+    status = recommend_some(m, first + at, some, now, k, exclude_seen, &some_rows, &some_scores);
+    if (status == RS_OK) memcpy(rs_i64(rows) + at * k, rs_i64(&some_rows), rs_tensor_bytes(&some_rows));
+    if (status == RS_OK) memcpy(rs_f32(scores) + at * k, rs_f32(&some_scores), rs_tensor_bytes(&some_scores));
+    rs_tensor_free(&some_rows);
+    rs_tensor_free(&some_scores);
+  }
+  if (status != RS_OK) {
+    rs_tensor_free(rows);
+    rs_tensor_free(scores);
+  }
   return status;
 }

@@ -56,6 +56,9 @@ end
 --- Put the index that was asked for into the request, which has none then but this; gives what the manifest says.
 local function put_index(request, args, path)
   local items = tensors_of(request, "items.safetensors", path)
+  if items.columns then
+    refuse(("%s: its items have no vectors to find them by: users have a score for each"):format(path))
+  end
   if not items.vectors then refuse(("%s: items.safetensors holds no vectors"):format(path), "format") end
   local engine, reason = index.choose({ items = items.vectors:size(1), counts_events = counts_events(request) },
     args.engine)

@@ -5,6 +5,7 @@ local core = require "recsys.core"
 local index = require "recsys.registry.index"
 local json = require "recsys.json"
 local log = require "recsys.log"
+local network = require "recsys.network"
 local popular = require "recsys.registry.popular"
 local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
@@ -26,8 +27,8 @@ local function packed(n, text)
   return tensor.from_string(table.concat(strings), "u8", total), tensor.new(offsets, "i64")
 end
 
-local function item_tensors(items, vectors)
-  local tensors = { vectors = vectors }
+local function item_tensors(items, vectors, by_columns)
+  local tensors = { [by_columns and "columns" or "vectors"] = vectors }
   tensors["ids.bytes"], tensors["ids.offsets"] = packed(items:rows(), function(i) return items:text("item", i) end)
   if items:has "title" then
     tensors["titles.bytes"], tensors["titles.offsets"] = packed(items:rows(),
@@ -55,7 +56,7 @@ end
 --- What tells the towers of one training from those of any other: a hash of all weights and of both plans, as a tensor
 --- that stands beside the user tower's weights and beside the item tower's vectors.
 local function tower_version(model)
-  local names, parts = {}, { json_of(model.plans.user), json_of(model.plans.item) }
+  local names, parts = {}, { json_of(model.plans.user), model.plans.item and json_of(model.plans.item) or "columns" }
   for name in pairs(model.weights) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do parts[#parts + 1] = name .. core.frame.hash(model.weights[name]) end
@@ -107,6 +108,10 @@ end
 --- What items are found by, as the manifest has it; a graph becomes a member.
 local function add_index(members, request, vectors, version)
   local model = request.model or request
+  if model.columns then
+    if request.index then error("a model by columns has no item vectors: leave the index out", 0) end
+    return { engine = "columns", reason = "users have a score for each item, items no vectors" }
+  end
   local engine, reason = index.choose({ items = vectors:size(1),
     counts_events = json.decode((model.encoder.program:save())).period ~= nil }, request.index)
   if vectors:size(1) >= index.LARGE or request.index then log.info("index: %s (%s)", engine, reason) end
@@ -124,22 +129,22 @@ function contents.members(request)
   local items = request.items or model.encoder:encode_items_at(dataset, request.as_of)
   local users = request.users or model.encoder:encode_users(dataset.users)
   local history = request.history or model.encoder:sequences(dataset)
-  local vectors = request.vectors or model:item_vectors(items)
+  local vectors = request.vectors or (model.columns and model:item_columns(items) or model:item_vectors(items))
   local version = tower_version(model)
   local members = {
     { "features.json", bytes = encoded.json },
     { "vocabularies.safetensors", tensors = encoded.tensors },
     { "plan.user.json", bytes = json_of(model.plans.user) },
-    { "plan.item.json", bytes = json_of(model.plans.item) },
     { "weights.safetensors", tensors = with_version(model.weights, version) },
-    { "items.safetensors", tensors = with_version(item_tensors(dataset.items, vectors), version) },
+    { "items.safetensors", tensors = with_version(item_tensors(dataset.items, vectors, model.columns), version) },
     { "items.features.safetensors", tensors = items:tensors() },
     { "users.safetensors", tensors = user_tensors(dataset.users, model.encoder.program) },
     { "users.features.safetensors", tensors = users:tensors() },
     { "history.safetensors", tensors = history:tensors() },
   }
+  if model.plans.item then table.insert(members, 4, { "plan.item.json", bytes = json_of(model.plans.item) }) end
   local found_by = add_index(members, request, vectors, version)
-  if found_by.engine == "exact" or request.codes then
+  if found_by.engine == "exact" or request.codes and not model.columns then
     contents.add_codes(members, request.codes, vectors, version)
   end
   add_serving(members, request, history:tensors())
@@ -167,7 +172,8 @@ function contents.manifest(request, vectors, found_by)
   return {
     created = request.created or os.date "!%Y-%m-%dT%H:%M:%SZ",
     model = { kind = model.kind, config = model.config or {}, weights = weights_of(model.weights),
-      dimensions = vectors:size(2), likeness = model.likeness },
+      dimensions = model.columns and network.column_input(model.encoder, model.columns).rows or vectors:size(2),
+      likeness = model.likeness, columns = model.columns },
     parameters = request.parameters or {}, metrics = request.metrics or {}, run = request.run, seed = request.seed,
     intervals = request.intervals, test = request.test, rival = request.rival,
     data = { name = dataset.name, fingerprint = dataset.fingerprint, users = dataset.users:rows(),

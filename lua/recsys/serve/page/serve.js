@@ -238,8 +238,8 @@ function titled(id) {
   return known?.title || id;
 }
 
-function reasonText({ kind, item, cosine, boost, place, segment }) {
-  if (kind === "like") return `like “${titled(item)}” (${cosine.toFixed(2)})`;
+function reasonText({ kind, item, cosine, score, boost, place, segment }) {
+  if (kind === "like") return `like “${titled(item)}” (${(cosine ?? score).toFixed(2)})`;
   if (kind === "fresh") return `fresh (+${score(boost)})`;
   if (kind !== "popular") return kind;
   const of = segment ? ` with ${Object.entries(segment).map(([name, value]) => `${name} ${value}`).join(", ")}` : "";
