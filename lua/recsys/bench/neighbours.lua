@@ -31,7 +31,7 @@ local function ratings(path)
 end
 
 --- MovieLens-1M's pairs at full scale, where they are at hand, else made-up ones of its size.
-local function movielens(folder, options)
+function neighbours.movielens(folder, options)
   local made = interactions.make(folder, interactions.movielens, options.scale)
   local path = (os.getenv "RECSYS_TEST_DATA" or "") .. "/ml-1m/ratings.dat"
   if options.scale ~= 1 or not files.exists(path) then
@@ -49,7 +49,7 @@ local function movielens(folder, options)
 end
 
 --- Items x users, 1 for each pair.
-local function matrix(arguments)
+function neighbours.matrix(arguments)
   local users, items = load(arguments, "train_users"):to "i64", load(arguments, "train_items"):to "i64"
   local width, rows = math.tointeger(users:max()) + 1, math.tointeger(items:max()) + 1
   local pairs_of = (items * width + users):unique()
@@ -76,11 +76,12 @@ function neighbours.row(data, peers)
       data == "gowalla" and "Gowalla's" or "MovieLens-1M's"),
     unit = "call", one_thread = true,
     prepare = function(folder, options)
-      local arguments = data == "gowalla" and checkins.make(folder, options.scale) or movielens(folder, options)
+      local make = data == "gowalla" and checkins.make or neighbours.movielens
+      local arguments = make(folder, data == "gowalla" and options.scale or options)
       arguments.k = K
       return arguments
     end,
-    setup = function(arguments) return { arguments = arguments, matrix = matrix(arguments) } end,
+    setup = function(arguments) return { arguments = arguments, matrix = neighbours.matrix(arguments) } end,
     run = run, peers = peers, target = { times = goals },
   }
 end
