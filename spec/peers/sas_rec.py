@@ -62,7 +62,12 @@ def setup(a):
     order, length = numpy.argsort(users, kind="stable"), int(a["length"])
     bounds = numpy.searchsorted(users[order], numpy.arange(int(a["users"]) + 1))
     items = torch.from_numpy(items[order]).long()
-    a["sequences"] = [items[max(begin, end - length - 1) : end] for begin, end in zip(bounds, bounds[1:])]
+
+    def cut(begin, end):
+        # as ours: of a user all rows, in sequences of 'length' pairs from the newest on
+        return [items[max(begin, stop - length - 1) : stop] for stop in range(end, begin + 1, -length)]
+
+    a["sequences"] = [cut(begin, end) for begin, end in zip(bounds, bounds[1:])]
     return a
 
 
@@ -72,7 +77,7 @@ def run(a):
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     order, losses, marks = torch.randperm(len(sequences)), [], [time.perf_counter()]
     for step in range(steps):
-        some = [sequences[u] for u in order[step * batch :][:batch] if len(sequences[u]) > 1]
+        some = [s for u in order[step * batch :][:batch] for s in sequences[u]]
         inputs = torch.nn.utils.rnn.pad_sequence([s[:-1] for s in some], batch_first=True)
         lengths = torch.tensor([len(s) - 1 for s in some])
         real = torch.arange(inputs.shape[1]) < lengths[:, None]
