@@ -74,6 +74,12 @@ local families = {
   { kind = "two_tower", features = "all", model = { dim = 16, hidden = { 32 }, dropout = 0.1, temperature = 0.2,
     bias = true, log_q = true, id_dropout = 0.1, user_dropout = 0.5 }, train = { learning_rate = 0.01 }, gain = 1.5,
     new = "history" },
+  { kind = "hybrid", features = "both", model = { dim = 16, hidden = {}, dropout = 0.1, temperature = 0.2,
+    apart = 0.5, blocks = 1, heads = 2, sequence_dropout = 0.1, item_hidden = {}, log_q = true, id_dropout = 0.1,
+    user_dropout = 0.5 }, train = { by = "user", batch = 16, learning_rate = 0.01 }, gain = 1.5, new = "history" },
+  { kind = "hybrid", label = "transformer alone", features = "both", model = { dim = 16, part = "transformer",
+    dropout = 0.1, temperature = 0.2, blocks = 1, heads = 2, sequence_dropout = 0.1, item_hidden = {}, log_q = true },
+    train = { learning_rate = 0.01 }, gain = 1.5, new = "history" },
   { kind = "multi_task", features = "all", model = { dim = 16, hidden = { 32 }, dropout = 0, temperature = 0.2,
     dwell = "seconds", dwell_weight = 0.1, rank_dwell = 0 }, train = { learning_rate = 0.01 }, gain = 1.5,
     new = "history" },
@@ -138,6 +144,10 @@ local features = {
   known = { user = { feature.id { "user" } }, event = { feature.history { of = "id", length = 30, name = "known" } },
     item = { feature.id { "item" } } },
   all = { user = { feature.id { "user" } }, event = { feature.history { of = "id", length = 8 } },
+    item = { feature.id { "item" }, feature.category { "genre" } } },
+  both = { user = { feature.id { "user" } }, event = { feature.history { of = "id", length = 8 },
+    feature.history { of = "id", length = 8, name = "sequence_id", unknown = "keep" },
+    feature.history { of = "genre", length = 8, name = "sequence_genre", unknown = "keep", each = 1 } },
     item = { feature.id { "item" }, feature.category { "genre" } } },
 }
 

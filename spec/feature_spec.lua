@@ -97,6 +97,7 @@ local function declarations()
       feature.history { of = "item", length = 4 },
       feature.history { of = "item", length = 1, name = "last", unknown = "keep" },
       feature.history { of = "tags", length = 3, name = "tags" },
+      feature.history { of = "tags", length = 3, name = "two_tags", unknown = "keep", each = 2 },
       feature.time_parts { "time", parts = { "hour", "weekday" }, utc_offset = "+05:30" },
       feature.relative_time { window = "10d", harmonics = 3 },
     },
@@ -242,6 +243,9 @@ describe("feature.fit", function()
       "bad argument #1 to 'number' (option 'transform' must be one of standard, robust, log, none)")
     assert.has_error(function() feature.relative_time { window = "7 days" } end,
       "bad argument #1 to 'relative_time' (option 'window' is '7 days', not a number and s, m, h, d or w, like 7d)")
+    assert.has_error(function() feature.history { of = "id", each = 2 } end,
+      "bad argument #1 to 'history' (option 'each' is at most 64, with unknown = \"keep\": so many codes of "
+        .. "each event)")
     assert.has_error(function() feature.time_parts { "time", parts = { "minute" } } end,
       "bad argument #1 to 'time_parts' ('minute' is no part of a time: hour, weekday, month_day, month, year_day)")
   end)
@@ -325,9 +329,9 @@ describe("an encoder", function()
     assert.are.same({ name = "event.history", kind = "bag", feature = "history", table = "item.id", rows = items,
       length = 4 }, event[1])
     assert.are.same({ name = "event.time_hour", kind = "codes", feature = "time_parts", table = "event.time_hour",
-      rows = 25 }, event[4])
+      rows = 25 }, event[5])
     assert.are.same({ name = "event.relative_time", kind = "numbers", feature = "relative_time", width = 6,
-      pair = "item.relative_time" }, event[6])
+      pair = "item.relative_time" }, event[7])
     local list, text = encoder:describe()
     assert.are.equal(#encoder:inputs "user" + #event + #encoder:inputs "item", #list)
     assert.matches("item.tags +categories", text)
@@ -439,6 +443,19 @@ describe("a history", function()
 
   it("holds the events strictly before the row", function()
     check(some, nil, false)
+  end)
+
+  it("holds so many codes of each event where that is asked for, the first, 0 where there are fewer", function()
+    local events, items = encoder:encode_events(data, some), encoder:encode_items(data.items)
+    for position = 1, #some do
+      local expected = {}
+      local list = before(some:get(position) + 1, false)
+      for i = #list, math.max(1, #list - 2), -1 do
+        local codes = bag(items, "item.tags", tonumber(tables.interactions.item[list[i]]:sub(2)))
+        table.move({ codes[1] or 0, codes[2] or 0 }, 1, 2, #expected + 1, expected)
+      end
+      assert.are.same(expected, bag(events, "event.two_tags", position))
+    end
   end)
 
   it("lets the order of the interactions decide between equal times", function()

@@ -124,6 +124,7 @@ local covered = { user = of_side "user", item = of_side "item", event = {
     kinds = { kind = { "k1", "k2" } } },
   feature.history { of = "id", length = 4, name = "counted", kinds = { kind = { k1 = 3, k2 = 0.5 } } },
   feature.history { of = "tags", length = 3, name = "tag_history", unknown = "keep" },
+  feature.history { of = "tags", length = 3, name = "tags_each", unknown = "keep", each = 2 },
   feature.count { window = "2d" },
   feature.count { window = "5d", where = { kind = { "k1", "k2" } }, name = "some" },
   feature.count { of = { "user", "ranges" }, window = "9d", name = "ranges" },

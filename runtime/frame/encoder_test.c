@@ -107,7 +107,7 @@ static const char program[] =
     "{\"op\":\"fourier\",\"input\":[0],\"period\":1209600000,\"harmonics\":3},"
     "{\"op\":\"window\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"drop\"},"
     "{\"op\":\"window\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"keep\"},"
-    "{\"op\":\"window\",\"of\":\"item.all\",\"length\":2},"
+    "{\"op\":\"window\",\"of\":\"item.all\",\"length\":2,\"unknown\":\"keep\",\"each\":2},"
     "{\"op\":\"window\",\"of\":\"item.word\",\"length\":1,\"unknown\":\"drop\"},"
     "{\"op\":\"window_weights\",\"of\":\"item.word\",\"length\":3,\"unknown\":\"drop\"},"
     "{\"op\":\"window_gaps\",\"of\":\"item.all\",\"length\":2,\"edges\":\"edges.x\"},"

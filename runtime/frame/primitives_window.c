@@ -23,7 +23,9 @@ static rs_status parse_slices(rs_step *step, const rs_parsing *p, rs_value_type 
   rs_status status = rs_step_text(p, "of", &of);
   if (status == RS_OK) status = rs_step_count(p, "length", 1, 1 << 20, &step->count);
   if (status == RS_OK) status = rs_step_drop(p, &step->drop);
+  if (status == RS_OK && json_object_get(p->json, "each")) status = rs_step_count(p, "each", 1, 64, &step->each);
   if (status != RS_OK) return status;
+  if (step->each && step->drop) return rs_fail(RS_EFORMAT, "each: codes of so many an event, and unknown ones dropped");
   if (p->side != RS_EVENT) return rs_fail(RS_EFORMAT, "%s outside the event side", step->primitive->name);
   *source = rs_item_step(p->encoder, of);
   if (!*source || ((*source)->type != RS_V_CODES && (*source)->type != RS_V_LIST))
@@ -123,7 +125,7 @@ static bool same_kinds(const rs_step *a, const rs_step *b) {
 }
 
 static bool same_layout(const rs_step *a, const rs_step *b) {
-  return rs_is_window(b->primitive) && a->drop == b->drop && strcmp(a->text, b->text) == 0;
+  return rs_is_window(b->primitive) && a->drop == b->drop && a->each == b->each && strcmp(a->text, b->text) == 0;
 }
 
 static rs_status source_output(const rs_step *step, const rs_run *run, const rs_output **out) {
@@ -144,7 +146,7 @@ static rs_status count_codes(const rs_step *step, const rs_output *o, const rs_r
     const int32_t *codes;
     int64_t all = rs_codes_of_item(o, events[e], &codes), kept = all;
     for (int64_t i = 0; step->drop && i < all; i++) kept -= codes[i] == 0;
-    offsets[e] = offsets[e + 1] + kept;
+    offsets[e] = offsets[e + 1] + (step->each ? step->each : kept);
   }
   return RS_OK;
 }
@@ -204,8 +206,9 @@ static void fill_codes(void *context, int64_t begin, int64_t end) {
   for (int64_t e = begin; e < end; e++) {
     const int32_t *codes;
     int64_t n = rs_codes_of_item(w->output, w->run->events->events[w->run->first + e], &codes), at = w->offsets[e + 1];
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && at < w->offsets[e]; i++)
       if (codes[i] || !w->step->drop) ((int32_t *)w->to)[at++] = codes[i];
+    while (at < w->offsets[e]) ((int32_t *)w->to)[at++] = 0; /* fewer than 'each' */
   }
 }
 

@@ -37,6 +37,7 @@ typedef struct rs_step {
   double a, b;                     /* affine: scale, shift; clamp: low, high; impute: value; fourier: period in a;
                                       time_part: offset in a */
   int64_t count; /* prefix, window: length; tokenise: max; hash: buckets; code: n; fourier: harmonics */
+  int64_t each;  /* window: codes of an event, exactly so many; 0: all that it has */
   int64_t span;  /* count, profile: ms */
   int filter;    /* count, profile: the bit of the marks; -1: every event */
   int kinds[RS_MAX_FILTERS], n_kinds;   /* window of kinds: bits of the marks, the first that is set says the kind */

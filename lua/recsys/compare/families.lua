@@ -6,7 +6,7 @@
 ---   branch         a row of the trade-off's table: "baseline", "neighbours", "linear", "factorisation", "graph",
 ---                  "transformer", "two_tower", "hybrid"
 ---   kind           the file in models/
----   features       a set of recsys.compare.features: "ids", "known", "sequence" or "all"
+---   features       a set of recsys.compare.features: "ids", "known", "sequence", "all" or "both"
 ---   model, train   parameters of the groups `model` and `train` (docs/recipes.md)
 ---   sizes, sources what differs for data of a size ("small", "large") and of a source: { large = { train = {...} } }
 ---   search         what tuning tries: parameter -> dimension of recsys.tune; the first trial has the values of `model`
@@ -178,6 +178,19 @@ families.list = {
     search = { ["model.dim"] = tune.choice { 32, 64, 96 }, ["model.temperature"] = tune.log_uniform(0.05, 0.5),
       ["train.learning_rate"] = tune.log_uniform(3e-3, 5e-2) },
     explains = "features of both sides, items alike by their tower", new_users = "by their fields and history",
+    new_items = "by their fields",
+  },
+  {
+    name = "hybrid", label = "a transformer beside two towers", branch = "hybrid", kind = "hybrid", features = "both",
+    model = { dim = 64, part = "both", apart = 0.5, hidden = {}, dropout = 0.1, similarity = "cosine",
+      temperature = 0.2, learn_temperature = false, blocks = 1, heads = 2, sequence_dropout = 0.2, item_hidden = {},
+      log_q = true, drawn = 0, policy = true, mask_seen = true, id_dropout = 0.5, user_dropout = 0.0 },
+    train = { epochs = 8, batch = 48, by = "user", learning_rate = 7e-3, patience = 2, warmup = 0.2 },
+    sizes = { large = { train = { epochs = 8, batch = 24 } } },
+    sources = { movielens = { model = { temperature = 0.1, id_dropout = 0.0, policy = false, mask_seen = false } } },
+    search = { ["model.apart"] = tune.quantised(0, 1, 0.25), ["model.temperature"] = tune.log_uniform(0.05, 0.5),
+      ["train.learning_rate"] = tune.log_uniform(2e-3, 2e-2) },
+    explains = "attention to the history's events, features of both sides", new_users = "by their fields and history",
     new_items = "by their fields",
   },
 }

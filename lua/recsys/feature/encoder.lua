@@ -308,6 +308,7 @@ function Encoder:inputs(side)
       input.rows, input.table = output.rows, fact.table or output.table or output.name
     end
     input.length = fact.learned and math.tointeger(fact.learned.length)
+    input.each = fact.learned and math.tointeger(fact.learned.each)
     if fact.of and fact.of:find(side .. ".", 1, true) == 1 then input.of = fact.of end
     list[i] = input
   end

@@ -26,7 +26,7 @@ local function put_kinds(d, side, slices, program)
   local given = d.kinds.weights
   local name = d.name .. (given and "_weight" or "_kind")
   local step = side:step(given and "window_kind_weights" or "window_kinds", nil, { of = slices.of,
-    length = slices.length, unknown = slices.unknown, filters = filters_of(d.kinds, program),
+    length = slices.length, unknown = slices.unknown, each = slices.each, filters = filters_of(d.kinds, program),
     weights = given and json.list(given) })
   side:output(name, step, { feature = d.kind, of = "event." .. d.name,
     table = not given and "event." .. name or nil,
@@ -38,10 +38,13 @@ return {
   reads = "events strictly before",
   stateful = true,
   options = { of = "text", length = "positive", unknown = { "keep", "drop" }, weight = "text", gaps = "spans",
-    kinds = "kinds" },
+    kinds = "kinds", each = "positive" },
   defaults = { name = "history", length = 50, unknown = "drop" },
   required = { "of" },
   check = function(given)
+    if given.each and (given.each > 64 or given.unknown ~= "keep") then
+      return "option 'each' is at most 64, with unknown = \"keep\": so many codes of each event"
+    end
     local _, kinds = next(given.kinds or {})
     if given.weight and kinds and #kinds == 0 then
       return "option 'kinds' has numbers and 'weight' names a column: an event can have one weight"
@@ -55,9 +58,9 @@ return {
   end,
   build = function(d, sides, source)
     local item, side = past.item_feature(d, d.of, source), sides.event
-    local slices = { of = item.output, length = d.length, unknown = d.unknown }
+    local slices = { of = item.output, length = d.length, unknown = d.unknown, each = d.each }
     side:output(d.name, side:step("window", nil, slices), { feature = d.kind, table = item.table, of = item.output,
-      learned = { length = d.length } })
+      learned = { length = d.length, each = d.each } })
     if d.weight then
       source.program:weigh(d.weight)
       side:output(d.name .. "_weight", side:step("window_weights", nil, slices),

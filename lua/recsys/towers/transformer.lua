@@ -12,6 +12,7 @@
 
 local autograd = require "recsys.autograd"
 local nn = require "recsys.nn"
+local tensor = require "recsys.tensor"
 
 local transformer = {}
 
@@ -96,6 +97,7 @@ function Transformer:events(tape, codes, offsets)
   local x
   for _, history in ipairs(self.histories) do
     local rows = history.table:forward(codes[history.name])
+    if history.each > 1 then rows = rows:reshape(-1, history.each, self.shape.dim):sum(2) end
     x = x and x + rows or rows
   end
   local places = codes[self.histories[1].name]:bag_positions(offsets, self.shape.length)
@@ -121,6 +123,19 @@ function Transformer:forward(tape, batch)
   return self:events(tape, codes, offsets):bag_first(offsets)
 end
 
+--- What a history holds of some items, by their inputs: of a bag the first `each` codes, 0 where there are fewer.
+local function codes_of(batch, history)
+  local values, offsets = batch[history.item], batch[history.item .. ".offsets"]
+  if not offsets then return values end
+  local n, columns, padded = #offsets - 1, {}, tensor.concat { values, tensor.zeros(1, "i32") }
+  local begins, ends = offsets:narrow(1, 1, n), offsets:narrow(1, 2, n)
+  for k = 1, history.each do
+    local at = begins + (k - 1)
+    columns[k] = padded:index_select(tensor.where(at:lt(ends), at, #values)):reshape(-1, 1)
+  end
+  return tensor.concat(columns, 2):reshape(-1)
+end
+
 --- What a step is to teach: with train.by = "user" the next item at every event of its users' sequences, while the tape
 --- trains; else the item of each of its rows (of each user's last one) by the history in front of it.
 ---@param step table  what model:loss is given
@@ -133,7 +148,7 @@ function Transformer:lessons(tape, step)
     return step, self:forward(tape, step.batch)
   end
   local batch, codes = step.items:gather(found.inputs), {}
-  for _, history in ipairs(self.histories) do codes[history.name] = tape:input(nil, batch[history.item]) end
+  for _, history in ipairs(self.histories) do codes[history.name] = tape:input(nil, codes_of(batch, history)) end
   return found.step, self:events(tape, codes, tape:input(nil, found.offsets))
 end
 
@@ -150,8 +165,10 @@ function transformer.histories(encoder, embed, prefix)
     local asked = input.name:find(prefix or "", 1, true) == 1
     if asked and input.feature == "history" and input.kind == "bag" and not input.of then
       for _, item in ipairs(encoder:inputs "item") do
-        if item.kind == "codes" and item.table == input.table then
-          list[#list + 1] = { name = input.name, item = item.name, table = embed(input) }
+        if (item.kind == "codes" or input.each) and item.table == input.table then
+          local history = { name = input.name, item = item.name, table = embed(input), each = input.each or 1 }
+          local first = history.each == 1 and #list > 0 and list[1].each > 1 -- by it places are counted
+          table.insert(list, first and 1 or #list + 1, history)
           length = length or input.length
           break
         end

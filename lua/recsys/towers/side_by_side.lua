@@ -1,0 +1,128 @@
+--- Two ways of scoring by a dot product, side by side: a tower over all that is known of user and moment, and a
+--- transformer over the user's history, each with an item tower and embeddings of its own.
+---
+--- Their vectors one behind another, the users' times a share each, score by the weighed sum of both. The shares are
+--- learned and begin at a half. models/hybrid.lua says what for.
+
+local autograd = require "recsys.autograd"
+local similarity = require "recsys.towers.similarity"
+local tensor = require "recsys.tensor"
+local text = require "recsys.text"
+
+local side_by_side = {}
+
+local Parts = {}
+Parts.__index = Parts
+
+local SEQUENCE <const> = "event.sequence" -- what the transformer reads, and the tower over the moment does not
+
+local function sequences(encoder)
+  local names = {}
+  for _, input in ipairs(encoder:inputs "event") do
+    if input.name:find(SEQUENCE, 1, true) == 1 then names[#names + 1] = input.name end
+  end
+  return names
+end
+
+local makers = {}
+
+function makers.two_tower(self, towers, encoder, settings)
+  local config = self.config
+  local tables = towers.tables(encoder, config.dim, settings, true)
+  local function shape(except)
+    return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except,
+      normalize = self.similarity.normalize }
+  end
+  return { user = towers.tower("user", tables, { "user", "event" }, shape(sequences(encoder))),
+    item = towers.tower("item", tables, { "item" }, shape()) }
+end
+
+function makers.transformer(self, towers, encoder, settings)
+  local config = self.config
+  local tables = towers.tables(encoder, config.dim, settings, false, nil, { prefix = "sequence.", scale = 0.02 })
+  self.encoder = towers.transformer("sequence.user", tables, { blocks = config.blocks, heads = config.heads,
+    dropout = config.sequence_dropout, sequence = SEQUENCE:sub(7) })
+  local shape = { dim = config.dim, hidden = config.item_hidden, dropout = config.dropout,
+    normalize = self.similarity.normalize }
+  return { user = self.encoder, item = towers.tower("sequence.item", tables, { "item" }, shape), sequence = true }
+end
+
+local orders = { both = { "two_tower", "transformer" }, two_tower = { "two_tower" }, transformer = { "transformer" } }
+
+--- The parts.
+---@param config { dim: integer, part?: "both"|"two_tower"|"transformer", hidden?: integer[], dropout?: number,
+---   similarity?: string, temperature?: number, blocks?: integer, heads?: integer, sequence_dropout?: number,
+---   item_hidden?: integer[] }  hidden, dropout: of the two towers; blocks, heads, sequence_dropout: of the
+---   transformer, item_hidden of its item tower; both item towers' vectors are `dim` wide
+---@param encoder Encoder  with histories whose names begin with "sequence", aligned: these are the transformer's alone
+---@param settings { seed: integer, dtype?: string }
+function side_by_side.new(config, encoder, settings)
+  local towers = require "recsys.towers"
+  local order = orders[config.part or "both"]
+  if not order then
+    local names = { "both", "transformer", "two_tower" }
+    local near = text.nearest(tostring(config.part), names)
+    error({ code = "usage", message = ("model.part is '%s'; there are %s%s"):format(tostring(config.part),
+      table.concat(names, ", "), near and ("; did you mean '%s'?"):format(near) or "") }, 0)
+  end
+  local self = setmetatable({ config = config, similarity = similarity.new(config, settings) }, Parts)
+  for i, name in ipairs(order) do self[i] = makers[name](self, towers, encoder, settings) end
+  self.shares = #order > 1 and autograd.parameter("shares", tensor.full(0.5, 2, settings.dtype or "f32")) or nil
+  return self
+end
+
+--- What a step is to teach (Transformer:lessons): its rows, and the transformer's vectors of them, if there is one.
+---@return table step
+---@return Var?
+function Parts:lessons(tape, step)
+  if self.encoder then return self.encoder:lessons(tape, step) end
+  return step, nil
+end
+
+--- The parts' user vectors, [n, dim] each.
+---@param vectors? Var  the transformer's, where they are known already
+---@return Var[]
+function Parts:users(tape, batch, vectors)
+  local list = {}
+  for i, part in ipairs(self) do
+    local user = part.sequence and vectors or part.user:forward(tape, batch)
+    if part.sequence and self.similarity.normalize then user = user:l2_normalize() end
+    list[i] = self.similarity:scaled(tape, user)
+  end
+  return list
+end
+
+--- The parts' item vectors, [n, dim] each.
+---@return Var[]
+function Parts:items(tape, batch)
+  local list = {}
+  for i, part in ipairs(self) do list[i] = part.item:forward(tape, batch) end
+  return list
+end
+
+--- User vectors side by side, each times its share.
+function Parts:mixed(tape, users)
+  if not self.shares then return users[1] end
+  local shares, list = tape:parameter(self.shares), {}
+  for i, user in ipairs(users) do list[i] = user * shares:narrow(1, i, 1) end
+  return autograd.concat(list)
+end
+
+--- How wide the items' vectors are side by side.
+---@return integer
+function Parts:width()
+  return #self * self.config.dim
+end
+
+---@return Parameter[]
+function Parts:parameters()
+  local list = { self.shares }
+  for _, layer in ipairs { self.similarity, table.unpack(self) } do
+    for _, part in ipairs(layer.user and { layer.user, layer.item } or { layer }) do
+      table.move(part:parameters(), 1, #part:parameters(), #list + 1, list)
+    end
+  end
+  return list
+end
+
+return side_by_side
