@@ -9,8 +9,9 @@
 --- that the second pass would have had, exactly. The shares m are learned. Both item towers read what is known of an
 --- item, and the history's events are what the item side says of them, so that new ones count on both sides.
 ---
---- Parts that err differently make their sum better than either: each is taught to rank by itself, too, at the weight
---- `apart`. `part` = "transformer" or "two_tower" is one of them alone.
+--- What the transformer gives stands beside the user's fields in a tower of its own, and its share begins small, at
+--- `share`: the model begins as the two-tower one and takes from the sequence what that lacks. With `apart` above 0
+--- each part learns to rank by itself, too; `part` = "transformer" or "two_tower" is one of them alone.
 --- Huang et al. 2013, doi:10.1145/2505515.2505665; Kang & McAuley 2018, doi:10.1109/ICDM.2018.00035.
 
 local autograd = require "recsys.autograd"

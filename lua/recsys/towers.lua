@@ -97,7 +97,7 @@ local function weights_of(bag, inputs)
 end
 
 local shape_fields = { dim = true, hidden = true, dropout = true, activation = true, norm = true, normalize = true,
-  history = true, except = true }
+  history = true, except = true, beside = true }
 
 local function check_tower(tables, sides, shape)
   if getmetatable(tables) ~= Tables then refuse(2, "tower", "what towers.tables gives is expected") end
@@ -110,7 +110,7 @@ local function check_tower(tables, sides, shape)
   for field in pairs(shape) do
     if not shape_fields[field] then
       refuse(4, "tower", "there is no field '%s'; there are dim, hidden, dropout, activation, norm, normalize, "
-        .. "history and except", tostring(field))
+        .. "history, except and beside", tostring(field))
     end
   end
 end
@@ -145,10 +145,11 @@ end
 ---@param tables table     what towers.tables gave
 ---@param sides string[]   of "user", "event", "item"
 ---@param shape? { dim?: integer, hidden?: integer[], dropout?: number, activation?: string, norm?: string,
----   normalize?: boolean, history?: table, except?: string[] }  without dim and hidden the tower is the concatenation
----   alone; history: how histories are pooled (recsys.towers.pool), { heads =, queries =, dropout =, interests = };
----   nil: by their mean. With interests it gives so many rows for each of the batch (recsys.towers.interests);
----   except: inputs that it leaves alone, such as what is only known in training
+---   normalize?: boolean, history?: table, except?: string[], beside?: Layer }  without dim and hidden the tower is the
+---   concatenation alone; history: how histories are pooled (recsys.towers.pool), { heads =, queries =, dropout =,
+---   interests = }; nil: by their mean. With interests it gives so many rows for each of the batch
+---   (recsys.towers.interests); except: inputs that it leaves alone, such as what is only known in training; beside:
+---   what towers.transformer gave, whose vector stands beside the inputs
 function towers.tower(name, tables, sides, shape)
   shape = shape or {}
   check_tower(tables, sides, shape)
@@ -170,6 +171,10 @@ function towers.tower(name, tables, sides, shape)
     end
     ::continue::
   end
+  if shape.beside then
+    inputs[#inputs + 1] = { name = shape.beside.input.name, width = shape.beside:width() }
+    table.insert(pools.list, shape.beside)
+  end
   if #inputs == 0 and not several then
     refuse(3, "tower", "the recipe has no features of the side %s", table.concat(sides, ", "))
   end
@@ -185,8 +190,9 @@ end
 ---@param name string
 ---@param tables table  what towers.tables gave, without `shrink`
 ---@param shape { blocks?: integer, heads?: integer, feed?: integer, dropout?: number, activation?: string,
----   norm?: string, sequence?: string }  sequence: what the names of its histories begin with, such as "sequence";
----   default all histories that are codes of a table of the item side, one an event
+---   norm?: string, pool?: string, sequence?: string }  pool: "mean" of what an event and those behind it give, in
+---   place of the event's own: where the order says little; sequence: what the names of its histories begin with, such
+---   as "sequence"; default all histories that are codes of a table of the item side, one an event
 function towers.transformer(name, tables, shape)
   if getmetatable(tables) ~= Tables then refuse(2, "transformer", "what towers.tables gives is expected") end
   local list, length = transformer.histories(tables.encoder, function(input) return embedding(tables, input) end,
@@ -196,7 +202,7 @@ function towers.transformer(name, tables, shape)
       shape.sequence and (" whose name begins with '%s'"):format(shape.sequence) or "")
   end
   local options = { dim = tables.width, length = length }
-  for _, field in ipairs { "blocks", "heads", "feed", "dropout", "activation", "norm" } do
+  for _, field in ipairs { "blocks", "heads", "feed", "dropout", "activation", "norm", "pool" } do
     options[field] = shape[field]
   end
   return transformer.new(name, list, options, tables.settings)

@@ -5,6 +5,6 @@ local feature = require "recsys.feature"
 local movielens = require "recipes.features.movielens"
 
 local event = table.move(movielens.event, 1, #movielens.event, 1, {})
-event[#event + 1] = feature.history { of = "id", length = 100, name = "sequence_id", unknown = "keep" }
+event[#event + 1] = feature.history { of = "id", length = 20, name = "sequence_id", unknown = "keep" }
 
 return { user = movielens.user, event = event, item = movielens.item }

@@ -8,7 +8,7 @@ local news = require "recipes.features.news"
 
 local event = table.move(news.event, 1, #news.event, 1, {})
 for _, of in ipairs { "categories", "language", "district", "source", "kind" } do
-  event[#event + 1] = feature.history { of = of, length = 50, name = "sequence_" .. of, unknown = "keep",
+  event[#event + 1] = feature.history { of = of, length = 24, name = "sequence_" .. of, unknown = "keep",
     each = of == "categories" and 2 or nil }
 end
 

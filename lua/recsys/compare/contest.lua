@@ -1,9 +1,8 @@
 --- A contest: whether one family is better than others, or as good but for a margin, over several seeds.
 ---
 --- Each is trained with the parameters of recsys.compare.families, its epochs chosen by validation rows; when all are
---- trained, the test rows are opened once for all of them. A query's value is its mean over the seeds; the interval
---- of a difference is that of users resampled (recsys.evaluate.significance): it speaks of the family and not of one lucky
---- training.
+--- trained, the test rows are opened once for all of them. A query's value is its mean over the seeds, and intervals
+--- are those of users resampled (recsys.evaluate.significance): they speak of families, not of a lucky training.
 
 local current = require "recsys.tune.current"
 local evaluate = require "recsys.evaluate"

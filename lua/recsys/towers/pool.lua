@@ -155,9 +155,13 @@ function pool.before(pools, tower)
   return setmetatable({ pools = pools.list, tower = tower }, Pooled)
 end
 
-function Pooled:forward(tape, batch)
+---@param given? table<string, Var>  by name, of pools that are known already
+function Pooled:forward(tape, batch, given)
   local vars = {}
-  for _, each in ipairs(self.pools) do vars[each.input.name] = each:forward(tape, batch) end
+  for _, each in ipairs(self.pools) do
+    local name = each.input.name
+    vars[name] = given and given[name] or each:forward(tape, batch)
+  end
   return self.tower:forward(tape, batch, vars)
 end
 

@@ -1,8 +1,8 @@
---- Two ways of scoring by a dot product, side by side: a tower over all that is known of user and moment, and a
---- transformer over the user's history, each with an item tower and embeddings of its own.
+--- Two ways of scoring by a dot product, side by side: a tower over all that is known of user and moment, and one
+--- that reads the history by a transformer beside the user's fields; each with an item tower and embeddings of its own.
 ---
 --- Their vectors one behind another, the users' times a share each, score by the weighed sum of both. The shares are
---- learned and begin at a half. models/hybrid.lua says what for.
+--- learned; the transformer's begins at `share`. models/hybrid.lua says what for.
 
 local autograd = require "recsys.autograd"
 local similarity = require "recsys.towers.similarity"
@@ -16,10 +16,11 @@ Parts.__index = Parts
 
 local SEQUENCE <const> = "event.sequence" -- what the transformer reads, and the tower over the moment does not
 
-local function sequences(encoder)
+--- The histories whose names begin so.
+local function histories(encoder, prefix)
   local names = {}
   for _, input in ipairs(encoder:inputs "event") do
-    if input.name:find(SEQUENCE, 1, true) == 1 then names[#names + 1] = input.name end
+    if input.feature == "history" and input.name:find(prefix, 1, true) == 1 then names[#names + 1] = input.name end
   end
   return names
 end
@@ -33,27 +34,30 @@ function makers.two_tower(self, towers, encoder, settings)
     return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except,
       normalize = self.similarity.normalize }
   end
-  return { user = towers.tower("user", tables, { "user", "event" }, shape(sequences(encoder))),
+  return { user = towers.tower("user", tables, { "user", "event" }, shape(histories(encoder, SEQUENCE))),
     item = towers.tower("item", tables, { "item" }, shape()) }
 end
 
 function makers.transformer(self, towers, encoder, settings)
   local config = self.config
-  local tables = towers.tables(encoder, config.dim, settings, false, nil, { prefix = "sequence.", scale = 0.02 })
+  local tables = towers.tables(encoder, config.dim, settings, false, nil, { prefix = "sequence." })
   self.encoder = towers.transformer("sequence.user", tables, { blocks = config.blocks, heads = config.heads,
-    dropout = config.sequence_dropout, sequence = SEQUENCE:sub(7) })
-  local shape = { dim = config.dim, hidden = config.item_hidden, dropout = config.dropout,
-    normalize = self.similarity.normalize }
-  return { user = self.encoder, item = towers.tower("sequence.item", tables, { "item" }, shape), sequence = true }
+    dropout = config.sequence_dropout, pool = config.pool, sequence = SEQUENCE:sub(7) })
+  local function shape(except, beside)
+    return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except, beside = beside,
+      normalize = self.similarity.normalize }
+  end
+  return { user = towers.tower("sequence.tower", tables, { "user", "event" }, shape(histories(encoder, ""),
+    self.encoder)), item = towers.tower("sequence.item", tables, { "item" }, shape()), reads_sequence = true }
 end
 
 local orders = { both = { "two_tower", "transformer" }, two_tower = { "two_tower" }, transformer = { "transformer" } }
 
 --- The parts.
 ---@param config { dim: integer, part?: "both"|"two_tower"|"transformer", hidden?: integer[], dropout?: number,
----   similarity?: string, temperature?: number, blocks?: integer, heads?: integer, sequence_dropout?: number,
----   item_hidden?: integer[] }  hidden, dropout: of the two towers; blocks, heads, sequence_dropout: of the
----   transformer, item_hidden of its item tower; both item towers' vectors are `dim` wide
+---   similarity?: string, temperature?: number, share?: number, blocks?: integer, heads?: integer, pool?: string,
+---   sequence_dropout?: number }  hidden: of the towers; share: of the transformer at first, 0.2; blocks, heads, pool,
+---   sequence_dropout: of the transformer (towers.transformer); both item towers' vectors are `dim` wide
 ---@param encoder Encoder  with histories whose names begin with "sequence", aligned: these are the transformer's alone
 ---@param settings { seed: integer, dtype?: string }
 function side_by_side.new(config, encoder, settings)
@@ -67,7 +71,9 @@ function side_by_side.new(config, encoder, settings)
   end
   local self = setmetatable({ config = config, similarity = similarity.new(config, settings) }, Parts)
   for i, name in ipairs(order) do self[i] = makers[name](self, towers, encoder, settings) end
-  self.shares = #order > 1 and autograd.parameter("shares", tensor.full(0.5, 2, settings.dtype or "f32")) or nil
+  local share = config.share or 0.2
+  local shares = tensor.new({ 1 - share, share }, settings.dtype or "f32")
+  self.shares = #order > 1 and autograd.parameter("shares", shares) or nil
   return self
 end
 
@@ -76,6 +82,10 @@ end
 ---@return Var?
 function Parts:lessons(tape, step)
   if self.encoder then return self.encoder:lessons(tape, step) end
+  if step.starts then
+    error({ code = "usage", message = "train.by = \"user\" is for sequences, which model.part = \"two_tower\" does not "
+      .. "read: set it to \"row\"" }, 0)
+  end
   return step, nil
 end
 
@@ -85,9 +95,8 @@ end
 function Parts:users(tape, batch, vectors)
   local list = {}
   for i, part in ipairs(self) do
-    local user = part.sequence and vectors or part.user:forward(tape, batch)
-    if part.sequence and self.similarity.normalize then user = user:l2_normalize() end
-    list[i] = self.similarity:scaled(tape, user)
+    local given = part.reads_sequence and vectors and { [self.encoder.input.name] = vectors } or nil
+    list[i] = self.similarity:scaled(tape, part.user:forward(tape, batch, given))
   end
   return list
 end

@@ -47,8 +47,9 @@ function transformer.new(name, histories, shape, settings)
     error(("there is no norm '%s'; there are pre and post"):format(tostring(norm)), 2)
   end
   shape = { dim = shape.dim, length = shape.length, blocks = shape.blocks or 2, heads = shape.heads or 1,
-    feed = shape.feed or shape.dim, dropout = shape.dropout or 0, activation = shape.activation or "relu", norm = norm }
-  local self = setmetatable({ histories = histories, shape = shape, blocks = {} }, Transformer)
+    feed = shape.feed or shape.dim, dropout = shape.dropout or 0, activation = shape.activation or "relu", norm = norm,
+    pool = shape.pool }
+  local self = setmetatable({ input = { name = name }, histories = histories, shape = shape, blocks = {} }, Transformer)
   self.places = nn.embedding { name = name .. ".places", rows = shape.length, width = shape.dim, scale = 0.05,
     seed = settings.seed, dtype = settings.dtype }
   for i = 1, shape.blocks do self.blocks[i] = block_of(("%s.%d"):format(name, i), shape, settings) end
@@ -112,7 +113,10 @@ function Transformer:events(tape, codes, offsets)
       x = block.hidden_norm:forward(x + feed(self, tape, block, x))
     end
   end
-  return self.shape.norm == "pre" and self.norm:forward(x) or x
+  if self.shape.norm == "pre" then x = self.norm:forward(x) end
+  if self.shape.pool ~= "mean" then return x end
+  local none = autograd.affine(x, 0, 0) -- by queries that want nothing, attention is the mean
+  return none:causal_attention(none, x, offsets, 1, 0)
 end
 
 --- The newest event's vector of each row of a batch, [n, dim]; zero for an empty history.
