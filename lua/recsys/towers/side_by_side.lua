@@ -25,6 +25,25 @@ local function histories(encoder, prefix)
   return names
 end
 
+--- What the transformer's tower leaves to the other: its pools of histories, and the users' ids.
+local function others(encoder)
+  local names = histories(encoder, "")
+  for _, input in ipairs(encoder:inputs "user") do
+    if input.feature == "id" then names[#names + 1] = input.name end
+  end
+  return names
+end
+
+--- The items' ids where no event of the sequence is told by them: it is to know items by what they are like.
+local function ids(encoder, transformer)
+  local names, read = {}, {}
+  for _, history in ipairs(transformer.histories) do read[history.item] = true end
+  for _, input in ipairs(encoder:inputs "item") do
+    if input.feature == "id" and not read[input.name] then names[#names + 1] = input.name end
+  end
+  return names
+end
+
 local makers = {}
 
 function makers.two_tower(self, towers, encoder, settings)
@@ -47,8 +66,9 @@ function makers.transformer(self, towers, encoder, settings)
     return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except, beside = beside,
       normalize = self.similarity.normalize }
   end
-  return { user = towers.tower("sequence.tower", tables, { "user", "event" }, shape(histories(encoder, ""),
-    self.encoder)), item = towers.tower("sequence.item", tables, { "item" }, shape()), reads_sequence = true }
+  return { user = towers.tower("sequence.tower", tables, { "user", "event" }, shape(others(encoder),
+    self.encoder)), item = towers.tower("sequence.item", tables, { "item" }, shape(ids(encoder, self.encoder))),
+    reads_sequence = true }
 end
 
 local orders = { both = { "two_tower", "transformer" }, two_tower = { "two_tower" }, transformer = { "transformer" } }
