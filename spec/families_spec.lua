@@ -66,6 +66,7 @@ local families = {
     gain = 1.5, new = "history", unserved = "bundles hold no columns yet" },
   { kind = "user_knn", features = "known", model = { k = 30, weighting = "tfidf" }, gain = 1.5, new = "history",
     unserved = "bundles hold no columns yet" },
+  { kind = "slim", features = "known", model = { l1 = 0.5, l2 = 2, neighbours = 20 }, gain = 1.5, new = "history" },
   { kind = "next_item", features = "history", model = { dim = 16, hidden = { 32 }, heads = 2, dropout = 0.1 },
     train = { learning_rate = 0.01 }, gain = 1.5, new = "history" },
   { kind = "sas_rec", features = "history", model = { dim = 16, blocks = 1, heads = 2, dropout = 0.1,

@@ -107,6 +107,14 @@ families.list = {
     new_items = false,
   },
   {
+    name = "slim", label = "SLIM, an elastic net for each item", branch = "linear", kind = "slim", features = "known",
+    model = { l1 = 5.0, l2 = 300.0, neighbours = 200 }, train = { epochs = 1 },
+    sizes = { small = { model = { l1 = 1.0, l2 = 20.0 } } },
+    search = { ["model.l1"] = tune.log_uniform(0.2, 50), ["model.l2"] = tune.log_uniform(2, 2000),
+      ["model.neighbours"] = tune.choice { 50, 100, 200 } },
+    explains = "items known, each by its weight", new_users = "by what they know", new_items = false, repeats = false,
+  },
+  {
     name = "factorisation_machine", label = "factorisation machine over all features", branch = "factorisation",
     kind = "factorisation_machine", features = "all",
     model = { dim = 32, loss = "softmax", negatives = 4 },
