@@ -124,6 +124,18 @@ describe("recipes/benchmarks/gowalla.lua", function()
     assert.is_true(said:find("the test split is opened", 1, true) < said:find("task paper_style begins", 1, true))
   end)
 
+  it("trains once, on all training rows, where nothing is to be tuned", function()
+    write_gowalla()
+    local code, out, err, said = run("gowalla", { "seeds=1", "eval.references=false", "eval.tune=false" }, true)
+    assert.equal(0, code, err)
+    assert.matches("ultra_gcn, one seed .-this run; nothing tuned; [^\n]+ a seed", out)
+    assert.matches("task train_1 begins", said)
+    assert.is_nil(said:find("task tune_1 begins", 1, true))
+    local last
+    for epoch in said:gmatch "epoch +(%d+)  train/loss" do last = epoch end
+    assert.equal("3", last)
+  end)
+
   it("says how to get the files when the folder is not there", function()
     local code, _, err = run("gowalla", { "data.dir=" .. folder .. "/gone" })
     assert.equal(2, code)

@@ -50,6 +50,8 @@ function benchmark.params(own, deterministic)
   if own.model then
     own.eval.paper_style = param(false, "also train with the epoch chosen by test rows, as papers do; printed apart")
     own.eval.rivals = param(true, "also train the models that the recipe compares its own with, where it names some")
+    own.eval.tune = param(own.eval.tune ~= false, "train on the tuning split first, whose validation rows choose the "
+      .. "epoch; false: all of train.epochs, where there are training rows to train anew on")
   end
   own.eval.references = param(true, "also measure recommenders in closed form, which prove the evaluation")
   own.seeds = param(deterministic and 1 or 3, "how many times all is done, with seeds from `seed` on",
@@ -99,11 +101,12 @@ function benchmark.tune(p, study, split, encoder, seed)
 end
 
 --- Train on all training rows for as many epochs as tuning chose; the learning rate falls as it did there.
+---@param tuned Model|false  false: nothing was tuned, and all epochs are trained
 ---@return Model
 function benchmark.retrain(p, study, split, encoder, seed, tuned)
   p = settings.with(p, "model", "train")
   return fit(p, study, split, encoder, { seed = seed,
-    train = { epochs = tuned.epoch, rate_epochs = p.train.rate_epochs or p.train.epochs } })
+    train = { epochs = tuned and tuned.epoch or p.train.epochs, rate_epochs = p.train.rate_epochs or p.train.epochs } })
 end
 
 local function values_of(study, means)
@@ -153,7 +156,8 @@ function benchmark.test(p, study, models, splits)
   local found, first = { models = {} }, nil
   for i, trained in ipairs(models) do
     if splits[i].state == "selection" then
-      splits[i]:end_selection(("%d models trained, their epochs chosen on validation rows"):format(#models))
+      splits[i]:end_selection(("%d models trained, %s"):format(#models,
+        p.eval.tune and "their epochs chosen on validation rows" or "nothing tuned"))
     end
     local queries = i > 1 and splits[i] == splits[1] and first
       or study.protocol(study.data, splits[i]):queries "test"
@@ -209,7 +213,8 @@ local function remark_of(study, epochs, seconds)
   for _, took in ipairs(seconds) do sum = sum + took end
   local took = ("%s a seed"):format(text.duration(sum / #seconds))
   if study.row and study.row.deterministic then took = took .. "; deterministic, the same with every seed" end
-  if #epochs == 0 then return ("  this run; closed form; %s"):format(took) end
+  if study.row and study.row.reference then return ("  this run; closed form; %s"):format(took) end
+  if #epochs == 0 then return ("  this run; nothing tuned; %s"):format(took) end
   return ("  this run; epochs %s chosen on validation rows; %s"):format(table.concat(epochs, ", "), took)
 end
 
@@ -346,20 +351,24 @@ local function parts_of_seeds(flow, p, study)
   return parts
 end
 
+--- The tasks that train the model of a seed: what was tuned, false where nothing is to be chosen, and the final model.
+local function train_one(flow, p, study, part, seed, mark)
+  local tuned = (p.eval.tune or not part.final)
+    and flow:task(("tune_%d%s"):format(seed, mark), benchmark.tune, p, study, part.tune, part.tuning, seed)
+  if not part.final then return tuned, tuned end
+  return tuned, flow:task(("train_%d%s"):format(seed, mark), benchmark.retrain, p, study, part.final, part.encoder,
+    seed, tuned)
+end
+
 --- The tasks that train a model for each seed, added to trained.models and trained.splits; the epochs that they chose
---- and the curves of both trainings.
+--- and their curves.
 ---@param mark string  behind the tasks' names
 local function train_all(flow, p, study, parts, trained, mark)
   local epochs, curves = {}, {}
   for i, part in ipairs(parts) do
-    local seed = p.seed + i - 1
-    local tuned = flow:task(("tune_%d%s"):format(seed, mark), benchmark.tune, p, study, part.tune, part.tuning, seed)
-    local final = tuned
-    if part.final then
-      final = flow:task(("train_%d%s"):format(seed, mark), benchmark.retrain, p, study, part.final, part.encoder, seed,
-        tuned)
-    end
-    epochs[i], curves[i] = tuned.epoch, { tuned = tuned.curves, final = part.final and final.curves }
+    local tuned, final = train_one(flow, p, study, part, p.seed + i - 1, mark)
+    if tuned then epochs[i] = tuned.epoch end
+    curves[i] = { tuned = tuned and tuned.curves or nil, final = part.final and final.curves }
     table.insert(trained.models, final)
     table.insert(trained.splits, part.final or part.tune)
   end
