@@ -42,7 +42,7 @@ describe("towers", function()
     raises("bad argument #2 to 'tower' (what towers.tables gives is expected)", towers.tower, "item", encoder,
       { "item" })
     raises("bad argument #4 to 'tower' (there is no field 'width'; there are dim, hidden, dropout, activation, norm, "
-      .. "normalize, history and except)", towers.tower, "item", tables, { "item" }, { width = 3 })
+      .. "normalize, history, except and beside)", towers.tower, "item", tables, { "item" }, { width = 3 })
     raises("bad argument #3 to 'tower' (the recipe has no features of the side )", towers.tower, "item", tables, {})
   end)
 
