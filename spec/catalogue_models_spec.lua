@@ -128,6 +128,49 @@ describe("a loss over the catalogue", function()
     end)
   end)
 
+  it("of gBCE has no noise of a draw where negatives are those expected", function()
+    local k, t = 3, 0.5
+    local share = k / (m - 1)
+    of({ loss = "gbce", negatives = k, sampling = "expected", temperature = 1, calibration = t },
+      function(tape, u, _, value)
+        local given = { users = u, items = tape:input(nil, items), starts = starts, positives = positives }
+        local scores, beta, total = users:matmul(items, false, true), loss.gbce_beta(share, t), 0
+        for row, list in ipairs { { 5, 1 }, { 1 }, { 0 } } do
+          local own, negatives = {}, m - #list
+          for _, p in ipairs(list) do own[p] = true end
+          for _, p in ipairs(list) do
+            local sum = beta * math.log(1 + math.exp(-scores:get(row, p + 1)))
+            for j = 0, m - 1 do
+              if not own[j] then sum = sum + share * math.log(1 + math.exp(scores:get(row, j + 1))) end
+            end
+            total = total + sum / share / (negatives + 1)
+          end
+        end
+        assert.is_true(math.abs(value - total / 4) < 1e-5)
+        given.beta = beta / share
+        assert.is_true(math.abs(nn.gbce(given):item() - value) < 1e-6)
+      end)
+  end)
+
+  it("of the bilateral softmax counts items as often as training meets them where it is told to", function()
+    of({ loss = "bilateral", negatives = 0, sampling = "popularity", temperature = 1, emphasis = 1.5,
+      positive_temperature = 100 }, function(_, _, step, value)
+      local scores, total = users:matmul(items, false, true), 0
+      for row, list in ipairs { { 5, 1 }, { 1 }, { 0 } } do
+        local own, sum, mean = {}, 0, 0
+        for _, p in ipairs(list) do own[p] = true end
+        for j = 0, m - 1 do
+          if not own[j] then
+            sum = sum + math.exp(step.log_shares:get(j + 1)) * math.exp(scores:get(row, j + 1))
+          end
+        end
+        for _, p in ipairs(list) do mean = mean + math.exp(scores:get(row, p + 1) / 100) / #list end
+        total = total + #list * (1.5 * math.log(sum) - math.log(mean))
+      end
+      assert.is_true(math.abs(value - total / 4) < 1e-5)
+    end)
+  end)
+
   it("calibrates as the paper's formula", function()
     assert.is_true(math.abs(loss.gbce_beta(0.1, 0) - 1) < 1e-12)
     assert.is_true(math.abs(loss.gbce_beta(0.1, 1) - 0.1) < 1e-12)

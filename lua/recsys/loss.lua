@@ -26,9 +26,11 @@ function loss.gbce_beta(share, calibration)
   return share * (calibration * (1 - 1 / share) + 1 / share)
 end
 
+--- Where all columns stand for k drawn ones, each counts k / columns: instead, positives count by so much more.
 local function gbce(config, step)
   local share = config.negatives > 0 and math.min(1, config.negatives / (step.items:rows() - 1)) or 1
-  return nn.gbce, { beta = loss.gbce_beta(share, config.calibration or 0.75) }
+  local beta = loss.gbce_beta(share, config.calibration or 0.75)
+  return nn.gbce, { beta = config.sampling == "expected" and beta / share or beta }
 end
 
 local kinds = { softmax = softmax, bilateral = bilateral, contrastive = contrastive, gbce = gbce }
@@ -51,8 +53,12 @@ local function draw(config, step)
 end
 
 --- The columns of a step: the whole catalogue, or the batch's positives and negatives drawn once for all its users.
+--- A loss over what a batch shares is noisy: an item is drawn against all its users or none.
 local function columns_of(config, step, positives)
-  if config.negatives == 0 then return { rows = tensor.arange(0, step.items:rows(), "i64") } end
+  if config.negatives == 0 or config.sampling == "expected" then
+    local log_q = config.loss == "bilateral" and config.sampling == "popularity" and step.log_shares * -1 or nil
+    return { rows = tensor.arange(0, step.items:rows(), "i64"), log_q = log_q }
+  end
   local own, drawn = positives:unique(), draw(config, step)
   local columns = { rows = tensor.concat { own, drawn }, first = #own + 1 }
   columns.codes = columns.rows
@@ -63,7 +69,7 @@ end
 
 --- The logarithm of the odds against an average pair under gBCE, for each column: scores are trained less it.
 local function centre(config, step, columns, beta)
-  local negatives = config.negatives > 0 and config.negatives or step.items:rows()
+  local negatives = config.negatives > 0 and config.sampling ~= "expected" and config.negatives or step.items:rows()
   columns.log_q = tensor.full(math.log(negatives / beta), #columns.rows)
 end
 
@@ -89,12 +95,13 @@ end
 ---@param config { loss: string, temperature: number, negatives: integer, sampling?: string, ... }
 ---   loss: of loss.names; temperature: what the user vectors are divided by already; negatives: 0 for the whole
 ---   catalogue, else how many items are drawn for a batch; sampling: "uniform" over the items that training met
----   (default) or "popularity", as often as they are in training, which the softmax corrects for; balance: from 0, all
----   pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of its
----   user weighs floor + (1 - floor) exp(-k / span); centred: of gbce, scores
----   are trained less the logarithm of the odds against an average pair, a constant that ranks nothing, without which
----   the first epochs do no more than push all vectors one way; smoothing, emphasis, margin, positive_temperature,
----   calibration: of the loss in question
+---   (default) or "popularity", as often as they are in training, which the softmax corrects for; of gbce "expected":
+---   all items count as much as `negatives` drawn ones do on average, which takes the noise of the draw away; of
+---   bilateral with the whole catalogue, "popularity" has each item count as often as training meets it; balance: from
+---   0, all pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of
+---   its user weighs floor + (1 - floor) exp(-k / span); centred: of gbce, scores are trained less the logarithm of the
+---   odds against an average pair, a constant that ranks nothing, without which the first epochs do no more than push
+---   all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows

@@ -14,8 +14,8 @@ local gowalla = require "recsys.benchmark.gowalla"
 return gowalla.recipe {
   name = "gowalla_light_gcn_bsl",
   about = "Gowalla, LightGCN's split: LightGCN with the bilateral softmax beside its published figures",
-  model = { kind = "light_gcn", dim = 64, layers = 1, spectral = false, score = "dot", negatives = 2048,
+  model = { kind = "light_gcn", dim = 64, layers = 1, spectral = false, score = "dot", negatives = 0,
     sampling = "popularity", loss = "bilateral", temperature = 0.12, positive_temperature = 12.0, emphasis = 0.0084 },
-  train = { epochs = 30, batch = 16384, learning_rate = 0.03, patience = 30 },
+  train = { epochs = 30, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 30 },
   reach = { .187, .157 }, published = "LightGCN + BSL, 64-d",
 }

@@ -164,10 +164,10 @@ families.list = {
     explains = "attention to the history's events", new_users = "by their history", new_items = false,
   },
   {
-    name = "gsas_rec", label = "gSASRec: causal transformer, gBCE on sampled items", branch = "transformer",
+    name = "gsas_rec", label = "gSASRec: causal transformer, gBCE as of 256 negatives", branch = "transformer",
     kind = "sas_rec", features = "sequence",
-    model = { dim = 64, blocks = 2, heads = 1, dropout = 0.2, loss = "gbce", negatives = 256, calibration = 0.75,
-      centred = true, temperature = 1.0, bias = false, balance = 0.0 },
+    model = { dim = 64, blocks = 2, heads = 1, dropout = 0.2, loss = "gbce", negatives = 256,
+      sampling = "expected", calibration = 0.75, centred = true, temperature = 1.0, bias = false, balance = 0.0 },
     train = { epochs = 20, batch = 64, by = "user", learning_rate = 2e-3, patience = 4 },
     search = { ["model.dropout"] = tune.quantised(0, 0.5, 0.1), ["model.calibration"] = tune.uniform(0.5, 1),
       ["train.learning_rate"] = tune.log_uniform(5e-4, 1e-2) },
