@@ -246,8 +246,7 @@ end
 
 --- Somebody new, with a session of the films that open the third kind.
 local function check_new(family, post)
-  local session = family.new == "history" and json.list { "i20", "i21", "i22" } or nil
-  local answer = post { user = "nobody", k = 10, history = session }
+  local answer = post { user = "nobody", k = 10, history = json.list { "i20", "i21", "i22" } }
   assert.is_false(answer.known)
   assert.equal(10, #answer.items)
   if family.new == "popularity" then

@@ -143,7 +143,8 @@ static rs_status vectors_of(const asker *a, const rs_server_model *m, rs_serve_s
                   .end = &end};
   at.events.n = end;
   rs_status status = rs_moment_vectors(&at, out, &filled);
-  *nobody = !answer->known && a->filled + filled == 0 && a->events.n == a->foreign;
+  bool unread = a->events.n == a->foreign || rs_encoder_outputs(m->encoder, RS_EVENT) == 0;
+  *nobody = !answer->known && a->filled + filled == 0 && unread;
   return status;
 }
 
