@@ -6,12 +6,12 @@
 --- Two retrievers are usually joined by cutting a list of each, merging them, and ranking the union anew by both
 --- scores: what is on neither list is lost, and a request is two searches and a second pass. But a weighed sum of dot
 --- products is the dot product of the vectors side by side: one search ranks all that either could find by the score
---- that the second pass would have had, exactly. The shares m are learned. Both item towers read what is known of an
---- item, and the history's events are what the item side says of them, so that new ones count on both sides.
+--- that the second pass would have had, exactly. The shares m are learned, and add up to 1. Both item towers read what
+--- is known of an item, and the history's events are what the item side says of them, so that new ones count on both
+--- sides.
 ---
---- What the transformer gives stands beside the user's fields in a tower of its own, and its share begins small, at
---- `share`: the model begins as the two-tower one and takes from the sequence what that lacks. With `apart` above 0
---- each part learns to rank by itself, too; `part` = "transformer" or "two_tower" is one of them alone.
+--- What the transformer gives stands beside the user's fields in a tower of its own, whose share begins at `share`.
+--- With `apart` above 0 each part learns to rank by itself, too; `part` = "transformer" or "two_tower" is one alone.
 --- Huang et al. 2013, doi:10.1145/2505515.2505665; Kang & McAuley 2018, doi:10.1109/ICDM.2018.00035.
 
 local autograd = require "recsys.autograd"
@@ -80,7 +80,7 @@ end
 return function(config, encoder, settings)
   local self = setmetatable({ config = config, parts = side_by_side.new(config, encoder, settings) }, Hybrid)
   self.freshness, self.shown = towers.freshness(encoder, settings), towers.shown(encoder, config, settings)
-  self.bias, self.likeness = towers.bias(encoder, "item.id", settings), self.parts:width()
+  self.bias, self.likeness = towers.bias(encoder, "item.id", settings), self.parts.width
   self.parameters = towers.parameters(self.parts, self.freshness, self.bias, self.shown)
   return self
 end

@@ -1,5 +1,6 @@
 --- The hybrid beside its parts alone: a transformer over the history and the two towers, on the same test rows, each
---- with the features and parameters of its family (recsys.compare.families), new articles and all.
+--- with the features and parameters of its family (recsys.compare.families), new articles and all. Alone, the
+--- transformer is as wide as the two towers.
 ---
 ---     recsys-run recipes/benchmarks/hybrid.lua                                   a news app's sample
 ---     recsys-run recipes/benchmarks/hybrid.lua --set data.source=movielens --set data.dir=DIR
@@ -11,7 +12,7 @@ local job, param = recsys.job, recsys.config.param
 local entries = {
   { label = "hybrid", family = "hybrid" },
   { label = "two-tower model", family = "two_tower" },
-  { label = "transformer alone", family = "hybrid", model = { part = "transformer" } },
+  { label = "transformer alone", family = "hybrid", model = { part = "transformer", sequence_dim = 64 } },
 }
 
 return recsys.recipe {

@@ -1,8 +1,9 @@
 --- Two ways of scoring by a dot product, side by side: a tower over all that is known of user and moment, and one
 --- that reads the history by a transformer beside the user's fields; each with an item tower and embeddings of its own.
 ---
---- Their vectors one behind another, the users' times a share each, score by the weighed sum of both. The shares are
---- learned; the transformer's begins at `share`. models/hybrid.lua says what for.
+--- Their vectors one behind another, the users' times a share each, score by the weighed mean of both. How it is shared
+--- is learned; the transformer's begins at `share`. Shares add up to 1: cosines that were free to add up to more than
+--- one part's would take the temperature's place, and overfit. models/hybrid.lua says what for.
 
 local autograd = require "recsys.autograd"
 local similarity = require "recsys.towers.similarity"
@@ -44,6 +45,11 @@ local function ids(encoder, transformer)
   return names
 end
 
+--- How wide a part's vectors are.
+function Parts:dim(name)
+  return name == "transformer" and self.config.sequence_dim or self.config.dim
+end
+
 local makers = {}
 
 function makers.two_tower(self, towers, encoder, settings)
@@ -58,13 +64,13 @@ function makers.two_tower(self, towers, encoder, settings)
 end
 
 function makers.transformer(self, towers, encoder, settings)
-  local config = self.config
-  local tables = towers.tables(encoder, config.dim, settings, false, nil, { prefix = "sequence." })
+  local config, dim = self.config, self:dim "transformer"
+  local tables = towers.tables(encoder, dim, settings, false, nil, { prefix = "sequence." })
   self.encoder = towers.transformer("sequence.user", tables, { blocks = config.blocks, heads = config.heads,
     dropout = config.sequence_dropout, pool = config.pool, sequence = SEQUENCE:sub(7) })
   local function shape(except, beside)
-    return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except, beside = beside,
-      normalize = self.similarity.normalize }
+    return { dim = dim, hidden = config.sequence_hidden or config.hidden, dropout = config.dropout, except = except,
+      beside = beside, normalize = self.similarity.normalize }
   end
   return { user = towers.tower("sequence.tower", tables, { "user", "event" }, shape(others(encoder),
     self.encoder)), item = towers.tower("sequence.item", tables, { "item" }, shape(ids(encoder, self.encoder))),
@@ -76,8 +82,10 @@ local orders = { both = { "two_tower", "transformer" }, two_tower = { "two_tower
 --- The parts.
 ---@param config { dim: integer, part?: "both"|"two_tower"|"transformer", hidden?: integer[], dropout?: number,
 ---   similarity?: string, temperature?: number, share?: number, blocks?: integer, heads?: integer, pool?: string,
----   sequence_dropout?: number }  hidden: of the towers; share: of the transformer at first, 0.2; blocks, heads, pool,
----   sequence_dropout: of the transformer (towers.transformer); both item towers' vectors are `dim` wide
+---   sequence_dim?: integer, sequence_hidden?: integer[], sequence_dropout?: number }  hidden: of the towers; share: of
+---   the transformer at first, in (0, 1), default 0.2; blocks, heads, pool, sequence_dropout: of the transformer
+---   (towers.transformer); sequence_dim: width of the transformer, and of its part's vectors, default `dim`;
+---   sequence_hidden: of its part's towers, default `hidden`
 ---@param encoder Encoder  with histories whose names begin with "sequence", aligned: these are the transformer's alone
 ---@param settings { seed: integer, dtype?: string }
 function side_by_side.new(config, encoder, settings)
@@ -91,9 +99,11 @@ function side_by_side.new(config, encoder, settings)
   end
   local self = setmetatable({ config = config, similarity = similarity.new(config, settings) }, Parts)
   for i, name in ipairs(order) do self[i] = makers[name](self, towers, encoder, settings) end
+  self.width = 0
+  for _, name in ipairs(order) do self.width = self.width + self:dim(name) end
   local share = config.share or 0.2
-  local shares = tensor.new({ 1 - share, share }, settings.dtype or "f32")
-  self.shares = #order > 1 and autograd.parameter("shares", shares) or nil
+  local odds = tensor.new({ math.log(share / (1 - share)) }, settings.dtype or "f32")
+  self.odds = #order > 1 and autograd.parameter("odds", odds) or nil
   return self
 end
 
@@ -131,21 +141,14 @@ end
 
 --- User vectors side by side, each times its share.
 function Parts:mixed(tape, users)
-  if not self.shares then return users[1] end
-  local shares, list = tape:parameter(self.shares), {}
-  for i, user in ipairs(users) do list[i] = user * shares:narrow(1, i, 1) end
-  return autograd.concat(list)
-end
-
---- How wide the items' vectors are side by side.
----@return integer
-function Parts:width()
-  return #self * self.config.dim
+  if not self.odds then return users[1] end
+  local share = tape:parameter(self.odds):sigmoid()
+  return autograd.concat { users[1] * autograd.affine(share, -1, 1), users[2] * share }
 end
 
 ---@return Parameter[]
 function Parts:parameters()
-  local list = { self.shares }
+  local list = { self.odds }
   for _, layer in ipairs { self.similarity, table.unpack(self) } do
     for _, part in ipairs(layer.user and { layer.user, layer.item } or { layer }) do
       table.move(part:parameters(), 1, #part:parameters(), #list + 1, list)
