@@ -1,6 +1,6 @@
 --- Features of a news app for a model that reads the history as a sequence beside the two towers' (models/hybrid.lua):
---- those of recipes/features/news.lua, and of each of the latest 100 events what the article was like. Articles live for
---- days: of most that a user read lately no id was trained, so what an event says is its topics, language, place,
+--- those of recipes/features/news.lua, and of each of the latest 100 events what the article was like. Articles live
+--- for days: of most that a user read lately no id was trained, so what an event says is its topics, language, place,
 --- source and kind.
 
 local feature = require "recsys.feature"
