@@ -52,7 +52,7 @@ end
 
 --- Read what it has written on stderr until it has 'text', as a plain text, in it.
 function program.wait_for(one, text)
-  local deadline = uv.hrtime() + 10e9
+  local deadline = uv.hrtime() + 60e9
   local timer = uv.new_timer()
   timer:start(20, 20, function() end)
   while not one.err:find(text, 1, true) and uv.hrtime() < deadline do uv.run "once" end

@@ -18,6 +18,10 @@ local function answers(self)
   return answer ~= nil and answer.status == 200
 end
 
+--- What is waited for it while it is there: a busy machine takes its time to answer. And while it is not, when nothing
+--- comes of waiting. In seconds.
+local PATIENCE <const>, AWAY <const> = 20, 0.2
+
 --- Start it, on the port that it had before.
 function Server:start()
   assert(not self.handle, "the server is started already")
@@ -32,7 +36,10 @@ function Server:start()
   self.handle = assert(uv.spawn(program, { args = args, detached = true, stdio = { nil, nil, nil } },
     function() self.ended = true end))
   for _ = 1, self.python and 6000 or 600 do
-    if answers(self) then return end
+    if answers(self) then
+      remote.patience = PATIENCE
+      return
+    end
     uv.sleep(50)
   end
   error "the server does not answer"
@@ -45,7 +52,7 @@ function Server:stop()
   while not self.ended do uv.run "once" end
   self.handle:close()
   uv.run "nowait"
-  self.handle = nil
+  self.handle, remote.patience = nil, AWAY
 end
 
 --- A free port.
@@ -72,7 +79,7 @@ local level
 ---@return string folder, Server
 function server.begin()
   level, log.level = log.level, "quiet"
-  remote.patience = 0.2
+  remote.patience = AWAY
   local folder = command.temporary()
   return folder, server.new(folder .. "/there")
 end
