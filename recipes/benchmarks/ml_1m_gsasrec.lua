@@ -1,6 +1,7 @@
 --- gSASRec on MovieLens-1M: SASRec by the generalised binary cross-entropy (Petrov & Macdonald 2023,
---- doi:10.1145/3604915.3608783), 256 negatives and t = .75 as published. The negatives are drawn once a batch, not once
---- an event, and scores are trained less a constant (centred): without it five epochs stay below popularity.
+--- doi:10.1145/3604915.3608783), 256 negatives and t = .75 as published. Theirs are drawn for each event; here all
+--- items count as those drawn do on average: 256 that a user's events share leave NDCG@10 on validation rows at .049
+--- after seven epochs, in place of .16. Scores are trained less a constant (centred), without which it hardly begins.
 ---
 ---     recsys-run recipes/benchmarks/ml_1m_gsasrec.lua --set data.dir=DIR
 
