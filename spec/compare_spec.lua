@@ -266,6 +266,35 @@ describe("a study of another source", function()
     assert.truthy(command.read(result.paths.markdown):find("light_gcn is left out", 1, true))
   end)
 
+  it("asks of somebody new what the real one took next, where events have no times", function()
+    local lines = {}
+    for u = 1, 60 do -- eight items of his group in an order of his own, but for the last, which all take last
+      local items = {}
+      for i = 1, 7 do items[i] = u % 6 * 8 + 1 + (i * (1 + u % 4) + u) % 7 end
+      lines[u] = ("%d %s %d\n"):format(u, table.concat(items, " "), u % 6 * 8 + 8)
+      if u > 54 then lines[u] = ("%d %d %s\n"):format(u, u % 6 * 8 + 8, table.concat(items, " ")) end
+    end
+    command.write(folder .. "/toys.txt", table.concat(lines))
+    local ran = command.run(("./recsys-run recipes/compare.lua --json --set data.source=s3rec --set data.dir=%s "
+      .. "--set data.file=toys.txt --set models=item_knn --set budget=small --set runs=%s/runs "
+      .. "--set publish.dir=%s/models"):format(folder, folder, folder))
+    assert.equal(0, ran.code, ran.err)
+    local cold = json.decode(ran.out).families[1].cold_users
+    assert.is_true(cold[3].asked > 0)
+    assert.is_true(cold[3].hit > 0.5, cold[3].hit)
+  end)
+
+  it("refuses what it could not measure before it trains anything", function()
+    for words, message in pairs { ["eval.k=20"] = "tuning.metric: 'ndcg_10' is measured at 10, which eval.k %(20%)",
+      ["split.test=0"] = "the split has no test rows" } do
+      local ran = command.run(("./recsys-run recipes/compare.lua --set data.source=lightgcn --set data.dir=%s "
+        .. "--set models=mf --set budget=small --set runs=%s/runs --set %s"):format(folder, folder, words))
+      assert.equal(2, ran.code, ran.err)
+      assert.matches(message, ran.err)
+      assert.is_nil(ran.err:find "tune_mf")
+    end
+  end)
+
   it("tells of a family that cannot be served all the rest", function()
     local ran = command.run(("./recsys-run recipes/compare.lua --json --set data.source=lightgcn --set data.dir=%s "
       .. "--set models=mf --set budget=small --set runs=%s/runs --set publish.dir=%s/models "

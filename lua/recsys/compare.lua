@@ -6,6 +6,7 @@
 ---   3. each is published, and asked as a server would (recsys.compare.serving),
 ---   4. all of it is told, for a terminal, as Markdown and as a page (recsys.compare.report).
 
+local check_metric = require "recsys.compare.metric"
 local exit = require "recsys.exit"
 local families = require "recsys.compare.families"
 local features = require "recsys.compare.features"
@@ -107,8 +108,9 @@ end
 ---@param split Split   a handle
 function compare.run(flow, p, data, split)
   p = compare.with_budget(p)
+  check_metric(p.tuning.metric, "tuning.metric", p.eval.k)
   for _, name in ipairs(p.models) do families.of(name) end
-  local names, left = compare.choose(p.models, flow:task("catalogue", compare.catalogue, data):value())
+  local names, left = compare.choose(p.models, flow:task("catalogue", compare.catalogue, data, split):value())
   local encoders, found = encoders_of(flow, p, data, split, names), {}
   local limit = { process = true, timeout = math.ceil(p.budget.minutes * 60 * GRACE + SPARE) }
   for i, name in ipairs(names) do
@@ -124,8 +126,13 @@ function compare.run(flow, p, data, split)
     flow:path "comparison.html", flow:path "comparison.md")
 end
 
---- How many items there are, which decides what fits.
-function compare.catalogue(data) return data.items:rows() end
+--- How many items there are, which decides what fits. Raises where there will be nothing to ask.
+function compare.catalogue(data, split)
+  for part, n in pairs { validation = #split.valid, test = split.n_test } do
+    if n == 0 then exit.usage_error("there is nothing to compare by: the split has no %s rows", part) end
+  end
+  return data.items:rows()
+end
 
 flow_of.check(tuning.run, function(p, name)
   settings.with(p, "eval")

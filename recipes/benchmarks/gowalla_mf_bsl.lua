@@ -10,8 +10,8 @@ local gowalla = require "recsys.benchmark.gowalla"
 return gowalla.recipe {
   name = "gowalla_mf_bsl",
   about = "Gowalla, LightGCN's split: matrix factorisation with the bilateral softmax beside its published figures",
-  model = { kind = "catalogue_mf", dim = 64, similarity = "cosine", bias = false, negatives = 0, dropout = 0.1,
-    loss = "bilateral", temperature = 0.08, positive_temperature = 8.0, emphasis = 0.0122 },
-  train = { epochs = 40, rate_epochs = 300, by = "user", batch = 256, learning_rate = 1e-2, patience = 40 },
+  model = { kind = "catalogue_mf", dim = 64, similarity = "cosine", bias = false, negatives = 800,
+    sampling = "uniform", loss = "bilateral", temperature = 0.08, positive_temperature = 8.0, emphasis = 0.0122 },
+  train = { epochs = 40, batch = 1024, learning_rate = 4e-3, patience = 40 },
   reach = { .187, .157 }, published = "MF + BSL, 64-d",
 }

@@ -2,8 +2,9 @@
 ---
 --- Each is trained with the parameters of recsys.compare.families, its epochs chosen by validation rows; when all are
 --- trained, the test rows are opened once for all of them. A query's value is its mean over the seeds, and intervals
---- are those of users resampled (recsys.evaluate.significance): they speak of families, not of a lucky training.
+--- are those of users resampled (recsys.evaluate.significance), of these trainings.
 
+local check_metric = require "recsys.compare.metric"
 local current = require "recsys.tune.current"
 local evaluate = require "recsys.evaluate"
 local families = require "recsys.compare.families"
@@ -34,7 +35,7 @@ function contest.train(p, entry, seed, encoder, data, split)
   local found = families.parameters(families.of(entry.family), { size = families.size(#split.train),
     source = p.data.source })
   return job.train({ model = model.merge({}, found.model, entry.model), train = model.merge({}, found.train,
-    entry.train), eval = p.eval, seed = seed }, encoder, data, split)
+    { metric = p.metric }, entry.train), eval = p.eval, seed = seed }, encoder, data, split)
 end
 
 --- One metric of each query, the mean of a contestant's seeds, and of each seed's.
@@ -101,6 +102,7 @@ end
 ---@param split Split    a handle
 ---@param entries Contestant[]
 function contest.run(flow, p, data, split, entries)
+  check_metric(p.metric, "metric", p.eval.k)
   local encoders, trained = {}, {}
   for _, entry in ipairs(entries) do
     local set = families.of(entry.family).features

@@ -15,7 +15,6 @@
 ---   new_users      how it knows users that training has not met: false, or in words what by
 ---   new_items      the same of items
 ---   items          the most items that it can be trained for; nil: any number
----   repeats        false: what the training rounds do draws nothing, so a second trial of the same values is the same
 --- Its figures are measured by the study; what stands here are claims that spec/families_spec.lua holds it to.
 
 local exit = require "recsys.exit"
@@ -32,13 +31,13 @@ families.list = {
   {
     name = "popularity", label = "popularity, of late or of all times", branch = "baseline", kind = "popularity",
     features = "ids", model = { window = "", half_life = "", segment = "", smoothing = 100 }, train = { epochs = 1 },
-    search = { ["model.window"] = tune.choice { "", "1d", "7d", "30d" } }, repeats = false,
+    search = { ["model.window"] = tune.choice { "", "1d", "7d", "30d" } },
     explains = "how many people took it", new_users = "as everybody else", new_items = false,
   },
   {
     name = "ease", label = "EASE, linear map in closed form", branch = "linear", kind = "ease", features = "known",
     model = { l2 = 300.0, precision = "f32", keep = 0 }, train = { epochs = 1 },
-    search = { ["model.l2"] = tune.log_uniform(10, 5000) }, repeats = false, items = 15000,
+    search = { ["model.l2"] = tune.log_uniform(10, 5000) }, items = 15000,
     explains = "known items by what each adds to the score", new_users = "by what they know", new_items = false,
   },
   {
@@ -47,14 +46,13 @@ families.list = {
     train = { epochs = 1 },
     search = { ["model.k"] = tune.choice { 20, 50, 100, 200 }, ["model.alpha"] = tune.quantised(0.4, 0.9, 0.1),
       ["model.shrink"] = tune.choice { 0.0, 10.0, 100.0 }, ["model.normalize"] = tune.choice { false, true } },
-    repeats = false,
     explains = "the known item that adds most", new_users = "by what they know", new_items = false,
   },
   {
     name = "user_knn", label = "user-kNN, votes of users alike", branch = "neighbours", kind = "user_knn",
     features = "known", model = { k = 100, weighting = "cosine", K1 = 1.2, B = 0.75 }, train = { epochs = 1 },
     search = { ["model.k"] = tune.choice { 20, 50, 100, 200, 400 },
-      ["model.weighting"] = tune.choice { "cosine", "tfidf", "bm25" } }, repeats = false,
+      ["model.weighting"] = tune.choice { "cosine", "tfidf", "bm25" } },
     explains = "users alike", new_users = "by what they know", new_items = false,
   },
   {
@@ -112,7 +110,7 @@ families.list = {
     sizes = { small = { model = { l1 = 1.0, l2 = 20.0 } } },
     search = { ["model.l1"] = tune.log_uniform(0.2, 50), ["model.l2"] = tune.log_uniform(2, 2000),
       ["model.neighbours"] = tune.choice { 50, 100, 200 } },
-    explains = "items known, each by its weight", new_users = "by what they know", new_items = false, repeats = false,
+    explains = "items known, each by its weight", new_users = "by what they know", new_items = false,
   },
   {
     name = "factorisation_machine", label = "factorisation machine over all features", branch = "factorisation",

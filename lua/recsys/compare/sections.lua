@@ -114,7 +114,9 @@ function sections.differences(all)
   end
   return { title = "Do they differ", text = { ("Differences of %s between all pairs, and the best baseline, paired on "
     .. "the same queries: users drawn anew %s times, two-sided, adjusted for all %d pairs by Holm. A star: they "
-    .. "differ, adjusted p < %.2f."):format(found.metric, text.count(found.samples), #found.pairs, LEVEL) },
+    .. "differ, adjusted p < %.2f. It is said of these trained models: another seed of each may differ by more."
+    ):format(
+    found.metric, text.count(found.samples), #found.pairs, LEVEL) },
     tables = { { rows = rows } } }
 end
 
@@ -299,9 +301,10 @@ function sections.cold(all)
   local users, curves = cold_users(list, served)
   local asked = served[list[1].name]
   for _, system in ipairs(list) do asked = asked.unserved and served[system.name] or asked end
-  return { title = "Whom it does not know", text = { ("New people: %d people of the test are asked for under a name "
-    .. "that nobody knows, with the fields that a client would send, before anything, after one and after five of "
-    .. "their latest events were posted; NDCG@%d of what they took next."):format(asked.cold_users[1].asked,
+  return { title = "Whom it does not know", text = { ("New people: %d people of the test, with five earlier events or "
+    .. "more, are asked for under a name that nobody knows, with the fields that a client would send, before anything, "
+    .. "after one and after five of their latest events were posted; NDCG@%d of what they took next."):format(
+    asked.cold_users[1].asked,
     all.test.k[1]),
     ("New items: what %d of them took next is posted as a new item with the fields of the real one; where does it "
     .. "stand for those who took it, and where the original, whose id training may have met."):format(
@@ -345,15 +348,21 @@ local function champions(test)
   return list
 end
 
+local NONE <const> = 0 / 0 -- was not measured, or is none of the model's doing
+
 --- What the trade-off is between: label, how it is measured, whether less is better, how a cell is written.
 local QUALITIES <const> = {
   { "accuracy", function(c) return c.system.metrics[c.metric] end, false, number },
   { "fast to train", function(c) return best_of(c.found).seconds end, true, text.duration },
   { "fast to answer", function(c) return c.served.latency.p50 end, true, milliseconds },
   { "small", function(c) return c.served.bytes end, true, words.bytes },
-  { "new people", function(c) return c.served.cold_users[2].ndcg end, false, number },
-  { "new items", function(c) return c.served.new_items.among_first or 0 end, false, share },
-  { "explained", function(c) return c.served.latency.explained end, false, share },
+  { "new people", function(c)
+    local one = c.served.cold_users[2]
+    return one.popular < 0.5 and one.ndcg or NONE -- by popularity it is not the model that answers
+  end, false, number },
+  { "new items", function(c) return c.served.new_items.among_first or NONE end, false, share },
+  { "explained", function(c) return c.system.branch ~= "baseline" and c.served.latency.explained or NONE end, false,
+    share },
 }
 
 --- Each quality's value over the best one's, from 0 to 1; of costs the best one's over its own.
@@ -386,10 +395,11 @@ function sections.trade_off(all)
   local names, rows = {}, { { "", "best of it" } }
   for i, quality in ipairs(QUALITIES) do names[i], rows[1][i + 2] = quality[1], quality[1] end
   for i, c in ipairs(list) do rows[i + 1] = { c.label, c.system.name, table.unpack(c.cells) } end
-  return { title = "The trade-off", text = { ("Each kind of model by its best family here. Accuracy: %s; fast to "
-    .. "train: the best trial; fast to answer: p50 of a request; small: the bundle; new people: NDCG@%d after one "
-    .. "event; new items: the share that is among the first %d; explained: the share of served items with a "
-    .. "\"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) }, tables = { { rows = rows } },
+  return { title = "The trade-off", text = { ("Each kind of model by its best family on these test rows. "
+    .. "Accuracy: %s; fast to train: the best trial; fast to answer: p50 of a request; small: the bundle; new people: "
+    .. "NDCG@%d after one event, where the model answers; new items: the share that is among the first %d; explained: "
+    .. "the share of served items with a \"like\"."):format(all.test.metric, all.test.k[1], all.test.k[1]) },
+    tables = { { rows = rows } },
     charts = function()
       local charts = {}
       for i, c in ipairs(list) do

@@ -137,16 +137,29 @@ local function median(places)
   return places[(#places + 1) // 2]
 end
 
+--- The first so many events of different items.
+local function distinct(events, most)
+  local list, taken = {}, {}
+  for _, one in ipairs(events) do
+    if #list < most and not taken[one.item] then
+      taken[one.item] = true
+      list[#list + 1] = one
+    end
+  end
+  return list
+end
+
 --- Items of the test posted anew, under ids that nobody knows, and who took them asked: where stands the copy, where
 --- the one that training may have met?
 local function new_items(model, p, test, data)
-  local places, asked, first, hundred = { copy = {}, original = {} }, 0, 0, 0
-  for number, one in ipairs(test.cold) do
-    if number > p.cold.items then break end
-    local id = ("new %d"):format(number)
+  local places, copies, asked, first, hundred = { copy = {}, original = {} }, {}, 0, 0, 0
+  for _, one in ipairs(distinct(test.cold, p.cold.items)) do
+    local id = ("new %d"):format(#copies + 1)
     local posted, message = post_copy(model, data, one.item_row, id)
     if not posted then return { refused = message } end
-    local answer = assert(model:recommend { user = data.users:text("user", one.user), now = one.time, k = DEEP })
+    local answer = assert(model:recommend { user = data.users:text("user", one.user), now = one.time, k = DEEP,
+      exclude = copies })
+    copies[#copies + 1] = id
     local copy, original = place_of(answer, id), place_of(answer, one.item)
     asked = asked + 1
     table.insert(places.copy, copy or DEEP + 1)

@@ -19,9 +19,10 @@ local metrics = require "recsys.metrics"
 local segments_of = require "recsys.evaluate.segments"
 local settings = require "recsys.settings"
 local significance = require "recsys.evaluate.significance"
-local tensor = require "recsys.tensor"
 
 local testing = {}
+
+local LATEST <const> = 5 -- events that a person of the experiments on cold starts has at least
 
 local function by_name(names, values, more)
   local map = {}
@@ -140,23 +141,38 @@ local function inputs_of(work, found)
   return work.shared
 end
 
---- Some of the test's events for the experiments on cold starts: who, what, when, and what he had met by then.
+--- What each query's user had met by then, oldest first, a list a query: where the split goes by order rather than by
+--- time, all that is known of him, whose last event may be of the same moment.
+local function met_by(queries, data, ties)
+  local users, items, n = data:user_rows(), data:item_rows(), data.users:rows()
+  if ties ~= "order" and queries.times then
+    local sequences <close> = metrics.sequences(users, items, n)
+    return sequences:before(data.interactions:column "time", queries.user_rows, queries.times)
+  end
+  local sequences <close> = metrics.sequences(users, items, n, queries.known)
+  local all = sequences:lists()
+  return { starts = all.starts:index_select(queries.user_rows), lengths = all.lengths:index_select(queries.user_rows),
+    values = all.values }
+end
+
+--- Some of the test's events for the experiments on cold starts, each of another user: who, what, when, and what he
+--- had met by then, five events at the least.
 local function cold_sample(work, most)
   local queries, data = work.queries, work.data
   if not queries.rows then return {} end
-  local sequences <close> = metrics.sequences(data:user_rows(), data:item_rows(), data.users:rows())
-  local before = sequences:before(data.interactions:column "time", queries.user_rows,
-    queries.times or tensor.full(math.maxinteger, queries.n, "i64"))
-  local chosen, values = {}, before.values
+  local before = met_by(queries, data, work.split.ties)
+  local chosen, values, taken = {}, before.values, {}
   local order = base.stream(work.seed, "user"):permutation(queries.n)
   for at = 1, queries.n do
     local q = order:get(at) + 1
     local n, start = before.lengths:get(q), before.starts:get(q)
-    if n >= 5 and #chosen < most then
+    local user, item = queries.user_rows:get(q), queries.item_rows:get(q)
+    if n >= LATEST and #chosen < most and not taken[user] then
+      taken[user] = true
       local known = {}
       for i = 1, n do known[i] = data.items:text("item", values:get(start + i) + 1) end
-      chosen[#chosen + 1] = { row = queries.rows:get(q), item = data.items:text("item", queries.item_rows:get(q) + 1),
-        item_row = queries.item_rows:get(q) + 1, known = known, user = queries.user_rows:get(q) + 1,
+      chosen[#chosen + 1] = { row = queries.rows:get(q), item = data.items:text("item", item + 1), item_row = item + 1,
+        known = known, user = user + 1,
         time = queries.times and queries.times:get(q) or nil }
     end
   end
