@@ -433,6 +433,34 @@ describe("a run that is logged to a server", function()
     assert.same({ [("%032x"):format(1)] = "FINISHED", [("%032x"):format(2)] = "FINISHED" }, ends)
   end)
 
+  it("sends at its end what processes that joined have left, those that end while it sends, too", function()
+    local odd = odd_server.start { folder = folder .. "/odd", poison = "own/loss", once = true }
+    finally(function() odd:stop() end)
+    remote.patience = 10
+    local of = remote.open(odd.url, folder .. "/here")
+    local one = run.start(of, { experiment_id = "1", run_name = "one" })
+    local function leave(key)
+      local joined = remote.open(odd.url, folder .. "/here", { later = true })
+      joined:join(one.id)
+      joined.next_time = math.huge -- it sends nothing itself
+      assert(joined:note_metric(one.id, key, 1, 1790000000000, 1))
+      joined:close()
+      of:gather()
+    end
+    leave "first/loss"
+    local call, ended = of.wire.call, false
+    of.wire.call = function(...) -- another one ends while the first one's is sent
+      if not ended then
+        ended = true
+        leave "second/loss"
+      end
+      return call(...)
+    end
+    one:metric("own/loss", 1, 1) -- and the server falters once
+    one:finish()
+    assert.equal(0, waiting())
+  end)
+
   it("waits while a server answers everything by 500", function()
     local odd = odd_server.start { folder = folder .. "/odd", poison = "{" }
     finally(function() odd:stop() end)

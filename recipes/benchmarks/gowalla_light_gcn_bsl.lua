@@ -17,6 +17,6 @@ return gowalla.recipe {
   about = "Gowalla, LightGCN's split: LightGCN with the bilateral softmax beside its published figures",
   model = { kind = "light_gcn", dim = 64, layers = 1, spectral = false, score = "dot", negatives = 0,
     sampling = "popularity", loss = "bilateral", temperature = 0.12, positive_temperature = 12.0, emphasis = 0.0084 },
-  train = { epochs = 90, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 90 },
+  train = { epochs = 130, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 130 },
   reach = { .187, .157 }, published = "LightGCN + BSL, 64-d",
 }

@@ -38,6 +38,7 @@ local function handle(request)
   local body, name = request.body or "", request.path:match "/mlflow/(.*)$" or "artifact"
   notes:write(json.encode { name = name, path = request.path, body = json.decode(body) }, "\n")
   if options.poison and body:find(options.poison, 1, true) then
+    if options.once then options.poison = nil end
     return answer(500, { error_code = "INTERNAL_ERROR", message = "boom" })
   end
   if name == "artifact" then require("luv").sleep(options.delay or 0) end
@@ -51,9 +52,9 @@ os.rename(options.folder .. "/port.new", options.folder .. "/port")
 while true do server:step(-1, handle) end]]
 
 --- Start one.
----@param options { folder: string, artifacts?: string, poison?: string, delay?: integer }
----   folder: made, for its own use; artifacts: the beginning of artifacts' addresses; delay: ms before it answers to a
----   file
+---@param options { folder: string, artifacts?: string, poison?: string, once?: boolean, delay?: integer }
+---   folder: made, for its own use; artifacts: the beginning of artifacts' addresses; once: the word is answered by 500
+---   one time; delay: ms before it answers to a file
 function odd.start(options)
   options.artifacts = options.artifacts or "mlflow-artifacts:/1"
   command.run(("mkdir -p '%s'"):format(options.folder))

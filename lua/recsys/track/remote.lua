@@ -360,6 +360,7 @@ end
 ---@return string? code
 ---@return boolean broken  whether it answered any by 500
 function Remote:replay()
+  self.behind = false -- until one more has gone, maybe while these are sent
   local list <close> = setmetatable(spool.left(self.folder, self.address), { __close = close_all })
   local sent, message, code, broken = 0, nil, nil, false
   for _, s in ipairs(list) do
@@ -373,7 +374,7 @@ function Remote:replay()
       sent = sent + 1
     end
   end
-  self.behind = sent < #list
+  self.behind = self.behind or sent < #list
   return sent, #list - sent, is_away(code) and message or nil, code, broken
 end
 
@@ -611,12 +612,14 @@ function Remote:update_run(request)
       request = { run_name = lost.run_name, user_id = source.user(), start_time = store.now(), tags = tags } })
     self:push(remote.patience)
   end
-  if self.gathers and request.status ~= "RUNNING" and self:push(remote.patience) then self:replay() end
+  local ends = request.status and request.status ~= "RUNNING"
+  if self.gathers and ends and self:push(remote.patience) then self:replay_all(remote.patience) end
   add(self, { op = "update", id = request.run_id, status = request.status, end_time = request.end_time,
     run_name = request.run_name })
-  if request.status and request.status ~= "RUNNING" then
+  if ends then
     self.running = self.running - 1
     push_out(self)
+    if self.gathers and self.behind then self:replay_all(remote.patience) end
     if self.running <= 0 then self:close() end
   else
     self:pump()
