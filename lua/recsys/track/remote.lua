@@ -360,7 +360,7 @@ end
 ---@return string? code
 ---@return boolean broken  whether it answered any by 500
 function Remote:replay()
-  self.behind = false -- until one more has gone, maybe while these are sent
+  local gone = self.gone -- more may go while these are sent
   local list <close> = setmetatable(spool.left(self.folder, self.address), { __close = close_all })
   local sent, message, code, broken = 0, nil, nil, false
   for _, s in ipairs(list) do
@@ -374,7 +374,7 @@ function Remote:replay()
       sent = sent + 1
     end
   end
-  self.behind = self.behind or sent < #list
+  self.behind = self.gone > gone or sent < #list
   return sent, #list - sent, is_away(code) and message or nil, code, broken
 end
 
@@ -486,7 +486,7 @@ function remote.open(address, folder, options)
   folder = folder or "artifacts"
   local self = setmetatable({ wire = wire.open(address, options), address = (address:gsub("/+$", "")), folder = folder,
     path = (address:gsub("/+$", "")),
-    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0, lost = 0,
+    experiments = {}, begun = {}, next_time = 0, failures = 0, running = 0, lost = 0, gone = 0,
     quoted = {} }, Remote)
   if not (options and options.later) then self:replay() end
   return self
@@ -505,7 +505,7 @@ end
 function Remote:join(id) self.joining = id end
 
 --- Processes that have joined a run of ours are gone: what they have left is ours to send.
-function Remote:gather() self.behind, self.gathers = true, true end
+function Remote:gather() self.behind, self.gathers, self.gone = true, true, self.gone + 1 end
 
 local function add(self, operation) spool_of(self):append(operation) end
 
