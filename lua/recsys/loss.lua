@@ -112,6 +112,10 @@ function loss.catalogue(config, step, users, items)
     error({ code = "usage", message = ("model.loss is '%s'; there are %s"):format(tostring(config.loss),
       table.concat(loss.names, ", ")) }, 0)
   end
+  if config.sampling == "expected" and config.loss ~= "gbce" then
+    error({ code = "usage", message = ("model.sampling is 'expected', which is of model.loss 'gbce': with '%s' take "
+      .. "'uniform' or 'popularity', or all items by model.negatives = 0"):format(config.loss) }, 0)
+  end
   local positives = step.positives or step.item_rows
   local columns = columns_of(config, step, positives)
   local make, options = kind(config, step)
