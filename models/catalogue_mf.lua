@@ -35,7 +35,7 @@ function CatalogueMF:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings)
+  local tables = towers.tables(encoder, config.dim, settings, { unmet = 0 })
   local shape = { normalize = config.similarity == "cosine" }
   local self = setmetatable({ config = config }, CatalogueMF)
   self.users = towers.tower("user", tables, { "user" }, shape)

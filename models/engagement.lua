@@ -47,7 +47,7 @@ function Engagement:constant_loss(strengths, weights)
 end
 
 return function(config, encoder, settings)
-  local tables, seed = towers.tables(encoder, config.dim, settings, true), settings.seed
+  local tables, seed = towers.tables(encoder, config.dim, settings, { shrink = true }), settings.seed
   local self = setmetatable({ config = config }, Engagement)
   local hidden = #config.hidden > 0 and config.hidden or { 128 }
   local shape = { dim = config.dim, hidden = hidden, dropout = config.dropout, norm = "batch" }

@@ -40,8 +40,11 @@ end
 function LightGCN:settle()
   local tape <close> = autograd.tape {}
   local users, items = self:vectors(tape, self.config.score == "dot")
-  self.final.user:value():copy_(users:value())
-  self.final.item:value():copy_(items:value())
+  for side, vectors in pairs { user = users, item = items } do
+    local final = self.final[side]:value()
+    final:copy_(vectors:value())
+    final:select(1, 1):fill_(0) -- code 0, which has no edge
+  end
 end
 
 return function(config, encoder, settings)

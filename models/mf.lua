@@ -25,7 +25,7 @@ function MF:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings)
+  local tables = towers.tables(encoder, config.dim, settings, { unmet = 0 })
   local self = setmetatable({ users = towers.tower("user", tables, { "user" }),
     items = towers.tower("item", tables, { "item" }), bias = towers.bias(encoder, "item.id", settings) }, MF)
   self.parameters, self.likeness = towers.parameters(self.users, self.items, self.bias), self.items:width()

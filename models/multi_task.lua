@@ -46,7 +46,7 @@ function MultiTask:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables, dim = towers.tables(encoder, config.dim, settings, true), config.dim
+  local tables, dim = towers.tables(encoder, config.dim, settings, { shrink = true }), config.dim
   local self = setmetatable({ config = config, likeness = dim, similarity = towers.similarity(config, settings) },
     MultiTask)
   local shape = { dim = dim, hidden = config.hidden, dropout = config.dropout, normalize = self.similarity.normalize }

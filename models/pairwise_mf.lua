@@ -43,10 +43,12 @@ function PairwiseMF:loss(tape, step)
     positives = step.items:gather(step.item_rows)["item.id"], decay = self.config.decay })
 end
 
---- A user whom training does not know is the mean of those whom it knows.
+--- Who and what training does not know is the mean of those whom it knows.
 function PairwiseMF:settle()
-  local users = self.table.user:value()
-  users:narrow(1, 1, 1):copy_(users:narrow(1, 2, #users - 1):mean(1):reshape(1, -1))
+  for _, parameter in pairs(self.table) do
+    local rows = parameter:value()
+    rows:narrow(1, 1, 1):copy_(rows:narrow(1, 2, #rows - 1):mean(1):reshape(1, -1))
+  end
 end
 
 return function(config, encoder, settings)

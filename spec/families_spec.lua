@@ -201,10 +201,10 @@ local function scorer_for(trained, asked)
   return job.scorer(trained, job.inputs(trained.encoder, dataset, split:selection(), asked))
 end
 
---- The scorer of all users just after the last event, as job.recommend has it.
-local function scorer_now(trained)
+--- The scorer of all users just after the last event, as job.recommend has it; items: their features, default of all.
+local function scorer_now(trained, items)
   local encoder, now = trained.encoder, dataset.interactions:column("time"):max() + 1
-  local items = encoder:encode_items_at(dataset, now)
+  items = items or encoder:encode_items_at(dataset, now)
   return job.scorer(trained, { users = encoder:encode_users(dataset.users), items = items,
     user_rows = tensor.arange(dataset.users:rows()),
     events = encoder:encode_users_at(dataset, nil, now, { items = items }) })
@@ -332,6 +332,16 @@ describe("the families of models", function()
           check_new(family, post)
         end)
       end)
+
+      if family.features == "ids" then
+        it("does not like by chance an item that it never met", function()
+          local users, items = dataset.users, frame.from { { "item", "string", { "unheard of" } } }
+          local met = scores_of(scorer_now(trained), users:rows())
+          local unmet = scores_of(scorer_now(trained, trained.encoder:encode_items(items)), users:rows())
+          local neutral = family.kind == "pairwise_mf" and met:mean(2) or tensor.zeros(users:rows())
+          assert.is_true((unmet:reshape(-1) - neutral):abs():max() < 1e-4)
+        end)
+      end
 
       it("goes on behind a kill between epochs to the same bits", function()
         local place = ("%s/kept-%d"):format(folder, i)

@@ -146,11 +146,13 @@ describe("models/pairwise_mf.lua", function()
     assert.equal(0, model:loss(tape, all):item(), "user 0 took both items that could be drawn")
   end)
 
-  it("gives users whom nobody knows the mean of those known", function()
+  it("gives who and what nobody knows the mean of those known", function()
     local model = made { loss = "bpr" }
     model:settle()
-    local users = model.table.user:value()
-    assert.is_true((users:select(1, 1) - users:narrow(1, 2, #users - 1):mean(1)):abs():max() < 1e-7)
+    for _, side in ipairs { "user", "item" } do
+      local rows = model.table[side]:value()
+      assert.is_true((rows:select(1, 1) - rows:narrow(1, 2, #rows - 1):mean(1)):abs():max() < 1e-7, side)
+    end
   end)
 
   it("refuses weights of rows and losses that are none of its own", function()

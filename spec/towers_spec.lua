@@ -51,6 +51,10 @@ describe("towers", function()
       .. "group model?)", towers.tables, encoder, nil, settings)
     raises("bad argument #3 to 'tables' (the settings that the model's definition is given are expected, not nil)",
       towers.tables, encoder, 4)
+    raises("bad argument #4 to 'tables' (options such as { shrink = true } are expected)", towers.tables, encoder, 4,
+      { seed = 3 }, true)
+    raises("bad argument #4 to 'tables' (there is no field 'small'; there are shrink, dtype, prefix, scale and unmet)",
+      towers.tables, encoder, 4, { seed = 3 }, { small = true })
     raises("bad argument #3 to 'bias' (the settings that the model's definition is given are expected, not nil)",
       towers.bias, encoder, "item.id")
     raises("bad argument #2 to 'freshness' (the settings that the model's definition is given are expected, not nil)",

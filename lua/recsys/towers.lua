@@ -55,23 +55,33 @@ end
 local Tables = {}
 Tables.__index = Tables
 
+local table_fields = { shrink = true, dtype = true, prefix = true, scale = true, unmet = true }
+
 --- The embeddings that inputs share: one [1 + n, width] parameter a table of the encoder, made when first asked for.
 ---@param width integer    of every table; with `shrink` of the largest ones
 ---@param settings { seed: integer, dtype?: string }
----@param shrink? boolean  small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three
----   platforms need no 64 dimensions, and the layer above costs what the sum of the widths is
----@param dtype? string   "bf16" stores the tables in half the memory (docs/models.md); default: as settings say
----@param options? { prefix?: string, scale?: number }  prefix: what their names begin with, where a model has others of
----   the same inputs; scale: of first values, as of nn.embedding
-function towers.tables(encoder, width, settings, shrink, dtype, options)
+---@param options? { shrink?: boolean, dtype?: string, prefix?: string, scale?: number, unmet?: number }
+---   shrink: small tables get 6 times the fourth root of their rows, rounded up to a multiple of 8: three platforms
+---   need no 64 dimensions, and the layer above costs what the sum of the widths is; dtype: "bf16" stores the tables in
+---   half the memory (docs/models.md), default as settings say; prefix: what their names begin with, where a model has
+---   others of the same inputs; scale: of first values, as of nn.embedding; unmet: what the row of code 0 begins with,
+---   and has where no training row names it: 0 in models of ids, which would like by chance what they never met
+function towers.tables(encoder, width, settings, options)
   if math.type(width) ~= "integer" or width < 1 then
     refuse(2, "tables", "a width of 1 or more is expected, not %s; does the recipe declare it in its group model?",
       tostring(width))
   end
   check_settings(settings, 3, "tables")
-  return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = shrink, made = {},
-    dtype = dtype or settings.dtype, prefix = options and options.prefix or "",
-    scale = options and options.scale }, Tables)
+  options = options or {}
+  if type(options) ~= "table" then refuse(4, "tables", "options such as { shrink = true } are expected") end
+  for field in pairs(options) do
+    if not table_fields[field] then
+      refuse(4, "tables", "there is no field '%s'; there are shrink, dtype, prefix, scale and unmet", tostring(field))
+    end
+  end
+  return setmetatable({ encoder = encoder, width = width, settings = settings, shrink = options.shrink, made = {},
+    dtype = options.dtype or settings.dtype, prefix = options.prefix or "", scale = options.scale,
+    unmet = options.unmet }, Tables)
 end
 
 local function width_for(self, rows)
@@ -84,6 +94,7 @@ local function embedding(self, input)
   if not made then
     made = nn.embedding { name = self.prefix .. input.table .. ".table", rows = input.rows,
       width = width_for(self, input.rows), seed = self.settings.seed, dtype = self.dtype, scale = self.scale }
+    if self.unmet then made:parameter(made:name()):value():select(1, 1):fill_(self.unmet) end
     self.made[input.table] = made
   end
   return made

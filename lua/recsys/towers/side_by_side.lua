@@ -54,7 +54,7 @@ local makers = {}
 
 function makers.two_tower(self, towers, encoder, settings)
   local config = self.config
-  local tables = towers.tables(encoder, config.dim, settings, true)
+  local tables = towers.tables(encoder, config.dim, settings, { shrink = true })
   local function shape(except)
     return { dim = config.dim, hidden = config.hidden, dropout = config.dropout, except = except,
       normalize = self.similarity.normalize }
@@ -65,7 +65,7 @@ end
 
 function makers.transformer(self, towers, encoder, settings)
   local config, dim = self.config, self:dim "transformer"
-  local tables = towers.tables(encoder, dim, settings, false, nil, { prefix = "sequence." })
+  local tables = towers.tables(encoder, dim, settings, { prefix = "sequence." })
   self.encoder = towers.transformer("sequence.user", tables, { blocks = config.blocks, heads = config.heads,
     dropout = config.sequence_dropout, pool = config.pool, sequence = SEQUENCE:sub(7) })
   local function shape(except, beside)
