@@ -78,7 +78,7 @@ function terms.catalogue_softmax(o, u, scores)
 end
 
 function terms.bilateral_softmax(o, u, scores, dots)
-  local rivals, sum, weight = Reference.rivals(o, scores, u, true), 0, 0
+  local rivals, sum, weight = Reference.rivals(o, scores, u, o.rivals ~= "all"), 0, 0
   local negative, positive = o.temperature or 1, o.positive_temperature or o.temperature or 1
   for _, pair in ipairs(pairs_of(o, dots, u)) do
     sum, weight = sum + pair.weight * math.exp(pair.s / positive), weight + pair.weight
@@ -158,14 +158,15 @@ local function matrix(lists, m)
   return tensor.new(rows, "f32")
 end
 
---- Per row the weights of its positives, and ones where columns are negatives; both f32 [n, m].
+--- Per row the weights of its positives, and ones where columns are rivals, which are the negatives unless told
+--- otherwise; both f32 [n, m].
 local function masks(o, n, m)
   local hits, open, columns = {}, {}, {}
   for j = 1, m do columns[j] = j end
   for u = 1, n do
     hits[u], open[u] = {}, {}
     for k, pair in ipairs(pairs_of(o, columns, u)) do hits[u][k] = { pair.s, pair.weight } end
-    for k, j in ipairs(Reference.rivals(o, columns, u, true)) do open[u][k] = { j, 1 } end
+    for k, j in ipairs(Reference.rivals(o, columns, u, o.rivals ~= "all")) do open[u][k] = { j, 1 } end
   end
   return matrix(hits, m), matrix(open, m)
 end
@@ -254,7 +255,8 @@ local cases = {
   catalogue_softmax = { { positives = positives }, with(everything, { temperature = 0.4, smoothing = 0.1 }),
     with(everything, { rivals = "negatives", smoothing = 0.2 }), sampled, with(sampled, { smoothing = 0.3 }) },
   bilateral_softmax = { { positives = positives }, with(everything, { temperature = 0.4, positive_temperature = 0.7 }),
-    with(everything, { emphasis = 1.22, temperature = 0.5 }), with(sampled, { rivals = nil }) },
+    with(everything, { emphasis = 1.22, temperature = 0.5 }), with(sampled, { rivals = nil }),
+    with(everything, { rivals = "all", emphasis = 0.84, temperature = 0.5 }) },
   cosine_contrastive = { { positives = positives }, with(everything, { margin = 0.3, emphasis = 5 }),
     with(sampled, { rivals = nil, margin = -0.2 }) },
   gbce = { { positives = positives }, with(everything, { beta = 0.3, temperature = 0.5 }),
@@ -376,6 +378,7 @@ local options_of = {
   catalogue_softmax = { { temperature = 0.3 }, { temperature = 0.2, smoothing = 0.1 },
     { temperature = 0.3, rivals = "negatives", smoothing = 0.2 }, { temperature = 0.2, rivals = "negatives" } },
   bilateral_softmax = { { temperature = 0.2, positive_temperature = 0.5, emphasis = 0.9 },
+    { temperature = 0.3, positive_temperature = 0.3, emphasis = 0.8, rivals = "all" },
     { temperature = 0.3, positive_temperature = 0.3, emphasis = 1 } },
   cosine_contrastive = { { emphasis = 5 }, { emphasis = 2 } },
   gbce = { { temperature = 0.2, beta = 0.4 }, { temperature = 1, beta = 1 } },

@@ -167,12 +167,13 @@ function nn.exponential_rate(n, rounds) end
 function nn.catalogue_softmax(options) end
 
 --- Bilateral softmax: for each row -log(mean over its positives of exp(<u, p> / positive_temperature)) + emphasis *
---- log(sum over the negatives of exp s_uj), times the number of its positives. Wu et al. 2024, arXiv:2312.12882.
+--- log(sum over the rivals of exp s_uj), times the number of its positives. Wu et al. 2024, arXiv:2312.12882, whose
+--- program draws its negatives from all items, the row's positives among them.
 ---@param options { users: Var, items: Var, starts: Tensor, positives: Tensor, weights?: Tensor, log_q?: Tensor,
 ---   codes?: Tensor, first?: integer, excluded_starts?: Tensor, excluded?: Tensor, temperature?: number,
----   positive_temperature?: number, emphasis?: number }
----   as in catalogue_softmax, the rivals always the negatives; positive_temperature: default temperature; emphasis:
----   default temperature / positive_temperature, which is the paper's loss divided by positive_temperature
+---   rivals?: string, positive_temperature?: number, emphasis?: number }
+---   as in catalogue_softmax; rivals: default "negatives"; positive_temperature: default temperature; emphasis: default
+---   temperature / positive_temperature, which is the paper's loss divided by positive_temperature
 ---@return Var scalar
 function nn.bilateral_softmax(options) end
 

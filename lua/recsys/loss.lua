@@ -11,7 +11,7 @@ local function softmax(config)
 end
 
 local function bilateral(config)
-  return nn.bilateral_softmax, { emphasis = config.emphasis,
+  return nn.bilateral_softmax, { emphasis = config.emphasis, rivals = config.rivals,
     positive_temperature = config.positive_temperature and config.positive_temperature / config.temperature }
 end
 
@@ -99,9 +99,10 @@ end
 ---   all items count as much as `negatives` drawn ones do on average, which takes the noise of the draw away; of
 ---   bilateral with the whole catalogue, "popularity" has each item count as often as training meets it; balance: from
 ---   0, all pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of
----   its user weighs floor + (1 - floor) exp(-k / span); centred: of gbce, scores are trained less the logarithm of the
----   odds against an average pair, a constant that ranks nothing, without which the first epochs do no more than push
----   all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of the loss in question
+---   its user weighs floor + (1 - floor) exp(-k / span); rivals: of bilateral, "negatives" (default) or "all", a user's
+---   positives among them, as the authors' program draws; centred: of gbce, scores are trained less the logarithm of
+---   the odds against an average pair, a constant that ranks nothing, without which the first epochs do no more than
+---   push all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows

@@ -1,7 +1,8 @@
 --- LightGCN with the bilateral softmax on Gowalla as Wu et al. publish it: one layer, temperature .12, emphasis .84,
 --- negatives as a batch meets items, the cosine in training and the product in ranking; a positive counts by itself (a
 --- positive temperature of 100 times). Theirs meets the 2,048 items of its batch; here all items count as often as a
---- batch meets them on average, without the noise of a draw. A batch is 1,024 users, of 27,800 rows; rates fit that.
+--- batch meets them on average, a user's own among them, without the noise of a draw. A batch is 1,024 users, of 27,800
+--- rows; rates fit that.
 ---
 ---     recsys-run recipes/benchmarks/gowalla_light_gcn_bsl.lua --set data.dir=DIR
 ---
@@ -16,7 +17,8 @@ return gowalla.recipe {
   name = "gowalla_light_gcn_bsl",
   about = "Gowalla, LightGCN's split: LightGCN with the bilateral softmax beside its published figures",
   model = { kind = "light_gcn", dim = 64, layers = 1, spectral = false, score = "dot", negatives = 0,
-    sampling = "popularity", loss = "bilateral", temperature = 0.12, positive_temperature = 12.0, emphasis = 0.0084 },
+    sampling = "popularity", loss = "bilateral", temperature = 0.12, positive_temperature = 12.0, emphasis = 0.0084,
+    rivals = "all" },
   train = { epochs = 130, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 130 },
   reach = { .187, .157 }, published = "LightGCN + BSL, 64-d",
 }

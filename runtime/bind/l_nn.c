@@ -408,8 +408,8 @@ static int l_in_batch_softmax(lua_State *L) {
 #define CATALOGUE_OPTIONS                                                                                    \
   "users", "items", "starts", "positives", "weights", "log_q", "codes", "first", "excluded_starts", "excluded"
 static const char *const softmax_names[] = {CATALOGUE_OPTIONS, "temperature", "rivals", "smoothing", NULL};
-static const char *const bilateral_names[] = {CATALOGUE_OPTIONS, "temperature", "positive_temperature", "emphasis",
-                                              NULL};
+static const char *const bilateral_names[] = {
+    CATALOGUE_OPTIONS, "temperature", "rivals", "positive_temperature", "emphasis", NULL};
 static const char *const contrastive_names[] = {CATALOGUE_OPTIONS, "margin", "emphasis", NULL};
 static const char *const gbce_names[] = {CATALOGUE_OPTIONS, "temperature", "beta", "column_weights", NULL};
 
@@ -431,7 +431,8 @@ static int push_catalogue(lua_State *L, rs_catalogue_loss loss, const char *cons
                             .codes = rs_tensor_option(L, 1, "codes"),
                             .excluded_starts = rs_tensor_option(L, 1, "excluded_starts"),
                             .excluded = rs_tensor_option(L, 1, "excluded")};
-  o.rivals = rs_choice_option(L, 1, "rivals", rivals, "all") ? RS_NEGATIVES : RS_ALL_ITEMS;
+  const char *usual = loss == RS_CATALOGUE_SOFTMAX ? "all" : "negatives";
+  o.rivals = rs_choice_option(L, 1, "rivals", rivals, usual) ? RS_NEGATIVES : RS_ALL_ITEMS;
   o.positive_temperature = rs_number_option(L, 1, "positive_temperature", o.temperature);
   double standard = loss == RS_CATALOGUE_BILATERAL ? o.temperature / o.positive_temperature : 1;
   o.emphasis = rs_number_option(L, 1, "emphasis", standard);
@@ -445,7 +446,8 @@ static int push_catalogue(lua_State *L, rs_catalogue_loss loss, const char *cons
 /* nn.catalogue_softmax{users, items, starts, positives, ..., temperature, rivals, smoothing} -> Var */
 static int l_catalogue_softmax(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_SOFTMAX, softmax_names); }
 
-/* nn.bilateral_softmax{users, items, starts, positives, ..., temperature, positive_temperature, emphasis} -> Var */
+/* nn.bilateral_softmax{users, items, starts, positives, ..., temperature, rivals, positive_temperature, emphasis}
+ * -> Var */
 static int l_bilateral_softmax(lua_State *L) { return push_catalogue(L, RS_CATALOGUE_BILATERAL, bilateral_names); }
 
 /* nn.cosine_contrastive{users, items, starts, positives, ..., margin, emphasis} -> Var */

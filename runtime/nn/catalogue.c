@@ -363,7 +363,8 @@ static const rs_op ops[] = {
     {"gbce", 4, 10, 4, gbce_fields, gbce_forward, backward, true}};
 
 static void set_attributes(rs_attr *attrs, const rs_catalogue_options *o) {
-  bool alone = o->loss != RS_CATALOGUE_SOFTMAX || o->rivals == RS_NEGATIVES;
+  bool chosen = o->loss == RS_CATALOGUE_SOFTMAX || o->loss == RS_CATALOGUE_BILATERAL;
+  bool alone = !chosen || o->rivals == RS_NEGATIVES;
   rs_attr *real = attrs + REALS;
   attrs[FLAGS].integer = (o->weights ? HAS_WEIGHTS : 0) | (o->column_weights ? HAS_COLUMN_WEIGHTS : 0) |
                          (o->log_q ? HAS_LOG_Q : 0) | (o->codes ? HAS_CODES : 0) |

@@ -8,9 +8,10 @@
  *                loss is a probability; with RS_NEGATIVES over p and the columns that are no positives of u, computed
  *                without cancellation. With smoothing e the target is (1 - e) p + e / columns
  *   bilateral    -log(mean over u's positives of exp(<u, p> / positive_temperature)) + emphasis * log(sum exp s_uj)
- *                over the negatives. With emphasis = temperature / positive_temperature this is the BSL of Wu et al.
- *                2024, arXiv:2312.12882, divided by positive_temperature; its authors' program has both temperatures
- *                equal and the emphasis free
+ *                over the negatives, or with RS_ALL over all columns. With emphasis = temperature /
+ *                positive_temperature this is the BSL of Wu et al. 2024, arXiv:2312.12882, divided by
+ *                positive_temperature; its authors' program has both temperatures equal, the emphasis free, and u's
+ *                positives among what is drawn
  *   contrastive  1 - s_up + emphasis * (mean over the negatives of max(0, s_uj - margin)). Mao et al. 2021 (SimpleX),
  *                arXiv:2109.12613
  *   gbce         (beta c_p softplus(-s_up) + sum over the negatives of c_j softplus(s_uj)) / (negatives + 1), with a
@@ -32,7 +33,7 @@ typedef enum rs_catalogue_loss {
   RS_CATALOGUE_GBCE
 } rs_catalogue_loss;
 
-/* What a softmax sums over; the other losses always take RS_NEGATIVES. */
+/* What softmax and bilateral sum over; the other losses always take RS_NEGATIVES. */
 typedef enum rs_rivals { RS_ALL_ITEMS, RS_NEGATIVES } rs_rivals;
 
 typedef struct rs_catalogue_options {
