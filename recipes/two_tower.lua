@@ -34,7 +34,7 @@ return recsys.recipe {
         { of = "integer", min = 1, max = 65536 }),
       dropout     = param(0.1, "share of hidden units dropped in training", { min = 0, max = 0.95 }),
       similarity  = param("cosine", "how user and item meet", { choices = { "cosine", "dot" } }),
-      temperature = param(0.2, "divides the similarity", { min = 1e-3 }),
+      temperature = param(0.15, "divides the similarity", { min = 1e-3 }),
       learn_temperature = param(false, "let training move the temperature"),
       heads       = param(0, "ways in which histories are pooled by learned weights; 0: by their mean", { min = 0,
         max = 64 }),
@@ -55,7 +55,7 @@ return recsys.recipe {
       hard_negatives = param(0, "negatives an event that the model itself ranked highest; 0: none", { min = 0 }),
       hard_every  = param(1, "epochs after which they are searched for anew", { min = 1 }),
       id_dropout  = param(0.5, "share of items trained without their id, as new ones are met", { min = 0, max = 1 }),
-      user_dropout = param(0.0, "share of users trained without their id", { min = 0, max = 1 }),
+      user_dropout = param(0.1, "share of users trained without their id, for new ones", { min = 0, max = 1 }),
       dwell       = param("seconds", "the column with the time that a user stayed (multi_task)"),
       dwell_weight = param(0.1, "what the error of its logarithm counts beside the softmax (multi_task)", { min = 0 }),
       rank_dwell  = param(0.0, "what the predicted logarithm counts in a ranking (multi_task)", { min = 0 }),
@@ -109,7 +109,7 @@ return recsys.recipe {
   profiles = { by = "data.source", movielens = {
     split = { kind = "leave_last_out" },
     train = { batch = 2048, epochs = 5, rows_per_epoch = 500000, learning_rate = 0.01 },
-    model = { temperature = 0.1, id_dropout = 0.0, policy = false, mask_seen = false },
+    model = { temperature = 0.1, id_dropout = 0.0, user_dropout = 0.0, policy = false, mask_seen = false },
     eval  = { window = "", trailing = "30d" },
   } },
   search = {
