@@ -19,6 +19,7 @@ return gowalla.recipe {
   model = { kind = "light_gcn", dim = 64, layers = 1, spectral = false, score = "dot", negatives = 0,
     sampling = "popularity", loss = "bilateral", temperature = 0.12, positive_temperature = 12.0, emphasis = 0.0084,
     rivals = "all" },
-  train = { epochs = 130, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 130 },
+  train = { epochs = 150, rate_epochs = 300, by = "user", batch = 1024, learning_rate = 0.03, patience = 150 },
+  eval = { tune = false },
   reach = { .187, .157 }, published = "LightGCN + BSL, 64-d",
 }
