@@ -1,7 +1,7 @@
 --- Matrix factorisation with the bilateral softmax on Gowalla with what Wu et al. publish for it: cosine, temperature
---- .08, emphasis 1.22, batches of 1,024 rows against 800 items drawn evenly, a tenth of the user's numbers left out, 390
---- epochs; a positive counts by itself (a positive temperature of 100 times). Our negatives are the batch's, theirs each
---- row's own: ours are noisier, for which the learning rate falls to 0 where theirs stays.
+--- .08, emphasis 1.22, batches of 1,024 rows against 800 items drawn evenly, a tenth of the user's numbers left out,
+--- 390 epochs; a positive counts by itself (a positive temperature of 100 times). Our negatives are the batch's, theirs
+--- each row's own: ours are noisier, for which the learning rate falls to 0 where theirs stays.
 ---
 ---     recsys-run recipes/benchmarks/gowalla_mf_bsl.lua --set data.dir=DIR
 
