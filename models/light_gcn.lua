@@ -41,9 +41,7 @@ function LightGCN:settle()
   local tape <close> = autograd.tape {}
   local users, items = self:vectors(tape, self.config.score == "dot")
   for side, vectors in pairs { user = users, item = items } do
-    local final = self.final[side]:value()
-    final:copy_(vectors:value())
-    final:select(1, 1):fill_(0) -- code 0, which has no edge
+    self.final[side]:value():copy_(vectors:value())
   end
 end
 
@@ -52,6 +50,9 @@ return function(config, encoder, settings)
   local self = setmetatable({ config = config, graph = graph.new(settings.training, user, item), final = {} }, LightGCN)
   local layer = nn.embedding { name = "nodes.table", rows = self.graph.nodes, width = config.dim, seed = settings.seed }
   self.embeddings = layer:parameter "nodes.table"
+  for _, code in ipairs { 1, user.rows + 1 } do -- 0 of both: likes nothing by chance where no edge moves it
+    self.embeddings:value():select(1, code):fill_(0)
+  end
   if config.spectral then self.embeddings:value():copy_(self.graph:spectral(config.dim, 0.1, settings.seed)) end
   for side, input in pairs { user = user, item = item } do
     local vectors = tensor.zeros(input.rows, config.dim)

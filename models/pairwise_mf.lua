@@ -7,6 +7,7 @@
 --- published. WARP draws up to `tries` items, until one comes within `margin`. What a user took is no negative of his.
 --- `decay` pulls an embedding to 0 whenever a row names it.
 
+local degrees = require "recsys.towers.degrees"
 local nn = require "recsys.nn"
 local pairs_of = require "recsys.towers.pairs"
 local towers = require "recsys.towers"
@@ -43,22 +44,25 @@ function PairwiseMF:loss(tape, step)
     positives = step.items:gather(step.item_rows)["item.id"], decay = self.config.decay })
 end
 
---- Who and what training does not know is the mean of those whom it knows.
+--- Who and what training never meets, code 0 as a rule, is the mean of those that it does.
 function PairwiseMF:settle()
-  for _, parameter in pairs(self.table) do
-    local rows = parameter:value()
+  for _, side in ipairs(self.unmet) do
+    local rows = self.table[side]:value()
     rows:narrow(1, 1, 1):copy_(rows:narrow(1, 2, #rows - 1):mean(1):reshape(1, -1))
   end
 end
 
 return function(config, encoder, settings)
   pairs_of.check(config, losses)
-  local self = setmetatable({ config = config, table = {} }, PairwiseMF)
+  local self = setmetatable({ config = config, table = {}, unmet = {} }, PairwiseMF)
   for _, side in ipairs { "user", "item" } do
     local input = towers.input(encoder, side .. ".id")
     local layer = nn.embedding { name = side .. ".id.table", rows = input.rows, width = config.dim,
       seed = settings.seed }
     self[side .. "s"], self.table[side] = layer, layer:parameter(layer:name())
+    local training = settings.training
+    local met = degrees.codes(training[side .. "s"], input.name, training[side .. "_rows"])
+    if met:min() > 0 then table.insert(self.unmet, side) end
   end
   if config.loss == "warp" then self.seen = pairs_of.seen(settings.training, encoder) end
   self.parameters = towers.parameters(self.users, self.items)

@@ -2,6 +2,7 @@
 
 local autograd = require "recsys.autograd"
 local base = require "recsys.base"
+local feature = require "recsys.feature"
 local lookup = require "recsys.lookup"
 local pairs_of = require "recsys.towers.pairs"
 local tensor = require "recsys.tensor"
@@ -153,6 +154,18 @@ describe("models/pairwise_mf.lua", function()
       local rows = model.table[side]:value()
       assert.is_true((rows:select(1, 1) - rows:narrow(1, 2, #rows - 1):mean(1)):abs():max() < 1e-7, side)
     end
+  end)
+
+  it("leaves to rare users and items, which share code 0, what they were trained to", function()
+    local rare = feature.fit(dataset, nil, { user = { feature.id { "user", min_count = 2 } },
+      item = { feature.id { "item", min_count = 2 } } })
+    local source = { users = rare:encode_users(dataset.users), items = rare:encode_items(dataset.items),
+      user_rows = i64 { 0, 3 }, item_rows = i64 { 2, 0 } }
+    local model = lookup.model "pairwise_mf"({ dim = 4, decay = 0, loss = "bpr" }, rare, { seed = 2,
+      training = source })
+    local before = { user = model.table.user:value():clone(), item = model.table.item:value():clone() }
+    model:settle()
+    for side, rows in pairs(before) do assert.equal(0, (rows - model.table[side]:value()):abs():max(), side) end
   end)
 
   it("refuses weights of rows and losses that are none of its own", function()

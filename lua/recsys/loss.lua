@@ -99,10 +99,11 @@ end
 ---   all items count as much as `negatives` drawn ones do on average, which takes the noise of the draw away; of
 ---   bilateral with the whole catalogue, "popularity" has each item count as often as training meets it; balance: from
 ---   0, all pairs count alike (default), to 1, all users do; recency: { span, floor }, a positive with k later ones of
----   its user weighs floor + (1 - floor) exp(-k / span); rivals: of bilateral, "negatives" (default) or "all", a user's
----   positives among them, as the authors' program draws; centred: of gbce, scores are trained less the logarithm of
----   the odds against an average pair, a constant that ranks nothing, without which the first epochs do no more than
----   push all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of the loss in question
+---   its user weighs floor + (1 - floor) exp(-k / span); rivals: of bilateral, "negatives" (default) or, over all
+---   items, "all", a user's positives among them, as the authors' program draws; centred: of gbce, scores are trained
+---   less the logarithm of the odds against an average pair, a constant that ranks nothing, without which the first
+---   epochs do no more than push all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of
+---   the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows
@@ -116,6 +117,10 @@ function loss.catalogue(config, step, users, items)
   if config.sampling == "expected" and config.loss ~= "gbce" then
     error({ code = "usage", message = ("model.sampling is 'expected', which is of model.loss 'gbce': with '%s' take "
       .. "'uniform' or 'popularity', or all items by model.negatives = 0"):format(config.loss) }, 0)
+  end
+  if config.rivals == "all" and (config.loss ~= "bilateral" or config.negatives > 0) then
+    error({ code = "usage", message = "model.rivals is 'all', which is of model.loss 'bilateral' over all items, with "
+      .. "model.negatives = 0" }, 0)
   end
   local positives = step.positives or step.item_rows
   local columns = columns_of(config, step, positives)

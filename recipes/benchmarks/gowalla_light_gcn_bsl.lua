@@ -2,7 +2,7 @@
 --- negatives as a batch meets items, the cosine in training and the product in ranking; a positive counts by itself (a
 --- positive temperature of 100 times). Theirs meets the 2,048 items of its batch; here all items count as often as a
 --- batch meets them on average, a user's own among them, without the noise of a draw. A batch is 1,024 users, of 27,800
---- rows; rates fit that.
+--- rows; rates fit that. Theirs is best after 154 epochs.
 ---
 ---     recsys-run recipes/benchmarks/gowalla_light_gcn_bsl.lua --set data.dir=DIR
 ---
