@@ -102,8 +102,8 @@ end
 ---   its user weighs floor + (1 - floor) exp(-k / span); rivals: of bilateral, "negatives" (default) or, over all
 ---   items, "all", a user's positives among them, as the authors' program draws; centred: of gbce, scores are trained
 ---   less the logarithm of the odds against an average pair, a constant that ranks nothing, without which the first
----   epochs do no more than push all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration: of
----   the loss in question
+---   epochs do no more than push all vectors one way; smoothing, emphasis, margin, positive_temperature, calibration:
+---   of the loss in question
 ---@param step table  what model:loss is given
 ---@param users Var   [n, d], a row for each of the step's users
 ---@param items fun(rows: Tensor): Var  the vectors of catalogue rows
