@@ -11,6 +11,11 @@ typedef struct scaling {
   const void *rows, *weight;
 } scaling;
 
+typedef struct multiplying {
+  void *x;
+  double factor;
+} multiplying;
+
 #define KERNELS "autograd/grad.c"
 #include "autograd/each_real.h"
 
@@ -59,6 +64,18 @@ rs_status rs_grad_give_scaled(rs_node *input, const rs_tensor *rows, const rs_te
   return rs_grad_give(input, &g);
 }
 
+void rs_grad_scale(rs_tensor *g, double factor) {
+  multiplying m = {rs_tensor_data(g), factor};
+  if (factor != 1) rs_each(rs_tensor_count(g), RS_GRAIN, RS_BODY(g->dtype, multiply), &m);
+}
+
+rs_status rs_grad_give_saved(rs_node *self, int slot, rs_node *input) {
+  rs_tensor g = self->saved[slot];
+  self->saved[slot] = (rs_tensor){0};
+  rs_grad_scale(&g, rs_scalar_value(&self->grad));
+  return rs_grad_give(input, &g);
+}
+
 rs_status rs_grad_reuse(rs_tensor *out, rs_node *self) {
   if (atomic_load(&self->grad.storage->references) > 1) return rs_tensor_like(out, &self->grad);
   rs_tensor_share(out, &self->grad);
@@ -74,5 +91,11 @@ RS_SIMD static void OF(scale_rows)(void *context, int64_t begin, int64_t end) {
     REAL *restrict out = (REAL *)c->out + i * c->d;
     for (int64_t j = 0; j < c->d; j++) out[j] = weight * x[j];
   }
+}
+
+RS_SIMD static void OF(multiply)(void *context, int64_t begin, int64_t end) {
+  const multiplying *m = context;
+  REAL *x = m->x, factor = (REAL)m->factor;
+  for (int64_t k = begin; k < end; k++) x[k] *= factor;
 }
 #endif

@@ -11,8 +11,15 @@ rs_status rs_grad_give(rs_node *input, rs_tensor *g);
 /* Give an embedding table rows: see rs_piece. Keeps handles on the piece's tensors. */
 rs_status rs_grad_give_piece(rs_node *table, const rs_piece *piece);
 
-/* Give 'input' [n, d] the gradient whose row i is weight[i] * rows[i]: 'rows' [n, d], 'weight' [n], both contiguous and of
- * its dtype. Of rows of a sparse table it becomes a piece as it is, and is never multiplied out. */
+/* 'g', contiguous and nobody else's, times 'factor'. */
+void rs_grad_scale(rs_tensor *g, double factor);
+
+/* For a scalar whose forward already made the gradient of 'input' and kept it in self->saved[slot]: give it that, times
+ * what comes back. Takes what is saved over. */
+rs_status rs_grad_give_saved(rs_node *self, int slot, rs_node *input);
+
+/* Give 'input' [n, d] the gradient whose row i is weight[i] * rows[i]: 'rows' [n, d], 'weight' [n], both contiguous and
+ * of its dtype. Of rows of a sparse table it becomes a piece as it is, and is never multiplied out. */
 rs_status rs_grad_give_scaled(rs_node *input, const rs_tensor *rows, const rs_tensor *weight);
 
 /* A tensor like self->grad that backward may write to: the gradient's own storage when nobody else looks at it (its

@@ -4,11 +4,11 @@
  * With s_uj = <user_u, item_j> / temperature - log_q_j, and the sums over the columns j left to row u, the loss is the
  * mean over all pairs of a user u and one of its positives p, each times its weight, of
  *
- *   softmax      log(sum exp s_uj) - s_up. With rivals RS_ALL the sum is over all columns, so that exp of minus the
- *                loss is a probability; with RS_NEGATIVES over p and the columns that are no positives of u, computed
- *                without cancellation. With smoothing e the target is (1 - e) p + e / columns
+ *   softmax      log(sum exp s_uj) - s_up. With rivals RS_ALL_ITEMS the sum is over all columns, so that exp of minus
+ *                the loss is a probability; with RS_NEGATIVES over p and the columns that are no positives of u,
+ *                computed without cancellation. With smoothing e the target is (1 - e) p + e / columns
  *   bilateral    -log(mean over u's positives of exp(<u, p> / positive_temperature)) + emphasis * log(sum exp s_uj)
- *                over the negatives, or with RS_ALL over all columns. With emphasis = temperature /
+ *                over the negatives, or with RS_ALL_ITEMS over all columns. With emphasis = temperature /
  *                positive_temperature this is the BSL of Wu et al. 2024, arXiv:2312.12882, divided by
  *                positive_temperature; its authors' program has both temperatures equal, the emphasis free, and u's
  *                positives among what is drawn

@@ -259,33 +259,11 @@ static rs_status forward(rs_node *self) {
   return status;
 }
 
-typedef struct scaling {
-  void *x;
-  double factor;
-} scaling;
-
-static void scale_f32_range(void *context, int64_t begin, int64_t end) {
-  const scaling *s = context;
-  scale_f32((float *)s->x + begin, s->factor, end - begin);
-}
-
-static void scale_f64_range(void *context, int64_t begin, int64_t end) {
-  const scaling *s = context;
-  scale_f64((double *)s->x + begin, s->factor, end - begin);
-}
-
 static rs_status backward(rs_node *self) {
   rs_node *to[] = {self->input[0], self->input[1], beside_of(self)};
-  for (int i = 0; i < (to[2] ? 3 : 2); i++) {
-    rs_tensor g = self->saved[i];
-    self->saved[i] = (rs_tensor){0};
-    scaling s = {rs_tensor_data(&g), rs_scalar_value(&self->grad)};
-    if (s.factor != 1)
-      rs_each(rs_tensor_count(&g), RS_GRAIN, g.dtype == RS_F32 ? scale_f32_range : scale_f64_range, &s);
-    rs_status status = rs_grad_give(to[i], &g);
-    if (status != RS_OK) return status;
-  }
-  return RS_OK;
+  rs_status status = RS_OK;
+  for (int i = 0; i < (to[2] ? 3 : 2) && status == RS_OK; i++) status = rs_grad_give_saved(self, i, to[i]);
+  return status;
 }
 
 static const rs_attr_field fields[] = {{"present", RS_ATTR_INTEGER, 0, (1 << N_OPTIONAL) - 1, NULL},
@@ -325,11 +303,6 @@ rs_status rs_nn_in_batch_softmax(rs_node **out, rs_node *users, rs_node *items,
 }
 
 #else
-RS_SIMD static void OF(scale)(REAL *x, double factor, int64_t n) {
-  REAL by = (REAL)factor;
-  for (int64_t k = 0; k < n; k++) x[k] *= by;
-}
-
 /* Row k of a panel's users times 'factor', padded. */
 RS_SIMD static void OF(scale_row)(const work *w, int64_t i, int64_t k, double factor, void *scaled) {
   int64_t deep = w->rows.columns.deep;

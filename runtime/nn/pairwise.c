@@ -38,11 +38,6 @@ typedef struct work {
   rs_stream stream;
 } work;
 
-typedef struct scaling {
-  void *x;
-  double factor;
-} scaling;
-
 /* Whether user code u chose item j. */
 static bool is_seen(const work *w, int32_t u, int32_t j) {
   if (!w->seen_starts) return false;
@@ -179,11 +174,6 @@ static rs_status warp_forward(rs_node *self) {
 
 /* Backward. */
 
-static void scale(rs_tensor *rows, double factor) {
-  scaling s = {rs_tensor_data(rows), factor};
-  if (factor != 1) rs_each(rs_tensor_count(rows), RS_GRAIN, RS_BODY(rows->dtype, scale_range), &s);
-}
-
 /* Codes of the rows that have a negative, and where their gradients lie: the user's at r, or the items' at r and n + r. */
 static rs_status list_rows(rs_piece *piece, const int32_t *codes, const int32_t *negative, int64_t n, bool of_items) {
   int64_t m = 0;
@@ -205,7 +195,7 @@ static rs_status give(rs_node *self, const int32_t *negative, bool of_items) {
   rs_tensor *rows = &self->saved[of_items];
   rs_piece piece = {0};
   if (!table->needs_grad) return RS_OK;
-  scale(rows, rs_scalar_value(&self->grad));
+  rs_grad_scale(rows, rs_scalar_value(&self->grad));
   rs_status status = list_rows(&piece, rs_i32(rs_in(self, of_items ? POSITIVES : USER_CODES)), negative,
                                rs_in(self, USER_CODES)->size[0], of_items);
   piece.rows = *rows;
@@ -347,11 +337,5 @@ RS_SIMD static void OF(warp_rows)(void *context, int64_t begin, int64_t end) {
     if (w->user_rows) OF(write_rows)(w, r, (REAL)(weight / (double)w->n), x, y, z);
   }
   w->losses[begin / ROWS] = loss;
-}
-
-static void OF(scale_range)(void *context, int64_t begin, int64_t end) {
-  const scaling *s = context;
-  REAL *x = s->x;
-  for (int64_t k = begin; k < end; k++) x[k] *= (REAL)s->factor;
 }
 #endif
