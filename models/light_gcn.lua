@@ -1,7 +1,8 @@
 --- LightGCN (He et al. 2020, doi:10.1145/3397271.3401063): the cosine of embeddings that are averaged over the graph
 --- of training rows, trained by the loss that model.loss names over the catalogue (docs/models.md). With `score` "dot"
 --- it ranks by the product of the averages, which are longer where more edges meet: popular items come first, as with
---- Wu et al. 2022, arXiv:2201.02327.
+--- Wu et al. 2022, arXiv:2201.02327. `dropout` leaves out a share of the user's numbers in training, anew for each of a
+--- batch.
 ---
 --- The averages are taken anew in each step; when an epoch ends they are written to two tables, `user.vectors` and
 --- `item.vectors`, that the plans look up: serving knows no graph.
@@ -32,8 +33,12 @@ function LightGCN:vectors(tape, averaged)
 end
 
 function LightGCN:loss(tape, step)
-  local users, items = self:vectors(tape)
-  return loss.catalogue(self.config, step, users:embedding(tape:input(nil, step.batch["user.id"])),
+  local config, users, items = self.config, self:vectors(tape)
+  users = users:embedding(tape:input(nil, step.batch["user.id"]))
+  if (config.dropout or 0) > 0 then
+    users = autograd.affine(users:dropout(config.dropout):l2_normalize(), 1 / config.temperature)
+  end
+  return loss.catalogue(config, step, users,
     function(rows) return items:embedding(tape:input(nil, step.items:gather(rows)["item.id"])) end)
 end
 
