@@ -325,7 +325,13 @@ describe("the models over the catalogue", function()
     local expected = autograd.affine(users:l2_normalize(), 1 / 0.2):value()
     assert.is_true((expected - trained.weights["user.vectors"]):abs():max() < 1e-5)
     config.spectral = false
-    assert.is_true(best(train(config)) > 0.5)
+    local plain = train(config)
+    assert.is_true(best(plain) > 0.5)
+    config.dropout = 0.3
+    local dropped = train(config)
+    assert.is_true(best(dropped) > 0.5)
+    assert.is_true((plain.weights["nodes.table"] - dropped.weights["nodes.table"]):abs():max() > 1e-3)
+    config.dropout = nil
     config.score = "dot"
     local product = train(config)
     local again <close> = autograd.tape {}
