@@ -161,6 +161,15 @@ describe("recipes/compare.lua", function()
     assert.equal("two_tower", result.best)
   end)
 
+  it("tells of the baselines, too, and lists of random are by chance", function()
+    local by = {}
+    for _, one in ipairs(result.baselines) do by[one.name] = one end
+    assert.is_true(by.random.metrics.ndcg_10 < by.live_popularity_window.metrics.ndcg_10)
+    assert.is_true(by.random.beyond.coverage > 0.99)
+    assert.is_true(by.random.beyond.gini < 0.5)
+    assert.is_true(by.random.beyond.gini < by.live_popularity.beyond.gini)
+  end)
+
   it("compares all pairs of families and the best baseline", function()
     local found = result.significance
     assert.equal(4, #found.names)

@@ -1,5 +1,6 @@
 --- The lists that a scorer gives for some queries: what metrics beyond accuracy look at.
 
+local base = require "recsys.base"
 local retrieval = require "recsys.retrieval"
 local tensor = require "recsys.tensor"
 
@@ -32,6 +33,18 @@ local function from_blocks(queries, rows_of, columns, k)
     parts[#parts + 1] = topk(queries, scores, nil, k, first, n, columns)
   end
   return tensor.concat(parts)
+end
+
+--- A scorer that orders the items of each query by chance: where a baseline's scores are all equal, so that its metrics
+--- are what is expected over all orders, its lists are to be such an order rather than the catalogue's.
+---@param queries Queries
+---@param seed integer
+---@return fun(first: integer, n: integer): Tensor  scores [n, items] of queries first .. first + n - 1
+function lists.shuffled(queries, seed)
+  local stream = base.stream(seed, "shuffle")
+  return function(first, n)
+    return stream:uniforms(n * queries.items, (first - 1) * queries.items):to "f32":reshape(n, queries.items)
+  end
 end
 
 --- The k best candidates of each query, best first; equal scores in order of item rows.

@@ -114,6 +114,16 @@ local function figures(all)
   return list
 end
 
+--- The figures of each baseline.
+local function baselines(all)
+  local list = {}
+  for _, system in ipairs(all.test.systems) do
+    list[#list + 1] = not system.family and { name = system.name, metrics = system.metrics,
+      intervals = system.intervals, beyond = system.beyond, segments = system.segments } or nil
+  end
+  return list
+end
+
 --- Without the families that failed, which are told as left out.
 local function without_failed(all)
   local kept = { test = all.test, found = {}, served = {}, left = table.move(all.left, 1, #all.left, 1, {}) }
@@ -146,7 +156,8 @@ function report.result(p, all, page, markdown)
   local best
   for _, system in ipairs(sections.ordered(all.test)) do best = best or system.family and system end
   return { text = report.text(list), metrics = best.metrics, intervals = best.intervals, best = best.name,
-    families = json.list(figures(all)), significance = all.test.significance, queries = all.test.queries,
+    families = json.list(figures(all)), baselines = json.list(baselines(all)),
+    significance = all.test.significance, queries = all.test.queries,
     protocol = all.test.protocol, fingerprint = all.test.fingerprint, left = json.list(all.left),
     threads = base.threads(), paths = { page = page, markdown = markdown } }
 end

@@ -186,8 +186,8 @@ function sections.beyond(all)
     .. "all. Novelty: how surprising an item is, by how many have met it. Diversity: 1 - cosine between the items of a "
     .. "list, by %s. Popularity: mean training events of what is shown. In the tail: outside of the items that have "
     .. "80 %% of the events. Gini, over the items that could be shown: 0 when all are shown equally often, 1 when one "
-    .. "is alone. Equal scores stand in the catalogue's order. docs/evaluation.md has the formulas."):format(test.k[1],
-    test.described_by) }, tables = { { rows = rows } }, charts = function()
+    .. "is alone. Equal scores stand in the catalogue's order, those of random in one by chance. docs/evaluation.md "
+    .. "has the formulas."):format(test.k[1], test.described_by) }, tables = { { rows = rows } }, charts = function()
       local gini = {}
       for i, system in ipairs(list) do gini[i] = system.beyond.gini == system.beyond.gini and system.beyond.gini end
       return { { report.scatter { title = "Right, and new", x_name = "novelty, bits", y_name = test.metric,

@@ -67,9 +67,10 @@ end
 
 --- Ask one system.
 ---@param about { name: string, label: string, family: boolean }
-local function ask(work, about, scorer)
+---@param listed? table|Tensor|function  a scorer that makes the lists in place of this one
+local function ask(work, about, scorer, listed)
   local answer = evaluate.answer(work.queries, scorer, work.eval.k)
-  local top = lists.top(work.queries, scorer, math.min(work.k, work.queries.items))
+  local top = lists.top(work.queries, listed or scorer, math.min(work.k, work.queries.items))
   local could = work.queries:ranking(work.eval.k, true):candidates()
   about.coverage = answer.coverage
   about.beyond = { novelty = beyond.novelty(top, work.counts, work.users),
@@ -128,7 +129,8 @@ end
 local function ask_baselines(work, p)
   for _, pair in ipairs(baselines.of(work.queries, { trailing = p.eval.trailing })) do
     local name = pair[1]:gsub("^popularity", "live_popularity")
-    ask(work, { name = name, label = "baseline: " .. name:gsub("_", " "), family = false }, pair[2])
+    ask(work, { name = name, label = "baseline: " .. name:gsub("_", " "), family = false }, pair[2],
+      name == "random" and lists.shuffled(work.queries, work.seed) or nil)
   end
 end
 
