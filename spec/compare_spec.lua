@@ -11,6 +11,7 @@ local core = require "recsys.core"
 local lookup = require "recsys.lookup"
 local report = require "recsys.compare.report"
 local schedule = require "recsys.schedule"
+local sections = require "recsys.compare.sections"
 local small = require "spec.support.small_training"
 local space = require "recsys.tune.space"
 local track = require "recsys.track"
@@ -203,6 +204,17 @@ describe("recipes/compare.lua", function()
     assert.is_nil(page:find "https?://[^\"]*%.js")
     assert.truthy(page:find 'aria%-label="radar')
     for row in markdown:gmatch "\n(|[^\n]*two_tower[^\n]*|)" do assert.is_true(select(2, row:gsub("|", "")) >= 3) end
+  end)
+
+  it("draws costs of a radar by powers of ten, other qualities by their share of the best", function()
+    assert.equal(0.5, sections.reach(0.1, 0.2))
+    assert.equal(1, sections.reach(3, 3, true))
+    assert.is_true(math.abs(0.75 - sections.reach(30, 3, true)) < 1e-12)
+    assert.equal(0, sections.reach(1e9, 3, true))
+    assert.equal(0, sections.reach(0, 0))
+    assert.equal(0, sections.reach(0 / 0, 0.2))
+    local page = command.read(result.paths.page)
+    assert.truthy(page:find "two_tower, fast to train: [%d.]+ m?s<")
   end)
 
   it("shows the same tables in a terminal", function()

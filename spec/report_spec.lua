@@ -221,6 +221,9 @@ describe("a chart", function()
     assert.same(middle, corners[3])
     assert.same(middle, corners[4])                                       -- what there is none of is in the middle
     assert.truthy(svg:find("mf, small: 50.0 % of the best", 1, true))
+    local said = report.radar { names = { "a", "b", "c" }, values = { 1, 0.5, 0 }, name = "mf",
+      labels = { "1 s", "3 s", "9 s" } }
+    assert.truthy(said:svg({ inside = true }):find("mf, b: 3 s<", 1, true))
     assert.has_error(function() report.radar { names = { "a", "b" }, values = { 1, 1 } } end,
       "bad argument #1 to 'radar' (names: a list of at least three is expected)")
   end)

@@ -54,7 +54,8 @@ report.scatter = from("line", "scatter")
 report.bar = from("bar", "bar")
 
 --- Several qualities, each a direction: 0 in the middle, 1 on the rim.
----@param asked ChartRequest  and names: string[], three or more; series: { name, values }[], shares from 0 to 1
+---@param asked ChartRequest  and names: string[], three or more; series: { name, values, labels? }[], shares from 0 to
+---  1; labels: of each value, shown when it is pointed at in place of its share
 ---@return Chart
 report.radar = from("radar", "radar")
 

@@ -365,7 +365,23 @@ local QUALITIES <const> = {
     share },
 }
 
---- Each quality's value over the best one's, from 0 to 1; of costs the best one's over its own.
+local RINGS <const> = 4 -- of a radar
+local RIM <const> = "The rim is the best of the kinds compared, of each quality by itself; of time and size each ring "
+  .. "inwards is ten times as much."
+
+--- How far from a radar's centre a value stands: its share of the best one. Costs differ by powers of ten, of which a
+--- share would say nothing: each ring from the rim inwards is ten times as much.
+---@param value number   nan: none
+---@param best? number
+---@param cost? boolean  less is better
+---@return number  from 0 to 1
+function sections.reach(value, best, cost)
+  if value ~= value or not best or best == 0 then return 0 end -- nothing was measured, or all have none
+  if not cost then return value / best end
+  return math.max(0, 1 - math.log(value / best, 10) / RINGS)
+end
+
+--- For each quality how far on a radar each of the list stands, and how its cell is written.
 local function shares_of(list)
   for _, quality in ipairs(QUALITIES) do
     local best
@@ -377,8 +393,7 @@ local function shares_of(list)
     end
     for _, c in ipairs(list) do
       local value = quality[2](c)
-      local ratio = best and (quality[3] and best / value or value / best) or 0 -- nan where nothing was measured
-      table.insert(c.shares, ratio == ratio and ratio or 0)
+      table.insert(c.shares, sections.reach(value, best, quality[3]))
       table.insert(c.cells, shown(value, quality[4]))
     end
   end
@@ -404,9 +419,9 @@ function sections.trade_off(all)
       local charts = {}
       for i, c in ipairs(list) do
         charts[i] = { report.radar { title = ("%s: %s"):format(c.label, c.system.name), names = names,
-          series = { { name = c.system.name, values = c.shares } } } }
+          series = { { name = c.system.name, values = c.shares, labels = c.cells } } } }
       end
-      if charts[1] then charts[1][2] = "The rim is the best of the kinds compared, of each quality by itself." end
+      if charts[1] then charts[1][2] = RIM end
       return charts
     end }
 end

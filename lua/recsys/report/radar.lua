@@ -47,7 +47,7 @@ local function draw_one(out, middle, radius, names, one)
   for i, name in ipairs(names) do
     local value = one.numbers[i]
     out[#out + 1] = draw.dot(points[i][1], points[i][2], 2.6, one.class, ("%s, %s: %s"):format(one.name, name,
-      finite(value) and words.share(value) .. " of the best" or "none"))
+      one.labels and one.labels[i] or finite(value) and words.share(value) .. " of the best" or "none"))
   end
 end
 
