@@ -143,6 +143,7 @@ RS_SIMD static double OF(dot)(const REAL *a, const REAL *b, int64_t d) {
 RS_SIMD static void OF(add_multiple)(REAL *y, double factor, const REAL *x, int64_t d) {
   for (int64_t k = 0; k < d; k++) y[k] += (REAL)factor * x[k];
 }
+
 static double OF(positive_score)(const work *w, int64_t u, int64_t pair) {
   int64_t j = w->positives[pair];
   double dot = OF(dot)((const REAL *)w->users + u * w->d, (const REAL *)w->items + j * w->d, w->d);

@@ -12,6 +12,7 @@ typedef struct rs_catalogue_row {
   double rate, shift;     /* the gradient of a score is rate * exp(s - max) + shift; of contrastive and gbce by rate */
 } rs_catalogue_row;
 
+/* One forward: what it was given, and where what it makes goes. */
 typedef struct rs_catalogue_work {
   rs_catalogue_loss loss;
   rs_dtype dtype;
@@ -24,16 +25,17 @@ typedef struct rs_catalogue_work {
   void *user_grad, *item_grads; /* NULL: no gradients; item_grads holds a [m, d] a group */
   int64_t kept;                 /* tiles of a panel that are kept from pass to pass, 1: none */
   void *tiles;                  /* 'kept' times [PANEL, TILE] a thread */
-  rs_catalogue_row *rows;              /* a [PANEL] a thread */
+  rs_catalogue_row *rows;       /* a [PANEL] a thread */
   double *losses;               /* a sum a group */
 } rs_catalogue_work;
 
+/* A thread's rows at work, and the tile of columns at hand. */
 typedef struct rs_catalogue_panel {
   int64_t i, rows, group; /* rows i .. i + rows - 1 */
   int64_t j, columns;     /* the tile: columns j .. j + columns - 1 */
-  void *tiles, *tile; /* the thread's, and the one at hand */
-  bool fresh;         /* its scores are as multiplied, not yet corrected */
-  bool raised;        /* they are exponentials already */
+  void *tiles, *tile;     /* the thread's, and the one at hand */
+  bool fresh;             /* its scores are as multiplied, not yet corrected */
+  bool raised;            /* they are exponentials already */
   rs_catalogue_row *state;
 } rs_catalogue_panel;
 

@@ -43,7 +43,8 @@ end
 function lists.shuffled(queries, seed)
   local stream = base.stream(seed, "shuffle")
   return function(first, n)
-    return stream:uniforms(n * queries.items, (first - 1) * queries.items):to "f32":reshape(n, queries.items)
+    local numbers <close> = stream:uniforms(n * queries.items, (first - 1) * queries.items)
+    return numbers:to "f32":reshape(n, queries.items)
   end
 end
 
